@@ -1,0 +1,7 @@
+"""The one handle that a long node takes from the catalog: progress, resumable state, live metrics."""
+
+from sports_clip_pipeline.journal.disk import DiskJournal
+from sports_clip_pipeline.journal.fingerprint import fingerprint
+from sports_clip_pipeline.journal.journal import Journal, Tracker
+
+__all__ = ["DiskJournal", "Journal", "Tracker", "fingerprint"]

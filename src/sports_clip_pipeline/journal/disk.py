@@ -1,0 +1,141 @@
+"""The journal that keeps its state on disk, atomically, and shows progress bars."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from sports_clip_pipeline.journal.journal import Counter, Journal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+T = TypeVar("T")
+
+_KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+
+
+class DiskJournal(Journal):
+    """State as safetensors files under `folder`: one file a key, its JSON in the file's header.
+
+    A state file is written beside its place and renamed into it, and carries a checksum of its
+    arrays; a damaged one is reported, and treated as absent.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+
+    def progress(
+        self, items: Iterable[T], desc: str, total: int | None = None, unit: str = "it"
+    ) -> Iterator[T]:
+        """Iterate with a progress bar on standard error where that is a terminal."""
+        from tqdm import tqdm
+
+        yield from tqdm(items, desc=desc, total=total, unit=unit, disable=_quiet(), leave=False)
+
+    @contextmanager
+    def counting(self, desc: str, total: int, unit: str = "it") -> Iterator[Counter]:
+        """A progress bar to advance by hand."""
+        from tqdm import tqdm
+
+        with tqdm(total=total, desc=desc, unit=unit, disable=_quiet(), leave=False) as bar:
+            yield cast(Counter, bar)
+
+    def save_state(
+        self,
+        key: str,
+        fingerprint: str,
+        arrays: dict[str, np.ndarray] | None = None,
+        meta: dict[str, Any] | None = None,
+    ) -> None:
+        """Keep named arrays and a JSON-like `meta` under `key`, whole or not at all."""
+        import numpy as np
+        from safetensors.numpy import save
+
+        contiguous = {name: np.ascontiguousarray(value) for name, value in (arrays or {}).items()}
+        header = {
+            "fingerprint": fingerprint,
+            "meta": json.dumps(meta or {}),
+            "checksum": _checksum(contiguous),
+        }
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, save(contiguous, metadata=header))
+
+    def load_state(
+        self, key: str, fingerprint: str
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """What `save_state` kept under this key and fingerprint, or None."""
+        from safetensors import SafetensorError, safe_open
+
+        path = self._path(key)
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, framework="numpy") as file:
+                header = file.metadata() or {}
+                if header.get("fingerprint") != fingerprint:
+                    return None
+                arrays = {name: file.get_tensor(name) for name in file.keys()}
+            if header["checksum"] != _checksum(arrays):
+                raise ValueError("checksum differs")
+            return arrays, json.loads(header["meta"])
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            warnings.warn(f"{path}: damaged state ({error}); it is computed again", stacklevel=2)
+            return None
+
+    def drop_state(self, key: str) -> None:
+        """Forget what is kept under `key`; nothing kept is no error."""
+        self._path(key).unlink(missing_ok=True)
+
+    def workspace(self, name: str, fingerprint: str) -> Path:
+        """A folder that survives runs as long as the fingerprint stays; emptied when it changes."""
+        place = self._path(name).with_suffix("")
+        mark = place / ".fingerprint"
+        if not mark.exists() or mark.read_text() != fingerprint:
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+            write_atomically(mark, fingerprint.encode())
+        return place
+
+    def _path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key) or ".." in key:
+            raise ValueError(f"a state key is letters, digits, '_', '-', '.' and '/', got {key!r}")
+        return self.folder / f"{key}.safetensors"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside `path`, flush to the disk, rename into place: whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        value = arrays[name]
+        digest.update(f"{name} {value.dtype} {value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def _quiet() -> bool:
+    return not sys.stderr.isatty()
