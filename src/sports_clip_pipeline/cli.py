@@ -1,0 +1,77 @@
+"""The project's `kedro run`: Kedro's own, with errors a person can read.
+
+What a user can mend ends in one last line on standard error that names the file, the value and
+the remedy, with exit status 1. `kedro --verbose run` shows the traceback as well.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from copy import copy
+from functools import wraps
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import KedroCliError
+
+from sports_clip_pipeline.errors import UserFacingError
+
+
+@click.group(name="sports_clip_pipeline")
+def cli() -> None:
+    """Commands of this project."""
+
+
+def readable(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """The command's callback, with every failure turned into one line."""
+
+    @wraps(callback)
+    def run_readably(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return callback(*args, **kwargs)
+        except (KeyboardInterrupt, click.exceptions.Exit, click.exceptions.Abort):
+            raise
+        except Exception as error:
+            if KedroCliError.VERBOSE_ERROR:
+                traceback.print_exc()
+            sys.stdout.flush()
+            click.echo(f"Error: {one_line(error)}", err=True)
+            raise click.exceptions.Exit(1) from error
+
+    return run_readably
+
+
+def one_line(error: BaseException) -> str:
+    """The line a user reads for this failure.
+
+    The deepest `UserFacingError` speaks for itself; a failing disk names its file; anything else
+    is a defect of ours, and the line says how to see where it happened.
+    """
+    chain = list(_chain(error))
+    for cause in reversed(chain):
+        if isinstance(cause, UserFacingError):
+            return str(cause)
+    for cause in reversed(chain):
+        if isinstance(cause, OSError) and cause.strerror:
+            where = cause.filename or "a file of the run"
+            return (
+                f"{where}: {cause.strerror}; mend the path, its rights or the space on the disk, "
+                "then run again: what was finished is kept"
+            )
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}; `kedro --verbose run` shows where it happened"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+run = copy(kedro_run)
+run.callback = readable(kedro_run.callback)  # type: ignore[arg-type]
+cli.add_command(run)

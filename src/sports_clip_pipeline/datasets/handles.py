@@ -1,0 +1,46 @@
+"""Handles that long nodes take from the catalog: the journal and the cache of features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kedro.io import AbstractDataset, DatasetError
+
+from sports_clip_pipeline.journal import DiskJournal
+
+
+class _Handle(AbstractDataset[Any, Any]):
+    """A folder handed to a node as an object; always there, never saved by Kedro."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: Any) -> NoReturn:
+        """Refuse: the node writes through the handle."""
+        raise DatasetError(f"{self._filepath}: this is a handle; nodes write through it")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class JournalDataset(_Handle):
+    """The journal of one pipeline, kept in a folder."""
+
+    def load(self) -> DiskJournal:
+        """The journal."""
+        return DiskJournal(self._filepath)
+
+
+class FeatureCacheDataset(_Handle):
+    """The content-addressed cache of features, shared by all studies."""
+
+    def load(self) -> Any:
+        """The cache."""
+        from sports_clip_pipeline.models.feature_cache import FeatureCache
+
+        return FeatureCache(self._filepath)

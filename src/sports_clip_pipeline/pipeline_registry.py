@@ -1,0 +1,29 @@
+"""The pipelines by name; the default one is all but `download`, in the order of the question."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from kedro.pipeline import Pipeline
+
+ORDER = (
+    "ingest",
+    "tokenize",
+    "embed",
+    "pretrain",
+    "zero_shot",
+    "finetune",
+    "cam",
+    "report",
+    "predict",
+)
+APART = ("download",)
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Every pipeline under its folder's name, and their sum as `__default__`."""
+    pipelines = {
+        name: import_module(f"sports_clip_pipeline.pipelines.{name}.pipeline").create_pipeline()
+        for name in (*ORDER, *APART)
+    }
+    return {**pipelines, "__default__": sum((pipelines[name] for name in ORDER), Pipeline([]))}
