@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.errors import UserFacingError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+TENNIS = {"names": ["tennis", "a tennis match"], "sentences": ["A man swings a racket."]}
+
+
+def bank(**changes: object) -> ClassBank:
+    block = {"templates": ["a photo of {}."], "classes": {"tennis": TENNIS}}
+    return ClassBank(**{**block, **changes})
+
+
+def committed(env: str) -> ClassBank:
+    text = (CONF / env / "parameters_class_bank.yml").read_text()
+    return ClassBank(**yaml.safe_load(text)["class_bank"])
+
+
+def test_prompts_are_templates_times_names_then_sentences() -> None:
+    two = bank(templates=["a photo of {}.", "{} outside."])
+    assert two.prompts("tennis") == (
+        "a photo of tennis.",
+        "a photo of a tennis match.",
+        "tennis outside.",
+        "a tennis match outside.",
+        "A man swings a racket.",
+    )
+
+
+def test_labels_keep_the_order_of_the_configuration() -> None:
+    classes = {label: {"names": [label], "sentences": []} for label in ("zebra", "ant", "mole")}
+    assert bank(classes=classes).labels == ("zebra", "ant", "mole")
+
+
+def test_a_class_without_sentences_has_its_templates_alone() -> None:
+    assert bank(classes={"go": {"names": ["go"]}}).prompts("go") == ("a photo of go.",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"templates": ["a photo."]}, "'a photo.'"),
+        ({"templates": ["{} and {}"]}, "'{} and {}'"),
+        ({"templates": ["a {sport}"]}, "'a {sport}'"),
+        ({"templates": []}, "class_bank.templates"),
+        ({"templates": ["{}", "{}"]}, "class_bank.templates"),
+        ({"classes": {}}, "class_bank.classes"),
+        ({"classes": ["tennis"]}, "['tennis']"),
+        (
+            {"classes": {"tennis": {"names": [], "sentences": []}}},
+            "class_bank.classes.tennis.names",
+        ),
+        ({"classes": {"tennis": {"sentences": ["x"]}}}, "class_bank.classes.tennis.names"),
+        ({"classes": {"tennis": {"names": ["a"], "prompts": ["b"]}}}, "prompts"),
+        ({"classes": {"tennis": {"names": ["a", " "]}}}, "class_bank.classes.tennis.names"),
+        ({"classes": {1: TENNIS}}, "got 1"),
+        ({"classes": {"tennis ": TENNIS}}, "'tennis '"),
+        ({"classes": {"Tennis": {"names": ["a"]}, "tennis": {"names": ["b"]}}}, "'tennis'"),
+        ({"classes": {"a": {"names": ["Ball"]}, "b": {"names": ["ball"]}}}, "class_bank.classes.b"),
+    ],
+)
+def test_a_wrong_block_is_refused_with_its_place_and_value(
+    changes: dict[str, object], named: str
+) -> None:
+    with pytest.raises(UserFacingError) as refused:
+        bank(**changes)
+    assert "class_bank" in str(refused.value)
+    assert named in str(refused.value)
+
+
+def test_the_real_bank_describes_every_sport_of_the_published_set() -> None:
+    real = committed("real")
+    assert len(real.labels) == 22
+    assert list(real.labels) == sorted(real.labels)
+    assert all(6 <= len(real.sentences(label)) <= 10 for label in real.labels)
+
+
+def test_the_sample_speaks_of_the_real_classes_in_the_same_words() -> None:
+    sample, real = committed("base"), committed("real")
+    assert set(sample.labels) < set(real.labels)
+    assert sample.templates == real.templates
+    assert all(sample.classes[label] == real.classes[label] for label in sample.labels)
