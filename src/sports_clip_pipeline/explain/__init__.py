@@ -1,0 +1,1 @@
+"""Where in a photograph a model found its answer."""

@@ -1,0 +1,63 @@
+"""Free text as a classifier: how well an image fits each of a few sentences, through CLIP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from sports_clip_pipeline.explain.frozen import frozen
+from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+
+
+class TextTarget(nn.Module):
+    """Pixels (B, 3, H, W) to scores (B, P): logit scale × cosine with each of P texts.
+
+    Args:
+        clip: an open_clip model with `encode_image`, `logit_scale` and a timm tower at
+            `visual.trunk`.
+        text_emb: (P, E) float32, unit-norm.
+    """
+
+    text_emb: torch.Tensor
+
+    def __init__(self, clip: nn.Module, text_emb: torch.Tensor) -> None:
+        super().__init__()
+        self.clip = clip
+        self.register_buffer("text_emb", text_emb.detach().clone(), persistent=False)
+
+    @property
+    def tower(self) -> nn.Module:
+        """The image tower below the projection."""
+        return self.clip.visual.trunk  # type: ignore[union-attr, return-value]
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) to (B, P)."""
+        image_emb: torch.Tensor = self.clip.encode_image(pixels, normalize=True)  # type: ignore[operator]
+        return self.clip.logit_scale.exp() * image_emb @ self.text_emb.T  # type: ignore[operator]
+
+
+def encode_prompts(
+    clip: nn.Module, tokenizer: Callable[[list[str]], torch.Tensor], prompts: Sequence[str]
+) -> torch.Tensor:
+    """(P, E) float32 unit-norm embeddings of P prompts."""
+    device = next(clip.parameters()).device
+    with frozen(clip), torch.inference_mode():
+        tokens = tokenizer(list(prompts)).to(device)  # (P, T)
+        embedded = clip.encode_text(tokens, normalize=True)  # type: ignore[operator]
+    return embedded.float().clone()
+
+
+def clip_preprocessing(clip: Any) -> ImagePreprocessing:
+    """What the image tower of an open_clip model sees, from the model's own record."""
+    record = clip.visual.preprocess_cfg
+    size = record["size"]
+    return ImagePreprocessing(
+        size=int(size if isinstance(size, int) else size[0]),
+        mean=tuple(record["mean"]),
+        std=tuple(record["std"]),
+        interpolation=record["interpolation"],
+        view="full" if record["resize_mode"] == "squash" else "centre",
+    )
