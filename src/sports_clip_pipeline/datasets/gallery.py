@@ -6,9 +6,7 @@ import base64
 import dataclasses
 import hashlib
 import json
-import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview
 
 from sports_clip_pipeline.explain.gallery import JPEG, Card, contact_sheet
+from sports_clip_pipeline.journal.disk import replacing_folder
 
 _PICTURES = ("photo_jpeg", "map_jpeg")
 _PICTURE_NAME = re.compile(r"[0-9a-f]{16}\.jpg")
@@ -43,21 +42,14 @@ class GalleryDataset(AbstractDataset[list[Card], list[Card]]):
 
     def save(self, data: list[Card]) -> None:
         """Write all cards, whole or not at all."""
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._beside("partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            partial.mkdir()
+        with replacing_folder(self._filepath) as partial:
             entries = [_write(partial, card) for card in data]
             index = json.dumps({"cards": entries}, indent=1, ensure_ascii=False)
             (partial / _INDEX).write_text(index, encoding="utf-8")
-            self._swap_in(partial)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     def preview(self) -> ImagePreview:
         """The first pairs of photograph and map as one picture, for Kedro-Viz."""
-        cards = self.load()[:24]
+        cards = self.load()[:16]
         pictures = [getattr(card, name) for card in cards for name in _PICTURES]
         content = contact_sheet(pictures, columns=8, cell_px=112) if pictures else b""
         return ImagePreview(base64.b64encode(content).decode("ascii"))
@@ -68,22 +60,6 @@ class GalleryDataset(AbstractDataset[list[Card], list[Card]]):
                 raise ValueError(f"{entry[name]!r} is no picture of a gallery")
         pictures = {name: (self._filepath / entry[name]).read_bytes() for name in _PICTURES}
         return Card(**{**entry, **pictures})
-
-    def _swap_in(self, partial: Path) -> None:
-        former = self._beside("former")
-        shutil.rmtree(former, ignore_errors=True)
-        if self._filepath.exists():
-            self._filepath.rename(former)
-        try:
-            partial.rename(self._filepath)
-        except OSError:
-            if former.exists():
-                former.rename(self._filepath)
-            raise
-        shutil.rmtree(former, ignore_errors=True)
-
-    def _beside(self, role: str) -> Path:
-        return self._filepath.with_name(f".{self._filepath.name}.{os.getpid()}.{role}")
 
     def _exists(self) -> bool:
         return (self._filepath / _INDEX).is_file()

@@ -42,7 +42,7 @@ class Card:
 
 
 def contact_sheet(pictures: Sequence[bytes], columns: int, cell_px: int) -> bytes:
-    """Encoded pictures side by side, each within a square cell, as PNG bytes.
+    """Encoded pictures side by side, each within a square cell, as PNG bytes of 128 colours.
 
     Raises: ValueError: no pictures.
     """
@@ -59,5 +59,5 @@ def contact_sheet(pictures: Sequence[bytes], columns: int, cell_px: int) -> byte
             picture.thumbnail((cell_px, cell_px))
             sheet.paste(picture, (column * cell_px, row * cell_px))
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", optimize=True)
+    sheet.quantize(128).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -32,6 +32,7 @@ def overlay(picture: Image.Image, heat: np.ndarray) -> Image.Image:
         picture: RGB, (W, H) pixels.
         heat: (h, w) float32 in [0, 1]; scaled to the picture bilinearly.
     Returns: RGB of the picture's size.
+
     Raises: ValueError: heat outside [0, 1] or not finite.
     """
     if not (np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1):
@@ -42,21 +43,22 @@ def overlay(picture: Image.Image, heat: np.ndarray) -> Image.Image:
     spread = np.clip(np.asarray(resized), 0.0, 1.0)  # (H, W)
     colours = matplotlib.colormaps[COLOURS](0.15 + 0.85 * spread)[..., :3]  # (H, W, 3) in [0, 1]
     grey = np.asarray(picture.convert("L"), dtype=np.float64)[..., None] / 255.0  # (H, W, 1)
-    share = (0.25 + 0.45 * spread)[..., None]  # (H, W, 1) of the colour
-    mixed = (1 - share) * grey * (0.6 + 0.4 * spread[..., None]) + share * colours
+    share = (0.12 + 0.58 * spread)[..., None]  # (H, W, 1) of the colour
+    mixed = (1 - share) * grey * (0.8 + 0.2 * spread[..., None]) + share * colours
     return Image.fromarray(np.rint(mixed * 255).astype(np.uint8), "RGB")
 
 
 def gradient_picture(gradients: np.ndarray) -> Image.Image:
-    """Signed gradients as a picture around middle grey, as pytorch-grad-cam draws them.
+    """Signed gradients as a picture: middle grey is none, brighter is more, darker is less.
 
     Args:
-        gradients: (H, W, 3) float; centred, scaled to a standard deviation of 0.1 and moved to 0.5.
+        gradients: (H, W, 3) float; scaled so that 1 % of the values are clipped.
+
     Returns: RGB.
     """
-    centred = gradients - gradients.mean()
-    values = centred / (centred.std() + 1e-12) * 0.1 + 0.5
-    return Image.fromarray(np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8), "RGB")
+    scale = np.percentile(np.abs(gradients), 99) or np.abs(gradients).max() or 1.0
+    values = np.clip(0.5 + 0.5 * gradients / scale, 0, 1)
+    return Image.fromarray(np.rint(values * 255).astype(np.uint8), "RGB")
 
 
 def jpeg(picture: Image.Image, quality: int) -> bytes:

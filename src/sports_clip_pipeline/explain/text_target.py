@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import nn
 
 from sports_clip_pipeline.explain.frozen import frozen
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 
 class TextTarget(nn.Module):
@@ -48,16 +46,3 @@ def encode_prompts(
         tokens = tokenizer(list(prompts)).to(device)  # (P, T)
         embedded = clip.encode_text(tokens, normalize=True)  # type: ignore[operator]
     return embedded.float().clone()
-
-
-def clip_preprocessing(clip: Any) -> ImagePreprocessing:
-    """What the image tower of an open_clip model sees, from the model's own record."""
-    record = clip.visual.preprocess_cfg
-    size = record["size"]
-    return ImagePreprocessing(
-        size=int(size if isinstance(size, int) else size[0]),
-        mean=tuple(record["mean"]),
-        std=tuple(record["std"]),
-        interpolation=record["interpolation"],
-        view="full" if record["resize_mode"] == "squash" else "centre",
-    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Table
 from sports_clip_pipeline.config.cam import PREDICTED, TRUE, CamConfig
 from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 
 
@@ -25,7 +27,7 @@ def explain_photographs(
     sports_manifest: Table,
     cam_choice: Table,
     predictor: Any,
-    clip_model: Any,
+    clip_model: Path,
     class_bank: ClassBank,
     cam_journal: Journal,
     cam: CamConfig,
@@ -35,19 +37,37 @@ def explain_photographs(
 
     by_class = _class_explainer(predictor, cam)
     by_text = _text_explainer(clip_model, cam_choice, class_bank, cam)
-    rows = {image: row for row, image in enumerate(sports_manifest["image"])}
-    cards = []
+    rows = _rows(sports_manifest, cam_choice)
     chosen = cam_choice[["image", "label", "predicted", "probability"]].itertuples(index=False)
+    cards = []
     for choice in cam_journal.progress(chosen, "cam", len(cam_choice), "photo"):
         said = Prediction(*choice)
         photo = sports_images.get(rows[said.image])
-        for name in _wishes(cam.classes, said.label, said.predicted):
-            cards.append(by_class.gradcam(photo, said, name))
-        if cam.guided:
-            cards.append(by_class.guided(photo, said, said.predicted))
-        for prompt in _prompts(cam, class_bank, said.label, said.predicted):
-            cards.append(by_text.gradcam(photo, said, prompt))
+        cards += _cards(photo, said, by_class, by_text, class_bank, cam)
     return cards
+
+
+def _rows(manifest: Table, choice: Table) -> dict[str, int]:
+    """Place of each image in the store; all the chosen ones must be there."""
+    rows = {image: row for row, image in enumerate(manifest["image"])}
+    lost = sorted(set(choice["image"]) - set(rows))
+    if lost:
+        what = f"{len(lost)} chosen photographs are not in the manifest, first {lost[0]}"
+        remedy = "run `kedro run --pipelines=finetune` and then cam on the same images"
+        raise UserFacingError("cam_choice", what, remedy)
+    return rows
+
+
+def _cards(
+    photo: Any, said: Any, by_class: Any, by_text: Any, bank: ClassBank, cam: CamConfig
+) -> list[Any]:
+    """All cards of one photograph."""
+    wished = _wishes(cam.classes, said.label, said.predicted)
+    cards = [by_class.gradcam(photo, said, name) for name in wished]
+    if cam.guided:
+        cards.append(by_class.guided(photo, said, said.predicted))
+    prompts = _prompts(cam, bank, said.label, said.predicted)
+    return cards + [by_text.gradcam(photo, said, prompt) for prompt in prompts]
 
 
 def _class_explainer(predictor: Any, cam: CamConfig) -> Any:
@@ -66,27 +86,23 @@ def _class_explainer(predictor: Any, cam: CamConfig) -> Any:
     )
 
 
-def _text_explainer(clip_model: Any, choice: Table, bank: ClassBank, cam: CamConfig) -> Any:
+def _text_explainer(clip_model: Path, choice: Table, bank: ClassBank, cam: CamConfig) -> Any:
     """Every prompt that any of the photographs needs, encoded once."""
     from sports_clip_pipeline.explain.explainer import Explainer
     from sports_clip_pipeline.explain.layers import find_layer
-    from sports_clip_pipeline.explain.text_target import (
-        TextTarget,
-        clip_preprocessing,
-        encode_prompts,
-    )
+    from sports_clip_pipeline.explain.text_target import TextTarget, encode_prompts
+    from sports_clip_pipeline.models.clip_folder import load_clip
 
     pairs = zip(choice["label"], choice["predicted"], strict=True)
     prompts = tuple(dict.fromkeys(text for pair in pairs for text in _prompts(cam, bank, *pair)))
     if not prompts:
         return None
-    module = TextTarget(
-        clip_model.model, encode_prompts(clip_model.model, clip_model.tokenizer, prompts)
-    )
+    clip = load_clip(clip_model)
+    module = TextTarget(clip.model, encode_prompts(clip.model, clip.tokenizer, prompts))
     return Explainer(
         module=module,
         layer=find_layer(module.tower, cam.layer),
-        preprocessing=clip_preprocessing(clip_model.model),
+        preprocessing=clip.preprocessing,
         kind="prompt",
         names=prompts,
         picture_px=cam.picture_px,

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sports_clip_pipeline.explain.choice import COLUMNS, choose
+
+
+@pytest.fixture
+def predictions() -> pd.DataFrame:
+    """200 predictions over four classes, a quarter of them wrong."""
+    random = np.random.default_rng(0)
+    label = random.choice(["a", "b", "c", "d"], 200)
+    wrong = random.random(200) < 0.25
+    return pd.DataFrame(
+        {
+            "image": [f"{row:03}.jpg" for row in range(200)],
+            "label": label,
+            "predicted": np.where(wrong, np.where(label == "a", "b", "a"), label),
+            "probability": random.random(200),
+        }
+    )
+
+
+def test_the_wanted_numbers_come_right_ones_first(predictions):
+    chosen = choose(predictions, 5, 3, 0.5, seed=0)
+    assert list(chosen["right"]) == [True] * 5 + [False] * 3
+    assert ((chosen["label"] == chosen["predicted"]) == chosen["right"]).all()
+    assert tuple(chosen.columns) == COLUMNS
+    assert chosen["image"].is_unique
+
+
+def test_only_confident_ones_are_drawn(predictions):
+    chosen = choose(predictions, 8, 8, 0.5, seed=0)
+    right = predictions["label"] == predictions["predicted"]
+    for kind, of_kind in ((True, predictions[right]), (False, predictions[~right])):
+        drawn = chosen.loc[chosen["right"] == kind, "probability"]
+        assert drawn.min() >= of_kind["probability"].median()
+
+
+def test_the_classes_take_turns(predictions):
+    counts = choose(predictions, 8, 6, 0.8, seed=3).groupby("right")["label"].value_counts()
+    assert set(counts[True]) == {2}
+    assert counts[False].max() - counts[False].min() <= 1
+
+
+def test_the_seed_decides_and_the_order_of_the_rows_does_not(predictions):
+    first = choose(predictions, 5, 5, 0.5, seed=1)
+    shuffled = predictions.sample(frac=1, random_state=5)
+    pd.testing.assert_frame_equal(choose(shuffled, 5, 5, 0.5, seed=1), first)
+    assert set(choose(predictions, 5, 5, 0.5, seed=2)["image"]) != set(first["image"])
+
+
+def test_the_smallest_share_still_gives_as_many_as_wanted_and_those_are_the_most_confident():
+    table = pd.DataFrame(
+        {
+            "image": list("pqrs"),
+            "label": ["a"] * 4,
+            "predicted": ["a"] * 4,
+            "probability": [0.9, 0.6, 0.8, 0.7],
+        }
+    )
+    assert set(choose(table, 2, 0, 0.01, seed=0)["image"]) == {"p", "r"}
+
+
+def test_where_there_are_fewer_all_are_taken(predictions):
+    right = predictions[predictions["label"] == predictions["predicted"]]
+    chosen = choose(right, 10_000, 5, 0.5, seed=0)
+    assert set(chosen["image"]) == set(right["image"])
+
+
+def test_no_predictions_give_no_photographs(predictions):
+    assert choose(predictions.head(0), 3, 3, 0.5, seed=0).empty

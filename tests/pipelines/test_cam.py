@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sports_clip_pipeline.config.cam import CamConfig
+from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.cam import nodes
+from sports_clip_pipeline.pipelines.cam.pipeline import create_pipeline
+
+LABELS = ("ball", "field")
+BANK = ClassBank(
+    ("a photo of {}.", "{} in play."),
+    {
+        "ball": {"names": ["a ball"], "sentences": []},
+        "field": {"names": ["a field"], "sentences": []},
+    },
+)
+
+
+class Drawn:
+    """Four photographs as an image store gives them."""
+
+    def get(self, row: int) -> Image.Image:
+        noise = np.random.default_rng(row).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+        return Image.fromarray(noise).resize((80, 60))
+
+
+class CountingJournal(Journal):
+    def progress(self, items, desc, total=None, unit="it"):
+        self.asked = (desc, total, unit)
+        yield from items
+
+
+@pytest.fixture(scope="module")
+def manifest() -> pd.DataFrame:
+    return pd.DataFrame({"image": ["w.jpg", "x.jpg", "y.jpg", "z.jpg"]})
+
+
+@pytest.fixture(scope="module")
+def evaluation_predictions() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "image": ["z.jpg", "x.jpg", "y.jpg"],
+            "label": ["ball", "field", "ball"],
+            "zero_shot_label": ["field"] * 3,
+            "zero_shot_probability": [0.5] * 3,
+            "finetuned_label": ["ball", "ball", "ball"],
+            "finetuned_probability": [0.9, 0.8, 0.7],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """A predictor and a CLIP folder on the smallest packaged towers, with made-up heads."""
+    from sports_clip_pipeline.models.clip_folder import Projections, write_clip_folder
+    from sports_clip_pipeline.models.head import Head, Operation
+    from sports_clip_pipeline.models.predictor import Predictor
+    from sports_clip_pipeline.models.towers import image_preprocessing
+
+    random = np.random.default_rng(0)
+
+    def matrix(*shape: int) -> np.ndarray:
+        return random.normal(size=shape).astype(np.float32)
+
+    seen = image_preprocessing("lite0", 96, "centre")
+    head = Head((Operation("affine", {"weight": matrix(2, 1280), "bias": matrix(2)}),))
+    clip = tmp_path_factory.mktemp("models") / "clip"
+    projections = Projections(matrix(16, 1280), matrix(16), matrix(16, 384), 2.0)
+    write_clip_folder(clip, projections, "lite0", "minilm", seen, 32)
+    return {"predictor": Predictor(LABELS, "lite0", seen, head), "clip_model": clip}
+
+
+def explain(manifest, choice, models, **changes):
+    journal = CountingJournal()
+    cards = nodes.explain_photographs(
+        Drawn(),
+        manifest,
+        choice,
+        models["predictor"],
+        models["clip_model"],
+        BANK,
+        journal,
+        CamConfig(picture_px=64, **changes),
+    )
+    return cards, journal
+
+
+@pytest.fixture(scope="module")
+def choice(evaluation_predictions) -> pd.DataFrame:
+    return nodes.choose_photographs(evaluation_predictions, CamConfig(right=1, wrong=1))
+
+
+def test_the_finetuned_prediction_is_what_is_chosen_by(choice):
+    assert list(choice["image"].isin(["z.jpg", "y.jpg"])) == [True, False]
+    assert choice.loc[1].to_dict() == {
+        "image": "x.jpg",
+        "label": "field",
+        "predicted": "ball",
+        "probability": 0.8,
+        "right": False,
+    }
+
+
+def test_right_ones_are_asked_once_and_wrong_ones_for_both_classes(manifest, choice, models):
+    cards, journal = explain(manifest, choice, models)
+    asked = [
+        (card.right, card.question, card.method.split(":")[0].startswith("guided"))
+        for card in cards
+    ]
+    assert asked == [
+        (True, "class: ball", False),
+        (True, "class: ball", True),
+        (True, "prompt: a photo of a ball.", False),
+        (False, "class: ball", False),
+        (False, "class: field", False),
+        (False, "class: ball", True),
+        (False, "prompt: a photo of a ball.", False),
+        (False, "prompt: a photo of a field.", False),
+    ]
+    assert journal.asked == ("cam", 2, "photo")
+
+
+def test_each_card_shows_the_photograph_of_its_own_row(manifest, choice, models):
+    from sports_clip_pipeline.explain.explainer import as_seen
+    from sports_clip_pipeline.explain.overlay import jpeg
+
+    cards, _ = explain(manifest, choice, models, prompts=(), guided=False)
+    for card in cards:
+        photo = Drawn().get(list(manifest["image"]).index(card.image))
+        shown = as_seen(models["predictor"].preprocessing, photo, 64)
+        assert card.photo_jpeg == jpeg(shown, 80)
+
+
+def test_free_text_can_be_asked_and_clip_stays_unread_where_nothing_is(manifest, choice, models):
+    cards, _ = explain(manifest, choice, models, classes=(), guided=False, prompts=("a red net",))
+    assert {card.question for card in cards} == {"prompt: a red net"}
+    without = {**models, "clip_model": Path("nowhere")}
+    assert explain(manifest, choice, without, prompts=(), guided=False)[0]
+
+
+def test_a_layer_that_is_not_there_is_refused(manifest, choice, models):
+    with pytest.raises(UserFacingError, match=r"cam\.layer = blocks\.99"):
+        explain(manifest, choice, models, layer="blocks.99")
+
+
+def test_a_prediction_of_a_photograph_that_is_not_there_is_refused(choice, models):
+    with pytest.raises(UserFacingError, match=r"z\.jpg|y\.jpg"):
+        explain(pd.DataFrame({"image": ["w.jpg", "x.jpg"]}), choice, models, prompts=())
+
+
+def test_a_second_run_draws_the_same_cards(manifest, choice, models):
+    first, _ = explain(manifest, choice, models)
+    assert explain(manifest, choice, models)[0] == first
+
+
+def test_the_wiring_takes_from_the_catalog_what_the_plan_says():
+    pipeline = create_pipeline()
+    assert pipeline.inputs() == {
+        "evaluation_predictions",
+        "sports_images",
+        "sports_manifest",
+        "predictor",
+        "clip_model",
+        "cam_journal",
+        "params:class_bank",
+        "params:cam",
+    }
+    assert pipeline.outputs() == {"cam_gallery"}
+
+
+@pytest.mark.parametrize("node", [nodes.choose_photographs, nodes.explain_photographs])
+def test_every_hint_resolves_at_run_time(node):
+    assert typing.get_type_hints(node)["cam"] is CamConfig
