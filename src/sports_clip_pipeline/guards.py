@@ -1,0 +1,135 @@
+"""What must hold before a run starts: known parameter blocks, a study's name, earlier outputs."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractDataset
+
+from sports_clip_pipeline.errors import UserFacingError
+
+if TYPE_CHECKING:
+    from kedro.config import AbstractConfigLoader
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+
+ALWAYS_KNOWN = ("raw_dir",)
+"""Runtime parameters that name no block: where the raw corpora stand."""
+_STUDY = re.compile(r"[a-z0-9_]+")
+
+
+def check_parameter_blocks(loader: AbstractConfigLoader) -> None:
+    """Refuse a top-level runtime parameter that names no parameter block.
+
+    Raises: UserFacingError: names the block and the nearest known one.
+    """
+    asked = set(loader.runtime_params or {}) - set(ALWAYS_KNOWN)
+    if not asked:
+        return
+    known = {*parameter_blocks(loader), *ALWAYS_KNOWN}
+    for name in sorted(asked - known):
+        near = difflib.get_close_matches(name, known, n=1)
+        listed = ", ".join(sorted(known))
+        remedy = f"did you mean {near[0]}? known are {listed}" if near else f"known are {listed}"
+        raise UserFacingError(f"--params={name}", f"{name} is no parameter block", remedy)
+
+
+def parameter_blocks(loader: Any) -> set[str]:
+    """The top-level keys of the parameter files, without what `--params` adds to them."""
+    base, of_env, *_ = loader._read_raw_config("parameters")
+    return {str(key) for config in (*base.values(), *of_env.values()) for key in config}
+
+
+def check_study(loader: Any) -> None:
+    """Refuse a study whose name cannot be a folder on every machine.
+
+    Raises: UserFacingError.
+    """
+    study = loader["globals"].get("study")
+    if not (isinstance(study, str) and _STUDY.fullmatch(study)):
+        raise UserFacingError(
+            f"globals.yml of env {loader.env or 'base'}",
+            f"study: wanted a text of a-z, 0-9 and _, got {study!r}",
+            "rename it (quote a name made of digits only)",
+        )
+
+
+def check_inputs(
+    run_params: Mapping[str, Any],
+    pipeline: Pipeline,
+    catalog: CatalogProtocol,
+    registered: Mapping[str, Pipeline],
+) -> None:
+    """Refuse to start where an input that another pipeline makes does not stand yet.
+
+    Raw inputs have no maker here; their own datasets say what is wrong with them.
+
+    Raises: UserFacingError: names the file, its maker and the command that makes all that misses.
+    """
+    makers = makers_of(registered)
+    missing = [name for name in _missing(pipeline, catalog) if name in makers]
+    if not missing:
+        return
+    order = list(registered)
+    first = min(missing, key=lambda name: (order.index(makers[name]), name))
+    wanted = pipelines_to_run(missing, catalog, registered)
+    env = f" --env={run_params['env']}" if run_params.get("env") else ""
+    raise UserFacingError(
+        _place(first, catalog, Path(run_params["project_path"])),
+        f"{first} is missing; pipeline {makers[first]} makes it",
+        f"run `kedro run{env} --pipelines={','.join(wanted)}` first",
+    )
+
+
+def makers_of(registered: Mapping[str, Pipeline]) -> dict[str, str]:
+    """Dataset -> the pipeline that makes it, among the parts of the default pipeline."""
+    whole = registered.get("__default__")
+    return {
+        output: name
+        for name, pipeline in registered.items()
+        if name != "__default__"
+        for output in pipeline.all_outputs()
+        if whole is None or output in whole.all_outputs()
+    }
+
+
+def pipelines_to_run(
+    missing: list[str], catalog: CatalogProtocol, registered: Mapping[str, Pipeline]
+) -> list[str]:
+    """The pipelines that make `missing` and what those need in turn, in registered order."""
+    makers = makers_of(registered)
+    wanted: set[str] = set()
+    waiting = {makers[name] for name in missing}
+    while waiting:
+        maker = waiting.pop()
+        wanted.add(maker)
+        needs = {makers.get(name) for name in _missing(registered[maker], catalog)}
+        waiting |= {need for need in needs if need is not None} - wanted
+    return [name for name in registered if name in wanted]
+
+
+def _missing(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
+    free = {name for name in pipeline.inputs() if not name.startswith("params:")} - {"parameters"}
+    return sorted(name for name in free if not _stands(name, catalog))
+
+
+def _stands(name: str, catalog: CatalogProtocol) -> bool:
+    dataset = catalog.get(name) if name in catalog else None
+    if dataset is None:
+        return False
+    if type(dataset)._exists is not AbstractDataset._exists:
+        return bool(dataset.exists())
+    place = getattr(dataset, "_filepath", None)
+    return place is None or Path(str(place)).exists()
+
+
+def _place(name: str, catalog: CatalogProtocol, project: Path) -> str:
+    place = getattr(catalog.get(name) if name in catalog else None, "_filepath", None)
+    if place is None:
+        return f"catalog entry {name}"
+    path = Path(str(place))
+    return str(path.relative_to(project) if path.is_relative_to(project) else path)

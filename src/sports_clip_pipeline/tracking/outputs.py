@@ -1,0 +1,78 @@
+"""What of the catalog goes to MLflow, by each dataset's `metadata: {mlflow: …}`.
+
+metadata:
+  mlflow:
+    artifact: figures     # the saved file goes among the run's artifacts, in this folder
+    metrics: zero_shot    # the numbers of a JSON document become metrics under this prefix
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sports_clip_pipeline.tracking.run import TrackedRun
+
+if TYPE_CHECKING:
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Output:
+    """How one dataset is recorded: its file, the artifact folder, the metrics' prefix."""
+
+    path: Path | None
+    folder: str | None
+    prefix: str | None
+
+
+def planned_outputs(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Output]:
+    """The datasets that the pipeline saves and that ask to be recorded, by name."""
+    outputs = {}
+    for name in pipeline.all_outputs():
+        dataset = catalog.get(name) if name in catalog else None
+        wish = (getattr(dataset, "metadata", None) or {}).get("mlflow")
+        if wish:
+            outputs[name] = Output(file_of(dataset), wish.get("artifact"), wish.get("metrics"))
+    return outputs
+
+
+def file_of(dataset: Any) -> Path | None:
+    """The file or folder behind a dataset; None for one in memory."""
+    place = getattr(dataset, "_filepath", None)
+    return None if place is None else Path(str(place))
+
+
+def record_output(run: TrackedRun, output: Output, data: Any) -> None:
+    """Record a dataset that was just saved.
+
+    Figures go with an HTML form beside their JSON, Parquet tables as CSV: the MLflow UI shows
+    both.
+    """
+    if output.prefix is not None:
+        run.log_metrics(dict(numbers(data, output.prefix)), None)
+    if output.folder is None or output.path is None:
+        return
+    place = f"{output.folder}/{output.path.stem}"
+    if output.path.suffix == ".parquet" and hasattr(data, "to_csv"):
+        run.log_text(data.to_csv(index=False), f"{place}.csv")
+        return
+    run.log_path(output.path, output.folder)
+    if hasattr(data, "to_html") and hasattr(data, "to_plotly_json"):
+        run.log_text(data.to_html(include_plotlyjs="cdn"), f"{place}.html")
+
+
+def numbers(document: Any, prefix: str) -> Iterator[tuple[str, float]]:
+    """The numbers of a nested document by flat name; lists and texts are left out.
+
+    >>> dict(numbers({"t2i": {"r1": 0.2}, "note": "x"}, "retrieval"))
+    {'retrieval/t2i/r1': 0.2}
+    """
+    if isinstance(document, Mapping):
+        for key, value in document.items():
+            yield from numbers(value, f"{prefix}/{key}" if prefix else str(key))
+    elif isinstance(document, (int, float)) and not isinstance(document, bool):
+        yield prefix, float(document)
