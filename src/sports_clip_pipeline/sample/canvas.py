@@ -1,0 +1,188 @@
+"""The sheet a scene is drawn on: twice the final size, with shapes in metres or in pixels."""
+
+from __future__ import annotations
+
+from math import hypot
+from random import Random
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from sports_clip_pipeline.sample.camera import Camera, Pixel, Point, look
+
+Colour = tuple[int, int, int]
+
+PALETTE: dict[str, Colour] = {
+    "red": (200, 40, 44),
+    "blue": (38, 76, 178),
+    "green": (34, 130, 72),
+    "yellow": (240, 200, 48),
+    "white": (240, 240, 236),
+    "black": (38, 38, 42),
+    "orange": (236, 122, 36),
+    "purple": (112, 60, 150),
+    "light blue": (110, 180, 226),
+    "pink": (232, 130, 170),
+    "gray": (140, 144, 150),
+}
+SKINS: tuple[Colour, ...] = (
+    (244, 208, 178),
+    (228, 180, 142),
+    (198, 144, 104),
+    (150, 102, 70),
+    (104, 70, 50),
+    (80, 54, 40),
+)
+HAIRS: tuple[Colour, ...] = (
+    (40, 28, 22),
+    (74, 48, 30),
+    (120, 80, 44),
+    (196, 156, 84),
+    (30, 26, 28),
+    (140, 60, 34),
+)
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """The colour darker (factor < 1) or lighter (factor > 1), within 0..255."""
+    return tuple(max(0, min(255, round(c * factor))) for c in colour)  # type: ignore[return-value]
+
+
+def mix(a: Colour, b: Colour, share: float) -> Colour:
+    """`share` of b in a."""
+    return tuple(round(p + (q - p) * share) for p, q in zip(a, b, strict=True))  # type: ignore[return-value]
+
+
+def jitter(colour: Colour, rng: Random, spread: int = 14) -> Colour:
+    """A colour near this one: lighter or darker, and each channel by itself."""
+    light = rng.uniform(-spread, spread)
+    return tuple(
+        max(0, min(255, round(c + light + rng.uniform(-spread, spread) / 2))) for c in colour
+    )  # type: ignore[return-value]
+
+
+class Canvas:
+    """An RGB picture under construction; `width` and `height` are those of the drawing, in pixels.
+
+    Attributes:
+        camera: how metres become pixels; set it with `view` before drawing in metres.
+        horizon: v of the line where the ground ends and the backdrop begins.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self.image = Image.new("RGB", (width, height))
+        self.pen = ImageDraw.Draw(self.image)
+        self.glass = ImageDraw.Draw(self.image, "RGBA")
+        self.camera: Camera = look(0, 8, 1.6, (0, 1, 0), width, height)
+        self.horizon = height * 0.45
+
+    def view(
+        self,
+        around: float,
+        distance: float,
+        height: float,
+        aim: Point,
+        field_deg: float = 40.0,
+        back: float = 25.0,
+    ) -> None:
+        """Place the camera; the ground ends `back` metres behind the subject."""
+        self.camera = look(around, distance, height, aim, self.width, self.height, field_deg)
+        ahead = self.camera.ahead
+        level = hypot(ahead[0], ahead[2])
+        end = (ahead[0] / level * back, 0.0, ahead[2] / level * back)
+        self.horizon = self.camera.pixel(end)[1]
+
+    def face(self, points: list[Point], colour: Any) -> None:
+        """A filled polygon of the world; a colour of four numbers is see-through."""
+        self.shape(self.camera.outline(points), colour)
+
+    def shape(self, outline: list[Pixel], colour: Any) -> None:
+        """A filled polygon of the picture."""
+        if len(outline) > 2:
+            (self.glass if len(colour) == 4 else self.pen).polygon(outline, fill=colour)
+
+    def stripe(
+        self,
+        a: tuple[float, float],
+        b: tuple[float, float],
+        width: float,
+        colour: Any,
+        y: float = 0.0,
+    ) -> None:
+        """A painted line on the ground from (x, z) to (x, z), `width` metres wide."""
+        dx, dz = b[0] - a[0], b[1] - a[1]
+        length = hypot(dx, dz) or 1.0
+        ox, oz = -dz / length * width / 2, dx / length * width / 2
+        corners = [
+            (a[0] + ox, a[1] + oz),
+            (b[0] + ox, b[1] + oz),
+            (b[0] - ox, b[1] - oz),
+            (a[0] - ox, a[1] - oz),
+        ]
+        self.face([(x, y, z) for x, z in corners], colour)
+
+    def area(self, x0: float, z0: float, x1: float, z1: float, colour: Any, y: float = 0.0) -> None:
+        """A filled rectangle on the ground."""
+        self.face([(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)], colour)
+
+    def frame(self, x0: float, z0: float, x1: float, z1: float, width: float, colour: Any) -> None:
+        """The outline of a rectangle painted on the ground."""
+        corners = [(x0, z0), (x1, z0), (x1, z1), (x0, z1)]
+        for a, b in zip(corners, [*corners[1:], corners[0]], strict=True):
+            self.stripe(a, b, width, colour)
+
+    def pole(self, a: Point, b: Point, width: float, colour: Colour) -> None:
+        """A rod between two points of the world, `width` metres thick."""
+        middle = ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2, (a[2] + b[2]) / 2)
+        thick = max(1, round(width * self.camera.scale(middle)))
+        ends = self.camera.outline([a, b, b])
+        if len(ends) >= 2:
+            self.pen.line([ends[0], ends[1]], fill=colour, width=thick)
+
+    def ball(self, at: Point, radius: float, colour: Colour) -> tuple[float, float, float]:
+        """A shaded ball; returns its picture as (u, v, radius in pixels)."""
+        u, v = self.camera.pixel(at)
+        r = max(1.5, radius * self.camera.scale(at))
+        self.disc(u, v, r, shade(colour, 0.72))
+        self.disc(u - r * 0.14, v - r * 0.16, r * 0.82, colour)
+        self.disc(u - r * 0.32, v - r * 0.36, r * 0.3, mix(colour, (255, 255, 255), 0.55))
+        return u, v, r
+
+    def shadow(self, at: Point, radius: float, strength: int = 70) -> None:
+        """A soft dark oval on the ground below something."""
+        u, v = self.camera.pixel((at[0], 0.0, at[2]))
+        rise = self.camera.eye[1] / max(1.0, self.camera.turned(at)[2])
+        r = radius * self.camera.scale(at)
+        flat = r * max(0.12, min(0.6, rise))
+        self.glass.ellipse((u - r, v - flat, u + r, v + flat), fill=(0, 0, 0, strength))
+
+    def disc(self, u: float, v: float, r: float, colour: Any, squash: float = 1.0) -> None:
+        """A filled circle of the picture, or an oval `squash` times as high as wide."""
+        pen = self.glass if len(colour) == 4 else self.pen
+        pen.ellipse((u - r, v - r * squash, u + r, v + r * squash), fill=colour)
+
+    def limb(self, a: Pixel, b: Pixel, thick: float, colour: Colour) -> None:
+        """A rod with round ends in the picture, `thick` pixels across."""
+        width = max(1, round(thick))
+        self.pen.line([a, b], fill=colour, width=width)
+        if width > 2:
+            for u, v in (a, b):
+                self.disc(u, v, width / 2, colour)
+
+    def box(self, u0: float, v0: float, u1: float, v1: float, colour: Any) -> None:
+        """A filled rectangle of the picture; corners in any order."""
+        (self.glass if len(colour) == 4 else self.pen).rectangle(
+            (min(u0, u1), min(v0, v1), max(u0, u1), max(v0, v1)), fill=colour
+        )
+
+    def gradient(self, top: Colour, bottom: Colour, v0: float, v1: float) -> None:
+        """Rows v0..v1 from one colour to another."""
+        first, last = max(0, round(v0)), min(self.height, round(v1))
+        if last > first:
+            ramp = Image.new("RGB", (1, 2))
+            ramp.putpixel((0, 0), top)
+            ramp.putpixel((0, 1), bottom)
+            size = (self.width, last - first)
+            stretched = ramp.resize(size, Image.Resampling.BILINEAR, box=(0, 0.5, 1, 1.5))
+            self.image.paste(stretched, (0, first))

@@ -1,0 +1,115 @@
+"""From a drawn scene to a photograph: framing, light, grain and JPEG."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from random import Random
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageFilter
+
+from sports_clip_pipeline.sample import daily_scenes, field_scenes, hall_scenes, other_scenes
+from sports_clip_pipeline.sample.canvas import PALETTE, Canvas, jitter
+from sports_clip_pipeline.sample.story import DAILY, Scene
+
+SIZES = ((320, 240), (320, 240), (320, 240), (320, 214), (240, 320), (256, 256))
+OVERSIZE = 2
+TILE = 512
+
+PAINTERS = {
+    "basketball": hall_scenes.basketball,
+    "boxing": hall_scenes.boxing,
+    "chess": other_scenes.chess,
+    "football": field_scenes.football,
+    "formula1": other_scenes.formula1,
+    "ice_hockey": hall_scenes.ice_hockey,
+    "swimming": other_scenes.swimming,
+    "tennis": field_scenes.tennis,
+    "portrait": daily_scenes.portrait,
+    "crowd": daily_scenes.spectators,
+}
+
+
+def take(scene: Scene, rng: Random) -> Image.Image:
+    """Draw the scene and photograph it: an RGB picture with a short side of 214 to 256 pixels."""
+    width, height = rng.choice(SIZES)
+    canvas = Canvas(width * OVERSIZE, height * OVERSIZE)
+    if scene.kind in DAILY:
+        daily_scenes.daily(canvas, scene, rng)
+    else:
+        PAINTERS.get(scene.view, PAINTERS[scene.kind])(canvas, scene, rng)
+    _clutter(canvas, rng)
+    return _develop(_framed(canvas.image, rng).reduce(OVERSIZE), rng)
+
+
+def jpeg(image: Image.Image, quality: int) -> bytes:
+    """The picture as a JPEG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _clutter(canvas: Canvas, rng: Random) -> None:
+    """What gets into the way: heads in front, a score in a corner."""
+    dice = rng.random()
+    if dice < 0.10:
+        for _ in range(rng.randrange(1, 5)):
+            u, r = rng.uniform(0, canvas.width), rng.uniform(24, 52)
+            v = canvas.height - r * rng.uniform(-0.2, 0.7)
+            canvas.disc(u, v, r, jitter((44, 38, 36), rng))
+            canvas.disc(
+                u, v + r * 1.7, r * 1.7, jitter(rng.choice(tuple(PALETTE.values())), rng, 30)
+            )
+    elif dice < 0.17:
+        u, v = rng.choice((12, canvas.width - 172)), rng.choice((12, canvas.height - 52))
+        canvas.box(u, v, u + 160, v + 38, (24, 30, 60))
+        for i in range(7):
+            canvas.box(u + 10 + i * 21, v + 10, u + 22 + i * 21, v + 28, (236, 236, 236))
+        canvas.box(u + 66, v, u + 94, v + 38, (220, 60, 50))
+
+
+def _framed(image: Image.Image, rng: Random) -> Image.Image:
+    """A slight roll and a crop, at most a quarter of the picture, back at the same size."""
+    width, height = image.size
+    angle = rng.gauss(0, 2.5)
+    keep = rng.uniform(0.78, 0.95)
+    left = rng.uniform(0, 1 - keep) * 0.6 + (1 - keep) * 0.2
+    top = rng.uniform(0, 1 - keep) * 0.6 + (1 - keep) * 0.2
+    if abs(angle) > 1.5:
+        image = image.rotate(angle, Image.Resampling.BILINEAR)
+        keep, left, top = min(keep, 0.86), max(left, 0.07), max(top, 0.07)
+        left, top = min(left, 0.93 - keep), min(top, 0.93 - keep)
+    box = (left * width, top * height, (left + keep) * width, (top + keep) * height)
+    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+
+
+def _develop(image: Image.Image, rng: Random) -> Image.Image:
+    """Light, colour, focus and grain."""
+    image = ImageEnhance.Color(image).enhance(rng.uniform(0.55, 1.15) if rng.random() < 0.93 else 0)
+    image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.75, 1.15))
+    if rng.random() < 0.2:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 1.6)))
+    pixels = np.asarray(image, np.float32)
+    height, width = pixels.shape[:2]
+    cast = np.array([rng.uniform(0.9, 1.1) for _ in range(3)], np.float32) * rng.uniform(0.75, 1.12)
+    row, column = rng.randrange(TILE - height), rng.randrange(TILE - width)
+    grain = _grain()[row : row + height, column : column + width] * np.float32(rng.uniform(3, 11))
+    corner = np.float32(rng.uniform(0, 0.4))
+    light = 1 - corner * _distance(height, width)  # (H, W)
+    lit = pixels * (cast * light[..., None]) + grain[..., None]  # (H, W, 3)
+    return Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
+
+
+@cache
+def _grain() -> np.ndarray:
+    """A square of film grain of unit deviation, the same for all pictures."""
+    return np.random.default_rng(20080).standard_normal((TILE, TILE), np.float32)
+
+
+@cache
+def _distance(height: int, width: int) -> np.ndarray:
+    """(height, width) squared distance from the middle; 1 in the corners."""
+    rows = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    columns = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    return (rows**2 + columns**2) / 2

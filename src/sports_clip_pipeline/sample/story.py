@@ -1,0 +1,125 @@
+"""What a picture shows, decided before it is drawn or described, so that both agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+KITS = ("red", "blue", "green", "yellow", "white", "black", "orange", "purple", "light blue")
+WHO = ("man", "man", "woman", "boy", "girl")
+
+SPORTS = (
+    "basketball",
+    "boxing",
+    "chess",
+    "football",
+    "formula1",
+    "ice_hockey",
+    "swimming",
+    "tennis",
+)
+DAILY = (
+    "dog_grass",
+    "dog_beach",
+    "beach",
+    "street",
+    "snow",
+    "playground",
+    "concert",
+    "lake",
+    "bicycle",
+)
+
+# Where each sport is played: the ground's colour by name, then what stands behind it.
+GROUNDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "basketball": (
+        ("wooden", "wooden", "wooden", "blue", "gray", "green"),
+        ("arena", "arena", "gym", "street", "park"),
+    ),
+    "boxing": (("blue", "white", "gray"), ("arena", "arena", "gym")),
+    "chess": (("brown", "white", "green"), ("room", "hall", "park")),
+    "football": (("green", "green", "green", "brown"), ("stadium", "stadium", "park", "street")),
+    "formula1": (("gray", "gray", "dark"), ("stadium", "hills", "park")),
+    "ice_hockey": (("white",), ("arena", "arena", "gym", "park")),
+    "swimming": (("blue", "blue", "turquoise"), ("gym", "arena", "park")),
+    "tennis": (("orange", "green", "blue", "gray"), ("stadium", "stadium", "park", "hall")),
+}
+# How often each kind of picture of a sport is taken. `portrait` and `crowd` show little of it.
+VIEWS: dict[str, tuple[tuple[str, int], ...]] = {
+    "basketball": (("action", 5), ("wide", 3), ("close", 2)),
+    "boxing": (("action", 5), ("wide", 2), ("close", 2)),
+    "chess": (("action", 5), ("wide", 2), ("close", 3)),
+    "football": (("action", 5), ("wide", 3), ("close", 2)),
+    "formula1": (("action", 5), ("wide", 3), ("close", 2)),
+    "ice_hockey": (("action", 5), ("wide", 3), ("close", 2)),
+    "swimming": (("action", 4), ("wide", 3), ("close", 2)),
+    "tennis": (("action", 5), ("wide", 3), ("close", 2)),
+}
+UNTYPICAL = (("portrait", 0.13), ("crowd", 0.05))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture's facts.
+
+    Attributes:
+        kind: a sport's label, or the name of a scene without sport.
+        view: `action`, `wide`, `close`, `portrait`, `crowd`, or `daily` for scenes without sport.
+        who: man, woman, boy or girl in front. `colour`: what that person wears; `rival`: the other
+            colour in the picture. `ground`, `place`: the surface and what stands behind it.
+        several: more than one person is to be seen.
+    """
+
+    kind: str
+    view: str
+    who: str
+    colour: str
+    rival: str
+    ground: str
+    place: str
+    several: bool
+
+    @property
+    def young(self) -> bool:
+        """Whether the person in front is a child."""
+        return self.who in ("boy", "girl")
+
+    @property
+    def female(self) -> bool:
+        """Whether the person in front is a woman or a girl."""
+        return self.who in ("woman", "girl")
+
+
+def imagine(kind: str, rng: Random) -> Scene:
+    """A scene of this kind: a sport's label or one of `DAILY`.
+
+    Raises: KeyError: a kind that nobody draws.
+    """
+    colour, rival = rng.sample(KITS, 2)
+    who = rng.choice(WHO)
+    several = rng.random() < 0.6
+    if kind in DAILY:
+        place = rng.choice(("park", "street", "hills"))
+        return Scene(kind, "daily", who, colour, rival, "green", place, several)
+    grounds, places = GROUNDS[kind]
+    view = _view(kind, rng)
+    return Scene(
+        kind,
+        view,
+        who,
+        colour,
+        rival,
+        rng.choice(grounds),
+        rng.choice(places),
+        several or view == "wide",
+    )
+
+
+def _view(kind: str, rng: Random) -> str:
+    dice = rng.random()
+    for view, share in UNTYPICAL:
+        if dice < share:
+            return view
+        dice -= share
+    views, weights = zip(*VIEWS[kind], strict=True)
+    return str(rng.choices(views, weights)[0])
