@@ -1,0 +1,192 @@
+"""A store of images: Arrow shards, memory-mapped, behind an index that is written last.
+
+A folder with `index.json` and `shard-00000.arrow`, …. Each shard is an uncompressed Arrow IPC file
+with the columns `image` (string) and `jpeg` (large_binary, a baseline RGB JPEG), so that any Arrow
+reader opens it. Rows that duplicates have cost their place are named in the index (`dropped`);
+row i of the store counts the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal.disk import write_atomically
+
+INDEX = "index.json"
+FORMAT = "sports-clip-image-store/1"
+_SCHEMA = pa.schema([("image", pa.string()), ("jpeg", pa.large_binary())])
+_REMEDY = "delete the folder and run the ingest pipeline again"
+
+
+class ImageStore:
+    """The images of one corpus, by row.
+
+    Opening reads the index alone; shards are memory-mapped when they are first asked for. A store
+    crosses process borders as its path.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the store. Raises: UserFacingError: no complete store stands there."""
+        self.path = Path(path)
+        self._index = _read_index(self.path)
+        kept = [
+            np.delete(np.arange(shard["rows"], dtype=np.int64), shard["dropped"])
+            for shard in self._index["shards"]
+        ]
+        self._row = np.concatenate([np.empty(0, np.int64), *kept])
+        self._shard = np.repeat(np.arange(len(kept)), [len(rows) for rows in kept])
+        self._columns: dict[int, tuple[np.ndarray, memoryview]] = {}
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def get_bytes(self, i: int) -> bytes:
+        """The JPEG of row i. Raises: IndexError: i is outside 0..len-1."""
+        if not 0 <= i < len(self):
+            raise IndexError(f"row {i} of a store of {len(self)} images")
+        offsets, data = self._shard_columns(int(self._shard[i]))
+        row = self._row[i]
+        return bytes(data[offsets[row] : offsets[row + 1]])
+
+    def get(self, i: int) -> Image.Image:
+        """The image of row i, upright, mode RGB. Raises: IndexError: i is outside 0..len-1."""
+        image = Image.open(io.BytesIO(self.get_bytes(i)), formats=("JPEG",))
+        image.load()
+        return image
+
+    def iter_shards(self) -> Iterator[tuple[int, list[bytes]]]:
+        """Row of the first image and the JPEGs of each shard, in order; all of them once."""
+        start = 0
+        while start < len(self):
+            stop = int(np.searchsorted(self._shard, self._shard[start], side="right"))
+            yield start, [self.get_bytes(i) for i in range(start, stop)]
+            start = stop
+
+    def verify(self) -> None:
+        """Read everything once. Raises: UserFacingError: a shard is not what the index says."""
+        for shard in self._index["shards"]:
+            path = self.path / shard["file"]
+            if not path.is_file() or file_sha256(path) != shard["sha256"]:
+                raise UserFacingError(path, "is missing or damaged", _REMEDY)
+
+    def _shard_columns(self, number: int) -> tuple[np.ndarray, memoryview]:
+        """Offsets (R + 1,) int64 and data of a shard's `jpeg` column, straight from the map."""
+        if number not in self._columns:
+            shard = self._index["shards"][number]
+            path = self.path / shard["file"]
+            try:
+                with pa.memory_map(str(path)) as file:
+                    batch = pa.ipc.open_file(file).get_batch(0)
+            except (OSError, pa.ArrowInvalid) as error:
+                raise UserFacingError(path, f"cannot be read ({error})", _REMEDY) from error
+            _, offsets, data = batch.column(1).buffers()
+            self._columns[number] = (np.frombuffer(offsets, np.int64), memoryview(data))
+        return self._columns[number]
+
+    def __reduce__(self) -> tuple[type[ImageStore], tuple[Path]]:
+        return type(self), (self.path,)
+
+    def __repr__(self) -> str:
+        return f"ImageStore({str(self.path)!r}, {len(self)} images)"
+
+
+def shard_name(number: int) -> str:
+    """File name of a shard."""
+    return f"shard-{number:05d}.arrow"
+
+
+def write_shard(path: Path, images: Sequence[str], jpegs: Sequence[bytes]) -> dict[str, Any]:
+    """Write one shard, whole or not at all.
+
+    Returns: its line of the index: `file`, `rows`, `bytes`, `sha256`.
+    """
+    columns = [pa.array(images, pa.string()), pa.array(jpegs, pa.large_binary())]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, _SCHEMA) as writer:
+        writer.write_batch(pa.record_batch(columns, schema=_SCHEMA))
+    content = sink.getvalue()
+    write_atomically(path, content)
+    digest = hashlib.sha256(content).hexdigest()
+    return {"file": path.name, "rows": len(images), "bytes": content.size, "sha256": digest}
+
+
+def write_index(folder: Path, shards: Sequence[dict[str, Any]]) -> None:
+    """Complete a store: `shards` are the lines of `write_shard`, each with its list `dropped`."""
+    length = sum(shard["rows"] - len(shard["dropped"]) for shard in shards)
+    index = {"format": FORMAT, "length": length, "shards": list(shards)}
+    write_atomically(folder / INDEX, json.dumps(index, indent=1).encode())
+
+
+def publish(store: ImageStore, place: Path) -> None:
+    """Put a store in its place: linked where possible, else copied; whole or not at all.
+
+    Nothing is done when the same store already stands there.
+    """
+    if store.path.resolve() == place.resolve() or _same(store, place):
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial, old = (
+        place.with_name(f".{place.name}.{os.getpid()}.{kind}") for kind in ("partial", "old")
+    )
+    try:
+        _fill(store, partial)
+        if place.exists():
+            place.replace(old)
+        partial.replace(place)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fill(store: ImageStore, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for shard in store._index["shards"]:
+        source, target = store.path / shard["file"], folder / shard["file"]
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+    write_atomically(folder / INDEX, (store.path / INDEX).read_bytes())
+
+
+def _same(store: ImageStore, place: Path) -> bool:
+    index = place / INDEX
+    if not index.is_file() or index.read_bytes() != (store.path / INDEX).read_bytes():
+        return False
+    sizes = ((place / shard["file"], shard["bytes"]) for shard in store._index["shards"])
+    return all(path.is_file() and path.stat().st_size == size for path, size in sizes)
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    path = folder / INDEX
+    if not path.is_file():
+        raise UserFacingError(folder, "holds no complete image store", "run the ingest pipeline")
+    try:
+        index = json.loads(path.read_bytes())
+        if index["format"] != FORMAT:
+            raise ValueError(f"format {index['format']!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserFacingError(path, f"is no index of a store ({error})", _REMEDY) from error
+    return dict(index)

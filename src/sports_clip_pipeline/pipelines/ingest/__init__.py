@@ -1,0 +1,1 @@
+"""Ingest: from two archives to image stores, manifests and splits."""
