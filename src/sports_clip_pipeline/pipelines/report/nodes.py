@@ -1,0 +1,100 @@
+"""Nodes of the `report` pipeline: figures, metrics, provenance, and the page that holds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sports_clip_pipeline.annotations import Document, Figure, Table
+from sports_clip_pipeline.config.report import ReportConfig
+
+FIGURE = "_figure"
+
+
+def draw_learning_curve(
+    finetune_curves: Table, zero_shot_metrics: Document, report: ReportConfig
+) -> Figure:
+    """Accuracy by share of labels, a line a method, with zero-shot and chance."""
+    from sports_clip_pipeline.reporting.figures.learning import learning_curve
+
+    return learning_curve(finetune_curves, zero_shot_metrics, report.methods)
+
+
+def draw_training_curve(pretrain_history: Table) -> Figure:
+    """Loss and validation recall over epochs."""
+    from sports_clip_pipeline.reporting.figures.training import training_curve
+
+    return training_curve(pretrain_history)
+
+
+def draw_retrieval(retrieval_metrics: Document) -> Figure:
+    """Recall at 1, 5 and 10, both ways."""
+    from sports_clip_pipeline.reporting.figures.training import retrieval_bars
+
+    return retrieval_bars(retrieval_metrics)
+
+
+def draw_confusion(scores: Document) -> Figure:
+    """Heat map of one confusion matrix."""
+    from sports_clip_pipeline.reporting.figures.classes import confusion_map
+
+    return confusion_map(scores["classes"], scores["confusion"])
+
+
+def draw_per_class(zero_shot_metrics: Document, finetune_metrics: Document) -> Figure:
+    """F1 of each class, zero-shot beside fine-tuned."""
+    from sports_clip_pipeline.reporting.figures.classes import per_class_dumbbells
+
+    return per_class_dumbbells(zero_shot_metrics["per_class"], finetune_metrics["per_class"])
+
+
+def draw_data_audit(ingest_audit: Document, splits: Table) -> Figure:
+    """Photographs in each part of the study."""
+    from sports_clip_pipeline.reporting.figures.audit import part_bars
+    from sports_clip_pipeline.reporting.results import data_parts
+
+    return part_bars(data_parts(ingest_audit, splits))
+
+
+def draw_caption_mentions(tokenize_audit: Document) -> Figure:
+    """Captions that mention each class."""
+    from sports_clip_pipeline.reporting.figures.audit import mention_bars
+    from sports_clip_pipeline.reporting.results import caption_mentions
+
+    return mention_bars(caption_mentions(tokenize_audit))
+
+
+def gather_metrics(
+    zero_shot_metrics: Document, retrieval_metrics: Document, finetune_curves: Table
+) -> Document:
+    """The headline numbers as one nested object."""
+    from sports_clip_pipeline.reporting.metrics import compose_metrics
+
+    return compose_metrics(zero_shot_metrics, retrieval_metrics, finetune_curves)
+
+
+def describe_provenance(
+    ingest_audit: Document, embed_audit: Document, finetune_arms: Table, report: ReportConfig
+) -> Document:
+    """Commit, versions, seeds, data digest and machine of this run."""
+    from sports_clip_pipeline.reporting.provenance import git_state, machine, package_versions
+
+    return {
+        **git_state(),
+        "study": report.study,
+        "versions": package_versions(report.packages),
+        "seeds": sorted({int(seed) for seed in finetune_arms["seed"]}),
+        "data_digest": ingest_audit["data_digest"],
+        "device": machine(),
+        "tower": embed_audit.get("tower"),
+        "backend": embed_audit.get("backend"),
+    }
+
+
+def write_report(report: ReportConfig, **results: Any) -> str:
+    """The page: everything that the other pipelines left, and the figures above."""
+    from sports_clip_pipeline.reporting.page import compose_page
+    from sports_clip_pipeline.reporting.results import StudyResults
+
+    figures = {name: value for name, value in results.items() if name.endswith(FIGURE)}
+    documents = {name: value for name, value in results.items() if name not in figures}
+    return compose_page(StudyResults(config=report, figures=figures, **documents))

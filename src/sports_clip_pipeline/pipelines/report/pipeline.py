@@ -1,0 +1,79 @@
+"""Wiring of the `report` pipeline."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node
+
+from sports_clip_pipeline.pipelines.report import nodes
+
+FIGURES = (
+    "learning_curve_figure",
+    "training_curve_figure",
+    "retrieval_figure",
+    "per_class_figure",
+    "confusion_figure",
+    "zero_shot_confusion_figure",
+    "data_audit_figure",
+    "caption_mentions_figure",
+)
+RESULTS = (
+    "zero_shot_metrics",
+    "retrieval_metrics",
+    "finetune_arms",
+    "finetune_curves",
+    "finetune_metrics",
+    "evaluation_predictions",
+    "pretrain_history",
+    "ingest_audit",
+    "tokenize_audit",
+    "embed_audit",
+    "splits",
+    "quarantine",
+    "duplicates",
+    "cam_gallery",
+    "provenance",
+)
+
+
+def create_pipeline() -> Pipeline:
+    """Results to figures, `metrics.json` and `report.html`."""
+    return Pipeline(
+        [
+            node(
+                nodes.draw_learning_curve,
+                ["finetune_curves", "zero_shot_metrics", "params:report"],
+                "learning_curve_figure",
+            ),
+            node(nodes.draw_training_curve, "pretrain_history", "training_curve_figure"),
+            node(nodes.draw_retrieval, "retrieval_metrics", "retrieval_figure"),
+            node(
+                nodes.draw_confusion, "finetune_metrics", "confusion_figure", name="draw_confusion"
+            ),
+            node(
+                nodes.draw_confusion,
+                "zero_shot_metrics",
+                "zero_shot_confusion_figure",
+                name="draw_zero_shot_confusion",
+            ),
+            node(
+                nodes.draw_per_class, ["zero_shot_metrics", "finetune_metrics"], "per_class_figure"
+            ),
+            node(nodes.draw_data_audit, ["ingest_audit", "splits"], "data_audit_figure"),
+            node(nodes.draw_caption_mentions, "tokenize_audit", "caption_mentions_figure"),
+            node(
+                nodes.gather_metrics,
+                ["zero_shot_metrics", "retrieval_metrics", "finetune_curves"],
+                "metrics",
+            ),
+            node(
+                nodes.describe_provenance,
+                ["ingest_audit", "embed_audit", "finetune_arms", "params:report"],
+                "provenance",
+            ),
+            node(
+                nodes.write_report,
+                {"report": "params:report", **{name: name for name in (*RESULTS, *FIGURES)}},
+                "report",
+            ),
+        ]
+    )

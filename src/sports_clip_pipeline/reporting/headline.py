@@ -1,0 +1,154 @@
+"""The answer in one sentence, in a row of cards, and in a table beside published numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from sports_clip_pipeline.reporting.blocks import INTERVAL, Card, Column, DataTable
+from sports_clip_pipeline.reporting.labels import (
+    class_name,
+    count,
+    fraction_name,
+    interval,
+    percent,
+)
+from sports_clip_pipeline.reporting.results import StudyResults, chosen_point
+
+HERE = "This study"
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The top of the page.
+
+    Attributes:
+        sentence: the answer.
+        cards: the numbers it rests on.
+        table: the numbers beside published ones.
+        notes: footnotes, each beginning with the raised number that the table's cells carry.
+    """
+
+    sentence: str
+    cards: tuple[Card, ...]
+    table: DataTable
+    notes: tuple[str, ...]
+
+
+def compose_headline(results: StudyResults) -> Headline:
+    """Sentence, cards and table of a study."""
+    fractions = results.finetune_curves["fraction"]
+    few, every = (
+        chosen_point(results.finetune_curves, results.finetune_arms, fraction)
+        for fraction in (fractions.min(), fractions.max())
+    )
+    notes = tuple(dict.fromkeys(entry.note for entry in results.config.reference))
+    return Headline(
+        sentence=_sentence(results, few, every),
+        cards=_cards(results, few, every),
+        table=_table(results, few, every, notes),
+        notes=tuple(f"{raised(n)} {note}" for n, note in enumerate(notes, start=1)),
+    )
+
+
+def raised(number: int) -> str:
+    """A whole number as a footnote mark."""
+    return str(number).translate(_RAISED)
+
+
+def _sentence(results: StudyResults, few: pd.Series, every: pd.Series) -> str:
+    zero_shot = results.zero_shot_metrics
+    classes = len(zero_shot["classes"])
+    return (
+        f"Without a single label the model names the right one of {classes} classes in "
+        f"{percent(zero_shot['top1'])} of {count(results.evaluation_photographs)} photographs. "
+        f"{count(few['labels'])} labelled photographs raise that to {percent(few['top1_mean'])}, "
+        f"{count(every['labels'])} to {percent(every['top1_mean'])}."
+    )
+
+
+def _cards(results: StudyResults, few: pd.Series, every: pd.Series) -> tuple[Card, ...]:
+    zero_shot, retrieval = results.zero_shot_metrics, results.retrieval_metrics
+    common = f"always the commonest class: {percent(zero_shot['majority'])}"
+    return (
+        Card("Zero-shot top-1", percent(zero_shot["top1"]), _bracket(zero_shot), "no labels"),
+        Card("Chance", percent(zero_shot["chance"]), "", common),
+        *(_point_card(results, point) for point in (few, every)),
+        Card(
+            "Retrieval recall@5",
+            percent(retrieval["t2i"]["r5"]),
+            "",
+            f"caption finds photograph among {count(retrieval['images'])}",
+        ),
+    )
+
+
+def _point_card(results: StudyResults, point: pd.Series) -> Card:
+    return Card(
+        f"Top-1 with {fraction_name(point['fraction'])} of labels",
+        percent(point["top1_mean"]),
+        interval(point["top1_low"], point["top1_high"]),
+        results.called(point["method"]),
+    )
+
+
+def _bracket(zero_shot: Any) -> str:
+    return interval(*zero_shot["top1_ci95"]) if zero_shot.get("top1_ci95") else ""
+
+
+def _table(
+    results: StudyResults, few: pd.Series, every: pd.Series, notes: tuple[str, ...]
+) -> DataTable:
+    """Rows of measures; a column for each place where numbers were published."""
+    reference = results.config.reference
+    places = tuple(dict.fromkeys(entry.label for entry in reference))
+    published = {
+        (entry.measure, entry.label): percent(entry.value) + raised(notes.index(entry.note) + 1)
+        for entry in reference
+    }
+    rows = tuple(
+        (label, number, spread, *(published.get((measure, place), "–") for place in places))
+        for measure, label, number, spread in _measures(results, few, every)
+    )
+    heads = (Column("Measure", False), Column(HERE), Column(INTERVAL), *map(Column, places))
+    return DataTable("Headline numbers", heads, rows)
+
+
+def _measures(
+    results: StudyResults, few: pd.Series, every: pd.Series
+) -> list[tuple[str, str, str, str]]:
+    """Key of the measure, words, number, interval."""
+    zero_shot, ways = results.zero_shot_metrics, results.retrieval_metrics
+    spread = _bracket(zero_shot) or "–"
+    rows = [
+        ("zero_shot_top1", "Zero-shot top-1", percent(zero_shot["top1"]), spread),
+        ("zero_shot_top5", "Zero-shot top-5", percent(zero_shot["top5"]), "–"),
+        ("zero_shot_macro_f1", "Zero-shot macro F1", percent(zero_shot["macro_f1"]), "–"),
+    ]
+    for measure, point in (("fewest_labels_top1", few), ("all_labels_top1", every)):
+        words = f"Top-1 with {fraction_name(point['fraction'])} of labels"
+        spread = interval(point["top1_low"], point["top1_high"])
+        rows.append((measure, words, percent(point["top1_mean"]), spread))
+    for measure, way, words in (
+        ("retrieval_r5", "t2i", "Caption finds photograph, recall@5"),
+        ("retrieval_i2t_r5", "i2t", "Photograph finds caption, recall@5"),
+    ):
+        rows.append((measure, words, percent(ways[way]["r5"]), "–"))
+    return rows
+
+
+def repair_sentence(results: StudyResults) -> str:
+    """What fine-tuning mended and what it broke, photograph by photograph."""
+    said = results.evaluation_predictions
+    before = said["zero_shot_label"] == said["label"]
+    after = said["finetuned_label"] == said["label"]
+    method = results.called(results.finetune_metrics["best_method"])
+    return (
+        f"The chosen classifier ({class_name(method)}) is right on "
+        f"{count((after & ~before).sum())} photographs that zero-shot got wrong, "
+        f"and wrong on {count((before & ~after).sum())} that zero-shot got right; "
+        f"{count((~before & ~after).sum())} defeat both."
+    )

@@ -1,0 +1,129 @@
+"""The figures of the page, with the words and tables that stand beside them."""
+
+from __future__ import annotations
+
+from sports_clip_pipeline.reporting import tables
+from sports_clip_pipeline.reporting.blocks import Plot
+from sports_clip_pipeline.reporting.labels import class_name, count, percent
+from sports_clip_pipeline.reporting.results import StudyResults, caption_mentions, data_parts
+
+
+def compose_plots(results: StudyResults) -> tuple[Plot, ...]:
+    """Every figure, named as its dataset.
+
+    Raises: KeyError: `results.figures` lacks one.
+    """
+    return (
+        _learning(results),
+        _per_class(results),
+        *_confusions(results),
+        _training(results),
+        _retrieval(results),
+        _audit(results),
+        _mentions(results),
+    )
+
+
+def _learning(results: StudyResults) -> Plot:
+    return Plot(
+        name="learning_curve_figure",
+        title="Accuracy by share of labels",
+        summary=(
+            f"Top-1 accuracy on {count(results.evaluation_photographs)} evaluation photographs. "
+            "Lines are means over seeds, bands 95 % intervals that include a bootstrap over "
+            "photographs."
+        ),
+        figure=results.figures["learning_curve_figure"],
+        tables=(tables.learning_table(results),),
+    )
+
+
+def _per_class(results: StudyResults) -> Plot:
+    before = results.zero_shot_metrics["per_class"]
+    after = results.finetune_metrics["per_class"]
+    worst = min(after, key=lambda label: float(after[label]["f1"]))
+    best = max(after, key=lambda label: float(after[label]["f1"]))
+    return Plot(
+        name="per_class_figure",
+        title="What labels change, class by class",
+        summary=(
+            f"F1 of each class. After fine-tuning {class_name(best)} is easiest "
+            f"({percent(after[best]['f1'])}) and {class_name(worst)} hardest "
+            f"({percent(after[worst]['f1'])})."
+        ),
+        figure=results.figures["per_class_figure"],
+        tables=(tables.per_class_table(before, after),),
+    )
+
+
+def _confusions(results: StudyResults) -> list[Plot]:
+    plots = []
+    for name, title, scores in (
+        ("confusion_figure", "Confusion, fine-tuned", results.finetune_metrics),
+        ("zero_shot_confusion_figure", "Confusion, zero-shot", results.zero_shot_metrics),
+    ):
+        plots.append(
+            Plot(
+                name=name,
+                title=title,
+                summary="The stronger the blue, the larger the share of the true class.",
+                figure=results.figures[name],
+                tables=(tables.confusion_table(scores["classes"], scores["confusion"]),),
+                min_width=120 + 15 * len(scores["classes"]),
+            )
+        )
+    return plots
+
+
+def _training(results: StudyResults) -> Plot:
+    history = results.pretrain_history
+    return Plot(
+        name="training_curve_figure",
+        title="Contrastive pretraining",
+        summary=f"{count(len(history))} epochs on captions and photographs of Flickr8k.",
+        figure=results.figures["training_curve_figure"],
+        tables=(tables.training_table(history),),
+    )
+
+
+def _retrieval(results: StudyResults) -> Plot:
+    found = results.retrieval_metrics
+    return Plot(
+        name="retrieval_figure",
+        title="Retrieval",
+        summary=(
+            f"{count(found['captions'])} captions against {count(found['images'])} test "
+            "photographs of Flickr8k, five captions each counted as its own."
+        ),
+        figure=results.figures["retrieval_figure"],
+        tables=(tables.retrieval_table(found),),
+    )
+
+
+def _audit(results: StudyResults) -> Plot:
+    parts = data_parts(results.ingest_audit, results.splits)
+    return Plot(
+        name="data_audit_figure",
+        title="Photographs in each part",
+        summary=(
+            "Hyper-parameters see development photographs alone; the unlabelled test only ever "
+            "gets predictions."
+        ),
+        figure=results.figures["data_audit_figure"],
+        tables=(tables.numbers_table("Photographs", ("Part", "Photographs"), parts),),
+    )
+
+
+def _mentions(results: StudyResults) -> Plot:
+    mentions = caption_mentions(results.tokenize_audit)
+    never = sum(1 for captions in mentions.values() if captions == 0)
+    return Plot(
+        name="caption_mentions_figure",
+        title="How often captions name each class",
+        summary=(
+            f"Of {count(results.tokenize_audit['captions'])} captions. "
+            f"{count(never)} of {count(len(mentions))} classes are never named in pretraining."
+        ),
+        figure=results.figures["caption_mentions_figure"],
+        tables=(tables.mentions_table(results.tokenize_audit),),
+    )

@@ -1,0 +1,59 @@
+"""How a result was made: commit, versions, machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+UNKNOWN = "unknown"
+
+
+def git_state(folder: Path | None = None) -> dict[str, Any]:
+    """Commit of the source tree that this code runs from, and whether files differ from it.
+
+    Args:
+        folder: where to ask; the folder of this file by default.
+    Returns: `{commit: 40 hex digits, dirty: bool}`; `{commit: "unknown", dirty: None}` where the
+        code does not run from a git work tree.
+    """
+    place = folder or Path(__file__).parent
+    tracked = folder is not None or _git(place, "ls-files", Path(__file__).name)
+    commit = _git(place, "rev-parse", "HEAD") if tracked else None
+    if not commit:
+        return {"commit": UNKNOWN, "dirty": None}
+    top = _git(place, "rev-parse", "--show-toplevel")
+    changes = _git(Path(top) if top else place, "status", "--porcelain")
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def package_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Version of each installed distribution, and of Python; what is absent is left out."""
+    versions = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def machine() -> str:
+    """The processor's family and how many cores may be used, in words."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{platform.system()} {platform.machine()}, {cores} cores"
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git answers, or None where it fails or is not installed."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,104 @@
+"""Everything that the page speaks of, in one object."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.reporting.labels import method_name
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """What the other pipelines left, under the names and in the forms of docs/architecture.md.
+
+    Attributes:
+        config: the words and limits of the page.
+        figures: name of the dataset -> figure.
+        the rest: the dataset of that name.
+    """
+
+    config: ReportConfig
+    zero_shot_metrics: Mapping[str, Any]
+    retrieval_metrics: Mapping[str, Any]
+    finetune_arms: pd.DataFrame
+    finetune_curves: pd.DataFrame
+    finetune_metrics: Mapping[str, Any]
+    evaluation_predictions: pd.DataFrame
+    pretrain_history: pd.DataFrame
+    ingest_audit: Mapping[str, Any]
+    tokenize_audit: Mapping[str, Any]
+    embed_audit: Mapping[str, Any]
+    splits: pd.DataFrame
+    quarantine: pd.DataFrame
+    duplicates: pd.DataFrame
+    cam_gallery: Sequence[Any]
+    provenance: Mapping[str, Any]
+    figures: Mapping[str, go.Figure]
+
+    @property
+    def evaluation_photographs(self) -> int:
+        """How many photographs the accuracies are measured on."""
+        return len(self.evaluation_predictions)
+
+    def called(self, method: str) -> str:
+        """What people call a method."""
+        return method_name(method, self.config.methods)
+
+
+def chosen_point(curves: pd.DataFrame, arms: pd.DataFrame, fraction: float) -> pd.Series:
+    """The row of `curves` at a fraction whose method cross-validation inside the labels prefers.
+
+    Where no arm at this fraction could be cross-validated, the method with the best name in
+    alphabetical order stands in: the evaluation photographs never choose.
+
+    Args:
+        curves: `method`, `fraction`, ...
+        arms: `method`, `fraction`, `cv_top1` (share, or NaN).
+    Raises: ValueError: no row at this fraction.
+    """
+    rows = curves[curves["fraction"] == fraction].set_index("method", drop=False).sort_index()
+    if rows.empty:
+        raise ValueError(f"no curve has the fraction {fraction}")
+    scores = arms[arms["fraction"] == fraction].groupby("method")["cv_top1"].mean().to_dict()
+
+    def score(method: str) -> float:
+        value = float(scores.get(method, math.nan))
+        return -math.inf if math.isnan(value) else value
+
+    return rows.loc[max(rows.index, key=score)]
+
+
+def data_parts(ingest_audit: Mapping[str, Any], splits: pd.DataFrame) -> dict[str, int]:
+    """Photographs in each part of the study, by what people call it.
+
+    Args:
+        ingest_audit: `counts: {corpus: {split: photographs}}`.
+        splits: `part` of each sports photograph.
+    """
+    captioned = ingest_audit["counts"]["flickr8k"]
+    parts = {f"Flickr8k {split}": int(captioned[split]) for split in captioned}
+    counts = splits["part"].value_counts()
+    for part in ("development", "evaluation", "unlabelled_test"):
+        if part in counts.index:
+            parts[f"Sports {part.replace('_', ' ')}"] = int(counts[part])
+    return parts
+
+
+def caption_mentions(tokenize_audit: Mapping[str, Any]) -> dict[str, int]:
+    """How many captions mention each class, over all splits.
+
+    Args:
+        tokenize_audit: `mentions: {split: {label: captions}}`.
+    """
+    total: dict[str, int] = {}
+    for by_label in tokenize_audit["mentions"].values():
+        for label, captions in by_label.items():
+            total[label] = total.get(label, 0) + int(captions)
+    return total

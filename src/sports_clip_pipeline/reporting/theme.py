@@ -1,0 +1,112 @@
+"""Colours and layout shared by all figures, legible on dark and on light paper.
+
+Figures are stored in the light tones. The page swaps every tone for its twin when it turns dark,
+so a figure may use no colour but those of `TONES`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+PAPER = ("#fdfdfb", "#15171a")
+INK = ("#1d2024", "#e9e9e4")
+MUTED = ("#5a616b", "#a4abb4")
+GRID = ("#e4e5e1", "#2c3137")
+HOVER = ("#f2f3ef", "#23272c")
+CLEAR = "rgba(0,0,0,0)"
+
+# Told apart in the common colour blindnesses by lightness as well as hue; markers differ too.
+SERIES = (
+    ("#0b5cad", "#74b4f3"),
+    ("#bf4a0b", "#f39a68"),
+    ("#00755a", "#52c7a4"),
+    ("#8a3a86", "#d9a0d2"),
+    ("#806000", "#e2bd55"),
+    ("#a02b45", "#f18b9d"),
+    ("#006e86", "#67cbe1"),
+    ("#454c56", "#c3c9d0"),
+)
+MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star")
+SCALE = (
+    (0.0, ("#f4f5f1", "#1d2126")),
+    (0.25, ("#bdd3e8", "#274669")),
+    (0.6, ("#4f8fcb", "#4f8fcc")),
+    (1.0, ("#08335f", "#d3e8fc")),
+)
+
+
+def _translucent(tone: str, alpha: float) -> str:
+    red, green, blue = (int(tone[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
+
+
+BANDS = tuple((_translucent(light, 0.13), _translucent(dark, 0.17)) for light, dark in SERIES)
+
+TONES: dict[str, str] = dict(
+    (PAPER, INK, MUTED, GRID, HOVER, *SERIES, *BANDS, *(pair for _, pair in SCALE))
+)
+"""Every light tone and its dark twin."""
+
+
+def series_tone(place: int) -> str:
+    """Colour of series number `place`, starting again when the palette ends."""
+    return SERIES[place % len(SERIES)][0]
+
+
+def band_tone(place: int) -> str:
+    """Translucent fill that belongs to `series_tone(place)`."""
+    return BANDS[place % len(BANDS)][0]
+
+
+def marker(place: int) -> str:
+    """Marker symbol of series number `place`."""
+    return MARKERS[place % len(MARKERS)]
+
+
+def color_scale() -> list[list[Any]]:
+    """Sequential scale from paper to ink, for heat maps."""
+    return [[stop, light] for stop, (light, _) in SCALE]
+
+
+def layout(height: int, **more: Any) -> dict[str, Any]:
+    """Layout of every figure: clear background, thin grid, legend above. `height` in pixels."""
+    base = {
+        "template": None,
+        "height": height,
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"family": FONT, "size": 12, "color": INK[0]},
+        "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
+        "hoverlabel": {
+            "bgcolor": HOVER[0],
+            "bordercolor": GRID[0],
+            "font": {"family": FONT, "size": 12, "color": INK[0]},
+            "align": "left",
+        },
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+    }
+    return {**base, **more}
+
+
+def axis(title: str | None = None, **more: Any) -> dict[str, Any]:
+    """An axis with a thin grid and room made for its labels."""
+    base: dict[str, Any] = {
+        "gridcolor": GRID[0],
+        "linecolor": GRID[0],
+        "tickcolor": GRID[0],
+        "tickfont": {"color": MUTED[0], "size": 11},
+        "zeroline": False,
+        "automargin": True,
+    }
+    if title:
+        base["title"] = {"text": title, "font": {"color": MUTED[0], "size": 12}, "standoff": 10}
+    return {**base, **more}
+
+
+def share_axis(title: str | None = None, *, step: float = 0.2, top: float = 1.0) -> dict[str, Any]:
+    """An axis for shares from 0 to `top`, labelled in percent."""
+    ticks = [round(i * step, 6) for i in range(int(round(top / step)) + 1)]
+    names = [f"{100 * tick:g} %" for tick in ticks]
+    return axis(title, range=[0, top], tickmode="array", tickvals=ticks, ticktext=names)
