@@ -44,6 +44,11 @@ def show_life(folder: Path, uri: str) -> str:
 def end_life(folder: Path, name: str) -> None:
     """Take the sign of `name` away; a sign that is gone is no error."""
     _sign(folder, name).unlink(missing_ok=True)
+    fall_silent(name)
+
+
+def fall_silent(name: str) -> None:
+    """Leave the sign of `name` standing, but dead: its run is for the next start to close."""
     if name in _OWN:
         _OWN.pop(name).close()
 

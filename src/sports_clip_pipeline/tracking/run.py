@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sports_clip_pipeline.tracking.locks import dead, end_life, show_life
+from sports_clip_pipeline.tracking.locks import dead, end_life, fall_silent, show_life
 from sports_clip_pipeline.tracking.parameters import as_text, safe_name
 from sports_clip_pipeline.tracking.store import Store, connect
 
@@ -151,18 +151,21 @@ class TrackedRun:
         if error is not None:
             line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
             self.set_tag("error", line)
-        self._record("status", lambda: self._close(status), always=True)
-        end_life(self._life, self._process)
+        if self._record("status", lambda: self._close(status), always=True):
+            end_life(self._life, self._process)
+        else:
+            fall_silent(self._process)
 
     def abandon(self) -> None:
         """Close what nobody finished: the interpreter ends, by Ctrl-C say."""
         self.finish("KILLED")
 
-    def _close(self, status: str) -> None:
+    def _close(self, status: str) -> bool:
         if self._open_child is not None:
             child = "KILLED" if status == "KILLED" else "FAILED"
             self.client.set_terminated(self._open_child, status=child)
         self.client.set_terminated(self.run_id, status=status)
+        return True
 
     def _write_child(
         self, name: str, params: dict[str, Any], metrics: dict[str, float], tags: dict[str, str]

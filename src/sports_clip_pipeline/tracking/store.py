@@ -11,7 +11,7 @@ import warnings
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from sports_clip_pipeline.config.tracking import TrackingConfig
 from sports_clip_pipeline.errors import UserFacingError
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 _SQLITE = "sqlite:///"
 _SERVER_WAIT_S = 5
 _LOCKED_WAIT_S = 10
-_ELSEWHERE = "or set server.mlflow_tracking_uri in conf/local/mlflow.yml to another place"
+_ELSEWHERE = "or set server.mlflow_tracking_uri in mlflow.yml to another place"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     # A server that is gone is noticed within seconds; MLflow's own patience is minutes a call.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # A connection a session: pooled ones must not cross a fork.
     "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
 }
@@ -202,10 +203,11 @@ def _beside(database: Path) -> Path:
     return database.with_name(f"{database.name}.lock")
 
 
-def _refuse(uri: str, error: Any) -> NoReturn:
-    lines = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    what = f"this MLflow store cannot be opened ({lines.splitlines()[0]})"
+def _refuse(uri: str, error: Exception) -> NoReturn:
+    what = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, OSError) and error.strerror:
+        what = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
     remedy = f"mend the file and its rights, {_ELSEWHERE}"
     if "out-of-date" in what or "revision" in what:
-        remedy = f"copy the file, then `mlflow db upgrade {uri}` with this MLflow, {_ELSEWHERE}"
-    raise UserFacingError(uri, what, remedy) from error
+        remedy = f"it is of another MLflow: copy it, then `mlflow db upgrade {uri}`, {_ELSEWHERE}"
+    raise UserFacingError(uri, f"this MLflow store cannot be opened ({what})", remedy) from error
