@@ -100,6 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._head(fault.status, {"Content-Length": "0", **fault.headers})
         self._body(served, fault, asked)
 
+    do_POST = do_GET
+
     def _body(self, served: Served, fault: Fault, asked: Request) -> None:
         content = served.content if fault.sends is None else fault.sends
         found = re.fullmatch(r"bytes=(\d+)-", asked.range or "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -178,6 +179,19 @@ def test_offline_is_one_line_with_file_address_and_remedy(monkeypatch, content, 
     for part in (f"{tmp_path / 'a.zip'}: ", f"{url} cannot be reached", "https://example.org"):
         assert part in line
     assert "\n" not in line
+
+
+def test_a_full_disk_keeps_what_has_come(server, content, tmp_path):
+    url = server.serve("/a.zip", content)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
+    try:
+        with pytest.raises(UserFacingError, match=r"a\.zip\.partial: cannot be written"):
+            fetch(tmp_path, content, url)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    fetch(tmp_path, content, url)
+    assert server.ranges("/a.zip") == [None, "bytes=150000-"]
 
 
 def test_a_failure_names_every_mirror(server, content, tmp_path):

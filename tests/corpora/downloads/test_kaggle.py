@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +15,12 @@ from kagglehub.exceptions import (
     KaggleApiHTTPError,
     UnauthenticatedError,
 )
+from kagglesdk import kaggle_env
 
 from sports_clip_pipeline.corpora.downloads.kaggle import PUBLISHED_FORM, fetch_competition
 from sports_clip_pipeline.errors import UserFacingError
+from tests.corpora.downloads.conftest import make_zip
+from tests.corpora.downloads.faulty_server import Fault, FaultyServer
 
 PAGE = "https://www.kaggle.com/competitions/some-sports"
 
@@ -136,8 +142,8 @@ def test_other_failures_are_not_dressed_up(tmp_path):
 
 
 def test_files_in_another_form_are_not_taken(tmp_path):
-    client = FakeKaggle(names=("train/train", "labels.csv"))
-    with pytest.raises(UserFacingError, match=r"no train_labels\.csv and no test/test"):
+    client = FakeKaggle(names=("train", "labels.csv"))
+    with pytest.raises(UserFacingError, match=r"no train_labels\.csv and no test and no"):
         fetch(tmp_path, client)
     assert not (tmp_path / "sports").exists()
 
@@ -149,3 +155,42 @@ def test_kagglehub_itself_without_credentials_ends_in_one_line(tmp_path, monkeyp
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(UserFacingError, match="no usable Kaggle credentials"):
         fetch(tmp_path, None)
+
+
+@pytest.fixture
+def kaggle_server(server: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
+    """The local server in the place of Kaggle's, for kagglehub itself."""
+    local = kaggle_env.KaggleEnv.LOCAL
+    monkeypatch.setitem(kaggle_env._env_to_endpoint, local, server.url("").rstrip("/"))
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "some-token")
+    yield server
+    gc.collect()  # kagglehub leaves its sockets to the collector, which warns
+
+
+careless_about_sockets = pytest.mark.filterwarnings(
+    "ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+DOWNLOAD = "/api/v1/competitions.CompetitionApiService/DownloadDataFiles"
+
+
+@careless_about_sockets
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_kagglehub_itself_reports_a_refusal_as_we_expect(kaggle_server, tmp_path, status):
+    kaggle_server.serve(DOWNLOAD, b"", always=Fault(status=status))
+    with pytest.raises(UserFacingError, match=rf"\({status}\)"):
+        fetch(tmp_path, None)
+
+
+@careless_about_sockets
+def test_kagglehub_itself_goes_on_with_a_broken_transfer(kaggle_server, tmp_path):
+    noise = random.Random(0).randbytes(2_500_000)
+    names = ("train/train/a.jpg", "test/test/b.jpg", "train_labels.csv", "test_images_list.csv")
+    bundle = make_zip({name: noise if name == names[0] else b"x" for name in names})
+    resumable = {"Accept-Ranges": "bytes"}
+    first = Fault(breaks_at=1_500_000, headers=resumable)
+    url = kaggle_server.serve("/bundle.zip", bundle, first, always=Fault(headers=resumable))
+    kaggle_server.serve(DOWNLOAD, b"", always=Fault(redirect=url))
+    fetch(tmp_path, None, attempts=2)
+    assert (tmp_path / "sports" / names[0]).read_bytes() == noise
+    assert kaggle_server.ranges("/bundle.zip") == [None, None, f"bytes={1024 * 1024}-"]

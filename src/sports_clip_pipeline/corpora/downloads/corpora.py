@@ -76,7 +76,7 @@ def _bring_sports(
     there, kept_at = is_there("sports", raw_dir), raw_dir / "downloads" / "sports"
     if there is None:
         _LOG.info("Sports, %s. %s", url, config.sports_licence)
-        _LOG.info("Without a Kaggle account: %s", by_hand(config.sports_competition, target))
+        _LOG.info("To get it by hand instead: %s", by_hand(config.sports_competition, target))
         fetch_competition(
             config.sports_competition,
             raw_dir,

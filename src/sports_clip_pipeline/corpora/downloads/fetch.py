@@ -46,7 +46,8 @@ def fetch_archive(
     of the zip is. A file that is there already is checked and never downloaded again.
 
     Returns: `file`, `url` (None if placed by hand), `sha256`, `bytes`.
-    Raises: UserFacingError: no mirror delivers it, or the file that is there has changed.
+    Raises: UserFacingError: no mirror delivers it, it cannot be written, or the file that is there
+        has changed.
     """
     final = folder / archive.name
     if final.exists():
@@ -60,6 +61,9 @@ def fetch_archive(
         except (BrokenTransferError, RefusedTransferError, WrongBytesError) as error:
             _LOG.warning("%s: %s", archive.name, error)
             failures.append(str(error))
+        except OSError as error:
+            remedy = "make room or mend its rights and run again: what has come is continued"
+            raise UserFacingError(partial, f"cannot be written ({error})", remedy) from error
         else:
             return _finish(partial, final, archive, url)
     raise UserFacingError(

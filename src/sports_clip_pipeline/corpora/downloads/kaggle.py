@@ -20,7 +20,7 @@ from sports_clip_pipeline.errors import UserFacingError
 
 _LOG = logging.getLogger(__name__)
 
-PUBLISHED_FORM = ("train/train", "train_labels.csv", "test/test", "test_images_list.csv")
+PUBLISHED_FORM = ("train", "train_labels.csv", "test", "test_images_list.csv")
 _TOKEN_PAGE = "https://www.kaggle.com/settings/api"
 _CACHE_VARIABLE = "KAGGLEHUB_CACHE"
 
@@ -81,7 +81,7 @@ def fetch_competition(
 def by_hand(competition: str, target: Path) -> str:
     """What to put where, for those who download in the browser."""
     return (
-        f"or download it from {competition_url(competition)}/data in the browser and save the zip "
+        f"download it from {competition_url(competition)}/data in the browser and save the zip "
         f"as {target.with_name(target.name + '.zip')}, or unpack it so that {target}/ holds "
         "train/train/*.jpg, train_labels.csv, test/test/*.jpg and test_images_list.csv"
     )
@@ -133,7 +133,7 @@ def _explained(error: Exception, competition: str, target: Path) -> UserFacingEr
     what, remedy = known.get(cast(int, status)) or _without_status(error, status)
     if not what:
         return None
-    return UserFacingError(url, what, f"{remedy}, {by_hand(competition, target)}")
+    return UserFacingError(url, what, f"{remedy}, or {by_hand(competition, target)}")
 
 
 def _without_status(error: Exception, status: int | None) -> tuple[str, str]:
