@@ -201,6 +201,8 @@ class _Folder:
                 f"is a link that leaves the folder (to {path.readlink()})",
                 "put the file itself there",
             )
+        if not is_text(name):
+            raise UserFacingError(f"{self.path}/{name!a}", "is no UTF-8 name", "rename the file")
         if path.is_file():
             self._sizes[name] = path.stat().st_size
 
@@ -229,9 +231,18 @@ def safe_name(name: str, archive: Path) -> str:
     plain = name.replace("\\", "/")
     parts = PurePosixPath(plain).parts
     is_drive = len(plain) > 1 and plain[1] == ":"
-    if plain.startswith("/") or is_drive or ".." in parts or not plain.isprintable():
+    if plain.startswith("/") or is_drive or ".." in parts or not is_text(plain):
         raise UserFacingError(f"{archive}:{name!r}", "reaches out of the archive", _UNPACK)
     return plain
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can stand in a table: UTF-8 without control characters."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return not any(ord(letter) < 32 or ord(letter) == 127 for letter in name)
 
 
 def _is_junk(name: str) -> bool:

@@ -11,7 +11,6 @@ Source: imagehash.dhash; Krawetz 2013, "Kind of like that" (difference hash).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -49,10 +48,10 @@ def _near_pairs(values: np.ndarray, bits: int) -> list[tuple[int, int]]:
     Of `bits` + 1 bands at least one is equal in such a pair (pigeonhole), so only hashes that
     share a band are compared.
     """
-    edges = np.linspace(0, HASH_BITS, bits + 2).astype(int)
     found: set[tuple[int, int]] = set()
-    for low, high in pairwise(edges) if bits else ():
-        band = (values >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
+    for first in range(bits + 1) if bits else ():
+        # Every (bits + 1)-th bit: a plain sky fills neighbouring bits with the same value.
+        band = values & np.uint64(sum(1 << bit for bit in range(first, HASH_BITS, bits + 1)))
         order = np.argsort(band, kind="stable")
         for step in range(1, len(order)):
             same = np.flatnonzero(band[order[step:]] == band[order[:-step]])

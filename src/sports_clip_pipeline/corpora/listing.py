@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from sports_clip_pipeline.corpora.archive import Archive
+from sports_clip_pipeline.corpora.archive import Archive, is_text
 from sports_clip_pipeline.errors import UserFacingError
 
 IMAGE_SUFFIXES = frozenset(
@@ -119,7 +119,7 @@ def plain_name(name: str, where: str) -> str:
 
     Raises: UserFacingError: empty, absolute, or with a folder in it.
     """
-    if not name or name in {".", ".."} or set(name) & set("/\\") or not name.isprintable():
+    if not name or name in {".", ".."} or set(name) & set("/\\") or not is_text(name):
         raise UserFacingError(
             where, f"names the image {name!r}, which climbs out of its folder", "mend the line"
         )

@@ -34,8 +34,8 @@ from sports_clip_pipeline.preprocessing.upright import (
 )
 
 THUMBNAIL_SIDE = 16
-VERSION = 1
 _INLINE_IMAGES = 300
+_ASIDE = ["image", "path", "reason", "detail"]
 _FACTS = ("image", "sha256", "stored_sha256", "dhash", "width", "height", "thumbnail", "row")
 
 
@@ -73,7 +73,7 @@ def scan_corpus(archive: Archive, listing: Listing, config: IngestConfig, journa
     rules, size = config.image_rules, config.shard_images
     names = [(entry.image, entry.path) for entry in listing.entries]
     digest = archive.digest()
-    mark = fingerprint(digest, names, rules, size, VERSION, upright, scan_shard, write_shard)
+    mark = fingerprint(digest, names, rules, size, upright, scan_shard, _facts, write_shard)
     folder = journal.workspace(listing.corpus, mark)
     chunks = [names[start : start + size] for start in range(0, len(names), size)]
     todo = [number for number in range(len(chunks)) if not _is_finished(folder, number)]
@@ -190,11 +190,12 @@ def _assemble(
         tables.append(pd.DataFrame(facts["kept"], columns=list(_FACTS)).assign(shard=number))
         aside += facts["aside"]
     rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(_FACTS))
-    _refuse_too_many(archive, len(aside), len(entries), aside, config)
+    missing = [(item.image, item.reason, item.detail) for item in listing.aside if not item.path]
+    _refuse_too_many(archive, [*aside, *missing], len(entries) + len(missing), config)
     unopened = [(item.image, item.path, item.reason, item.detail) for item in listing.aside]
     opened = [(image, entries[image].path, reason, what) for image, reason, what in aside]
-    quarantine = pd.DataFrame([*opened, *unopened], columns=["image", "path", "reason", "detail"])
-    quarantine.insert(0, "corpus", listing.corpus)
+    quarantine = pd.DataFrame([*opened, *unopened], columns=_ASIDE, dtype="str")
+    quarantine = quarantine.assign(corpus=listing.corpus)[["corpus", *_ASIDE]].astype("str")
     published = _published([entries[image] for image in rows["image"]])
     rows = pd.concat([published, rows.drop(columns="image")], axis=1)
     return Scan(listing.corpus, folder, tuple(shards), rows, quarantine, digest)
@@ -212,18 +213,12 @@ def _published(entries: Sequence[Entry]) -> pd.DataFrame:
     )
 
 
-def _refuse_too_many(
-    archive: Archive,
-    unusable: int,
-    total: int,
-    aside: list[Any],
-    config: IngestConfig,
-) -> None:
-    if unusable > config.max_quarantine_share * total:
+def _refuse_too_many(archive: Archive, aside: list[Any], total: int, config: IngestConfig) -> None:
+    if len(aside) > config.max_quarantine_share * total:
         image, reason, detail = aside[0]
         raise UserFacingError(
             archive.path,
-            f"{unusable} of {total} images cannot be used, more than the allowed "
+            f"{len(aside)} of {total} images cannot be used, more than the allowed "
             f"{config.max_quarantine_share:.1%} (the first: {image}: {reason}, {detail})",
             "mend the archive, or raise ingest.max_quarantine_share",
         )

@@ -140,9 +140,9 @@ def publish(store: ImageStore, place: Path) -> None:
     if store.path.resolve() == place.resolve() or _same(store, place):
         return
     place.parent.mkdir(parents=True, exist_ok=True)
-    partial, old = (
-        place.with_name(f".{place.name}.{os.getpid()}.{kind}") for kind in ("partial", "old")
-    )
+    partial, old = (place.with_name(f".{place.name}.{kind}") for kind in ("partial", "old"))
+    for leftover in (partial, old):  # of a run that was killed here
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
         _fill(store, partial)
         if place.exists():
@@ -160,7 +160,6 @@ def file_sha256(path: Path) -> str:
 
 
 def _fill(store: ImageStore, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for shard in store._index["shards"]:
         source, target = store.path / shard["file"], folder / shard["file"]

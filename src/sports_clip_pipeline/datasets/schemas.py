@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sized
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -38,12 +39,14 @@ class CaptionedManifest(Manifest):
     """Flickr8k: every image has captions and none has a label."""
 
     @pa.check("captions", element_wise=True)
+    @classmethod
     def has_captions(cls, captions: Sized) -> bool:
         """Each image has one caption or more."""
         return len(captions) > 0
 
     @pa.check("label")
-    def has_no_label(cls, label: Series[str]) -> Series[bool]:
+    @classmethod
+    def has_no_label(cls, label: pd.Series) -> Any:
         """Captioned images have no class."""
         return label.isna()
 
@@ -52,7 +55,8 @@ class LabelledManifest(Manifest):
     """Sports: training images have a label, test images have none."""
 
     @pa.dataframe_check
-    def has_label_in_training(cls, table: pd.DataFrame) -> Series[bool]:
+    @classmethod
+    def has_label_in_training(cls, table: pd.DataFrame) -> Any:
         """A label where, and only where, the split is `train`."""
         return table["label"].notna() == (table["split"] == "train")
 
@@ -99,12 +103,14 @@ class Splits(pa.DataFrameModel):
     ranks: Series[int] = pa.Field(ge=-1, alias=r"rank_seed_\d+", regex=True)
 
     @pa.dataframe_check
+    @classmethod
     def parts_share_no_group(cls, table: pd.DataFrame) -> bool:
         """No duplicate group lies in two parts."""
         return bool((table.groupby("group")["part"].nunique() == 1).all())
 
     @pa.dataframe_check
-    def ranks_are_of_development(cls, table: pd.DataFrame) -> Series[bool]:
+    @classmethod
+    def ranks_are_of_development(cls, table: pd.DataFrame) -> Any:
         """A rank where, and only where, the part is `development`."""
         return (table["rank_seed_0"] >= 0) == (table["part"] == "development")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 from dataclasses import dataclass
 
@@ -21,7 +20,8 @@ class UnusableImageError(Exception):
     """A file that is set aside.
 
     Attributes:
-        reason: one of `empty`, `not_an_image`, `truncated`, `too_small`, `too_long`, `too_large`.
+        reason: one of `empty`, `not_an_image`, `truncated`, `unreadable`,
+            `too_small`, `too_long`, `too_large`.
         detail: what exactly was found.
     """
 
@@ -54,21 +54,27 @@ def open_upright(content: bytes, rules: ImageRules) -> Photograph:
         # What Pillow has to say of odd files becomes a reason here, or does not matter.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-                _check_size(file.size, rules)
-                file.load()
-                turned = _is_turned(file)
-                plain = file.format == "JPEG" and file.mode == "RGB" and not turned
-                upright = ImageOps.exif_transpose(file) if turned else file
-                return Photograph(_as_rgb(upright), plain)
+            image, plain = _decode(content, rules)
         except UnusableImageError:
             raise
         except UnidentifiedImageError as error:
             raise UnusableImageError("not_an_image", f"starts with {content[:12]!r}") from error
         except Image.DecompressionBombError as error:
             raise UnusableImageError("too_large", str(error)) from error
-        except (OSError, ValueError, SyntaxError, EOFError, struct.error, MemoryError) as error:
-            raise UnusableImageError("truncated", str(error)) from error
+        except Exception as error:  # a broken file breaks a decoder in any way it likes
+            reason = "truncated" if "truncated" in str(error).casefold() else "unreadable"
+            raise UnusableImageError(reason, str(error)) from error
+        return Photograph(_as_rgb(image), plain)
+
+
+def _decode(content: bytes, rules: ImageRules) -> tuple[Image.Image, bool]:
+    """The upright first frame, and whether the file is a plain JPEG of it."""
+    with Image.open(io.BytesIO(content), formats=FORMATS) as file:
+        _check_size(file.size, rules)
+        file.load()
+        if _is_turned(file):
+            return ImageOps.exif_transpose(file), False
+        return file, file.format == "JPEG" and file.mode == "RGB"
 
 
 def stored_bytes(content: bytes, photograph: Photograph, rules: ImageRules) -> bytes:
@@ -108,7 +114,7 @@ def _is_turned(file: Image.Image) -> bool:
 
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
-        return image.copy() if image.readonly else image
+        return image
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
@@ -116,7 +122,10 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         paper = Image.new("RGB", layer.size, _PAPER)
         paper.paste(layer, mask=layer.getchannel("A"))
         return paper
-    return image.convert("RGB")
+    try:
+        return image.convert("RGB")
+    except ValueError as error:
+        raise UnusableImageError("unreadable", f"mode {image.mode}: {error}") from error
 
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:

@@ -7,10 +7,11 @@ from typing import Any
 from sports_clip_pipeline.annotations import Document, Table
 from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.ingest import IngestConfig
+from sports_clip_pipeline.corpora.archive import Archive
 from sports_clip_pipeline.journal import Journal
 
 
-def scan_flickr8k(source: Any, config: IngestConfig, journal: Journal) -> Any:
+def scan_flickr8k(source: Archive, config: IngestConfig, journal: Journal) -> Any:
     """Open every image of Flickr8k once. Returns: a `corpora.scan.Scan`."""
     from sports_clip_pipeline.corpora.flickr8k import list_flickr8k
     from sports_clip_pipeline.corpora.scan import scan_corpus
@@ -20,7 +21,7 @@ def scan_flickr8k(source: Any, config: IngestConfig, journal: Journal) -> Any:
 
 
 def scan_sports(
-    source: Any, config: IngestConfig, class_bank: ClassBank, journal: Journal
+    source: Archive, config: IngestConfig, class_bank: ClassBank, journal: Journal
 ) -> tuple[Any, Table]:
     """Open every image of the labelled corpus once. Returns: a `Scan`, and the test list."""
     import pandas as pd
