@@ -110,7 +110,7 @@ def test_a_malformed_token_form_is_refused(tmp_path, name: str, content: bytes, 
 def test_a_missing_list_is_refused_beside_the_others(tmp_path: Path) -> None:
     files = token_form(4)
     del files["Flickr_8k.testImages.txt"]
-    with pytest.raises(UserFacingError, match="testImages.txt: is missing"):
+    with pytest.raises(UserFacingError, match=r"testImages\.txt: is missing"):
         list_flickr8k(zipped(tmp_path / "f", files))
 
 

@@ -110,7 +110,7 @@ def test_the_tables_fit_their_schemas(settled) -> None:
 
 
 def test_the_audit_counts_what_happened(settled) -> None:
-    both, result = settled
+    result = settled[1]
     document = audit(result, make_splits(result.manifest("sports"), LABELS), {"a": "b"}, CONFIG)
     assert document["images"]["sports"] == {"total": 20, "train": 16, "test": 4}
     assert document["captions"] == 46

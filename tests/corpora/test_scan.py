@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from pathlib import Path
 
 import imagehash
@@ -78,11 +77,11 @@ def test_a_killed_scan_goes_on_from_the_finished_shards(tmp_path: Path) -> None:
     (first.folder / "shard-00001.json").unlink()  # killed before the shard was finished
     damaged = first.folder / "shard-00002.arrow"
     damaged.write_bytes(damaged.read_bytes()[:-9] + b"123456789")
-    kept = os.stat(first.folder / "shard-00000.arrow").st_mtime_ns
+    kept = (first.folder / "shard-00000.arrow").stat().st_mtime_ns
     again = scan(tmp_path, journal=DiskJournal(tmp_path / "journal"))
     assert again.rows.equals(first.rows)
     assert again.shards == first.shards
-    assert os.stat(first.folder / "shard-00000.arrow").st_mtime_ns == kept
+    assert (first.folder / "shard-00000.arrow").stat().st_mtime_ns == kept
 
 
 def test_nothing_is_opened_again_where_nothing_changed(tmp_path: Path, monkeypatch) -> None:

@@ -138,7 +138,7 @@ def test_a_fraction_outside_is_refused(fraction: float) -> None:
 
 
 def test_a_seed_without_ranks_is_refused() -> None:
-    with pytest.raises(ValueError, match="seeds 0..4, got 5"):
+    with pytest.raises(ValueError, match=r"seeds 0\.\.4, got 5"):
         labels_for_fraction(make_splits(manifest({"a": 10}), ["a"]), 1.0, 5)
 
 

@@ -112,9 +112,9 @@ def test_publishing_links_the_shards_and_is_nothing_the_second_time(tmp_path: Pa
     store, place = make_store(tmp_path / "work"), tmp_path / "deep" / "place"
     publish(store, place)
     assert (place / "shard-00000.arrow").samefile(tmp_path / "work" / "shard-00000.arrow")
-    before = os.stat(place).st_ino
+    before = place.stat().st_ino
     publish(store, place)
-    assert os.stat(place).st_ino == before
+    assert place.stat().st_ino == before
     publish(ImageStore(place), place)
     assert sorted(path.name for path in place.parent.iterdir()) == ["place"]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import warnings
@@ -193,7 +194,5 @@ def test_noise_never_raises_anything_else() -> None:
         content = bytearray(sources[k % len(sources)])
         for place in rng.integers(0, min(len(content), 300), 6):
             content[place] = rng.integers(0, 256)
-        try:
+        with contextlib.suppress(UnusableImageError):
             stored_bytes(bytes(content), open_upright(bytes(content), RULES), RULES)
-        except UnusableImageError:
-            pass
