@@ -4,7 +4,8 @@ import os
 import shutil
 import socket
 import sqlite3
-from contextlib import closing
+import tempfile
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -80,11 +81,30 @@ def test_a_store_that_cannot_be_opened_is_told_in_one_line(tmp_path, uri, named)
     assert "mlflow.yml" in line
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write what is read-only")
-def test_a_read_only_store_is_refused(project):
-    (project / "mlruns" / "mlflow.db").chmod(0o444)
-    with pytest.raises(UserFacingError, match="readonly"):
-        open_store(CONFIG, project)
+@pytest.mark.parametrize("read_only", ["mlflow.db", "mlflow.db.lock"])
+def test_a_read_only_store_is_refused(store_to_copy, read_only):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(store_to_copy, folder / "mlflow.db")
+        (folder / "mlflow.db.lock").touch()
+        for path in (folder, *folder.iterdir()):
+            path.chmod(0o777)
+        (folder / read_only).chmod(0o444)
+        config = TrackingConfig(uri=f"sqlite:///{folder}/mlflow.db")
+        with _not_as_root(), pytest.raises(UserFacingError, match=r"readonly|Permission denied"):
+            open_store(config, folder)
+
+
+@contextmanager
+def _not_as_root():
+    """Root may write what is read-only; another user may not."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 def test_a_store_of_another_mlflow_is_refused_with_the_way_out(project):

@@ -64,7 +64,7 @@ def open_store(config: TrackingConfig, project: Path) -> Store:
             _check_database(database)
         try:
             return Store(uri, _experiment(config.experiment, uri, project))
-        except UserFacingError:
+        except (UserFacingError, ImportError):
             raise
         except Exception as error:
             _refuse(uri, error)
@@ -180,7 +180,9 @@ def _check_database(database: Path) -> None:
     try:
         with closing(sqlite3.connect(database, timeout=_LOCKED_WAIT_S)) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute("PRAGMA schema_version").fetchone()
+            # To begin is not enough to be refused by a read-only file; a write, taken back, is.
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {version}")
             connection.rollback()
     except sqlite3.Error as error:
         _refuse(f"{_SQLITE}{database}", error)
