@@ -1,0 +1,83 @@
+"""Parameters of the `finetune` pipeline: the plan of arms and what each method may choose from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sports_clip_pipeline.config.checks import as_tuple, require, require_choice, require_number
+
+METHODS = ("notebook_mlp", "logreg_tower", "logreg_clip_text_init")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Fractions × seeds × methods, each arm with its hyper-parameters from k-fold inside its labels.
+
+    Attributes:
+        methods: which methods to fit.
+        fractions: shares of the development labels, in (0, 1].
+        seeds: subsets drawn at fractions below `many_labels`.
+        many_labels: from this fraction on `seeds_at_many_labels` subsets are enough; at 1.0 there
+            is one subset.
+        seeds_at_many_labels: see above.
+        folds: of the k-fold inside the labelled part; fewer where a class has fewer photographs.
+        logreg_c: inverse regularisation strengths of `logreg_tower`, on unit-norm features.
+        text_init_c: inverse strengths of the pull towards the text anchors.
+        mlp_steps: optimiser steps of `notebook_mlp` to choose from.
+        mlp_lr: Adam's learning rate.
+        mlp_batch_size: photographs a step.
+        workers: processes; 0 means one for each core, each with its share of the threads.
+        bootstrap_resamples: of the intervals over photographs and seeds.
+    """
+
+    methods: tuple[str, ...] = METHODS
+    fractions: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+    seeds: int = 5
+    many_labels: float = 0.25
+    seeds_at_many_labels: int = 3
+    folds: int = 5
+    logreg_c: tuple[float, ...] = (3.0, 10.0, 30.0, 100.0)
+    text_init_c: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
+    mlp_steps: tuple[int, ...] = (100, 300, 1000)
+    mlp_lr: float = 1e-3
+    mlp_batch_size: int = 128
+    workers: int = 0
+    bootstrap_resamples: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, cast in (
+            ("methods", str),
+            ("fractions", float),
+            ("logreg_c", float),
+            ("text_init_c", float),
+            ("mlp_steps", int),
+        ):
+            values = as_tuple(getattr(self, name), f"finetune.{name}", cast)
+            require(len(set(values)) == len(values), f"finetune.{name}", "no value twice", values)
+            object.__setattr__(self, name, values)
+        for method in self.methods:
+            require_choice(method, "finetune.methods", METHODS)
+        for fraction in self.fractions:
+            require(0.0 < fraction <= 1.0, "finetune.fractions", "values in (0, 1]", fraction)
+        for strength in (*self.logreg_c, *self.text_init_c):
+            require_number(strength, "finetune.logreg_c and text_init_c", 1e-6, 1e6)
+        for name, low, high in (
+            ("seeds", 1, 5),
+            ("seeds_at_many_labels", 1, 5),
+            ("folds", 2, 20),
+            ("mlp_batch_size", 1, 65_536),
+            ("workers", 0, 64),
+            ("bootstrap_resamples", 100, 100_000),
+        ):
+            require_number(getattr(self, name), f"finetune.{name}", low, high, integer=True)
+        for steps in self.mlp_steps:
+            require_number(steps, "finetune.mlp_steps", 1, 1_000_000, integer=True)
+        require_number(self.many_labels, "finetune.many_labels", 0.0, 1.0)
+        require_number(self.mlp_lr, "finetune.mlp_lr", 1e-6, 1.0)
+
+    def seeds_for(self, fraction: float) -> range:
+        """The seeds of the subsets drawn at a fraction."""
+        if fraction >= 1.0:
+            return range(1)
+        many = fraction >= self.many_labels
+        return range(min(self.seeds, self.seeds_at_many_labels) if many else self.seeds)

@@ -1,0 +1,66 @@
+"""The table of captions: five of one image belong together by the image's row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sports_clip_pipeline.preprocessing.captions import CaptionTokenizer, clean_caption
+
+
+def caption_table(manifest: pd.DataFrame, tokenizer: CaptionTokenizer) -> pd.DataFrame:
+    """One row a caption, in the order of the manifest and of each image's captions.
+
+    Args:
+        manifest: rows with `image`, `split`, `captions` (list of str).
+    Returns: `caption_id`, `image`, `image_row`, `split`, `text`, `token_ids`, `length`, `truncated`.
+    """
+    counts = manifest["captions"].map(len).to_numpy()
+    rows = np.repeat(np.arange(len(manifest)), counts)
+    texts = [clean_caption(text) for captions in manifest["captions"] for text in captions]
+    tokens = tokenizer(texts)
+    return pd.DataFrame(
+        {
+            "caption_id": np.arange(len(texts)),
+            "image": manifest["image"].to_numpy()[rows],
+            "image_row": rows,
+            "split": manifest["split"].to_numpy()[rows],
+            "text": texts,
+            "token_ids": tokens.ids,
+            "length": [len(ids) for ids in tokens.ids],
+            "truncated": tokens.truncated,
+        }
+    )
+
+
+def caption_audit(captions: pd.DataFrame, names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What the caption corpus holds.
+
+    Args:
+        captions: as `caption_table` makes them.
+        names: label → what people call the class.
+    Returns: JSON-like: `captions`, `images`, `truncated`, `length` (`mean`, `p99`, `max`), and
+        `mentions` (label → captions, by split, that contain a name of it as whole words).
+    """
+    lengths = captions["length"]
+    return {
+        "captions": len(captions),
+        "images": int(captions["image_row"].nunique()),
+        "truncated": int(captions["truncated"].sum()),
+        "length": {
+            "mean": float(lengths.mean()),
+            "p99": float(lengths.quantile(0.99)),
+            "max": int(lengths.max()),
+        },
+        "mentions": {label: _mentions(captions, forms) for label, forms in names.items()},
+    }
+
+
+def _mentions(captions: pd.DataFrame, forms: Sequence[str]) -> dict[str, int]:
+    words = "|".join(re.escape(form.lower()) for form in forms)
+    found = captions["text"].str.lower().str.contains(rf"\b(?:{words})\b", regex=True)
+    return {str(split): int(n) for split, n in found.groupby(captions["split"]).sum().items()}

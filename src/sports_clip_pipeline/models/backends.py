@@ -1,0 +1,206 @@
+"""What runs a tower: eager torch, or ONNX Runtime where it agrees with torch and is faster.
+
+A backend maps NumPy blocks to NumPy blocks. The fastest one on this machine that passes a parity
+check against eager torch is chosen by trying them all on a block of the real input.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
+PARITY = 1e-4
+
+
+class Backend(Protocol):
+    """Something that runs a tower on blocks."""
+
+    def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Inputs (B, …) to outputs (B, …)."""
+
+
+@dataclass(frozen=True)
+class TowerProgram:
+    """A tower by name, and where its ONNX form is kept; small enough to send to a process.
+
+    Attributes:
+        kind: `image` (pixels → features, logits) or `text` (ids, mask → features).
+        tower: name of a packaged tower.
+        onnx_path: the exported form; made when first needed.
+        size: side of the image tower's square, pixels; fixed in the exported form.
+    """
+
+    kind: str
+    tower: str
+    onnx_path: Path
+    size: int = 0
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return ("pixels",) if self.kind == "image" else ("ids", "mask")
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return ("features", "logits") if self.kind == "image" else ("features",)
+
+    def module(self) -> Any:
+        """The torch module, in eval mode."""
+        from sports_clip_pipeline.models import towers
+
+        if self.kind == "image":
+            return towers.PooledImageTower(towers.load_image_tower(self.tower)).eval()
+        return towers.PooledTextTower(towers.load_text_tower(self.tower)).eval()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How one backend did on the trial block."""
+
+    backend: str
+    items_per_s: float
+    max_cosine_distance: float
+    passed: bool
+
+
+def candidates() -> tuple[str, ...]:
+    """The backends worth trying on this machine: CUDA alone where there is a device."""
+    import torch
+
+    if torch.cuda.is_available():
+        return ("torch", "torch_cuda")
+    return ("torch", "torch_channels_last", "onnxruntime")
+
+
+def build_backend(program: TowerProgram, name: str, threads: int) -> Backend:
+    """The named backend for a tower. Raises: ValueError: unknown name."""
+    if name not in BACKENDS:
+        raise ValueError(f"backend is one of {', '.join(BACKENDS)}, got {name!r}")
+    if name == "onnxruntime":
+        return _onnx_backend(program, threads)
+    return _torch_backend(program, name, threads)
+
+
+def choose_backend(
+    program: TowerProgram, names: Sequence[str], inputs: Sequence[np.ndarray], threads: int
+) -> tuple[str, list[Trial]]:
+    """Try the named backends on a block and return the fastest that agrees with eager torch.
+
+    Agreement: every row's cosine distance to eager torch's features is at most 1e-4.
+    """
+    reference = build_backend(program, "torch", threads)(*inputs)[0]
+    trials = []
+    for name in names:
+        backend = build_backend(program, name, threads)
+        elapsed_s = min(_timed(backend, inputs) for _ in range(2))
+        distance = _max_cosine_distance(backend(*inputs)[0], reference)
+        rate = len(inputs[0]) / elapsed_s
+        trials.append(Trial(name, rate, distance, distance <= PARITY))
+    best = max((trial for trial in trials if trial.passed), key=lambda trial: trial.items_per_s)
+    return best.backend, trials
+
+
+def export_onnx(program: TowerProgram) -> Path:
+    """Write the tower's ONNX form to `program.onnx_path`, unless it is there; return the path."""
+    if program.onnx_path.exists():
+        return program.onnx_path
+    import logging
+    import warnings
+
+    import torch
+
+    from sports_clip_pipeline.journal.disk import write_atomically
+
+    example, axes = _example(program)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        exported = torch.onnx.export(
+            program.module(),
+            example,
+            dynamo=True,
+            dynamic_shapes=axes,
+            input_names=list(program.input_names),
+            output_names=list(program.output_names),
+            verbose=False,
+        )
+    if exported is None:
+        raise RuntimeError(f"torch exported nothing for the tower {program.tower}")
+    write_atomically(program.onnx_path, exported.model_proto.SerializeToString())
+    return program.onnx_path
+
+
+def _example(program: TowerProgram) -> tuple[tuple[Any, ...], Any]:
+    import torch
+
+    batch = torch.export.Dim("batch")
+    if program.kind == "image":
+        return (torch.zeros(2, 3, program.size, program.size),), ({0: batch},)
+    tokens = torch.export.Dim("tokens")
+    block = torch.ones(2, 7, dtype=torch.int64)
+    return (block, block.clone()), ({0: batch, 1: tokens}, {0: batch, 1: tokens})
+
+
+def _onnx_backend(program: TowerProgram, threads: int) -> Backend:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        export_onnx(program), options, providers=["CPUExecutionProvider"]
+    )
+
+    def run(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(session.run(None, dict(zip(program.input_names, inputs, strict=True))))
+
+    return run
+
+
+def _torch_backend(program: TowerProgram, name: str, threads: int) -> Backend:
+    import torch
+
+    device = torch.device("cuda" if name == "torch_cuda" else "cpu")
+    layout = torch.contiguous_format if name == "torch" else torch.channels_last
+    if program.kind == "text":
+        layout = torch.contiguous_format
+    torch.set_num_threads(threads)
+    module = program.module().to(device)
+    if program.kind == "image":
+        module = module.to(memory_format=layout)
+
+    def run(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        tensors = [torch.from_numpy(block).to(device) for block in inputs]
+        if program.kind == "image":
+            tensors = [tensor.contiguous(memory_format=layout) for tensor in tensors]
+        with torch.inference_mode():
+            outputs = module(*tensors)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return tuple(output.float().cpu().numpy() for output in outputs)
+
+    return run
+
+
+def _timed(backend: Callable[..., Any], inputs: Sequence[np.ndarray]) -> float:
+    start = time.perf_counter()
+    backend(*inputs)
+    return time.perf_counter() - start
+
+
+def _max_cosine_distance(left: np.ndarray, right: np.ndarray) -> float:
+    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    return float(np.max(1.0 - (left * right).sum(axis=1) / norms))
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

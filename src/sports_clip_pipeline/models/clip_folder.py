@@ -1,0 +1,208 @@
+"""The contrastive model as open_clip's folder form, readable by open_clip itself and from anywhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.tokenizer import HFTokenizer
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal.disk import replacing_folder
+from sports_clip_pipeline.models import towers
+from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+
+WEIGHTS = "open_clip_model.safetensors"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+
+
+@dataclass(frozen=True)
+class Projections:
+    """What pretraining with locked towers learns.
+
+    Attributes:
+        image_weight: (P, D) float32; pooled image features to the shared space.
+        image_bias: (P,) float32.
+        text_weight: (P, E) float32; pooled text features to the shared space.
+        logit_scale: logarithm of the scale of cosines.
+    """
+
+    image_weight: np.ndarray
+    image_bias: np.ndarray
+    text_weight: np.ndarray
+    logit_scale: float
+
+    def image_embeddings(self, features: np.ndarray) -> np.ndarray:
+        """(N, D) pooled image features to (N, P) unit-norm."""
+        return _unit(features @ self.image_weight.T + self.image_bias)
+
+    def text_embeddings(self, features: np.ndarray) -> np.ndarray:
+        """(M, E) pooled text features to (M, P) unit-norm."""
+        return _unit(features @ self.text_weight.T)
+
+
+class LoadedClip(NamedTuple):
+    """A CLIP folder in memory: model in eval mode, preprocessing, tokenizer."""
+
+    model: nn.Module
+    preprocessing: ImagePreprocessing
+    tokenizer: HFTokenizer
+
+
+def write_clip_folder(
+    folder: Path,
+    projections: Projections,
+    image_tower: str,
+    text_tower: str,
+    preprocessing: ImagePreprocessing,
+    context_length: int,
+) -> None:
+    """Assemble the `CustomTextCLIP` and write it, whole or not at all."""
+    config = _config(projections, image_tower, text_tower, preprocessing, context_length, folder)
+    model = _build(config, towers.text_tower_spec(text_tower).folder)
+    _fill(model, projections, image_tower, text_tower)
+    source = towers.text_tower_spec(text_tower).folder
+    with replacing_folder(folder) as partial:
+        for name in (*_TOKENIZER_FILES, "config.json"):
+            shutil.copyfile(source / name, partial / name)
+        state = {key: value.contiguous() for key, value in model.state_dict().items()}
+        save_file(state, partial / WEIGHTS)
+        (partial / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load_clip(path: str | Path) -> LoadedClip:
+    """Load a CLIP folder, wherever it stands, without a network.
+
+    Returns: the open_clip `CustomTextCLIP` in eval mode (`encode_image`, `encode_text`), the
+        preprocessing of photographs, and the tokenizer of texts.
+    Raises: UserFacingError: a file of the folder is missing or does not fit.
+    """
+    folder = Path(path).resolve()
+    remedy = "run `kedro run --pipelines=pretrain` to make it again"
+    try:
+        config = json.loads((folder / "open_clip_config.json").read_text())
+        state = load_file(folder / WEIGHTS)
+    except Exception as error:
+        raise UserFacingError(folder, f"is no whole CLIP folder ({error})", remedy) from error
+    model = _build(config, folder)
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    if missing or unexpected:
+        what = f"{len(missing)} weights are missing and {len(unexpected)} unexpected"
+        raise UserFacingError(folder / WEIGHTS, what, remedy)
+    length = config["model_cfg"]["text_cfg"]["context_length"]
+    return LoadedClip(model.eval(), _preprocessing(config), HFTokenizer(str(folder), length))
+
+
+def relocate(folder: Path, place: Path) -> None:
+    """Make the configuration in `folder` name `place`, where the folder will stand.
+
+    open_clip asks the hub for a text tower that is not named by an absolute path.
+    """
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    for key in ("hf_model_name", "hf_tokenizer_name"):
+        config["model_cfg"]["text_cfg"][key] = str(place.resolve())
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def read_projections(path: str | Path) -> Projections:
+    """The projections of a CLIP folder alone, without building its towers."""
+    from safetensors import safe_open
+
+    with safe_open(Path(path) / WEIGHTS, framework="numpy") as file:
+        return Projections(
+            image_weight=file.get_tensor("visual.head.proj.weight"),
+            image_bias=file.get_tensor("visual.head.proj.bias"),
+            text_weight=file.get_tensor("text.proj.weight"),
+            logit_scale=float(file.get_tensor("logit_scale")),
+        )
+
+
+def read_preprocessing(path: str | Path) -> ImagePreprocessing:
+    """The preprocessing that a CLIP folder records."""
+    return _preprocessing(json.loads((Path(path) / "open_clip_config.json").read_text()))
+
+
+def _config(
+    projections: Projections,
+    image_tower: str,
+    text_tower: str,
+    preprocessing: ImagePreprocessing,
+    context_length: int,
+    folder: Path,
+) -> dict[str, Any]:
+    place = str(folder.resolve())
+    return {
+        "model_cfg": {
+            "embed_dim": len(projections.image_weight),
+            "vision_cfg": {
+                "timm_model_name": towers.image_tower_spec(image_tower).architecture,
+                "timm_model_pretrained": False,
+                "timm_pool": "",
+                "timm_proj": "linear",
+                "timm_proj_bias": True,
+                "image_size": preprocessing.size,
+            },
+            "text_cfg": {
+                "hf_model_name": place,
+                "hf_tokenizer_name": place,
+                "hf_model_pretrained": False,
+                "hf_proj_type": "linear",
+                "hf_pooler_type": "mean_pooler",
+                "context_length": context_length,
+            },
+            "custom_text": True,
+        },
+        "preprocess_cfg": {
+            "size": [preprocessing.size, preprocessing.size],
+            "mean": list(preprocessing.mean),
+            "std": list(preprocessing.std),
+            "interpolation": preprocessing.interpolation,
+            "resize_mode": "shortest" if preprocessing.view.startswith("centre") else "squash",
+        },
+        "towers": {"image": image_tower, "text": text_tower, "view": preprocessing.view},
+    }
+
+
+def _build(config: dict[str, Any], tokenizer_folder: Path) -> nn.Module:
+    model_config = deepcopy(config["model_cfg"])
+    model_config.pop("custom_text")
+    model_config["text_cfg"]["hf_model_name"] = str(tokenizer_folder)
+    model_config["text_cfg"]["hf_tokenizer_name"] = str(tokenizer_folder)
+    return open_clip.CustomTextCLIP(**model_config)
+
+
+def _fill(model: Any, projections: Projections, image_tower: str, text_tower: str) -> None:
+    """Put packaged tower weights and learned projections into the model, every key of it."""
+    trunk = towers.load_image_tower(image_tower).state_dict()
+    state = {f"visual.trunk.{k}": v for k, v in trunk.items() if not k.startswith("classifier.")}
+    transformer = towers.load_text_tower(text_tower).state_dict()
+    state |= {f"text.transformer.{k}": v for k, v in transformer.items()}
+    state["visual.head.proj.weight"] = torch.from_numpy(projections.image_weight)
+    state["visual.head.proj.bias"] = torch.from_numpy(projections.image_bias)
+    state["text.proj.weight"] = torch.from_numpy(projections.text_weight)
+    state["logit_scale"] = torch.tensor(projections.logit_scale)
+    model.load_state_dict(state, strict=True)
+
+
+def _preprocessing(config: dict[str, Any]) -> ImagePreprocessing:
+    record = config["preprocess_cfg"]
+    return ImagePreprocessing(
+        size=record["size"][0],
+        mean=tuple(record["mean"]),
+        std=tuple(record["std"]),
+        interpolation=record["interpolation"],
+        view=config["towers"]["view"],
+    )
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,119 @@
+"""Which space of the cache, which backend: one object that embeds all corpora of a study."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sports_clip_pipeline.config.embed import EmbedConfig
+from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.models import towers
+from sports_clip_pipeline.models.backends import (
+    TowerProgram,
+    Trial,
+    candidates,
+    choose_backend,
+    cores,
+)
+from sports_clip_pipeline.models.embedding import Engine, caption_key, embed_captions, embed_images
+from sports_clip_pipeline.models.feature_cache import FeatureCache
+from sports_clip_pipeline.preprocessing.captions import pad
+
+TRIAL_IMAGES = 16
+TRIAL_CAPTIONS = 64
+
+
+class Embedder:
+    """Makes features by content address; computes only what the cache does not hold."""
+
+    def __init__(self, config: EmbedConfig, cache: FeatureCache, journal: Journal) -> None:
+        self._config, self._cache, self._journal = config, cache, journal
+        self.preprocessing = towers.image_preprocessing(
+            config.image_tower, config.image_size, config.view
+        )
+        image = towers.image_tower_spec(config.image_tower).weights
+        text = towers.text_tower_spec(config.text_tower).weights
+        image.checked()
+        text.checked()
+        self._weights = {"image": image.sha256, "text": text.sha256}
+        self._audit: dict[str, Any] = {
+            "image_tower": config.image_tower,
+            "text_tower": config.text_tower,
+            "weights_sha256": self._weights,
+            "preprocessing": self.preprocessing.to_dict(),
+            "backends": {},
+            "computed_per_s": {},
+        }
+        self._chosen: dict[str, str] = {}
+
+    def images(
+        self, name: str, store: ImageStore, manifest: pd.DataFrame
+    ) -> dict[str, np.ndarray]:
+        """`features` (N, D) float32, `logits` (N, 1000) float16 and `row` (N,) of a corpus.
+
+        Raises: ValueError: store and manifest have different lengths.
+        """
+        if len(store) != len(manifest):
+            raise ValueError(f"{name}: {len(store)} images for {len(manifest)} manifest rows")
+        keys = [bytes.fromhex(digest) for digest in manifest["stored_sha256"]]
+        space = self._cache.space(
+            {"weights": self._weights["image"], "preprocessing": self.preprocessing.to_dict()}
+        )
+        if not space.missing(keys):
+            return self._done(name, space.gather(keys), 0.0)
+        first = [self.preprocessing.crop(store.get(i)) for i in range(min(TRIAL_IMAGES, len(store)))]
+        engine = self._engine("image", (self.preprocessing.normalise(first),))
+        arrays, rate = embed_images(store, keys, self.preprocessing, space, engine, self._journal)
+        return self._done(name, arrays, rate)
+
+    def captions(self, token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """`features` (M, E) float32 of tokenized captions."""
+        ids = [np.asarray(row, dtype=np.int32) for row in token_ids]
+        space = self._cache.space({"weights": self._weights["text"], "pooling": "mean"})
+        keys = [caption_key(row) for row in ids]
+        if not space.missing(keys):
+            return self._done("captions", space.gather(keys), 0.0)
+        engine = self._engine("text", pad(ids[:TRIAL_CAPTIONS]))
+        arrays, rate = embed_captions(ids, space, engine, self._journal)
+        return self._done("captions", arrays, rate)
+
+    def audit(self) -> dict[str, Any]:
+        """How the features were made, JSON-like."""
+        return self._audit
+
+    def _done(self, name: str, arrays: dict[str, np.ndarray], rate: float) -> dict[str, np.ndarray]:
+        self._audit["computed_per_s"][name] = round(rate, 1)
+        if "logits" in arrays:
+            arrays["row"] = np.arange(len(arrays["features"]), dtype=np.int64)
+        return arrays
+
+    def _engine(self, kind: str, trial: Sequence[np.ndarray]) -> Engine:
+        config = self._config
+        tower = config.image_tower if kind == "image" else config.text_tower
+        size = config.image_size if kind == "image" else 0
+        weights = self._weights[kind][:12]
+        path = self._cache.root / "onnx" / f"{tower}-{size}-{weights}.onnx"
+        program = TowerProgram(kind, tower, path, size)
+        if kind not in self._chosen:
+            self._chosen[kind] = self._choose(kind, program, trial)
+        backend = self._chosen[kind]
+        if backend == "torch_cuda":
+            return Engine(program, backend, workers=0, threads=cores(), batch=config.batch_size)
+        workers = config.workers or cores()
+        threads = max(1, cores() // workers)
+        return Engine(program, backend, workers, threads, batch=config.batch_size)
+
+    def _choose(self, kind: str, program: TowerProgram, trial: Sequence[np.ndarray]) -> str:
+        names = candidates() if self._config.backend == "auto" else (self._config.backend,)
+        backend, trials = choose_backend(program, names, trial, threads=1)
+        self._audit["backends"][kind] = {"chosen": backend, "trials": [_row(t) for t in trials]}
+        return backend
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    return dataclasses.asdict(trial)

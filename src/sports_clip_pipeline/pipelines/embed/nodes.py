@@ -1,0 +1,29 @@
+"""Nodes of `embed`: features of images and captions before projection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sports_clip_pipeline.annotations import Arrays, Document, Table
+from sports_clip_pipeline.config.embed import EmbedConfig
+from sports_clip_pipeline.journal import Journal
+
+
+def embed_corpora(
+    flickr8k_images: Any,
+    flickr8k_manifest: Table,
+    sports_images: Any,
+    sports_manifest: Table,
+    captions: Table,
+    cache: Any,
+    config: EmbedConfig,
+    journal: Journal,
+) -> tuple[Arrays, Arrays, Arrays, Document]:
+    """Features of both image corpora and of all captions, and how they were made."""
+    from sports_clip_pipeline.models.embedder import Embedder
+
+    embedder = Embedder(config, cache, journal)
+    flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
+    sports = embedder.images("sports", sports_images, sports_manifest)
+    texts = embedder.captions([ids for ids in captions["token_ids"]])
+    return flickr8k, sports, texts, embedder.audit()

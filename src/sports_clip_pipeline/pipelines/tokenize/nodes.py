@@ -1,0 +1,24 @@
+"""Nodes of `tokenize`: captions to token ids, by the text tower's own tokenizer."""
+
+from __future__ import annotations
+
+from sports_clip_pipeline.annotations import Document, Table
+from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.config.tokenize import TokenizeConfig
+
+
+def tokenize_captions(flickr8k_manifest: Table, config: TokenizeConfig) -> Table:
+    """One row a caption: its text, its image by row, its token ids."""
+    from sports_clip_pipeline.corpora.caption_table import caption_table
+    from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+
+    tokenizer = caption_tokenizer(config.text_tower, config.context_length)
+    return caption_table(flickr8k_manifest, tokenizer)
+
+
+def audit_captions(captions: Table, class_bank: ClassBank) -> Document:
+    """Counts, lengths, truncation, and how often captions mention each class."""
+    from sports_clip_pipeline.corpora.caption_table import caption_audit
+
+    names = {label: class_bank.names(label) for label in class_bank.labels}
+    return caption_audit(captions, names)

@@ -1,0 +1,28 @@
+"""Wiring of `tokenize`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node
+
+from sports_clip_pipeline.pipelines.tokenize import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """Captions of the manifest to tokens and their audit."""
+    return Pipeline(
+        [
+            node(
+                nodes.tokenize_captions,
+                ["flickr8k_manifest", "params:tokenize"],
+                "captions",
+                name="tokenize_captions",
+            ),
+            node(
+                nodes.audit_captions,
+                ["captions", "params:class_bank"],
+                "tokenize_audit",
+                name="audit_captions",
+            ),
+        ],
+        tags="tokenize",
+    )

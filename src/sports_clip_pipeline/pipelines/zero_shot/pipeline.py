@@ -1,0 +1,60 @@
+"""Wiring of `zero_shot`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node
+
+from sports_clip_pipeline.pipelines.zero_shot import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """The CLIP model judged without a single label."""
+    return Pipeline(
+        [
+            node(
+                nodes.encode_anchors,
+                [
+                    "clip_model",
+                    "params:class_bank",
+                    "params:zero_shot",
+                    "params:tokenize",
+                    "params:embed",
+                ],
+                "text_anchors",
+                name="encode_anchors",
+            ),
+            node(
+                nodes.classify_without_labels,
+                [
+                    "text_anchors",
+                    "clip_model",
+                    "sports_features",
+                    "sports_manifest",
+                    "splits",
+                    "params:class_bank",
+                ],
+                "zero_shot_predictions",
+                name="classify_without_labels",
+            ),
+            node(
+                nodes.score_zero_shot,
+                ["zero_shot_predictions", "params:class_bank", "params:zero_shot", "zero_shot_journal"],
+                "zero_shot_metrics",
+                name="score_zero_shot",
+            ),
+            node(
+                nodes.score_retrieval,
+                [
+                    "clip_model",
+                    "flickr8k_features",
+                    "caption_features",
+                    "flickr8k_manifest",
+                    "captions",
+                    "zero_shot_journal",
+                ],
+                "retrieval_metrics",
+                name="score_retrieval",
+            ),
+        ],
+        tags="zero_shot",
+    )

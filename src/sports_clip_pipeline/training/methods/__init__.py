@@ -1,0 +1,19 @@
+"""Few-label methods by name, all behind one interface."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sports_clip_pipeline.training.methods.interface import Method
+
+METHODS = ("notebook_mlp", "logreg_tower", "logreg_clip_text_init")
+
+
+def find_method(name: str) -> Method:
+    """The `fit` of the method's module. Raises: ValueError: no such method."""
+    if name not in METHODS:
+        raise ValueError(f"method is one of {', '.join(METHODS)}, got {name!r}")
+    method: Method = import_module(f"{__name__}.{name}").fit
+    return method

@@ -1,0 +1,232 @@
+"""The arms of a study: method × fraction × seed, in parallel, continued after a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.corpora.splits import labels_for_fraction
+from sports_clip_pipeline.journal import Journal, fingerprint
+from sports_clip_pipeline.models.backends import cores
+from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.training.methods import find_method
+from sports_clip_pipeline.training.methods.cross_validation import assign_folds
+from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
+
+_WORKER: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One classifier of the study: a method on one subset of the labels."""
+
+    method: str
+    fraction: float
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Where its state is kept."""
+        return f"arms/{self.method}/{self.fraction:g}/{self.seed}"
+
+
+@dataclass(frozen=True)
+class FittedArm:
+    """An arm with its classifier.
+
+    Attributes:
+        labels: photographs whose labels it used.
+        elapsed_s: of its fit, in the run that fitted it.
+        reused: whether an earlier run fitted it.
+    """
+
+    arm: Arm
+    fit: Fit
+    labels: int
+    elapsed_s: float
+    reused: bool
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """The development photographs, and what pretraining knows. No evaluation photograph is here.
+
+    Attributes:
+        features: (N, D) float32 pooled tower features of the development photographs.
+        target: (N,) int64 classes.
+        splits: the N rows of the splits table, with `rank_seed_*`, in the same order.
+        anchors: of the classes, in the order of `target`.
+    """
+
+    features: np.ndarray
+    target: np.ndarray
+    splits: pd.DataFrame
+    anchors: TextAnchors
+
+    def labelled(self, arm: Arm, folds: int) -> Labelled:
+        """The rows whose labels the arm may see, with their folds (the same for all methods)."""
+        rows = labels_for_fraction(self.splits, arm.fraction, arm.seed)
+        target = self.target[rows]
+        fold = assign_folds(target, folds, arm.seed)
+        return Labelled(self.features[rows], target, fold, len(self.anchors.anchors))
+
+
+def plan_arms(config: FinetuneConfig) -> list[Arm]:
+    """All arms of the study, large fractions first, so that no core idles at the end."""
+    return [
+        Arm(method, fraction, seed)
+        for fraction in sorted(config.fractions, reverse=True)
+        for method in config.methods
+        for seed in config.seeds_for(fraction)
+    ]
+
+
+def run_study(
+    data: StudyData, config: FinetuneConfig, journal: Journal
+) -> Iterator[FittedArm]:
+    """Fit every arm, or read it where an earlier run left it under the same fingerprint.
+
+    Raises: UserFacingError: a fraction leaves a class without an image; before any arm is fitted.
+    """
+    arms = plan_arms(config)
+    for arm in arms:
+        labels_for_fraction(data.splits, arm.fraction, arm.seed)
+    marks = _fingerprints(arms, data, config)
+    with journal.counting("finetune", len(arms), "arm") as bar:
+        waiting = []
+        for arm in arms:
+            kept = journal.load_state(arm.key, marks[arm])
+            if kept is None:
+                waiting.append(arm)
+                continue
+            bar.update(1)
+            yield _from_state(arm, *kept)
+        for fitted in _fit_all(waiting, data, config):
+            journal.save_state(fitted.arm.key, marks[fitted.arm], *_to_state(fitted))
+            bar.update(1)
+            bar.set_postfix_str(f"{fitted.arm.method} {fitted.arm.fraction:g}")
+            yield fitted
+
+
+def _fit_all(
+    arms: Sequence[Arm], data: StudyData, config: FinetuneConfig
+) -> Iterator[FittedArm]:
+    workers = min(config.workers or cores(), len(arms))
+    if workers <= 1:
+        _set_up(data, config, cores())
+        try:
+            yield from map(_fit_arm, arms)
+        finally:
+            _WORKER.clear()
+        return
+    with _executor(workers, data, config) as executor:
+        for future in as_completed([executor.submit(_fit_arm, arm) for arm in arms]):
+            yield future.result()
+
+
+@contextmanager
+def _executor(
+    workers: int, data: StudyData, config: FinetuneConfig
+) -> Iterator[ProcessPoolExecutor]:
+    setup = (data, config, max(1, cores() // workers))
+    executor = ProcessPoolExecutor(workers, get_context("spawn"), _set_up, setup)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _set_up(data: StudyData, config: FinetuneConfig, threads: int) -> None:
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+    _WORKER["data"], _WORKER["config"] = data, config
+
+
+def _fit_arm(arm: Arm) -> FittedArm:
+    data: StudyData = _WORKER["data"]
+    config: FinetuneConfig = _WORKER["config"]
+    start = time.perf_counter()
+    labelled = data.labelled(arm, config.folds)
+    fit = find_method(arm.method)(labelled, data.anchors, config, arm.seed)
+    return FittedArm(arm, fit, len(labelled.target), time.perf_counter() - start, reused=False)
+
+
+def _fingerprints(
+    arms: Sequence[Arm], data: StudyData, config: FinetuneConfig
+) -> dict[Arm, str]:
+    """What an arm depends on: its data, its settings and the code of its method.
+
+    The plan itself (which arms there are, how many workers) is left out, so that a narrowed or a
+    widened study reuses what was fitted.
+    """
+    from sports_clip_pipeline.training.methods import cross_validation, interface
+
+    ranks = data.splits.filter(like="rank_seed_").to_numpy()
+    anchors = data.anchors
+    shared = fingerprint(
+        data.features, data.target, ranks, anchors.anchors, anchors.image_weight,
+        anchors.image_bias, anchors.logit_scale, cross_validation, interface,
+    )  # fmt: skip
+    plan = {"methods", "fractions", "seeds", "many_labels", "seeds_at_many_labels", "workers",
+            "bootstrap_resamples"}  # fmt: skip
+    settings = {key: value for key, value in asdict(config).items() if key not in plan}
+    code = {name: fingerprint(_module(name)) for name in config.methods}
+    return {
+        arm: fingerprint(shared, code[arm.method], _own(arm.method, settings), asdict(arm))
+        for arm in arms
+    }
+
+
+def _own(method: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a method reads: the common ones and those under its own prefix."""
+    prefixes = {
+        "notebook_mlp": "mlp_",
+        "logreg_tower": "logreg_c",
+        "logreg_clip_text_init": "text_init_c",
+    }
+    others = tuple(prefix for name, prefix in prefixes.items() if name != method)
+    return {key: value for key, value in settings.items() if not key.startswith(others)}
+
+
+def _module(method: str) -> Any:
+    from importlib import import_module
+
+    return import_module(f"sports_clip_pipeline.training.methods.{method}")
+
+
+def _to_state(fitted: FittedArm) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    fit = fitted.fit
+    meta = {
+        "operations": fit.head.describe(),
+        "temperature": fit.temperature,
+        "hyperparameters": fit.hyperparameters,
+        "cv_top1": fit.cv_top1,
+        "cv_log_loss": fit.cv_log_loss,
+        "labels": fitted.labels,
+        "elapsed_s": fitted.elapsed_s,
+    }
+    return fit.head.to_arrays(), json.loads(json.dumps(meta))
+
+
+def _from_state(arm: Arm, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> FittedArm:
+    fit = Fit(
+        head=Head.from_arrays(meta["operations"], arrays),
+        temperature=meta["temperature"],
+        hyperparameters=meta["hyperparameters"],
+        cv_top1=meta["cv_top1"],
+        cv_log_loss=meta["cv_log_loss"],
+    )
+    return FittedArm(arm, fit, meta["labels"], meta["elapsed_s"], reused=True)
