@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-
 INTERVAL = "95 % interval"
 
 
@@ -40,7 +39,9 @@ class DataTable:
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.columns):
-                raise ValueError(f"{self.caption}: {len(row)} cells for {len(self.columns)} columns")
+                raise ValueError(
+                    f"{self.caption}: {len(row)} cells for {len(self.columns)} columns"
+                )
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from sports_clip_pipeline.config.report import Reference
 from sports_clip_pipeline.reporting.blocks import INTERVAL, Card, Column, DataTable
 from sports_clip_pipeline.reporting.labels import (
-    class_name,
     count,
     fraction_name,
     interval,
@@ -29,7 +29,7 @@ class Headline:
         sentence: the answer.
         cards: the numbers it rests on.
         table: the numbers beside published ones.
-        notes: footnotes, each beginning with the raised number that the table's cells carry.
+        notes: footnotes, each beginning with the raised number that a column's head carries.
     """
 
     sentence: str
@@ -65,8 +65,8 @@ def _sentence(results: StudyResults, few: pd.Series, every: pd.Series) -> str:
     return (
         f"Without a single label the model names the right one of {classes} classes in "
         f"{percent(zero_shot['top1'])} of {count(results.evaluation_photographs)} photographs. "
-        f"{count(few['labels'])} labelled photographs raise that to {percent(few['top1_mean'])}, "
-        f"{count(every['labels'])} to {percent(every['top1_mean'])}."
+        f"With {count(few['labels'])} labelled photographs it is {percent(few['top1_mean'])}, "
+        f"with {count(every['labels'])} it is {percent(every['top1_mean'])}."
     )
 
 
@@ -105,16 +105,26 @@ def _table(
     """Rows of measures; a column for each place where numbers were published."""
     reference = results.config.reference
     places = tuple(dict.fromkeys(entry.label for entry in reference))
-    published = {
-        (entry.measure, entry.label): percent(entry.value) + raised(notes.index(entry.note) + 1)
-        for entry in reference
-    }
+    published = {(entry.measure, entry.label): percent(entry.value) for entry in reference}
     rows = tuple(
         (label, number, spread, *(published.get((measure, place), "–") for place in places))
         for measure, label, number, spread in _measures(results, few, every)
     )
-    heads = (Column("Measure", False), Column(HERE), Column(INTERVAL), *map(Column, places))
+    heads = (
+        Column("Measure", False),
+        Column(HERE),
+        Column(INTERVAL),
+        *(Column(_marked(place, reference, notes)) for place in places),
+    )
     return DataTable("Headline numbers", heads, rows)
+
+
+def _marked(place: str, reference: tuple[Reference, ...], notes: tuple[str, ...]) -> str:
+    """Where numbers were published, with the marks of its footnotes."""
+    marks = dict.fromkeys(
+        notes.index(entry.note) + 1 for entry in reference if entry.label == place
+    )
+    return place + " ".join(raised(mark) for mark in marks)
 
 
 def _measures(
@@ -147,7 +157,7 @@ def repair_sentence(results: StudyResults) -> str:
     after = said["finetuned_label"] == said["label"]
     method = results.called(results.finetune_metrics["best_method"])
     return (
-        f"The chosen classifier ({class_name(method)}) is right on "
+        f"The chosen classifier ({method}) is right on "
         f"{count((after & ~before).sum())} photographs that zero-shot got wrong, "
         f"and wrong on {count((before & ~after).sum())} that zero-shot got right; "
         f"{count((~before & ~after).sum())} defeat both."

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from sports_clip_pipeline.reporting.frames import records
+
 ZERO_SHOT = ("top1", "top5", "macro_f1")
 DIRECTIONS = ("t2i", "i2t")
 RANKS = ("r1", "r5", "r10")
@@ -17,7 +19,7 @@ _COUNTS = ("seeds", "labels")
 def compose_metrics(
     zero_shot: Mapping[str, Any], retrieval: Mapping[str, Any], curves: pd.DataFrame
 ) -> dict[str, Any]:
-    """`{zero_shot: {...}, retrieval: {t2i: {...}, i2t: {...}}, finetune: {method: {fraction: ...}}}`.
+    """The fixed form: `zero_shot`, `retrieval` by direction, `finetune` by method and fraction.
 
     Args:
         zero_shot: at least `top1`, `top5`, `macro_f1`, shares.
@@ -27,7 +29,7 @@ def compose_metrics(
     Raises: ValueError: a share outside [0, 1], a dotted key, or a method and fraction twice.
     """
     finetune: dict[str, dict[str, Any]] = {}
-    for row in curves.to_dict("records"):
+    for row in records(curves):
         by_fraction = finetune.setdefault(str(row["method"]), {})
         key = fraction_key(row["fraction"])
         if key in by_fraction:

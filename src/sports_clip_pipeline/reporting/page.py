@@ -39,24 +39,28 @@ def compose_page(results: StudyResults) -> str:
     plots = compose_plots(results)
     scripts = (asset("report.js"), asset(BUNDLE))
     finetuned = results.finetune_metrics
-    page = _environment().get_template("report.html.j2").render(
-        study=results.config.study,
-        headline=compose_headline(results),
-        repaired=repair_sentence(results),
-        plots={plot.name: plot for plot in plots},
-        figures={plot.name: figure_json(plot.figure) for plot in plots},
-        tones=script_json(TONES),
-        confused=confused_table(
-            finetuned["classes"], finetuned["confusion"], results.config.confused_pairs
-        ),
-        exhibits=compose_exhibits(results.cam_gallery, results.config.gallery_photographs),
-        explained=len({card.image for card in results.cam_gallery}),
-        quarantine=quarantine_table(results.quarantine),
-        duplicates=duplicates_table(results.duplicates),
-        provenance=provenance_tables(results),
-        style=asset("report.css"),
-        scripts=scripts,
-        hashes=[script_hash(script) for script in scripts],
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            study=results.config.study,
+            headline=compose_headline(results),
+            repaired=repair_sentence(results),
+            plots={plot.name: plot for plot in plots},
+            figures={plot.name: figure_json(plot.figure) for plot in plots},
+            tones=script_json(TONES),
+            confused=confused_table(
+                finetuned["classes"], finetuned["confusion"], results.config.confused_pairs
+            ),
+            exhibits=compose_exhibits(results.cam_gallery, results.config.gallery_photographs),
+            explained=len({card.image for card in results.cam_gallery}),
+            quarantine=quarantine_table(results.quarantine),
+            duplicates=duplicates_table(results.duplicates),
+            provenance=provenance_tables(results),
+            style=asset("report.css"),
+            scripts=scripts,
+            hashes=[script_hash(script) for script in scripts],
+        )
     )
     _check_size(page, results.config.max_page_mb)
     return page
@@ -73,10 +77,10 @@ def figure_json(figure: go.Figure) -> str:
 
 
 def script_json(document: Any) -> str:
-    """JSON whose every character is harmless inside a script element.
+    r"""JSON whose every character is harmless inside a script element.
 
     >>> script_json("</script>")
-    '"\\\\u003c/script\\\\u003e"'
+    '"\\u003c/script\\u003e"'
     """
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return re.sub("[<>&\u2028\u2029]", lambda found: _UNSAFE[found.group()], text)

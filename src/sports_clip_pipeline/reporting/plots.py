@@ -66,7 +66,11 @@ def _confusions(results: StudyResults) -> list[Plot]:
             Plot(
                 name=name,
                 title=title,
-                summary="The stronger the blue, the larger the share of the true class.",
+                summary=(
+                    "A row for each true class, a column for each answer; the more a square "
+                    "stands out, the larger its share of the row. The diagonal is right: "
+                    f"{percent(scores['top1'])} of all."
+                ),
                 figure=results.figures[name],
                 tables=(tables.confusion_table(scores["classes"], scores["confusion"]),),
                 min_width=120 + 15 * len(scores["classes"]),
@@ -93,7 +97,7 @@ def _retrieval(results: StudyResults) -> Plot:
         title="Retrieval",
         summary=(
             f"{count(found['captions'])} captions against {count(found['images'])} test "
-            "photographs of Flickr8k, five captions each counted as its own."
+            "photographs of Flickr8k; each photograph owns all its captions."
         ),
         figure=results.figures["retrieval_figure"],
         tables=(tables.retrieval_table(found),),
@@ -101,7 +105,7 @@ def _retrieval(results: StudyResults) -> Plot:
 
 
 def _audit(results: StudyResults) -> Plot:
-    parts = data_parts(results.ingest_audit, results.splits)
+    parts = data_parts(results.ingest_audit)
     return Plot(
         name="data_audit_figure",
         title="Photographs in each part",
@@ -116,13 +120,13 @@ def _audit(results: StudyResults) -> Plot:
 
 def _mentions(results: StudyResults) -> Plot:
     mentions = caption_mentions(results.tokenize_audit)
-    never = sum(1 for captions in mentions.values() if captions == 0)
+    never = [class_name(label) for label, captions in mentions.items() if captions == 0]
     return Plot(
         name="caption_mentions_figure",
         title="How often captions name each class",
         summary=(
             f"Of {count(results.tokenize_audit['captions'])} captions. "
-            f"{count(never)} of {count(len(mentions))} classes are never named in pretraining."
+            f"Never named: {', '.join(never) if never else 'none'}."
         ),
         figure=results.figures["caption_mentions_figure"],
         tables=(tables.mentions_table(results.tokenize_audit),),

@@ -13,6 +13,9 @@ import plotly.graph_objects as go
 from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.reporting.labels import method_name
 
+SPLITS = ("train", "validation", "test")
+PARTS = ("development", "evaluation", "unlabelled_test")
+
 
 @dataclass(frozen=True)
 class StudyResults:
@@ -35,7 +38,6 @@ class StudyResults:
     ingest_audit: Mapping[str, Any]
     tokenize_audit: Mapping[str, Any]
     embed_audit: Mapping[str, Any]
-    splits: pd.DataFrame
     quarantine: pd.DataFrame
     duplicates: pd.DataFrame
     cam_gallery: Sequence[Any]
@@ -61,6 +63,7 @@ def chosen_point(curves: pd.DataFrame, arms: pd.DataFrame, fraction: float) -> p
     Args:
         curves: `method`, `fraction`, ...
         arms: `method`, `fraction`, `cv_top1` (share, or NaN).
+        fraction: one of `curves`.
     Raises: ValueError: no row at this fraction.
     """
     rows = curves[curves["fraction"] == fraction].set_index("method", drop=False).sort_index()
@@ -75,19 +78,18 @@ def chosen_point(curves: pd.DataFrame, arms: pd.DataFrame, fraction: float) -> p
     return rows.loc[max(rows.index, key=score)]
 
 
-def data_parts(ingest_audit: Mapping[str, Any], splits: pd.DataFrame) -> dict[str, int]:
+def data_parts(ingest_audit: Mapping[str, Any]) -> dict[str, int]:
     """Photographs in each part of the study, by what people call it.
 
     Args:
-        ingest_audit: `counts: {corpus: {split: photographs}}`.
-        splits: `part` of each sports photograph.
+        ingest_audit: `images: {corpus: {total, train, validation, test}}` of which Flickr8k's is
+            read, and `parts: {part: photographs}` of the labelled corpus.
     """
-    captioned = ingest_audit["counts"]["flickr8k"]
-    parts = {f"Flickr8k {split}": int(captioned[split]) for split in captioned}
-    counts = splits["part"].value_counts()
-    for part in ("development", "evaluation", "unlabelled_test"):
-        if part in counts.index:
-            parts[f"Sports {part.replace('_', ' ')}"] = int(counts[part])
+    captioned, labelled = ingest_audit["images"]["flickr8k"], ingest_audit["parts"]
+    parts = {f"Flickr8k {split}": captioned[split] for split in SPLITS if split in captioned}
+    parts |= {
+        f"Sports {part.replace('_', ' ')}": labelled[part] for part in PARTS if part in labelled
+    }
     return parts
 
 
@@ -95,10 +97,7 @@ def caption_mentions(tokenize_audit: Mapping[str, Any]) -> dict[str, int]:
     """How many captions mention each class, over all splits.
 
     Args:
-        tokenize_audit: `mentions: {split: {label: captions}}`.
+        tokenize_audit: `mentions: {label: {split: captions}}`.
     """
-    total: dict[str, int] = {}
-    for by_label in tokenize_audit["mentions"].values():
-        for label, captions in by_label.items():
-            total[label] = total.get(label, 0) + int(captions)
-    return total
+    mentions = tokenize_audit["mentions"]
+    return {label: sum(map(int, by_split.values())) for label, by_split in mentions.items()}

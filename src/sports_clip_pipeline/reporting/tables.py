@@ -9,6 +9,7 @@ import pandas as pd
 
 from sports_clip_pipeline.reporting.blocks import INTERVAL, DataTable, table
 from sports_clip_pipeline.reporting.figures.training import DIRECTIONS, RANKS
+from sports_clip_pipeline.reporting.frames import records, tallies
 from sports_clip_pipeline.reporting.labels import (
     class_name,
     count,
@@ -16,22 +17,22 @@ from sports_clip_pipeline.reporting.labels import (
     interval,
     percent,
 )
-from sports_clip_pipeline.reporting.results import StudyResults
+from sports_clip_pipeline.reporting.results import SPLITS, StudyResults
 
 
 def learning_table(results: StudyResults) -> DataTable:
     """One row a method and fraction."""
     rows = [
         (
-            results.called(row.method),
-            fraction_name(row.fraction),
-            count(row.labels),
-            count(len(row.seeds)),
-            percent(row.top1_mean),
-            interval(row.top1_low, row.top1_high),
-            percent(row.macro_f1_mean),
+            results.called(row["method"]),
+            fraction_name(row["fraction"]),
+            count(row["labels"]),
+            count(len(row["seeds"])),
+            percent(row["top1_mean"]),
+            interval(row["top1_low"], row["top1_high"]),
+            percent(row["macro_f1_mean"]),
         )
-        for row in results.finetune_curves.itertuples()
+        for row in records(results.finetune_curves)
     ]
     heads = ("Method", "Labels used", "Photographs", "Seeds", "Top-1", INTERVAL, "Macro F1")
     return table("Accuracy by method and share of labels", heads, rows)
@@ -48,9 +49,16 @@ def training_table(history: pd.DataFrame) -> DataTable:
             percent(row["validation_t2i_r5"]),
             percent(row["validation_i2t_r5"]),
         )
-        for row in history.to_dict("records")
+        for row in records(history)
     ]
-    heads = ("Epoch", "Loss", "Learning rate", "Logit scale", "Text to image R@5", "Image to text R@5")
+    heads = (
+        "Epoch",
+        "Loss",
+        "Learning rate",
+        "Logit scale",
+        "Text to image R@5",
+        "Image to text R@5",
+    )
     return table("Pretraining by epoch", heads, rows)
 
 
@@ -125,27 +133,25 @@ def numbers_table(caption: str, heads: tuple[str, str], numbers: Mapping[str, in
 def mentions_table(tokenize_audit: Mapping[str, Any]) -> DataTable:
     """Captions that mention each class, a column for each split."""
     mentions = tokenize_audit["mentions"]
-    splits = list(mentions)
-    labels = sorted({label for by_label in mentions.values() for label in by_label})
+    found = {split for by_split in mentions.values() for split in by_split}
+    splits = [split for split in SPLITS if split in found]
     rows = [
-        (class_name(label), *(count(mentions[split].get(label, 0)) for split in splits))
-        for label in labels
+        (class_name(label), *(count(by_split.get(split, 0)) for split in splits))
+        for label, by_split in mentions.items()
     ]
     return table("Captions that mention each class", ("Class", *splits), rows)
 
 
 def quarantine_table(quarantine: pd.DataFrame) -> DataTable:
     """Files set aside, by corpus and reason."""
-    groups = quarantine.groupby(["corpus", "reason"]).size()
-    ordered = sorted(groups.items(), key=lambda item: (-item[1], item[0]))
-    rows = [(reason.replace("_", " "), corpus, count(n)) for (corpus, reason), n in ordered]
+    groups = tallies(quarantine, ["reason", "corpus"])
+    rows = [(reason.replace("_", " "), corpus, count(n)) for (reason, corpus), n in groups]
     return table("Files set aside", ("Reason", "Corpus", "Files"), rows, texts=2)
 
 
 def duplicates_table(duplicates: pd.DataFrame) -> DataTable:
     """Members of duplicate groups, by kind and by what was done."""
-    groups = duplicates.groupby(["kind", "action", "corpus"]).size()
-    rows = [(kind, action, corpus, count(n)) for (kind, action, corpus), n in groups.items()]
+    rows = [(*words, count(n)) for words, n in tallies(duplicates, ["kind", "action", "corpus"])]
     heads = ("Kind", "What was done", "Corpus", "Photographs")
     return table("Members of duplicate groups", heads, rows, texts=3)
 

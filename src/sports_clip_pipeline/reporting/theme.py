@@ -107,6 +107,6 @@ def axis(title: str | None = None, **more: Any) -> dict[str, Any]:
 
 def share_axis(title: str | None = None, *, step: float = 0.2, top: float = 1.0) -> dict[str, Any]:
     """An axis for shares from 0 to `top`, labelled in percent."""
-    ticks = [round(i * step, 6) for i in range(int(round(top / step)) + 1)]
+    ticks = [round(i * step, 6) for i in range(round(top / step) + 1)]
     names = [f"{100 * tick:g} %" for tick in ticks]
-    return axis(title, range=[0, top], tickmode="array", tickvals=ticks, ticktext=names)
+    return axis(title, range=[0, 1.02 * top], tickmode="array", tickvals=ticks, ticktext=names)

@@ -47,12 +47,12 @@ def draw_per_class(zero_shot_metrics: Document, finetune_metrics: Document) -> F
     return per_class_dumbbells(zero_shot_metrics["per_class"], finetune_metrics["per_class"])
 
 
-def draw_data_audit(ingest_audit: Document, splits: Table) -> Figure:
+def draw_data_audit(ingest_audit: Document) -> Figure:
     """Photographs in each part of the study."""
     from sports_clip_pipeline.reporting.figures.audit import part_bars
     from sports_clip_pipeline.reporting.results import data_parts
 
-    return part_bars(data_parts(ingest_audit, splits))
+    return part_bars(data_parts(ingest_audit))
 
 
 def draw_caption_mentions(tokenize_audit: Document) -> Figure:

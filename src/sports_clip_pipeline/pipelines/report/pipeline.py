@@ -27,7 +27,6 @@ RESULTS = (
     "ingest_audit",
     "tokenize_audit",
     "embed_audit",
-    "splits",
     "quarantine",
     "duplicates",
     "cam_gallery",
@@ -58,7 +57,7 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.draw_per_class, ["zero_shot_metrics", "finetune_metrics"], "per_class_figure"
             ),
-            node(nodes.draw_data_audit, ["ingest_audit", "splits"], "data_audit_figure"),
+            node(nodes.draw_data_audit, "ingest_audit", "data_audit_figure"),
             node(nodes.draw_caption_mentions, "tokenize_audit", "caption_mentions_figure"),
             node(
                 nodes.gather_metrics,

@@ -51,7 +51,7 @@ def _bars(names: Sequence[str], numbers: Sequence[int], unit: str, tone: int) ->
     figure.update_layout(
         layout(
             60 + 24 * max(len(names), 3),
-            xaxis=axis(range=[0, 1.16 * longest], showticklabels=False, showgrid=False),
+            xaxis=axis(range=[0, 1.16 * longest], showticklabels=False, showgrid=False, ticks=""),
             yaxis=axis(
                 tickmode="array",
                 tickvals=places,

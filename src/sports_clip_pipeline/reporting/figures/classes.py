@@ -64,7 +64,8 @@ def per_class_dumbbells(
     """F1 of each class, zero-shot and fine-tuned joined by a line, best fine-tuned on top.
 
     Args:
-        zero_shot, finetuned: label -> `f1` share and `support`; the same labels.
+        zero_shot: label -> `f1` (share) and `support` (photographs).
+        finetuned: the same of the chosen classifier, with the same labels.
     Returns: three traces: the joining lines, zero-shot points, fine-tuned points.
     """
     order = sorted(finetuned, key=lambda label: float(finetuned[label]["f1"]))
@@ -78,7 +79,7 @@ def per_class_dumbbells(
     )
     for place, (name, scores) in enumerate(zip(STAGES, (zero_shot, finetuned), strict=True)):
         figure.add_trace(_points(order, scores, name, hollow=place == 0))
-    figure.update_layout(layout(110 + 24 * len(order), hovermode="closest"))
+    figure.update_layout(layout(110 + 24 * len(order), margin={"l": 8, "r": 28, "t": 12, "b": 8}))
     figure.update_xaxes(share_axis("F1"))
     figure.update_yaxes(_class_axis(order, None, range=[-0.7, len(order) - 0.3], showgrid=False))
     return figure

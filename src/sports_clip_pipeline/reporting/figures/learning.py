@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from sports_clip_pipeline.reporting.frames import records
 from sports_clip_pipeline.reporting.labels import (
     count,
     fraction_name,
@@ -57,7 +58,6 @@ def learning_curve(
             480,
             xaxis=_fraction_axis(curves),
             yaxis=share_axis(step=0.1),
-            hovermode="closest",
         )
     )
     return figure
@@ -83,10 +83,11 @@ def _band(rows: pd.DataFrame, place: int, name: str) -> go.Scatter:
 def _line(rows: pd.DataFrame, place: int, name: str) -> go.Scatter:
     words = [
         [
-            f"{fraction_name(row.fraction)} of the labels ({count(row.labels)})",
-            f"{percent(row.top1_mean)}, 95 % interval {interval(row.top1_low, row.top1_high)}",
+            f"{fraction_name(row['fraction'])} of the labels ({count(row['labels'])})",
+            f"{percent(row['top1_mean'])}, 95 % interval "
+            f"{interval(row['top1_low'], row['top1_high'])}",
         ]
-        for row in rows.itertuples()
+        for row in records(rows)
     ]
     return go.Scatter(
         x=rows["fraction"].tolist(),

@@ -44,7 +44,7 @@ def training_curve(history: pd.DataFrame) -> go.Figure:
         shares = history[f"validation_{key}_r5"].tolist()
         figure.add_trace(_line(epochs, shares, name, place, "%{y:.1%}"), row=2, col=1)
     figure.update_layout(layout(460, margin={"l": 8, "r": 12, "t": 34, "b": 8}))
-    figure.update_annotations(font={"size": 12, "color": MUTED[0]}, x=0, xanchor="left")
+    figure.update_annotations(font={"size": 12, "color": MUTED[0]}, x=0, xanchor="left", yshift=6)
     figure.update_xaxes(axis())
     figure.update_xaxes(title=axis("Epoch")["title"], row=2, col=1)
     figure.update_yaxes(axis(rangemode="tozero"), row=1, col=1)

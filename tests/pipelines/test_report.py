@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import typing
+from pathlib import Path
+
+import pytest
+from kedro.config import OmegaConfigLoader
+from kedro.io import DataCatalog
+from kedro.runner import SequentialRunner
+
+from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.pipelines.report import nodes
+from sports_clip_pipeline.pipelines.report.pipeline import FIGURES, RESULTS, create_pipeline
+from tests.reporting.study import NAMES, REFERENCE, make_documents
+
+CONF = Path(__file__).parents[2] / "conf"
+HEAVY = ("pandas", "plotly", "jinja2", "numpy", "PIL", "torch", "mlflow")
+
+
+def load_config(environment: str) -> OmegaConfigLoader:
+    return OmegaConfigLoader(
+        conf_source=str(CONF), base_env="base", default_run_env=environment, env=environment
+    )
+
+
+@pytest.fixture(scope="module")
+def catalog_entries() -> dict:
+    everything = load_config("base")["catalog"]
+    return {name: everything[name] for name in (*FIGURES, "metrics", "provenance", "report")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, catalog_entries):
+    """The pipeline's own outputs on disk, from made-up results in memory."""
+    place = tmp_path_factory.mktemp("study")
+    for entry in catalog_entries.values():
+        entry["filepath"] = str(place / Path(entry["filepath"]).name)
+    catalog = DataCatalog.from_config(catalog_entries)
+    documents = {k: v for k, v in make_documents().items() if k != "provenance"}
+    for name, document in documents.items():
+        catalog[name] = document
+    catalog["params:report"] = ReportConfig(study="made_up", methods=NAMES, reference=REFERENCE)
+    started = time.monotonic()
+    SequentialRunner().run(create_pipeline(), catalog)
+    return place, catalog, time.monotonic() - started
+
+
+def test_the_pipeline_writes_the_page_the_metrics_and_every_figure(finished):
+    place, catalog, _ = finished
+
+    html = (place / "report.html").read_text(encoding="utf-8")
+    assert html.startswith("<!doctype html>") and html.rstrip().endswith("</html>")
+    metrics = json.loads((place / "metrics.json").read_text())
+    assert set(metrics) == {"zero_shot", "retrieval", "finetune"}
+    assert set(metrics["finetune"]["logreg_tower"]) >= {"0.01", "1.0"}
+    for name in FIGURES:
+        assert catalog.load(name).data
+
+
+def test_the_page_takes_seconds_and_stays_small(finished):
+    place, _, elapsed_s = finished
+
+    assert elapsed_s < 10
+    assert (place / "report.html").stat().st_size < 6e6
+
+
+def test_the_provenance_says_what_was_run(finished):
+    place, _, _ = finished
+    made = json.loads((place / "provenance.json").read_text())
+
+    assert made["study"] == "made_up"
+    assert made["seeds"] == [0, 1, 2, 3, 4]
+    assert made["data_digest"] == "ab" * 32
+    assert {"commit", "dirty", "versions", "device"} <= set(made)
+
+
+def test_the_page_takes_every_result_and_figure():
+    node = next(n for n in create_pipeline().nodes if n.outputs == ["report"])
+
+    assert set(node.inputs) == {"params:report", *RESULTS, *FIGURES}
+    drawn = {out for n in create_pipeline().nodes for out in n.outputs if out.endswith("_figure")}
+    assert drawn == set(FIGURES)
+
+
+@pytest.mark.parametrize("environment", ["base", "real"])
+def test_the_parameters_of_each_environment_are_valid(environment):
+    block = load_config(environment)["parameters"]["report"]
+
+    config = ReportConfig(**block)
+
+    assert config.study == {"base": "sample", "real": "real"}[environment]
+    assert [entry.value for entry in config.reference] == {"base": [], "real": [0.35, 0.895]}[
+        environment
+    ]
+
+
+def test_outputs_stand_under_the_study(catalog_entries):
+    paths = load_config("real")["catalog"]
+
+    assert paths["report"]["filepath"] == "data/08_reporting/real/report.html"
+    assert paths["metrics"]["filepath"] == "data/08_reporting/real/metrics.json"
+    layers = {paths[name]["metadata"]["kedro-viz"]["layer"] for name in catalog_entries}
+    assert layers == {"reporting"}
+
+
+def test_every_hint_of_every_node_resolves():
+    for node in create_pipeline().nodes:
+        hints = typing.get_type_hints(node.func)
+        assert "return" in hints
+        if "report" in hints:
+            assert hints["report"] is ReportConfig
+
+
+def test_wiring_imports_nothing_heavy():
+    code = (
+        "import sys; from sports_clip_pipeline.pipelines.report import nodes; "
+        "from sports_clip_pipeline.config import report; "
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert answer.stdout.strip() == "[]"
+
+
+def test_figures_are_told_from_documents_by_name():
+    assert all(name.endswith(nodes.FIGURE) for name in FIGURES)
+    assert not any(name.endswith(nodes.FIGURE) for name in RESULTS)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import dataclasses
+
+from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.reporting.headline import compose_headline, raised, repair_sentence
+from tests.reporting.study import NOTE, make_results
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+def test_published_numbers_stand_in_a_column_of_their_own_with_a_footnote():
+    headline = compose_headline(make_results())
+
+    assert [column.name for column in headline.table.columns][-1] == "Published notebook¹"
+    published = {row[0]: plain(row[-1]) for row in headline.table.rows}
+    assert published["Zero-shot top-1"] == "35.0 %"
+    assert (
+        published[plain("Top-1 with 100\u00a0% of labels").replace("100 %", "100\u00a0%")]
+        == "89.5 %"
+    )
+    assert published["Zero-shot top-5"] == "–"
+    assert headline.notes == (f"¹ {NOTE}",)
+
+
+def test_without_published_numbers_there_is_no_such_column():
+    results = dataclasses.replace(make_results(), config=ReportConfig(study="sample"))
+
+    headline = compose_headline(results)
+
+    assert [column.name for column in headline.table.columns] == [
+        "Measure",
+        "This study",
+        "95 % interval",
+    ]
+    assert headline.notes == ()
+
+
+def test_cards_hold_the_numbers_of_the_study():
+    cards = compose_headline(make_results()).cards
+
+    assert [plain(card.number) for card in cards[1:]] == ["16.7 %", "65.0 %", "86.0 %", "49.2 %"]
+    assert cards[2].interval == "61.0–69.0"
+    assert cards[2].remark == "Logistic regression on tower features"
+
+
+def test_the_sentence_names_the_labels_that_were_needed():
+    sentence = plain(compose_headline(make_results()).sentence)
+
+    assert "With 88 labelled photographs it is 65.0 %, with 8,800 it is 86.0 %." in sentence
+
+
+def test_photographs_are_counted_by_what_fine_tuning_did_to_them():
+    # Of 600: wrong before and right after are the 300 odd ones; every tenth, an even one, breaks.
+    sentence = repair_sentence(make_results())
+
+    assert "right on 300 photographs that zero-shot got wrong" in sentence
+    assert "wrong on 60 that zero-shot got right" in sentence
+    assert "0 defeat both" in sentence
+
+
+def test_footnote_marks_are_raised_digits():
+    assert raised(10) == "¹⁰"
