@@ -86,8 +86,9 @@ def _with_own_splits(images: pd.DataFrame, config: IngestConfig) -> pd.Series:
 
 def _conflicts(images: pd.DataFrame) -> pd.DataFrame:
     found = images.loc[images["action"] == "quarantined", ["corpus", "image", "path", "group"]]
-    labels = images.groupby("group")["label"].agg(
-        lambda column: " / ".join(sorted({*column.dropna()}))
+    members = images.loc[images["group"].isin(found["group"]), ["group", "label"]].dropna()
+    labels = (
+        members.drop_duplicates().sort_values("label").groupby("group")["label"].agg(" / ".join)
     )
     detail = found["group"].map(labels).astype("str")
     return found.drop(columns="group").assign(reason=CONFLICT, detail=detail)
