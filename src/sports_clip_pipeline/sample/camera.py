@@ -75,11 +75,9 @@ def look(
 ) -> Camera:
     """A camera on a circle around the origin.
 
-    Args:
-        around: bearing of the camera in degrees; 0 is in front, positive to the right.
-        distance: metres from the origin along the ground; `height`: metres above it.
-        aim: the point in the middle of the picture.
-        width, tall: the picture in pixels; `field_deg`: its vertical field of view.
+    `around` is the camera's bearing in degrees (0 in front, positive to the right), `distance`
+    its metres from the origin along the ground and `height` those above it; `aim` lies in the
+    middle of a picture of `width` by `tall` pixels, `field_deg` high.
     """
     eye = (distance * sin(radians(around)), height, -distance * cos(radians(around)))
     ahead = _unit((aim[0] - eye[0], aim[1] - eye[1], aim[2] - eye[2]))

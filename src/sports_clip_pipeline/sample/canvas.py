@@ -25,6 +25,7 @@ PALETTE: dict[str, Colour] = {
     "pink": (232, 130, 170),
     "gray": (140, 144, 150),
 }
+WHITE: Colour = (238, 240, 236)
 SKINS: tuple[Colour, ...] = (
     (244, 208, 178),
     (228, 180, 142),
@@ -140,14 +141,16 @@ class Canvas:
         if len(ends) >= 2:
             self.pen.line([ends[0], ends[1]], fill=colour, width=thick)
 
-    def ball(self, at: Point, radius: float, colour: Colour) -> tuple[float, float, float]:
-        """A shaded ball; returns its picture as (u, v, radius in pixels)."""
+    def ball(self, at: Point, radius: float, colour: Colour) -> None:
+        """A shaded ball of the world, `radius` in metres."""
         u, v = self.camera.pixel(at)
-        r = max(1.5, radius * self.camera.scale(at))
+        self.globe(u, v, max(1.5, radius * self.camera.scale(at)), colour)
+
+    def globe(self, u: float, v: float, r: float, colour: Colour) -> None:
+        """A shaded ball of the picture, r pixels in radius."""
         self.disc(u, v, r, shade(colour, 0.72))
         self.disc(u - r * 0.14, v - r * 0.16, r * 0.82, colour)
         self.disc(u - r * 0.32, v - r * 0.36, r * 0.3, mix(colour, (255, 255, 255), 0.55))
-        return u, v, r
 
     def shadow(self, at: Point, radius: float, strength: int = 70) -> None:
         """A soft dark oval on the ground below something."""

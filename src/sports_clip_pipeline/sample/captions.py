@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from random import Random
 
-from sports_clip_pipeline.sample import phrases
-from sports_clip_pipeline.sample.daily_scenes import coat_of
+from sports_clip_pipeline.sample import daily_phrases, phrases
 from sports_clip_pipeline.sample.story import DAILY, Scene
 
 PER_IMAGE = 5
-NAMING = 0.55
+NAMING = 0.5
 """Share of captions that are drawn from the sentences that name the sport."""
-SLOPPY = 0.12
+SLOPPY = 0.15
 """Share of captions that see somebody else's colour, or leave the final mark away."""
 SHOUTING = 0.02
+"""Share of captions about the words on a shirt or a banner."""
+VAGUE = 0.12
+"""Share of captions that could be of anything."""
 
 _WHO = {
     "man": ("a man", "a man", "a guy", "a person", "a young man"),
@@ -46,7 +48,7 @@ def _sentence(scene: Scene, rng: Random) -> str:
         kit=rng.choice(_KIT).format(colour),
         colour=colour,
         rival=rival,
-        coat=coat_of(scene),
+        coat=scene.coat,
         ground=phrases.GROUNDS.get(scene.kind, {}).get(scene.ground, "outside"),
         place=rng.choice(phrases.PLACES[scene.place]),
         sport=rng.choice(phrases.SPOKEN.get(scene.kind, ("sport",))),
@@ -58,8 +60,10 @@ def _sentence(scene: Scene, rng: Random) -> str:
 
 
 def _templates(scene: Scene, rng: Random) -> tuple[str, ...]:
+    if rng.random() < VAGUE:
+        return phrases.VAGUE
     if scene.kind in DAILY:
-        return phrases.DAILY[scene.kind]
+        return daily_phrases.DAILY[scene.kind]
     named = rng.random() < NAMING
     if scene.view == "portrait":
         return phrases.PORTRAIT_NAMED if named else phrases.PORTRAIT_UNNAMED

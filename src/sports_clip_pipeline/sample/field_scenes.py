@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import pi
+from math import cos, pi, radians, sin
 from random import Random
 
 from sports_clip_pipeline.sample.backdrops import SURFACES, backdrop, ground
 from sports_clip_pipeline.sample.camera import Point
-from sports_clip_pipeline.sample.canvas import PALETTE, Canvas, Colour, jitter, shade
-from sports_clip_pipeline.sample.figures import Body, Kit, kit, person
+from sports_clip_pipeline.sample.canvas import PALETTE, WHITE, Canvas, Colour, jitter, shade
+from sports_clip_pipeline.sample.figures import Body, kit, person
 from sports_clip_pipeline.sample.story import Scene
-
-WHITE: Colour = (238, 240, 236)
 
 
 def stand_off(view: str, rng: Random) -> tuple[float, float, float]:
@@ -20,14 +18,15 @@ def stand_off(view: str, rng: Random) -> tuple[float, float, float]:
     if view == "wide":
         return rng.uniform(13, 22), rng.uniform(2.5, 7), rng.uniform(26, 36)
     if view == "close":
-        return rng.uniform(3.6, 5), rng.uniform(0.5, 1.8), rng.uniform(20, 28)
+        return rng.uniform(4.2, 5.6), rng.uniform(0.6, 1.8), rng.uniform(22, 28)
     return rng.uniform(6, 10), rng.uniform(0.8, 2.6), rng.uniform(22, 32)
 
 
 def football(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """Players and a ball on a pitch, with or without a goal."""
     distance, height, field = stand_off(scene.view, rng)
-    aim = (rng.uniform(-0.8, 0.8), rng.uniform(0.5, 1.1) if scene.view != "close" else 0.55, 0.0)
+    aim_y = 0.6 if scene.view == "close" else rng.uniform(0.5, 1.1)
+    aim = (rng.uniform(-0.05, 0.05) * distance, aim_y, 0.0)
     canvas.view(rng.uniform(-50, 50), distance, height, aim, field, back=rng.uniform(12, 30))
     backdrop(canvas, scene.place, rng)
     grass = ground(canvas, SURFACES[scene.ground], rng)
@@ -40,7 +39,7 @@ def football(canvas: Canvas, scene: Scene, rng: Random) -> None:
     for x, z in sorted(players, key=lambda place: -place[1]):
         name = scene.rival if rng.random() < 0.6 else scene.colour
         pose = rng.choice(("run", "sprint", "ready", "walk", "stand", "run"))
-        person(canvas, (x, 0, z), pose, kit(name, rng), rng, ahead=rng.choice((1, -1)))
+        person(canvas, (x, 0, z), pose, kit(name, rng), rng)
     _footballer(canvas, scene, rng)
 
 
@@ -51,7 +50,7 @@ def _footballer(canvas: Canvas, scene: Scene, rng: Random) -> None:
     if pose == "dive":
         wear = replace(wear, gloves=PALETTE["white"], sleeves=True, glove_size=1.3)
     wear = replace(wear, long_hair=scene.female)
-    body = person(canvas, (0, 0, 0), pose, wear, rng, ahead=ahead, size=0.8 if scene.young else 1)
+    person(canvas, (0, 0, 0), pose, wear, rng, ahead=ahead, size=scene.size)
     reach, up = {
         "kick": (0.85, 0.12),
         "run": (0.75, 0.11),
@@ -62,13 +61,14 @@ def _footballer(canvas: Canvas, scene: Scene, rng: Random) -> None:
     }[pose]
     at = (ahead * reach * rng.uniform(0.8, 1.5), up, -0.1)
     canvas.shadow(at, 0.14)
-    football_ball(canvas, at, rng)
-    del body
+    u, v = canvas.camera.pixel(at)
+    patched_ball(canvas, u, v, max(1.5, 0.13 * canvas.camera.scale(at)), rng)
 
 
-def football_ball(canvas: Canvas, at: Point, rng: Random) -> None:
-    """A white ball with dark patches."""
-    u, v, r = canvas.ball(at, 0.13, jitter((240, 240, 240), rng, 10))
+def patched_ball(canvas: Canvas, u: float, v: float, r: float, rng: Random) -> None:
+    """A white ball with dark patches, r pixels in radius."""
+    colour = jitter((240, 240, 240), rng, 10)
+    canvas.globe(u, v, r, colour)
     patch = rng.choice(((36, 36, 40), (36, 36, 40), (30, 60, 160), (200, 70, 30)))
     if r > 3:
         for du, dv in ((0, -0.1), (-0.62, 0.4), (0.6, 0.45), (0.55, -0.6), (-0.6, -0.55)):
@@ -126,7 +126,7 @@ def _goal(canvas: Canvas, x: float, z: float, rng: Random) -> None:
 def tennis(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """A player with a racket on a court, the net before or behind."""
     distance, height, field = stand_off(scene.view, rng)
-    aim = (rng.uniform(-0.6, 0.6), rng.uniform(0.8, 1.3), 0.0)
+    aim = (rng.uniform(-0.05, 0.05) * distance, rng.uniform(0.8, 1.3), 0.0)
     canvas.view(rng.uniform(-45, 45), distance, height, aim, field, back=rng.uniform(9, 20))
     backdrop(canvas, scene.place, rng)
     around = SURFACES[rng.choice((scene.ground, "green", "blue", "orange"))]
@@ -176,7 +176,7 @@ def _tennis_player(canvas: Canvas, name: str, at: Point, scene: Scene, rng: Rand
         band=PALETTE["white"] if rng.random() < 0.3 else None,
         cap=jitter(PALETTE["white"], rng) if rng.random() < 0.3 else None,
     )
-    body = person(canvas, at, pose, wear, rng, ahead=ahead, size=0.82 if scene.young else 1)
+    body = person(canvas, at, pose, wear, rng, ahead=ahead, size=scene.size)
     angle = {"forehand": -20, "backhand": 10, "serve": -70, "ready": -40}[pose]
     racket(canvas, body, angle + rng.uniform(-25, 25), rng)
     reach, up = {
@@ -191,8 +191,6 @@ def _tennis_player(canvas: Canvas, name: str, at: Point, scene: Scene, rng: Rand
 
 def racket(canvas: Canvas, body: Body, angle_deg: float, rng: Random) -> None:
     """A tennis racket in the nearer hand; 0 degrees points ahead, -90 up."""
-    from math import cos, radians, sin
-
     u, v = body.hand
     du, dv = cos(radians(angle_deg)) * body.ahead, sin(radians(angle_deg))
     z = body.zoom
@@ -208,8 +206,6 @@ def _oval(
     canvas: Canvas, middle: tuple[float, float], a: float, b: float, angle_deg: float, rim: Colour
 ) -> None:
     """The racket's head: a tilted ring with strings."""
-    from math import cos, radians, sin
-
     tilt = radians(angle_deg)
 
     def at(t: float, k: float = 1.0) -> tuple[float, float]:
@@ -223,6 +219,3 @@ def _oval(
         canvas.pen.line([at(i * pi / 10), at(pi - i * pi / 10)], fill=(232, 232, 224), width=1)
     ring = [at(i * pi / 12) for i in range(25)]
     canvas.pen.line(ring, fill=rim, width=max(2, round(a * 0.16)), joint="curve")
-
-
-__all__ = ["Kit", "football", "football_ball", "racket", "stand_off", "tennis"]

@@ -1,66 +1,13 @@
-"""People: a flat skeleton of angles, dressed in a kit and drawn at their place in the scene."""
+"""People: a stance dressed in a kit and drawn at its place in the scene."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from math import cos, radians, sin
+from dataclasses import dataclass
 from random import Random
 
 from sports_clip_pipeline.sample.camera import Pixel, Point
 from sports_clip_pipeline.sample.canvas import HAIRS, PALETTE, SKINS, Canvas, Colour, jitter, shade
-
-THIGH, SHIN, TORSO, UPPER_ARM, FOREARM = 0.46, 0.46, 0.54, 0.3, 0.28
-NECK, HEAD = 0.1, 0.13
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Angles in degrees: 0 hangs down, 90 points ahead, 180 up; the torso leans from upright.
-
-    Each limb is (upper, lower), first the one nearer to the spectator. `lift` is the height of
-    the lowest joint over the ground in metres.
-    """
-
-    lean: float
-    leg: tuple[float, float]
-    far_leg: tuple[float, float]
-    arm: tuple[float, float]
-    far_arm: tuple[float, float]
-    lift: float = 0.0
-
-
-POSES = {
-    "stand": Pose(0, (6, 2), (-8, -3), (12, 22), (-12, -4)),
-    "ready": Pose(20, (38, -18), (-14, -42), (40, 95), (35, 100)),
-    "walk": Pose(4, (22, 8), (-20, -34), (-24, 0), (26, 46)),
-    "run": Pose(17, (58, -18), (-26, -84), (-48, 38), (52, 118)),
-    "sprint": Pose(24, (74, -6), (-36, -66), (-62, 22), (66, 132)),
-    "kick": Pose(-14, (62, 48), (-8, -14), (-62, -34), (64, 84)),
-    "tackle": Pose(-38, (84, 80), (30, -62), (-66, -50), (40, 80), 0.05),
-    "head": Pose(-6, (-16, -58), (-30, -72), (64, 110), (-58, -20), 0.55),
-    "dive": Pose(68, (-62, -78), (-50, -92), (112, 118), (122, 126), 0.55),
-    "dribble": Pose(22, (42, -24), (-24, -54), (38, 26), (-34, 40)),
-    "shoot": Pose(-4, (12, -22), (-8, -38), (148, 172), (138, 165), 0.45),
-    "dunk": Pose(12, (64, -30), (-14, -72), (166, 172), (62, 36), 0.95),
-    "block": Pose(0, (6, -12), (-10, -22), (170, 176), (158, 170), 0.3),
-    "cheer": Pose(-4, (10, 4), (-12, -6), (152, 172), (164, 186)),
-    "forehand": Pose(14, (42, 2), (-38, -34), (72, 98), (-46, 20)),
-    "backhand": Pose(20, (46, 4), (-34, -46), (38, 72), (54, 78)),
-    "serve": Pose(-10, (10, -4), (-20, -44), (172, 148), (150, 164), 0.12),
-    "guard": Pose(10, (22, -8), (-20, -26), (34, 146), (48, 150)),
-    "punch": Pose(17, (34, 0), (-32, -42), (88, 90), (42, 148)),
-    "uppercut": Pose(10, (28, -12), (-22, -40), (52, 140), (30, 140)),
-    "reel": Pose(-22, (20, -2), (-10, -16), (34, 70), (-30, 20)),
-    "skate": Pose(42, (54, -12), (-34, -58), (26, 52), (54, 66)),
-    "slap": Pose(34, (40, -16), (-36, -42), (16, 30), (50, 62)),
-    "goalie": Pose(22, (44, -24), (-34, 22), (58, 30), (-46, -10)),
-    "sit": Pose(8, (86, 4), (80, -2), (40, 92), (30, 100)),
-    "think": Pose(24, (86, 4), (80, -2), (44, 150), (34, 96)),
-    "reach": Pose(26, (86, 4), (80, -2), (64, 84), (28, 98)),
-    "plunge": Pose(64, (-58, -64), (-52, -60), (126, 132), (130, 136), 0.75),
-    "kneel": Pose(12, (88, 0), (-2, -88), (30, 60), (20, 50)),
-    "ride": Pose(34, (72, -18), (30, -34), (64, 84), (58, 80), 0.3),
-}
+from sports_clip_pipeline.sample.stances import HEAD, POSES, SOLE, Pose, joints_of, loosened
 
 
 @dataclass(frozen=True)
@@ -82,6 +29,7 @@ class Kit:
     padding: float = 1.0
     skirt: bool = False
     long_hair: bool = False
+    stripe: Colour | None = None
 
 
 @dataclass(frozen=True)
@@ -104,12 +52,9 @@ def kit(name: str, rng: Random, *, other: str | None = None) -> Kit:
     shirt = jitter(PALETTE[name], rng)
     shorts = jitter(PALETTE[other or rng.choice((name, "white", "black", "blue"))], rng)
     socks = jitter(rng.choice((shirt, shorts, PALETTE["white"])), rng, 6)
-    return Kit(
-        shirt,
-        shorts,
-        socks,
-        shoes=jitter(rng.choice((PALETTE["black"], PALETTE["white"], PALETTE["orange"])), rng),
-    )
+    shoes = jitter(PALETTE[rng.choice(("black", "white", "orange"))], rng)
+    stripe = jitter(rng.choice((shorts, PALETTE["white"])), rng, 6) if rng.random() < 0.4 else None
+    return Kit(shirt, shorts, socks, shoes=shoes, stripe=stripe)
 
 
 def person(
@@ -119,25 +64,26 @@ def person(
     wear: Kit,
     rng: Random,
     *,
-    ahead: int = 1,
+    ahead: int | None = None,
     size: float = 1.0,
     shadow: bool = True,
 ) -> Body:
     """Draw someone standing at `at` (the point below the lowest foot).
 
-    Args:
-        ahead: 1 faces right, -1 left. `size`: 1 for an adult of 1.8 m.
+    `ahead` 1 faces right, -1 left, None leaves it to chance; `size` is 1 for an adult of 1.8 m.
+
     Returns: where hands, feet and head came to lie, so that things can be put there.
     """
+    ahead = ahead or rng.choice((1, -1))
     stance = loosened(POSES[pose] if isinstance(pose, str) else pose, rng)
-    joints = _joints(stance)
+    joints = joints_of(stance)
     low = min(y for _, y in joints.values())
     zoom = canvas.camera.scale(at) * size
     u, v = canvas.camera.pixel(at)
     if shadow:
         canvas.shadow(at, 0.42 * size)
     placed = {
-        name: (u + ahead * x * zoom, v - (y - low + stance.lift + 0.05) * zoom)
+        name: (u + ahead * x * zoom, v - (y - low + stance.lift + SOLE) * zoom)
         for name, (x, y) in joints.items()
     }
     skin, hair = rng.choice(SKINS), rng.choice(HAIRS)
@@ -153,40 +99,6 @@ def person(
         zoom,
         ahead,
     )
-
-
-def loosened(pose: Pose, rng: Random, spread: float = 9.0) -> Pose:
-    """The same pose as another body would hold it."""
-
-    def pair(limb: tuple[float, float]) -> tuple[float, float]:
-        return limb[0] + rng.uniform(-spread, spread), limb[1] + rng.uniform(-spread, spread)
-
-    return replace(
-        pose,
-        lean=pose.lean + rng.uniform(-spread, spread) / 2,
-        leg=pair(pose.leg),
-        far_leg=pair(pose.far_leg),
-        arm=pair(pose.arm),
-        far_arm=pair(pose.far_arm),
-    )
-
-
-def _joints(pose: Pose) -> dict[str, tuple[float, float]]:
-    """Joints in metres, hip at the origin, y up, facing +x."""
-
-    def swing(start: tuple[float, float], angle: float, length: float) -> tuple[float, float]:
-        return start[0] + sin(radians(angle)) * length, start[1] - cos(radians(angle)) * length
-
-    hip = (0.0, 0.0)
-    shoulder = swing(hip, 180 - pose.lean, TORSO)
-    joints = {"hip": hip, "shoulder": shoulder}
-    joints["head"] = swing(shoulder, 180 - pose.lean * 0.6, NECK + HEAD)
-    for side, leg, arm in (("", pose.leg, pose.arm), ("far_", pose.far_leg, pose.far_arm)):
-        joints[f"{side}knee"] = swing(hip, leg[0], THIGH)
-        joints[f"{side}foot"] = swing(joints[f"{side}knee"], leg[1], SHIN)
-        joints[f"{side}elbow"] = swing(shoulder, arm[0], UPPER_ARM)
-        joints[f"{side}hand"] = swing(joints[f"{side}elbow"], arm[1], FOREARM)
-    return joints
 
 
 def _dress(
@@ -237,8 +149,9 @@ def _torso(canvas: Canvas, at: dict[str, Pixel], wear: Kit, skin: Colour, zoom: 
     wide = 0.31 * zoom * wear.padding
     canvas.limb(hip, _between(hip, shoulder, 0.3), wide * 0.86, wear.shorts)
     canvas.limb(_between(hip, shoulder, 0.28), _between(hip, shoulder, 0.88), wide, colour)
-    dark = shade(colour, 0.86)
-    canvas.limb(_between(hip, shoulder, 0.3), _between(hip, shoulder, 0.7), wide * 0.3, dark)
+    if wear.stripe is not None:
+        low, top = _between(hip, shoulder, 0.34), _between(hip, shoulder, 0.8)
+        canvas.limb(low, top, wide * 0.24, wear.stripe)
     if wear.skirt:
         (u, v), flare = hip, 0.26 * zoom
         canvas.shape(

@@ -1,15 +1,16 @@
-"""Basketball, boxing and ice hockey: sports of halls and arenas."""
+"""Basketball and boxing: sports of halls and arenas."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import cos, pi, sin
 from random import Random
 
-from sports_clip_pipeline.sample.backdrops import SURFACES, backdrop, boards, ground
+from sports_clip_pipeline.sample.backdrops import SURFACES, backdrop, ground
 from sports_clip_pipeline.sample.camera import Point
-from sports_clip_pipeline.sample.canvas import PALETTE, Canvas, Colour, jitter, shade
-from sports_clip_pipeline.sample.field_scenes import WHITE, stand_off
+from sports_clip_pipeline.sample.canvas import PALETTE, WHITE, Canvas, Colour, jitter, shade
+from sports_clip_pipeline.sample.field_scenes import stand_off
 from sports_clip_pipeline.sample.figures import Body, Kit, kit, person
 from sports_clip_pipeline.sample.story import Scene
 
@@ -21,7 +22,7 @@ def basketball(canvas: Canvas, scene: Scene, rng: Random) -> None:
         rng.uniform(-40, 40),
         distance,
         height,
-        (rng.uniform(-0.6, 0.6), 1.4, 0),
+        (rng.uniform(-0.05, 0.05) * distance, 1.4, 0),
         field,
         back=rng.uniform(8, 18),
     )
@@ -44,27 +45,29 @@ def basketball(canvas: Canvas, scene: Scene, rng: Random) -> None:
             name = rng.choice((scene.rival, scene.rival, scene.colour))
             guard = rng.choice(("block", "ready", "run", "stand", "cheer"))
             person(canvas, at, guard, _vest(name, rng), rng, ahead=-ahead)
-    size = 0.82 if scene.young else 1.06
+    size = scene.size * 1.06
     wear = replace(_vest(scene.colour, rng), long_hair=scene.female)
     body = person(canvas, (0, 0, 0), pose, wear, rng, ahead=ahead, size=size)
-    _basketball_ball(canvas, body, pose, rng)
+    (u, v), (on, down), z = body.hand, _HELD[pose], body.zoom
+    seamed_ball(canvas, u + on * z * body.ahead, v + down * z, 0.14 * z, rng)
 
 
 def _vest(name: str, rng: Random) -> Kit:
     return kit(name, rng, other=name if rng.random() < 0.8 else "white")
 
 
-def _basketball_ball(canvas: Canvas, body: Body, pose: str, rng: Random) -> None:
-    u, v = body.hand
-    z = body.zoom
-    du, dv = {
-        "dribble": (0.1, 0.3),
-        "shoot": (0.15, -0.25),
-        "dunk": (0.1, -0.12),
-        "run": (0.12, 0.05),
-        "block": (0.3, -0.3),
-    }[pose]
-    u, v, r = u + du * z * body.ahead, v + dv * z, 0.14 * z
+# Where the ball is from the hand, in metres ahead and down.
+_HELD = {
+    "dribble": (0.1, 0.3),
+    "shoot": (0.15, -0.25),
+    "dunk": (0.1, -0.12),
+    "run": (0.12, 0.05),
+    "block": (0.3, -0.3),
+}
+
+
+def seamed_ball(canvas: Canvas, u: float, v: float, r: float, rng: Random) -> None:
+    """An orange ball with dark seams, r pixels in radius."""
     colour = jitter((226, 118, 44), rng, 12)
     canvas.disc(u, v, r, shade(colour, 0.75))
     canvas.disc(u - r * 0.12, v - r * 0.12, r * 0.84, colour)
@@ -82,19 +85,18 @@ def _planks(canvas: Canvas, floor: Colour) -> None:
 
 def _hoop(canvas: Canvas, x: float, rng: Random) -> None:
     """A backboard facing the spectator, ring and net below."""
-    z, side = rng.uniform(0.8, 1.6), 1 if x > 0 else -1
+    z = rng.uniform(0.8, 1.6)
     canvas.pole((x, 0, z + 1.2), (x, 3.0, z + 1.2), 0.16, (70, 74, 84))
     canvas.pole((x, 2.9, z + 1.2), (x, 3.1, z), 0.1, (70, 74, 84))
     board = [(x - 0.9, 2.75, z), (x + 0.9, 2.75, z), (x + 0.9, 3.8, z), (x - 0.9, 3.8, z)]
     canvas.face(board, jitter((236, 240, 244), rng, 8))
     red = jitter((206, 60, 40), rng)
-    for a, b in ((-0.9, 0.9),):
-        canvas.pole((x + a, 3.8, z), (x + b, 3.8, z), 0.05, red)
-        canvas.pole((x + a, 2.76, z), (x + b, 2.76, z), 0.05, red)
+    for y in (2.76, 3.8):
+        canvas.pole((x - 0.9, y, z), (x + 0.9, y, z), 0.05, red)
     for a, b, y0, y1 in ((-0.3, 0.3, 3.5, 3.5), (-0.3, -0.3, 3.05, 3.5), (0.3, 0.3, 3.05, 3.5)):
         canvas.pole((x + a, y0, z), (x + b, y1, z), 0.05, red)
     ring = [(x + 0.28 * cos(t * pi / 8), 3.0, z - 0.35 + 0.28 * sin(t * pi / 8)) for t in range(17)]
-    for a3, b3 in zip(ring, ring[1:], strict=False):
+    for a3, b3 in pairwise(ring):
         canvas.pole(a3, b3, 0.045, (232, 92, 34))
     for i in range(0, 16, 2):
         px, _, pz = ring[i]
@@ -102,7 +104,6 @@ def _hoop(canvas: Canvas, x: float, rng: Random) -> None:
         canvas.pole((px, 3.0, pz), low, 0.025, (240, 240, 240))
         nx, _, nz = ring[(i + 2) % 16]
         canvas.pole((nx, 3.0, nz), low, 0.025, (240, 240, 240))
-    del side
 
 
 def boxing(canvas: Canvas, scene: Scene, rng: Random) -> None:
@@ -160,7 +161,7 @@ def boxer(
         padding=1.06,
         long_hair=scene.female,
     )
-    return person(canvas, at, pose, wear, rng, ahead=ahead, size=0.85 if scene.young else 1)
+    return person(canvas, at, pose, wear, rng, ahead=ahead, size=scene.size)
 
 
 def _bag(canvas: Canvas, scene: Scene, rng: Random) -> None:
@@ -187,119 +188,3 @@ def _ropes(canvas: Canvas, colours: list[Colour], ends: list[tuple[float, float]
         canvas.pole((x0, y, z0), (x1, y, z1), 0.05, colour)
     for x, z in ends:
         canvas.pole((x, 0, z), (x, 1.5, z), 0.14, (60, 60, 66))
-
-
-def ice_hockey(canvas: Canvas, scene: Scene, rng: Random) -> None:
-    """Padded players on skates with sticks and a puck."""
-    distance, height, field = stand_off(scene.view, rng)
-    canvas.view(
-        rng.uniform(-40, 40),
-        distance,
-        height,
-        (rng.uniform(-0.6, 0.6), 0.95, 0),
-        field,
-        back=rng.uniform(7, 18),
-    )
-    backdrop(canvas, scene.place, rng)
-    ice = ground(canvas, SURFACES["white"], rng)
-    _rink(canvas, ice, rng)
-    goalie = rng.random() < 0.35
-    if goalie:
-        _cage(canvas, rng.uniform(-1, 1), 1.6)
-    if scene.several:
-        for _ in range(rng.randrange(1, 6) if scene.view == "wide" else rng.randrange(1, 3)):
-            at = (rng.uniform(-4, 4), 0.0, rng.uniform(0.8, 5))
-            skater(
-                canvas,
-                at,
-                rng.choice(("skate", "slap", "ready", "stand")),
-                rng.choice((scene.rival, scene.colour)),
-                scene,
-                rng,
-            )
-    pose = (
-        "goalie"
-        if goalie and rng.random() < 0.7
-        else rng.choice(("skate", "skate", "slap", "ready"))
-    )
-    body = skater(canvas, (0, 0, 0), pose, scene.colour, scene, rng)
-    puck = (body.ahead * rng.uniform(1.0, 1.7), 0.03, -0.2)
-    u, v = canvas.camera.pixel(puck)
-    canvas.disc(u, v, max(2.5, 0.08 * body.zoom), (24, 24, 28), 0.5)
-
-
-def skater(canvas: Canvas, at: Point, pose: str, name: str, scene: Scene, rng: Random) -> Body:
-    """An ice hockey player with helmet, pads and stick."""
-    shirt = jitter(PALETTE[name], rng)
-    dark = jitter(rng.choice(((40, 42, 50), (34, 48, 92), (120, 30, 36))), rng)
-    wear = Kit(
-        shirt,
-        dark,
-        shirt,
-        shoes=(30, 30, 34),
-        sleeves=True,
-        helmet=jitter(rng.choice((shirt, PALETTE["white"], PALETTE["black"])), rng),
-        gloves=dark,
-        padding=1.32,
-        pads=pose == "goalie",
-        glove_size=1.1,
-    )
-    ahead = rng.choice((1, -1))
-    body = person(canvas, at, pose, wear, rng, ahead=ahead, size=0.82 if scene.young else 1)
-    z = body.zoom
-    foot = canvas.camera.pixel(at)[1]
-    blade = (body.hand[0] + ahead * rng.uniform(0.45, 0.8) * z, foot - 0.03 * z)
-    canvas.limb(body.hand, blade, 0.05 * z, (190, 160, 110) if rng.random() < 0.5 else (50, 50, 56))
-    canvas.limb(blade, (blade[0] + ahead * 0.26 * z, blade[1]), 0.08 * z, (36, 36, 40))
-    for spot in (body.foot, body.far_foot):
-        canvas.box(
-            spot[0] - 0.12 * z,
-            spot[1] + 0.07 * z,
-            spot[0] + 0.2 * z,
-            spot[1] + 0.095 * z,
-            (210, 216, 222),
-        )
-    return body
-
-
-def _rink(canvas: Canvas, ice: Colour, rng: Random) -> None:
-    for _ in range(30):
-        x, z = rng.uniform(-8, 8), rng.uniform(-4, 10)
-        canvas.stripe(
-            (x, z), (x + rng.uniform(-2, 2), z + rng.uniform(-1, 1)), 0.03, shade(ice, 0.93)
-        )
-    red, blue = (206, 50, 56), (48, 84, 176)
-    x = rng.uniform(-4, 4)
-    canvas.stripe((x, -10), (x + rng.uniform(-2, 2), 40), 0.3, rng.choice((red, blue)))
-    if rng.random() < 0.5:
-        cx, cz = rng.uniform(-3, 3), rng.uniform(0, 3)
-        ring = [(cx + 2.2 * cos(t * pi / 12), cz + 2.2 * sin(t * pi / 12)) for t in range(25)]
-        for a, b in zip(ring, ring[1:], strict=False):
-            canvas.stripe(a, b, 0.09, red)
-    if rng.random() < 0.8:
-        high = rng.uniform(24, 46)
-        canvas.box(0, canvas.horizon - high, canvas.width, canvas.horizon + 3, (236, 238, 240))
-        if rng.random() < 0.7:
-            boards(canvas, canvas.horizon - 4, high * 0.7, rng)
-        canvas.box(0, canvas.horizon - 3, canvas.width, canvas.horizon + 3, (226, 196, 60))
-        canvas.box(
-            0, canvas.horizon - high * 2.2, canvas.width, canvas.horizon - high, (220, 236, 244, 46)
-        )
-
-
-def _cage(canvas: Canvas, x: float, z: float) -> None:
-    red: Colour = (204, 44, 44)
-    canvas.face(
-        [
-            (x - 0.9, 0, z + 0.6),
-            (x + 0.9, 0, z + 0.6),
-            (x + 0.9, 1.2, z + 0.4),
-            (x - 0.9, 1.2, z + 0.4),
-        ],
-        (240, 244, 246, 120),
-    )
-    for i in range(13):
-        dx = x - 0.9 + 1.8 * i / 12
-        canvas.pole((dx, 1.2, z), (dx, 0, z + 0.6), 0.015, (232, 236, 240))
-    for a, b in (((-0.9, 0), (-0.9, 1.22)), ((0.9, 0), (0.9, 1.22)), ((-0.9, 1.22), (0.9, 1.22))):
-        canvas.pole((x + a[0], a[1], z), (x + b[0], b[1], z), 0.08, red)

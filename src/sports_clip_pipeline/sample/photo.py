@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import cache
 from random import Random
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import ExifTags, Image, ImageEnhance, ImageFilter
 
-from sports_clip_pipeline.sample import daily_scenes, field_scenes, hall_scenes, other_scenes
 from sports_clip_pipeline.sample.canvas import PALETTE, Canvas, jitter
+from sports_clip_pipeline.sample.chess_scenes import chess
+from sports_clip_pipeline.sample.field_scenes import football, tennis
+from sports_clip_pipeline.sample.hall_scenes import basketball, boxing
+from sports_clip_pipeline.sample.ice_scenes import ice_hockey
+from sports_clip_pipeline.sample.leisure_scenes import daily
+from sports_clip_pipeline.sample.pool_scenes import swimming
+from sports_clip_pipeline.sample.portraits import portrait, spectators
 from sports_clip_pipeline.sample.story import DAILY, Scene
+from sports_clip_pipeline.sample.track_scenes import formula1
 
 SIZES = ((320, 240), (320, 240), (320, 240), (320, 214), (240, 320), (256, 256))
 OVERSIZE = 2
 TILE = 512
 
-PAINTERS = {
-    "basketball": hall_scenes.basketball,
-    "boxing": hall_scenes.boxing,
-    "chess": other_scenes.chess,
-    "football": field_scenes.football,
-    "formula1": other_scenes.formula1,
-    "ice_hockey": hall_scenes.ice_hockey,
-    "swimming": other_scenes.swimming,
-    "tennis": field_scenes.tennis,
-    "portrait": daily_scenes.portrait,
-    "crowd": daily_scenes.spectators,
+PAINTERS: dict[str, Callable[[Canvas, Scene, Random], None]] = {
+    "basketball": basketball,
+    "boxing": boxing,
+    "chess": chess,
+    "football": football,
+    "formula1": formula1,
+    "ice_hockey": ice_hockey,
+    "swimming": swimming,
+    "tennis": tennis,
 }
+UNTYPICAL = {"portrait": portrait, "crowd": spectators}
 
 
 def take(scene: Scene, rng: Random) -> Image.Image:
@@ -36,17 +43,20 @@ def take(scene: Scene, rng: Random) -> Image.Image:
     width, height = rng.choice(SIZES)
     canvas = Canvas(width * OVERSIZE, height * OVERSIZE)
     if scene.kind in DAILY:
-        daily_scenes.daily(canvas, scene, rng)
+        daily(canvas, scene, rng)
     else:
-        PAINTERS.get(scene.view, PAINTERS[scene.kind])(canvas, scene, rng)
+        UNTYPICAL.get(scene.view, PAINTERS[scene.kind])(canvas, scene, rng)
     _clutter(canvas, rng)
     return _develop(_framed(canvas.image, rng).reduce(OVERSIZE), rng)
 
 
-def jpeg(image: Image.Image, quality: int) -> bytes:
-    """The picture as a JPEG file."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
+def jpeg(image: Image.Image, quality: int, *, turned: bool = False) -> bytes:
+    """The picture as a JPEG file; `turned` stores it on its side, with the EXIF mark to undo it."""
+    buffer, exif = io.BytesIO(), Image.Exif()
+    if turned:
+        exif[ExifTags.Base.Orientation] = 6
+        image = image.transpose(Image.Transpose.ROTATE_90)
+    image.save(buffer, "JPEG", quality=quality, exif=exif)
     return buffer.getvalue()
 
 
@@ -86,16 +96,16 @@ def _framed(image: Image.Image, rng: Random) -> Image.Image:
 
 def _develop(image: Image.Image, rng: Random) -> Image.Image:
     """Light, colour, focus and grain."""
-    image = ImageEnhance.Color(image).enhance(rng.uniform(0.55, 1.15) if rng.random() < 0.93 else 0)
-    image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.75, 1.15))
-    if rng.random() < 0.2:
-        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 1.6)))
+    image = ImageEnhance.Color(image).enhance(rng.uniform(0.7, 1.2) if rng.random() < 0.97 else 0)
+    image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.85, 1.15))
+    if rng.random() < 0.12:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 1.3)))
     pixels = np.asarray(image, np.float32)
     height, width = pixels.shape[:2]
-    cast = np.array([rng.uniform(0.9, 1.1) for _ in range(3)], np.float32) * rng.uniform(0.75, 1.12)
+    cast = np.array([rng.uniform(0.9, 1.1) for _ in range(3)], np.float32) * rng.uniform(0.85, 1.12)
     row, column = rng.randrange(TILE - height), rng.randrange(TILE - width)
-    grain = _grain()[row : row + height, column : column + width] * np.float32(rng.uniform(3, 11))
-    corner = np.float32(rng.uniform(0, 0.4))
+    grain = _grain()[row : row + height, column : column + width] * np.float32(rng.uniform(2, 9))
+    corner = np.float32(rng.uniform(0, 0.3))
     light = 1 - corner * _distance(height, width)  # (H, W)
     lit = pixels * (cast * light[..., None]) + grain[..., None]  # (H, W, 3)
     return Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))

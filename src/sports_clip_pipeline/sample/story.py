@@ -28,7 +28,13 @@ DAILY = (
     "concert",
     "lake",
     "bicycle",
+    "yard",
+    "pool_party",
+    "skaters",
+    "cafe",
 )
+
+COATS = ("black", "brown", "tan", "white")
 
 # Where each sport is played: the ground's colour by name, then what stands behind it.
 GROUNDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -44,18 +50,14 @@ GROUNDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "swimming": (("blue", "blue", "turquoise"), ("gym", "arena", "park")),
     "tennis": (("orange", "green", "blue", "gray"), ("stadium", "stadium", "park", "hall")),
 }
-# How often each kind of picture of a sport is taken. `portrait` and `crowd` show little of it.
-VIEWS: dict[str, tuple[tuple[str, int], ...]] = {
-    "basketball": (("action", 5), ("wide", 3), ("close", 2)),
-    "boxing": (("action", 5), ("wide", 2), ("close", 2)),
-    "chess": (("action", 5), ("wide", 2), ("close", 3)),
-    "football": (("action", 5), ("wide", 3), ("close", 2)),
-    "formula1": (("action", 5), ("wide", 3), ("close", 2)),
-    "ice_hockey": (("action", 5), ("wide", 3), ("close", 2)),
-    "swimming": (("action", 4), ("wide", 3), ("close", 2)),
-    "tennis": (("action", 5), ("wide", 3), ("close", 2)),
-}
-UNTYPICAL = (("portrait", 0.13), ("crowd", 0.05))
+VENUES = ("arena", "stadium")
+"""Where professionals play; amateurs' pictures, such as Flickr8k's, seldom show these."""
+
+VIEWS = (("action", 5), ("wide", 3), ("close", 2))
+"""How often each kind of picture of a sport is taken."""
+AMATEUR_VIEWS = (("action", 7), ("wide", 1), ("close", 2))
+UNTYPICAL = (("portrait", 0.06), ("crowd", 0.02))
+"""Shares of the pictures that show little of the sport itself."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,25 @@ class Scene:
         return self.who in ("boy", "girl")
 
     @property
+    def size(self) -> float:
+        """How tall the people are; 1 for adults."""
+        return 0.82 if self.young else 1.0
+
+    @property
     def female(self) -> bool:
         """Whether the person in front is a woman or a girl."""
         return self.who in ("woman", "girl")
 
+    @property
+    def coat(self) -> str:
+        """The colour of the dog, where there is one."""
+        return COATS[(len(self.colour) + len(self.rival)) % len(COATS)]
 
-def imagine(kind: str, rng: Random) -> Scene:
+
+def imagine(kind: str, rng: Random, *, amateur: bool = False) -> Scene:
     """A scene of this kind: a sport's label or one of `DAILY`.
+
+    Pictures by amateurs are taken from close by, in parks and gyms and not in arenas.
 
     Raises: KeyError: a kind that nobody draws.
     """
@@ -102,24 +116,18 @@ def imagine(kind: str, rng: Random) -> Scene:
         place = rng.choice(("park", "street", "hills"))
         return Scene(kind, "daily", who, colour, rival, "green", place, several)
     grounds, places = GROUNDS[kind]
-    view = _view(kind, rng)
-    return Scene(
-        kind,
-        view,
-        who,
-        colour,
-        rival,
-        rng.choice(grounds),
-        rng.choice(places),
-        several or view == "wide",
-    )
+    if amateur and rng.random() < 0.9:
+        places = tuple(place for place in places if place not in VENUES)
+    view = _view(AMATEUR_VIEWS if amateur else VIEWS, rng)
+    ground, place = rng.choice(grounds), rng.choice(places)
+    return Scene(kind, view, who, colour, rival, ground, place, several or view == "wide")
 
 
-def _view(kind: str, rng: Random) -> str:
+def _view(views: tuple[tuple[str, int], ...], rng: Random) -> str:
     dice = rng.random()
     for view, share in UNTYPICAL:
         if dice < share:
             return view
         dice -= share
-    views, weights = zip(*VIEWS[kind], strict=True)
-    return str(rng.choices(views, weights)[0])
+    names, weights = zip(*views, strict=True)
+    return str(rng.choices(names, weights)[0])

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sports_clip_pipeline.config.checks import require_number
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.sample import photo, plan
 from sports_clip_pipeline.sample.captions import describe
@@ -42,8 +41,8 @@ def write_sample(out: Path, size: int, seed: int) -> None:
         seed: 0 or more.
     Raises: UserFacingError: a size or seed out of range, or a folder that cannot be written.
     """
-    require_number(size, "--size", SMALLEST, LARGEST, integer=True)
-    require_number(seed, "--seed", 0, 2**63 - 1, integer=True)
+    _require_whole("--size", size, SMALLEST, LARGEST)
+    _require_whole("--seed", seed, 0, 2**63 - 1)
     note = {"version": VERSION, "size": size, "seed": seed, **plan.sizes(size)}
     if _is_there(out, note):
         print(f"{out}: this sample (size {size}, seed {seed}) is already there", file=sys.stderr)
@@ -57,20 +56,29 @@ def write_sample(out: Path, size: int, seed: int) -> None:
         ) as bar:
             _archive(out / ARCHIVES[0], lambda zipped: _flickr(zipped, size, seed, bar))
             _archive(out / ARCHIVES[1], lambda zipped: _sports(zipped, size, seed, bar))
-        _note(out / NOTE, note)
+        _note(out / NOTE, {**note, "bytes": _bytes(out)})
     except OSError as error:
         reason = error.strerror or str(error)
         remedy = "free some space, or name a folder that can be written with --out"
         raise UserFacingError(error.filename or out, reason, remedy) from error
 
 
+def _require_whole(option: str, value: int, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        wanted = f"wanted a whole number from {low} to {high}, got {value!r}"
+        raise UserFacingError(option, wanted, f"give {option} another value")
+
+
 def _is_there(out: Path, note: dict[str, int]) -> bool:
-    if not all((out / name).is_file() for name in (*ARCHIVES, NOTE)):
-        return False
     try:
-        return bool(json.loads((out / NOTE).read_text()) == note)
-    except ValueError:
+        return bool(json.loads((out / NOTE).read_text()) == {**note, "bytes": _bytes(out)})
+    except (OSError, ValueError):
         return False
+
+
+def _bytes(out: Path) -> dict[str, int]:
+    """The sizes of the archives in bytes."""
+    return {name: (out / name).stat().st_size for name in ARCHIVES}
 
 
 def _archive(path: Path, fill: Callable[[zipfile.ZipFile], None]) -> None:
@@ -79,15 +87,15 @@ def _archive(path: Path, fill: Callable[[zipfile.ZipFile], None]) -> None:
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as zipped:
             fill(zipped)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _note(path: Path, note: dict[str, int]) -> None:
+def _note(path: Path, note: dict[str, object]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(json.dumps(note) + "\n")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _flickr(zipped: zipfile.ZipFile, size: int, seed: int, bar: tqdm) -> None:
@@ -135,7 +143,7 @@ def picture(seed: int, here: Shot) -> bytes:
     if here.flaw == "near":
         width, height = image.size
         return photo.jpeg(image.resize((width * 7 // 8, height * 7 // 8)), 88)
-    content = photo.jpeg(image, quality)
+    content = photo.jpeg(image, quality, turned=here.flaw == "turned")
     return content[: len(content) * 2 // 5] if here.flaw == "truncated" else content
 
 
