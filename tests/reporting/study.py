@@ -188,7 +188,12 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
             "data_digest": "ab" * 32,
         },
         "tokenize_audit": {"captions": 40455, "truncated": 3, "mentions": mentions},
-        "embed_audit": {"tower": "efficientnet_lite2", "backend": "onnxruntime"},
+        "embed_audit": {
+            "image_tower": "lite2",
+            "text_tower": "minilm",
+            "weights_sha256": {"image": "cd" * 32, "text": "ef" * 32},
+            "backends": {"image": {"chosen": "onnxruntime"}},
+        },
         "quarantine": pd.DataFrame(
             {"corpus": ["sports"] * 10, "image": list(map(str, range(10))), "reason": reasons}
         ),
@@ -229,8 +234,7 @@ def make_provenance() -> dict[str, Any]:
         "seeds": [0, 1, 2, 3, 4],
         "data_digest": "ab" * 32,
         "device": "Linux x86_64, 2 cores",
-        "tower": "efficientnet_lite2",
-        "backend": "onnxruntime",
+        "towers": {"image": "lite2, weights cdcdcdcdcdcd…, by onnxruntime", "text": "minilm"},
     }
 
 

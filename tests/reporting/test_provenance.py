@@ -5,7 +5,12 @@ from importlib import metadata
 
 import pytest
 
-from sports_clip_pipeline.reporting.provenance import git_state, machine, package_versions
+from sports_clip_pipeline.reporting.provenance import (
+    describe_towers,
+    git_state,
+    machine,
+    package_versions,
+)
 
 
 def git(folder, *words):
@@ -47,6 +52,20 @@ def test_absent_packages_are_left_out():
 
     assert versions["numpy"] == metadata.version("numpy")
     assert set(versions) == {"python", "numpy"}
+
+
+def test_a_tower_whose_features_were_all_kept_names_no_backend():
+    audit = {
+        "image_tower": "lite2",
+        "text_tower": "minilm",
+        "weights_sha256": {"image": "a" * 64, "text": "b" * 64},
+        "backends": {"image": {"chosen": "onnxruntime"}},
+    }
+
+    assert describe_towers(audit) == {
+        "image": "lite2, weights aaaaaaaaaaaa…, by onnxruntime",
+        "text": "minilm, weights bbbbbbbbbbbb…",
+    }
 
 
 def test_the_machine_is_described_in_words():

@@ -65,14 +65,14 @@ def test_mentions_have_a_column_for_each_split():
     assert mentions.rows == (("chess", "0", "1"), ("ice hockey", "3", "0"))
 
 
-def test_what_is_unknown_of_a_run_is_left_out():
+def test_a_clean_tree_has_the_commit_alone():
     results = make_results()
-    made = {**results.provenance, "tower": None, "dirty": None}
+    made = {**results.provenance, "dirty": None}
 
     run, versions = tables.provenance_tables(dataclasses.replace(results, provenance=made))
 
-    names = [row[0] for row in run.rows]
-    assert "Image tower" not in names and "Commit" in names
+    assert dict(run.rows)["Commit"] == made["commit"]
+    assert dict(run.rows)["Text tower"] == "minilm"
     assert ("kedro", "1.7.0") in versions.rows
 
 

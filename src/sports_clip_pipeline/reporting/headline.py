@@ -40,11 +40,12 @@ class Headline:
 
 def compose_headline(results: StudyResults) -> Headline:
     """Sentence, cards and table of a study."""
-    fractions = results.finetune_curves["fraction"]
-    few, every = (
-        chosen_point(results.finetune_curves, results.finetune_arms, fraction)
-        for fraction in (fractions.min(), fractions.max())
-    )
+    curves, shipped = results.finetune_curves, results.finetune_metrics["best_method"]
+    fractions = curves["fraction"]
+    few = chosen_point(curves, results.finetune_arms, fractions.min())
+    # With all labels the method is the one that was shipped, which broke ties by its log loss.
+    of_shipped = curves[curves["method"] == shipped]
+    every = chosen_point(of_shipped, results.finetune_arms, fractions.max())
     notes = tuple(dict.fromkeys(entry.note for entry in results.config.reference))
     return Headline(
         sentence=_sentence(results, few, every),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,22 @@ def machine() -> str:
     """The processor's family and how many cores may be used, in words."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{platform.system()} {platform.machine()}, {cores} cores"
+
+
+def describe_towers(embed_audit: Mapping[str, Any]) -> dict[str, str]:
+    """Each tower with its weights and, where anything was computed, the backend, in words.
+
+    Args:
+        embed_audit: `image_tower`, `text_tower`, `weights_sha256` and `backends`, the last two by
+            `image` and `text`; no backend where all features were there already.
+    """
+    towers = {}
+    for kind in ("image", "text"):
+        weights = embed_audit["weights_sha256"][kind][:12]
+        words = f"{embed_audit[f'{kind}_tower']}, weights {weights}…"
+        backend = embed_audit["backends"].get(kind)
+        towers[kind] = f"{words}, by {backend['chosen']}" if backend else words
+    return towers
 
 
 def _git(folder: Path, *words: str) -> str | None:

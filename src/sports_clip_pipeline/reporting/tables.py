@@ -166,12 +166,10 @@ def provenance_tables(results: StudyResults) -> tuple[DataTable, DataTable]:
         "Data digest": made["data_digest"],
         "Seeds": ", ".join(str(seed) for seed in made["seeds"]),
         "Machine": made["device"],
-        "Image tower": made.get("tower"),
-        "Backend": made.get("backend"),
+        **{f"{kind.capitalize()} tower": words for kind, words in made["towers"].items()},
     }
-    rows = [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
     versions = list(made["versions"].items())
     return (
-        table("The run", ("What", "Value"), rows, texts=2),
+        table("The run", ("What", "Value"), list(facts.items()), texts=2),
         table("Versions", ("Package", "Version"), versions, texts=2),
     )

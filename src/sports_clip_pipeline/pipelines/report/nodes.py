@@ -76,7 +76,12 @@ def describe_provenance(
     ingest_audit: Document, embed_audit: Document, finetune_arms: Table, report: ReportConfig
 ) -> Document:
     """Commit, versions, seeds, data digest and machine of this run."""
-    from sports_clip_pipeline.reporting.provenance import git_state, machine, package_versions
+    from sports_clip_pipeline.reporting.provenance import (
+        describe_towers,
+        git_state,
+        machine,
+        package_versions,
+    )
 
     return {
         **git_state(),
@@ -85,8 +90,7 @@ def describe_provenance(
         "seeds": sorted({int(seed) for seed in finetune_arms["seed"]}),
         "data_digest": ingest_audit["data_digest"],
         "device": machine(),
-        "tower": embed_audit.get("tower"),
-        "backend": embed_audit.get("backend"),
+        "towers": describe_towers(embed_audit),
     }
 
 

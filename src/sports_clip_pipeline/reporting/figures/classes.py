@@ -32,17 +32,9 @@ def confusion_map(classes: Sequence[str], confusion: Sequence[Sequence[int]]) ->
     if len(confusion) != len(classes) or any(len(row) != len(classes) for row in confusion):
         raise ValueError(f"{len(classes)} classes, but the counts are not of that size squared")
     shares = [[n / max(sum(row), 1) for n in row] for row in confusion]
-    words = [
-        [
-            f"{_name(true)} named as {_name(said)}<br>"
-            f"{count(n)} of {count(sum(row))} ({percent(n / max(sum(row), 1))})"
-            for said, n in zip(classes, row, strict=True)
-        ]
-        for true, row in zip(classes, confusion, strict=True)
-    ]
     heat = go.Heatmap(
         z=shares,
-        customdata=words,
+        customdata=_cells(classes, confusion),
         hovertemplate="%{customdata}<extra></extra>",
         colorscale=color_scale(),
         zmin=0,
@@ -56,6 +48,18 @@ def confusion_map(classes: Sequence[str], confusion: Sequence[Sequence[int]]) ->
     figure.update_xaxes(_class_axis(classes, "Named as", tickangle=-90))
     figure.update_yaxes(_class_axis(classes, "True class", autorange="reversed"))
     return figure
+
+
+def _cells(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[list[str]]:
+    """What each square says: true class, answer, and how many of how many."""
+    return [
+        [
+            f"{_name(true)} named as {_name(said)}<br>"
+            f"{count(n)} of {count(sum(row))} ({percent(n / max(sum(row), 1))})"
+            for said, n in zip(classes, row, strict=True)
+        ]
+        for true, row in zip(classes, confusion, strict=True)
+    ]
 
 
 def per_class_dumbbells(
