@@ -94,7 +94,7 @@ def shot(part: str, number: int) -> Shot:
             if number % every == at:
                 return Shot(part, number, flaw, twin)
     if part == FLICKR:
-        if number % 150 == 33:
+        if number % 200 == 33:
             return Shot(part, number, "near", (TRAIN, number))
         if number % 600 == 377:
             return Shot(part, number, "truncated")
