@@ -36,7 +36,7 @@ def test_a_mistyped_key_is_refused_with_the_nearest():
     ["mlruns", "file:///tmp/runs", "sqlite://", "sqlite:///", "sqlite:///:memory:", "", None, 3],
 )
 def test_a_store_that_mlflow_would_not_take_is_refused(uri):
-    with pytest.raises(UserFacingError, match="server.mlflow_tracking_uri"):
+    with pytest.raises(UserFacingError, match=r"server\.mlflow_tracking_uri"):
         TrackingConfig(uri=uri)
 
 
