@@ -1,4 +1,4 @@
-"""From an image-caption corpus and a labelled one to a label-efficiency report, as one Kedro DAG."""
+"""From image captions and a few labels to a label-efficiency report, as one Kedro DAG."""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ def require(condition: bool, parameter: str, wanted: str, got: object) -> None:
     """
     if not condition:
         raise UserFacingError(
-            f"parameter {parameter}", f"wanted {wanted}, got {got!r}", "change it in conf/ or --params"
+            f"parameter {parameter}",
+            f"wanted {wanted}, got {got!r}",
+            "change it in conf/ or --params",
         )
 
 

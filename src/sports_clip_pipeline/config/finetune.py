@@ -11,7 +11,7 @@ METHODS = ("notebook_mlp", "logreg_tower", "logreg_clip_text_init")
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Fractions × seeds × methods, each arm with its hyper-parameters from k-fold inside its labels.
+    """Fractions × seeds × methods; k-fold inside an arm's labels sets its hyper-parameters.
 
     Attributes:
         methods: which methods to fit.

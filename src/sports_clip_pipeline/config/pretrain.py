@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from sports_clip_pipeline.config.checks import require_number
 
 
-
 @dataclass(frozen=True)
 class PretrainConfig:
     """Contrastive pretraining of the projections over locked towers.

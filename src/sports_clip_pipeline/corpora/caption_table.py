@@ -17,7 +17,8 @@ def caption_table(manifest: pd.DataFrame, tokenizer: CaptionTokenizer) -> pd.Dat
 
     Args:
         manifest: rows with `image`, `split`, `captions` (list of str).
-    Returns: `caption_id`, `image`, `image_row`, `split`, `text`, `token_ids`, `length`, `truncated`.
+    Returns: `caption_id`, `image`, `image_row`, `split`, `text`, `token_ids`, `length`,
+        `truncated`.
     """
     counts = manifest["captions"].map(len).to_numpy()
     rows = np.repeat(np.arange(len(manifest)), counts)

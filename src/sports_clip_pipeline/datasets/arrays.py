@@ -34,7 +34,8 @@ class Arrays(AbstractDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
     def save(self, data: dict[str, np.ndarray]) -> None:
         """Write all arrays, whole or not at all."""
         write_atomically(
-            self._filepath, save({name: np.ascontiguousarray(value) for name, value in data.items()})
+            self._filepath,
+            save({name: np.ascontiguousarray(value) for name, value in data.items()}),
         )
 
     def _exists(self) -> bool:

@@ -23,7 +23,7 @@ class AtomicSave:
         self._partial = PurePosixPath(final.with_name(f".{final.name}.{os.getpid()}.partial"))
         try:
             super().save(data)  # type: ignore[misc]
-            os.replace(self._partial, final)
+            Path(self._partial).replace(final)
         finally:
             Path(self._partial).unlink(missing_ok=True)
             self._partial = None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+
+_LOG = logging.getLogger(__name__)
 
 
 def evaluation_table(
@@ -39,18 +42,23 @@ def evaluation_table(
 
 
 def submission_table(
-    order: pd.DataFrame, images: Sequence[str], predicted: Sequence[str]
+    order: pd.DataFrame, images: pd.Series, predicted: pd.Series | np.ndarray
 ) -> pd.DataFrame:
     """`image,sports` in the order the competition asks for.
 
     Args:
         order: one column `image`, the rows wanted. images, predicted: (N,) what there is.
-    Raises: ValueError: an image that is wanted has no prediction.
+    Returns: every wanted row once. A photograph that could not be read has no prediction; it
+        gets the most frequent one, as the competition wants an answer for each, and a line is
+        logged.
     """
-    answer = pd.Series(list(predicted), index=list(images))
-    missing = order.loc[~order["image"].isin(answer.index), "image"]
+    answer = pd.Series(list(predicted), index=list(images), dtype=object)
+    wanted = order["image"]
+    missing = wanted[~wanted.isin(answer.index)]
     if len(missing):
-        raise ValueError(f"{len(missing)} wanted images have no prediction, {missing.iloc[0]!r} first")
-    return pd.DataFrame(
-        {"image": order["image"].to_numpy(), "sports": answer.loc[order["image"]].to_numpy()}
-    )
+        _LOG.warning(
+            "%d test photographs could not be read (%s first): they get the most frequent answer",
+            len(missing), missing.iloc[0],
+        )  # fmt: skip
+        answer = pd.concat([answer, pd.Series(answer.mode().iloc[0], index=list(missing))])
+    return pd.DataFrame({"image": wanted.to_numpy(), "sports": answer.loc[wanted].to_numpy()})

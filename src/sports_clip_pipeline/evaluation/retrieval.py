@@ -66,7 +66,9 @@ def retrieval_metrics(
     captions, images = similarity.shape
     return {
         "t2i": {f"r{k}": recall_at_k(similarity, owner, min(k, images)) for k in (1, 5, 10)},
-        "i2t": {f"r{k}": image_recall_at_k(similarity, owner, min(k, captions)) for k in (1, 5, 10)},
+        "i2t": {
+            f"r{k}": image_recall_at_k(similarity, owner, min(k, captions)) for k in (1, 5, 10)
+        },
     }
 
 

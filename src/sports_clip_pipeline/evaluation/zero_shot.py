@@ -63,5 +63,7 @@ def encode_labels(column: pd.Series, labels: Sequence[str]) -> np.ndarray:
     """Labels as positions in `labels`, (N,) int64. Raises: ValueError: a label is not listed."""
     codes = pd.Index(labels).get_indexer(pd.Index(column))
     if (codes < 0).any():
-        raise ValueError(f"label {column.iloc[int((codes < 0).argmax())]!r} is not in the class bank")
+        raise ValueError(
+            f"label {column.iloc[int((codes < 0).argmax())]!r} is not in the class bank"
+        )
     return codes.astype(np.int64)

@@ -1,4 +1,4 @@
-"""The one handle that a long node takes from the catalog: progress, resumable state, live metrics."""
+"""The handle of long nodes: progress, resumable state, live metrics."""
 
 from sports_clip_pipeline.journal.disk import DiskJournal
 from sports_clip_pipeline.journal.fingerprint import fingerprint

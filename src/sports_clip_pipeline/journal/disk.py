@@ -86,7 +86,7 @@ class DiskJournal(Journal):
                 header = file.metadata() or {}
                 if header.get("fingerprint") != fingerprint:
                     return None
-                arrays = {name: file.get_tensor(name) for name in file.keys()}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if header["checksum"] != _checksum(arrays):
                 raise ValueError("checksum differs")
             return arrays, json.loads(header["meta"])
@@ -123,7 +123,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -143,12 +143,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         yield partial
         if path.exists():
-            os.replace(path, former)
+            path.replace(former)
         try:
-            os.replace(partial, path)
+            partial.replace(path)
         except OSError:
             if former.exists():
-                os.replace(former, path)
+                former.replace(path)
             raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)

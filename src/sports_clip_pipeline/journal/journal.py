@@ -94,7 +94,7 @@ class Journal:
 
     @contextmanager
     def counting(self, desc: str, total: int, unit: str = "it") -> Iterator[Counter]:
-        """A progress bar to advance by hand: `with journal.counting("arms", 9) as bar: bar.update(1)`."""
+        """A progress bar to advance by hand, `with journal.counting(…) as bar: bar.update()`."""
         yield Counter()
 
 

@@ -1,4 +1,4 @@
-"""The contrastive model as open_clip's folder form, readable by open_clip itself and from anywhere."""
+"""The contrastive model as open_clip's folder form, loadable from anywhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ from sports_clip_pipeline.models import towers
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 WEIGHTS = "open_clip_model.safetensors"
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+)
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,7 @@ class Embedder:
         }
         self._chosen: dict[str, str] = {}
 
-    def images(
-        self, name: str, store: ImageStore, manifest: pd.DataFrame
-    ) -> dict[str, np.ndarray]:
+    def images(self, name: str, store: ImageStore, manifest: pd.DataFrame) -> dict[str, np.ndarray]:
         """`features` (N, D) float32, `logits` (N, 1000) float16 and `row` (N,) of a corpus.
 
         Raises: ValueError: store and manifest have different lengths.
@@ -66,7 +64,9 @@ class Embedder:
         )
         if not space.missing(keys):
             return self._done(name, space.gather(keys), 0.0)
-        first = [self.preprocessing.crop(store.get(i)) for i in range(min(TRIAL_IMAGES, len(store)))]
+        first = [
+            self.preprocessing.crop(store.get(i)) for i in range(min(TRIAL_IMAGES, len(store)))
+        ]
         engine = self._engine("image", (self.preprocessing.normalise(first),))
         arrays, rate = embed_images(store, keys, self.preprocessing, space, engine, self._journal)
         return self._done(name, arrays, rate)

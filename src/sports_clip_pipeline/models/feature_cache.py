@@ -1,4 +1,4 @@
-"""Features by content: what was computed once for these bytes and these weights is read, not remade."""
+"""Features by content: what was computed for these bytes and weights is read, not remade."""
 
 from __future__ import annotations
 

@@ -37,7 +37,9 @@ class Operation:
     def __post_init__(self) -> None:
         wanted = OPERATIONS.get(self.kind)
         if wanted is None or set(wanted) != set(self.arrays):
-            raise ValueError(f"operation {self.kind!r} with {sorted(self.arrays)}; known: {OPERATIONS}")
+            raise ValueError(
+                f"operation {self.kind!r} with {sorted(self.arrays)}; known: {OPERATIONS}"
+            )
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """(N, In) to (N, Out), float32."""
@@ -67,11 +69,11 @@ class Head:
         return values
 
     def then(self, *operations: Operation) -> Head:
-        """This head with further operations at its end."""
+        """Append operations."""
         return Head((*self.operations, *operations))
 
     def after(self, operations: Sequence[Operation]) -> Head:
-        """This head with further operations before it."""
+        """Put operations before the first."""
         return Head((*operations, *self.operations))
 
     def describe(self) -> list[str]:
@@ -88,7 +90,7 @@ class Head:
 
     @classmethod
     def from_arrays(cls, kinds: Sequence[str], arrays: Mapping[str, np.ndarray]) -> Head:
-        """The inverse of `describe` and `to_arrays`. Raises: ValueError: an operation is unknown."""
+        """Invert `describe` and `to_arrays`. Raises: ValueError: an operation is unknown."""
         return cls(
             tuple(
                 Operation(

@@ -22,12 +22,14 @@ class HeadModule(nn.Module):
         """(N, D) to (N, C)."""
         values = features
         for position, kind in enumerate(self.kinds):
-            values = self._apply(position, kind, values)
+            values = self._operate(position, kind, values)
         return values
 
-    def _apply(self, position: int, kind: str, values: torch.Tensor) -> torch.Tensor:
+    def _operate(self, position: int, kind: str, values: torch.Tensor) -> torch.Tensor:
         if kind == "affine":
-            return functional.linear(values, self._array(position, "weight"), self._array(position, "bias"))
+            return functional.linear(
+                values, self._array(position, "weight"), self._array(position, "bias")
+            )
         if kind == "standardise":
             return (values - self._array(position, "mean")) / self._array(position, "scale")
         if kind == "power":

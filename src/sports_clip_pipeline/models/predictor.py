@@ -68,7 +68,7 @@ class Predictor:
         return softmax(np.concatenate(rows) / self.temperature)
 
     def module(self) -> nn.Module:
-        """Normalised pixels (B, 3, H, W) to logits (B, C), with `.tower` and `.head`, in eval mode."""
+        """Normalised pixels (B, 3, H, W) to logits (B, C); has `.tower` and `.head`; eval mode."""
         from sports_clip_pipeline.models.tower_classifier import TowerClassifier
 
         return TowerClassifier(self.tower, self.tower_weights, self.head).eval()
@@ -123,4 +123,6 @@ def load_predictor(path: str | Path) -> Predictor:
 
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)
+    }

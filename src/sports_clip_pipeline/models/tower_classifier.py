@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ class TowerClassifier(nn.Module):
 
     def __init__(self, tower: str, weights: Mapping[str, np.ndarray], head: Head) -> None:
         super().__init__()
-        self.tower = load_image_tower(tower)
+        self.tower: Any = load_image_tower(tower)
         if weights:
             self.tower.load_state_dict({key: torch.tensor(value) for key, value in weights.items()})
         self.head = head.module()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import timm
 import torch
@@ -20,7 +20,6 @@ from torch import nn
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
-
 
 Spec = TypeVar("Spec")
 
@@ -116,7 +115,7 @@ class PooledImageTower(nn.Module):
 
     def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk: Any = trunk
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, 3, H, W) to features (B, D) and logits (B, 1000)."""
@@ -150,10 +149,13 @@ def load_image_tower(name: str) -> nn.Module:
     model = timm.create_model(spec.architecture, pretrained=False)
     own = model.state_dict()
     shapes_agree = len(own) == len(packaged) and all(
-        ours.shape == theirs.shape for ours, theirs in zip(own.values(), packaged.values(), strict=True)
+        ours.shape == theirs.shape
+        for ours, theirs in zip(own.values(), packaged.values(), strict=True)
     )
     if not shapes_agree:
-        raise ValueError(f"{spec.weights.path}: {len(packaged)} entries do not fit {len(own)} of timm's")
+        raise ValueError(
+            f"{spec.weights.path}: {len(packaged)} entries do not fit {len(own)} of timm's"
+        )
     model.load_state_dict(dict(zip(own, packaged.values(), strict=True)))
     return model.eval()
 
@@ -174,7 +176,8 @@ def load_text_tower(name: str) -> nn.Module:
 
 def image_preprocessing(name: str, size: int, view: str) -> ImagePreprocessing:
     """The preprocessing that timm records for the tower, at another size and view."""
-    record = timm.create_model(image_tower_spec(name).architecture).pretrained_cfg
+    architecture: Any = timm.create_model(image_tower_spec(name).architecture)
+    record = architecture.pretrained_cfg
     return ImagePreprocessing(
         size=size,
         mean=tuple(record["mean"]),

@@ -15,9 +15,9 @@ _SPACES = re.compile(r"\s+")
 
 
 def clean_caption(text: str) -> str:
-    """One line, HTML entities resolved (twice, as captions are often escaped twice), no double spaces.
+    r"""One line, HTML entities resolved (twice: many are escaped twice), no double spaces.
 
-    >>> clean_caption("A dog &amp;amp; a   cat \\n run .")
+    >>> clean_caption("A dog &amp;amp; a   cat \n run .")
     'A dog & a cat run .'
 
     Source: open_clip.tokenizer, `basic_clean` and `whitespace_clean` without ftfy.

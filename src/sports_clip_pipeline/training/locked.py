@@ -70,6 +70,10 @@ def pairs_of_split(
 class _Projector(nn.Module):
     """Standardised features to the shared space; folds into plain projections at the end."""
 
+    mean: torch.Tensor
+    scale: torch.Tensor
+    text_scale: torch.Tensor
+
     def __init__(self, pairs: PairedFeatures, config: PretrainConfig) -> None:
         super().__init__()
         self.register_buffer("mean", torch.from_numpy(pairs.image.mean(axis=0)))
@@ -224,7 +228,10 @@ def pretrain_projections(
             journal.log_metrics(live, step=training.epoch)
             bar.update(1)
             bar.set_postfix_str(f"loss {row['loss']:.3f}")
-            if training.epoch % config.checkpoint_every_epochs == 0 or training.epoch == config.epochs:
+            if (
+                training.epoch % config.checkpoint_every_epochs == 0
+                or training.epoch == config.epochs
+            ):
                 journal.save_state(STATE, state_fingerprint, *training.state())
     return training.model.folded(), training.history
 

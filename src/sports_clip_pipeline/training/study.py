@@ -91,9 +91,7 @@ def plan_arms(config: FinetuneConfig) -> list[Arm]:
     ]
 
 
-def run_study(
-    data: StudyData, config: FinetuneConfig, journal: Journal
-) -> Iterator[FittedArm]:
+def run_study(data: StudyData, config: FinetuneConfig, journal: Journal) -> Iterator[FittedArm]:
     """Fit every arm, or read it where an earlier run left it under the same fingerprint.
 
     Raises: UserFacingError: a fraction leaves a class without an image; before any arm is fitted.
@@ -118,9 +116,7 @@ def run_study(
             yield fitted
 
 
-def _fit_all(
-    arms: Sequence[Arm], data: StudyData, config: FinetuneConfig
-) -> Iterator[FittedArm]:
+def _fit_all(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) -> Iterator[FittedArm]:
     workers = min(config.workers or cores(), len(arms))
     if workers <= 1:
         _set_up(data, config, cores())
@@ -164,9 +160,7 @@ def _fit_arm(arm: Arm) -> FittedArm:
     return FittedArm(arm, fit, len(labelled.target), time.perf_counter() - start, reused=False)
 
 
-def _fingerprints(
-    arms: Sequence[Arm], data: StudyData, config: FinetuneConfig
-) -> dict[Arm, str]:
+def _fingerprints(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) -> dict[Arm, str]:
     """What an arm depends on: its data, its settings and the code of its method.
 
     The plan itself (which arms there are, how many workers) is left out, so that a narrowed or a

@@ -25,5 +25,5 @@ def embed_corpora(
     embedder = Embedder(config, cache, journal)
     flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
     sports = embedder.images("sports", sports_images, sports_manifest)
-    texts = embedder.captions([ids for ids in captions["token_ids"]])
+    texts = embedder.captions(list(captions["token_ids"]))
     return flickr8k, sports, texts, embedder.audit()

@@ -34,7 +34,11 @@ def pretrain_clip(
     validation = locked.pairs_of_split(*features, flickr8k_manifest, captions, "validation")
     mark = fingerprint(config, locked, train.image, train.text, train.owner)
     projections, history = locked.pretrain_projections(
-        train, recall_columns(validation.image, validation.text, validation.owner), config, journal, mark
+        train,
+        recall_columns(validation.image, validation.text, validation.owner),
+        config,
+        journal,
+        mark,
     )
     folder = journal.workspace("clip", mark) / "folder"
     write_clip_folder(

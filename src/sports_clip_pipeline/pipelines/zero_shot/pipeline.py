@@ -38,7 +38,12 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.score_zero_shot,
-                ["zero_shot_predictions", "params:class_bank", "params:zero_shot", "zero_shot_journal"],
+                [
+                    "zero_shot_predictions",
+                    "params:class_bank",
+                    "params:zero_shot",
+                    "zero_shot_journal",
+                ],
                 "zero_shot_metrics",
                 name="score_zero_shot",
             ),

@@ -51,7 +51,7 @@ def _scaling(name: str, features: np.ndarray) -> tuple[Operation, ...]:
     if name == "unit":
         return (Operation("l2_normalise"),)
     if name == "root":
-        exponent = {"exponent": np.float32(0.5)}
+        exponent = {"exponent": np.asarray(0.5, dtype=np.float32)}
         return Operation("power", exponent), Operation("l2_normalise")
     width = np.float32(np.sqrt(features.shape[1]))
     scale = (features.std(axis=0) + features.std() * 0.1) * width
