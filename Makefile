@@ -64,7 +64,7 @@ bench: $(READY)  ## the benchmarks
 	@$(BIN)/python benchmarks/image_store.py
 
 ui: $(READY)  ## the MLflow UI on 127.0.0.1 over the project's store
-	@echo "http://127.0.0.1:5000"; $(BIN)/mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db
+	@$(BIN)/python -m sports_clip_pipeline.tracking.ui
 
 viz: $(READY)  ## the DAG in Kedro-Viz
 	@$(BIN)/kedro viz run
