@@ -1,0 +1,272 @@
+"""Run the DAG on the real corpora, measure it, and write docs/results.md.
+
+Two runs are measured: the whole DAG, then the whole DAG again with one fine-tuning parameter changed.
+A third leaves the study as conf/ has it; its numbers are the ones reported. Memory is the largest sum of resident sizes over all processes of a run, sampled; pages that processes share are counted for
+each of them, so it is an upper bound. A first run that finds the features of an
+earlier one is faster than from the zips; `make clean` makes it a fresh one.
+
+    python benchmarks/verify_real.py --raw-dir data/01_raw/real
+    python benchmarks/verify_real.py --report-only
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PROJECT = Path(__file__).resolve().parents[1]
+REPORTING = PROJECT / "data/08_reporting/real"
+MEASURED = REPORTING / "verification.json"
+RESULTS = PROJECT / "docs/results.md"
+CHANGED = "finetune.folds=4"
+SAMPLE_EVERY_S = 0.5
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise: a measured value against its bound."""
+
+    name: str
+    value: float
+    bound: float
+    at_most: bool
+    unit: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value keeps the promise."""
+        return self.value <= self.bound if self.at_most else self.value >= self.bound
+
+    def row(self) -> str:
+        """A row of the table."""
+        sign = "≤" if self.at_most else "≥"
+        verdict = "pass" if self.passed else "**short**"
+        wanted, found = (show(number, self.unit) for number in (self.bound, self.value))
+        return f"| {self.name} | {sign} {wanted} | {found} | {verdict} |"
+
+
+def show(value: float, unit: str) -> str:
+    """The value with its unit: shares as per cent, the rest as they are."""
+    return f"{value:.1%}" if unit == "share" else f"{value:.2f} {unit}".strip()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds and bytes of the two runs, and what they ran on.
+
+    Attributes:
+        fresh: whether no features of an earlier run stood when the first one began.
+    """
+
+    whole_s: float
+    again_s: float
+    peak_rss_bytes: int
+    cores: int
+    load_at_start: float
+    fresh: bool
+
+
+def run_dag(raw_dir: Path, parameters: str = "") -> tuple[float, int]:
+    """`kedro run --env=real` in a process of its own: wall seconds, peak resident bytes.
+
+    Raises: RuntimeError: the run failed.
+    """
+    given = f"raw_dir={raw_dir}" + (f",{parameters}" if parameters else "")
+    command = [str(Path(sys.executable).with_name("kedro")), "run", "--env=real"]
+    start = time.perf_counter()
+    process = subprocess.Popen([*command, f"--params={given}"], cwd=PROJECT)
+    peak, done = [0], threading.Event()
+    watcher = threading.Thread(target=watch, args=(process.pid, peak, done), daemon=True)
+    watcher.start()
+    status = process.wait()
+    seconds = time.perf_counter() - start
+    done.set()
+    watcher.join()
+    if status:
+        raise RuntimeError(f"the run ended with status {status}; its last line says why")
+    return seconds, peak[0]
+
+
+def watch(pid: int, peak: list[int], done: threading.Event) -> None:
+    """Keep the largest resident sum of a process and all it started in `peak[0]`."""
+    while not done.wait(SAMPLE_EVERY_S):
+        peak[0] = max(peak[0], resident_bytes(pid))
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident bytes of a process and its descendants, those that still live."""
+    try:
+        root = psutil.Process(pid)
+        family = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    total = 0
+    for process in family:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+def measure(raw_dir: Path) -> Measured:
+    """Both runs, and one more unmeasured. Raises: RuntimeError: one failed."""
+    fresh = not any((PROJECT / "data/04_feature/cache").glob("*/*.safetensors"))
+    fresh &= not (PROJECT / "data/03_primary/real").exists()
+    load = os.getloadavg()[0]
+    whole_s, first_peak = run_dag(raw_dir)
+    again_s, second_peak = run_dag(raw_dir, CHANGED)
+    run_dag(raw_dir)
+    peak = max(first_peak, second_peak)
+    return Measured(whole_s, again_s, peak, os.cpu_count() or 1, load, fresh)
+
+
+def checks_of_numbers(metrics: dict[str, Any]) -> Iterator[Check]:
+    """Promises about accuracy."""
+    tower = metrics["finetune"]["logreg_tower"]
+    recall = metrics["retrieval"]["t2i"]["r5"]
+    yield Check("zero-shot top-1", metrics["zero_shot"]["top1"], 0.48, False, "share")
+    all_labels, few = tower["1.0"]["top1_mean"], tower["0.01"]["top1_mean"]
+    yield Check("`logreg_tower`, all labels, top-1", all_labels, 0.85, False, "share")
+    yield Check("`logreg_tower`, 1 % of the labels, top-1", few, 0.62, False, "share")
+    yield Check("text to image recall@5, Flickr8k test", recall, 0.47, False, "share")
+
+
+def checks_of_cost(measured: Measured) -> Iterator[Check]:
+    """Promises about time and memory."""
+    yield Check("whole DAG, wall time", measured.whole_s / 60, 25, True, "min")
+    yield Check("peak resident memory", measured.peak_rss_bytes / GIB, 4, True, "GiB")
+    again = measured.again_s / measured.whole_s
+    yield Check(f"again with `{CHANGED}`, share of the first", again, 0.25, True, "share")
+
+
+def curves_table(metrics: dict[str, Any]) -> str:
+    """Top-1 by method and fraction, with intervals."""
+    points = metrics["finetune"]
+    fractions = sorted({f for method in points.values() for f in method}, key=float)
+    lines = [
+        "| method | " + " | ".join(f"{float(f):.0%}" for f in fractions) + " |",
+        "|---|" + "---|" * len(fractions),
+    ]
+    for method, by_fraction in points.items():
+        cells = [cell(by_fraction.get(fraction)) for fraction in fractions]
+        lines.append(f"| `{method}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def cell(point: dict[str, Any] | None) -> str:
+    """One point of a curve: mean and interval, in per cent."""
+    if point is None:
+        return "–"
+    low, high = point["top1_ci95"]
+    return f"{100 * point['top1_mean']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def cost_note(measured: Measured | None) -> str:
+    """On what the times were measured."""
+    if measured is None:
+        return "Time and memory were not measured with this run."
+    started = "nothing of an earlier run there" if measured.fresh else (
+        "**features or manifests of an earlier run already there**, so the time is too short"
+    )  # fmt: skip
+    return (
+        f"Measured on {measured.cores} CPU cores, load average {measured.load_at_start:.1f} at the "
+        f"start, with {started}: {measured.whole_s:.0f} s, then {measured.again_s:.0f} s. Memory "
+        "is the largest sampled sum of resident sizes over all processes of a run."
+    )
+
+
+def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measured | None) -> str:
+    """The text of docs/results.md."""
+    zero_shot, retrieval = metrics["zero_shot"], metrics["retrieval"]
+    recalls = [
+        f"| {name} | " + " | ".join(f"{retrieval[way][k]:.1%}" for k in ("r1", "r5", "r10")) + " |"
+        for way, name in (("t2i", "text to image"), ("i2t", "image to text"))
+    ]
+    return "\n".join(
+        [
+            "# Results on the real corpora",
+            "",
+            "Written by `make verify-real` from `data/08_reporting/real/`; do not edit.",
+            "How the parts were split: [architecture.md](architecture.md).",
+            "",
+            "## Promises",
+            "",
+            "| what | wanted | measured | |",
+            "|---|---|---|---|",
+            *(check.row() for check in checks),
+            "",
+            cost_note(measured),
+            "",
+            "## Zero-shot, on the evaluation photographs",
+            "",
+            "| top-1 | top-5 | macro-F1 |",
+            "|---|---|---|",
+            f"| {zero_shot['top1']:.1%} | {zero_shot['top5']:.1%} | {zero_shot['macro_f1']:.1%} |",
+            "",
+            "## Retrieval, on the Flickr8k test part",
+            "",
+            "| direction | recall@1 | recall@5 | recall@10 |",
+            "|---|---|---|---|",
+            *recalls,
+            "",
+            "## Top-1 by share of the labels, per cent",
+            "",
+            "Mean over seeds, with a 95 % interval over photographs and seeds.",
+            "",
+            curves_table(metrics),
+            "",
+        ]
+    )
+
+
+def read_measured() -> Measured | None:
+    """What an earlier verification measured, if any."""
+    return Measured(**json.loads(MEASURED.read_text())) if MEASURED.is_file() else None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--raw-dir", type=Path, default=PROJECT / "data/01_raw/real")
+    parser.add_argument(
+        "--report-only", action="store_true", help="rewrite the page from a run that is there"
+    )
+    given = parser.parse_args()
+    try:
+        if not given.report_only:
+            measured = measure(given.raw_dir.resolve())
+            MEASURED.write_text(json.dumps(asdict(measured), indent=2) + "\n")
+        metrics = json.loads((REPORTING / "metrics.json").read_text())
+        checks = list(checks_of_numbers(metrics))
+    except RuntimeError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except FileNotFoundError as error:
+        print(f"Error: {error.filename}: is missing; run without --report-only", file=sys.stderr)
+        return 1
+    except KeyError as error:
+        print(f"Error: {REPORTING / 'metrics.json'}: has no {error}; run again", file=sys.stderr)
+        return 1
+    kept = read_measured()
+    checks += list(checks_of_cost(kept)) if kept else []
+    RESULTS.write_text(results_page(metrics, checks, kept))
+    print("\n| what | wanted | measured | |\n|---|---|---|---|")
+    print("\n".join(check.row() for check in checks))
+    print(f"\n{RESULTS}")
+    return int(not all(check.passed for check in checks))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
