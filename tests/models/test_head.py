@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sports_clip_pipeline.models.head import Head, Operation, softmax
+
+RNG = np.random.default_rng(0)
+
+
+def f32(*values: float) -> np.ndarray:
+    return np.asarray(values, dtype=np.float32)
+
+
+def every_operation() -> Head:
+    """All kinds in one chain, (N, 4) to (N, 3)."""
+    return Head(
+        (
+            Operation("standardise", {"mean": f32(0, 1, 0, -1), "scale": f32(1, 2, 0.5, 1)}),
+            Operation("power", {"exponent": np.asarray(0.5, np.float32)}),
+            Operation("l2_normalise"),
+            Operation(
+                "affine",
+                {
+                    "weight": RNG.normal(size=(6, 4)).astype(np.float32),
+                    "bias": RNG.normal(size=6).astype(np.float32),
+                },
+            ),
+            Operation("relu"),
+            Operation(
+                "affine",
+                {"weight": RNG.normal(size=(3, 6)).astype(np.float32), "bias": f32(0, 1, 2)},
+            ),
+        )
+    )
+
+
+def test_each_operation_gives_its_hand_worked_value() -> None:
+    x = f32(3, -4)[None]
+    affine = Operation("affine", {"weight": np.array([[1.0, 0.5]]), "bias": np.array([10.0])})
+    assert affine(x).tolist() == [[11.0]]
+    standard = Operation("standardise", {"mean": f32(1, 0), "scale": f32(2, 4)})
+    assert standard(x).tolist() == [[1.0, -1.0]]
+    root = Operation("power", {"exponent": np.asarray(0.5)})
+    assert root(f32(9, -4)[None]).tolist() == [[3.0, -2.0]]
+    assert Operation("relu")(x).tolist() == [[3.0, 0.0]]
+    np.testing.assert_allclose(Operation("l2_normalise")(x), [[0.6, -0.8]], rtol=1e-6)
+
+
+def test_a_row_of_zeros_stays_zero_under_normalisation() -> None:
+    assert Operation("l2_normalise")(np.zeros((1, 3), np.float32)).tolist() == [[0, 0, 0]]
+
+
+def test_operations_are_applied_in_order() -> None:
+    negate = Operation("affine", {"weight": -np.eye(1), "bias": np.zeros(1)})
+    relu = Operation("relu")
+    x = f32(2)[None]
+    assert Head((relu,)).then(negate)(x).tolist() == [[-2.0]]
+    assert Head((relu,)).after([negate])(x).tolist() == [[0.0]]
+
+
+def test_a_head_survives_its_arrays() -> None:
+    head = every_operation()
+    x = RNG.normal(size=(5, 4)).astype(np.float32)
+    again = Head.from_arrays(head.describe(), head.to_arrays())
+    np.testing.assert_array_equal(again(x), head(x))
+    assert all(value.dtype == np.float32 for value in head.to_arrays().values())
+
+
+def test_unknown_operations_and_wrong_arrays_are_refused() -> None:
+    with pytest.raises(ValueError, match="'tanh'.*known"):
+        Operation("tanh")
+    with pytest.raises(ValueError, match="'affine'"):
+        Operation("affine", {"weight": np.eye(2)})
+    with pytest.raises(ValueError, match="'tanh'"):
+        Head.from_arrays(["tanh"], {})
+
+
+def test_softmax_is_the_closed_form_and_bears_large_logits() -> None:
+    np.testing.assert_allclose(softmax(np.log([[1.0, 3.0]])), [[0.25, 0.75]], rtol=1e-12)
+    np.testing.assert_allclose(softmax(np.array([1e4, 1e4])), [0.5, 0.5])
+
+
+def test_the_torch_form_agrees_with_the_numpy_form() -> None:
+    head = every_operation()
+    x = RNG.normal(size=(64, 4)).astype(np.float32)
+    np.testing.assert_allclose(head.module()(torch.from_numpy(x)).numpy(), head(x), atol=1e-5)
+
+
+def test_gradients_through_the_torch_form_are_finite_even_at_zero() -> None:
+    x = torch.zeros(2, 4, requires_grad=True)
+    head = every_operation().after([Operation("power", {"exponent": np.asarray(0.5)})])
+    head.module()(x).sum().backward()
+    assert bool(torch.isfinite(x.grad).all())
