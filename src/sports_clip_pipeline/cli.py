@@ -6,6 +6,7 @@ the remedy, with exit status 1. `kedro --verbose run` shows the traceback as wel
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import KedroCliError
 
 from sports_clip_pipeline.errors import UserFacingError
+
+_REFUSED = re.compile(r"Failed to instantiate \w+ for parameter '(?P<block>[\w.]+)': (?P<why>.+)")
 
 
 @click.group(name="sports_clip_pipeline")
@@ -62,7 +65,21 @@ def one_line(error: BaseException) -> str:
                 "then run again: what was finished is kept"
             )
     text = " ".join(str(error).split())
+    refused = _REFUSED.search(text)
+    if refused is not None:
+        return _parameter_line(refused["block"], refused["why"])
     return f"{type(error).__name__}: {text}; `kedro --verbose run` shows where it happened"
+
+
+def _parameter_line(block: str, why: str) -> str:
+    """What Kedro says of a parameter block that it could not build, in our form."""
+    if why.startswith("parameter "):
+        return why
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", why)
+    if unknown is not None:
+        name = f"{block}.{unknown[1]}"
+        return f"parameter {name}: there is no such field; conf/base/parameters_{block}.yml has all"
+    return f"parameter block {block}: {why}; compare it with conf/base/parameters_{block}.yml"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -42,9 +42,17 @@ def create_pipeline() -> Pipeline:
                 nodes.draw_learning_curve,
                 ["finetune_curves", "zero_shot_metrics", "params:report"],
                 "learning_curve_figure",
+                name="draw_learning_curve",
             ),
-            node(nodes.draw_training_curve, "pretrain_history", "training_curve_figure"),
-            node(nodes.draw_retrieval, "retrieval_metrics", "retrieval_figure"),
+            node(
+                nodes.draw_training_curve,
+                "pretrain_history",
+                "training_curve_figure",
+                name="draw_training_curve",
+            ),
+            node(
+                nodes.draw_retrieval, "retrieval_metrics", "retrieval_figure", name="draw_retrieval"
+            ),
             node(
                 nodes.draw_confusion, "finetune_metrics", "confusion_figure", name="draw_confusion"
             ),
@@ -55,24 +63,37 @@ def create_pipeline() -> Pipeline:
                 name="draw_zero_shot_confusion",
             ),
             node(
-                nodes.draw_per_class, ["zero_shot_metrics", "finetune_metrics"], "per_class_figure"
+                nodes.draw_per_class,
+                ["zero_shot_metrics", "finetune_metrics"],
+                "per_class_figure",
+                name="draw_per_class",
             ),
-            node(nodes.draw_data_audit, "ingest_audit", "data_audit_figure"),
-            node(nodes.draw_caption_mentions, "tokenize_audit", "caption_mentions_figure"),
+            node(
+                nodes.draw_data_audit, "ingest_audit", "data_audit_figure", name="draw_data_audit"
+            ),
+            node(
+                nodes.draw_caption_mentions,
+                "tokenize_audit",
+                "caption_mentions_figure",
+                name="draw_caption_mentions",
+            ),
             node(
                 nodes.gather_metrics,
                 ["zero_shot_metrics", "retrieval_metrics", "finetune_curves"],
                 "metrics",
+                name="gather_metrics",
             ),
             node(
                 nodes.describe_provenance,
                 ["ingest_audit", "embed_audit", "finetune_arms", "params:report"],
                 "provenance",
+                name="describe_provenance",
             ),
             node(
                 nodes.write_report,
                 {"report": "params:report", **{name: name for name in (*RESULTS, *FIGURES)}},
                 "report",
+                name="write_report",
             ),
         ]
     )
