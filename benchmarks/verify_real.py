@@ -1,9 +1,10 @@
 """Run the DAG on the real corpora, measure it, and write docs/results.md.
 
-Two runs are measured: the whole DAG, then the whole DAG again with one fine-tuning parameter changed.
-A third leaves the study as conf/ has it; its numbers are the ones reported. Memory is the largest sum of resident sizes over all processes of a run, sampled; pages that processes share are counted for
-each of them, so it is an upper bound. A first run that finds the features of an
-earlier one is faster than from the zips; `make clean` makes it a fresh one.
+Two runs are measured: the whole DAG, then the whole DAG again with one fine-tuning parameter
+changed. A third leaves the study as conf/ has it; its numbers are the ones reported. Memory is the
+largest sum of resident sizes over all processes of a run, sampled; pages that processes share are
+counted for each of them, so it is an upper bound. A first run that finds the features of an earlier
+one is faster than from the zips; `make clean` makes it a fresh one.
 
     python benchmarks/verify_real.py --raw-dir data/01_raw/real
     python benchmarks/verify_real.py --report-only
