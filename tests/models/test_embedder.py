@@ -31,13 +31,13 @@ def test_a_second_embedder_reads_what_the_first_has_computed(
     assert made["logits"].shape == (len(store), 1000)
     assert made["row"].tolist() == list(range(len(store)))
     assert first.audit()["backends"]["image"]["chosen"] == "torch"
-    assert first.audit()["computed_per_s"]["sports"] > 0
+    assert first.audit()["computed_per_s"]["sports full"] > 0
 
     second = Embedder(CONFIG, cache, Journal())
     order = [3, 0, 5, 1, 2, 4]
     read = second.images("sports", store, manifest.iloc[order])
     np.testing.assert_array_equal(read["features"], made["features"][order])
-    assert second.audit()["computed_per_s"] == {"sports": 0.0}
+    assert second.audit()["computed_per_s"] == {"sports full": 0.0}
     assert second.audit()["backends"] == {}
 
 

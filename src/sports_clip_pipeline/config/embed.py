@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sports_clip_pipeline.config.checks import require, require_choice, require_number
+from sports_clip_pipeline.config.checks import as_tuple, require, require_choice, require_number
 
 IMAGE_TOWERS = ("lite0", "lite2")
 VIEWS = ("full", "centre", "full_flip", "centre_flip")
@@ -19,8 +19,8 @@ class EmbedConfig:
         image_tower: packaged image tower.
         text_tower: packaged text tower; the same as `tokenize.text_tower`.
         image_size: side of the square the image tower sees, pixels.
-        view: `full` squashes the whole photograph into the square, `centre` cuts the middle;
-            `…_flip` mirrors.
+        views: features are averaged over these: `full` squashes the whole photograph into the
+            square, `centre` cuts the middle; `…_flip` mirrors. Maps are drawn for the first.
         backend: what runs the towers; `auto` tries all and takes the fastest that agrees with
             eager torch.
         workers: processes; 0 means one for each core.
@@ -30,7 +30,7 @@ class EmbedConfig:
     image_tower: str = "lite2"
     text_tower: str = "minilm"
     image_size: int = 224
-    view: str = "full"
+    views: tuple[str, ...] = ("full",)
     backend: str = "auto"
     workers: int = 0
     batch_size: int = 32
@@ -40,7 +40,10 @@ class EmbedConfig:
         require_choice(self.text_tower, "embed.text_tower", ("minilm",))
         require_number(self.image_size, "embed.image_size", 64, 512, integer=True)
         require(self.image_size % 32 == 0, "embed.image_size", "a multiple of 32", self.image_size)
-        require_choice(self.view, "embed.view", VIEWS)
+        object.__setattr__(self, "views", as_tuple(self.views, "embed.views", str))
+        require(len(set(self.views)) == len(self.views), "embed.views", "none twice", self.views)
+        for view in self.views:
+            require_choice(view, "embed.views", VIEWS)
         require_choice(self.backend, "embed.backend", BACKENDS)
         require_number(self.workers, "embed.workers", 0, 64, integer=True)
         require_number(self.batch_size, "embed.batch_size", 1, 1024, integer=True)

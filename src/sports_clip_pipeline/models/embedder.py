@@ -23,6 +23,7 @@ from sports_clip_pipeline.models.backends import (
 from sports_clip_pipeline.models.embedding import Engine, caption_key, embed_captions, embed_images
 from sports_clip_pipeline.models.feature_cache import FeatureCache
 from sports_clip_pipeline.preprocessing.captions import pad
+from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 TRIAL_IMAGES = 16
 TRIAL_CAPTIONS = 64
@@ -33,9 +34,10 @@ class Embedder:
 
     def __init__(self, config: EmbedConfig, cache: FeatureCache, journal: Journal) -> None:
         self._config, self._cache, self._journal = config, cache, journal
-        self.preprocessing = towers.image_preprocessing(
-            config.image_tower, config.image_size, config.view
-        )
+        self.preprocessings = [
+            towers.image_preprocessing(config.image_tower, config.image_size, view)
+            for view in config.views
+        ]
         image = towers.image_tower_spec(config.image_tower).weights
         text = towers.text_tower_spec(config.text_tower).weights
         image.checked()
@@ -45,7 +47,8 @@ class Embedder:
             "image_tower": config.image_tower,
             "text_tower": config.text_tower,
             "weights_sha256": self._weights,
-            "preprocessing": self.preprocessing.to_dict(),
+            "preprocessing": self.preprocessings[0].to_dict(),
+            "views": list(config.views),
             "backends": {},
             "computed_per_s": {},
         }
@@ -54,21 +57,37 @@ class Embedder:
     def images(self, name: str, store: ImageStore, manifest: pd.DataFrame) -> dict[str, np.ndarray]:
         """`features` (N, D) float32, `logits` (N, 1000) float16 and `row` (N,) of a corpus.
 
+        Both are means over the views.
+
         Raises: ValueError: store and manifest have different lengths.
         """
         if len(store) != len(manifest):
             raise ValueError(f"{name}: {len(store)} images for {len(manifest)} manifest rows")
         keys = [bytes.fromhex(digest) for digest in manifest["stored_sha256"]]
+        total: dict[str, np.ndarray] = {}
+        for preprocessing in self.preprocessings:
+            arrays = self._view(f"{name} {preprocessing.view}", store, keys, preprocessing)
+            for key, value in arrays.items():
+                share = value.astype(np.float32) / len(self.preprocessings)
+                total[key] = total[key] + share if key in total else share
+        return {
+            "features": total["features"],
+            "logits": total["logits"].astype(np.float16),
+            "row": np.arange(len(keys), dtype=np.int64),
+        }
+
+    def _view(
+        self, name: str, store: ImageStore, keys: list[bytes], preprocessing: ImagePreprocessing
+    ) -> dict[str, np.ndarray]:
+        """Features and logits of one view, from the cache as far as it has them."""
         space = self._cache.space(
-            {"weights": self._weights["image"], "preprocessing": self.preprocessing.to_dict()}
+            {"weights": self._weights["image"], "preprocessing": preprocessing.to_dict()}
         )
         if not space.missing(keys):
             return self._done(name, space.gather(keys), 0.0)
-        first = [
-            self.preprocessing.crop(store.get(i)) for i in range(min(TRIAL_IMAGES, len(store)))
-        ]
-        engine = self._engine("image", (self.preprocessing.normalise(first),))
-        arrays, rate = embed_images(store, keys, self.preprocessing, space, engine, self._journal)
+        first = [preprocessing.crop(store.get(i)) for i in range(min(TRIAL_IMAGES, len(store)))]
+        engine = self._engine("image", (preprocessing.normalise(first),))
+        arrays, rate = embed_images(store, keys, preprocessing, space, engine, self._journal)
         return self._done(name, arrays, rate)
 
     def captions(self, token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -88,8 +107,6 @@ class Embedder:
 
     def _done(self, name: str, arrays: dict[str, np.ndarray], rate: float) -> dict[str, np.ndarray]:
         self._audit["computed_per_s"][name] = round(rate, 1)
-        if "logits" in arrays:
-            arrays["row"] = np.arange(len(arrays["features"]), dtype=np.int64)
         return arrays
 
     def _engine(self, kind: str, trial: Sequence[np.ndarray]) -> Engine:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ class Predictor:
         preprocessing: what the tower sees of a photograph.
         head: pooled features (N, D) to logits (N, C).
         temperature: logits are divided by it before the softmax; > 0.
+        views: the head's features are means over these views of a photograph; empty for the
+            preprocessing's own. `module()` sees the preprocessing's alone.
         tower_weights: state dict of a trained tower; empty for the packaged weights.
         origin: JSON-like record of how it was made (method, fraction, hyper-parameters …).
     """
@@ -47,6 +49,7 @@ class Predictor:
     preprocessing: ImagePreprocessing
     head: Head
     temperature: float = 1.0
+    views: tuple[str, ...] = ()
     tower_weights: dict[str, np.ndarray] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
 
@@ -56,16 +59,21 @@ class Predictor:
 
     def predict_images(self, images: Sequence[Image.Image], batch: int = 32) -> np.ndarray:
         """Probabilities (N, C) from photographs, through eager torch."""
-        import torch
+        from sports_clip_pipeline.models.towers import pooled_features
 
-        module = self.module()
+        tower: Any = self.module().tower
         rows = []
         for start in range(0, len(images), batch):
-            squares = [self.preprocessing.crop(image) for image in images[start : start + batch]]
-            pixels = torch.from_numpy(self.preprocessing.normalise(squares))
-            with torch.inference_mode():
-                rows.append(module(pixels).numpy())
-        return softmax(np.concatenate(rows) / self.temperature)
+            block = images[start : start + batch]
+            views = [
+                view.normalise([view.crop(image) for image in block]) for view in self._views()
+            ]
+            rows.append(np.mean([pooled_features(tower, pixels) for pixels in views], axis=0))
+        return self.predict_proba(np.concatenate(rows))
+
+    def _views(self) -> list[ImagePreprocessing]:
+        names = self.views or (self.preprocessing.view,)
+        return [replace(self.preprocessing, view=name) for name in names]
 
     def module(self) -> nn.Module:
         """Normalised pixels (B, 3, H, W) to logits (B, C); has `.tower` and `.head`; eval mode."""
@@ -86,6 +94,7 @@ class Predictor:
             "preprocessing": self.preprocessing.to_dict(),
             "head": self.head.describe(),
             "temperature": self.temperature,
+            "views": list(self.views),
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
             "origin": self.origin,
         }
@@ -117,6 +126,7 @@ def load_predictor(path: str | Path) -> Predictor:
         preprocessing=ImagePreprocessing.from_dict(record["preprocessing"]),
         head=Head.from_arrays(record["head"], _under("head.", arrays)),
         temperature=record["temperature"],
+        views=tuple(record["views"]),
         tower_weights=_under("tower.", arrays),
         origin=record["origin"],
     )

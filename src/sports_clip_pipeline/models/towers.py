@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import timm
 import torch
 from torch import nn
@@ -158,6 +159,14 @@ def load_image_tower(name: str) -> nn.Module:
         )
     model.load_state_dict(dict(zip(own, packaged.values(), strict=True)))
     return model.eval()
+
+
+def pooled_features(tower: Any, pixels: np.ndarray) -> np.ndarray:
+    """(B, 3, H, W) float32 normalised pixels to (B, D) pooled features, by eager torch."""
+    with torch.inference_mode():
+        maps = tower.forward_features(torch.from_numpy(pixels))  # (B, K, h, w)
+        features: np.ndarray = tower.forward_head(maps, pre_logits=True).numpy()
+    return features
 
 
 def load_text_tower(name: str) -> nn.Module:

@@ -81,6 +81,7 @@ def keep_predictor(best_arm: Any, embed_audit: Document, class_bank: ClassBank) 
         preprocessing=ImagePreprocessing.from_dict(embed_audit["preprocessing"]),
         head=fit.head,
         temperature=fit.temperature,
+        views=tuple(embed_audit["views"]),
         origin={
             "method": best_arm.arm.method,
             "fraction": best_arm.arm.fraction,
