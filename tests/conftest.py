@@ -1,0 +1,92 @@
+"""What many rooms' tests share: copies of the project, and one small finished study."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE_SIZE = 320
+SMALL_STUDY = (
+    "--params=finetune.fractions=0.25+1.0,finetune.seeds=1,"
+    "finetune.methods=logreg_tower+logreg_clip_text_init,pretrain.epochs=3"
+)
+
+
+def command(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m …` in `project`, which has its own copy of the package."""
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "2",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": str(project / "src"),
+        "COLUMNS": "200",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def copy_project(place: Path) -> Path:
+    """The project without its data, at `place`."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for folder in ("conf", "src", "notebooks"):
+        shutil.copytree(ROOT / folder, place / folder, ignore=ignored)
+    shutil.rmtree(place / "conf" / "local")
+    (place / "conf" / "local").mkdir()
+    for file in ("pyproject.toml", ".telemetry"):
+        shutil.copy(ROOT / file, place / file)
+    return place
+
+
+@pytest.fixture(scope="session")
+def kedro() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`kedro(project, "run", …)` in a process of its own."""
+    return lambda project, *arguments: command(project, "kedro", *arguments)
+
+
+@pytest.fixture(scope="session")
+def empty_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which nothing has run; tests leave it so."""
+    return copy_project(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with a small finished study `sample`; tests only read it.
+
+    A test that runs something on it takes `own_run`.
+    """
+    project = copy_project(tmp_path_factory.mktemp("finished"))
+    made = command(
+        project,
+        *("sports_clip_pipeline.sample", "--out", "data/01_raw/sample"),
+        *("--size", str(SAMPLE_SIZE)),
+    )
+    assert made.returncode == 0, made.stderr
+    ran = command(project, "kedro", "run", SMALL_STUDY)
+    assert ran.returncode == 0, ran.stderr + ran.stdout[-4000:]
+    return project
+
+
+@pytest.fixture
+def own_run(finished_run: Path, tmp_path: Path) -> Path:
+    """The finished study again, to run things on: its files are linked, its settings copied.
+
+    Every file of a study is replaced by renaming, so a link protects the original.
+    """
+    project = copy_project(tmp_path / "project")
+    shutil.copytree(finished_run / "data", project / "data", copy_function=os.link)
+    return project

@@ -1,0 +1,246 @@
+"""The whole DAG from two archives to a report, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.conftest import SMALL_STUDY
+
+pytestmark = pytest.mark.slow
+
+Kedro = Callable[..., CompletedProcess[str]]
+METHODS = {"logreg_tower", "logreg_clip_text_init"}
+FRACTIONS = {"0.25", "1.0"}
+
+
+def listed_images(project: Path) -> list[str]:
+    with zipfile.ZipFile(project / "data/01_raw/sample/sports.zip") as archive:
+        name = next(n for n in archive.namelist() if n.endswith("test_images_list.csv"))
+        with archive.open(name) as file:
+            return pd.read_csv(file, dtype=str)["image"].tolist()
+
+
+def class_labels(project: Path) -> list[str]:
+    text = (project / "conf/base/parameters_class_bank.yml").read_text()
+    return list(yaml.safe_load(text)["class_bank"]["classes"])
+
+
+def metrics_of(project: Path) -> dict[str, Any]:
+    return json.loads((project / "data/08_reporting/sample/metrics.json").read_text())
+
+
+def arms_of(project: Path) -> pd.DataFrame:
+    return pd.read_parquet(project / "data/08_reporting/sample/finetune_arms.parquet")
+
+
+def keys_and_leaves(value: Any) -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield key, None
+            yield from keys_and_leaves(inner)
+        else:
+            yield key, inner
+
+
+def refusal(done: CompletedProcess[str]) -> str:
+    """The one line that a refused command ends with."""
+    assert done.returncode != 0, done.stdout[-2000:]
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert lines, done.stdout[-2000:]
+    assert sum(line.startswith("Error: ") for line in lines) == 1, done.stderr
+    return lines[-1]
+
+
+def test_splits_name_every_image_with_its_part_its_group_and_nested_ranks(
+    finished_run: Path,
+) -> None:
+    splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
+    ranks = [f"rank_seed_{seed}" for seed in range(5)]
+    assert list(splits.columns) == ["image", "label", "part", "group", *ranks]
+    assert set(splits["part"]) == {"development", "evaluation", "unlabelled_test"}
+    assert splits["label"].isna().equals(splits["part"] == "unlabelled_test")
+    assert set(splits["label"].dropna()) == set(class_labels(finished_run))
+    development = splits[splits["part"] == "development"]
+    for rank in ranks:
+        for _, places in development.groupby("label")[rank]:
+            assert sorted(places) == list(range(len(places)))
+
+
+@pytest.mark.parametrize("name", ["submission.csv", "zero_shot_submission.csv"])
+def test_a_submission_has_one_row_for_each_listed_image_in_the_list_s_order(
+    finished_run: Path, name: str
+) -> None:
+    path = finished_run / "data/07_model_output/sample" / name
+    assert path.read_text().splitlines()[0] == "image,sports"
+    table = pd.read_csv(path, dtype=str)
+    assert table["image"].tolist() == listed_images(finished_run)
+    assert set(table["sports"]) <= set(class_labels(finished_run))
+
+
+def test_evaluation_predictions_hold_both_answers_for_each_evaluation_photograph(
+    finished_run: Path,
+) -> None:
+    table = pd.read_parquet(
+        finished_run / "data/07_model_output/sample/evaluation_predictions.parquet"
+    )
+    wanted = {
+        *("image", "label", "zero_shot_label", "zero_shot_probability"),
+        *("finetuned_label", "finetuned_probability"),
+    }
+    assert wanted <= set(table.columns)
+    splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
+    evaluation = splits[splits["part"] == "evaluation"]
+    assert set(table["image"]) == set(evaluation["image"])
+    assert table["finetuned_probability"].between(0, 1).all()
+
+
+def test_metrics_are_one_nested_object_of_shares_without_dotted_keys(finished_run: Path) -> None:
+    metrics = metrics_of(finished_run)
+    assert set(metrics) == {"zero_shot", "retrieval", "finetune"}
+    assert {"top1", "top5", "macro_f1"} <= set(metrics["zero_shot"])
+    for way in ("t2i", "i2t"):
+        recall = metrics["retrieval"][way]
+        assert 0 <= recall["r1"] <= recall["r5"] <= recall["r10"] <= 1
+    assert set(metrics["finetune"]) == METHODS
+    for points in metrics["finetune"].values():
+        assert set(points) == FRACTIONS
+        for point in points.values():
+            low, high = point["top1_ci95"]
+            assert 0 <= low <= point["top1_mean"] <= high <= 1
+            assert 0 <= point["macro_f1_mean"] <= 1
+            assert point["labels"] > 0
+            assert point["seeds"]
+    for key, value in keys_and_leaves(metrics):
+        assert "." not in key or key in FRACTIONS
+        assert not isinstance(value, float) or (math.isfinite(value) and 0 <= value <= 1)
+
+
+def test_the_sample_is_above_chance_without_labels_and_below_perfect(finished_run: Path) -> None:
+    metrics = metrics_of(finished_run)
+    chance = 1 / len(class_labels(finished_run))
+    assert metrics["zero_shot"]["top1"] > 2 * chance
+    fewest = metrics["finetune"]["logreg_tower"]["0.25"]["top1_mean"]
+    assert 2 * chance < fewest < 1
+
+
+def test_the_report_is_one_page_that_asks_nothing_of_the_network(finished_run: Path) -> None:
+    page = (finished_run / "data/08_reporting/sample/report.html").read_text()
+    assert page.lstrip().lower().startswith("<!doctype html>")
+    for reference in ('src="http', "src='http", '<link rel="stylesheet"', "@import"):
+        assert reference not in page
+
+
+def test_the_model_folders_have_the_promised_files(finished_run: Path) -> None:
+    models = finished_run / "data/06_models/sample"
+    assert (models / "clip/open_clip_config.json").is_file()
+    assert (models / "clip/tokenizer.json").is_file()
+    assert list((models / "clip").glob("*.safetensors"))
+    predictor = json.loads((models / "predictor/predictor.json").read_text())
+    assert predictor["classes"] == class_labels(finished_run)
+    assert list((models / "predictor").glob("*.safetensors"))
+
+
+def test_no_pickle_is_written(finished_run: Path) -> None:
+    pickles = {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
+    assert not [path for path in (finished_run / "data").rglob("*") if path.suffix in pickles]
+
+
+def test_a_second_run_with_nothing_changed_fits_no_arm_and_changes_no_number(
+    finished_run: Path, own_run: Path, kedro: Kedro
+) -> None:
+    again = kedro(own_run, "run", SMALL_STUDY)
+    assert again.returncode == 0, again.stderr
+    assert arms_of(own_run)["reused"].all()
+    assert metrics_of(own_run) == metrics_of(finished_run)
+
+
+def test_a_changed_setting_of_one_method_fits_only_that_method_again(
+    own_run: Path, kedro: Kedro
+) -> None:
+    changed = f"{SMALL_STUDY},finetune.logreg_c=3.0+10.0"
+    again = kedro(own_run, "run", "--pipelines=finetune", changed)
+    assert again.returncode == 0, again.stderr
+    arms = arms_of(own_run)
+    assert set(arms.loc[~arms["reused"], "method"]) == {"logreg_tower"}
+    assert not arms.loc[arms["method"] == "logreg_tower", "reused"].any()
+
+
+def test_a_part_without_what_it_needs_names_the_pipeline_to_run_first(
+    empty_project: Path, kedro: Kedro
+) -> None:
+    line = refusal(kedro(empty_project, "run", "--pipelines=finetune"))
+    assert "kedro run --pipelines=ingest" in line
+    assert line.endswith("first")
+
+
+def test_a_missing_archive_is_named_with_where_to_put_it(empty_project: Path, kedro: Kedro) -> None:
+    line = refusal(kedro(empty_project, "run"))
+    assert "data/01_raw/sample" in line
+    assert "flickr8k" in line or "sports" in line
+
+
+def test_an_unknown_parameter_block_is_refused_with_the_nearest_one(
+    empty_project: Path, kedro: Kedro
+) -> None:
+    line = refusal(kedro(empty_project, "run", "--params=finetnue.x=1"))
+    assert "did you mean finetune?" in line
+
+
+def test_an_unknown_field_of_a_known_block_is_refused(own_run: Path, kedro: Kedro) -> None:
+    line = refusal(kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.fold=3"))
+    assert "fold" in line
+
+
+def test_a_value_out_of_range_is_refused_by_its_full_name(own_run: Path, kedro: Kedro) -> None:
+    line = refusal(kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.folds=1"))
+    assert "finetune.folds" in line
+
+
+def test_a_fraction_that_leaves_a_class_without_an_image_is_refused(
+    own_run: Path, kedro: Kedro
+) -> None:
+    line = refusal(
+        kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.fractions=0.001")
+    )
+    assert "0.001" in line
+
+
+def test_a_label_that_the_class_bank_lacks_is_refused_by_name(own_run: Path, kedro: Kedro) -> None:
+    path = own_run / "conf/base/parameters_class_bank.yml"
+    parameters = yaml.safe_load(path.read_text())
+    left_out = list(parameters["class_bank"]["classes"])[-1]
+    del parameters["class_bank"]["classes"][left_out]
+    path.write_text(yaml.safe_dump(parameters, sort_keys=False))
+    line = refusal(kedro(own_run, "run"))
+    assert left_out in line
+
+
+def test_a_refused_run_leaves_what_was_finished(
+    finished_run: Path, own_run: Path, kedro: Kedro
+) -> None:
+    refusal(kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.fractions=0.001"))
+    assert metrics_of(own_run) == metrics_of(finished_run)
+    assert arms_of(own_run).equals(arms_of(finished_run))
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_output_folder_is_named(own_run: Path, kedro: Kedro) -> None:
+    folder = own_run / "data/08_reporting/sample"
+    folder.chmod(0o555)
+    try:
+        line = refusal(kedro(own_run, "run", "--pipelines=report"))
+    finally:
+        folder.chmod(0o755)
+    assert "08_reporting" in line
