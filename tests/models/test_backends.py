@@ -56,7 +56,7 @@ def test_a_backend_that_disagrees_is_never_chosen(
 
 
 def test_an_unknown_backend_is_refused(lite0: TowerProgram) -> None:
-    with pytest.raises(ValueError, match="backend is one of torch.*'tpu'"):
+    with pytest.raises(ValueError, match=r"backend is one of torch.*'tpu'"):
         build_backend(lite0, "tpu", 1)
 
 

@@ -69,7 +69,7 @@ def test_a_head_survives_its_arrays() -> None:
 
 
 def test_unknown_operations_and_wrong_arrays_are_refused() -> None:
-    with pytest.raises(ValueError, match="'tanh'.*known"):
+    with pytest.raises(ValueError, match=r"'tanh'.*known"):
         Operation("tanh")
     with pytest.raises(ValueError, match="'affine'"):
         Operation("affine", {"weight": np.eye(2)})

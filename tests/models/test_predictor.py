@@ -80,7 +80,7 @@ def test_damage_is_told_with_the_command_that_mends_it(
     predictor: Predictor, tmp_path: Path
 ) -> None:
     folder = tmp_path / "p"
-    with pytest.raises(UserFacingError, match="is no whole predictor.*--pipelines=finetune"):
+    with pytest.raises(UserFacingError, match=r"is no whole predictor.*--pipelines=finetune"):
         load_predictor(folder)
     predictor.save(folder)
     weights = folder / "weights.safetensors"

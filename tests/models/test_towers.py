@@ -59,7 +59,7 @@ def test_sentences_of_one_meaning_are_near_each_other() -> None:
 def test_unknown_towers_are_refused_with_the_known_ones() -> None:
     with pytest.raises(UserFacingError, match=r"image tower 'lite9'.*lite0, lite2"):
         towers.load_image_tower("lite9")
-    with pytest.raises(UserFacingError, match="text tower 'bert'.*minilm"):
+    with pytest.raises(UserFacingError, match=r"text tower 'bert'.*minilm"):
         towers.text_tower_spec("bert")
 
 
@@ -69,7 +69,7 @@ def test_weights_that_are_not_the_known_ones_are_refused(
     spec = towers.IMAGE_TOWERS["lite0"]
     other = dataclasses.replace(spec.weights, sha256="0" * 64)
     monkeypatch.setitem(towers.IMAGE_TOWERS, "lite0", dataclasses.replace(spec, weights=other))
-    with pytest.raises(UserFacingError, match="sha256 is 579344248a93e230.*reinstall"):
+    with pytest.raises(UserFacingError, match=r"sha256 is 579344248a93e230.*reinstall"):
         towers.load_image_tower("lite0")
 
 

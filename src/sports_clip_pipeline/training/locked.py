@@ -184,7 +184,7 @@ class LockedTraining:
         arrays = {f"model.{k}": v.numpy().copy() for k, v in self.model.state_dict().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             arrays |= {f"adam.{index}.{k}": v.numpy().copy() for k, v in moments.items()}
-        return arrays, {"epoch": self.epoch, "history": self.history}
+        return arrays, {"epoch": self.epoch, "history": list(self.history)}
 
     def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """The inverse of `state`."""

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from sports_clip_pipeline.evaluation.curves import (
+    ScoredArm,
+    arms_table,
+    choose_best,
+    learning_curves,
+    score_arm,
+)
+from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.training.methods.interface import Fit
+from sports_clip_pipeline.training.study import Arm, FittedArm
+
+IDENTITY = Head((Operation("affine", {"weight": np.eye(2), "bias": np.zeros(2)}),))
+
+
+def arm(
+    method: str = "a", fraction: float = 1.0, seed: int = 0, cv: float = 0.5, loss: float = 1.0
+) -> FittedArm:
+    fit = Fit(IDENTITY, 1.0, {"c": 3.0}, cv, loss)
+    return FittedArm(Arm(method, fraction, seed), fit, int(10 * fraction), 0.1, False)
+
+
+def scored(right: int, **of_arm: float) -> ScoredArm:
+    """An arm that is right on the first `right` of four photographs."""
+    features = np.array([[1.0, 0.0]] * right + [[0.0, 1.0]] * (4 - right))
+    return score_arm(arm(**of_arm), features, np.zeros(4, int), 2, 100)
+
+
+def test_an_arm_is_scored_on_its_predictions() -> None:
+    row = scored(3, seed=1).row
+    assert row["top1"] == 0.75
+    assert row["top1_low"] <= 0.75 <= row["top1_high"]
+    assert json.loads(row["hyperparameters"]) == {"c": 3.0}
+    assert (row["seed"], row["labels"], row["reused"]) == (1, 10, False)
+
+
+def test_curves_average_seeds_and_name_them() -> None:
+    arms = [scored(4, seed=1), scored(2, seed=0), scored(1, fraction=0.5)]
+    curves = learning_curves(arms, 100)
+    assert curves["fraction"].tolist() == [0.5, 1.0]
+    assert curves["top1_mean"].tolist() == [0.25, 0.75]
+    assert curves["seeds"].tolist() == [[0], [0, 1]]
+    assert curves["labels"].tolist() == [5, 10]
+    assert (curves["top1_low"] <= curves["top1_mean"]).all()
+    assert arms_table(arms)["seed"].tolist() == [0, 0, 1]
+
+
+def test_the_best_is_chosen_by_held_out_folds_at_most_labels_alone() -> None:
+    shipped = scored(1, method="shipped", cv=0.8)
+    others = [
+        scored(4, method="right on evaluation", cv=0.7),
+        scored(4, method="fewer labels", fraction=0.5, cv=0.99),
+    ]
+    assert choose_best([*others, shipped]) is shipped
+
+
+def test_equal_accuracies_are_told_apart_by_log_loss() -> None:
+    sure = scored(2, method="b", cv=0.8, loss=0.3)
+    assert choose_best([scored(2, cv=0.8, loss=0.4), sure]) is sure
+
+
+def test_no_arm_has_no_best() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        choose_best([])

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sports_clip_pipeline.evaluation.zero_shot import encode_labels, score_table, zero_shot_table
+
+LABELS = ("Chess", "Kabaddi")
+ANCHORS = {"anchors": np.eye(2, dtype=np.float32), "logit_scale": np.array([np.log(3.0)])}
+
+
+def table() -> pd.DataFrame:
+    manifest = pd.DataFrame({"image": ["a", "b", "c"]})
+    splits = pd.DataFrame(
+        {
+            "image": ["c", "a", "b"],
+            "part": ["evaluation", "evaluation", "unlabelled_test"],
+            "label": ["Kabaddi", "Kabaddi", None],
+        }
+    )
+    return zero_shot_table(np.eye(2)[[0, 1, 1]], ANCHORS, manifest, splits, LABELS)
+
+
+def test_each_photograph_goes_to_its_nearest_anchor_in_the_order_of_the_splits() -> None:
+    found = table()
+    assert found["image"].tolist() == ["c", "a", "b"]
+    assert found["predicted"].tolist() == ["Kabaddi", "Chess", "Kabaddi"]
+    np.testing.assert_allclose(found["probability"], 0.75, rtol=1e-6)
+    np.testing.assert_allclose(found["probabilities"][1], [0.75, 0.25], rtol=1e-6)
+
+
+def test_the_score_speaks_of_the_evaluation_part_alone() -> None:
+    score = score_table(table(), LABELS, 200, 0)
+    assert (score["photographs"], score["top1"]) == (2, 0.5)
+    low, high = score["top1_ci95"]
+    assert (low, high) == (0.0, 1.0)
+
+
+def test_a_label_outside_the_class_bank_is_named() -> None:
+    assert encode_labels(pd.Series(["Kabaddi", "Chess"]), LABELS).tolist() == [1, 0]
+    with pytest.raises(ValueError, match="'Curling' is not in the class bank"):
+        encode_labels(pd.Series(["Chess", "Curling"]), LABELS)

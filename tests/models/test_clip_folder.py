@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.models.clip_folder import (
+    WEIGHTS,
+    Projections,
+    load_clip,
+    read_projections,
+    write_clip_folder,
+)
+from sports_clip_pipeline.models.towers import image_preprocessing
+
+RNG = np.random.default_rng(0)
+PROJECTIONS = Projections(
+    RNG.normal(size=(16, 1280)).astype(np.float32),
+    RNG.normal(size=16).astype(np.float32),
+    RNG.normal(size=(16, 384)).astype(np.float32),
+    float(np.float32(2.5)),
+)
+TEXTS = ["a man bowls", "two teams play kabaddi in a hall"]
+PIXELS = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+ELSEWHERE = """
+import sys, torch, numpy as np
+import sports_clip_pipeline
+model, _, tokenizer = sports_clip_pipeline.load_clip(sys.argv[1])[:3]
+pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+with torch.inference_mode():
+    np.savez(sys.argv[2], image=model.encode_image(pixels).numpy(),
+             text=model.encode_text(tokenizer(sys.argv[3:])).numpy())
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("clip") / "clip"
+    view = image_preprocessing("lite0", 64, "full")
+    write_clip_folder(place, PROJECTIONS, "lite0", "minilm", view, 64)
+    return place
+
+
+def embeddings(model: torch.nn.Module, tokenizer: object) -> tuple[np.ndarray, np.ndarray]:
+    with torch.inference_mode():
+        return model.encode_image(PIXELS).numpy(), model.encode_text(tokenizer(TEXTS)).numpy()
+
+
+def test_the_folder_keeps_projections_and_preprocessing(folder: Path) -> None:
+    kept = read_projections(folder)
+    np.testing.assert_array_equal(kept.image_weight, PROJECTIONS.image_weight)
+    np.testing.assert_array_equal(kept.text_weight, PROJECTIONS.text_weight)
+    assert kept.logit_scale == PROJECTIONS.logit_scale
+    assert load_clip(folder).preprocessing == image_preprocessing("lite0", 64, "full")
+
+
+def test_open_clip_reads_the_folder_in_its_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    ours = load_clip(folder)
+    theirs, _, _ = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    for left, right in zip(
+        embeddings(ours.model, ours.tokenizer),
+        embeddings(theirs.eval(), open_clip.get_tokenizer(f"local-dir:{folder}")),
+        strict=True,
+    ):
+        np.testing.assert_allclose(left, right, atol=1e-5)
+
+
+def test_a_copy_works_where_the_original_is_gone(folder: Path, tmp_path: Path) -> None:
+    original, copy = tmp_path / "original", tmp_path / "moved" / "copy"
+    shutil.copytree(folder, original)
+    clip = load_clip(original)
+    image, text = embeddings(clip.model, clip.tokenizer)
+    shutil.copytree(original, copy)
+    shutil.rmtree(original)
+    out = tmp_path / "out.npz"
+    subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(copy), str(out), *TEXTS],
+        cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=True, timeout=60,
+    )  # fmt: skip
+    with np.load(out) as found:
+        np.testing.assert_allclose(found["image"], image, atol=1e-5)
+        np.testing.assert_allclose(found["text"], text, atol=1e-5)
+
+
+def test_damaged_folders_are_told_with_the_command_that_mends_them(
+    folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserFacingError, match=r"is no whole CLIP folder.*--pipelines=pretrain"):
+        load_clip(tmp_path)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    weights = copy / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserFacingError, match="is no whole CLIP folder"):
+        load_clip(copy)
+    assert json.loads((copy / "open_clip_config.json").read_text())

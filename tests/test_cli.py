@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+from kedro.io import DatasetError
+
+from sports_clip_pipeline.cli import one_line
+from sports_clip_pipeline.errors import UserFacingError
+
+
+def nested(cause: BaseException, *layers: BaseException) -> BaseException:
+    for layer in layers:
+        layer.__cause__, cause = cause, layer
+    return cause
+
+
+def test_a_users_error_speaks_for_itself_however_deep_it_lies() -> None:
+    cause = UserFacingError("data/a.zip", "ends after 12 bytes", "download it again")
+    wrapped = nested(cause, DatasetError("Failed while loading\nArchive"), RuntimeError("node"))
+    assert one_line(wrapped) == "data/a.zip: ends after 12 bytes; download it again"
+
+
+def test_an_error_in_the_wake_of_another_is_found_by_its_context() -> None:
+    try:
+        try:
+            raise UserFacingError("here", "is wrong", "mend it")
+        except UserFacingError:
+            raise KeyError("aftermath")  # noqa: B904
+    except KeyError as error:
+        assert one_line(error) == "here: is wrong; mend it"
+
+
+def test_a_failing_disk_names_its_file() -> None:
+    line = one_line(nested(OSError(28, "No space left on device", "out/x"), DatasetError("no")))
+    assert line.startswith("out/x: No space left on device; ")
+    assert one_line(OSError(5, "Input/output error")).startswith("a file of the run: ")
+
+
+@pytest.mark.parametrize("error", [ValueError("one\n two"), DatasetError("one\n two")])
+def test_anything_else_is_one_line_that_says_how_to_see_more(error: Exception) -> None:
+    line = one_line(error)
+    assert line.startswith(f"{type(error).__name__}: one two; `kedro --verbose run`")
+    assert "\n" not in line

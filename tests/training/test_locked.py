@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sports_clip_pipeline.config.pretrain import PretrainConfig
+from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.models.clip_folder import Projections
+from sports_clip_pipeline.training.locked import (
+    STATE,
+    LockedTraining,
+    PairedFeatures,
+    pairs_of_split,
+    pretrain_projections,
+)
+
+CONFIG = PretrainConfig(
+    embed_dim=8,
+    epochs=6,
+    batch_size=10,
+    captions_per_image=2,
+    feature_noise=0.1,
+    checkpoint_every_epochs=2,
+)
+
+
+def pairs(images: int = 30, each: int = 3) -> PairedFeatures:
+    """Captions that speak of their image: a linear map of it, with noise."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(3.0, 1.0, (images, 16)).astype(np.float32)
+    owner = np.repeat(np.arange(images), each)
+    text = image[owner] @ rng.normal(size=(16, 12)) + rng.normal(0, 0.3, (len(owner), 12))
+    return PairedFeatures(image, text.astype(np.float32), owner)
+
+
+def nothing(projections: Projections) -> dict[str, float]:
+    return {}
+
+
+def test_folded_projections_give_the_modules_own_embeddings() -> None:
+    data = pairs()
+    config = dataclasses.replace(CONFIG, feature_noise=0.0, feature_dropout=0.0)
+    training = LockedTraining(data, config)
+    training.run_epoch()
+    with torch.no_grad():
+        image_emb, text_emb = training.model(
+            torch.from_numpy(data.image), torch.from_numpy(data.text), torch.Generator()
+        )
+    folded = training.model.folded()
+    np.testing.assert_allclose(folded.image_embeddings(data.image), image_emb, atol=1e-5)
+    np.testing.assert_allclose(folded.text_embeddings(data.text), text_emb, atol=1e-5)
+    assert folded.logit_scale == float(training.model.logit_scale.detach())
+
+
+def test_training_brings_captions_to_their_images() -> None:
+    data = pairs()
+    config = dataclasses.replace(
+        CONFIG, embed_dim=16, epochs=80, peak_lr=0.02, feature_noise=0.0, feature_dropout=0.0
+    )
+    projections, history = pretrain_projections(data, nothing, config, Journal(), "f")
+    cosine = projections.text_embeddings(data.text) @ projections.image_embeddings(data.image).T
+    assert (cosine.argmax(axis=1) == data.owner).mean() > 0.9
+    assert history[-1]["loss"] < history[0]["loss"] / 2
+    assert [row["epoch"] for row in history] == list(range(1, 81))
+
+
+class Killed(BaseException):
+    """A kill between two epochs."""
+
+
+@pytest.mark.parametrize("last", [2, 3, 5])
+def test_a_killed_run_ends_with_bit_equal_weights(last: int) -> None:
+    whole, history = pretrain_projections(pairs(), nothing, CONFIG, Journal(), "f")
+    journal, epochs = Journal(), []
+
+    def dies(projections: Projections) -> dict[str, float]:
+        epochs.append(1)
+        if len(epochs) == last + 1:
+            raise Killed
+        return {}
+
+    with pytest.raises(Killed):
+        pretrain_projections(pairs(), dies, CONFIG, journal, "f")
+    assert journal.load_state(STATE, "f")[1]["epoch"] == last - last % 2
+    again, resumed = pretrain_projections(pairs(), nothing, CONFIG, journal, "f")
+    for name in ("image_weight", "image_bias", "text_weight"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
+    assert again.logit_scale == whole.logit_scale
+    assert [row["loss"] for row in resumed] == [row["loss"] for row in history]
+
+
+def test_state_of_another_fingerprint_is_not_used() -> None:
+    journal = Journal()
+    pretrain_projections(pairs(), nothing, CONFIG, journal, "old")
+    judged = []
+    pretrain_projections(pairs(), lambda p: judged.append(p) or {}, CONFIG, journal, "new")
+    assert len(judged) == CONFIG.epochs
+
+
+def test_a_finished_run_is_read_back_without_an_epoch() -> None:
+    journal = Journal()
+    whole, _ = pretrain_projections(pairs(), nothing, CONFIG, journal, "f")
+    judged = []
+    again, history = pretrain_projections(
+        pairs(), lambda p: judged.append(p) or {}, CONFIG, journal, "f"
+    )
+    assert not judged
+    assert len(history) == CONFIG.epochs
+    np.testing.assert_array_equal(again.image_weight, whole.image_weight)
+
+
+def test_seeds_give_other_weights_and_equal_seeds_the_same() -> None:
+    first, same, other = (
+        pretrain_projections(
+            pairs(), nothing, dataclasses.replace(CONFIG, seed=seed), Journal(), "f"
+        )[0].image_weight
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
+
+
+def test_the_scale_stays_within_what_clip_allows() -> None:
+    config = dataclasses.replace(CONFIG, initial_temperature=0.01, epochs=30, peak_lr=0.1)
+    projections, _ = pretrain_projections(pairs(), nothing, config, Journal(), "f")
+    assert 0.0 <= projections.logit_scale <= math.log(100.0) + 1e-6
+
+
+def test_captions_of_each_image_are_its_own_rows() -> None:
+    data = PairedFeatures(np.zeros((3, 1)), np.zeros((4, 1)), np.array([2, 0, 2, 1]))
+    assert [rows.tolist() for rows in data.captions_of()] == [[1], [3], [0, 2]]
+
+
+def test_a_split_is_renumbered_and_drops_images_without_captions() -> None:
+    manifest = pd.DataFrame({"split": ["test", "train", "train", "train"]})
+    captions = pd.DataFrame(
+        {"split": ["train", "test", "train", "train"], "image_row": [3, 0, 1, 3]}
+    )
+    image, text = np.arange(4.0)[:, None], np.arange(4.0)[:, None] * 10
+    split = pairs_of_split(image, text, manifest, captions, "train")
+    assert split.image.ravel().tolist() == [1, 3]
+    assert split.text.ravel().tolist() == [0, 20, 30]
+    assert split.owner.tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match="no captioned image in the split 'validation'"):
+        pairs_of_split(image, text, manifest, captions, "validation")
