@@ -14,8 +14,16 @@ import pytest
 from sports_clip_pipeline.config.finetune import METHODS, FinetuneConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.training import study
 from sports_clip_pipeline.training.study import Arm, FittedArm, StudyData, plan_arms, run_study
 from tests.training.making import FAST, study_data
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Toy problems are slower on several threads, and far slower where others work as well."""
+    monkeypatch.setattr(study, "cores", lambda: 1)
+
 
 LINEAR = dataclasses.replace(FAST, methods=("logreg_tower", "logreg_clip_text_init"))
 
@@ -131,8 +139,10 @@ def test_a_study_has_no_room_for_evaluation_photographs() -> None:
 SWEEP = """
 import sys, dataclasses
 from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.training import study
 from sports_clip_pipeline.training.study import run_study
 from tests.training.making import FAST, study_data
+study.cores = lambda: 1
 slow = dataclasses.replace(FAST, methods=("notebook_mlp",), mlp_steps=(700,), seeds=5)
 for fitted in run_study(study_data(), slow, DiskJournal(sys.argv[1])):
     print(fitted.arm.key, fitted.reused, flush=True)
