@@ -48,8 +48,8 @@ test: $(READY)  ## the whole test suite and the static checks
 	@$(BIN)/python -m pytest
 
 check: $(READY)  ## ruff, mypy, import-linter
-	@$(BIN)/ruff check src tests benchmarks
-	@$(BIN)/ruff format --check --quiet src tests benchmarks
+	@$(BIN)/ruff check src tests benchmarks notebooks
+	@$(BIN)/ruff format --check --quiet src tests benchmarks notebooks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
@@ -60,8 +60,8 @@ verify-real: $(READY)  ## the real DAG with all checks; rewrites docs/results.md
 	@$(BIN)/python benchmarks/verify_real.py --raw-dir "$(RAW_DIR)"
 
 bench: $(READY)  ## the benchmarks
-	@$(BIN)/python benchmarks/start_up.py
 	@$(BIN)/python benchmarks/image_store.py
+	@$(BIN)/python benchmarks/start_up.py
 
 ui: $(READY)  ## the MLflow UI on 127.0.0.1 over the project's store
 	@$(BIN)/python -m sports_clip_pipeline.tracking.ui

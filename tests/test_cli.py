@@ -38,5 +38,5 @@ def test_a_failing_disk_names_its_file() -> None:
 @pytest.mark.parametrize("error", [ValueError("one\n two"), DatasetError("one\n two")])
 def test_anything_else_is_one_line_that_says_how_to_see_more(error: Exception) -> None:
     line = one_line(error)
-    assert line.startswith(f"{type(error).__name__}: one two; `kedro --verbose run`")
+    assert line.startswith(f"{type(error).__name__}: one two; `kedro run --verbose`")
     assert "\n" not in line

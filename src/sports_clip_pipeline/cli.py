@@ -1,7 +1,7 @@
 """The project's `kedro run`: Kedro's own, with errors a person can read.
 
 What a user can mend ends in one last line on standard error that names the file, the value and
-the remedy, with exit status 1. `kedro --verbose run` shows the traceback as well.
+the remedy, with exit status 1. `kedro run --verbose` shows the traceback as well.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import KedroCliError
 
 from sports_clip_pipeline.errors import UserFacingError
 
+_VERBOSE = f"{__name__}.verbose"
 _REFUSED = re.compile(r"Failed to instantiate \w+ for parameter '(?P<block>[\w.]+)': (?P<why>.+)")
 
 
@@ -38,7 +38,7 @@ def readable(callback: Callable[..., Any]) -> Callable[..., Any]:
         except (KeyboardInterrupt, click.exceptions.Exit, click.exceptions.Abort):
             raise
         except Exception as error:
-            if KedroCliError.VERBOSE_ERROR:
+            if click.get_current_context().meta.get(_VERBOSE):
                 traceback.print_exc()
             sys.stdout.flush()
             click.echo(f"Error: {one_line(error)}", err=True)
@@ -68,7 +68,7 @@ def one_line(error: BaseException) -> str:
     refused = _REFUSED.search(text)
     if refused is not None:
         return _parameter_line(refused["block"], refused["why"])
-    return f"{type(error).__name__}: {text}; `kedro --verbose run` shows where it happened"
+    return f"{type(error).__name__}: {text}; `kedro run --verbose` shows where it happened"
 
 
 def _parameter_line(block: str, why: str) -> str:
@@ -89,6 +89,20 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
+def _remember(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    context.meta[_VERBOSE] = value
+
+
 run = copy(kedro_run)
+run.params = [
+    *kedro_run.params,
+    click.Option(
+        ["--verbose", "-v"],
+        is_flag=True,
+        expose_value=False,
+        callback=_remember,
+        help="Show the traceback too when something fails.",
+    ),
+]
 run.callback = readable(kedro_run.callback)  # type: ignore[arg-type]
 cli.add_command(run)
