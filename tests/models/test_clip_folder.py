@@ -74,7 +74,7 @@ def test_open_clip_reads_the_folder_in_its_place(
         embeddings(theirs.eval(), open_clip.get_tokenizer(f"local-dir:{folder}")),
         strict=True,
     ):
-        np.testing.assert_allclose(left, right, atol=1e-5)
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-3)
 
 
 def test_a_copy_works_where_the_original_is_gone(folder: Path, tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_a_copy_works_where_the_original_is_gone(folder: Path, tmp_path: Path) -
         cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=True, timeout=60,
     )  # fmt: skip
     with np.load(out) as found:
-        np.testing.assert_allclose(found["image"], image, atol=1e-5)
-        np.testing.assert_allclose(found["text"], text, atol=1e-5)
+        np.testing.assert_allclose(found["image"], image, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(found["text"], text, rtol=1e-4, atol=1e-3)
 
 
 def test_damaged_folders_are_told_with_the_command_that_mends_them(
