@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-VIEWS = ("full", "centre", "full_flip", "centre_flip")
+from sports_clip_pipeline.config.embed import VIEWS
+
 _INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from sports_clip_pipeline.config.finetune import METHODS
+
 if TYPE_CHECKING:
     from sports_clip_pipeline.training.methods.interface import Method
-
-METHODS = ("notebook_mlp", "logreg_tower", "logreg_clip_text_init")
 
 
 def find_method(name: str) -> Method:
