@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.models.head import Head, Operation, softmax
+from sports_clip_pipeline.models.head import Head, Operation, add, blend, softmax
+from sports_clip_pipeline.models.head_module import HeadModule
 
 RNG = np.random.default_rng(0)
 
@@ -56,8 +57,8 @@ def test_operations_are_applied_in_order() -> None:
     negate = Operation("affine", {"weight": -np.eye(1), "bias": np.zeros(1)})
     relu = Operation("relu")
     x = f32(2)[None]
-    assert Head((relu,)).then(negate)(x).tolist() == [[-2.0]]
-    assert Head((relu,)).after([negate])(x).tolist() == [[0.0]]
+    assert Head((relu, negate))(x).tolist() == [[-2.0]]
+    assert Head((negate, relu))(x).tolist() == [[0.0]]
 
 
 def test_a_head_survives_its_arrays() -> None:
@@ -85,11 +86,53 @@ def test_softmax_is_the_closed_form_and_bears_large_logits() -> None:
 def test_the_torch_form_agrees_with_the_numpy_form() -> None:
     head = every_operation()
     x = RNG.normal(size=(64, 4)).astype(np.float32)
-    np.testing.assert_allclose(head.module()(torch.from_numpy(x)).numpy(), head(x), atol=1e-5)
+    np.testing.assert_allclose(HeadModule(head)(torch.from_numpy(x)).numpy(), head(x), atol=1e-5)
 
 
 def test_gradients_through_the_torch_form_are_finite_even_at_zero() -> None:
     x = torch.zeros(2, 4, requires_grad=True)
-    head = every_operation().after([Operation("power", {"exponent": np.asarray(0.5)})])
-    head.module()(x).sum().backward()
+    head = Head((Operation("power", {"exponent": np.asarray(0.5)}), *every_operation().operations))
+    HeadModule(head)(x).sum().backward()
     assert bool(torch.isfinite(x.grad).all())
+
+
+def branching() -> Head:
+    """Every kind that `every_operation` leaves out, (N, 4) to (N, 2)."""
+    first = Head((Operation("columns", {"start": f32(0)[0], "stop": f32(2)[0]}),))
+    second = Head(
+        (
+            Operation("blocks_l2_normalise", {"widths": f32(1, 3)}),
+            Operation("columns", {"start": f32(1)[0], "stop": f32(3)[0]}),
+            Operation("affinity", {"sharpness": f32(2)[0]}),
+        )
+    )
+    third = Head((add(first.scaled(2.0), second), Operation("softmax", {"temperature": f32(3)[0]})))
+    return blend(first, third)
+
+
+def test_branches_are_added_by_hand() -> None:
+    x = f32(3, -4, 0, 5)[None]
+    first = Head((Operation("columns", {"start": f32(1)[0], "stop": f32(3)[0]}),))
+    assert first(x).tolist() == [[-4.0, 0.0]]
+    assert blend(first, first.scaled(-3.0))(x).tolist() == [[8.0, 0.0]]
+    blocks = Operation("blocks_l2_normalise", {"widths": f32(2, 2)})
+    np.testing.assert_allclose(blocks(x), np.array([[0.6, -0.8, 0, 1]]) / np.sqrt(2), rtol=1e-6)
+    near = Operation("affinity", {"sharpness": f32(2)[0]})
+    np.testing.assert_allclose(near(f32(1, 0.5)[None]), [[1.0, np.exp(-1)]], rtol=1e-6)
+    even = Operation("softmax", {"temperature": f32(2)[0]})
+    np.testing.assert_allclose(even(2 * np.log([[1.0, 3.0]])), [[0.25, 0.75]], rtol=1e-6)
+
+
+def test_a_branching_head_survives_its_arrays_and_agrees_with_its_torch_form() -> None:
+    head = branching()
+    x = RNG.normal(size=(16, 4)).astype(np.float32)
+    again = Head.from_arrays(head.describe(), head.to_arrays())
+    np.testing.assert_array_equal(again(x), head(x))
+    np.testing.assert_allclose(HeadModule(head)(torch.from_numpy(x)).numpy(), head(x), atol=1e-5)
+
+
+def test_only_a_sum_has_branches() -> None:
+    with pytest.raises(ValueError, match="only sum has some"):
+        Operation("relu", branches=(branching(),))
+    with pytest.raises(ValueError, match="0 branches"):
+        Operation("sum")

@@ -64,3 +64,8 @@ def study_data(rows: int = 60, classes: int = 3) -> StudyData:
         shuffled = splits.sample(frac=1.0, random_state=seed)
         splits[f"rank_seed_{seed}"] = shuffled.groupby("label").cumcount()
     return StudyData(features, target, splits, anchors(classes))
+
+
+def unlabelled(rows: int, classes: int, seed: int = 50) -> np.ndarray:
+    """Toy rows without labels, for methods that learn from them."""
+    return toy(rows, classes, seed)[0]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sports_clip_pipeline.config.checks import as_tuple, require, require_choice, require_number
+from sports_clip_pipeline.config.methods import METHODS
 
-METHODS = ("notebook_mlp", "logreg_tower", "logreg_clip_text_init")
+PLANS = ("features", "pixels")
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,9 @@ class FinetuneConfig:
     """Fractions × seeds × methods; k-fold inside an arm's labels sets its hyper-parameters.
 
     Attributes:
-        methods: which methods to fit.
+        plan: `features` fits on cached features; `pixels` trains through the image tower.
+        dry_run: only tell how many arms, hours and bytes the plan takes.
+        methods: which methods to fit, of those in `config.methods`.
         fractions: shares of the development labels, in (0, 1].
         seeds: subsets drawn at fractions below `many_labels`.
         many_labels: from this fraction on `seeds_at_many_labels` subsets are enough; at 1.0 there
@@ -30,7 +33,9 @@ class FinetuneConfig:
         bootstrap_resamples: of the intervals over photographs and seeds.
     """
 
-    methods: tuple[str, ...] = METHODS
+    plan: str = "features"
+    dry_run: bool = False
+    methods: tuple[str, ...] = ("notebook_mlp", "logreg_tower", "logreg_clip_text_init")
     fractions: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
     seeds: int = 5
     many_labels: float = 0.25
@@ -55,8 +60,10 @@ class FinetuneConfig:
             values = as_tuple(getattr(self, name), f"finetune.{name}", cast)
             require(len(set(values)) == len(values), f"finetune.{name}", "no value twice", values)
             object.__setattr__(self, name, values)
+        require_choice(self.plan, "finetune.plan", PLANS)
+        require(isinstance(self.dry_run, bool), "finetune.dry_run", "true or false", self.dry_run)
         for method in self.methods:
-            require_choice(method, "finetune.methods", METHODS)
+            require_choice(method, "finetune.methods", tuple(METHODS))
         for fraction in self.fractions:
             require(0.0 < fraction <= 1.0, "finetune.fractions", "values in (0, 1]", fraction)
         for strength in (*self.logreg_c, *self.text_init_c):

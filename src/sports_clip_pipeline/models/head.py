@@ -1,6 +1,8 @@
 """Classifier heads as chains of named operations over features.
 
-One description serves prediction in NumPy, explanations through torch, and the file on disk.
+One description serves prediction in NumPy, explanations through torch, and the file on disk. A chain
+may branch: `sum` applies several heads to the same values and adds what they give, which is how a
+probe is blended with the zero-shot classifier.
 """
 
 from __future__ import annotations
@@ -16,9 +18,17 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "standardise": ("mean", "scale"),
     "power": ("exponent",),
     "l2_normalise": (),
+    "blocks_l2_normalise": ("widths",),
+    "columns": ("start", "stop"),
     "relu": (),
+    "scale": ("factor",),
+    "softmax": ("temperature",),
+    "affinity": ("sharpness",),
+    "sum": (),
 }
-_EPSILON = 1e-12
+EPSILON = 1e-12
+# One kind, or {"sum": [the kinds of each branch]}.
+Kind = str | dict[str, list[list[Any]]]
 
 
 @dataclass(frozen=True)
@@ -27,12 +37,17 @@ class Operation:
 
     Attributes:
         kind: `affine` (x Wᵀ + b; weight (Out, In), bias (Out,)), `standardise`
-            ((x − mean) / scale), `power` (sign(x) |x|^exponent), `l2_normalise`, `relu`.
+            ((x − mean) / scale), `power` (sign(x) |x|^exponent), `l2_normalise`,
+            `blocks_l2_normalise` (blocks of `widths` columns each to norm 1/√blocks, so the row has
+            norm 1), `columns` (start to stop), `relu`, `scale` (x · factor), `softmax`
+            (of x / temperature), `affinity` (exp(−sharpness (1 − x))), `sum` (of its branches).
         arrays: its parameters by name, float32.
+        branches: heads on the same values; of `sum` alone.
     """
 
     kind: str
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    branches: tuple[Head, ...] = ()
 
     def __post_init__(self) -> None:
         wanted = OPERATIONS.get(self.kind)
@@ -40,19 +55,19 @@ class Operation:
             raise ValueError(
                 f"operation {self.kind!r} with {sorted(self.arrays)}; known: {OPERATIONS}"
             )
+        if bool(self.branches) != (self.kind == "sum"):
+            raise ValueError(f"{self.kind!r} with {len(self.branches)} branches; only sum has some")
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """(N, In) to (N, Out), float32."""
-        arrays = self.arrays
-        if self.kind == "affine":
-            return values @ arrays["weight"].T + arrays["bias"]
-        if self.kind == "standardise":
-            return (values - arrays["mean"]) / arrays["scale"]
-        if self.kind == "power":
-            return np.sign(values) * np.abs(values) ** arrays["exponent"]
-        if self.kind == "relu":
-            return np.maximum(values, 0.0)
-        return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), _EPSILON)
+        result: np.ndarray = _APPLY[self.kind](self, values)
+        return result
+
+    def describe(self) -> Kind:
+        """Its kind, with those of its branches."""
+        if self.kind != "sum":
+            return self.kind
+        return {"sum": [branch.describe() for branch in self.branches]}
 
 
 @dataclass(frozen=True)
@@ -68,43 +83,54 @@ class Head:
             values = operation(values)
         return values
 
-    def then(self, *operations: Operation) -> Head:
-        """Append operations."""
-        return Head((*self.operations, *operations))
+    def scaled(self, factor: float) -> Head:
+        """Its logits times a factor."""
+        scale = Operation("scale", {"factor": np.asarray(factor, dtype=np.float32)})
+        return Head((*self.operations, scale))
 
-    def after(self, operations: Sequence[Operation]) -> Head:
-        """Put operations before the first."""
-        return Head((*operations, *self.operations))
-
-    def describe(self) -> list[str]:
+    def describe(self) -> list[Kind]:
         """The kinds of its operations, for the file on disk."""
-        return [operation.kind for operation in self.operations]
+        return [operation.describe() for operation in self.operations]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """All parameters, named `<position>.<name>`."""
-        return {
-            f"{position}.{name}": np.asarray(value, dtype=np.float32)
-            for position, operation in enumerate(self.operations)
-            for name, value in operation.arrays.items()
-        }
+        """All parameters, named `<position>.<name>`, in branches `<position>.<branch>.…`."""
+        arrays = {}
+        for position, operation in enumerate(self.operations):
+            for name, value in operation.arrays.items():
+                arrays[f"{position}.{name}"] = np.asarray(value, dtype=np.float32)
+            for number, branch in enumerate(operation.branches):
+                for name, value in branch.to_arrays().items():
+                    arrays[f"{position}.{number}.{name}"] = value
+        return arrays
 
     @classmethod
-    def from_arrays(cls, kinds: Sequence[str], arrays: Mapping[str, np.ndarray]) -> Head:
+    def from_arrays(
+        cls, kinds: Sequence[Kind], arrays: Mapping[str, np.ndarray], prefix: str = ""
+    ) -> Head:
         """Invert `describe` and `to_arrays`. Raises: ValueError: an operation is unknown."""
-        return cls(
-            tuple(
-                Operation(
-                    kind, {name: arrays[f"{position}.{name}"] for name in OPERATIONS.get(kind, ())}
-                )
-                for position, kind in enumerate(kinds)
-            )
-        )
+        operations = []
+        for position, kind in enumerate(kinds):
+            at = f"{prefix}{position}."
+            if isinstance(kind, str):
+                named = {name: arrays[at + name] for name in OPERATIONS.get(kind, ())}
+                operations.append(Operation(kind, named))
+            else:
+                branches = [
+                    cls.from_arrays(branch, arrays, f"{at}{number}.")
+                    for number, branch in enumerate(kind["sum"])
+                ]
+                operations.append(add(*branches))
+        return cls(tuple(operations))
 
-    def module(self) -> Any:
-        """The same as a `torch.nn.Module`, (N, D) to (N, C)."""
-        from sports_clip_pipeline.models.head_module import HeadModule
 
-        return HeadModule(self)
+def add(*heads: Head) -> Operation:
+    """The operation that applies all heads to the same values and adds their logits."""
+    return Operation("sum", branches=heads)
+
+
+def blend(*heads: Head) -> Head:
+    """One head whose logits are the sum of those of all; a product of experts."""
+    return Head((add(*heads),))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -112,3 +138,39 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     shifted = np.asarray(logits, dtype=np.float64)
     shifted = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), EPSILON)
+
+
+def _unit_blocks(operation: Operation, values: np.ndarray) -> np.ndarray:
+    widths = operation.arrays["widths"].astype(int)
+    blocks = np.split(values, np.cumsum(widths)[:-1], axis=1)
+    return np.hstack([_unit(block) for block in blocks]) / np.float32(np.sqrt(len(widths)))
+
+
+def _columns(operation: Operation, values: np.ndarray) -> np.ndarray:
+    return values[:, int(operation.arrays["start"]) : int(operation.arrays["stop"])]
+
+
+def _sum(operation: Operation, values: np.ndarray) -> np.ndarray:
+    total = operation.branches[0](values)
+    for branch in operation.branches[1:]:
+        total = total + branch(values)
+    return total
+
+
+_APPLY: Mapping[str, Any] = {
+    "affine": lambda o, x: x @ o.arrays["weight"].T + o.arrays["bias"],
+    "standardise": lambda o, x: (x - o.arrays["mean"]) / o.arrays["scale"],
+    "power": lambda o, x: np.sign(x) * np.abs(x) ** o.arrays["exponent"],
+    "l2_normalise": lambda o, x: _unit(x),
+    "blocks_l2_normalise": _unit_blocks,
+    "columns": _columns,
+    "relu": lambda o, x: np.maximum(x, 0.0),
+    "scale": lambda o, x: x * o.arrays["factor"],
+    "softmax": lambda o, x: softmax(x / o.arrays["temperature"]).astype(np.float32),
+    "affinity": lambda o, x: np.exp(-o.arrays["sharpness"] * (1.0 - x)),
+    "sum": _sum,
+}

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.models.head_module import HeadModule
 from sports_clip_pipeline.models.towers import load_image_tower
 
 
@@ -26,7 +27,7 @@ class TowerClassifier(nn.Module):
         self.tower: Any = load_image_tower(tower)
         if weights:
             self.tower.load_state_dict({key: torch.tensor(value) for key, value in weights.items()})
-        self.head = head.module()
+        self.head = HeadModule(head)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to (B, C)."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.config.methods import METHODS, MethodSpec
 from sports_clip_pipeline.corpora.splits import labels_for_fraction
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.models.backends import cores
@@ -24,6 +25,11 @@ from sports_clip_pipeline.training.methods.cross_validation import assign_folds
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 
 _WORKER: dict[str, Any] = {}
+# Which arms there are, and how they are run and judged: no fit depends on these.
+PLAN_FIELDS = frozenset(
+    ("plan", "dry_run", "methods", "fractions", "seeds", "many_labels", "seeds_at_many_labels",
+     "workers", "bootstrap_resamples")
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,8 @@ class StudyData:
     """The development photographs, and what pretraining knows. No evaluation photograph is here.
 
     Attributes:
-        features: (N, D) float32 pooled tower features of the development photographs.
+        features: (N, D) float32 pooled features of the development photographs, all towers side
+            by side.
         target: (N,) int64 classes.
         splits: the N rows of the splits table, with `rank_seed_*`, in the same order.
         anchors: of the classes, in the order of `target`.
@@ -79,6 +86,12 @@ class StudyData:
         target = self.target[rows]
         fold = assign_folds(target, folds, arm.seed)
         return Labelled(self.features[rows], target, fold, len(self.anchors.anchors))
+
+    def unlabelled(self, arm: Arm) -> np.ndarray:
+        """(U, D) features of the development photographs whose labels the arm may not see."""
+        hidden = np.ones(len(self.features), dtype=bool)
+        hidden[labels_for_fraction(self.splits, arm.fraction, arm.seed)] = False
+        return self.features[hidden]
 
 
 def plan_arms(config: FinetuneConfig) -> list[Arm]:
@@ -156,7 +169,10 @@ def _fit_arm(arm: Arm) -> FittedArm:
     config: FinetuneConfig = _WORKER["config"]
     start = time.perf_counter()
     labelled = data.labelled(arm, config.folds)
-    fit = find_method(arm.method)(labelled, data.anchors, config, arm.seed)
+    spec = METHODS[arm.method]
+    anchors = replace(data.anchors, space=spec.space)
+    unlabelled = data.unlabelled(arm) if spec.unlabelled else None
+    fit = find_method(arm.method)(labelled, anchors, config, arm.seed, unlabelled)
     return FittedArm(arm, fit, len(labelled.target), time.perf_counter() - start, reused=False)
 
 
@@ -170,14 +186,14 @@ def _fingerprints(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) 
 
     ranks = data.splits.filter(like="rank_seed_").to_numpy()
     anchors = data.anchors
+    zero_shot = anchors.zero_shot_head()
     shared = fingerprint(
         data.features, data.target, ranks, anchors.anchors, anchors.image_weight,
-        anchors.image_bias, anchors.logit_scale, cross_validation, interface,
+        anchors.image_bias, anchors.logit_scale, anchors.widths, zero_shot.describe(),
+        *zero_shot.to_arrays().values(), cross_validation, interface,
     )  # fmt: skip
-    plan = {"methods", "fractions", "seeds", "many_labels", "seeds_at_many_labels", "workers",
-            "bootstrap_resamples"}  # fmt: skip
-    settings = {key: value for key, value in asdict(config).items() if key not in plan}
-    code = {name: fingerprint(_module(name)) for name in config.methods}
+    settings = {key: value for key, value in asdict(config).items() if key not in PLAN_FIELDS}
+    code = {name: fingerprint(_module(METHODS[name])) for name in config.methods}
     return {
         arm: fingerprint(shared, code[arm.method], _own(arm.method, settings), asdict(arm))
         for arm in arms
@@ -185,20 +201,16 @@ def _fingerprints(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) 
 
 
 def _own(method: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that a method reads: the common ones and those under its own prefix."""
-    prefixes = {
-        "notebook_mlp": "mlp_",
-        "logreg_tower": "logreg_c",
-        "logreg_clip_text_init": "text_init_c",
-    }
-    others = tuple(prefix for name, prefix in prefixes.items() if name != method)
-    return {key: value for key, value in settings.items() if not key.startswith(others)}
+    """The settings that a method reads: the common ones and those under its own prefixes."""
+    own = METHODS[method].settings
+    others = {prefix for spec in METHODS.values() for prefix in spec.settings} - set(own)
+    return {key: value for key, value in settings.items() if not key.startswith(tuple(others))}
 
 
-def _module(method: str) -> Any:
+def _module(spec: MethodSpec) -> Any:
     from importlib import import_module
 
-    return import_module(f"sports_clip_pipeline.training.methods.{method}")
+    return import_module(f"sports_clip_pipeline.training.methods.{spec.module}")
 
 
 def _to_state(fitted: FittedArm) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -212,15 +224,19 @@ def _to_state(fitted: FittedArm) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         "labels": fitted.labels,
         "elapsed_s": fitted.elapsed_s,
     }
-    return fit.head.to_arrays(), json.loads(json.dumps(meta))
+    arrays = {f"head.{name}": value for name, value in fit.head.to_arrays().items()}
+    if fit.held_out is not None:
+        arrays["held_out"] = fit.held_out
+    return arrays, json.loads(json.dumps(meta))
 
 
 def _from_state(arm: Arm, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> FittedArm:
     fit = Fit(
-        head=Head.from_arrays(meta["operations"], arrays),
+        head=Head.from_arrays(meta["operations"], arrays, "head."),
         temperature=meta["temperature"],
         hyperparameters=meta["hyperparameters"],
         cv_top1=meta["cv_top1"],
         cv_log_loss=meta["cv_log_loss"],
+        held_out=arrays.get("held_out"),
     )
     return FittedArm(arm, fit, meta["labels"], meta["elapsed_s"], reused=True)

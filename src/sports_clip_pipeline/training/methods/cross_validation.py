@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.models.head import Head, softmax
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled
 
 Choice = TypeVar("Choice")
@@ -64,7 +64,14 @@ def choose_by_folds(
         hyperparameters=describe(best),
         cv_top1=float((held_out[best][tested].argmax(axis=1) == target).mean()),
         cv_log_loss=loss,
+        held_out=_probabilities(held_out[best] / temperature, tested),
     )
+
+
+def _probabilities(logits: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    probabilities = softmax(logits).astype(np.float32)
+    probabilities[~tested] = np.nan
+    return probabilities
 
 
 def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:

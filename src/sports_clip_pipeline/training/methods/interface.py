@@ -34,23 +34,67 @@ class Labelled:
 
 @dataclass(frozen=True)
 class TextAnchors:
-    """What pretraining knows of the classes.
+    """What is known before the first label: the classes' text anchors, and the features' spaces.
 
     Attributes:
         anchors: (C, P) float32 unit-norm text embeddings.
         logit_scale: scale of cosines, > 0.
-        image_weight: (P, D) projection of pooled features. image_bias: (P,).
+        image_weight: (P, D₀) projection of the first tower's pooled features. image_bias: (P,).
+        widths: columns of each tower in the features, the first tower first; empty where the
+            features are those of one tower.
+        zero_shot: features (N, D) to zero-shot logits (N, C); None for the cosines to `anchors`.
+        space: what `scaled` gives: `tower` (the first), `towers` (all), `clip` (embeddings).
     """
 
     anchors: np.ndarray
     logit_scale: float
     image_weight: np.ndarray
     image_bias: np.ndarray
+    widths: tuple[int, ...] = ()
+    zero_shot: Head | None = None
+    space: str = "tower"
 
     def embed(self) -> tuple[Operation, ...]:
         """Pooled features to unit-norm image embeddings, as operations of a head."""
         projection = {"weight": self.image_weight, "bias": self.image_bias}
-        return Operation("affine", projection), Operation("l2_normalise")
+        return (*self._first(), Operation("affine", projection), Operation("l2_normalise"))
+
+    def scaled(self, root: bool = False) -> tuple[Operation, ...]:
+        """Pooled features to unit-norm rows of the method's own space.
+
+        Args:
+            root: take the square root before; tower features only (pooled activations are
+                non-negative, embeddings are not). Source: Arandjelović and Zisserman 2012.
+        """
+        if self.space == "clip":
+            return self.embed()
+        exponent = {"exponent": np.asarray(0.5, dtype=np.float32)}
+        power = (Operation("power", exponent),) if root else ()
+        if self.space == "tower" or len(self.widths) < 2:
+            return (*self._first(), *power, Operation("l2_normalise"))
+        widths = {"widths": np.asarray(self.widths, dtype=np.float32)}
+        return (*power, Operation("blocks_l2_normalise", widths))
+
+    def raw(self) -> tuple[Operation, ...]:
+        """Pooled features to the unscaled columns of the method's own space."""
+        if self.space == "clip":
+            return self.embed()
+        return self._first() if self.space == "tower" else ()
+
+    def zero_shot_head(self) -> Head:
+        """Features (N, D) to zero-shot logits (N, C)."""
+        if self.zero_shot is not None:
+            return self.zero_shot
+        weight = (self.anchors * self.logit_scale).astype(np.float32)
+        bias = np.zeros(len(weight), dtype=np.float32)
+        return Head((*self.embed(), Operation("affine", {"weight": weight, "bias": bias})))
+
+    def _first(self) -> tuple[Operation, ...]:
+        """The first tower's columns, where there are others."""
+        if len(self.widths) < 2:
+            return ()
+        stop = np.asarray(self.widths[0], dtype=np.float32)
+        return (Operation("columns", {"start": np.float32(0), "stop": stop}),)
 
 
 @dataclass(frozen=True)
@@ -62,6 +106,8 @@ class Fit:
         temperature: divides the logits; fitted on held-out folds.
         hyperparameters: what k-fold chose, JSON-like.
         cv_top1: accuracy on held-out folds. cv_log_loss: nats, after the temperature.
+        held_out: (n, C) float32 probabilities of each labelled row by heads that did not see it;
+            NaN where a row was never held out.
     """
 
     head: Head
@@ -69,6 +115,7 @@ class Fit:
     hyperparameters: dict[str, Any]
     cv_top1: float
     cv_log_loss: float
+    held_out: np.ndarray | None = None
 
 
 class Method(Protocol):
@@ -85,6 +132,7 @@ class Method(Protocol):
         """Fit on the labelled rows.
 
         Args:
+            anchors: with `space` set to the method's own.
             seed: of everything random in the method.
             unlabelled: (U, D) pooled features of further development photographs, or None.
         """

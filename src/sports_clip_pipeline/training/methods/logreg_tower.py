@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on the image tower's features.
+"""Multinomial logistic regression on features of image towers or on embeddings.
 
 Source: the linear probe of Radford et al. 2021, section 3.2 (L-BFGS, strength swept on held-out
 rows). Features are scaled to unit norm, after their square root in one of the two variants (the
@@ -32,12 +32,13 @@ def fit(
     unlabelled: np.ndarray | None = None,
 ) -> Fit:
     """Logistic regression; k-fold chooses the features' scaling and the strength."""
+    scalings = ("unit", "standard") if anchors.space == "clip" else ("unit", "root", "standard")
 
     def fit_all(rows: Labelled) -> dict[str, Head]:
         return {
             f"{scaling} {c}": head
-            for scaling in ("unit", "root", "standard")
-            for c, head in _path(rows, _scaling(scaling, rows.features), config.logreg_c).items()
+            for scaling in scalings
+            for c, head in _path(rows, _scaling(scaling, anchors, rows), config.logreg_c).items()
         }
 
     def describe(name: str) -> dict[str, object]:
@@ -47,15 +48,14 @@ def fit(
     return choose_by_folds(labelled, fit_all, describe)
 
 
-def _scaling(name: str, features: np.ndarray) -> tuple[Operation, ...]:
-    if name == "unit":
-        return (Operation("l2_normalise"),)
-    if name == "root":
-        exponent = {"exponent": np.asarray(0.5, dtype=np.float32)}
-        return Operation("power", exponent), Operation("l2_normalise")
+def _scaling(name: str, anchors: TextAnchors, rows: Labelled) -> tuple[Operation, ...]:
+    if name != "standard":
+        return anchors.scaled(root=name == "root")
+    raw = anchors.raw()
+    features = Head(raw)(rows.features)
     width = np.float32(np.sqrt(features.shape[1]))
     scale = (features.std(axis=0) + features.std() * 0.1) * width
-    return (Operation("standardise", {"mean": features.mean(axis=0), "scale": scale}),)
+    return (*raw, Operation("standardise", {"mean": features.mean(axis=0), "scale": scale}))
 
 
 def _path(
