@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
+from sports_clip_pipeline.evaluation.intervals import (
+    bootstrap_interval,
+    draw_counts,
+    resampled_means,
+)
 
 
 def test_all_right_has_no_width() -> None:
@@ -35,3 +41,42 @@ def test_the_seed_decides() -> None:
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"correct is \(S, N\)"):
         bootstrap_interval(np.ones(shape, bool), 0)
+
+
+def naive_means(correct: np.ndarray, seed: int, resamples: int) -> list[float]:
+    seeds, photographs = correct.shape
+    rng, rng_of_seeds = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
+    means = []
+    for _ in range(resamples):
+        drawn = rng.integers(photographs, size=photographs)
+        chosen = rng_of_seeds.integers(seeds, size=seeds)
+        means.append(correct[chosen][:, drawn].mean())
+    return means
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_resampled_means_agree_with_the_naive_twin(seeds: int) -> None:
+    correct = np.random.default_rng(0).random((seeds, 41)) < 0.7
+    found = resampled_means(correct, 5, 300)
+    np.testing.assert_allclose(found, naive_means(correct, 5, 300), atol=1e-7)
+
+
+def test_the_same_photographs_are_drawn_for_every_arm_of_a_seed() -> None:
+    first = np.random.default_rng(0).random((1, 50)) < 0.5
+    assert np.ptp(resampled_means(first, 1, 100) + resampled_means(~first, 1, 100)) < 1e-6
+
+
+def test_draws_are_counts_of_all_items_and_cannot_be_changed() -> None:
+    counts = draw_counts(0, 30, 20)
+    assert (counts.sum(axis=1) == 30).all()
+    assert not np.array_equal(counts, draw_counts(0, 30, 20, "seeds"))
+    with pytest.raises(ValueError, match="read-only"):
+        counts[0, 0] = 1
+
+
+def test_three_hundred_arms_take_seconds() -> None:
+    correct = np.random.default_rng(0).random((1, 2203)) < 0.8
+    start = time.process_time()
+    for arm in range(300):
+        bootstrap_interval(correct, arm % 5, 1000)
+    assert time.process_time() - start < 10
