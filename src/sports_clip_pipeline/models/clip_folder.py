@@ -19,6 +19,7 @@ from torch import nn
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal.disk import replacing_folder
 from sports_clip_pipeline.models import towers
+from sports_clip_pipeline.models.unit_norm import unit_norm
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 WEIGHTS = "open_clip_model.safetensors"
@@ -48,11 +49,11 @@ class Projections:
 
     def image_embeddings(self, features: np.ndarray) -> np.ndarray:
         """(N, D) pooled image features to (N, P) unit-norm."""
-        return _unit(features @ self.image_weight.T + self.image_bias)
+        return unit_norm(features @ self.image_weight.T + self.image_bias)
 
     def text_embeddings(self, features: np.ndarray) -> np.ndarray:
         """(M, E) pooled text features to (M, P) unit-norm."""
-        return _unit(features @ self.text_weight.T)
+        return unit_norm(features @ self.text_weight.T)
 
 
 class LoadedClip(NamedTuple):
@@ -207,7 +208,3 @@ def _preprocessing(config: dict[str, Any]) -> ImagePreprocessing:
         interpolation=record["interpolation"],
         view=config["towers"]["view"],
     )
-
-
-def _unit(values: np.ndarray) -> np.ndarray:
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
