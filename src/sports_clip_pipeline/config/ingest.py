@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from sports_clip_pipeline.config.checks import require_choice, require_number
+from sports_clip_pipeline.machine import cores
 
 LABELLED_FORMS = ("auto", "kaggle", "folders")
 _MIB = 1024 * 1024
@@ -124,13 +124,7 @@ class IngestConfig:
     @property
     def processes(self) -> int:
         """Processes that decode."""
-        return self.workers or _cores()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return self.workers or cores()
 
 
 _WHOLE = (

@@ -8,9 +8,11 @@ import numpy as np
 
 from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.tokenize import TokenizeConfig
-from sports_clip_pipeline.models.backends import TowerProgram, build_backend, cores
+from sports_clip_pipeline.machine import cores
+from sports_clip_pipeline.models.backends import TowerProgram, build_backend
 from sports_clip_pipeline.models.clip_folder import Projections
 from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+from sports_clip_pipeline.models.unit_norm import unit_norm
 from sports_clip_pipeline.preprocessing.captions import pad
 
 
@@ -39,8 +41,8 @@ def class_anchors(
     embedded = iter(projections.text_embeddings(_encode(flat, text_tower, tokenize)))
     anchors = []
     for texts in groups:
-        means = [_unit(np.mean([next(embedded) for _ in group], axis=0)) for group in texts]
-        anchors.append(_unit(np.mean(means, axis=0)))
+        means = [unit_norm(np.mean([next(embedded) for _ in group], axis=0)) for group in texts]
+        anchors.append(unit_norm(np.mean(means, axis=0)))
     return {
         "anchors": np.stack(anchors).astype(np.float32),
         "logit_scale": np.array([np.exp(projections.logit_scale)], dtype=np.float32),
@@ -60,7 +62,3 @@ def _encode(texts: Sequence[str], text_tower: str, tokenize: TokenizeConfig) -> 
     backend = build_backend(TowerProgram("text", text_tower, Path()), "torch", cores())
     blocks = [ids[i : i + 64] for i in range(0, len(ids), 64)]
     return np.concatenate([backend(*pad(block))[0] for block in blocks])
-
-
-def _unit(values: np.ndarray) -> np.ndarray:
-    return values / max(float(np.linalg.norm(values)), 1e-12)

@@ -6,7 +6,6 @@ check against eager torch is chosen by trying them all on a block of the real in
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -199,8 +198,3 @@ def _timed(backend: Callable[..., Any], inputs: Sequence[np.ndarray]) -> float:
 def _max_cosine_distance(left: np.ndarray, right: np.ndarray) -> float:
     norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     return float(np.max(1.0 - (left * right).sum(axis=1) / norms))
-
-
-def cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,13 +12,13 @@ import pandas as pd
 from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models import towers
 from sports_clip_pipeline.models.backends import (
     TowerProgram,
     Trial,
     candidates,
     choose_backend,
-    cores,
 )
 from sports_clip_pipeline.models.embedding import Engine, caption_key, embed_captions, embed_images
 from sports_clip_pipeline.models.feature_cache import FeatureCache

@@ -18,7 +18,7 @@ from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS, MethodSpec
 from sports_clip_pipeline.corpora.splits import labels_for_fraction
 from sports_clip_pipeline.journal import Journal, fingerprint
-from sports_clip_pipeline.models.backends import cores
+from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.head import Head
 from sports_clip_pipeline.training.methods import find_method
 from sports_clip_pipeline.training.methods.cross_validation import assign_folds
