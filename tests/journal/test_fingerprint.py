@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.journal import fingerprint
+from sports_clip_pipeline.journal import file_sha256, fingerprint
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,10 @@ def test_any_change_gives_another() -> None:
 def test_parts_of_another_kind_are_refused() -> None:
     with pytest.raises(TypeError, match="cannot fingerprint a object"):
         fingerprint(object())
+
+
+def test_a_file_is_known_by_the_sha256_of_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    assert file_sha256(path) == hashlib.sha256(b"abc").hexdigest()
+    assert file_sha256(path).startswith("ba7816bf8f01cfea")  # FIPS 180-2, appendix B.1

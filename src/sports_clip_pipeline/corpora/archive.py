@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from sports_clip_pipeline.config.ingest import ArchiveLimits
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal import file_sha256
 
 _log = logging.getLogger(__name__)
 _AGAIN = "get it again from where it is published"
@@ -169,8 +170,7 @@ class _Zip:
             raise UserFacingError(f"{self.path}:{name}", f"is damaged ({error})", _AGAIN) from error
 
     def digest(self) -> str:
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(self.path)
 
     def close(self) -> None:
         self._zip.close()

@@ -21,9 +21,9 @@ from PIL import Image
 from sports_clip_pipeline.config.ingest import ImageRules, IngestConfig
 from sports_clip_pipeline.corpora.archive import Archive
 from sports_clip_pipeline.corpora.listing import Entry, Listing
-from sports_clip_pipeline.corpora.store import file_sha256, shard_name, write_shard
+from sports_clip_pipeline.corpora.store import shard_name, write_shard
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import Journal, fingerprint
+from sports_clip_pipeline.journal import Journal, file_sha256, fingerprint
 from sports_clip_pipeline.journal.disk import write_atomically
 from sports_clip_pipeline.preprocessing import upright
 from sports_clip_pipeline.preprocessing.upright import (

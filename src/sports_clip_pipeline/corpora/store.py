@@ -22,6 +22,7 @@ import pyarrow as pa
 from PIL import Image
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal import file_sha256
 from sports_clip_pipeline.journal.disk import write_atomically
 
 INDEX = "index.json"
@@ -151,12 +152,6 @@ def publish(store: ImageStore, place: Path) -> None:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fill(store: ImageStore, folder: Path) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +25,12 @@ def fingerprint(*parts: Any) -> str:
             digest.update(len(chunk).to_bytes(8, "big"))
             digest.update(chunk)
     return digest.hexdigest()[:32]
+
+
+def file_sha256(path: Path) -> str:
+    """64 hex digits: the sha256 of a file's content, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _chunks(part: Any) -> list[bytes]:
