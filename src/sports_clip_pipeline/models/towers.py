@@ -7,7 +7,6 @@ to PyTorch and packaged as a `.pth` state dict. It maps in order onto timm's
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -20,6 +19,7 @@ import torch
 from torch import nn
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal import file_sha256
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 Spec = TypeVar("Spec")
@@ -47,7 +47,7 @@ class PackagedFile:
 
         Raises: UserFacingError: the content is not the one this project knows.
         """
-        found = _sha256(str(self.path), self.path.stat().st_mtime_ns)
+        found = _sha256_once(self.path, self.path.stat().st_mtime_ns)
         if found != self.sha256:
             raise UserFacingError(
                 self.path,
@@ -213,6 +213,5 @@ def _known(name: str, table: dict[str, Spec], kind: str) -> Spec:
 
 
 @cache
-def _sha256(path: str, mtime_ns: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256_once(path: Path, mtime_ns: int) -> str:
+    return file_sha256(path)
