@@ -23,13 +23,14 @@ def test_the_lite_towers_were_trained_on_pixels_from_minus_one_to_one(name: str)
     np.testing.assert_array_equal(white, 1.0)
 
 
-def test_pooled_image_features_give_the_towers_own_logits() -> None:
-    trunk = towers.load_image_tower("lite0")
+@pytest.mark.parametrize("name", sorted(towers.IMAGE_TOWERS))
+def test_pooled_image_features_give_the_towers_own_logits(name: str) -> None:
+    trunk = towers.load_image_tower(name)
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         features, logits = towers.PooledImageTower(trunk)(pixels)
         torch.testing.assert_close(logits, trunk(pixels))
-    assert features.shape == (2, towers.image_tower_spec("lite0").width)
+    assert features.shape == (2, towers.image_tower_spec(name).width)
     assert not trunk.training
 
 
@@ -57,7 +58,7 @@ def test_sentences_of_one_meaning_are_near_each_other() -> None:
 
 
 def test_unknown_towers_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(UserFacingError, match=r"image tower 'lite9'.*lite0, lite2"):
+    with pytest.raises(UserFacingError, match=r"image tower 'lite9'.*lite0, lite1, lite2"):
         towers.load_image_tower("lite9")
     with pytest.raises(UserFacingError, match=r"text tower 'bert'.*minilm"):
         towers.text_tower_spec("bert")

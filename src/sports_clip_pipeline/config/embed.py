@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sports_clip_pipeline.config.checks import as_tuple, require, require_choice, require_number
 
-IMAGE_TOWERS = ("lite0", "lite2")
+IMAGE_TOWERS = ("lite0", "lite1", "lite2")
 VIEWS = ("full", "centre", "full_flip", "centre_flip")
 BACKENDS = ("auto", "torch", "torch_channels_last", "onnxruntime", "torch_cuda")
 

