@@ -47,6 +47,13 @@ def test_a_folder_without_git_has_no_commit(tmp_path, monkeypatch):
     assert git_state(tmp_path) == {"commit": "unknown", "dirty": None}
 
 
+def test_a_tree_whose_changes_git_cannot_list_is_not_called_clean(work_tree):
+    commit = git(work_tree, "rev-parse", "HEAD")
+    (work_tree / ".git" / "index").write_bytes(b"no index")
+
+    assert git_state(work_tree) == {"commit": commit, "dirty": None}
+
+
 def test_absent_packages_are_left_out():
     versions = package_versions(["numpy", "no-such-package-anywhere"])
 

@@ -26,6 +26,15 @@ def test_a_folder_without_history_is_unknown(tmp_path):
     assert git_tags(tmp_path) == {"git.commit": "unknown", "git.dirty": "unknown"}
 
 
+def test_changes_that_git_cannot_list_are_unknown(tmp_path):
+    _git(tmp_path, "init")
+    _git(tmp_path, "commit", "--allow-empty", "-m", "a")
+    (tmp_path / ".git" / "index").write_bytes(b"no index")
+    tags = git_tags(tmp_path)
+    assert tags["git.dirty"] == "unknown"
+    assert len(tags["git.commit"]) == 40
+
+
 def test_torch_names_the_devices_where_it_is_imported(monkeypatch):
     cuda = SimpleNamespace(
         is_available=lambda: True, device_count=lambda: 2, get_device_name="GPU {}".format

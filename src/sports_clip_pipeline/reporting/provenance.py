@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sports_clip_pipeline.machine import cores
+
 UNKNOWN = "unknown"
+_WAIT_S = 10
 
 
 def git_state(folder: Path | None = None) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def git_state(folder: Path | None = None) -> dict[str, Any]:
     Args:
         folder: where to ask; the folder of this file by default.
     Returns: `{commit: 40 hex digits, dirty: bool}`; `{commit: "unknown", dirty: None}` where the
-        code does not run from a git work tree.
+        code does not run from a git work tree; `dirty` alone is None where git cannot tell.
     """
     place = folder or Path(__file__).parent
     tracked = folder is not None or _git(place, "ls-files", Path(__file__).name)
@@ -28,7 +30,7 @@ def git_state(folder: Path | None = None) -> dict[str, Any]:
         return {"commit": UNKNOWN, "dirty": None}
     top = _git(place, "rev-parse", "--show-toplevel")
     changes = _git(Path(top) if top else place, "status", "--porcelain")
-    return {"commit": commit, "dirty": bool(changes)}
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
 
 
 def package_versions(packages: Iterable[str]) -> dict[str, str]:
@@ -44,8 +46,7 @@ def package_versions(packages: Iterable[str]) -> dict[str, str]:
 
 def machine() -> str:
     """The processor's family and how many cores may be used, in words."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.system()} {platform.machine()}, {cores} cores"
+    return f"{platform.system()} {platform.machine()}, {cores()} cores"
 
 
 def describe_towers(embed_audit: Mapping[str, Any]) -> dict[str, str]:
@@ -65,11 +66,12 @@ def describe_towers(embed_audit: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    """What git answers, or None where it fails or is not installed."""
+    """What git answers, or None where it fails, hangs or is not installed."""
+    command = ["git", "-C", str(folder), *words]
     try:
         answer = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+            command, capture_output=True, text=True, timeout=_WAIT_S, check=True
         )
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from sports_clip_pipeline.reporting.provenance import UNKNOWN, git_state
 
 _WAIT_S = 10
 
 
 def git_tags(project: Path) -> dict[str, str]:
-    """`git.commit` and `git.dirty` of the project; both `unknown` where git cannot tell."""
-    commit = _said("git", "-C", str(project), "rev-parse", "HEAD")
-    changes = _said("git", "-C", str(project), "status", "--porcelain")
-    if commit is None or changes is None:
-        return {"git.commit": "unknown", "git.dirty": "unknown"}
-    dirty = str(bool(changes)).lower()
-    return {"git.commit": commit, "git.dirty": dirty, "mlflow.source.git.commit": commit}
+    """`git.commit` and `git.dirty` of the project; each `unknown` where git cannot tell."""
+    state = git_state(project)
+    commit, dirty = state["commit"], state["dirty"]
+    told = {"git.commit": commit, "git.dirty": UNKNOWN if dirty is None else str(dirty).lower()}
+    return told if commit == UNKNOWN else {**told, "mlflow.source.git.commit": commit}
 
 
 def device_name() -> str:
@@ -31,16 +30,15 @@ def device_name() -> str:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         names = [torch.cuda.get_device_name(index) for index in range(count)]
     else:
-        names = (_said("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or "").split("\n")
+        names = _driver_names()
     return ", ".join(name for name in names if name) or "cpu"
 
 
-def _said(*command: str) -> str | None:
-    """Standard output of a command; None where it is not installed, fails or hangs."""
-    if shutil.which(command[0]) is None:
-        return None
+def _driver_names() -> list[str]:
+    """The GPUs that the driver lists; none where it is not installed, fails or hangs."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_WAIT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_WAIT_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.strip().split("\n")
