@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,10 +12,22 @@ import pytest
 from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.models import embedder as embedder_module
 from sports_clip_pipeline.models.embedder import Embedder
+from sports_clip_pipeline.models.embedding import Engine
 from sports_clip_pipeline.models.feature_cache import FeatureCache
 
 CONFIG = EmbedConfig(image_tower="lite0", image_size=64, backend="torch", workers=1)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute in this process: starting a worker takes seconds."""
+
+    def here(*arguments: Any, **named: Any) -> Engine:
+        return replace(Engine(*arguments, **named), workers=0)
+
+    monkeypatch.setattr(embedder_module, "Engine", here)
 
 
 def manifest_of(store: ImageStore) -> pd.DataFrame:
@@ -54,3 +68,65 @@ def test_the_audit_says_which_weights_and_view_made_the_features(tmp_path: Path)
     assert audit["weights_sha256"]["image"].startswith("579344248a93")
     assert audit["preprocessing"]["size"] == 64
     assert audit["preprocessing"]["view"] == "full"
+
+
+def test_features_of_several_views_are_the_mean_of_each_views_own(
+    store: ImageStore, tmp_path: Path, in_process: None
+) -> None:
+    manifest, cache = manifest_of(store), FeatureCache(tmp_path)
+    views = ("full", "centre", "full_flip")
+    alone = [
+        Embedder(replace(CONFIG, views=(view,)), cache, Journal()).images("sports", store, manifest)
+        for view in views
+    ]
+    together = Embedder(replace(CONFIG, views=views), cache, Journal())
+    found = together.images("sports", store, manifest)
+    assert not np.allclose(alone[0]["features"], alone[1]["features"], atol=1e-3)
+    for name, atol in (("features", 1e-5), ("logits", 1e-2)):
+        wanted = np.mean([arrays[name].astype(np.float64) for arrays in alone], axis=0)
+        np.testing.assert_allclose(found[name], wanted, atol=atol)
+    assert (found["features"].dtype, found["logits"].dtype) == (np.float32, np.float16)
+    assert together.audit()["views"] == list(views)
+
+
+def test_another_view_computes_that_view_alone(
+    store: ImageStore, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, cache = manifest_of(store), FeatureCache(tmp_path)
+    Embedder(CONFIG, cache, Journal()).images("sports", store, manifest)
+    computed = []
+    real = embedder_module.embed_images
+
+    def counted(store, keys, preprocessing, space, engine, journal):
+        computed.append((preprocessing.view, len(space.missing(keys))))
+        return real(store, keys, preprocessing, space, engine, journal)
+
+    monkeypatch.setattr(embedder_module, "embed_images", counted)
+    second = Embedder(replace(CONFIG, views=("full", "centre")), cache, Journal())
+    second.images("sports", store, manifest)
+    assert computed == [("centre", len(store))]
+    rates = second.audit()["computed_per_s"]
+    assert rates["sports full"] == 0.0 < rates["sports centre"]
+
+    third = Embedder(replace(CONFIG, views=("centre",)), cache, Journal())
+    third.images("sports", store, manifest)
+    assert len(computed) == 1
+
+
+def test_photographs_that_are_new_are_the_only_ones_computed(
+    store: ImageStore, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, cache = manifest_of(store), FeatureCache(tmp_path)
+    before = manifest.copy()
+    before.loc[[1, 4], "stored_sha256"] = ["11" * 32, "44" * 32]
+    Embedder(CONFIG, cache, Journal()).images("sports", store, before)
+    missing = []
+    real = embedder_module.embed_images
+
+    def counted(store, keys, preprocessing, space, engine, journal):
+        missing.extend(space.missing(keys))
+        return real(store, keys, preprocessing, space, engine, journal)
+
+    monkeypatch.setattr(embedder_module, "embed_images", counted)
+    Embedder(CONFIG, cache, Journal()).images("sports", store, manifest)
+    assert missing == [1, 4]
