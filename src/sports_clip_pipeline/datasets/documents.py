@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from kedro_datasets.json import JSONDataset as JsonDataset
 from kedro_datasets.plotly import JSONDataset as PlotlyDataset
 from kedro_datasets.text import TextDataset
 
 from sports_clip_pipeline.datasets.atomic import AtomicSave
+from sports_clip_pipeline.errors import UserFacingError
 
 
 class JsonDocument(AtomicSave, JsonDataset):
-    """A JSON document."""
+    """A JSON document, which may have to hold certain fields.
+
+    Example:
+        >>> JsonDocument(filepath="audit.json", fields=["views"], made_by="embed").load()
+    """
+
+    def __init__(
+        self, *, filepath: str, fields: Sequence[str] = (), made_by: str = "", **more: Any
+    ) -> None:
+        """As kedro-datasets' JSON dataset, and a promise.
+
+        Args:
+            filepath: where it stands.
+            fields: what the document must hold at its top.
+            made_by: the pipeline that makes it; to be run again where a field is missing.
+            more: what kedro-datasets' JSON dataset takes.
+        """
+        super().__init__(filepath=filepath, **more)
+        self._fields, self._made_by = tuple(fields), made_by
+
+    def load(self) -> Any:
+        """The document.
+
+        Raises: UserFacingError: it lacks a field, as one does that an older version has written.
+        """
+        document = super().load()
+        missing = [name for name in self._fields if name not in document]
+        if missing:
+            raise UserFacingError(
+                self._filepath,
+                f"{', '.join(missing)} missing: another version of the project wrote it",
+                f"make it again with `kedro run --pipelines={self._made_by}`",
+            )
+        return document
 
 
 class PlotlyFigure(AtomicSave, PlotlyDataset):
