@@ -31,9 +31,9 @@ def labels_needed(
 
     Between measured fractions the curve is a straight line over log(labels), made non-decreasing
     first (pooled adjacent violators). Beyond the last it goes on from there with the rate and the
-    floor of a power law fitted to its last five points. The interval is that of the number of labels itself: every resample
-    of photographs and seeds gives a curve, and every curve a number. It always contains the
-    estimate.
+    floor of a power law fitted to its last five points. The interval is that of the number of
+    labels itself: every resample of photographs and seeds gives a curve, and every curve a
+    number. It always contains the estimate.
 
     Args:
         curves: `method`, `fraction`, `labels`, `top1_mean`.
