@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from sports_clip_pipeline.config.checks import require_number
+from sports_clip_pipeline.config.checks import require_choice, require_number
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+DEVICES = ("auto", "cpu", "cuda")
+_TOWERS = (
+    "unlocked_image_blocks",
+    "unlocked_text_blocks",
+    "tower_epochs",
+    "tower_peak_lr",
+    "tower_batch_size",
+    "precision",
+    "device",
+)
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Contrastive pretraining of the projections over locked towers.
+    """Contrastive pretraining: projections over locked towers, then, if asked, the towers.
 
     Attributes:
         embed_dim: width of the shared space.
@@ -24,6 +37,16 @@ class PretrainConfig:
         initial_temperature: the logit scale starts at its inverse.
         checkpoint_every_epochs: how often the resumable state is saved.
         seed: of initialisation, order and noise.
+        unlocked_image_blocks: stages of the image tower, counted from its end, that are trained
+            through pixels once the projections are learned; 0 keeps the tower locked, -1 trains
+            all of it.
+        unlocked_text_blocks: the same of the text tower's layers.
+        tower_epochs: passes over the training images with unlocked towers.
+        tower_peak_lr: learning rate after warm-up of those passes, of towers and projections.
+        tower_batch_size: images a step of those passes.
+        precision: of those passes; `auto` is bf16 on a CUDA device that has it, fp16 on another,
+            and fp32 on the CPU.
+        device: where they run; `auto` takes CUDA where there is a device.
     """
 
     embed_dim: int = 512
@@ -38,6 +61,13 @@ class PretrainConfig:
     initial_temperature: float = 0.07
     checkpoint_every_epochs: int = 5
     seed: int = 0
+    unlocked_image_blocks: int = 0
+    unlocked_text_blocks: int = 0
+    tower_epochs: int = 2
+    tower_peak_lr: float = 1e-4
+    tower_batch_size: int = 128
+    precision: str = "auto"
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -47,6 +77,10 @@ class PretrainConfig:
             ("captions_per_image", 1, 100),
             ("checkpoint_every_epochs", 1, 10_000),
             ("seed", 0, 2**31 - 1),
+            ("unlocked_image_blocks", -1, 1000),
+            ("unlocked_text_blocks", -1, 1000),
+            ("tower_epochs", 1, 10_000),
+            ("tower_batch_size", 2, 65_536),
         ):
             require_number(getattr(self, name), f"pretrain.{name}", low, high, integer=True)
         for name, low_share, high_share in (
@@ -56,5 +90,22 @@ class PretrainConfig:
             ("feature_dropout", 0.0, 0.9),
             ("feature_noise", 0.0, 10.0),
             ("initial_temperature", 0.01, 1.0),
+            ("tower_peak_lr", 1e-7, 1.0),
         ):
             require_number(getattr(self, name), f"pretrain.{name}", low_share, high_share)
+        require_choice(self.precision, "pretrain.precision", PRECISIONS)
+        require_choice(self.device, "pretrain.device", DEVICES)
+
+    @property
+    def unlocks(self) -> bool:
+        """Whether any part of a tower is trained."""
+        return self.unlocked_image_blocks != 0 or self.unlocked_text_blocks != 0
+
+    def locked_part(self) -> dict[str, Any]:
+        """What the pass over locked towers depends on, for its fingerprint.
+
+        It is as if the block had no other fields, so that what was learned over locked towers
+        serves every way of unlocking them.
+        """
+        fields = {name: value for name, value in asdict(self).items() if name not in _TOWERS}
+        return {"__class__": type(self).__name__, **fields}

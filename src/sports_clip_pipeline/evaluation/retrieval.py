@@ -91,13 +91,23 @@ def recall_columns(
     """
 
     def judge(projections: Embeds) -> dict[str, float]:
-        metrics = retrieval_metrics(
+        return validation_row(
             projections.image_embeddings(image), projections.text_embeddings(text), owner
         )
-        return {
-            f"validation_{way}_{name}": value
-            for way, values in metrics.items()
-            for name, value in values.items()
-        }
 
     return judge
+
+
+def validation_row(
+    image_emb: np.ndarray, text_emb: np.ndarray, owner: np.ndarray
+) -> dict[str, float]:
+    """`validation_t2i_r1` … `validation_i2t_r10` of held-out pairs.
+
+    Args:
+        image_emb: (N, P) unit-norm. text_emb: (M, P) unit-norm. owner: (M,) int in [0, N).
+    """
+    return {
+        f"validation_{way}_{name}": value
+        for way, values in retrieval_metrics(image_emb, text_emb, owner).items()
+        for name, value in values.items()
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +23,7 @@ def class_anchors(
     projections: Projections,
     text_tower: str,
     tokenize: TokenizeConfig,
+    clip_folder: Path | None = None,
 ) -> dict[str, np.ndarray]:
     """Anchors (C, P) float32 unit-norm in the order of the bank, and `logit_scale` (1,).
 
@@ -30,6 +32,7 @@ def class_anchors(
 
     Args:
         prompts: `names`, `sentences` or `both`. A class without sentences uses its names alone.
+        clip_folder: whose text tower reads the prompts where it was trained.
     Source: Radford et al. 2021, section 3.1.4 (prompt ensembling in the embedding space).
     """
     kinds = ("names", "sentences") if prompts == "both" else (prompts,)
@@ -38,7 +41,7 @@ def class_anchors(
         texts = [_texts(bank, label, kind) for kind in kinds]
         groups.append([group for group in texts if group] or [_texts(bank, label, "names")])
     flat = [text for texts in groups for group in texts for text in group]
-    embedded = iter(projections.text_embeddings(_encode(flat, text_tower, tokenize)))
+    embedded = iter(projections.text_embeddings(_encode(flat, text_tower, tokenize, clip_folder)))
     anchors = []
     for texts in groups:
         means = [unit_norm(np.mean([next(embedded) for _ in group], axis=0)) for group in texts]
@@ -55,10 +58,12 @@ def _texts(bank: ClassBank, label: str, kind: str) -> Sequence[str]:
     return [template.format(name) for name in bank.names(label) for template in bank.templates]
 
 
-def _encode(texts: Sequence[str], text_tower: str, tokenize: TokenizeConfig) -> np.ndarray:
-    from pathlib import Path
-
+def _encode(
+    texts: Sequence[str], text_tower: str, tokenize: TokenizeConfig, clip_folder: Path | None
+) -> np.ndarray:
     ids = caption_tokenizer(text_tower, tokenize.context_length)(texts).ids
-    backend = build_backend(TowerProgram("text", text_tower, Path()), "torch", cores())
+    backend = build_backend(
+        TowerProgram("text", text_tower, Path(), clip_folder=clip_folder), "torch", cores()
+    )
     blocks = [ids[i : i + 64] for i in range(0, len(ids), 64)]
     return np.concatenate([backend(*pad(block))[0] for block in blocks])

@@ -34,12 +34,14 @@ class TowerProgram:
         tower: name of a packaged tower.
         onnx_path: the exported form; made when first needed.
         size: side of the image tower's square, pixels; fixed in the exported form.
+        clip_folder: a CLIP folder whose tower is run where it was trained; None runs the packaged.
     """
 
     kind: str
     tower: str
     onnx_path: Path
     size: int = 0
+    clip_folder: Path | None = None
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -56,8 +58,24 @@ class TowerProgram:
         from sports_clip_pipeline.models import towers
 
         if self.kind == "image":
-            return towers.PooledImageTower(towers.load_image_tower(self.tower)).eval()
-        return towers.PooledTextTower(towers.load_text_tower(self.tower)).eval()
+            trunk = self._with_trained_weights(towers.load_image_tower(self.tower))
+            return towers.PooledImageTower(trunk).eval()
+        return towers.PooledTextTower(
+            self._with_trained_weights(towers.load_text_tower(self.tower))
+        ).eval()
+
+    def _with_trained_weights(self, tower: Any) -> Any:
+        if self.clip_folder is None:
+            return tower
+        import torch
+
+        from sports_clip_pipeline.models.clip_folder import read_image_tower, read_text_tower
+
+        read = read_image_tower if self.kind == "image" else read_text_tower
+        weights = {name: torch.from_numpy(value) for name, value in read(self.clip_folder).items()}
+        if weights:
+            tower.load_state_dict(weights)
+        return tower
 
 
 @dataclass(frozen=True)

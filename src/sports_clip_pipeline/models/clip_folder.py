@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from sports_clip_pipeline.models.unit_norm import unit_norm
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 WEIGHTS = "open_clip_model.safetensors"
+CONFIG = "open_clip_config.json"
+IMAGE_PREFIX = "visual.trunk."
+TEXT_PREFIX = "text.transformer."
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -33,7 +37,7 @@ _TOKENIZER_FILES = (
 
 @dataclass(frozen=True)
 class Projections:
-    """What pretraining with locked towers learns.
+    """The maps from pooled features to the shared space, and the scale of cosines.
 
     Attributes:
         image_weight: (P, D) float32; pooled image features to the shared space.
@@ -71,18 +75,50 @@ def write_clip_folder(
     text_tower: str,
     preprocessing: ImagePreprocessing,
     context_length: int,
+    trained: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Assemble the `CustomTextCLIP` and write it, whole or not at all."""
+    """Assemble the `CustomTextCLIP` and write it, whole or not at all.
+
+    Args:
+        trained: weights of the towers that are not the packaged ones, by their names in the model
+            (`visual.trunk.…`, `text.transformer.…`). The folder's configuration says under
+            `towers.trained` which towers they belong to.
+    Raises: ValueError: a trained weight is none of the model's, or has another shape.
+    """
+    trained = trained or {}
     config = _config(projections, image_tower, text_tower, preprocessing, context_length, folder)
-    model = _build(config, towers.text_tower_spec(text_tower).folder)
-    _fill(model, projections, image_tower, text_tower)
+    config["towers"]["trained"] = [
+        tower
+        for tower, prefix in (("image", IMAGE_PREFIX), ("text", TEXT_PREFIX))
+        if any(name.startswith(prefix) for name in trained)
+    ]
+    model = build_clip(projections, image_tower, text_tower, preprocessing, context_length)
+    weights = model.state_dict()
+    for name, value in trained.items():
+        if name not in weights or weights[name].shape != value.shape:
+            raise ValueError(f"the model has no weight {name} of shape {value.shape}")
+        weights[name] = torch.from_numpy(np.array(value))
     source = towers.text_tower_spec(text_tower).folder
     with replacing_folder(folder) as partial:
         for name in (*_TOKENIZER_FILES, "config.json"):
             shutil.copyfile(source / name, partial / name)
-        state = {key: value.contiguous() for key, value in model.state_dict().items()}
-        save_file(state, partial / WEIGHTS)
-        (partial / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+        save_file({key: value.contiguous() for key, value in weights.items()}, partial / WEIGHTS)
+        (partial / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+
+
+def build_clip(
+    projections: Projections,
+    image_tower: str,
+    text_tower: str,
+    preprocessing: ImagePreprocessing,
+    context_length: int,
+) -> nn.Module:
+    """The `CustomTextCLIP` of the packaged towers and learned projections, in eval mode."""
+    source = towers.text_tower_spec(text_tower).folder
+    config = _config(projections, image_tower, text_tower, preprocessing, context_length, source)
+    model = _build(config, source)
+    _fill(model, projections, image_tower, text_tower)
+    return model.eval()
 
 
 def load_clip(path: str | Path) -> LoadedClip:
@@ -95,7 +131,7 @@ def load_clip(path: str | Path) -> LoadedClip:
     folder = Path(path).resolve()
     remedy = "run `kedro run --pipelines=pretrain` to make it again"
     try:
-        config = json.loads((folder / "open_clip_config.json").read_text())
+        config = json.loads((folder / CONFIG).read_text())
         state = load_file(folder / WEIGHTS)
     except Exception as error:
         raise UserFacingError(folder, f"is no whole CLIP folder ({error})", remedy) from error
@@ -113,10 +149,10 @@ def relocate(folder: Path, place: Path) -> None:
 
     open_clip asks the hub for a text tower that is not named by an absolute path.
     """
-    config = json.loads((folder / "open_clip_config.json").read_text())
+    config = json.loads((folder / CONFIG).read_text())
     for key in ("hf_model_name", "hf_tokenizer_name"):
         config["model_cfg"]["text_cfg"][key] = str(place.resolve())
-    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
 
 def read_projections(path: str | Path) -> Projections:
@@ -134,7 +170,41 @@ def read_projections(path: str | Path) -> Projections:
 
 def read_preprocessing(path: str | Path) -> ImagePreprocessing:
     """The preprocessing that a CLIP folder records."""
-    return _preprocessing(json.loads((Path(path) / "open_clip_config.json").read_text()))
+    return _preprocessing(json.loads((Path(path) / CONFIG).read_text()))
+
+
+def read_image_tower(path: str | Path) -> dict[str, np.ndarray]:
+    """The trained image tower of a CLIP folder, as the state dict of the packaged architecture.
+
+    Its 1,000-class head is the packaged one. Empty where the folder's image tower is the packaged
+    one unchanged.
+    """
+    trunk = _read_trained(path, "image", IMAGE_PREFIX)
+    if not trunk:
+        return {}
+    name = json.loads((Path(path) / CONFIG).read_text())["towers"]["image"]
+    packaged = towers.load_image_tower(name).state_dict()
+    return {key: trunk[key] if key in trunk else value.numpy() for key, value in packaged.items()}
+
+
+def read_text_tower(path: str | Path) -> dict[str, np.ndarray]:
+    """The state dict of the trained text tower; empty where it is the packaged one unchanged."""
+    return _read_trained(path, "text", TEXT_PREFIX)
+
+
+def trained_towers(path: str | Path) -> tuple[str, ...]:
+    """Which of `image` and `text` a CLIP folder has trained."""
+    return tuple(json.loads((Path(path) / CONFIG).read_text())["towers"].get("trained", ()))
+
+
+def _read_trained(path: str | Path, tower: str, prefix: str) -> dict[str, np.ndarray]:
+    from safetensors import safe_open
+
+    if tower not in trained_towers(path):
+        return {}
+    with safe_open(Path(path) / WEIGHTS, framework="numpy") as file:
+        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+        return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
 
 
 def _config(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.corpora.store import ImageStore
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.journal import Journal, file_sha256
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models import towers
 from sports_clip_pipeline.models.backends import (
@@ -30,10 +31,21 @@ TRIAL_CAPTIONS = 64
 
 
 class Embedder:
-    """Makes features by content address; computes only what the cache does not hold."""
+    """Makes features by content address; computes only what the cache does not hold.
 
-    def __init__(self, config: EmbedConfig, cache: FeatureCache, journal: Journal) -> None:
+    Args:
+        clip_folder: a CLIP folder whose towers make the features where it trained them.
+    """
+
+    def __init__(
+        self,
+        config: EmbedConfig,
+        cache: FeatureCache,
+        journal: Journal,
+        clip_folder: Path | None = None,
+    ) -> None:
         self._config, self._cache, self._journal = config, cache, journal
+        self._clip_folder = clip_folder
         self.preprocessings = [
             towers.image_preprocessing(config.image_tower, config.image_size, view)
             for view in config.views
@@ -43,6 +55,12 @@ class Embedder:
         image.checked()
         text.checked()
         self._weights = {"image": image.sha256, "text": text.sha256}
+        if clip_folder is not None:
+            # Imports open_clip, which the packaged towers can do without.
+            from sports_clip_pipeline.models.clip_folder import WEIGHTS, trained_towers
+
+            trained = file_sha256(clip_folder / WEIGHTS)
+            self._weights |= dict.fromkeys(trained_towers(clip_folder), trained)
         self._audit: dict[str, Any] = {
             "image_tower": config.image_tower,
             "text_tower": config.text_tower,
@@ -115,7 +133,7 @@ class Embedder:
         size = config.image_size if kind == "image" else 0
         weights = self._weights[kind][:12]
         path = self._cache.root / "onnx" / f"{tower}-{size}-{weights}.onnx"
-        program = TowerProgram(kind, tower, path, size)
+        program = TowerProgram(kind, tower, path, size, self._clip_folder)
         if kind not in self._chosen:
             self._chosen[kind] = self._choose(kind, program, trial)
         backend = self._chosen[kind]

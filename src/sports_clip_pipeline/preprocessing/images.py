@@ -12,7 +12,7 @@ from PIL import Image
 
 from sports_clip_pipeline.config.embed import VIEWS
 
-_INTERPOLATIONS = {
+RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
@@ -37,15 +37,15 @@ class ImagePreprocessing:
     view: str = "full"
 
     def __post_init__(self) -> None:
-        if self.view not in VIEWS or self.interpolation not in _INTERPOLATIONS:
+        if self.view not in VIEWS or self.interpolation not in RESAMPLING:
             raise ValueError(
-                f"view is one of {VIEWS} and interpolation one of {tuple(_INTERPOLATIONS)}, "
+                f"view is one of {VIEWS} and interpolation one of {tuple(RESAMPLING)}, "
                 f"got {self.view!r} and {self.interpolation!r}"
             )
 
     def crop(self, image: Image.Image) -> Image.Image:
         """The RGB square of `size` × `size` pixels that the tower sees."""
-        resample = _INTERPOLATIONS[self.interpolation]
+        resample = RESAMPLING[self.interpolation]
         image = image.convert("RGB")
         if self.view.startswith("centre"):
             scale = self.size / min(image.size)

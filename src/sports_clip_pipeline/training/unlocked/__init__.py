@@ -1,0 +1,1 @@
+"""Contrastive training through the towers themselves, once the projections are learned."""

@@ -1,0 +1,121 @@
+"""Which parts of a CLIP model learn: the projections, and the last blocks of either tower."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.models import group_parameters
+from torch import nn
+
+from sports_clip_pipeline.errors import UserFacingError
+
+ALL = -1
+
+
+@dataclass(frozen=True)
+class Unlocked:
+    """What learns in a model.
+
+    Attributes:
+        image, text: whether any of that tower does.
+        names: entries of the model's state dict that training changes: parameters that learn, and
+            the statistics of the norms between them.
+    """
+
+    image: bool
+    text: bool
+    names: tuple[str, ...]
+
+
+def unlock(model: Any, image_blocks: int, text_blocks: int) -> Unlocked:
+    """Lock a model but for its projections, its scale and the last blocks of its towers.
+
+    Blocks of the image tower are timm's stages, as in open_clip's `--lock-image-unlocked-groups`
+    but by stage; the layers after the last stage (EfficientNet's last convolution) belong to it.
+    Blocks of the text tower are its transformer's layers; its embeddings only learn with -1.
+
+    Args:
+        model: open_clip's `CustomTextCLIP` over a timm and a Hugging Face tower.
+        image_blocks, text_blocks: how many from the end; 0 for none, -1 for the whole tower.
+    Raises: UserFacingError: a tower has fewer blocks.
+    """
+    model.requires_grad_(False)
+    trunk, transformer = model.visual.trunk, model.text.transformer
+    stages = image_stages(trunk)
+    layers = [list(layer.parameters()) for layer in transformer.encoder.layer]
+    wanted = [
+        *_last(stages, list(trunk.parameters()), image_blocks, "pretrain.unlocked_image_blocks"),
+        *_last(
+            layers, list(transformer.parameters()), text_blocks, "pretrain.unlocked_text_blocks"
+        ),
+        *model.visual.head.parameters(),
+        *model.text.proj.parameters(),
+        model.logit_scale,
+    ]
+    for parameter in wanted:
+        parameter.requires_grad_(True)
+    return Unlocked(image_blocks != 0, text_blocks != 0, _changing(model))
+
+
+def image_stages(trunk: Any) -> list[list[nn.Parameter]]:
+    """The parameters of each stage of a timm model, the stem first."""
+    groups = group_parameters(trunk, trunk.group_matcher(coarse=True), return_values=False)
+    return [[trunk.get_parameter(name) for name in groups[number]] for number in sorted(groups)]
+
+
+def set_modes(module: nn.Module) -> None:
+    """Training mode where all parameters learn, evaluation mode elsewhere.
+
+    A locked batch norm keeps its statistics, and no dropout disturbs a locked layer.
+    """
+    module.training = False
+    parameters = list(module.parameters())
+    if parameters and all(parameter.requires_grad for parameter in parameters):
+        module.train()
+        return
+    for child in module.children():
+        set_modes(child)
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """AdamW's groups of what learns: matrices and kernels decay, vectors and the scale do not."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in learning if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def changed_state(model: nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
+    """Those entries of the state dict, on the CPU, contiguous, of their own memory."""
+    state = model.state_dict()
+    return {name: state[name].detach().cpu().contiguous().clone() for name in names}
+
+
+def _last(
+    blocks: Sequence[list[nn.Parameter]], whole: list[nn.Parameter], count: int, parameter: str
+) -> list[nn.Parameter]:
+    if count == ALL:
+        return whole
+    if count > len(blocks):
+        raise UserFacingError(
+            f"parameter {parameter}",
+            f"the tower has {len(blocks)} blocks, got {count}",
+            f"use a number up to {len(blocks)}, or -1 for the whole tower",
+        )
+    return [member for block in blocks[len(blocks) - count :] for member in block]
+
+
+def _changing(model: nn.Module) -> tuple[str, ...]:
+    set_modes(model)
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    moving = {
+        f"{place}.{name}"
+        for place, module in model.named_modules()
+        if module.training and isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for name, _ in module.named_buffers(recurse=False)
+    }
+    return tuple(name for name in model.state_dict() if name in learning | moving)

@@ -1,0 +1,239 @@
+"""Contrastive training through unlocked towers, from projections learned over locked ones.
+
+First the projections over locked towers, then everything that is unlocked, at a small rate: towers
+under random projections would forget what they know (Kumar et al. 2022, LP-FT). A tower that
+stays locked is not run: its features are read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from sports_clip_pipeline.config.pretrain import PretrainConfig
+from sports_clip_pipeline.objectives.contrastive import multi_positive_info_nce
+from sports_clip_pipeline.preprocessing.captions import pad
+from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.training.locked import MAX_LOGIT_SCALE
+from sports_clip_pipeline.training.schedule import warmup_cosine
+from sports_clip_pipeline.training.unlocked.blocks import (
+    changed_state,
+    decay_groups,
+    set_modes,
+    unlock,
+)
+from sports_clip_pipeline.training.unlocked.pairs import TowerPairs
+from sports_clip_pipeline.training.unlocked.precision import Compute
+from sports_clip_pipeline.training.unlocked.views import draw_crops, read_squares, to_pixels
+
+# Epochs draw from (seed, stream, epoch); the locked ones from (seed, epoch).
+_STREAM = 1
+_EVALUATED = 128
+
+Watch = Callable[[int, int, torch.Tensor], None]
+
+
+class TowerTraining:
+    """The loop's moving parts: model, optimiser, scaler, history; resumable at epoch borders.
+
+    Args:
+        model: open_clip's `CustomTextCLIP` with the projections to start from; is trained.
+        preprocessing: what the image tower sees of a photograph.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        pairs: TowerPairs,
+        preprocessing: ImagePreprocessing,
+        config: PretrainConfig,
+        compute: Compute,
+    ) -> None:
+        self.config, self.pairs, self.compute = config, pairs, compute
+        self.preprocessing = preprocessing
+        model.visual.to(memory_format=torch.channels_last)
+        self.model = model.to(compute.device)
+        self.unlocked = unlock(
+            self.model, config.unlocked_image_blocks, config.unlocked_text_blocks
+        )
+        self.optimizer = torch.optim.AdamW(
+            decay_groups(self.model, config.weight_decay),
+            lr=config.tower_peak_lr, betas=(0.9, 0.98), fused=compute.device == "cuda",
+        )  # fmt: skip
+        self.scaler = compute.scaler()
+        self.captions = pairs.features.captions_of()
+        self.steps_per_epoch = max(1, round(len(pairs) / config.tower_batch_size))
+        self.epoch = 0
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def pairs_per_epoch(self) -> int:
+        """Captions that an epoch draws."""
+        most = self.config.captions_per_image
+        return sum(min(most, len(rows)) for rows in self.captions)
+
+    def run_epoch(self, watch: Watch = lambda step, pairs, loss: None) -> float:
+        """One pass over the images in a new order; the mean loss.
+
+        Order, captions, crops and dropout come from generators seeded by (seed, epoch), so an
+        epoch that is run again after a kill is the same epoch.
+
+        Args:
+            watch: is told of each step its number, its pairs and its loss (a tensor on the device).
+        """
+        rng = np.random.default_rng([self.config.seed, _STREAM, self.epoch])
+        order = np.array_split(rng.permutation(len(self.pairs)), self.steps_per_epoch)
+        drawn = [self._draw_captions(images, rng) for images in order]
+        set_modes(self.model)
+        losses = []
+        with _seeded(self.compute.device, int(rng.integers(2**62))):
+            pixels = self._training_pixels(order, rng)
+            for number, (images, captions) in enumerate(zip(order, drawn, strict=True)):
+                step = self.epoch * self.steps_per_epoch + number
+                losses.append(self._step(step, images, captions, next(pixels)))
+                watch(step, sum(len(rows) for rows in captions), losses[-1])
+        self.epoch += 1
+        return float(torch.stack(losses).mean())
+
+    def lr(self, step: int) -> float:
+        """The learning rate of a step."""
+        steps = self.config.tower_epochs * self.steps_per_epoch
+        return warmup_cosine(step, steps, self.config.tower_peak_lr, self.config.warmup_share)
+
+    def embed(self, pairs: TowerPairs) -> tuple[np.ndarray, np.ndarray]:
+        """Unit-norm embeddings of all images (N, P) and captions (M, P) of a split, float32."""
+        self.model.eval()
+        images, texts = np.arange(len(pairs)), np.arange(len(pairs.features.text))
+        blocks = [images[i : i + _EVALUATED] for i in range(0, len(images), _EVALUATED)]
+        pixels: Iterator[torch.Tensor | None] = iter([None] * len(blocks))
+        if self.unlocked.image:
+            batches = [(pairs.rows[block], None) for block in blocks]
+            pixels = self._pixels(pairs, batches)
+        with torch.inference_mode():
+            image = [self._image(pairs, block, next(pixels)) for block in blocks]
+            text = [
+                self._text(pairs, texts[i : i + _EVALUATED])
+                for i in range(0, len(texts), _EVALUATED)
+            ]
+        return torch.cat(image).cpu().numpy(), torch.cat(text).cpu().numpy()
+
+    def _draw_captions(self, images: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        most = self.config.captions_per_image
+        return [rng.permutation(self.captions[n])[:most] for n in images]
+
+    def _step(
+        self, step: int, images: np.ndarray, captions: list[np.ndarray], pixels: Any
+    ) -> torch.Tensor:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr(step)
+        owner = torch.from_numpy(np.repeat(np.arange(len(images)), [len(c) for c in captions]))
+        image_emb = self._image(self.pairs, images, pixels)
+        text_emb = self._text(self.pairs, np.concatenate(captions))
+        scale = self.model.logit_scale.exp()
+        loss = multi_positive_info_nce(image_emb, text_emb, owner.to(image_emb.device), scale)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
+        return loss.detach()
+
+    def _image(self, pairs: TowerPairs, images: np.ndarray, pixels: Any) -> torch.Tensor:
+        """Images (B,) of a split to (B, P) float32 unit-norm; through pixels where unlocked."""
+        with self.compute.autocast():
+            if self.unlocked.image:
+                projected = self.model.visual(pixels)
+            else:
+                projected = self.model.visual.head(self._on_device(pairs.features.image[images]))
+        return functional.normalize(projected.float(), dim=1)
+
+    def _text(self, pairs: TowerPairs, captions: np.ndarray) -> torch.Tensor:
+        """Captions (B,) of a split to (B, P) float32 unit-norm; through tokens where unlocked."""
+        with self.compute.autocast():
+            if self.unlocked.text:
+                ids, _ = pad([pairs.token_ids[row] for row in captions])
+                projected = self.model.text(self._on_device(ids))
+            else:
+                projected = self.model.text.proj(self._on_device(pairs.features.text[captions]))
+        return functional.normalize(projected.float(), dim=1)
+
+    def _training_pixels(
+        self, order: Sequence[np.ndarray], rng: np.random.Generator
+    ) -> Iterator[torch.Tensor | None]:
+        if not self.unlocked.image:
+            return iter([None] * len(order))
+        batches = [(self.pairs.rows[images], draw_crops(len(images), rng)) for images in order]
+        return self._pixels(self.pairs, batches)
+
+    def _pixels(self, pairs: TowerPairs, batches: Sequence[Any]) -> Iterator[torch.Tensor]:
+        for squares in read_squares(pairs.store, batches, self.preprocessing):
+            yield to_pixels(squares, self.preprocessing, self.compute.device)
+
+    def _on_device(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values).to(self.compute.device)
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Everything needed to go on: changed weights, AdamW's moments, scaler, epoch, history.
+
+        No generator is among it: each is made anew for an epoch, from the seed and its number.
+        """
+        changed = changed_state(self.model, self.unlocked.names)
+        arrays = {f"model.{name}": value.numpy() for name, value in changed.items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            arrays |= {
+                f"adam.{index}.{name}": value.detach().cpu().contiguous().clone().numpy()
+                for name, value in moments.items()
+            }
+        meta = {
+            "epoch": self.epoch,
+            "history": list(self.history),
+            "scaler": self.scaler.state_dict(),
+        }
+        return arrays, meta
+
+    def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        weights = {k[6:]: torch.from_numpy(v) for k, v in arrays.items() if k.startswith("model.")}
+        self.model.load_state_dict(self.model.state_dict() | weights)
+        saved = self.optimizer.state_dict()
+        learning = [p for group in self.optimizer.param_groups for p in group["params"]]
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in arrays.items():
+            if key.startswith("adam."):
+                _, index, name = key.split(".")
+                laid_out = _laid_out(value, learning[int(index)])
+                moments.setdefault(int(index), {})[name] = laid_out
+        self.optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
+        self.scaler.load_state_dict(meta["scaler"])
+        self.epoch, self.history = meta["epoch"], list(meta["history"])
+
+
+def timed_epoch(training: TowerTraining, watch: Watch) -> tuple[float, float]:
+    """Run an epoch; its mean loss, and pairs a second."""
+    start = time.perf_counter()
+    loss = training.run_epoch(watch)
+    return loss, training.pairs_per_epoch / (time.perf_counter() - start)
+
+
+@contextmanager
+def _seeded(device: str, seed: int) -> Iterator[None]:
+    """Torch's generators seeded for a block, and as they were after it."""
+    devices = [torch.cuda.current_device()] if device == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def _laid_out(value: np.ndarray, parameter: torch.Tensor) -> torch.Tensor:
+    """A moment in the memory order of its parameter: another order may round differently."""
+    tensor = torch.from_numpy(value.copy())
+    if tensor.shape != parameter.shape:
+        return tensor  # the count of steps
+    return torch.empty_like(parameter, device="cpu", requires_grad=False).copy_(tensor)

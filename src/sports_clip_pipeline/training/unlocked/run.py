@@ -1,0 +1,122 @@
+"""Training through the towers from start to end: progress, live metrics, saved states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from sports_clip_pipeline.config.pretrain import PretrainConfig
+from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.journal.journal import Counter
+from sports_clip_pipeline.models.clip_folder import IMAGE_PREFIX, TEXT_PREFIX, Projections
+from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.training.unlocked.blocks import changed_state
+from sports_clip_pipeline.training.unlocked.loop import TowerTraining, Watch, timed_epoch
+from sports_clip_pipeline.training.unlocked.pairs import TowerPairs
+from sports_clip_pipeline.training.unlocked.precision import Compute
+
+STATE = "pretrain/towers"
+
+Judge = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainedTowers:
+    """What training through the towers gives.
+
+    Attributes:
+        projections: on the pooled features of the trained towers.
+        weights: entries of the CLIP model's state dict below the projections that were trained.
+        history: one row an epoch.
+    """
+
+    projections: Projections
+    weights: dict[str, np.ndarray]
+    history: list[dict[str, float]]
+
+
+def train_towers(
+    model: Any,
+    train: TowerPairs,
+    validation: TowerPairs,
+    judge: Judge,
+    preprocessing: ImagePreprocessing,
+    config: PretrainConfig,
+    compute: Compute,
+    journal: Journal,
+    state_fingerprint: str,
+) -> TrainedTowers:
+    """Train what `config` unlocks; a killed run goes on from its last finished epoch.
+
+    Args:
+        model: open_clip's `CustomTextCLIP` with the projections to start from; is trained.
+        judge: metrics by name from validation embeddings (N, P) and (M, P) and the owner (M,) of
+            each caption, after each epoch.
+        state_fingerprint: of all that the result depends on; state under another one is not used.
+    """
+    training = TowerTraining(model, train, preprocessing, config, compute)
+    kept = journal.load_state(STATE, state_fingerprint)
+    if kept is not None:
+        training.restore(*kept)
+    total = config.tower_epochs * training.pairs_per_epoch
+    with journal.counting("pretrain towers", total, "pair") as bar:
+        bar.update(training.epoch * training.pairs_per_epoch)
+        while training.epoch < config.tower_epochs:
+            loss, rate = timed_epoch(training, _watch(training, bar, journal))
+            metrics = judge(*training.embed(validation), validation.features.owner)
+            row = _row(training, loss, rate, metrics)
+            training.history.append(row)
+            live = {f"pretrain/{key}": value for key, value in row.items() if key != "epoch"}
+            journal.log_metrics(live, step=int(row["epoch"]))
+            journal.save_state(STATE, state_fingerprint, *training.state())
+    return _trained(training)
+
+
+def _watch(training: TowerTraining, bar: Counter, journal: Journal) -> Watch:
+    """Advance the bar at each step; show and log the step's numbers a hundred times a run."""
+    steps = training.config.tower_epochs * training.steps_per_epoch
+    every = max(1, steps // 100)
+
+    def watch(step: int, pairs: int, loss: torch.Tensor) -> None:
+        bar.update(pairs)
+        if step % every == 0:
+            value = float(loss)
+            bar.set_postfix_str(f"loss {value:.3f}")
+            journal.log_metrics({"pretrain/step_loss": value}, step=step)
+
+    return watch
+
+
+def _row(
+    training: TowerTraining, loss: float, rate: float, metrics: dict[str, float]
+) -> dict[str, float]:
+    """One row of the history; epochs count on from those over locked towers."""
+    step = training.epoch * training.steps_per_epoch
+    return {
+        "epoch": training.config.epochs + training.epoch,
+        "step": step,
+        "loss": loss,
+        "lr": training.lr(step - 1),
+        "logit_scale": float(training.model.logit_scale.detach().exp()),
+        **metrics,
+        "pairs_per_s": rate,
+    }
+
+
+def _trained(training: TowerTraining) -> TrainedTowers:
+    state = {
+        name: value.numpy()
+        for name, value in changed_state(training.model, training.unlocked.names).items()
+    }
+    projections = Projections(
+        image_weight=state["visual.head.proj.weight"],
+        image_bias=state["visual.head.proj.bias"],
+        text_weight=state["text.proj.weight"],
+        logit_scale=float(state["logit_scale"]),
+    )
+    towers = {name: v for name, v in state.items() if name.startswith((IMAGE_PREFIX, TEXT_PREFIX))}
+    return TrainedTowers(projections, towers, training.history)
