@@ -1,5 +1,7 @@
 """Which datasets are recorded, and in which form."""
 
+from pathlib import Path
+
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -48,6 +50,10 @@ def test_a_figure_goes_as_json_and_as_a_page(start, tmp_path):
     dataset = PlotlyFigure(filepath=str(tmp_path / "curve.json"))
     _save(dataset, go.Figure(go.Scatter(x=[0], y=[1])), run, {"artifact": "figures"})
     assert _artifacts(run, "figures") == ["figures/curve.html", "figures/curve.json"]
+    page = connect(run.store.uri).download_artifacts(
+        run.run_id, "figures/curve.html", str(tmp_path)
+    )
+    assert "://" not in Path(page).read_text(), "the page loads nothing"
 
 
 def test_a_table_goes_as_csv(start, tmp_path):

@@ -50,7 +50,7 @@ def record_output(run: TrackedRun, output: Output, data: Any) -> None:
     """Record a dataset that was just saved.
 
     Figures go with an HTML form beside their JSON, Parquet tables as CSV: the MLflow UI shows
-    both.
+    both, without a network.
     """
     if output.prefix is not None:
         run.log_metrics(dict(numbers(data, output.prefix)), None)
@@ -62,7 +62,9 @@ def record_output(run: TrackedRun, output: Output, data: Any) -> None:
         return
     run.log_path(output.path, output.folder)
     if hasattr(data, "to_html") and hasattr(data, "to_plotly_json"):
-        run.log_text(data.to_html(include_plotlyjs="cdn"), f"{place}.html")
+        from sports_clip_pipeline.reporting.figure_page import compose_figure_page
+
+        run.log_text(compose_figure_page(data, output.path.stem), f"{place}.html")
 
 
 def numbers(document: Any, prefix: str) -> Iterator[tuple[str, float]]:
