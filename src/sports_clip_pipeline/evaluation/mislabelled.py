@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from cleanlab.filter import find_label_issues
 
 _COLUMNS = ("image", "label", "suggested", "self_confidence", "margin", "rank")
 
@@ -34,8 +35,6 @@ def likely_mislabelled(
     Raises: ValueError: the lengths differ.
     Source: Northcutt et al. 2021, section 3, as in `cleanlab.filter` (`confident_learning`).
     """
-    from cleanlab.filter import find_label_issues
-
     if not len(images) == len(target) == len(held_out):
         raise ValueError(f"{len(images)} images, {len(target)} labels, {len(held_out)} rows")
     known = np.flatnonzero(~np.isnan(held_out).any(axis=1))
