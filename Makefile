@@ -67,7 +67,7 @@ ui: $(READY)  ## the MLflow UI on 127.0.0.1 over the project's store
 	@$(BIN)/python -m sports_clip_pipeline.tracking.ui
 
 viz: $(READY)  ## the DAG in Kedro-Viz
-	@$(BIN)/kedro viz run
+	@PYTHONWARNINGS="ignore:ORJSONResponse is deprecated" $(BIN)/kedro viz run
 
 lock: requirements/core.in requirements/dev.in  ## compile requirements/lock.txt anew (needs uv)
 	uv pip compile --universal --python-version 3.11 $^ -o requirements/lock.txt --generate-hashes --custom-compile-command "make lock" $(shell sed 's/^/--no-emit-package /' requirements/torch-stack.txt)
