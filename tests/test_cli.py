@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from kedro.io import DatasetError
 
-from sports_clip_pipeline.cli import one_line
+from sports_clip_pipeline.cli import in_current_words, one_line
 from sports_clip_pipeline.errors import UserFacingError
 
 
@@ -27,6 +27,19 @@ def test_an_error_in_the_wake_of_another_is_found_by_its_context() -> None:
             raise KeyError("aftermath")  # noqa: B904
     except KeyError as error:
         assert one_line(error) == "here: is wrong; mend it"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"pipeline": "cam", "pipelines": ()}, {"pipeline": None, "pipelines": ["cam"]}),
+        ({"pipeline": None, "pipelines": ["cam"]}, {"pipeline": None, "pipelines": ["cam"]}),
+        ({"pipeline": "cam", "pipelines": ["a"]}, {"pipeline": "cam", "pipelines": ["a"]}),
+        ({"pipeline": None, "pipelines": ()}, {"pipeline": None, "pipelines": ()}),
+    ],
+)
+def test_the_older_spelling_of_pipelines_means_the_same(given: dict, meant: dict) -> None:
+    assert in_current_words({**given, "env": "real"}) == {**meant, "env": "real"}
 
 
 def test_a_failing_disk_names_its_file() -> None:

@@ -177,12 +177,15 @@ def test_a_changed_setting_of_one_method_fits_only_that_method_again(
     assert not arms.loc[arms["method"] == "logreg_tower", "reused"].any()
 
 
+@pytest.mark.parametrize("option", ["--pipelines=finetune", "--pipeline=finetune"])
 def test_a_part_without_what_it_needs_names_the_pipeline_to_run_first(
-    empty_project: Path, kedro: Kedro
+    empty_project: Path, kedro: Kedro, option: str
 ) -> None:
-    line = refusal(kedro(empty_project, "run", "--pipelines=finetune"))
+    done = kedro(empty_project, "run", option)
+    line = refusal(done)
     assert "kedro run --pipelines=ingest" in line
     assert line.endswith("first")
+    assert "eprecat" not in done.stdout + done.stderr, "both spellings are ours"
 
 
 def test_a_missing_archive_is_named_with_where_to_put_it(empty_project: Path, kedro: Kedro) -> None:

@@ -34,7 +34,7 @@ def readable(callback: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(callback)
     def run_readably(*args: Any, **kwargs: Any) -> Any:
         try:
-            return callback(*args, **kwargs)
+            return callback(*args, **in_current_words(kwargs))
         except (KeyboardInterrupt, click.exceptions.Exit, click.exceptions.Abort):
             raise
         except Exception as error:
@@ -45,6 +45,16 @@ def readable(callback: Callable[..., Any]) -> Callable[..., Any]:
             raise click.exceptions.Exit(1) from error
 
     return run_readably
+
+
+def in_current_words(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of `kedro run` with `--pipeline=a` said as `--pipelines=a`.
+
+    Kedro still takes the older spelling, with a warning that a reader here can do nothing about.
+    """
+    if options.get("pipeline") and not options.get("pipelines"):
+        return {**options, "pipeline": None, "pipelines": [options["pipeline"]]}
+    return options
 
 
 def one_line(error: BaseException) -> str:
