@@ -20,6 +20,7 @@ _HOMES = {
     "FeatureCacheDataset": "handles",
     "ClipFolderDataset": "folders",
     "PredictorDataset": "folders",
+    "PredictorFoldersDataset": "folders",
     "ArchiveDataset": "archive",
     "ImageStoreDataset": "image_store",
     "RawFolderDataset": "raw_folder",

@@ -60,3 +60,39 @@ class PredictorDataset(AbstractDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class PredictorFoldersDataset(AbstractDataset[Any, Any]):
+    """Several predictors, each a folder under its name; what is no longer among them goes.
+
+    Saved from name -> function that makes the predictor, so that one at a time is in memory;
+    loaded as name -> function that reads it.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, Any]:
+        """Readers of the predictors, by name."""
+        from functools import partial
+
+        from sports_clip_pipeline.models.predictor import load_predictor
+
+        folders = sorted(path.parent for path in self._filepath.glob("*/predictor.json"))
+        return {folder.name: partial(load_predictor, folder) for folder in folders}
+
+    def save(self, data: Any) -> None:
+        """Write each folder whole; then remove the folders of other names."""
+        self._filepath.mkdir(parents=True, exist_ok=True)
+        for name, make in data.items():
+            make().save(self._filepath / name)
+        for folder in self._filepath.iterdir():
+            if folder.name not in data and (folder / "predictor.json").is_file():
+                shutil.rmtree(folder)
+
+    def _exists(self) -> bool:
+        return self._filepath.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

@@ -1,0 +1,50 @@
+"""Wiring of the pixel plan; `create_pipeline` adds it to `finetune`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node
+
+from sports_clip_pipeline.pipelines.finetune import pixel_nodes
+
+
+def pixel_part() -> Pipeline:
+    """Development photographs to arms that train through the tower, their curves and predictors."""
+    return Pipeline(
+        [
+            node(
+                pixel_nodes.select_pixels,
+                [
+                    "splits",
+                    "sports_images",
+                    "sports_manifest",
+                    "text_anchors",
+                    "clip_model",
+                    "embed_audit",
+                    "params:class_bank",
+                    "params:tokenize",
+                    "params:pixels",
+                    "pixel_journal",
+                ],
+                "pixel_study",
+                name="select_pixels",
+            ),
+            node(
+                pixel_nodes.fit_pixel_arms,
+                [
+                    "pixel_study",
+                    "splits",
+                    "sports_images",
+                    "sports_manifest",
+                    "embed_audit",
+                    "ingest_audit",
+                    "params:class_bank",
+                    "params:finetune",
+                    "params:pixels",
+                    "pixel_journal",
+                ],
+                ["pixel_arms", "pixel_curves", "pixel_predictors"],
+                name="fit_pixel_arms",
+            ),
+        ],
+        tags="finetune",
+    )
