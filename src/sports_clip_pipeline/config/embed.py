@@ -16,9 +16,11 @@ class EmbedConfig:
     """Which towers make features, from which view, and how fast.
 
     Attributes:
-        image_tower: packaged image tower.
+        image_tower: packaged image tower; the first, and the one joined to the text tower.
         text_tower: packaged text tower; the same as `tokenize.text_tower`.
-        image_size: side of the square the image tower sees, pixels.
+        companions: further image towers, for the labelled corpus alone; kept in the order of
+            their names. They see the same size and views.
+        image_size: side of the square the image towers see, pixels.
         views: features are averaged over these: `full` squashes the whole photograph into the
             square, `centre` cuts the middle; `…_flip` mirrors. Maps are drawn for the first.
         backend: what runs the towers; `auto` tries all and takes the fastest that agrees with
@@ -29,6 +31,7 @@ class EmbedConfig:
 
     image_tower: str = "lite2"
     text_tower: str = "minilm"
+    companions: tuple[str, ...] = ()
     image_size: int = 224
     views: tuple[str, ...] = ("full",)
     backend: str = "auto"
@@ -38,6 +41,7 @@ class EmbedConfig:
     def __post_init__(self) -> None:
         require_choice(self.image_tower, "embed.image_tower", IMAGE_TOWERS)
         require_choice(self.text_tower, "embed.text_tower", ("minilm",))
+        self._check_companions()
         require_number(self.image_size, "embed.image_size", 64, 512, integer=True)
         require(self.image_size % 32 == 0, "embed.image_size", "a multiple of 32", self.image_size)
         object.__setattr__(self, "views", as_tuple(self.views, "embed.views", str))
@@ -47,3 +51,12 @@ class EmbedConfig:
         require_choice(self.backend, "embed.backend", BACKENDS)
         require_number(self.workers, "embed.workers", 0, 64, integer=True)
         require_number(self.batch_size, "embed.batch_size", 1, 1024, integer=True)
+
+    def _check_companions(self) -> None:
+        given = as_tuple(self.companions, "embed.companions", str) if self.companions else ()
+        for tower in given:
+            require_choice(tower, "embed.companions", IMAGE_TOWERS)
+        require(len(set(given)) == len(given), "embed.companions", "none twice", given)
+        others = "towers other than embed.image_tower"
+        require(self.image_tower not in given, "embed.companions", others, self.image_tower)
+        object.__setattr__(self, "companions", tuple(sorted(given)))

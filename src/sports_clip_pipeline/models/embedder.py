@@ -14,7 +14,7 @@ from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal, file_sha256
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models import towers
+from sports_clip_pipeline.models import price, towers
 from sports_clip_pipeline.models.backends import (
     TowerProgram,
     Trial,
@@ -103,8 +103,7 @@ class Embedder:
         )
         if not space.missing(keys):
             return self._done(name, space.gather(keys), 0.0)
-        first = [preprocessing.crop(store.get(i)) for i in range(min(TRIAL_IMAGES, len(store)))]
-        engine = self._engine("image", (preprocessing.normalise(first),))
+        engine = self._engine("image", (self._first_pixels(store, preprocessing),))
         arrays, rate = embed_images(store, keys, preprocessing, space, engine, self._journal)
         return self._done(name, arrays, rate)
 
@@ -119,6 +118,37 @@ class Embedder:
         arrays, rate = embed_captions(ids, space, engine, self._journal)
         return self._done("captions", arrays, rate)
 
+    def companion(self, tower: str) -> Embedder:
+        """The same for another image tower, as it is packaged."""
+        config = dataclasses.replace(self._config, image_tower=tower, companions=())
+        return Embedder(config, self._cache, self._journal)
+
+    def tower(self, store: ImageStore) -> dict[str, Any]:
+        """What the image tower is and what it costs, JSON-like.
+
+        Args:
+            store: photographs to measure with, where the cost is not known yet.
+        Returns: `name`, `width`, `preprocessing` of the first view, `views`, `weights_sha256`,
+            `parameters` (its 1,000-class head not counted), `backend`, and `ms_per_image`: one
+            core, all views, without decoding and resizing.
+        """
+        name = self._config.image_tower
+        rate = price.kept_rate(self._program("image"), self._config.backend)
+        if rate is None:
+            self._choose("image", (self._first_pixels(store, self.preprocessings[0]),))
+            rate = price.kept_rate(self._program("image"), self._config.backend)
+            assert rate is not None
+        return {
+            "name": name,
+            "width": towers.image_tower_spec(name).width,
+            "preprocessing": self.preprocessings[0].to_dict(),
+            "views": list(self._config.views),
+            "weights_sha256": self._weights["image"],
+            "parameters": towers.parameter_count(name),
+            "backend": rate.backend,
+            "ms_per_image": round(rate.ms_per_item * len(self.preprocessings), 2),
+        }
+
     def audit(self) -> dict[str, Any]:
         """How the features were made, JSON-like."""
         return self._audit
@@ -129,25 +159,36 @@ class Embedder:
 
     def _engine(self, kind: str, trial: Sequence[np.ndarray]) -> Engine:
         config = self._config
-        tower = config.image_tower if kind == "image" else config.text_tower
-        size = config.image_size if kind == "image" else 0
-        weights = self._weights[kind][:12]
-        path = self._cache.root / "onnx" / f"{tower}-{size}-{weights}.onnx"
-        program = TowerProgram(kind, tower, path, size, self._clip_folder)
         if kind not in self._chosen:
-            self._chosen[kind] = self._choose(kind, program, trial)
-        backend = self._chosen[kind]
+            self._choose(kind, trial)
+        program, backend = self._program(kind), self._chosen[kind]
         if backend == "torch_cuda":
             return Engine(program, backend, workers=0, threads=cores(), batch=config.batch_size)
         workers = config.workers or cores()
         threads = max(1, cores() // workers)
         return Engine(program, backend, workers, threads, batch=config.batch_size)
 
-    def _choose(self, kind: str, program: TowerProgram, trial: Sequence[np.ndarray]) -> str:
-        names = candidates() if self._config.backend == "auto" else (self._config.backend,)
+    def _program(self, kind: str) -> TowerProgram:
+        config = self._config
+        tower = config.image_tower if kind == "image" else config.text_tower
+        size = config.image_size if kind == "image" else 0
+        weights = self._weights[kind][:12]
+        path = self._cache.root / "onnx" / f"{tower}-{size}-{weights}.onnx"
+        return TowerProgram(kind, tower, path, size, self._clip_folder)
+
+    def _choose(self, kind: str, trial: Sequence[np.ndarray]) -> None:
+        asked, program = self._config.backend, self._program(kind)
+        names = candidates() if asked == "auto" else (asked,)
         backend, trials = choose_backend(program, names, trial, threads=1)
+        self._chosen[kind] = backend
         self._audit["backends"][kind] = {"chosen": backend, "trials": [_row(t) for t in trials]}
-        return backend
+        items_per_s = next(trial.items_per_s for trial in trials if trial.backend == backend)
+        price.keep_rate(program, price.Rate(price.machine(), asked, backend, items_per_s))
+
+    def _first_pixels(self, store: ImageStore, preprocessing: ImagePreprocessing) -> np.ndarray:
+        """A block (B, 3, size, size) of the real input, to try backends on."""
+        rows = range(min(TRIAL_IMAGES, len(store)))
+        return preprocessing.normalise([preprocessing.crop(store.get(row)) for row in rows])
 
 
 def _row(trial: Trial) -> dict[str, Any]:

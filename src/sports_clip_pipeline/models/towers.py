@@ -170,6 +170,13 @@ def load_image_tower(name: str) -> nn.Module:
     return model.eval()
 
 
+def parameter_count(name: str) -> int:
+    """Weights of an image tower without its own 1,000-class head. Raises: UserFacingError."""
+    model: Any = timm.create_model(image_tower_spec(name).architecture)
+    model.reset_classifier(0)
+    return sum(weight.numel() for weight in model.parameters())
+
+
 def pooled_features(tower: Any, pixels: np.ndarray) -> np.ndarray:
     """(B, 3, H, W) float32 normalised pixels to (B, D) pooled features, by eager torch."""
     with torch.inference_mode():

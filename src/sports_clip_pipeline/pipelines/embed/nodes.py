@@ -19,11 +19,19 @@ def embed_corpora(
     config: EmbedConfig,
     journal: Journal,
 ) -> tuple[Arrays, Arrays, Arrays, Document]:
-    """Features of both image corpora and of all captions, and how they were made."""
+    """Features of both image corpora and of all captions, and how they were made.
+
+    The companion towers see the labelled corpus alone.
+    """
+    from sports_clip_pipeline.models.companions import audit_towers, embed_companions
     from sports_clip_pipeline.models.embedder import Embedder
 
     embedder = Embedder(config, cache, journal)
     flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
     sports = embedder.images("sports", sports_images, sports_manifest)
+    others, companions = embed_companions(
+        embedder, config.companions, "sports", sports_images, sports_manifest
+    )
     texts = embedder.captions(list(captions["token_ids"]))
-    return flickr8k, sports, texts, embedder.audit()
+    audit = audit_towers(embedder, companions, sports_images)
+    return flickr8k, {**sports, **others}, texts, audit
