@@ -30,7 +30,7 @@ def test_typical_ones_come_from_the_largest_group_without_a_label() -> None:
 
 def test_a_group_with_a_label_waits() -> None:
     features = circle(0, 2, 4, 90, 93, 95, 96, 98, 180, 181)
-    chosen, described = most_typical(features, circle(94), 2, seed=0)
+    chosen, _ = most_typical(features, circle(94), 2, seed=0)
     assert chosen.tolist() == [1, 8]
     chosen, _ = most_typical(features, circle(94), 9, seed=0)
     assert len(set(chosen.tolist())) == 9

@@ -52,8 +52,8 @@ def test_the_summary_counts_looks_and_repeats_apart() -> None:
     assert summarise_looks(ledger) == {
         "looks": 2,
         "repeats": 1,
-        "since_utc": LOOK.time_utc,
-        "until_utc": "2026-03-05T00:00:00Z",
+        "since": LOOK.time_utc,
+        "until": "2026-03-05T00:00:00Z",
         "best_top1": 0.9,
         "latest_top1": 0.9,
         "sentence": "The evaluation photographs were looked at 2 times since 2026-03-01, "
@@ -64,7 +64,7 @@ def test_the_summary_counts_looks_and_repeats_apart() -> None:
 
 def test_an_empty_ledger_says_so() -> None:
     summary = summarise_looks([])
-    assert (summary["looks"], summary["since_utc"]) == (0, None)
+    assert (summary["looks"], summary["since"]) == (0, None)
     assert "not looked at" in summary["sentence"]
 
 

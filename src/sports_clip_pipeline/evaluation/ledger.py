@@ -1,7 +1,7 @@
 """A ledger of looks at the evaluation part.
 
-Every look at held-out photographs that leads to a change makes them a little less held out (Dwork et
-al. 2015). The ledger does not prevent it; it says how often it happened.
+Every look at held-out photographs that leads to a change makes them a little less held out
+(Dwork et al. 2015). The ledger does not prevent it; it says how often it happened.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ def record_look(looks: Sequence[dict[str, Any]], look: Look) -> list[dict[str, A
 def summarise_looks(looks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """How often the evaluation part was looked at.
 
-    Returns: `looks` (that differ in content), `repeats`, `since_utc` and `until_utc` (None where
+    Returns: `looks` (that differ in content), `repeats`, `since` and `until` (UTC; None where
         there is none), `best_top1` and `latest_top1` (of the classifiers chosen), `sentence`.
     """
     if not looks:
         sentence = "The evaluation photographs were not looked at."
-        empty = dict.fromkeys(("since_utc", "until_utc", "best_top1", "latest_top1"))
+        empty = dict.fromkeys(("since", "until", "best_top1", "latest_top1"))
         return {"looks": 0, "repeats": 0, **empty, "sentence": sentence}
     repeats = sum(record["repeats"] for record in looks)
     since = min(record["time_utc"] for record in looks)
@@ -87,8 +87,8 @@ def summarise_looks(looks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "looks": len(looks),
         "repeats": repeats,
-        "since_utc": since,
-        "until_utc": latest["last_time_utc"],
+        "since": since,
+        "until": latest["last_time_utc"],
         "best_top1": max(record["chosen_top1"] for record in looks),
         "latest_top1": latest["chosen_top1"],
         "sentence": (

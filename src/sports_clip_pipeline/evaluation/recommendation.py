@@ -1,0 +1,249 @@
+"""What to do with so many labels, in words that the numbers hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+_PERCENT, _SHOWN = "\u00a0%", 3
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The tables that sentences are made of, and how methods are called."""
+
+    curves: pd.DataFrame
+    needed: pd.DataFrame
+    paired: pd.DataFrame
+    price: Mapping[str, tuple[float, float]]
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def called(self, method: str) -> str:
+        return self.names.get(method, method)
+
+    def at(self, fraction: float) -> pd.DataFrame:
+        return self.curves[np.isclose(self.curves["fraction"], fraction, rtol=1e-5)]
+
+    def comparisons(self, fraction: float, role: str) -> pd.DataFrame:
+        near = np.isclose(self.paired["fraction"], fraction, rtol=1e-5)
+        return self.paired[near & (self.paired["role"] == role).to_numpy()]
+
+    def chosen(self, fraction: float) -> str | None:
+        """The method that held-out folds chose, or the only one there is."""
+        rivals = self.comparisons(fraction, "best")
+        if len(rivals):
+            return str(rivals["against"].iloc[0])
+        here = self.at(fraction)["method"]
+        return str(here.iloc[0]) if len(here) == 1 else None
+
+    def point(self, method: str, fraction: float) -> Any:
+        here = self.at(fraction)
+        return here[here["method"] == method].iloc[0]
+
+
+def recommend(
+    curves: pd.DataFrame,
+    needed: pd.DataFrame,
+    paired: pd.DataFrame,
+    price: pd.DataFrame | None = None,
+    names: Mapping[str, str] | None = None,
+    fractions: Sequence[float] | None = None,
+) -> list[str]:
+    """A short list of sentences: which method at which number of labels, and what it is worth.
+
+    The method named at a fraction is the one chosen on held-out folds of the labelled part. What
+    cannot be told apart from it is said to be so, and so is a method that did better on
+    evaluation.
+
+    Args:
+        curves: of `learning_curves`. needed: of `labels_needed`. paired: of `paired_comparisons`;
+            p-values are given as corrected there.
+        price: one row a method: `method`, `ms_per_photograph`, `parameters`; NaN or missing
+            where not known.
+        names: how people call the methods.
+        fractions: which to speak of; the least, the middle and the largest by default.
+    Returns: sentences, the same for the same tables.
+    Raises: ValueError: a method with two prices.
+    """
+    tables = _Tables(curves, needed, paired, _prices(price), names or {})
+    measured = sorted(curves["fraction"].unique())
+    spoken = fractions or sorted({measured[0], measured[len(measured) // 2], measured[-1]})
+    sentences = _zero_shot(tables, measured)
+    priced = ""
+    for fraction in spoken:
+        method = tables.chosen(fraction)
+        if method is None:
+            continue
+        sentences += _at(tables, method, fraction)
+        sentences += _price(tables, method, fraction, told=method == priced)
+        priced = method
+    return sentences + _targets(tables, measured)
+
+
+def _at(tables: _Tables, method: str, fraction: float) -> list[str]:
+    point = tables.point(method, fraction)
+    rivals = tables.comparisons(fraction, "best").sort_values(
+        ["difference", "method"], ascending=[False, True]
+    )
+    apart = rivals["distinguishable"].astype(bool)
+    tied, better = rivals[~apart], rivals[apart & (rivals["difference"] > 0)]
+    behind = rivals[apart & (rivals["difference"] < 0)]
+    low_high = _range(point["top1_low"], point["top1_high"])
+    sentences = [
+        f"With {_count(point['labels'])} labels use {tables.called(method)}: "
+        f"{_percent(point['top1_mean'])} ({low_high})."
+    ]
+    if len(tied):
+        sentences.append(_listed(tables, tied) + " cannot be told apart from it.")
+    if len(better):
+        sentences.append(
+            f"{_listed(tables, better)} did better on the evaluation photographs, which have no "
+            "say in the choice; it is made on held-out folds of the labelled ones."
+        )
+    if len(behind) and len(behind) == len(rivals):
+        nearest = behind.iloc[0]
+        sentences.append(
+            f"It is ahead of every other method measured, of {tables.called(nearest['method'])} "
+            f"by {_points(-nearest['difference'])} ({_p(nearest['p_holm'])})."
+        )
+    return sentences
+
+
+def _listed(tables: _Tables, rows: pd.DataFrame) -> str:
+    """`A (70.9 %, p = 0.41), B (…) and 2 more`."""
+    words = [
+        f"{tables.called(row['method'])} ({_percent(row['top1'])}, {_p(row['p_holm'])})"
+        for _, row in rows.head(_SHOWN).iterrows()
+    ]
+    if len(rows) > _SHOWN:
+        words.append(f"{len(rows) - _SHOWN} more")
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _price(tables: _Tables, method: str, fraction: float, told: bool) -> list[str]:
+    """What the method costs, unless told, and the cheapest of those that are tied with it."""
+    if method not in tables.price:
+        return []
+    rivals = tables.comparisons(fraction, "best")
+    tied = rivals[~rivals["distinguishable"].astype(bool)]["method"]
+    cheaper = [
+        name for name in tied if name in tables.price and tables.price[name] < tables.price[method]
+    ]
+    own = "" if told else f"{tables.called(method)} costs {_cost(tables.price[method])}"
+    if not cheaper:
+        return [own + "."] if own else []
+    least = min(cheaper, key=lambda name: (*tables.price[name], name))
+    other = f"{tables.called(least)}, which cannot be told apart from it, costs "
+    joined = f"{own}; {other}" if own else f"Here {other}"
+    return [joined + f"{_cost(tables.price[least])}."]
+
+
+def _zero_shot(tables: _Tables, fractions: Sequence[float]) -> list[str]:
+    """What zero-shot gives, and the fewest labels that are distinguishably better."""
+    rows = [
+        row
+        for fraction in fractions
+        for _, row in tables.comparisons(fraction, "zero_shot").iterrows()
+        if row["method"] == tables.chosen(fraction)
+    ]
+    if not rows:
+        return []
+    start = f"Without a label zero-shot gives {_percent(rows[0]['against_top1'])}."
+    for row in rows:
+        if not row["distinguishable"] or row["difference"] <= 0:
+            continue
+        labels = _count(tables.point(row["method"], row["fraction"])["labels"])
+        gain = f"{_points(row['difference'])} ({_range(row['low'], row['high'])}"
+        gain = f"{gain}; {_p(row['p_holm'])}) with {tables.called(row['method'])}"
+        if row is rows[0]:
+            return [f"{start} {labels} labels add {gain}."]
+        return [
+            f"{start} The fewest labels measured that are distinguishably better: {labels}, {gain}."
+        ]
+    return [f"{start} No number of labels measured is distinguishably better."]
+
+
+def _targets(tables: _Tables, fractions: Sequence[float]) -> list[str]:
+    """Labels needed with the method that is recommended where its curve gets there."""
+    most = float(tables.curves["labels"].max())
+    sentences = []
+    for target in sorted(tables.needed["target"].unique()):
+        method = _method_for(tables, fractions, float(target))
+        rows = tables.needed[tables.needed["target"] == target]
+        rows = rows[rows["method"] == method]
+        if len(rows):
+            row = rows.iloc[0]
+            sentences.append(_target(row, tables.called(str(row["method"])), most))
+    return sentences
+
+
+def _method_for(tables: _Tables, fractions: Sequence[float], target: float) -> str | None:
+    """The choice at the first fraction where that choice reaches the target, else at the last."""
+    method = None
+    for fraction in fractions:
+        method = tables.chosen(fraction) or method
+        if method is None or method not in set(tables.at(fraction)["method"]):
+            continue
+        if tables.point(method, fraction)["top1_mean"] >= target:
+            return method
+    return method
+
+
+def _target(row: Any, name: str, most: float) -> str:
+    wanted, kind = _percent(row["target"]), row["kind"]
+    if kind == "measured below":
+        return f"{wanted} takes {_count(row['labels'])} labels or fewer with {name}."
+    if kind == "out of reach":
+        return (
+            f"{wanted} is out of reach with {name}: the trend of its curve asks for more than 100 "
+            f"times the {_count(most)} labels there are, or never gets there."
+        )
+    low, high = _count(row["low"]), row["high"]
+    between = f"{low}–{_count(high)}" if np.isfinite(high) else f"{low} or more"
+    labels = f"{_count(row['labels'])} labels with {name} ({between})"
+    if kind == "interpolated":
+        return f"{wanted} takes about {labels}."
+    return f"{wanted} would take about {labels}, extrapolated beyond the {_count(most)} there are."
+
+
+def _prices(price: pd.DataFrame | None) -> dict[str, tuple[float, float]]:
+    if price is None or price.empty:
+        return {}
+    known = price.dropna(subset=["ms_per_photograph", "parameters"])
+    twice = known["method"][known["method"].duplicated()]
+    if len(twice):
+        raise ValueError(f"one price a method is wanted, {twice.iloc[0]} has several")
+    return {
+        str(row["method"]): (float(row["ms_per_photograph"]), float(row["parameters"]))
+        for _, row in known.iterrows()
+    }
+
+
+def _cost(price: tuple[float, float]) -> str:
+    return f"{price[0]:.3g} ms a photograph and {price[1] / 1e6:.1f} million parameters"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}{_PERCENT}"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{100 * low:.1f}–{100 * high:.1f}"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:.1f} points"
+
+
+def _count(number: float) -> str:
+    return f"{round(number):,}"
+
+
+def _p(p_value: float) -> str:
+    if p_value < 0.001:
+        return "p < 0.001"
+    return f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
