@@ -8,40 +8,82 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal.disk import replacing_folder
 from sports_clip_pipeline.models.head import Head, softmax
+from sports_clip_pipeline.models.stacking import stack_towers
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 if TYPE_CHECKING:
-    from torch import nn
+    from sports_clip_pipeline.models.tower_classifier import TowerClassifier
 
-FORM = 1
+FORM = 2
+_READABLE = (1, 2)
+
+
+@dataclass(frozen=True)
+class TowerInput:
+    """One image tower of a predictor, and what it sees.
+
+    Attributes:
+        name: of a packaged image tower.
+        preprocessing: what the tower sees of a photograph.
+        views: its features are means over these views; empty for the preprocessing's own.
+        width: columns of its pooled features.
+    """
+
+    name: str
+    preprocessing: ImagePreprocessing
+    views: tuple[str, ...]
+    width: int
+
+    def each_view(self) -> list[ImagePreprocessing]:
+        """The preprocessing of every view."""
+        names = self.views or (self.preprocessing.view,)
+        return [replace(self.preprocessing, view=name) for name in names]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-like form; `from_dict` reads it."""
+        return {
+            "name": self.name,
+            "preprocessing": self.preprocessing.to_dict(),
+            "views": list(self.views),
+            "width": self.width,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TowerInput:
+        """From `to_dict`'s form, or from a row of `towers` in `embed_audit`."""
+        seen = ImagePreprocessing.from_dict(values["preprocessing"])
+        return cls(values["name"], seen, tuple(values["views"]), values["width"])
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A head on a packaged tower's features, or a whole tower of its own.
+    """A head on the features of one packaged image tower or several, or on a tower of its own.
 
     Attributes:
         classes: labels in the order of the logits.
-        tower: name of the packaged image tower whose architecture (and weights) it uses.
-        preprocessing: what the tower sees of a photograph.
-        head: pooled features (N, D) to logits (N, C).
+        tower: name of the first packaged image tower whose architecture (and weights) it uses.
+        preprocessing: what the first tower sees of a photograph.
+        head: pooled features (N, ΣD), those of all towers side by side, to logits (N, C).
         temperature: logits are divided by it before the softmax; > 0.
         views: the head's features are means over these views of a photograph; empty for the
             preprocessing's own. `module()` sees the preprocessing's alone.
-        tower_weights: state dict of a trained tower; empty for the packaged weights.
+        tower_weights: state dict of the first tower where it was trained; empty for the packaged
+            weights.
         origin: JSON-like record of how it was made (method, fraction, hyper-parameters …).
+        companions: further towers, in the order of their columns.
     """
 
     classes: tuple[str, ...]
@@ -52,34 +94,65 @@ class Predictor:
     views: tuple[str, ...] = ()
     tower_weights: dict[str, np.ndarray] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
+    companions: tuple[TowerInput, ...] = ()
+
+    @property
+    def towers(self) -> tuple[TowerInput, ...]:
+        """All towers in the order of their columns, the first one first."""
+        from sports_clip_pipeline.models.towers import image_tower_spec
+
+        width = image_tower_spec(self.tower).width
+        return (TowerInput(self.tower, self.preprocessing, self.views, width), *self.companions)
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities (N, C) from pooled tower features (N, D)."""
+        """Probabilities (N, C) from pooled tower features (N, ΣD).
+
+        Raises: ValueError: several towers, and not as many columns as they have together.
+        """
+        if self.companions:
+            self._check_columns(features.shape[1])
         return softmax(self.head(features) / self.temperature)
 
     def predict_images(self, images: Sequence[Image.Image], batch: int = 32) -> np.ndarray:
         """Probabilities (N, C) from photographs, through eager torch."""
-        from sports_clip_pipeline.models.towers import pooled_features
+        return self.predict_proba(self.features(images, batch))
 
-        tower: Any = self.module().tower
-        rows = []
-        for start in range(0, len(images), batch):
-            block = images[start : start + batch]
-            views = [
-                view.normalise([view.crop(image) for image in block]) for view in self._views()
-            ]
-            rows.append(np.mean([pooled_features(tower, pixels) for pixels in views], axis=0))
-        return self.predict_proba(np.concatenate(rows))
+    def features(self, images: Sequence[Image.Image], batch: int = 32) -> np.ndarray:
+        """Pooled features (N, ΣD) float32 of photographs, through eager torch.
 
-    def _views(self) -> list[ImagePreprocessing]:
-        names = self.views or (self.preprocessing.view,)
-        return [replace(self.preprocessing, view=name) for name in names]
+        Each tower's are means over its views; the towers stand side by side.
+        """
+        module = self.module()
+        trunks = [module.tower, *(companion.tower for companion in module.companions)]
+        pairs = list(zip(self.towers, trunks, strict=True))
+        blocks = [images[start : start + batch] for start in range(0, len(images), batch)]
+        empty = np.zeros((0, sum(tower.width for tower in self.towers)), dtype=np.float32)
+        rows = [np.hstack([_view_mean(*pair, block) for pair in pairs]) for block in blocks]
+        return np.concatenate([empty, *rows])
 
-    def module(self) -> nn.Module:
-        """Normalised pixels (B, 3, H, W) to logits (B, C); has `.tower` and `.head`; eval mode."""
-        from sports_clip_pipeline.models.tower_classifier import TowerClassifier
+    def stack(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The columns (N, ΣD) that the head wants, from the arrays of a corpus.
 
-        return TowerClassifier(self.tower, self.tower_weights, self.head).eval()
+        Args:
+            arrays: `features` (N, D), and `companion.<tower>` (N, Dₖ) of each companion.
+        Raises: UserFacingError: the features of a companion are not there.
+        """
+        return stack_towers(arrays, [tower.name for tower in self.companions])[0]
+
+    def module(self) -> TowerClassifier:
+        """Pixels (B, 3, H, W), normalised as the first tower wants them, to logits (B, C).
+
+        Has `.tower` (the first; gradients and maps are taken there) and `.head`; eval mode.
+        Companions see the same pixels, resized bilinearly and normalised anew where they want
+        that; so one view is seen by all, while `features` takes the mean over views.
+        """
+        from sports_clip_pipeline.models.tower_classifier import CompanionTower, TowerClassifier
+
+        companions = [
+            CompanionTower(tower.name, tower.preprocessing, self.preprocessing)
+            for tower in self.companions
+        ]
+        return TowerClassifier(self.tower, self.tower_weights, self.head, companions).eval()
 
     def save(self, folder: str | Path) -> None:
         """Write the folder, whole or not at all."""
@@ -89,12 +162,10 @@ class Predictor:
         record = {
             "form": FORM,
             "classes": list(self.classes),
-            "tower": self.tower,
+            "towers": [tower.to_dict() for tower in self.towers],
             "tower_weights": "own" if self.tower_weights else "packaged",
-            "preprocessing": self.preprocessing.to_dict(),
             "head": self.head.describe(),
             "temperature": self.temperature,
-            "views": list(self.views),
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
             "origin": self.origin,
         }
@@ -102,9 +173,14 @@ class Predictor:
             (partial / "weights.safetensors").write_bytes(weights)
             (partial / "predictor.json").write_text(json.dumps(record, indent=2) + "\n")
 
+    def _check_columns(self, columns: int) -> None:
+        if columns != sum(tower.width for tower in self.towers):
+            wanted = " + ".join(f"{tower.width} of {tower.name}" for tower in self.towers)
+            raise ValueError(f"features have {columns} columns, wanted {wanted}")
+
 
 def load_predictor(path: str | Path) -> Predictor:
-    """Read a predictor's folder.
+    """Read a predictor's folder, of this form or of the one before, which had one tower.
 
     Raises: UserFacingError: a file is missing or damaged, or was written by another form.
     """
@@ -113,23 +189,55 @@ def load_predictor(path: str | Path) -> Predictor:
     try:
         record = json.loads((folder / "predictor.json").read_text())
         weights = (folder / "weights.safetensors").read_bytes()
-    except (OSError, ValueError) as error:
-        raise UserFacingError(folder, f"is no whole predictor ({error})", remedy) from error
-    if record.get("form") != FORM:
-        raise UserFacingError(folder, f"has form {record.get('form')!r}, wanted {FORM}", remedy)
-    if hashlib.sha256(weights).hexdigest() != record["weights_sha256"]:
+        form, checksum = record["form"], record["weights_sha256"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserFacingError(folder, f"is no whole predictor ({error!r})", remedy) from error
+    if form not in _READABLE:
+        wanted = " or ".join(str(readable) for readable in _READABLE)
+        raise UserFacingError(folder, f"has form {form!r}, wanted {wanted}", remedy)
+    if hashlib.sha256(weights).hexdigest() != checksum:
         raise UserFacingError(folder / "weights.safetensors", "its checksum differs", remedy)
-    arrays = load(weights)
+    try:
+        return _from_record(record, load(weights))
+    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+        what = f"does not say what it should ({error!r})"
+        raise UserFacingError(folder / "predictor.json", what, remedy) from error
+
+
+def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predictor:
+    first, companions = (
+        (_single_tower(record), ()) if record["form"] == 1 else _towers(record["towers"])
+    )
     return Predictor(
         classes=tuple(record["classes"]),
-        tower=record["tower"],
-        preprocessing=ImagePreprocessing.from_dict(record["preprocessing"]),
+        tower=first["name"],
+        preprocessing=ImagePreprocessing.from_dict(first["preprocessing"]),
         head=Head.from_arrays(record["head"], _under("head.", arrays)),
         temperature=record["temperature"],
-        views=tuple(record["views"]),
+        views=tuple(first["views"]),
         tower_weights=_under("tower.", arrays),
         origin=record["origin"],
+        companions=companions,
     )
+
+
+def _single_tower(record: dict[str, Any]) -> dict[str, Any]:
+    """The tower of a record of form 1."""
+    return {"name": record["tower"], **{key: record[key] for key in ("preprocessing", "views")}}
+
+
+def _towers(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], tuple[TowerInput, ...]]:
+    """The first tower's row as it stands, and its companions."""
+    return rows[0], tuple(TowerInput.from_dict(row) for row in rows[1:])
+
+
+def _view_mean(tower: TowerInput, trunk: Any, images: Sequence[Image.Image]) -> np.ndarray:
+    """(B, D): the mean over the tower's views of what it makes of a block of photographs."""
+    from sports_clip_pipeline.models.towers import pooled_features
+
+    pixels = (view.normalise([view.crop(image) for image in images]) for view in tower.each_view())
+    features: np.ndarray = np.mean([pooled_features(trunk, block) for block in pixels], axis=0)
+    return features
 
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ def predict_test(
     from sports_clip_pipeline.evaluation.predictions import submission_table
 
     rows = (splits["part"] == "unlabelled_test").to_numpy()
-    best = predictor.predict_proba(sports_features["features"][rows]).argmax(axis=1)
+    best = predictor.predict_proba(predictor.stack(sports_features)[rows]).argmax(axis=1)
     predicted = np.asarray(predictor.classes, dtype=object)[best]
     return submission_table(submission_order, splits.loc[rows, "image"], predicted)
 
