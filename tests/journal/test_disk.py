@@ -8,7 +8,12 @@ import pytest
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.journal.disk import replacing_folder, write_atomically
 
-ARRAYS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array([1], np.int64)}
+ARRAYS = {
+    "w": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "n": np.array([1], np.int64),
+    "turned": np.arange(6).reshape(2, 3).T,
+    "alone": np.array(2.5),
+}
 
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
@@ -19,6 +24,7 @@ def test_state_comes_back_under_its_key_and_fingerprint_alone(kind: str, tmp_pat
     assert meta == {"epoch": 3}
     for name, value in ARRAYS.items():
         np.testing.assert_array_equal(arrays[name], value)
+        assert arrays[name].shape == value.shape, "numbers without a dimension keep none"
     assert journal.load_state("arms/a/0.01", "other") is None
     assert journal.load_state("arms/a/0.02", "f") is None
     journal.drop_state("arms/a/0.01")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.models.clip_folder import Projections
 from sports_clip_pipeline.training.locked import (
     STATE,
@@ -74,9 +75,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("last", [2, 3, 5])
-def test_a_killed_run_ends_with_bit_equal_weights(last: int) -> None:
+def test_a_killed_run_ends_with_bit_equal_weights(last: int, tmp_path: Path) -> None:
     whole, history = pretrain_projections(pairs(), nothing, CONFIG, Journal(), "f")
-    journal, epochs = Journal(), []
+    journal, epochs = DiskJournal(tmp_path), []
 
     def dies(projections: Projections) -> dict[str, float]:
         epochs.append(1)

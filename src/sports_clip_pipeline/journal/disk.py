@@ -62,7 +62,7 @@ class DiskJournal(Journal):
         import numpy as np
         from safetensors.numpy import save
 
-        contiguous = {name: np.ascontiguousarray(value) for name, value in (arrays or {}).items()}
+        contiguous = {name: np.asarray(value, order="C") for name, value in (arrays or {}).items()}
         header = {
             "fingerprint": fingerprint,
             "meta": json.dumps(meta or {}),
