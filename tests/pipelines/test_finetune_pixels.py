@@ -1,0 +1,134 @@
+"""The nodes of the pixel plan on a toy study."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.config.tokenize import TokenizeConfig
+from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.models import clip_folder
+from sports_clip_pipeline.models.clip_folder import Projections
+from sports_clip_pipeline.pipelines.finetune.pixel_nodes import fit_pixel_arms, select_pixels
+from tests.training.pixels.making import FAST, anchors, image_store, pictures, prompts, splits_of
+
+BANK = ClassBank(
+    ("a photo of {}.",),
+    {f"class {c}": {"names": [f"thing {c}"], "sentences": [f"It is {c}."]} for c in range(3)},
+)
+AUDIT = {"image_tower": "lite0", "text_tower": "minilm"}
+PLAN = dataclasses.replace(FAST, threads=1, fractions=(0.5, 1.0))
+
+
+class Heard:
+    """A tracker that remembers."""
+
+    def __init__(self) -> None:
+        self.metrics: list[tuple[dict[str, float], int | None]] = []
+        self.arms: list[tuple[str, dict[str, Any], dict[str, float], dict[str, str]]] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
+        self.metrics.append((metrics, step))
+
+    def log_arm(self, *arm: Any) -> None:
+        self.arms.append(arm)
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """18 development and 6 evaluation pictures, as ingest and pretraining leave them."""
+    known = anchors()
+    projections = Projections(
+        known.image_weight, known.image_bias, prompts().text_weight, np.log(known.logit_scale)
+    )
+    monkeypatch.setattr(clip_folder, "read_projections", lambda path: projections)
+    monkeypatch.setattr(clip_folder, "read_image_tower", lambda path: {})
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    images, target = pictures(24)
+    (tmp_path / "store").mkdir()
+    splits = splits_of(target[:18])
+    evaluation = pd.DataFrame(
+        {
+            "image": [f"{i}.jpg" for i in range(18, 24)],
+            "label": [f"class {c}" for c in target[18:]],
+            "part": "evaluation",
+            **{f"rank_seed_{seed}": -1 for seed in range(5)},
+        }
+    )
+    return {
+        "splits": pd.concat([splits, evaluation], ignore_index=True),
+        "store": image_store(tmp_path / "store", images),
+        "manifest": pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(24)]}),
+        "anchors": {
+            "anchors": known.anchors,
+            "logit_scale": np.array([known.logit_scale], dtype=np.float32),
+        },
+    }
+
+
+def run(
+    tables: dict[str, Any], journal: Journal, **finetune: Any
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    study = select_pixels(
+        tables["splits"], tables["store"], tables["manifest"], tables["anchors"], Path("clip"),
+        AUDIT, BANK, TokenizeConfig(), PLAN, journal,
+    )  # fmt: skip
+    return fit_pixel_arms(
+        study, tables["splits"], tables["store"], tables["manifest"], AUDIT,
+        {"data_digest": "d"}, BANK, FinetuneConfig(bootstrap_resamples=100, **finetune), PLAN,
+        journal,
+    )  # fmt: skip
+
+
+def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
+    tables: dict[str, Any], tmp_path: Path
+) -> None:
+    journal = DiskJournal(tmp_path / "journal")
+    arms, curves, predictors = run(tables, journal)
+    assert len(arms) == len(curves) == 0 and not predictors
+    assert not (tmp_path / "journal/squares").exists(), "nothing is decoded for nothing"
+
+    heard = Heard()
+    journal.attach(heard)
+    trained, curves, predictors = run(tables, journal, plan="pixels")
+    assert trained["fraction"].tolist() == [0.5, 1.0]
+    assert trained["labels"].tolist() == [9, 18]
+    assert not trained["reused"].any()
+    assert curves["labels"].tolist() == [9, 18]
+    made = {name: make() for name, make in predictors.items()}
+    assert set(made) == {"full_imagenet-0.5-0", "full_imagenet-1-0"}
+    assert all(one.tower_weights and one.preprocessing.size == 40 for one in made.values())
+    assert [arm[0] for arm in heard.arms] == [
+        "pixels full_imagenet 0.5 seed 0", "pixels full_imagenet 1 seed 0",
+    ]  # fmt: skip
+    assert {(next(iter(m)), step) for m, step in heard.metrics} == {
+        (f"pixels/full_imagenet/{fraction}/0/held_out_loss", 4) for fraction in ("0.5", "1")
+    }
+
+    shown, _, predictors = run(tables, journal)
+    pd.testing.assert_frame_equal(shown.drop(columns="reused"), trained.drop(columns="reused"))
+    assert shown["reused"].all()
+    assert set(predictors) == set(made)
+
+
+def test_a_dry_run_trains_nothing(tables: dict[str, Any]) -> None:
+    arms, _, _ = run(tables, Journal(), plan="pixels", dry_run=True)
+    assert len(arms) == 0
+
+
+def test_what_may_be_trained_on_holds_no_evaluation_photograph(tables: dict[str, Any]) -> None:
+    study = select_pixels(
+        tables["splits"], tables["store"], tables["manifest"], tables["anchors"], Path("clip"),
+        AUDIT, BANK, TokenizeConfig(), PLAN, Journal(),
+    )  # fmt: skip
+    assert study.squares.rows.tolist() == list(range(18))
+    assert set(study.splits["part"]) == {"development"}
+    assert study.start.prompts.owner.tolist() == [0, 0, 1, 1, 2, 2]
