@@ -79,7 +79,7 @@ class PixelsConfig:
     views: tuple[str, ...] = PIXEL_VIEWS
     batch_size: int = 64
     epochs: int = 8
-    min_steps: int = 200
+    min_steps: int = 100
     peak_lr: float = 5e-4
     random_lr: float = 2e-3
     lora_lr: float = 1e-3
