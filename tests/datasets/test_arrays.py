@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from kedro.io import DatasetError
 
-from sports_clip_pipeline.datasets import Arrays
+from sports_clip_pipeline.datasets import Arrays, LinkedArrays
 
 
 def test_arrays_come_back_with_type_and_shape(tmp_path: Path) -> None:
@@ -27,3 +27,49 @@ def test_half_a_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(DatasetError, match=r"a\.safetensors"):
         dataset.load()
+
+
+def linked(folder: Path) -> tuple[Arrays, LinkedArrays]:
+    source = folder / "source.safetensors"
+    link = folder / "deep/link.safetensors"
+    return Arrays(filepath=str(source)), LinkedArrays(filepath=str(link), source=str(source))
+
+
+def test_equal_arrays_are_linked_and_others_written(tmp_path: Path) -> None:
+    source, dataset = linked(tmp_path)
+    arrays = {"b": np.zeros(3), "a": np.ones((2, 2), np.float32)}
+    source.save(arrays)
+    path = tmp_path / "deep/link.safetensors"
+    for _ in range(2):
+        dataset.save(source.load())
+        assert path.samefile(tmp_path / "source.safetensors")
+    dataset.save({**arrays, "b": np.ones(3)})
+    assert not path.samefile(tmp_path / "source.safetensors")
+    np.testing.assert_array_equal(dataset.load()["b"], np.ones(3))
+    np.testing.assert_array_equal(source.load()["b"], np.zeros(3))
+    assert sorted(file.name for file in path.parent.iterdir()) == ["link.safetensors"]
+
+
+def test_a_link_keeps_its_arrays_when_the_source_is_saved_anew(tmp_path: Path) -> None:
+    source, dataset = linked(tmp_path)
+    source.save({"a": np.zeros(3)})
+    dataset.save({"a": np.zeros(3)})
+    source.save({"a": np.ones(3)})
+    np.testing.assert_array_equal(dataset.load()["a"], np.zeros(3))
+
+
+def test_without_a_source_or_without_links_arrays_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, dataset = linked(tmp_path)
+    dataset.save({"a": np.zeros(3)})
+    np.testing.assert_array_equal(dataset.load()["a"], np.zeros(3))
+
+    def refuses(path: Path, target: Path) -> None:
+        raise OSError("no links on this disk")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuses)
+    source.save({"a": np.ones(3)})
+    dataset.save({"a": np.ones(3)})
+    np.testing.assert_array_equal(dataset.load()["a"], np.ones(3))
+    assert not (tmp_path / "deep/link.safetensors").samefile(tmp_path / "source.safetensors")

@@ -16,6 +16,7 @@ _HOMES = {
     "PlotlyFigure": "documents",
     "TextPage": "documents",
     "Arrays": "arrays",
+    "LinkedArrays": "arrays",
     "JournalDataset": "handles",
     "FeatureCacheDataset": "handles",
     "ClipFolderDataset": "folders",

@@ -1,7 +1,8 @@
-"""Named NumPy arrays in one safetensors file: no pickle, memory-mapped on load."""
+"""Named NumPy arrays in one safetensors file: no pickle."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,60 @@ class Arrays(AbstractDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
 
     def save(self, data: dict[str, np.ndarray]) -> None:
         """Write all arrays, whole or not at all."""
-        write_atomically(
-            self._filepath,
-            save({name: np.ascontiguousarray(value) for name, value in data.items()}),
-        )
+        write_atomically(self._filepath, _as_bytes(data))
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class LinkedArrays(Arrays):
+    """Arrays that are often those of another file, byte for byte: then a link to it, not a copy.
+
+    Both files stand on their own: each is replaced by renaming, which leaves the other as it was.
+
+    Args:
+        source: the other file.
+    """
+
+    def __init__(
+        self, *, filepath: str, source: str, metadata: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(filepath=filepath, metadata=metadata)
+        self._source = Path(source)
+
+    def save(self, data: dict[str, np.ndarray]) -> None:
+        """Link the source where it holds these arrays, else write them; whole or not at all."""
+        content = _as_bytes(data)
+        if not (_holds(self._source, content) and self._linked()):
+            write_atomically(self._filepath, content)
+
+    def _linked(self) -> bool:
+        """Whether the file is a link to its source now; some disks have no links."""
+        self._filepath.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._filepath.with_name(f".{self._filepath.name}.{os.getpid()}.partial")
+        partial.unlink(missing_ok=True)
+        try:
+            partial.hardlink_to(self._source)
+            partial.replace(self._filepath)
+        except OSError:
+            return False
+        finally:
+            partial.unlink(missing_ok=True)  # renaming a link onto itself leaves both names
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {**super()._describe(), "source": str(self._source)}
+
+
+def _as_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    content: bytes = save({name: np.asarray(value, order="C") for name, value in arrays.items()})
+    return content
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    if not path.is_file() or path.stat().st_size != len(content):
+        return False
+    return path.read_bytes() == content

@@ -1,10 +1,12 @@
-"""Nodes of `pretrain`: contrastive pretraining over locked towers, then the CLIP folder."""
+"""Nodes of `pretrain`: contrastive pretraining, the CLIP folder, the features of its towers."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
+from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.config.tokenize import TokenizeConfig
 from sports_clip_pipeline.journal import Journal
@@ -13,6 +15,7 @@ from sports_clip_pipeline.journal import Journal
 def pretrain_clip(
     flickr8k_features: Arrays,
     caption_features: Arrays,
+    flickr8k_images: Any,
     flickr8k_manifest: Table,
     captions: Table,
     embed_audit: Document,
@@ -20,33 +23,126 @@ def pretrain_clip(
     tokenize: TokenizeConfig,
     journal: Journal,
 ) -> tuple[Path, Table]:
-    """Learn the projections, assemble open_clip's model, and keep the curve."""
+    """Learn the projections, then what is unlocked; assemble open_clip's model; keep the curve."""
     import pandas as pd
 
-    from sports_clip_pipeline.evaluation.retrieval import recall_columns
-    from sports_clip_pipeline.journal import fingerprint
     from sports_clip_pipeline.models.clip_folder import write_clip_folder
     from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
-    from sports_clip_pipeline.training import locked
 
     features = flickr8k_features["features"], caption_features["features"]
-    train = locked.pairs_of_split(*features, flickr8k_manifest, captions, "train")
-    validation = locked.pairs_of_split(*features, flickr8k_manifest, captions, "validation")
-    mark = fingerprint(config, locked, train.image, train.text, train.owner)
-    projections, history = locked.pretrain_projections(
-        train,
-        recall_columns(validation.image, validation.text, validation.owner),
+    corpus = (*features, flickr8k_manifest, captions)
+    recipe = {
+        "image_tower": embed_audit["image_tower"],
+        "text_tower": embed_audit["text_tower"],
+        "preprocessing": ImagePreprocessing.from_dict(embed_audit["preprocessing"]),
+        "context_length": tokenize.context_length,
+    }
+    compute = _compute(config)
+    projections, history, mark = _learn_projections(corpus, config, journal)
+    curve, weights = pd.DataFrame(history).assign(towers="locked"), None
+    if config.unlocks:
+        start = projections, mark
+        trained, mark = _train_towers(
+            start, corpus, flickr8k_images, recipe, config, compute, journal
+        )
+        projections, weights = trained.projections, trained.weights
+        unlocked = pd.DataFrame(trained.history).assign(towers="unlocked")
+        curve = pd.concat([curve, unlocked], ignore_index=True)
+    folder = journal.workspace("clip", mark) / "folder"
+    write_clip_folder(folder, projections, **recipe, trained=weights)
+    return folder, curve
+
+
+def embed_with_clip(
+    clip_model: Path,
+    flickr8k_features: Arrays,
+    sports_features: Arrays,
+    caption_features: Arrays,
+    flickr8k_images: Any,
+    flickr8k_manifest: Table,
+    sports_images: Any,
+    sports_manifest: Table,
+    captions: Table,
+    embed: EmbedConfig,
+    journal: Journal,
+) -> tuple[Arrays, Arrays, Arrays]:
+    """Features of the CLIP model's own towers: those of `embed` where a tower stayed locked."""
+    from sports_clip_pipeline.journal import file_sha256, fingerprint
+    from sports_clip_pipeline.models.clip_folder import WEIGHTS, trained_towers
+    from sports_clip_pipeline.models.embedder import Embedder
+    from sports_clip_pipeline.models.feature_cache import FeatureCache
+
+    trained = trained_towers(clip_model)
+    if trained:
+        # A cache of their own: it is emptied when other weights are trained.
+        mark = fingerprint(file_sha256(clip_model / WEIGHTS))
+        cache = FeatureCache(journal.workspace("features", mark))
+        embedder = Embedder(embed, cache, journal, clip_model)
+    if "image" in trained:
+        flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
+        flickr8k_features = {**flickr8k_features, **flickr8k}
+        sports = embedder.images("sports", sports_images, sports_manifest)
+        sports_features = {**sports_features, **sports}
+    if "text" in trained:
+        caption_features = embedder.captions(list(captions["token_ids"]))
+    return flickr8k_features, sports_features, caption_features
+
+
+def _compute(config: PretrainConfig) -> Any:
+    """Device and precision; a device that is missing is told before anything is learned."""
+    if not config.unlocks:
+        return None
+    from sports_clip_pipeline.training.unlocked.precision import choose_compute
+
+    return choose_compute(config.device, config.precision)
+
+
+def _learn_projections(
+    corpus: Any, config: PretrainConfig, journal: Journal
+) -> tuple[Any, list[dict[str, float]], str]:
+    """Projections over locked towers, the curve, and the fingerprint of both."""
+    from sports_clip_pipeline.evaluation.retrieval import recall_columns
+    from sports_clip_pipeline.journal import fingerprint
+    from sports_clip_pipeline.training import locked
+
+    train = locked.pairs_of_split(*corpus, "train")
+    validation = locked.pairs_of_split(*corpus, "validation")
+    mark = fingerprint(config.locked_part(), locked, train.image, train.text, train.owner)
+    judge = recall_columns(validation.image, validation.text, validation.owner)
+    return *locked.pretrain_projections(train, judge, config, journal, mark), mark
+
+
+def _train_towers(
+    start: Any,
+    corpus: Any,
+    images: Any,
+    recipe: dict[str, Any],
+    config: PretrainConfig,
+    compute: Any,
+    journal: Journal,
+) -> tuple[Any, str]:
+    """The unlocked towers, trained from the projections, and the fingerprint of that."""
+    from sports_clip_pipeline.evaluation.retrieval import validation_row
+    from sports_clip_pipeline.journal import fingerprint
+    from sports_clip_pipeline.models.clip_folder import build_clip
+    from sports_clip_pipeline.objectives import contrastive
+    from sports_clip_pipeline.training import unlocked
+    from sports_clip_pipeline.training.unlocked.pairs import tower_pairs_of_split
+    from sports_clip_pipeline.training.unlocked.run import train_towers
+
+    projections, learned = start
+    view = recipe["preprocessing"]
+    towers = [recipe["image_tower"], recipe["text_tower"], view.to_dict()]
+    mark = fingerprint(config, learned, towers, compute, contrastive, *unlocked.rooms())
+    trained = train_towers(
+        build_clip(projections, **recipe),
+        tower_pairs_of_split(*corpus, "train", images),
+        tower_pairs_of_split(*corpus, "validation", images),
+        validation_row,
+        view,
         config,
+        compute,
         journal,
         mark,
     )
-    folder = journal.workspace("clip", mark) / "folder"
-    write_clip_folder(
-        folder,
-        projections,
-        image_tower=embed_audit["image_tower"],
-        text_tower=embed_audit["text_tower"],
-        preprocessing=ImagePreprocessing.from_dict(embed_audit["preprocessing"]),
-        context_length=tokenize.context_length,
-    )
-    return folder, pd.DataFrame(history)
+    return trained, mark

@@ -8,7 +8,7 @@ from sports_clip_pipeline.pipelines.pretrain import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Features of the caption corpus to a CLIP model."""
+    """Features and photographs of the caption corpus to a CLIP model and its towers' features."""
     return Pipeline(
         [
             node(
@@ -16,6 +16,7 @@ def create_pipeline() -> Pipeline:
                 [
                     "flickr8k_features",
                     "caption_features",
+                    "flickr8k_images",
                     "flickr8k_manifest",
                     "captions",
                     "embed_audit",
@@ -25,7 +26,25 @@ def create_pipeline() -> Pipeline:
                 ],
                 ["clip_model", "pretrain_history"],
                 name="pretrain_clip",
-            )
+            ),
+            node(
+                nodes.embed_with_clip,
+                [
+                    "clip_model",
+                    "flickr8k_features",
+                    "sports_features",
+                    "caption_features",
+                    "flickr8k_images",
+                    "flickr8k_manifest",
+                    "sports_images",
+                    "sports_manifest",
+                    "captions",
+                    "params:embed",
+                    "pretrain_journal",
+                ],
+                ["clip_flickr8k_features", "clip_sports_features", "clip_caption_features"],
+                name="embed_with_clip",
+            ),
         ],
         tags="pretrain",
     )

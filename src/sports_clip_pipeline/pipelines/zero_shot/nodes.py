@@ -23,15 +23,16 @@ def encode_anchors(
     from sports_clip_pipeline.models.anchors import class_anchors
     from sports_clip_pipeline.models.clip_folder import read_projections
 
+    projections = read_projections(clip_model)
     return class_anchors(
-        class_bank, config.prompts, read_projections(clip_model), embed.text_tower, tokenize
+        class_bank, config.prompts, projections, embed.text_tower, tokenize, clip_model
     )
 
 
 def classify_without_labels(
     text_anchors: Arrays,
     clip_model: Path,
-    sports_features: Arrays,
+    clip_sports_features: Arrays,
     sports_manifest: Table,
     splits: Table,
     class_bank: ClassBank,
@@ -40,7 +41,7 @@ def classify_without_labels(
     from sports_clip_pipeline.evaluation.zero_shot import zero_shot_table
     from sports_clip_pipeline.models.clip_folder import read_projections
 
-    embeddings = read_projections(clip_model).image_embeddings(sports_features["features"])
+    embeddings = read_projections(clip_model).image_embeddings(clip_sports_features["features"])
     return zero_shot_table(embeddings, text_anchors, sports_manifest, splits, class_bank.labels)
 
 
@@ -60,8 +61,8 @@ def score_zero_shot(
 
 def score_retrieval(
     clip_model: Path,
-    flickr8k_features: Arrays,
-    caption_features: Arrays,
+    clip_flickr8k_features: Arrays,
+    clip_caption_features: Arrays,
     flickr8k_manifest: Table,
     captions: Table,
     journal: Journal,
@@ -71,7 +72,7 @@ def score_retrieval(
     from sports_clip_pipeline.models.clip_folder import read_projections
     from sports_clip_pipeline.training.locked import pairs_of_split
 
-    features = flickr8k_features["features"], caption_features["features"]
+    features = clip_flickr8k_features["features"], clip_caption_features["features"]
     pairs = pairs_of_split(*features, flickr8k_manifest, captions, "test")
     projections = read_projections(clip_model)
     metrics = retrieval_metrics(

@@ -28,7 +28,7 @@ def create_pipeline() -> Pipeline:
                 [
                     "text_anchors",
                     "clip_model",
-                    "sports_features",
+                    "clip_sports_features",
                     "sports_manifest",
                     "splits",
                     "params:class_bank",
@@ -51,8 +51,8 @@ def create_pipeline() -> Pipeline:
                 nodes.score_retrieval,
                 [
                     "clip_model",
-                    "flickr8k_features",
-                    "caption_features",
+                    "clip_flickr8k_features",
+                    "clip_caption_features",
                     "flickr8k_manifest",
                     "captions",
                     "zero_shot_journal",

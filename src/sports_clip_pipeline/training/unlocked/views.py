@@ -49,7 +49,8 @@ def draw_crops(count: int, rng: np.random.Generator, least_area: float = LEAST_A
     Source: Szegedy et al. 2015 (Inception), section 6.
     """
     area = rng.uniform(least_area, 1.0, count)
-    aspect = np.exp(rng.uniform(*np.log(ASPECT), count))
+    narrow, wide = np.log(ASPECT)
+    aspect = np.exp(rng.uniform(narrow, wide, count))
     width = np.minimum(np.sqrt(area * aspect), 1.0)
     height = np.minimum(area / width, 1.0)
     left, upper = rng.random(count) * (1.0 - width), rng.random(count) * (1.0 - height)
