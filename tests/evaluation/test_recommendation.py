@@ -71,7 +71,7 @@ def say(*arguments: object, **options: object) -> list[str]:
 def test_a_made_up_study_gives_these_words() -> None:
     table = needed(
         ("gda", 0.6, 88.0, 88.0, 88.0, "measured below"),
-        ("probe", 0.85, 900.0, 700.0, 1100.0, "interpolated"),
+        ("probe", 0.85, 897.0, 703.0, 1149.0, "interpolated"),
         ("gda", 0.85, 800.0, 700.0, 1000.0, "interpolated"),
         ("probe", 0.92, 20_000.0, 9_000.0, INF, "extrapolated"),
         ("probe", 0.99, INF, 99_000.0, INF, "out of reach"),

@@ -39,7 +39,7 @@ def paired_comparisons(
     target: np.ndarray,
     zero_shot_probabilities: np.ndarray,
     resamples: int = 1000,
-    permutations: int = 9999,
+    permutations: int = 19_999,
     seed: int = 0,
     alpha: float = 0.05,
 ) -> pd.DataFrame:
@@ -54,7 +54,8 @@ def paired_comparisons(
         arms: `method`, `fraction`, `seed`, `cv_top1` (and `cv_log_loss`, for ties).
         arm_probabilities: (N, C) by `<method>/<fraction>/<seed>`. target: (N,) int.
         zero_shot_probabilities: (N, C).
-        resamples, permutations, seed: of interval and test; p >= 1 / (permutations + 1).
+        resamples, permutations, seed: of interval and test; p >= 1 / (permutations + 1), which
+            leaves room for the correction of up to 1,000 comparisons at 19,999.
         alpha: the share of tables in which an accidental difference may be called one.
     Returns: one row a fraction × method × opponent, sorted: `fraction`, `method`, `against`,
         `role` (`best` or `zero_shot`: what the opponent is), `seeds` (number), `top1`,

@@ -202,9 +202,9 @@ def _target(row: Any, name: str, most: float) -> str:
             f"{wanted} is out of reach with {name}: the trend of its curve asks for more than 100 "
             f"times the {_count(most)} labels there are, or never gets there."
         )
-    low, high = _count(row["low"]), row["high"]
-    between = f"{low}–{_count(high)}" if np.isfinite(high) else f"{low} or more"
-    labels = f"{_count(row['labels'])} labels with {name} ({between})"
+    low, high = _about(row["low"]), row["high"]
+    between = f"{low}–{_about(high)}" if np.isfinite(high) else f"{low} or more"
+    labels = f"{_about(row['labels'])} labels with {name} ({between})"
     if kind == "interpolated":
         return f"{wanted} takes about {labels}."
     return f"{wanted} would take about {labels}, extrapolated beyond the {_count(most)} there are."
@@ -241,6 +241,11 @@ def _points(difference: float) -> str:
 
 def _count(number: float) -> str:
     return f"{round(number):,}"
+
+
+def _about(number: float) -> str:
+    """To two digits: no interval of labels is worth more."""
+    return _count(float(f"{number:.1e}"))
 
 
 def _p(p_value: float) -> str:
