@@ -4,10 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.evaluation.zero_shot import encode_labels, score_table, zero_shot_table
+from sports_clip_pipeline.evaluation.zero_shot import (
+    Variant,
+    ablation_table,
+    encode_labels,
+    score_table,
+    zero_shot_table,
+)
 
 LABELS = ("Chess", "Kabaddi")
-ANCHORS = {"anchors": np.eye(2, dtype=np.float32), "logit_scale": np.array([np.log(3.0)])}
 
 
 def table() -> pd.DataFrame:
@@ -19,7 +24,7 @@ def table() -> pd.DataFrame:
             "label": ["Kabaddi", "Kabaddi", None],
         }
     )
-    return zero_shot_table(np.eye(2)[[0, 1, 1]], ANCHORS, manifest, splits, LABELS)
+    return zero_shot_table(np.log(3.0) * np.eye(2)[[0, 1, 1]], manifest, splits, LABELS)
 
 
 def test_each_photograph_goes_to_its_nearest_anchor_in_the_order_of_the_splits() -> None:
@@ -41,3 +46,14 @@ def test_a_label_outside_the_class_bank_is_named() -> None:
     assert encode_labels(pd.Series(["Kabaddi", "Chess"]), LABELS).tolist() == [1, 0]
     with pytest.raises(ValueError, match="'Curling' is not in the class bank"):
         encode_labels(pd.Series(["Chess", "Curling"]), LABELS)
+
+
+def test_the_ablation_judges_every_variant_on_the_same_photographs() -> None:
+    target = np.array([0, 0, 1, 1])
+    right = Variant("right", "nothing", "captions", np.eye(2)[target])
+    half = Variant("half", "all one class", "captions", np.eye(2)[[0, 0, 0, 0]])
+    table = ablation_table([right, half], target, 200, 0)
+    assert table["name"].tolist() == ["right", "half"]
+    assert table["top1"].tolist() == [1.0, 0.5]
+    assert (table["low"] <= table["top1"]).all() and (table["top1"] <= table["high"]).all()
+    assert table["macro_f1"].tolist() == pytest.approx([1.0, (2 / 3) / 2])

@@ -54,8 +54,9 @@ def fake_text_tower(
     monkeypatch.setattr(anchors, "build_backend", backend)
 
 
-def made(bank: ClassBank, prompts: str) -> dict[str, np.ndarray]:
-    return anchors.class_anchors(bank, prompts, PLAIN, "minilm", TokenizeConfig())
+def made(bank: ClassBank, prompts: str, projections: Projections = PLAIN) -> np.ndarray:
+    features = anchors.encode_prompts(bank, "minilm", TokenizeConfig())
+    return anchors.class_anchors(bank, prompts, features, projections.text_embeddings)
 
 
 def at(degrees: float) -> list[float]:
@@ -78,9 +79,8 @@ def test_prompts_of_a_kind_weigh_the_same_and_so_do_the_kinds(
 ) -> None:
     fake_text_tower(monkeypatch, FEATURES)
     found = made(BANK, prompts)
-    np.testing.assert_allclose(found["anchors"][0], of_go, atol=1e-6)
-    assert found["anchors"].dtype == np.float32
-    np.testing.assert_allclose(found["logit_scale"], [20.0], rtol=1e-6)
+    np.testing.assert_allclose(found[0], of_go, atol=1e-6)
+    assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize("prompts", ["names", "sentences", "both"])
@@ -88,7 +88,7 @@ def test_a_class_without_sentences_uses_its_names(
     prompts: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_text_tower(monkeypatch, FEATURES)
-    np.testing.assert_allclose(made(BANK, prompts)["anchors"][1], at(-90.0), atol=1e-6)
+    np.testing.assert_allclose(made(BANK, prompts)[1], at(-90.0), atol=1e-6)
 
 
 def test_anchors_stand_in_the_order_of_the_bank_over_several_blocks_of_texts(
@@ -98,7 +98,7 @@ def test_anchors_stand_in_the_order_of_the_bank_over_several_blocks_of_texts(
     classes = {f"c{i}": {"names": (str(i),), "sentences": ()} for i in range(150)}
     fake_text_tower(monkeypatch, angles)
     found = made(ClassBank(templates=("game {}",), classes=classes), "both")
-    np.testing.assert_allclose(found["anchors"], list(angles.values()), atol=1e-6)
+    np.testing.assert_allclose(found, list(angles.values()), atol=1e-6)
 
 
 def test_texts_are_projected_before_they_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,5 +109,5 @@ def test_texts_are_projected_before_they_are_averaged(monkeypatch: pytest.Monkey
         text_weight=np.array([[0.0, -1.0], [4.0, 0.0]], np.float32),  # a quarter turn, stretched
         logit_scale=0.0,
     )
-    found = anchors.class_anchors(BANK, "names", turned, "minilm", TokenizeConfig())
-    np.testing.assert_allclose(found["anchors"], [at(135.0), at(0.0)], atol=1e-6)
+    found = made(BANK, "names", turned)
+    np.testing.assert_allclose(found, [at(135.0), at(0.0)], atol=1e-6)

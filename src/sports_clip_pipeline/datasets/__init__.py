@@ -17,6 +17,7 @@ _HOMES = {
     "TextPage": "documents",
     "Arrays": "arrays",
     "LinkedArrays": "arrays",
+    "HeadFile": "heads",
     "JournalDataset": "handles",
     "FeatureCacheDataset": "handles",
     "ClipFolderDataset": "folders",

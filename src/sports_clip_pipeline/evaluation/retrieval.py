@@ -62,7 +62,11 @@ def retrieval_metrics(
         image_emb: (N, D) unit-norm. text_emb: (M, D) unit-norm. owner: (M,) int in [0, N).
     Returns: `{"t2i": {"r1", "r5", "r10"}, "i2t": {…}}`; k is capped by what there is.
     """
-    similarity = text_emb @ image_emb.T  # (M, N)
+    return retrieval_metrics_of(text_emb @ image_emb.T, owner)
+
+
+def retrieval_metrics_of(similarity: np.ndarray, owner: np.ndarray) -> dict[str, dict[str, float]]:
+    """The same from similarities (M, N) of captions with images."""
     captions, images = similarity.shape
     return {
         "t2i": {f"r{k}": recall_at_k(similarity, owner, min(k, images)) for k in (1, 5, 10)},

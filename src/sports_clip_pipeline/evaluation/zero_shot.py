@@ -1,21 +1,21 @@
-"""Zero-shot classification: cosine to one text anchor a class."""
+"""Zero-shot classification as a table, and what each part of it is worth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.evaluation.classification import classification_report
+from sports_clip_pipeline.evaluation.classification import classification_report, macro_f1
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
 from sports_clip_pipeline.models.head import softmax
 
 
 def zero_shot_table(
-    image_emb: np.ndarray,
-    text_anchors: Mapping[str, np.ndarray],
+    logits: np.ndarray,
     manifest: pd.DataFrame,
     splits: pd.DataFrame,
     labels: Sequence[str],
@@ -23,17 +23,14 @@ def zero_shot_table(
     """Probabilities of every photograph.
 
     Args:
-        image_emb: (N, P) unit-norm, in manifest order.
-        text_anchors: `anchors` (C, P) unit-norm and `logit_scale` (1,), in the order of `labels`.
+        logits: (N, C) in manifest order, in the order of `labels`.
         splits: `image`, `part`, `label`.
     Returns: `image`, `part`, `label`, `predicted`, `probability`, `probabilities`; in the order
         of `splits`.
     Source: Radford et al. 2021, section 3.1.
     """
     row_of = pd.Series(np.arange(len(manifest)), index=manifest["image"])
-    rows = row_of.loc[splits["image"]].to_numpy()
-    logits = text_anchors["logit_scale"][0] * image_emb[rows] @ text_anchors["anchors"].T  # (N, C)
-    probabilities = softmax(logits)
+    probabilities = softmax(logits[row_of.loc[splits["image"]].to_numpy()])  # (N, C)
     best = probabilities.argmax(axis=1)
     return pd.DataFrame(
         {
@@ -57,6 +54,48 @@ def score_table(
     report = classification_report(probabilities, target, labels)
     correct = (probabilities.argmax(axis=1) == target)[None, :]
     return {**report, "top1_ci95": list(bootstrap_interval(correct, seed, resamples))}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of classifying without labels.
+
+    Attributes:
+        name: what it is. changed: against the row above. chosen_on: where its settings come from.
+        logits: (N, C) of the photographs it is judged on.
+    """
+
+    name: str
+    changed: str
+    chosen_on: str
+    logits: np.ndarray
+
+
+def ablation_table(
+    variants: Sequence[Variant], target: np.ndarray, resamples: int, seed: int
+) -> pd.DataFrame:
+    """What each variant of zero-shot classification reaches on the same photographs.
+
+    Args:
+        target: (N,) int in [0, C).
+    Returns: `name`, `top1`, `low`, `high`, `macro_f1`, `changed`, `chosen_on`; in the order given.
+    """
+    rows = []
+    for variant in variants:
+        predicted = variant.logits.argmax(axis=1)
+        low, high = bootstrap_interval((predicted == target)[None, :], seed, resamples)
+        rows.append(
+            {
+                "name": variant.name,
+                "top1": float((predicted == target).mean()),
+                "low": low,
+                "high": high,
+                "macro_f1": macro_f1(predicted, target, variant.logits.shape[1]),
+                "changed": variant.changed,
+                "chosen_on": variant.chosen_on,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def encode_labels(column: pd.Series, labels: Sequence[str]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,45 +11,55 @@ from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.tokenize import TokenizeConfig
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.backends import TowerProgram, build_backend
-from sports_clip_pipeline.models.clip_folder import Projections
 from sports_clip_pipeline.models.tokenizers import caption_tokenizer
 from sports_clip_pipeline.models.unit_norm import unit_norm
 from sports_clip_pipeline.preprocessing.captions import pad
 
 
+def encode_prompts(
+    bank: ClassBank, text_tower: str, tokenize: TokenizeConfig, clip_folder: Path | None = None
+) -> dict[str, np.ndarray]:
+    """Text features (E,) before projection of every prompt of the bank, by its text.
+
+    Args:
+        clip_folder: whose text tower reads the prompts where it was trained.
+    """
+    texts = [
+        text
+        for label in bank.labels
+        for kind in ("names", "sentences")
+        for text in _texts(bank, label, kind)
+    ]
+    unique = list(dict.fromkeys(texts))
+    return dict(zip(unique, encode_texts(unique, text_tower, tokenize, clip_folder), strict=True))
+
+
 def class_anchors(
     bank: ClassBank,
     prompts: str,
-    projections: Projections,
-    text_tower: str,
-    tokenize: TokenizeConfig,
-    clip_folder: Path | None = None,
-) -> dict[str, np.ndarray]:
-    """Anchors (C, P) float32 unit-norm in the order of the bank, and `logit_scale` (1,).
+    features: Mapping[str, np.ndarray],
+    embed: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Anchors (C, P) float32 unit-norm in the order of the bank.
 
-    Each prompt is embedded and normalised; the prompts of a kind (names in templates, sentences)
-    are averaged and normalised; so are the kinds.
+    Each prompt is embedded; the prompts of a kind (names in templates, sentences) are averaged and
+    normalised; so are the kinds.
 
     Args:
         prompts: `names`, `sentences` or `both`. A class without sentences uses its names alone.
-        clip_folder: whose text tower reads the prompts where it was trained.
+        features: of all prompts, from `encode_prompts`.
+        embed: text features (M, E) to unit-norm rows (M, P).
     Source: Radford et al. 2021, section 3.1.4 (prompt ensembling in the embedding space).
     """
     kinds = ("names", "sentences") if prompts == "both" else (prompts,)
-    groups: list[list[Sequence[str]]] = []
+    anchors = []
     for label in bank.labels:
         texts = [_texts(bank, label, kind) for kind in kinds]
-        groups.append([group for group in texts if group] or [_texts(bank, label, "names")])
-    flat = [text for texts in groups for group in texts for text in group]
-    embedded = iter(projections.text_embeddings(_encode(flat, text_tower, tokenize, clip_folder)))
-    anchors = []
-    for texts in groups:
-        means = [unit_norm(np.mean([next(embedded) for _ in group], axis=0)) for group in texts]
+        groups = [group for group in texts if group] or [_texts(bank, label, "names")]
+        embedded = [embed(np.stack([features[text] for text in group])) for group in groups]
+        means = [unit_norm(group.mean(axis=0)) for group in embedded]
         anchors.append(unit_norm(np.mean(means, axis=0)))
-    return {
-        "anchors": np.stack(anchors).astype(np.float32),
-        "logit_scale": np.array([np.exp(projections.logit_scale)], dtype=np.float32),
-    }
+    return np.stack(anchors).astype(np.float32)
 
 
 def _texts(bank: ClassBank, label: str, kind: str) -> Sequence[str]:
@@ -58,9 +68,14 @@ def _texts(bank: ClassBank, label: str, kind: str) -> Sequence[str]:
     return [template.format(name) for name in bank.names(label) for template in bank.templates]
 
 
-def _encode(
+def encode_texts(
     texts: Sequence[str], text_tower: str, tokenize: TokenizeConfig, clip_folder: Path | None
 ) -> np.ndarray:
+    """Text features (M, E) float32 before projection.
+
+    Args:
+        clip_folder: whose text tower reads them where it was trained.
+    """
     ids = caption_tokenizer(text_tower, tokenize.context_length)(texts).ids
     backend = build_backend(
         TowerProgram("text", text_tower, Path(), clip_folder=clip_folder), "torch", cores()

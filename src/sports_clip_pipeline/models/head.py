@@ -1,8 +1,8 @@
 """Classifier heads as chains of named operations over features.
 
-One description serves prediction in NumPy, explanations through torch, and the file on disk. A chain
-may branch: `sum` applies several heads to the same values and adds what they give, which is how a
-probe is blended with the zero-shot classifier.
+One description serves prediction in NumPy, explanations through torch, and the file on disk. A
+chain may branch: `sum` applies several heads to the same values and adds what they give, which is
+how a probe is blended with the zero-shot classifier.
 """
 
 from __future__ import annotations

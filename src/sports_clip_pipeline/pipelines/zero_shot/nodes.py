@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.config.classes import ClassBank
@@ -19,19 +20,105 @@ def encode_anchors(
     tokenize: TokenizeConfig,
     embed: EmbedConfig,
 ) -> Arrays:
-    """One unit-norm text embedding a class, ensembled over its prompts."""
-    from sports_clip_pipeline.models.anchors import class_anchors
+    """Unit-norm text anchors of the classes, in CLIP's space and in the text tower's own."""
+    import numpy as np
+
+    from sports_clip_pipeline.models.anchors import class_anchors, encode_prompts
     from sports_clip_pipeline.models.clip_folder import read_projections
+    from sports_clip_pipeline.models.unit_norm import unit_norm
 
     projections = read_projections(clip_model)
-    return class_anchors(
-        class_bank, config.prompts, projections, embed.text_tower, tokenize, clip_model
+    features = encode_prompts(class_bank, embed.text_tower, tokenize, clip_model)
+    plain = encode_prompts(class_bank, embed.text_tower, tokenize)
+    anchors = {
+        f"anchors.{kind}": class_anchors(class_bank, kind, features, projections.text_embeddings)
+        for kind in ("names", "sentences", "both")
+    }
+    return {
+        **anchors,
+        "anchors": anchors[f"anchors.{config.prompts}"],
+        "prompts": class_anchors(class_bank, config.prompts, plain, unit_norm),
+        "logit_scale": np.array([np.exp(projections.logit_scale)], dtype=np.float32),
+    }
+
+
+def gather_witnesses(
+    text_anchors: Arrays,
+    clip_model: Path,
+    clip_sports_features: Arrays,
+    embed: EmbedConfig,
+    tokenize: TokenizeConfig,
+) -> Any:
+    """What zero-shot logits are made of: CLIP's cosines, the image tower's own class names."""
+    from sports_clip_pipeline.models.clip_folder import read_projections
+    from sports_clip_pipeline.models.head import Operation
+    from sports_clip_pipeline.models.stacking import stack_towers
+    from sports_clip_pipeline.models.zero_shot_head import Witnesses, affine, named_classes
+
+    projections = read_projections(clip_model)
+    _, widths = stack_towers(clip_sports_features)
+    return Witnesses(
+        embed=(
+            affine(projections.image_weight, projections.image_bias),
+            Operation("l2_normalise"),
+        ),
+        anchors=text_anchors["anchors"],
+        logit_scale=float(text_anchors["logit_scale"][0]),
+        named=named_classes(embed.image_tower, embed.text_tower, tokenize),
+        prompts=text_anchors["prompts"],
+        widths=widths,
     )
 
 
-def classify_without_labels(
-    text_anchors: Arrays,
+def choose_zero_shot(
+    witnesses: Any,
     clip_model: Path,
+    clip_flickr8k_features: Arrays,
+    clip_caption_features: Arrays,
+    caption_features: Arrays,
+    flickr8k_manifest: Table,
+    captions: Table,
+    config: ZeroShotConfig,
+) -> tuple[Any, Document]:
+    """The zero-shot head; its two settings are chosen on held-out captions."""
+    from sports_clip_pipeline.evaluation.zero_shot_choice import Seen, choose_settings
+    from sports_clip_pipeline.models.clip_folder import read_projections
+    from sports_clip_pipeline.models.unit_norm import unit_norm
+    from sports_clip_pipeline.models.zero_shot_head import hubness
+    from sports_clip_pipeline.training.locked import pairs_of_split
+
+    projections = read_projections(clip_model)
+    seen = {}
+    for split in ("train", "validation"):
+        corpus = flickr8k_manifest, captions, split
+        images = clip_flickr8k_features["features"]
+        pairs = pairs_of_split(images, clip_caption_features["features"], *corpus)
+        plain = pairs_of_split(images, caption_features["features"], *corpus)
+        seen[split] = (
+            pairs.image,
+            Seen(
+                projections.image_embeddings(pairs.image),
+                witnesses.named.describe(pairs.image),
+                projections.text_embeddings(pairs.text),
+                unit_norm(plain.text),
+                pairs.owner,
+            ),
+        )
+    background, train = seen["train"]
+    chosen = choose_settings(
+        seen["validation"][1],
+        train,
+        witnesses.logit_scale,
+        config.names_weights,
+        config.hubness_shares,
+    )
+    plain_head = witnesses.head(chosen["names_weight"], single=True)
+    drawn = chosen["hubness_share"] * hubness(plain_head(background))
+    return witnesses.head(chosen["names_weight"], -drawn), {**chosen, "class_bias": list(-drawn)}
+
+
+def classify_without_labels(
+    zero_shot_head: Any,
     clip_sports_features: Arrays,
     sports_manifest: Table,
     splits: Table,
@@ -39,10 +126,59 @@ def classify_without_labels(
 ) -> Table:
     """Zero-shot probabilities of every sports photograph."""
     from sports_clip_pipeline.evaluation.zero_shot import zero_shot_table
-    from sports_clip_pipeline.models.clip_folder import read_projections
+    from sports_clip_pipeline.models.stacking import stack_towers
 
-    embeddings = read_projections(clip_model).image_embeddings(clip_sports_features["features"])
-    return zero_shot_table(embeddings, text_anchors, sports_manifest, splits, class_bank.labels)
+    features, _ = stack_towers(clip_sports_features)
+    return zero_shot_table(zero_shot_head(features), sports_manifest, splits, class_bank.labels)
+
+
+def ablate_zero_shot(
+    witnesses: Any,
+    zero_shot_choice: Document,
+    text_anchors: Arrays,
+    clip_sports_features: Arrays,
+    splits: Table,
+    class_bank: ClassBank,
+    config: ZeroShotConfig,
+) -> Table:
+    """What each part of zero-shot classification is worth on the evaluation part."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from sports_clip_pipeline.evaluation.zero_shot import Variant, ablation_table, encode_labels
+    from sports_clip_pipeline.models.stacking import stack_towers
+
+    rows = (splits["part"] == "evaluation").to_numpy()
+    features = stack_towers(clip_sports_features)[0][rows]
+    weight = zero_shot_choice["names_weight"]
+    bias = np.asarray(zero_shot_choice["class_bias"])
+    written, held_out = "written beforehand", "captions of the validation part"
+    plain = [
+        Variant(name, changed, written, replace(witnesses, anchors=anchors).head()(features))
+        for name, changed, anchors in (
+            ("names", "class names in templates", text_anchors["anchors.names"]),
+            ("sentences", "sentences that describe each class", text_anchors["anchors.sentences"]),
+            ("names and sentences", "both, evenly", text_anchors["anchors.both"]),
+        )
+    ]
+    joined = [
+        Variant(
+            "with ImageNet names",
+            f"the image tower's own class names count {weight:g}",
+            held_out,
+            witnesses.head(weight)(features),
+        ),
+        Variant(
+            "without hubs",
+            f"{zero_shot_choice['hubness_share']:g} of each class's draw on other photographs "
+            "taken away",
+            held_out,
+            witnesses.head(weight, bias)(features),
+        ),
+    ]
+    target = encode_labels(splits.loc[rows, "label"], class_bank.labels)
+    return ablation_table([*plain, *joined], target, config.bootstrap_resamples, config.seed)
 
 
 def score_zero_shot(
