@@ -64,7 +64,6 @@ def test_inputs_and_outputs_are_named_by_kind() -> None:
     image, text = (TowerProgram(kind, "x", Path()) for kind in ("image", "text"))
     assert (image.input_names, image.output_names) == (("pixels",), ("features", "logits"))
     assert (text.input_names, text.output_names) == (("ids", "mask"), ("features",))
-    assert backends.cores() >= 1
 
 
 @pytest.mark.gpu

@@ -16,11 +16,7 @@ def program(tmp_path: Path) -> TowerProgram:
 
 
 def rate(**changes: object) -> Rate:
-    return replace(Rate(price.machine(), "auto", "onnxruntime", 100.0), **changes)
-
-
-def test_a_hundred_photographs_a_second_are_ten_milliseconds_each() -> None:
-    assert rate().ms_per_item == 10.0
+    return replace(Rate(price.machine(), "auto", "onnxruntime", 10.0), **changes)
 
 
 def test_a_kept_rate_is_read_again(program: TowerProgram) -> None:
@@ -30,17 +26,17 @@ def test_a_kept_rate_is_read_again(program: TowerProgram) -> None:
 
 
 def test_the_fastest_block_seen_stays(program: TowerProgram) -> None:
-    for seen in (100.0, 80.0):
-        keep_rate(program, rate(items_per_s=seen))
-    assert kept_rate(program, "auto") == rate(items_per_s=100.0)
-    keep_rate(program, rate(items_per_s=120.0))
-    assert kept_rate(program, "auto") == rate(items_per_s=120.0)
+    for seen in (10.0, 12.5):
+        keep_rate(program, rate(ms_per_item=seen))
+    assert kept_rate(program, "auto") == rate(ms_per_item=10.0)
+    keep_rate(program, rate(ms_per_item=8.0))
+    assert kept_rate(program, "auto") == rate(ms_per_item=8.0)
 
 
 def test_another_backend_has_another_rate(program: TowerProgram) -> None:
     keep_rate(program, rate())
-    keep_rate(program, rate(backend="torch", items_per_s=30.0))
-    assert kept_rate(program, "auto") == rate(backend="torch", items_per_s=30.0)
+    keep_rate(program, rate(backend="torch", ms_per_item=30.0))
+    assert kept_rate(program, "auto") == rate(backend="torch", ms_per_item=30.0)
 
 
 def test_rates_of_another_machine_or_setting_are_none_of_this_one(program: TowerProgram) -> None:

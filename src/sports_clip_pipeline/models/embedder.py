@@ -129,8 +129,8 @@ class Embedder:
         Args:
             store: photographs to measure with, where the cost is not known yet.
         Returns: `name`, `width`, `preprocessing` of the first view, `views`, `weights_sha256`,
-            `parameters` (its 1,000-class head not counted), `backend`, and `ms_per_image`: one
-            core, all views, without decoding and resizing.
+            `parameters` (its 1,000-class head not counted), `backend`, and `ms_per_image`: of
+            one core, all views, without decoding and resizing.
         """
         name = self._config.image_tower
         rate = price.kept_rate(self._program("image"), self._config.backend)
@@ -182,8 +182,8 @@ class Embedder:
         backend, trials = choose_backend(program, names, trial, threads=1)
         self._chosen[kind] = backend
         self._audit["backends"][kind] = {"chosen": backend, "trials": [_row(t) for t in trials]}
-        items_per_s = next(trial.items_per_s for trial in trials if trial.backend == backend)
-        price.keep_rate(program, price.Rate(price.machine(), asked, backend, items_per_s))
+        ms = next(trial.core_ms_per_item for trial in trials if trial.backend == backend)
+        price.keep_rate(program, price.Rate(price.machine(), asked, backend, ms))
 
     def _first_pixels(self, store: ImageStore, preprocessing: ImagePreprocessing) -> np.ndarray:
         """A block (B, 3, size, size) of the real input, to try backends on."""

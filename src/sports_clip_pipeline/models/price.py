@@ -1,7 +1,8 @@
-"""What a tower costs: milliseconds a photograph on one core, measured once and kept.
+"""What a tower costs: milliseconds of one core a photograph, measured once and kept.
 
-The rate is the one by which the backend was chosen. It is kept beside the exported towers, so that
-a run whose features all come from the cache says what the run that made them said.
+Processor time is measured where the backend is chosen, so that a busy machine changes it little. It
+is kept beside the exported towers, so that a run whose features all come from the cache says what
+the run that made them said.
 """
 
 from __future__ import annotations
@@ -29,19 +30,14 @@ class Rate:
         machine: processor and cores; a rate of another machine is no rate of this one.
         asked: backend of the configuration, or `auto`.
         backend: the one that was chosen.
-        items_per_s: photographs (captions) a second through the tower, one view, one thread, the
-            fastest block seen; decoding and resizing are not in it.
+        ms_per_item: milliseconds of processor time a photograph and view (or caption) through the
+            tower, of the fastest block seen; decoding and resizing are not in it.
     """
 
     machine: str
     asked: str
     backend: str
-    items_per_s: float
-
-    @property
-    def ms_per_item(self) -> float:
-        """Milliseconds a photograph and view."""
-        return 1000.0 / self.items_per_s
+    ms_per_item: float
 
 
 def rate_path(program: TowerProgram) -> Path:
@@ -52,10 +48,8 @@ def rate_path(program: TowerProgram) -> Path:
 def keep_rate(program: TowerProgram, rate: Rate) -> None:
     """Write the rate beside the exported tower, unless a faster one of the same kind is there."""
     before = kept_rate(program, rate.asked)
-    if before and dataclasses.replace(before, items_per_s=0.0) == dataclasses.replace(
-        rate, items_per_s=0.0
-    ):
-        rate = max(before, rate, key=lambda seen: seen.items_per_s)
+    if before and (before.machine, before.backend) == (rate.machine, rate.backend):
+        rate = min(before, rate, key=lambda seen: seen.ms_per_item)
     text = json.dumps(dataclasses.asdict(rate), indent=2) + "\n"
     write_atomically(rate_path(program), text.encode())
 

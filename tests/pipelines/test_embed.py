@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import typing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sports_clip_pipeline.config.embed import EmbedConfig
+from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
+from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.models import embedder as embedder_module
+from sports_clip_pipeline.models.embedding import Engine
+from sports_clip_pipeline.models.feature_cache import FeatureCache
+from sports_clip_pipeline.models.stacking import stack_towers
+from sports_clip_pipeline.pipelines.embed import nodes
+from sports_clip_pipeline.pipelines.embed.pipeline import create_pipeline
+
+
+def drawn_store(folder: Path, count: int, seed: int) -> tuple[ImageStore, pd.DataFrame]:
+    """Squares of noise as a store, and their manifest."""
+    random = np.random.default_rng(seed)
+    jpegs = []
+    for _ in range(count):
+        sink = io.BytesIO()
+        Image.fromarray(random.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(sink, "JPEG")
+        jpegs.append(sink.getvalue())
+    names = [f"{i}.jpg" for i in range(count)]
+    shard = write_shard(folder / "shard-00000.arrow", names, jpegs)
+    write_index(folder, [{**shard, "dropped": []}])
+    digests = [hashlib.sha256(jpeg).hexdigest() for jpeg in jpegs]
+    return ImageStore(folder), pd.DataFrame({"stored_sha256": digests})
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> tuple:
+    place = tmp_path_factory.mktemp("embed")
+    (place / "f").mkdir()
+    (place / "s").mkdir()
+    captions = pd.DataFrame({"token_ids": [[101, 1037, 102], [101, 2158, 102]]})
+    config = EmbedConfig(image_tower="lite0", image_size=64, backend="torch", companions="lite1")
+    with pytest.MonkeyPatch.context() as patch:
+        here = lambda *given, **named: replace(Engine(*given, **named), workers=0)  # noqa: E731
+        patch.setattr(embedder_module, "Engine", here)
+        return nodes.embed_corpora(
+            *drawn_store(place / "f", 2, seed=0),
+            *drawn_store(place / "s", 3, seed=1),
+            captions,
+            FeatureCache(place / "cache"),
+            config,
+            Journal(),
+        )
+
+
+def test_companions_see_the_labelled_corpus_alone(embedded: tuple) -> None:
+    flickr8k, sports, texts, _ = embedded
+    assert set(flickr8k) == {"features", "logits", "row"}
+    assert set(sports) == {"features", "logits", "row", "companion.lite1"}
+    features, widths = stack_towers(sports)
+    assert (features.shape, widths) == ((3, 2560), (1280, 1280))
+    assert texts["features"].shape == (2, 384)
+
+
+def test_the_audit_tells_of_every_tower(embedded: tuple) -> None:
+    audit = embedded[3]
+    assert set(audit["backends"]) == {"image", "text", "companion.lite1"}
+    assert audit["image_tower"] == audit["towers"][0]["name"] == "lite0"
+    assert audit["companions"] == ["lite1"]
+    assert audit["weights_sha256"]["image"] == audit["towers"][0]["weights_sha256"]
+    assert audit["towers"][1]["weights_sha256"].startswith("77cc7160")
+
+
+def test_the_nodes_hints_resolve() -> None:
+    for part in create_pipeline().nodes:
+        assert typing.get_type_hints(part.func)
