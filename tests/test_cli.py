@@ -44,7 +44,7 @@ def test_the_older_spelling_of_pipelines_means_the_same(given: dict, meant: dict
 
 def test_a_failing_disk_names_its_file() -> None:
     line = one_line(nested(OSError(28, "No space left on device", "out/x"), DatasetError("no")))
-    assert line.startswith("out/x: No space left on device; ")
+    assert line.startswith("out/x: No space left on device (")
     assert one_line(OSError(5, "Input/output error")).startswith("a file of the run: ")
 
 

@@ -18,6 +18,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal.disk_refusals import refusal_of
 
 _VERBOSE = f"{__name__}.verbose"
 _REFUSED = re.compile(r"Failed to instantiate \w+ for parameter '(?P<block>[\w.]+)': (?P<why>.+)")
@@ -69,11 +70,7 @@ def one_line(error: BaseException) -> str:
             return str(cause)
     for cause in reversed(chain):
         if isinstance(cause, OSError) and cause.strerror:
-            where = cause.filename or "a file of the run"
-            return (
-                f"{where}: {cause.strerror}; mend the path, its rights or the space on the disk, "
-                "then run again: what was finished is kept"
-            )
+            return str(refusal_of(cause, cause.filename or "a file of the run"))
     text = " ".join(str(error).split())
     refused = _REFUSED.search(text)
     if refused is not None:

@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 from kedro.io import DatasetError
 
+from sports_clip_pipeline.cli import one_line
 from sports_clip_pipeline.datasets import CsvTable, JsonDocument, ParquetTable
+from sports_clip_pipeline.errors import UserFacingError
 
 TABLE = pd.DataFrame({"image": ["a", "b"], "n": [1, 2]})
 
@@ -25,8 +27,9 @@ def test_a_failing_save_leaves_the_old_table_and_no_rest(
 
     for writer in ("to_parquet", "to_csv"):
         monkeypatch.setattr(pd.DataFrame, writer, fails)
-    with pytest.raises(DatasetError, match="No space"):
+    with pytest.raises((UserFacingError, DatasetError), match="table: No space") as refused:
         dataset.save(TABLE[:1])
+    assert one_line(refused.value).startswith(f"{path}: No space left on device (")
     pd.testing.assert_frame_equal(dataset.load(), TABLE, check_dtype=False)
     assert list(tmp_path.iterdir()) == [path]
 

@@ -24,6 +24,7 @@ from PIL import Image
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import file_sha256
 from sports_clip_pipeline.journal.disk import write_atomically
+from sports_clip_pipeline.journal.disk_refusals import naming_file
 
 INDEX = "index.json"
 FORMAT = "sports-clip-image-store/1"
@@ -137,18 +138,21 @@ def publish(store: ImageStore, place: Path) -> None:
     """Put a store in its place: linked where possible, else copied; whole or not at all.
 
     Nothing is done when the same store already stands there.
+
+    Raises: UserFacingError: the disk refuses.
     """
     if store.path.resolve() == place.resolve() or _same(store, place):
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
     partial, old = (place.with_name(f".{place.name}.{kind}") for kind in ("partial", "old"))
     for leftover in (partial, old):  # of a run that was killed here
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        _fill(store, partial)
-        if place.exists():
-            place.replace(old)
-        partial.replace(place)
+        with naming_file(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _fill(store, partial)
+            if place.exists():
+                place.replace(old)
+            partial.replace(place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from sports_clip_pipeline.journal.disk import replacing_file
+from sports_clip_pipeline.journal.disk_refusals import naming_file
 
 
 class AtomicSave:
@@ -17,15 +19,13 @@ class AtomicSave:
     _partial: PurePosixPath | None = None
 
     def save(self, data: Any) -> None:
-        """Write beside the place, then rename."""
+        """Write beside the place, then rename. Raises: UserFacingError: the disk refuses."""
         final = Path(str(super()._get_save_path()))  # type: ignore[misc]
-        final.parent.mkdir(parents=True, exist_ok=True)
-        self._partial = PurePosixPath(final.with_name(f".{final.name}.{os.getpid()}.partial"))
         try:
-            super().save(data)  # type: ignore[misc]
-            Path(self._partial).replace(final)
+            with naming_file(final), replacing_file(final) as partial:
+                self._partial = PurePosixPath(partial)
+                super().save(data)  # type: ignore[misc]
         finally:
-            Path(self._partial).unlink(missing_ok=True)
             self._partial = None
 
     def _get_save_path(self) -> PurePosixPath:

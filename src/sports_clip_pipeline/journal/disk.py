@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from sports_clip_pipeline.journal.disk_refusals import naming_file
 from sports_clip_pipeline.journal.journal import Counter, Journal
 
 if TYPE_CHECKING:
@@ -115,14 +116,23 @@ class DiskJournal(Journal):
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path`, flush to the disk, rename into place: whole or not at all."""
+    """Write beside `path`, flush to the disk, rename into place: whole or not at all.
+
+    Raises: UserFacingError: the disk refuses.
+    """
+    with naming_file(path), replacing_file(path) as partial, partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write to; renamed to `path` when the block ends without error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -134,7 +144,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     A failure leaves the old folder in place; a kill the old one, the new one or none, never a
     mixture of both.
+
+    Raises: UserFacingError: the disk refuses.
     """
+    with naming_file(path), _replacing_folder(path) as partial:
+        yield partial
+
+
+@contextmanager
+def _replacing_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     former = path.with_name(f".{path.name}.{os.getpid()}.former")

@@ -209,7 +209,7 @@ def _refuse(uri: str, error: Exception) -> NoReturn:
     what = (str(error) or type(error).__name__).splitlines()[0]
     if isinstance(error, OSError) and error.strerror:
         what = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
-    remedy = f"mend the file and its rights, {_ELSEWHERE}"
+    remedy = f"mend the file, its rights or the space on its disk, {_ELSEWHERE}"
     if "out-of-date" in what or "revision" in what:
         remedy = f"it is of another MLflow: copy it, then `mlflow db upgrade {uri}`, {_ELSEWHERE}"
     raise UserFacingError(uri, f"this MLflow store cannot be opened ({what})", remedy) from error
