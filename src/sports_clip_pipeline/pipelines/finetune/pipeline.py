@@ -5,15 +5,24 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node
 
 from sports_clip_pipeline.pipelines.finetune import nodes
+from sports_clip_pipeline.pipelines.finetune.judging_part import judging_part
+from sports_clip_pipeline.pipelines.finetune.pixel_part import pixel_part
 
 
 def create_pipeline() -> Pipeline:
-    """Development labels to learning curves and one predictor."""
-    return Pipeline(
+    """Development labels to learning curves, predictors, and what is to be said of them."""
+    arms = Pipeline(
         [
             node(
                 nodes.select_development,
-                ["splits", "sports_features", "text_anchors", "clip_model", "params:class_bank"],
+                [
+                    "splits",
+                    "clip_sports_features",
+                    "text_anchors",
+                    "zero_shot_head",
+                    "clip_model",
+                    "params:class_bank",
+                ],
                 "study_data",
                 name="select_development",
             ),
@@ -22,28 +31,29 @@ def create_pipeline() -> Pipeline:
                 [
                     "study_data",
                     "splits",
-                    "sports_features",
+                    "clip_sports_features",
                     "params:class_bank",
                     "embed_audit",
                     "ingest_audit",
                     "params:finetune",
                     "finetune_journal",
                 ],
-                ["finetune_arms", "finetune_curves", "best_arm"],
+                ["finetune_arms", "finetune_curves", "arm_probabilities", "chosen_arms"],
                 name="fit_arms",
             ),
             node(
-                nodes.keep_predictor,
-                ["best_arm", "embed_audit", "params:class_bank"],
-                "predictor",
-                name="keep_predictor",
+                nodes.keep_predictors,
+                ["chosen_arms", "clip_model", "embed_audit", "params:class_bank"],
+                ["predictor", "fraction_predictors"],
+                name="keep_predictors",
             ),
             node(
                 nodes.judge_predictor,
-                ["predictor", "splits", "sports_features", "zero_shot_predictions"],
+                ["predictor", "splits", "clip_sports_features", "zero_shot_predictions"],
                 ["evaluation_predictions", "finetune_metrics"],
                 name="judge_predictor",
             ),
         ],
         tags="finetune",
     )
+    return arms + pixel_part() + judging_part()

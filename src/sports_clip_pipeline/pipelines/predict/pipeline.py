@@ -13,7 +13,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.predict_test,
-                ["predictor", "sports_features", "splits", "submission_order"],
+                ["predictor", "clip_sports_features", "splits", "submission_order"],
                 "submission",
                 name="predict_test",
             ),

@@ -29,8 +29,12 @@ def pretrain_clip(
     from sports_clip_pipeline.models.clip_folder import write_clip_folder
     from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
-    features = flickr8k_features["features"], caption_features["features"]
-    corpus = (*features, flickr8k_manifest, captions)
+    corpus = {
+        "image": flickr8k_features["features"],
+        "text": caption_features["features"],
+        "manifest": flickr8k_manifest,
+        "captions": captions,
+    }
     recipe = {
         "image_tower": embed_audit["image_tower"],
         "text_tower": embed_audit["text_tower"],
@@ -41,7 +45,7 @@ def pretrain_clip(
     projections, history, mark = _learn_projections(corpus, config, journal)
     curve, weights = pd.DataFrame(history).assign(towers="locked"), None
     if config.unlocks:
-        start = projections, mark
+        start = projections, mark, int(history[-1]["step"])
         trained, mark = _train_towers(
             start, corpus, flickr8k_images, recipe, config, compute, journal
         )
@@ -98,15 +102,15 @@ def _compute(config: PretrainConfig) -> Any:
 
 
 def _learn_projections(
-    corpus: Any, config: PretrainConfig, journal: Journal
+    corpus: dict[str, Any], config: PretrainConfig, journal: Journal
 ) -> tuple[Any, list[dict[str, float]], str]:
     """Projections over locked towers, the curve, and the fingerprint of both."""
     from sports_clip_pipeline.evaluation.retrieval import recall_columns
     from sports_clip_pipeline.journal import fingerprint
     from sports_clip_pipeline.training import locked
 
-    train = locked.pairs_of_split(*corpus, "train")
-    validation = locked.pairs_of_split(*corpus, "validation")
+    train = locked.pairs_of_split(**corpus, split="train")
+    validation = locked.pairs_of_split(**corpus, split="validation")
     mark = fingerprint(config.locked_part(), locked, train.image, train.text, train.owner)
     judge = recall_columns(validation.image, validation.text, validation.owner)
     return *locked.pretrain_projections(train, judge, config, journal, mark), mark
@@ -114,7 +118,7 @@ def _learn_projections(
 
 def _train_towers(
     start: Any,
-    corpus: Any,
+    corpus: dict[str, Any],
     images: Any,
     recipe: dict[str, Any],
     config: PretrainConfig,
@@ -130,19 +134,20 @@ def _train_towers(
     from sports_clip_pipeline.training.unlocked.pairs import tower_pairs_of_split
     from sports_clip_pipeline.training.unlocked.run import train_towers
 
-    projections, learned = start
+    projections, learned, steps = start
     view = recipe["preprocessing"]
     towers = [recipe["image_tower"], recipe["text_tower"], view.to_dict()]
     mark = fingerprint(config, learned, towers, compute, contrastive, *unlocked.rooms())
     trained = train_towers(
         build_clip(projections, **recipe),
-        tower_pairs_of_split(*corpus, "train", images),
-        tower_pairs_of_split(*corpus, "validation", images),
+        tower_pairs_of_split(**corpus, split="train", store=images),
+        tower_pairs_of_split(**corpus, split="validation", store=images),
         validation_row,
         view,
         config,
         compute,
         journal,
         mark,
+        steps,
     )
     return trained, mark

@@ -49,6 +49,7 @@ def train_towers(
     compute: Compute,
     journal: Journal,
     state_fingerprint: str,
+    steps_before: int = 0,
 ) -> TrainedTowers:
     """Train what `config` unlocks; a killed run goes on from its last finished epoch.
 
@@ -57,6 +58,7 @@ def train_towers(
         judge: metrics by name from validation embeddings (N, P) and (M, P) and the owner (M,) of
             each caption, after each epoch.
         state_fingerprint: of all that the result depends on; state under another one is not used.
+        steps_before: of the pass over locked towers; the history counts on from there.
     """
     training = TowerTraining(model, train, preprocessing, config, compute)
     kept = journal.load_state(STATE, state_fingerprint)
@@ -68,7 +70,7 @@ def train_towers(
         while training.epoch < config.tower_epochs:
             loss, rate = timed_epoch(training, _watch(training, bar, journal))
             metrics = judge(*training.embed(validation), validation.features.owner)
-            row = _row(training, loss, rate, metrics)
+            row = _row(training, steps_before, loss, rate, metrics)
             training.history.append(row)
             live = {f"pretrain/{key}": value for key, value in row.items() if key != "epoch"}
             journal.log_metrics(live, step=int(row["epoch"]))
@@ -92,13 +94,17 @@ def _watch(training: TowerTraining, bar: Counter, journal: Journal) -> Watch:
 
 
 def _row(
-    training: TowerTraining, loss: float, rate: float, metrics: dict[str, float]
+    training: TowerTraining,
+    steps_before: int,
+    loss: float,
+    rate: float,
+    metrics: dict[str, float],
 ) -> dict[str, float]:
-    """One row of the history; epochs count on from those over locked towers."""
+    """One row of the history; epochs and steps count on from those over locked towers."""
     step = training.epoch * training.steps_per_epoch
     return {
         "epoch": training.config.epochs + training.epoch,
-        "step": step,
+        "step": steps_before + step,
         "loss": loss,
         "lr": training.lr(step - 1),
         "logit_scale": float(training.model.logit_scale.detach().exp()),
