@@ -18,6 +18,10 @@ def test_lists_may_be_written_with_plus():
     assert ReportConfig(study="s", packages="torch+numpy").packages == ("torch", "numpy")
 
 
+def test_a_study_may_have_no_baselines():
+    assert ReportConfig(study="s", baselines=[]).baselines == ()
+
+
 @pytest.mark.parametrize(
     ("change", "parameter"),
     [
@@ -43,6 +47,10 @@ def test_a_reference_wants_all_its_keys(reference):
         {"study": ""},
         {"gallery_photographs": -1},
         {"gallery_photographs": 2.5},
+        {"highlighted": 0},
+        {"mislabelled_photographs": -1},
+        {"label_next_photographs": 1.5},
+        {"thumbnail_px": 8},
         {"confused_pairs": 0},
         {"max_page_mb": 0},
         {"methods": ["logreg_tower"]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sports_clip_pipeline.reporting.page import compose_page
-from tests.reporting.study import make_results
+from tests.reporting.study import make_judged_results
 
 pytestmark = pytest.mark.browser
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
@@ -26,7 +26,7 @@ def until(page, expression: str, tries: int = 100) -> None:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(compose_page(make_results(LABELS)), encoding="utf-8")
+    path.write_text(compose_page(make_judged_results(LABELS)), encoding="utf-8")
     return path.as_uri()
 
 
@@ -64,10 +64,11 @@ def test_the_page_fits_its_window(open_page, width):
     assert page.evaluate(loose) == 0
 
 
-def test_all_eight_figures_are_drawn(open_page):
+def test_every_figure_is_drawn(open_page):
     page = open_page()
 
-    assert page.evaluate("document.querySelectorAll('.plot .main-svg').length") >= 8
+    drawn = "[...document.querySelectorAll('.plot')].filter(p => p.querySelector('.main-svg'))"
+    assert page.evaluate(f"{drawn}.length") == 13
     assert page.evaluate("[...document.querySelectorAll('.plot')].every(p => p.data.length)")
 
 
@@ -102,19 +103,40 @@ def test_a_change_of_the_system_reaches_the_figures(open_page):
     until(page, f"{FIRST_TICK} !== '{light_tick}'")
 
 
+SEEN = (
+    "document.querySelector('.plot').data.filter(t => t.legendgroup === '{}').map(t => t.visible)"
+)
+LEGEND = '[data-legend="learning_curve_figure"]'
+
+
 def test_a_series_is_hidden_and_shown_from_the_keyboard(open_page):
     page = open_page()
-    button = page.get_by_role("button", name="MLP head of the notebook")
-    visible = "document.querySelector('.plot').data.map(t => t.visible)"
+    button = page.locator(LEGEND).get_by_role("button", name="MLP head of the notebook")
+    seen = SEEN.format("notebook_mlp")
 
     button.focus()
     page.keyboard.press("Enter")
 
-    assert page.evaluate(visible)[:3] == [False, False, True]
+    assert page.evaluate(seen) == [False, False]
     assert button.get_attribute("aria-pressed") == "false"
     assert page.evaluate("document.activeElement.textContent") == "MLP head of the notebook"
     page.keyboard.press("Enter")
-    assert all(page.evaluate(visible))
+    assert page.evaluate(seen) == [True, True]
+
+
+def test_methods_that_wait_are_shown_from_the_fold_of_the_legend(open_page):
+    page = open_page()
+    legend = page.locator(LEGEND)
+    seen = SEEN.format("tip_adapter_f")
+    assert page.evaluate(seen) == [False, False]
+    assert not legend.get_by_role("button", name="Tip-Adapter-F").is_visible()
+
+    legend.get_by_text("10 more to show").click()
+    button = legend.get_by_role("button", name="Tip-Adapter-F")
+    button.click()
+
+    assert page.evaluate(seen) == [True, True]
+    assert button.is_visible() and button.get_attribute("aria-pressed") == "true"
 
 
 def test_the_first_tab_leads_past_the_header(open_page):
@@ -139,7 +161,7 @@ def test_hovering_over_a_point_tells_its_number(open_page):
 def test_without_scripts_every_table_is_there(open_page):
     page = open_page(java_script_enabled=False)
 
-    assert page.locator("#learning_curve_figure table").is_visible()
+    assert page.locator("#learning_curve_figure table").first.is_visible()
     assert not page.locator("#theme").is_visible()
     assert not page.locator(".plot").first.is_visible()
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from sports_clip_pipeline.reporting import theme
-from tests.reporting.study import make_results
+from tests.reporting.study import make_judged_results
 
 TONE = re.compile(r"#[0-9a-fA-F]{3,8}|rgba?\([^)]*\)")
 
@@ -32,9 +32,16 @@ def test_text_and_lines_stand_out_on_both_papers(pair):
         assert contrast(tone, paper) >= 4.5
 
 
+def test_numbers_in_ink_stand_out_on_the_whole_soft_scale():
+    for _, pair in theme.SOFT_SCALE:
+        for square, ink in zip(pair, theme.INK, strict=True):
+            assert contrast(square, ink) >= 4.5
+
+
 def test_every_light_tone_has_one_dark_twin():
     pairs = [theme.PAPER, theme.INK, theme.MUTED, theme.GRID, theme.HOVER]
-    pairs += [*theme.SERIES, *theme.BANDS, *(pair for _, pair in theme.SCALE)]
+    scales = (*theme.SCALE, *theme.SOFT_SCALE)
+    pairs += [*theme.SERIES, *theme.BANDS, *(pair for _, pair in scales)]
 
     assert len({light for light, _ in pairs}) == len(pairs)
     assert dict(pairs) == theme.TONES
@@ -42,7 +49,7 @@ def test_every_light_tone_has_one_dark_twin():
 
 def test_figures_use_no_colour_without_a_twin():
     allowed = {*theme.TONES, theme.CLEAR}
-    for name, figure in make_results().figures.items():
+    for name, figure in make_judged_results().figures.items():
         used = set(TONE.findall(figure.to_json()))
         assert used and used <= allowed, name
 
@@ -50,3 +57,9 @@ def test_figures_use_no_colour_without_a_twin():
 def test_the_palette_starts_again_for_later_methods():
     assert theme.series_tone(len(theme.SERIES)) == theme.series_tone(0)
     assert theme.marker(len(theme.MARKERS)) == theme.marker(0)
+
+
+def test_series_of_one_colour_differ_in_their_marker():
+    looks = [(theme.series_tone(n), theme.series_marker(n)) for n in range(40)]
+
+    assert len(set(looks)) == len(looks)

@@ -41,18 +41,29 @@ class ReportConfig:
     Attributes:
         study: name of the study, shown at the top.
         methods: name of a method -> what people call it; a method not named here keeps its name.
+        highlighted: how many of the best methods by validation the figures show at once; the
+            others wait in the legends.
+        baselines: methods that are always shown, as far as the study has them.
         reference: published numbers; empty where nothing is comparable.
         gallery_photographs: how many explained photographs the page shows at most.
         confused_pairs: how many rows the table of most confused classes has at most.
+        mislabelled_photographs: how many likely mislabelled photographs the page shows at most.
+        label_next_photographs: how many of the photographs to label next it shows at most.
+        thumbnail_px: longer side of those photographs at most.
         packages: distributions whose versions are listed.
         max_page_mb: the page is refused above this size, in megabytes of 10^6 bytes.
     """
 
     study: str
     methods: dict[str, str] = field(default_factory=dict)
+    highlighted: int = 4
+    baselines: tuple[str, ...] = ("notebook_mlp", "logreg_tower")
     reference: tuple[Reference, ...] = ()
     gallery_photographs: int = 12
     confused_pairs: int = 12
+    mislabelled_photographs: int = 24
+    label_next_photographs: int = 12
+    thumbnail_px: int = 96
     packages: tuple[str, ...] = ("kedro", "torch", "open_clip_torch", "plotly")
     max_page_mb: float = 6.0
 
@@ -64,8 +75,18 @@ class ReportConfig:
             _require_text(words, f"report.methods.{method}")
         object.__setattr__(self, "reference", _references(self.reference))
         object.__setattr__(self, "packages", as_tuple(self.packages, "report.packages", str))
-        require_number(self.gallery_photographs, "report.gallery_photographs", 0, 200, integer=True)
-        require_number(self.confused_pairs, "report.confused_pairs", 1, 100, integer=True)
+        # A study without baselines is an empty list, which `as_tuple` refuses.
+        baselines = as_tuple(self.baselines, "report.baselines", str) if self.baselines else ()
+        object.__setattr__(self, "baselines", baselines)
+        for name, low, high in (
+            ("highlighted", 1, 20),
+            ("gallery_photographs", 0, 200),
+            ("confused_pairs", 1, 100),
+            ("mislabelled_photographs", 0, 500),
+            ("label_next_photographs", 0, 500),
+            ("thumbnail_px", 32, 512),
+        ):
+            require_number(getattr(self, name), f"report.{name}", low, high, integer=True)
         require_number(self.max_page_mb, "report.max_page_mb", 0.1, 100)
 
 

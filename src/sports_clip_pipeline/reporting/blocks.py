@@ -24,6 +24,14 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A cell with a remark in lighter text below its text."""
+
+    text: str
+    note: str
+
+
+@dataclass(frozen=True)
 class DataTable:
     """A table of ready-made texts; the first cell of each row names the row.
 
@@ -34,7 +42,7 @@ class DataTable:
 
     caption: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str | Cell, ...], ...]
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -80,7 +88,7 @@ class Card:
 
 
 def table(
-    caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1
+    caption: str, columns: Sequence[str], rows: Sequence[Sequence[str | Cell]], texts: int = 1
 ) -> DataTable:
     """A table whose first `texts` columns are words and whose other columns are numbers."""
     heads = tuple(Column(name, place >= texts) for place, name in enumerate(columns))

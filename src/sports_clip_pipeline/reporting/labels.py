@@ -6,6 +6,8 @@ import html
 import math
 from collections.abc import Mapping
 
+from sports_clip_pipeline.config.methods import METHODS
+
 SPACE = "\u00a0"
 
 
@@ -36,6 +38,20 @@ def fraction_name(fraction: float) -> str:
     return f"{round(100 * fraction, 6):g}{SPACE}%"
 
 
+def points(share: float) -> str:
+    """A difference of two shares in percentage points, with its sign.
+
+    >>> points(-0.0123)
+    '−1.2'
+    """
+    return "–" if math.isnan(share) else f"{100 * share:+.1f}".replace("-", "−")
+
+
+def number(value: float) -> str:
+    """A whole number with thousands apart; a dash where there is none or no end to it."""
+    return count(value) if math.isfinite(value) else "–"
+
+
 def count(number: float) -> str:
     """A whole number with thousands apart."""
     return f"{int(number):,}"
@@ -47,8 +63,15 @@ def class_name(label: str) -> str:
 
 
 def method_name(method: str, names: Mapping[str, str]) -> str:
-    """What people call a method; its raw name where nobody said."""
-    return names.get(method, method)
+    """What people call a method, its raw name where nobody said; and what else it learns from."""
+    name = names.get(method, method)
+    says = "unlabelled" in name
+    return f"{name}, with unlabelled photographs" if uses_unlabelled(method) and not says else name
+
+
+def uses_unlabelled(method: str) -> bool:
+    """Whether a method learns from the development photographs without labels too."""
+    return method in METHODS and METHODS[method].unlabelled
 
 
 def plot_text(text: str) -> str:

@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.reporting.gallery import compose_exhibits
 from sports_clip_pipeline.reporting.headline import compose_headline, repair_sentence
+from sports_clip_pipeline.reporting.judged_page import compose_judged
 from sports_clip_pipeline.reporting.plots import compose_plots
 from sports_clip_pipeline.reporting.results import StudyResults
 from sports_clip_pipeline.reporting.tables import (
@@ -28,6 +29,7 @@ from sports_clip_pipeline.reporting.theme import TONES
 
 BUNDLE = "plotly-cartesian.min.js"
 BUNDLE_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
+_REMEDY = "lower report.gallery_photographs or report.mislabelled_photographs"
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -46,6 +48,7 @@ def compose_page(results: StudyResults) -> str:
             study=results.config.study,
             headline=compose_headline(results),
             repaired=repair_sentence(results),
+            judged=compose_judged(results),
             plots={plot.name: plot for plot in plots},
             figures={plot.name: figure_json(plot.figure) for plot in plots},
             tones=script_json(TONES),
@@ -107,4 +110,4 @@ def _check_size(page: str, limit_mb: float) -> None:
     size_mb = len(page.encode()) / 1e6
     if size_mb > limit_mb:
         what = f"the page would have {size_mb:.1f} MB, more than report.max_page_mb = {limit_mb}"
-        raise UserFacingError("report.html", what, "lower report.gallery_photographs")
+        raise UserFacingError("report.html", what, _REMEDY)

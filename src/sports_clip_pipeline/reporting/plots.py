@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from sports_clip_pipeline.reporting import tables
 from sports_clip_pipeline.reporting.blocks import Plot
+from sports_clip_pipeline.reporting.judged_plots import compose_judged_plots
 from sports_clip_pipeline.reporting.labels import class_name, count, percent
 from sports_clip_pipeline.reporting.results import StudyResults, caption_mentions, data_parts
 
 
 def compose_plots(results: StudyResults) -> tuple[Plot, ...]:
-    """Every figure, named as its dataset.
+    """Every figure, named as its dataset; those that judge the study where there is something.
 
-    Raises: KeyError: `results.figures` lacks one.
+    Raises: KeyError: `results.figures` lacks one of the others.
     """
     return (
         _learning(results),
@@ -21,6 +22,7 @@ def compose_plots(results: StudyResults) -> tuple[Plot, ...]:
         _retrieval(results),
         _audit(results),
         _mentions(results),
+        *compose_judged_plots(results),
     )
 
 
@@ -31,11 +33,21 @@ def _learning(results: StudyResults) -> Plot:
         summary=(
             f"Top-1 accuracy on {count(results.evaluation_photographs)} evaluation photographs. "
             "Lines are means over seeds, bands 95 % intervals that include a bootstrap over "
-            "photographs."
+            f"photographs.{_shown_first(results)}"
         ),
         figure=results.figures["learning_curve_figure"],
-        tables=(tables.learning_table(results),),
+        tables=tables.learning_tables(results),
     )
+
+
+def _shown_first(results: StudyResults) -> str:
+    """Which methods are drawn, where some wait in the legend."""
+    cast = results.cast
+    if set(cast.methods) <= set(cast.first):
+        return ""
+    words = " Shown are the methods that validation inside the labels prefers, and the baselines"
+    dashed = "; dashed ones learn from unlabelled photographs too" if cast.unlabelled else ""
+    return f"{words}{dashed}. The legend holds the others."
 
 
 def _per_class(results: StudyResults) -> Plot:

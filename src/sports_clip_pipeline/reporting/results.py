@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.reporting.figures.cast import Cast
+from sports_clip_pipeline.reporting.highlights import compose_cast
+from sports_clip_pipeline.reporting.judgement import Judgement
 from sports_clip_pipeline.reporting.labels import method_name
 
 SPLITS = ("train", "validation", "test")
@@ -23,7 +27,8 @@ class StudyResults:
 
     Attributes:
         config: the words and limits of the page.
-        figures: name of the dataset -> figure.
+        figures: name of the dataset -> figure; those of the judgement may be missing.
+        judged: what the study concludes beyond its curves.
         the rest: the dataset of that name.
     """
 
@@ -43,11 +48,18 @@ class StudyResults:
     cam_gallery: Sequence[Any]
     provenance: Mapping[str, Any]
     figures: Mapping[str, go.Figure]
+    judged: Judgement = field(default_factory=Judgement)
 
     @property
     def evaluation_photographs(self) -> int:
         """How many photographs the accuracies are measured on."""
         return len(self.evaluation_predictions)
+
+    @cached_property
+    def cast(self) -> Cast:
+        """Which methods stand in front."""
+        pixels = self.judged.pixel_curves
+        return compose_cast(self.finetune_curves, self.finetune_arms, self.config, pixels)
 
     def called(self, method: str) -> str:
         """What people call a method."""

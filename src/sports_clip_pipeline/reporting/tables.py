@@ -20,8 +20,16 @@ from sports_clip_pipeline.reporting.labels import (
 from sports_clip_pipeline.reporting.results import SPLITS, StudyResults
 
 
-def learning_table(results: StudyResults) -> DataTable:
-    """One row a method and fraction."""
+def learning_tables(results: StudyResults) -> tuple[DataTable, ...]:
+    """One row a method and fraction; the methods that train through the tower apart."""
+    found = [learning_table(results, results.finetune_curves, "on frozen towers")]
+    if not results.judged.pixel_curves.empty:
+        found.append(learning_table(results, results.judged.pixel_curves, "through the pixels"))
+    return tuple(found)
+
+
+def learning_table(results: StudyResults, curves: pd.DataFrame, kind: str) -> DataTable:
+    """One row a method and fraction of `curves`."""
     rows = [
         (
             results.called(row["method"]),
@@ -32,10 +40,10 @@ def learning_table(results: StudyResults) -> DataTable:
             interval(row["top1_low"], row["top1_high"]),
             percent(row["macro_f1_mean"]),
         )
-        for row in records(results.finetune_curves)
+        for row in records(curves)
     ]
     heads = ("Method", "Labels used", "Photographs", "Seeds", "Top-1", INTERVAL, "Macro F1")
-    return table("Accuracy by method and share of labels", heads, rows)
+    return table(f"Accuracy by method and share of labels, {kind}", heads, rows)
 
 
 def training_table(history: pd.DataFrame) -> DataTable:

@@ -35,6 +35,8 @@ SCALE = (
     (0.6, ("#4f8fcb", "#4f8fcc")),
     (1.0, ("#08335f", "#d3e8fc")),
 )
+# For squares with a number in them: INK stands out on all of it.
+SOFT_SCALE = ((0.0, ("#f6f7f3", "#1b1f24")), (1.0, ("#74a9dc", "#2f6299")))
 
 
 def _translucent(tone: str, alpha: float) -> str:
@@ -45,7 +47,7 @@ def _translucent(tone: str, alpha: float) -> str:
 BANDS = tuple((_translucent(light, 0.13), _translucent(dark, 0.17)) for light, dark in SERIES)
 
 TONES: dict[str, str] = dict(
-    (PAPER, INK, MUTED, GRID, HOVER, *SERIES, *BANDS, *(pair for _, pair in SCALE))
+    (PAPER, INK, MUTED, GRID, HOVER, *SERIES, *BANDS, *(pair for _, pair in (*SCALE, *SOFT_SCALE)))
 )
 """Every light tone and its dark twin."""
 
@@ -65,9 +67,19 @@ def marker(place: int) -> str:
     return MARKERS[place % len(MARKERS)]
 
 
+def series_marker(place: int) -> str:
+    """Marker symbol that tells series of one colour apart: it moves on where the palette ends."""
+    return marker(place + place // len(SERIES))
+
+
 def color_scale() -> list[list[Any]]:
     """Sequential scale from paper to ink, for heat maps."""
     return [[stop, light] for stop, (light, _) in SCALE]
+
+
+def soft_scale() -> list[list[Any]]:
+    """Sequential scale that leaves numbers in ink legible, for heat maps that show them."""
+    return [[stop, light] for stop, (light, _) in SOFT_SCALE]
 
 
 def layout(height: int, **more: Any) -> dict[str, Any]:

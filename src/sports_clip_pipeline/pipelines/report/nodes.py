@@ -11,12 +11,81 @@ FIGURE = "_figure"
 
 
 def draw_learning_curve(
-    finetune_curves: Table, zero_shot_metrics: Document, report: ReportConfig
+    finetune_curves: Table,
+    finetune_arms: Table,
+    zero_shot_metrics: Document,
+    report: ReportConfig,
+    pixel_curves: Table | None = None,
 ) -> Figure:
-    """Accuracy by share of labels, a line a method, with zero-shot and chance."""
+    """Accuracy by share of labels, with zero-shot, chance and published numbers."""
     from sports_clip_pipeline.reporting.figures.learning import learning_curve
+    from sports_clip_pipeline.reporting.highlights import compose_cast
 
-    return learning_curve(finetune_curves, zero_shot_metrics, report.methods)
+    cast = compose_cast(finetune_curves, finetune_arms, report, pixel_curves)
+    return learning_curve(finetune_curves, zero_shot_metrics, cast, pixel_curves, report.reference)
+
+
+def draw_paired(
+    paired_comparisons: Table, finetune_curves: Table, finetune_arms: Table, report: ReportConfig
+) -> Figure:
+    """Methods against the best by validation, on the same photographs and seeds."""
+    from sports_clip_pipeline.reporting.figures.comparison import paired_lines
+    from sports_clip_pipeline.reporting.highlights import compose_cast
+
+    cast = compose_cast(finetune_curves, finetune_arms, report)
+    return paired_lines(paired_comparisons, finetune_curves, cast)
+
+
+def draw_reliability(
+    reliability: Table, finetune_curves: Table, finetune_arms: Table, report: ReportConfig
+) -> Figure:
+    """How often answers are right, by how sure they were."""
+    from sports_clip_pipeline.reporting.figures.reliability import reliability_panels
+    from sports_clip_pipeline.reporting.highlights import compose_cast
+
+    return reliability_panels(reliability, compose_cast(finetune_curves, finetune_arms, report))
+
+
+def draw_class_gains(class_gains: Table) -> Figure:
+    """Recall of each class by share of labels."""
+    from sports_clip_pipeline.reporting.figures.gains import gains_map
+
+    return gains_map(class_gains)
+
+
+def draw_ablation(ablation: Table) -> Figure:
+    """What each part of zero-shot is worth."""
+    from sports_clip_pipeline.reporting.figures.judged import ablation_dots
+
+    return ablation_dots(ablation)
+
+
+def draw_price(
+    price: Table, finetune_curves: Table, finetune_arms: Table, report: ReportConfig
+) -> Figure:
+    """Accuracy beside its price."""
+    from sports_clip_pipeline.reporting.figures.judged import price_dots
+    from sports_clip_pipeline.reporting.highlights import compose_cast
+
+    return price_dots(price, compose_cast(finetune_curves, finetune_arms, report))
+
+
+def collect_thumbnails(
+    mislabelled: Table,
+    label_next: Table,
+    sports_images: Any,
+    sports_manifest: Table,
+    report: ReportConfig,
+) -> dict[str, bytes]:
+    """Small copies of the photographs that the page shows to be looked at."""
+    from sports_clip_pipeline.reporting.suspects import draw_thumbnails, foremost
+
+    shown = (
+        foremost(mislabelled, report.mislabelled_photographs),
+        foremost(label_next, report.label_next_photographs),
+    )
+    images = [image for table in shown if not table.empty for image in table["image"]]
+    return draw_thumbnails(images, sports_images, sports_manifest["image"], report.thumbnail_px)
 
 
 def draw_training_curve(pretrain_history: Table) -> Figure:
@@ -95,10 +164,16 @@ def describe_provenance(
 
 
 def write_report(report: ReportConfig, **results: Any) -> str:
-    """The page: everything that the other pipelines left, and the figures above."""
+    """The page: everything that the other pipelines left, and the figures above.
+
+    Tables of the judgement and their figures may be missing.
+    """
+    from sports_clip_pipeline.reporting.judgement import JUDGED, Judgement
     from sports_clip_pipeline.reporting.page import compose_page
     from sports_clip_pipeline.reporting.results import StudyResults
 
     figures = {name: value for name, value in results.items() if name.endswith(FIGURE)}
-    documents = {name: value for name, value in results.items() if name not in figures}
-    return compose_page(StudyResults(config=report, figures=figures, **documents))
+    judged = {name: value for name, value in results.items() if name in JUDGED}
+    rest = {name: v for name, v in results.items() if name not in {*figures, *judged}}
+    study = StudyResults(config=report, figures=figures, judged=Judgement(**judged), **rest)
+    return compose_page(study)

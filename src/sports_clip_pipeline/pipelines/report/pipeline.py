@@ -40,7 +40,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.draw_learning_curve,
-                ["finetune_curves", "zero_shot_metrics", "params:report"],
+                ["finetune_curves", "finetune_arms", "zero_shot_metrics", "params:report"],
                 "learning_curve_figure",
                 name="draw_learning_curve",
             ),

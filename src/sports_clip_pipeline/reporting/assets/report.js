@@ -27,8 +27,13 @@
     place: document.querySelector(`[data-plot="${script.dataset.figure}"]`),
     legend: document.querySelector(`[data-legend="${script.dataset.figure}"]`),
     figure: JSON.parse(script.textContent),
-    hidden: new Set(),
   }));
+  for (const entry of figures) {
+    // What a figure keeps for its legend is hidden at first, and listed apart.
+    const waiting = entry.figure.data.filter((trace) => trace.visible === "legendonly");
+    entry.waiting = new Set(waiting.map((trace) => trace.legendgroup));
+    entry.hidden = new Set(entry.waiting);
+  }
 
   const dress = (entry, dark, more) => {
     const { data, layout } = dark ? swap(entry.figure) : structuredClone(entry.figure);
@@ -69,31 +74,63 @@
     }
     if (trace.type === "bar") drawing.append(element("rect", { x: 8, y: 1, width: 12, height: 10, fill: color }));
     else if (mode.includes("markers")) {
-      const symbol = trace.marker?.symbol ?? "circle";
-      const paint = symbol.endsWith("-open") ? { fill: "none", stroke: color, "stroke-width": 2 } : { fill: color };
-      drawing.append(element("path", { d: shapes[symbol] ?? shapes.circle, ...paint }));
+      // Where points differ, the legend shows them filled.
+      const symbols = [trace.marker?.symbol ?? "circle"].flat();
+      const hollow = symbols.every((symbol) => symbol.endsWith("-open"));
+      const shape = shapes[symbols[0].replace("-open", "")] ?? shapes.circle;
+      const paint = hollow ? { fill: "none", stroke: color, "stroke-width": 2 } : { fill: color };
+      drawing.append(element("path", { d: shape, ...paint }));
     }
     return drawing;
+  };
+
+  const legendButton = (entry, trace) => {
+    const item = document.createElement("button");
+    item.type = "button";
+    item.dataset.group = trace.legendgroup;
+    item.setAttribute("aria-pressed", String(!entry.hidden.has(trace.legendgroup)));
+    // Names are written for plotly, which reads entities.
+    const name = new DOMParser().parseFromString(trace.name, "text/html").documentElement.textContent;
+    item.append(swatch(trace), name);
+    item.addEventListener("click", () => {
+      if (!entry.hidden.delete(trace.legendgroup)) entry.hidden.add(trace.legendgroup);
+      draw(entry);
+    });
+    return item;
+  };
+
+  const legendRow = (name, items) => {
+    const row = document.createElement("div");
+    row.className = "legend-row";
+    if (name) {
+      const head = document.createElement("p");
+      head.textContent = name;
+      row.append(head);
+    }
+    row.append(...items);
+    return row;
+  };
+
+  // The series that wait stand in a fold, in rows named by what they have in common.
+  const waitingFold = (entry, traces) => {
+    const fold = document.createElement("details");
+    fold.open = Boolean(entry.unfolded);
+    fold.addEventListener("toggle", () => { entry.unfolded = fold.open; });
+    const head = document.createElement("summary");
+    head.textContent = `${traces.length} more to show`;
+    const rows = Map.groupBy(traces, (trace) => trace.meta ?? "");
+    fold.append(head, ...[...rows].map(([name, some]) => legendRow(rows.size > 1 ? name : "", some.map((trace) => legendButton(entry, trace)))));
+    return fold;
   };
 
   const drawLegend = (entry, data) => {
     const shown = data.filter((trace) => trace.legendgroup && trace.showlegend !== false);
     if (shown.length < 2) return;
-    const focused = [...entry.legend.children].indexOf(document.activeElement);
-    entry.legend.replaceChildren(...shown.map((trace) => {
-      const item = document.createElement("button");
-      item.type = "button";
-      item.setAttribute("aria-pressed", String(!entry.hidden.has(trace.legendgroup)));
-      // Names are written for plotly, which reads entities.
-      const name = new DOMParser().parseFromString(trace.name, "text/html").documentElement.textContent;
-      item.append(swatch(trace), name);
-      item.addEventListener("click", () => {
-        if (!entry.hidden.delete(trace.legendgroup)) entry.hidden.add(trace.legendgroup);
-        draw(entry);
-      });
-      return item;
-    }));
-    if (focused >= 0) entry.legend.children[focused].focus();
+    const focused = entry.legend.contains(document.activeElement) ? document.activeElement.dataset.group : undefined;
+    const { first = [], later = [] } = Object.groupBy(shown, (trace) => entry.waiting.has(trace.legendgroup) ? "later" : "first");
+    entry.legend.replaceChildren(legendRow("", first.map((trace) => legendButton(entry, trace))));
+    if (later.length) entry.legend.append(waitingFold(entry, later));
+    if (focused) [...entry.legend.querySelectorAll("button")].find((item) => item.dataset.group === focused)?.focus();
   };
 
   const showTheme = () => {

@@ -1,0 +1,68 @@
+"""The parts of the page that judge the study, beside its figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sports_clip_pipeline.evaluation.ledger import summarise_looks
+from sports_clip_pipeline.reporting import judged_tables as tables
+from sports_clip_pipeline.reporting.blocks import DataTable
+from sports_clip_pipeline.reporting.results import StudyResults
+from sports_clip_pipeline.reporting.suspects import Suspect, mislabelled_suspects, next_suspects
+
+
+@dataclass(frozen=True)
+class JudgedParts:
+    """What there is to say; what is empty is left out.
+
+    Attributes:
+        advice: the recommendation, sentence by sentence.
+        needed, needed_all: labels needed, of the highlighted methods and of all.
+        pairs: classes taken for each other.
+        transduction: zero-shot with unlabelled photographs.
+        mislabelled, label_next: photographs to look at.
+        suspected: how many are likely mislabelled altogether.
+        looks: how often the evaluation photographs were looked at.
+    """
+
+    advice: tuple[str, ...] = ()
+    needed: DataTable | None = None
+    needed_all: DataTable | None = None
+    pairs: DataTable | None = None
+    transduction: DataTable | None = None
+    mislabelled: tuple[Suspect, ...] = ()
+    label_next: tuple[Suspect, ...] = ()
+    suspected: int = 0
+    looks: str = ""
+
+
+def compose_judged(results: StudyResults) -> JudgedParts:
+    """Tables, photographs and sentences of the judgement."""
+    judged, config, called = results.judged, results.config, results.called
+    needed, pairs, prior = judged.labels_needed, judged.confusion_pairs, judged.transduction
+    wrong, pictures = judged.mislabelled, judged.thumbnails
+    most, soon = config.mislabelled_photographs, config.label_next_photographs
+    return JudgedParts(
+        advice=tuple(judged.recommendation.get("sentences", ())),
+        needed=None if needed.empty else tables.needed_table(needed, results.cast.first, called),
+        needed_all=None if needed.empty else tables.every_needed_table(needed, called),
+        pairs=None if pairs.empty else tables.pairs_table(pairs, config.confused_pairs),
+        transduction=None if prior.empty else tables.transduction_table(prior, called),
+        mislabelled=mislabelled_suspects(wrong, pictures, most),
+        label_next=next_suspects(judged.label_next, pictures, soon),
+        suspected=len(wrong),
+        looks=looks_sentence(judged.ledger),
+    )
+
+
+def looks_sentence(ledger: Any) -> str:
+    """How often the evaluation photographs were looked at; empty where nobody counted.
+
+    Args:
+        ledger: its summary, with `sentence`; or the looks themselves, as `record_look` gives them.
+    """
+    if not ledger:
+        return ""
+    summary = ledger if isinstance(ledger, dict) else summarise_looks(ledger)
+    return str(summary["sentence"])
