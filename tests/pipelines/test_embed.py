@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from sports_clip_pipeline.config.embed import EmbedConfig
@@ -20,6 +21,8 @@ from sports_clip_pipeline.models.feature_cache import FeatureCache
 from sports_clip_pipeline.models.stacking import stack_towers
 from sports_clip_pipeline.pipelines.embed import nodes
 from sports_clip_pipeline.pipelines.embed.pipeline import create_pipeline
+
+CONF = Path(__file__).parents[2] / "conf"
 
 
 def drawn_store(folder: Path, count: int, seed: int) -> tuple[ImageStore, pd.DataFrame]:
@@ -73,6 +76,11 @@ def test_the_audit_tells_of_every_tower(embedded: tuple) -> None:
     assert audit["companions"] == ["lite1"]
     assert audit["weights_sha256"]["image"] == audit["towers"][0]["weights_sha256"]
     assert audit["towers"][1]["weights_sha256"].startswith("77cc7160")
+
+
+def test_the_audit_holds_what_the_catalog_promises(embedded: tuple) -> None:
+    catalog = yaml.safe_load((CONF / "base" / "catalog_embed.yml").read_text())
+    assert set(catalog["embed_audit"]["fields"]) <= set(embedded[3])
 
 
 def test_the_nodes_hints_resolve() -> None:
