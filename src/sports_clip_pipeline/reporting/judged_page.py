@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,7 @@ def compose_judged(results: StudyResults) -> JudgedParts:
     )
 
 
-def looks_sentence(ledger: Any) -> str:
+def looks_sentence(ledger: Sequence[dict[str, Any]] | Mapping[str, Any]) -> str:
     """How often the evaluation photographs were looked at; empty where nobody counted.
 
     Args:
@@ -64,5 +65,5 @@ def looks_sentence(ledger: Any) -> str:
     """
     if not ledger:
         return ""
-    summary = ledger if isinstance(ledger, dict) else summarise_looks(ledger)
+    summary = ledger if isinstance(ledger, Mapping) else summarise_looks(ledger)
     return str(summary["sentence"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -35,7 +35,8 @@ class Judgement:
         price: `towers`, `parameters`, `ms_per_photograph`, `method`, `top1_F`.
         ablation: `name`, `top1`, `low`, `high`, `changed`, `chosen_on`.
         transduction: `method`, `part`, `top1`, `low`, `high`, `prior`.
-        ledger: `looks` at the evaluation part, and `since` when they are counted.
+        ledger: the looks at the evaluation part, as `evaluation.ledger.record_look` gives them,
+            or their summary with its `sentence`.
     """
 
     pixel_curves: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -52,7 +53,7 @@ class Judgement:
     price: pd.DataFrame = field(default_factory=pd.DataFrame)
     ablation: pd.DataFrame = field(default_factory=pd.DataFrame)
     transduction: pd.DataFrame = field(default_factory=pd.DataFrame)
-    ledger: Mapping[str, Any] = field(default_factory=dict)
+    ledger: Sequence[dict[str, Any]] | Mapping[str, Any] = ()
 
 
 JUDGED = tuple(entry.name for entry in fields(Judgement))
