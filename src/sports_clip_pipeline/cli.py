@@ -17,7 +17,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.errors import DryRun, UserFacingError
 from sports_clip_pipeline.journal.disk_refusals import refusal_of
 
 _VERBOSE = f"{__name__}.verbose"
@@ -39,6 +39,9 @@ def readable(callback: Callable[..., Any]) -> Callable[..., Any]:
         except (KeyboardInterrupt, click.exceptions.Exit, click.exceptions.Abort):
             raise
         except Exception as error:
+            if told := dry_run_of(error):
+                click.echo(told)
+                return None
             if click.get_current_context().meta.get(_VERBOSE):
                 traceback.print_exc()
             sys.stdout.flush()
@@ -76,6 +79,11 @@ def one_line(error: BaseException) -> str:
     if refused is not None:
         return _parameter_line(refused["block"], refused["why"])
     return f"{type(error).__name__}: {text}; `kedro run --verbose` shows where it happened"
+
+
+def dry_run_of(error: BaseException) -> str:
+    """What a dry run told, or nothing where the error is one."""
+    return next((str(cause) for cause in _chain(error) if isinstance(cause, DryRun)), "")
 
 
 def _parameter_line(block: str, why: str) -> str:

@@ -20,3 +20,7 @@ class UserFacingError(Exception):
     def __reduce__(self) -> tuple[type[UserFacingError], tuple[str, str, str]]:
         """Keep the three parts when the error crosses a process border."""
         return type(self), (self.where, self.what, self.remedy)
+
+
+class DryRun(Exception):
+    """A run that was only to tell what it would do has told it; nothing was done."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
+from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.journal import Journal
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class TrackingHooks:
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """Close the run as failed, with the error's line."""
-        self._end("FAILED", error)
+        self._end("KILLED" if isinstance(error, DryRun) else "FAILED", error)
 
     def _end(self, status: str, error: Exception | None = None) -> None:
         run, self._run, self._outputs = self._run, None, {}

@@ -18,6 +18,7 @@ _HOMES = {
     "Arrays": "arrays",
     "LinkedArrays": "arrays",
     "HeadFile": "heads",
+    "LedgerFile": "ledger",
     "JournalDataset": "handles",
     "FeatureCacheDataset": "handles",
     "ClipFolderDataset": "folders",

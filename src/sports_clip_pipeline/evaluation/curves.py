@@ -12,6 +12,7 @@ import pandas as pd
 
 from sports_clip_pipeline.evaluation.classification import macro_f1
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
+from sports_clip_pipeline.models.head import softmax
 from sports_clip_pipeline.training.study import FittedArm
 
 
@@ -22,11 +23,13 @@ class ScoredArm:
     Attributes:
         row: one row of the table of arms.
         correct: (N,) bool; whether it was right on each photograph.
+        probabilities: (N, C) float16, calibrated.
         fitted: the arm itself.
     """
 
     row: dict[str, Any]
     correct: np.ndarray
+    probabilities: np.ndarray
     fitted: FittedArm
 
 
@@ -38,7 +41,8 @@ def score_arm(
     Args:
         features: (N, D) of the evaluation photographs. target: (N,) int in [0, classes).
     """
-    predicted = fitted.fit.head(features).argmax(axis=1)
+    logits = fitted.fit.head(features)
+    predicted = logits.argmax(axis=1)
     correct = predicted == target
     low, high = bootstrap_interval(correct[None, :], seed=fitted.arm.seed, resamples=resamples)
     row = {
@@ -57,7 +61,8 @@ def score_arm(
         "elapsed_s": fitted.elapsed_s,
         "reused": fitted.reused,
     }
-    return ScoredArm(row, correct, fitted)
+    probabilities = softmax(logits / fitted.fit.temperature).astype(np.float16)
+    return ScoredArm(row, correct, probabilities, fitted)
 
 
 def arms_table(scored: Iterable[ScoredArm]) -> pd.DataFrame:
@@ -94,11 +99,27 @@ def learning_curves(scored: Sequence[ScoredArm], resamples: int, seed: int = 0) 
     return pd.DataFrame(rows)
 
 
-def choose_best(scored: Sequence[ScoredArm]) -> ScoredArm:
-    """The arm to ship: of those with the most labels, the best on its own held-out folds.
+def arm_probabilities(scored: Iterable[ScoredArm]) -> dict[str, np.ndarray]:
+    """Calibrated probabilities (N, C) float16 on the evaluation photographs, by the arm's name."""
+    return {arm.fitted.arm.name: arm.probabilities for arm in scored}
 
-    Neither evaluation nor test photographs have a say.
+
+def choose_each(scored: Sequence[ScoredArm]) -> dict[float, FittedArm]:
+    """At each fraction the method that is best on its own held-out folds, its first seed's arm.
+
+    Neither evaluation nor test photographs have a say. Means over the seeds are compared; ties go
+    to the lower log-loss.
     """
-    most = max(arm.row["fraction"] for arm in scored)
-    largest = [arm for arm in scored if arm.row["fraction"] == most]
-    return max(largest, key=lambda arm: (arm.row["cv_top1"], -arm.row["cv_log_loss"]))
+    groups: dict[tuple[float, str], list[ScoredArm]] = {}
+    for arm in scored:
+        groups.setdefault((arm.row["fraction"], arm.row["method"]), []).append(arm)
+    best: dict[float, tuple[tuple[float, float], list[ScoredArm]]] = {}
+    for (fraction, _), arms in sorted(groups.items()):
+        top1 = float(np.mean([arm.row["cv_top1"] for arm in arms]))
+        merit = (top1, -float(np.mean([arm.row["cv_log_loss"] for arm in arms])))
+        if fraction not in best or merit > best[fraction][0]:
+            best[fraction] = (merit, arms)
+    return {
+        fraction: min(arms, key=lambda arm: arm.row["seed"]).fitted
+        for fraction, (_, arms) in best.items()
+    }

@@ -106,3 +106,15 @@ def encode_labels(column: pd.Series, labels: Sequence[str]) -> np.ndarray:
             f"label {column.iloc[int((codes < 0).argmax())]!r} is not in the class bank"
         )
     return codes.astype(np.int64)
+
+
+def evaluation_target(splits: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    """Classes of the evaluation photographs, (N,) int64, in the order of the splits."""
+    rows = splits["part"] == "evaluation"
+    return encode_labels(splits.loc[rows, "label"], labels)
+
+
+def evaluation_probabilities(predictions: pd.DataFrame) -> np.ndarray:
+    """Zero-shot probabilities (N, C) of the evaluation photographs, in the order of the splits."""
+    rows = predictions["part"] == "evaluation"
+    return np.stack(predictions.loc[rows, "probabilities"].to_list())

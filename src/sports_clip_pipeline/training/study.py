@@ -43,7 +43,12 @@ class Arm:
     @property
     def key(self) -> str:
         """Where its state is kept."""
-        return f"arms/{self.method}/{self.fraction:g}/{self.seed}"
+        return f"arms/{self.name}"
+
+    @property
+    def name(self) -> str:
+        """Method, fraction and seed."""
+        return f"{self.method}/{self.fraction:g}/{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -80,18 +85,20 @@ class StudyData:
     splits: pd.DataFrame
     anchors: TextAnchors
 
+    def labelled_rows(self, arm: Arm) -> np.ndarray:
+        """(n,) rows whose labels the arm may see."""
+        return labels_for_fraction(self.splits, arm.fraction, arm.seed)
+
+    def hidden_rows(self, arm: Arm) -> np.ndarray:
+        """(U,) rows whose labels it may not see."""
+        return np.setdiff1d(np.arange(len(self.target)), self.labelled_rows(arm))
+
     def labelled(self, arm: Arm, folds: int) -> Labelled:
-        """The rows whose labels the arm may see, with their folds (the same for all methods)."""
-        rows = labels_for_fraction(self.splits, arm.fraction, arm.seed)
+        """The photographs whose labels the arm may see, with their folds (the same for all)."""
+        rows = self.labelled_rows(arm)
         target = self.target[rows]
         fold = assign_folds(target, folds, arm.seed)
         return Labelled(self.features[rows], target, fold, len(self.anchors.anchors))
-
-    def unlabelled(self, arm: Arm) -> np.ndarray:
-        """(U, D) features of the development photographs whose labels the arm may not see."""
-        hidden = np.ones(len(self.features), dtype=bool)
-        hidden[labels_for_fraction(self.splits, arm.fraction, arm.seed)] = False
-        return self.features[hidden]
 
 
 def plan_arms(config: FinetuneConfig) -> list[Arm]:
@@ -127,6 +134,13 @@ def run_study(data: StudyData, config: FinetuneConfig, journal: Journal) -> Iter
             bar.update(1)
             bar.set_postfix_str(f"{fitted.arm.method} {fitted.arm.fraction:g}")
             yield fitted
+
+
+def finished_arms(data: StudyData, config: FinetuneConfig, journal: Journal) -> set[Arm]:
+    """The arms of the plan that an earlier run fitted under the same fingerprint."""
+    arms = plan_arms(config)
+    marks = _fingerprints(arms, data, config)
+    return {arm for arm in arms if journal.load_state(arm.key, marks[arm]) is not None}
 
 
 def _fit_all(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) -> Iterator[FittedArm]:
@@ -171,7 +185,7 @@ def _fit_arm(arm: Arm) -> FittedArm:
     labelled = data.labelled(arm, config.folds)
     spec = METHODS[arm.method]
     anchors = replace(data.anchors, space=spec.space)
-    unlabelled = data.unlabelled(arm) if spec.unlabelled else None
+    unlabelled = data.features[data.hidden_rows(arm)] if spec.unlabelled else None
     fit = find_method(arm.method)(labelled, anchors, config, arm.seed, unlabelled)
     return FittedArm(arm, fit, len(labelled.target), time.perf_counter() - start, reused=False)
 

@@ -79,6 +79,8 @@ def keep_predictors(
     chosen_arms: Any, clip_model: Path, embed_audit: Document, class_bank: ClassBank
 ) -> tuple[Any, Any]:
     """The chosen arm of the most labels as the predictor, and those of every fraction by name."""
+    from functools import partial
+
     from sports_clip_pipeline.models.clip_folder import read_image_tower
     from sports_clip_pipeline.training.shipping import predictor_of
 
@@ -87,7 +89,7 @@ def keep_predictors(
         fraction: predictor_of(fitted, embed_audit, class_bank.labels, tower_weights)
         for fraction, fitted in chosen_arms.items()
     }
-    by_name = {f"{fraction:g}": predictor for fraction, predictor in predictors.items()}
+    by_name = {f"{share:g}": partial(predictors.get, share) for share in predictors}
     return predictors[max(predictors)], by_name
 
 

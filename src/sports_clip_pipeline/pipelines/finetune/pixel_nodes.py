@@ -69,6 +69,8 @@ def fit_pixel_arms(
     """Train the arms where the plan is `pixels`; else show what earlier runs finished."""
     from functools import partial
 
+    if finetune.dry_run and finetune.plan == "pixels":
+        _tell_plan(pixel_study, pixels)
     from sports_clip_pipeline.evaluation.pixels import PixelJudge, arm_names, pixel_tables
     from sports_clip_pipeline.evaluation.zero_shot import encode_labels
     from sports_clip_pipeline.training.pixels.arms import (
@@ -96,6 +98,14 @@ def fit_pixel_arms(
     arms, curves = pixel_tables(scored, finetune.bootstrap_resamples)
     lazily = [partial(_predictor, judge, arm.fitted.arm, pixel_study, pixels) for arm in scored]
     return arms, curves, dict(zip(arm_names(scored), lazily, strict=True))
+
+
+def _tell_plan(pixel_study: Any, pixels: PixelsConfig) -> None:
+    from sports_clip_pipeline.errors import DryRun
+    from sports_clip_pipeline.training.pixels.estimate import estimate_study
+    from sports_clip_pipeline.training.plan import plan_in_words
+
+    raise DryRun(plan_in_words(estimate_study(pixel_study, pixels)))
 
 
 def _squares(

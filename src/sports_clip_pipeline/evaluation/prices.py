@@ -1,0 +1,38 @@
+"""What a classifier costs: the towers it asks, their parameters, and their time a photograph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sports_clip_pipeline.config.methods import METHODS
+
+
+def price_table(curves: pd.DataFrame, towers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Accuracy beside its price. The head costs next to nothing beside the towers.
+
+    Args:
+        curves: of `learning_curves`.
+        towers: the first tower, then its companions: `name`, `parameters`, `ms_per_image`
+            (over all views; None where not known).
+    Returns: one row a method: `method`, `towers` (names), `parameters`, `ms_per_photograph`, and
+        `top1_F` at each fraction F.
+    """
+    rows = []
+    for method, points in curves.groupby("method", sort=True):
+        asked = towers if METHODS[str(method)].space == "towers" else towers[:1]
+        known = [np.nan if t["ms_per_image"] is None else t["ms_per_image"] for t in asked]
+        accuracy = {f"top1_{p.fraction:g}": p.top1_mean for p in points.itertuples()}
+        rows.append(
+            {
+                "method": method,
+                "towers": " + ".join(tower["name"] for tower in asked),
+                "parameters": sum(tower["parameters"] for tower in asked),
+                "ms_per_photograph": float(np.sum(known)),
+                **accuracy,
+            }
+        )
+    return pd.DataFrame(rows)

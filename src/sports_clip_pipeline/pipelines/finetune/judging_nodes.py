@@ -1,0 +1,183 @@
+"""Nodes that judge the study: what its curves are worth, and what to do next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sports_clip_pipeline.annotations import Arrays, Document, Table
+from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.config.judging import JudgingConfig
+from sports_clip_pipeline.config.report import ReportConfig
+
+
+def count_labels_needed(
+    finetune_curves: Table,
+    arm_probabilities: Arrays,
+    splits: Table,
+    class_bank: ClassBank,
+    judging: JudgingConfig,
+) -> Table:
+    """How many labels each method takes to reach each accuracy."""
+    from sports_clip_pipeline.evaluation.labels_needed import labels_needed
+    from sports_clip_pipeline.evaluation.zero_shot import evaluation_target
+
+    return labels_needed(
+        finetune_curves,
+        arm_probabilities,
+        evaluation_target(splits, class_bank.labels),
+        judging.accuracies,
+        judging.resamples,
+        judging.seed,
+    )
+
+
+def compare_methods(
+    finetune_arms: Table,
+    arm_probabilities: Arrays,
+    zero_shot_predictions: Table,
+    splits: Table,
+    class_bank: ClassBank,
+    judging: JudgingConfig,
+) -> Table:
+    """Every method against the best and against zero-shot, on the same seeds and photographs."""
+    from sports_clip_pipeline.evaluation.paired import paired_comparisons
+    from sports_clip_pipeline.evaluation.zero_shot import (
+        evaluation_probabilities,
+        evaluation_target,
+    )
+
+    return paired_comparisons(
+        finetune_arms,
+        arm_probabilities,
+        evaluation_target(splits, class_bank.labels),
+        evaluation_probabilities(zero_shot_predictions),
+        judging.resamples,
+        seed=judging.seed,
+    )
+
+
+def measure_calibration(
+    arm_probabilities: Arrays, zero_shot_predictions: Table, splits: Table, class_bank: ClassBank
+) -> tuple[Table, Table]:
+    """Calibration of every point of the curves and of zero-shot, and its reliability bins."""
+    from sports_clip_pipeline.evaluation import calibration
+    from sports_clip_pipeline.evaluation.zero_shot import (
+        evaluation_probabilities,
+        evaluation_target,
+    )
+
+    zero_shot = {"zero_shot/0/0": evaluation_probabilities(zero_shot_predictions)}
+    answers = {**zero_shot, **arm_probabilities}
+    target = evaluation_target(splits, class_bank.labels)
+    table = calibration.calibration_table(answers, target)
+    return calibration.calibration_curves(table), calibration.reliability_table(answers, target)
+
+
+def trace_classes(
+    chosen_arms: Any,
+    arm_probabilities: Arrays,
+    zero_shot_predictions: Table,
+    splits: Table,
+    class_bank: ClassBank,
+    judging: JudgingConfig,
+) -> tuple[Table, Table]:
+    """Gains of each class from zero-shot to the shipped method, and the confusions that remain."""
+    from sports_clip_pipeline.evaluation.gains import class_gains, remaining_confusions
+    from sports_clip_pipeline.evaluation.zero_shot import (
+        evaluation_probabilities,
+        evaluation_target,
+    )
+
+    target = evaluation_target(splits, class_bank.labels)
+    best = chosen_arms[max(chosen_arms)].arm
+    gains = class_gains(
+        best.method,
+        arm_probabilities,
+        target,
+        class_bank.labels,
+        evaluation_probabilities(zero_shot_predictions),
+    )
+    answers = [arm_probabilities[best.name]]
+    pairs = remaining_confusions(answers, target, class_bank.labels, judging.confused_pairs)
+    return gains, pairs
+
+
+def find_mislabelled(
+    chosen_arms: Any, study_data: Any, class_bank: ClassBank, judging: JudgingConfig
+) -> Table:
+    """Development photographs whose labels the held-out folds of the best arm doubt."""
+    from sports_clip_pipeline.evaluation.mislabelled import likely_mislabelled
+
+    best = chosen_arms[max(chosen_arms)]
+    rows = study_data.labelled_rows(best.arm)
+    return likely_mislabelled(
+        study_data.splits["image"].iloc[rows].tolist(),
+        study_data.target[rows],
+        best.fit.held_out,
+        class_bank.labels,
+        judging.mislabelled,
+    )
+
+
+def propose_labels(
+    chosen_arms: Any, study_data: Any, class_bank: ClassBank, judging: JudgingConfig
+) -> Table:
+    """Which photographs to label next, were there as many labels as at one fraction."""
+    from sports_clip_pipeline.evaluation.acquisition import next_to_label
+    from sports_clip_pipeline.models.head import Head, softmax
+
+    fraction = min(chosen_arms, key=lambda share: abs(share - judging.label_next_fraction))
+    chosen = chosen_arms[fraction]
+    labelled, hidden = study_data.labelled_rows(chosen.arm), study_data.hidden_rows(chosen.arm)
+    features = Head(study_data.anchors.scaled(root=True))(study_data.features)
+    logits = chosen.fit.head(study_data.features[hidden]) / chosen.fit.temperature
+    return next_to_label(
+        study_data.splits["image"].iloc[hidden].tolist(),
+        softmax(logits),
+        features[hidden],
+        features[labelled],
+        class_bank.labels,
+        judging.label_next,
+        judging.seed,
+    )
+
+
+def price_methods(finetune_curves: Table, embed_audit: Document) -> Table:
+    """Accuracy beside its price: parameters and milliseconds a photograph of each method."""
+    from sports_clip_pipeline.evaluation.prices import price_table
+
+    return price_table(finetune_curves, embed_audit["towers"])
+
+
+def recommend_method(
+    finetune_curves: Table,
+    labels_needed: Table,
+    paired_comparisons: Table,
+    price: Table,
+    report: ReportConfig,
+) -> Document:
+    """What to use with how many labels, in words."""
+    from sports_clip_pipeline.evaluation.recommendation import recommend
+
+    return {
+        "sentences": recommend(
+            finetune_curves, labels_needed, paired_comparisons, price, report.methods
+        )
+    }
+
+
+def enter_look(
+    finetune_arms: Table, finetune_metrics: Document, ingest_audit: Document
+) -> Document:
+    """What this run saw of the evaluation part; the ledger adds when, and by which commit."""
+    from sports_clip_pipeline.journal import fingerprint
+
+    columns = ["method", "fraction", "seed", "hyperparameters", "top1"]
+    return {
+        "arms": len(finetune_arms),
+        "methods": sorted(set(finetune_arms["method"])),
+        "parameters_sha256": fingerprint(finetune_arms[columns].to_json(orient="values")),
+        "data_digest": ingest_audit["data_digest"],
+        "chosen": finetune_metrics["best_method"],
+        "chosen_top1": finetune_metrics["top1"],
+    }

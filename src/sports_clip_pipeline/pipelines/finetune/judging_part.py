@@ -1,0 +1,96 @@
+"""Wiring of what is said of the study; `create_pipeline` adds it to `finetune`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node
+
+from sports_clip_pipeline.pipelines.finetune import judging_nodes
+
+
+def judging_part() -> Pipeline:
+    """Fitted arms to the tables that the report reads."""
+    return Pipeline(
+        [
+            node(
+                judging_nodes.count_labels_needed,
+                [
+                    "finetune_curves",
+                    "arm_probabilities",
+                    "splits",
+                    "params:class_bank",
+                    "params:judging",
+                ],
+                "labels_needed",
+                name="count_labels_needed",
+            ),
+            node(
+                judging_nodes.compare_methods,
+                [
+                    "finetune_arms",
+                    "arm_probabilities",
+                    "zero_shot_predictions",
+                    "splits",
+                    "params:class_bank",
+                    "params:judging",
+                ],
+                "paired_comparisons",
+                name="compare_methods",
+            ),
+            node(
+                judging_nodes.measure_calibration,
+                ["arm_probabilities", "zero_shot_predictions", "splits", "params:class_bank"],
+                ["calibration", "reliability"],
+                name="measure_calibration",
+            ),
+            node(
+                judging_nodes.trace_classes,
+                [
+                    "chosen_arms",
+                    "arm_probabilities",
+                    "zero_shot_predictions",
+                    "splits",
+                    "params:class_bank",
+                    "params:judging",
+                ],
+                ["class_gains", "confusion_pairs"],
+                name="trace_classes",
+            ),
+            node(
+                judging_nodes.find_mislabelled,
+                ["chosen_arms", "study_data", "params:class_bank", "params:judging"],
+                "mislabelled",
+                name="find_mislabelled",
+            ),
+            node(
+                judging_nodes.propose_labels,
+                ["chosen_arms", "study_data", "params:class_bank", "params:judging"],
+                "label_next",
+                name="propose_labels",
+            ),
+            node(
+                judging_nodes.price_methods,
+                ["finetune_curves", "embed_audit"],
+                "price",
+                name="price_methods",
+            ),
+            node(
+                judging_nodes.recommend_method,
+                [
+                    "finetune_curves",
+                    "labels_needed",
+                    "paired_comparisons",
+                    "price",
+                    "params:report",
+                ],
+                "recommendation",
+                name="recommend_method",
+            ),
+            node(
+                judging_nodes.enter_look,
+                ["finetune_arms", "finetune_metrics", "ingest_audit"],
+                "ledger",
+                name="enter_look",
+            ),
+        ],
+        tags="finetune",
+    )
