@@ -8,6 +8,9 @@ from sports_clip_pipeline.config.checks import as_tuple, require, require_choice
 from sports_clip_pipeline.config.methods import METHODS
 
 PLANS = ("features", "pixels")
+_STRENGTHS = (
+    "logreg_c", "text_init_c", "ridge_alpha", "gda_shrinkage", "blend_c", "tip_sharpness", "lp_c",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,22 @@ class FinetuneConfig:
         many_labels: from this fraction on `seeds_at_many_labels` subsets are enough; at 1.0 there
             is one subset.
         seeds_at_many_labels: see above.
-        folds: of the k-fold inside the labelled part; fewer where a class has fewer photographs.
+        folds: of the k-fold inside the labelled part.
         logreg_c: inverse regularisation strengths of `logreg_tower`, on unit-norm features.
         text_init_c: inverse strengths of the pull towards the text anchors.
         mlp_steps: optimiser steps of `notebook_mlp` to choose from.
         mlp_lr: Adam's learning rate.
         mlp_batch_size: photographs a step.
+        ridge_alpha: penalties of `ridge`, on unit-norm features.
+        gda_shrinkage: of the GDA's covariance, in units of the published one.
+        blend_c: inverse regularisation strengths of the probe in `logreg_blend`.
+        tip_keys_per_class: keys of a Tip-Adapter's cache; centres of so many groups, beyond.
+        tip_sharpness: β of the cache's similarities.
+        tip_f_steps: of training the keys, to choose from; the last ends the cosine schedule.
+        tip_f_lr: AdamW's peak rate.
+        tip_f_batch_size: photographs a step.
+        lp_c: inverse regularisation strengths of the probe in `lp_plus_plus`.
+        lp_pull: of the text multipliers to their common start.
         workers: processes; 0 means one for each core, each with its share of the threads.
         bootstrap_resamples: of the intervals over photographs and seeds.
     """
@@ -46,6 +59,16 @@ class FinetuneConfig:
     mlp_steps: tuple[int, ...] = (100, 300, 1000)
     mlp_lr: float = 1e-3
     mlp_batch_size: int = 128
+    ridge_alpha: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
+    gda_shrinkage: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0)
+    blend_c: tuple[float, ...] = (30.0, 100.0, 300.0)
+    tip_keys_per_class: int = 32
+    tip_sharpness: tuple[float, ...] = (3.0, 5.5, 10.0, 20.0, 40.0)
+    tip_f_steps: tuple[int, ...] = (20, 100)
+    tip_f_lr: float = 1e-3
+    tip_f_batch_size: int = 256
+    lp_c: tuple[float, ...] = (30.0, 100.0, 300.0)
+    lp_pull: float = 4.0
     workers: int = 0
     bootstrap_resamples: int = 1000
 
@@ -56,6 +79,12 @@ class FinetuneConfig:
             ("logreg_c", float),
             ("text_init_c", float),
             ("mlp_steps", int),
+            ("ridge_alpha", float),
+            ("gda_shrinkage", float),
+            ("blend_c", float),
+            ("tip_sharpness", float),
+            ("tip_f_steps", int),
+            ("lp_c", float),
         ):
             values = as_tuple(getattr(self, name), f"finetune.{name}", cast)
             require(len(set(values)) == len(values), f"finetune.{name}", "no value twice", values)
@@ -66,21 +95,27 @@ class FinetuneConfig:
             require_choice(method, "finetune.methods", tuple(METHODS))
         for fraction in self.fractions:
             require(0.0 < fraction <= 1.0, "finetune.fractions", "values in (0, 1]", fraction)
-        for strength in (*self.logreg_c, *self.text_init_c):
-            require_number(strength, "finetune.logreg_c and text_init_c", 1e-6, 1e6)
+        for name in _STRENGTHS:
+            for strength in getattr(self, name):
+                require_number(strength, f"finetune.{name}", 1e-6, 1e6)
         for name, low, high in (
             ("seeds", 1, 5),
             ("seeds_at_many_labels", 1, 5),
             ("folds", 2, 20),
             ("mlp_batch_size", 1, 65_536),
+            ("tip_keys_per_class", 1, 10_000),
+            ("tip_f_batch_size", 1, 65_536),
             ("workers", 0, 64),
             ("bootstrap_resamples", 100, 100_000),
         ):
             require_number(getattr(self, name), f"finetune.{name}", low, high, integer=True)
-        for steps in self.mlp_steps:
-            require_number(steps, "finetune.mlp_steps", 1, 1_000_000, integer=True)
+        for name in ("mlp_steps", "tip_f_steps"):
+            for steps in getattr(self, name):
+                require_number(steps, f"finetune.{name}", 1, 1_000_000, integer=True)
         require_number(self.many_labels, "finetune.many_labels", 0.0, 1.0)
         require_number(self.mlp_lr, "finetune.mlp_lr", 1e-6, 1.0)
+        require_number(self.tip_f_lr, "finetune.tip_f_lr", 1e-6, 1.0)
+        require_number(self.lp_pull, "finetune.lp_pull", 0.0, 1e6)
 
     def seeds_for(self, fraction: float) -> range:
         """The seeds of the subsets drawn at a fraction."""

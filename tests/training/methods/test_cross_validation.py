@@ -20,15 +20,21 @@ def test_each_fold_holds_out_an_even_share_of_each_class() -> None:
         assert np.bincount(fold[target == label]).tolist() == [size // 5] * 5
 
 
-def test_the_rarest_class_sets_the_number_of_folds_and_single_rows_stay_in() -> None:
-    target = np.array([0, 0, 0, 0, 1, 1, 1])
-    assert set(assign_folds(target, 5, 0)) == {0, 1, 2}
-    target = np.array([0, 0, 0, 0, 1, 1, 2])
+def test_a_rare_class_is_held_out_by_some_folds_and_single_rows_stay_in() -> None:
+    target = np.array([0, 0, 0, 0, 0, 1, 1, 1])
     fold = assign_folds(target, 5, 0)
+    assert sorted(fold[:5]) == [0, 1, 2, 3, 4]
+    assert len(set(fold[5:])) == 3
+    fold = assign_folds(np.array([0, 0, 0, 0, 1, 1, 2]), 5, 0)
     assert fold[6] == -1
-    assert set(fold[:6]) == {0, 1}
-    for label in (0, 1):
-        assert set(fold[target == label]) == {0, 1}
+    assert (fold[:6] >= 0).all()
+
+
+def test_no_fold_holds_out_all_rows_of_a_class() -> None:
+    target = np.repeat([0, 1, 2], [2, 3, 11])
+    fold = assign_folds(target, 5, seed=1)
+    for k in range(5):
+        assert set(target[fold != k]) == {0, 1, 2}
 
 
 def test_folds_depend_on_the_seed_alone() -> None:

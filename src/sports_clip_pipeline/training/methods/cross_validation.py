@@ -17,18 +17,19 @@ Choice = TypeVar("Choice")
 def assign_folds(target: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Stratified folds: within each class, rows in a seeded order are dealt out in turn.
 
+    A class with fewer rows than folds is held out by some folds and not by others; fewer folds
+    instead would leave every fit with half of the labels that it will have in the end.
+
     Args:
-        target: (n,) int. folds: at most; no more than the second row of the rarest class allows,
-            at least 2.
+        target: (n,) int. folds: how many.
     Returns: (n,) int; −1 for the only row of a class, which is never held out.
     """
     counts = np.bincount(target)
-    k = int(np.clip(counts[counts > 0].min(), 2, folds))
     rng = np.random.default_rng(seed)
     fold = np.full(len(target), -1)
     for label in np.flatnonzero(counts > 1):
         rows = rng.permutation(np.flatnonzero(target == label))
-        fold[rows] = (np.arange(len(rows)) + label) % k
+        fold[rows] = (np.arange(len(rows)) + label) % folds
     return fold
 
 
@@ -36,42 +37,89 @@ def choose_by_folds(
     labelled: Labelled,
     fit_all: Callable[[Labelled], Mapping[str, Head]],
     describe: Callable[[str], dict[str, Any]],
+    refit: Callable[[str], Head] | None = None,
 ) -> Fit:
     """Fit every candidate without each fold, keep the one with the least held-out loss, refit it.
 
     Args:
         fit_all: the heads of all candidates, by name, fitted on the rows it is given.
         describe: a candidate's hyper-parameters.
+        refit: one candidate fitted on all rows; by `fit_all`, if not given.
     Returns: the chosen candidate fitted on all rows, its temperature fitted on held-out logits.
     """
+    again = refit or (lambda name: fit_all(labelled)[name])
+    return keep_best(labelled, hold_out(labelled, fit_all), describe, again)
+
+
+def hold_out(
+    labelled: Labelled,
+    fit_all: Callable[[Labelled], Mapping[str, Head]],
+    enough: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Logits (n, C) of every candidate on rows that its fit did not see; NaN on all others.
+
+    Args:
+        enough: hold out no further fold once this many rows were; for costly fits, whose held-out
+            rows serve a temperature or a few candidates.
+    """
     held_out: dict[str, np.ndarray] = {}
-    tested = labelled.fold >= 0
-    for fold in np.unique(labelled.fold[tested]):
+    seen = 0
+    for fold in np.unique(labelled.fold[labelled.fold >= 0]):
+        if enough is not None and seen >= enough:
+            break
         out = labelled.fold == fold
+        seen += int(out.sum())
         for name, head in fit_all(labelled.where(~out)).items():
-            rows = held_out.setdefault(name, np.zeros((len(out), labelled.classes)))
-            rows[out] = head(labelled.features[out])
-    target = labelled.target[tested]
+            blank = np.full((len(out), labelled.classes), np.nan)
+            held_out.setdefault(name, blank)[out] = head(labelled.features[out])
+    return held_out
+
+
+def keep_best(
+    labelled: Labelled,
+    held_out: Mapping[str, np.ndarray],
+    describe: Callable[[str], dict[str, Any]],
+    refit: Callable[[str], Head],
+) -> Fit:
+    """The candidate with the least held-out loss after its temperature, fitted on all rows.
+
+    Args:
+        held_out: of `hold_out`.
+        describe: a candidate's hyper-parameters.
+        refit: a candidate fitted on all rows.
+    """
     scores = {}
     for name, logits in held_out.items():
-        temperature = fit_temperature(logits[tested], target)
-        scores[name] = (log_loss(logits[tested] / temperature, target), temperature)
+        tested = ~np.isnan(logits[:, 0])
+        temperature = fit_temperature(logits[tested], labelled.target[tested])
+        loss = log_loss(logits[tested] / temperature, labelled.target[tested])
+        scores[name] = (loss, temperature)
     best = min(scores, key=lambda name: scores[name][0])
-    loss, temperature = scores[best]
+    temperature = scores[best][1]
+    return judged(labelled, held_out[best], refit(best), describe(best), temperature)
+
+
+def judged(
+    labelled: Labelled,
+    logits: np.ndarray,
+    head: Head,
+    hyperparameters: dict[str, Any],
+    temperature: float = 1.0,
+) -> Fit:
+    """A head with what its held-out logits (n, C; NaN where a row was not held out) say of it."""
+    tested = ~np.isnan(logits[:, 0])
+    target = labelled.target[tested]
+    scaled = logits[tested] / temperature
+    probabilities = np.full(logits.shape, np.nan, dtype=np.float32)
+    probabilities[tested] = softmax(scaled)
     return Fit(
-        head=fit_all(labelled)[best],
+        head=head,
         temperature=temperature,
-        hyperparameters=describe(best),
-        cv_top1=float((held_out[best][tested].argmax(axis=1) == target).mean()),
-        cv_log_loss=loss,
-        held_out=_probabilities(held_out[best] / temperature, tested),
+        hyperparameters=hyperparameters,
+        cv_top1=float((scaled.argmax(axis=1) == target).mean()),
+        cv_log_loss=log_loss(scaled, target),
+        held_out=probabilities,
     )
-
-
-def _probabilities(logits: np.ndarray, tested: np.ndarray) -> np.ndarray:
-    probabilities = softmax(logits).astype(np.float32)
-    probabilities[~tested] = np.nan
-    return probabilities
 
 
 def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:

@@ -1,0 +1,64 @@
+"""Ridge regression of one-hot classes: a linear probe in closed form.
+
+W = (Xᵀ X + α I)⁻¹ Xᵀ Y on centred rows, one Gram matrix for all α.
+
+Source: Rifkin et al. 2003 (regularised least-squares classification).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.training.methods.cross_validation import choose_by_folds
+from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
+from sports_clip_pipeline.training.methods.row_space import RowSpace, affine
+
+
+def fit(
+    labelled: Labelled,
+    anchors: TextAnchors,
+    config: FinetuneConfig,
+    seed: int,
+    unlabelled: np.ndarray | None = None,
+) -> Fit:
+    """One-hot ridge; k-fold chooses α, for unit-norm rows."""
+    space = RowSpace.of(labelled, anchors.scaled(root=True))
+    found = choose_by_folds(
+        space.rows,
+        lambda rows: solve(rows, config.ridge_alpha),
+        describe,
+        lambda name: solve(space.rows, (float(name),))[name],
+    )
+    return space.expand_fit(found)
+
+
+def describe(name: str) -> dict[str, float]:
+    """The hyper-parameters of a candidate."""
+    return {"alpha": float(name)}
+
+
+def solve(rows: Labelled, alphas: Sequence[float]) -> dict[str, Head]:
+    """The minimum of ‖Y − X Wᵀ − b‖² + α ‖W‖² for each α, by its name."""
+    mean = rows.features.mean(axis=0)
+    centred = rows.features - mean
+    truth = np.eye(rows.classes, dtype=np.float32)[rows.target]  # (n, C)
+    share = truth.mean(axis=0)
+    gram, product = centred.T @ centred, centred.T @ (truth - share)  # (r, r), (r, C)
+    heads = {}
+    for alpha in alphas:
+        factor = cho_factor(shifted(gram, alpha), overwrite_a=True, check_finite=False)
+        weight = cho_solve(factor, product, check_finite=False).T  # (C, r)
+        heads[str(alpha)] = Head((affine(weight, share - weight @ mean),))
+    return heads
+
+
+def shifted(matrix: np.ndarray, shift: float) -> np.ndarray:
+    """A copy of the square matrix with `shift` added to its diagonal."""
+    result = matrix.copy()
+    result.flat[:: len(matrix) + 1] += np.float32(shift)
+    return result
