@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from sports_clip_pipeline.config.methods import METHODS, MethodSpec
 from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.reporting.headline import compose_headline, raised, repair_sentence
-from tests.reporting.study import NOTE, make_results
+from tests.reporting.study import NOTE, make_arms, make_curves, make_results
 
 
 def plain(text: str) -> str:
@@ -69,3 +70,19 @@ def test_photographs_are_counted_by_what_fine_tuning_did_to_them():
 
 def test_footnote_marks_are_raised_digits():
     assert raised(10) == "¹⁰"
+
+
+def test_methods_that_see_unlabelled_photographs_are_reported_apart(monkeypatch):
+    monkeypatch.setitem(METHODS, "self_training", MethodSpec("s", "tower", unlabelled=True))
+    methods = {"logreg_tower": 0.0, "self_training": -0.06}
+    results = dataclasses.replace(
+        make_results(), finetune_curves=make_curves(methods), finetune_arms=make_arms(methods)
+    )
+
+    headline = compose_headline(results)
+
+    assert "it is 65.0 % (71.0 % with the rest unlabelled)" in plain(headline.sentence)
+    numbers = {plain(row[0]): plain(row[1]) for row in headline.table.rows}
+    assert numbers["Top-1 with 1 % of labels"] == "65.0 %"
+    assert numbers["Top-1 with 1 % of labels, the rest unlabelled"] == "71.0 %"
+    assert len(headline.cards) == 6

@@ -14,6 +14,7 @@ from sports_clip_pipeline.reporting.labels import (
     fraction_name,
     interval,
     percent,
+    uses_unlabelled,
 )
 from sports_clip_pipeline.reporting.results import StudyResults, chosen_point
 
@@ -41,18 +42,31 @@ class Headline:
 def compose_headline(results: StudyResults) -> Headline:
     """Sentence, cards and table of a study."""
     curves, shipped = results.finetune_curves, results.finetune_metrics["best_method"]
-    fractions = curves["fraction"]
-    few = chosen_point(curves, results.finetune_arms, fractions.min())
+    arms = results.finetune_arms
+    few, more = at_fewest(curves, arms)
     # With all labels the method is the one that was shipped, which broke ties by its log loss.
     of_shipped = curves[curves["method"] == shipped]
-    every = chosen_point(of_shipped, results.finetune_arms, fractions.max())
+    every = chosen_point(of_shipped, arms, curves["fraction"].max())
     notes = tuple(dict.fromkeys(entry.note for entry in results.config.reference))
     return Headline(
-        sentence=_sentence(results, few, every),
-        cards=_cards(results, few, every),
-        table=_table(results, few, every, notes),
+        sentence=_sentence(results, few, more, every),
+        cards=_cards(results, few, more, every),
+        table=_table(results, few, more, every, notes),
         notes=tuple(f"{raised(n)} {note}" for n, note in enumerate(notes, start=1)),
     )
+
+
+def at_fewest(curves: pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.Series, pd.Series | None]:
+    """The preferred methods with the fewest labels: on them alone, and with the rest unlabelled.
+
+    The second is None where no method sees the rest; where all do, the first of the pair does too.
+    """
+    fewest = curves["fraction"].min()
+    rows = curves[curves["fraction"] == fewest]
+    wider = rows["method"].map(uses_unlabelled).astype(bool)
+    if wider.all() or not wider.any():
+        return chosen_point(rows, arms, fewest), None
+    return chosen_point(rows[~wider], arms, fewest), chosen_point(rows[wider], arms, fewest)
 
 
 def raised(number: int) -> str:
@@ -60,24 +74,29 @@ def raised(number: int) -> str:
     return str(number).translate(_RAISED)
 
 
-def _sentence(results: StudyResults, few: pd.Series, every: pd.Series) -> str:
+def _sentence(
+    results: StudyResults, few: pd.Series, more: pd.Series | None, every: pd.Series
+) -> str:
     zero_shot = results.zero_shot_metrics
+    rest = "" if more is None else f" ({percent(more['top1_mean'])} with the rest unlabelled)"
     classes = len(zero_shot["classes"])
     return (
         f"Without a single label the model names the right one of {classes} classes in "
         f"{percent(zero_shot['top1'])} of {count(results.evaluation_photographs)} photographs. "
-        f"With {count(few['labels'])} labelled photographs it is {percent(few['top1_mean'])}, "
-        f"with {count(every['labels'])} it is {percent(every['top1_mean'])}."
+        f"With {count(few['labels'])} labelled photographs it is {percent(few['top1_mean'])}"
+        f"{rest}, with {count(every['labels'])} it is {percent(every['top1_mean'])}."
     )
 
 
-def _cards(results: StudyResults, few: pd.Series, every: pd.Series) -> tuple[Card, ...]:
+def _cards(
+    results: StudyResults, few: pd.Series, more: pd.Series | None, every: pd.Series
+) -> tuple[Card, ...]:
     zero_shot, retrieval = results.zero_shot_metrics, results.retrieval_metrics
     common = f"always the commonest class: {percent(zero_shot['majority'])}"
     return (
         Card("Zero-shot top-1", percent(zero_shot["top1"]), _bracket(zero_shot), "no labels"),
         Card("Chance", percent(zero_shot["chance"]), "", common),
-        *(_point_card(results, point) for point in (few, every)),
+        *(_point_card(results, point) for point in (few, more, every) if point is not None),
         Card(
             "Retrieval recall@5",
             percent(retrieval["t2i"]["r5"]),
@@ -89,11 +108,17 @@ def _cards(results: StudyResults, few: pd.Series, every: pd.Series) -> tuple[Car
 
 def _point_card(results: StudyResults, point: pd.Series) -> Card:
     return Card(
-        f"Top-1 with {fraction_name(point['fraction'])} of labels",
+        _point_words(point),
         percent(point["top1_mean"]),
         interval(point["top1_low"], point["top1_high"]),
         results.called(point["method"]),
     )
+
+
+def _point_words(point: pd.Series) -> str:
+    sees_rest = uses_unlabelled(point["method"]) and point["fraction"] < 1
+    rest = ", the rest unlabelled" if sees_rest else ""
+    return f"Top-1 with {fraction_name(point['fraction'])} of labels{rest}"
 
 
 def _bracket(zero_shot: Any) -> str:
@@ -101,7 +126,11 @@ def _bracket(zero_shot: Any) -> str:
 
 
 def _table(
-    results: StudyResults, few: pd.Series, every: pd.Series, notes: tuple[str, ...]
+    results: StudyResults,
+    few: pd.Series,
+    more: pd.Series | None,
+    every: pd.Series,
+    notes: tuple[str, ...],
 ) -> DataTable:
     """Rows of measures; a column for each place where numbers were published."""
     reference = results.config.reference
@@ -109,7 +138,7 @@ def _table(
     published = {(entry.measure, entry.label): percent(entry.value) for entry in reference}
     rows = tuple(
         (label, number, spread, *(published.get((measure, place), "–") for place in places))
-        for measure, label, number, spread in _measures(results, few, every)
+        for measure, label, number, spread in _measures(results, few, more, every)
     )
     heads = (
         Column("Measure", False),
@@ -129,7 +158,7 @@ def _marked(place: str, reference: tuple[Reference, ...], notes: tuple[str, ...]
 
 
 def _measures(
-    results: StudyResults, few: pd.Series, every: pd.Series
+    results: StudyResults, few: pd.Series, more: pd.Series | None, every: pd.Series
 ) -> list[tuple[str, str, str, str]]:
     """Key of the measure, words, number, interval."""
     zero_shot, ways = results.zero_shot_metrics, results.retrieval_metrics
@@ -139,8 +168,14 @@ def _measures(
         ("zero_shot_top5", "Zero-shot top-5", percent(zero_shot["top5"]), "–"),
         ("zero_shot_macro_f1", "Zero-shot macro F1", percent(zero_shot["macro_f1"]), "–"),
     ]
-    for measure, point in (("fewest_labels_top1", few), ("all_labels_top1", every)):
-        words = f"Top-1 with {fraction_name(point['fraction'])} of labels"
+    for measure, point in (
+        ("fewest_labels_top1", few),
+        ("fewest_labels_unlabelled_top1", more),
+        ("all_labels_top1", every),
+    ):
+        if point is None:
+            continue
+        words = _point_words(point)
         spread = interval(point["top1_low"], point["top1_high"])
         rows.append((measure, words, percent(point["top1_mean"]), spread))
     for measure, way, words in (
