@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 
 from sports_clip_pipeline.evaluation.curves import (
     ScoredArm,
+    arm_probabilities,
     arms_table,
-    choose_best,
+    choose_each,
     learning_curves,
     score_arm,
 )
@@ -51,20 +51,29 @@ def test_curves_average_seeds_and_name_them() -> None:
     assert arms_table(arms)["seed"].tolist() == [0, 0, 1]
 
 
-def test_the_best_is_chosen_by_held_out_folds_at_most_labels_alone() -> None:
+def test_at_each_fraction_held_out_folds_choose_and_nothing_else() -> None:
     shipped = scored(1, method="shipped", cv=0.8)
-    others = [
-        scored(4, method="right on evaluation", cv=0.7),
-        scored(4, method="fewer labels", fraction=0.5, cv=0.99),
-    ]
-    assert choose_best([*others, shipped]) is shipped
+    fewer = scored(4, method="fewer labels", fraction=0.5, cv=0.99)
+    others = [scored(4, method="right on evaluation", cv=0.7), fewer]
+    chosen = choose_each([*others, shipped])
+    assert chosen == {0.5: fewer.fitted, 1.0: shipped.fitted}
 
 
 def test_equal_accuracies_are_told_apart_by_log_loss() -> None:
     sure = scored(2, method="b", cv=0.8, loss=0.3)
-    assert choose_best([scored(2, cv=0.8, loss=0.4), sure]) is sure
+    assert choose_each([scored(2, cv=0.8, loss=0.4), sure]) == {1.0: sure.fitted}
 
 
-def test_no_arm_has_no_best() -> None:
-    with pytest.raises(ValueError, match="empty"):
-        choose_best([])
+def test_methods_are_compared_by_their_mean_over_seeds_and_ship_the_first() -> None:
+    lucky = [scored(2, method="a", seed=0, cv=0.9), scored(2, method="a", seed=1, cv=0.5)]
+    steady = [scored(2, method="b", seed=1, cv=0.8), scored(2, method="b", seed=0, cv=0.8)]
+    assert choose_each([*lucky, *steady]) == {1.0: steady[1].fitted}
+
+
+def test_the_answers_of_arms_go_by_their_names() -> None:
+    arm = scored(2, seed=1)
+    answers = arm_probabilities([arm])[arm.fitted.arm.name]
+    assert answers.dtype == np.float16
+    odds = np.e / (1 + np.e)
+    np.testing.assert_allclose(answers[0], [odds, 1 - odds], atol=1e-3)
+    assert answers.argmax(axis=1).tolist() == [0, 0, 1, 1]

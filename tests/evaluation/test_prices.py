@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from sports_clip_pipeline.evaluation.prices import price_table
+
+TOWERS = [
+    {"name": "lite2", "parameters": 5, "ms_per_image": 8.0},
+    {"name": "lite0", "parameters": 3, "ms_per_image": 6.0},
+]
+CURVES = pd.DataFrame(
+    {
+        "method": ["gda", "gda", "logreg_tower"],
+        "fraction": [0.01, 1.0, 1.0],
+        "top1_mean": [0.6, 0.9, 0.87],
+    }
+)
+
+
+def test_a_method_pays_for_the_towers_it_asks() -> None:
+    table = price_table(CURVES, TOWERS).set_index("method")
+    assert table.loc["gda", "towers"] == "lite2 + lite0"
+    assert (table.loc["gda", "parameters"], table.loc["gda", "ms_per_photograph"]) == (8, 14.0)
+    assert table.loc["logreg_tower", "towers"] == "lite2"
+    assert table.loc["logreg_tower", "ms_per_photograph"] == 8.0
+    assert table.loc["gda", "top1_0.01"] == 0.6
+    assert np.isnan(table.loc["logreg_tower", "top1_0.01"])
+
+
+def test_an_unknown_time_stays_unknown() -> None:
+    towers = [{**TOWERS[0], "ms_per_image": None}]
+    assert np.isnan(price_table(CURVES, towers)["ms_per_photograph"]).all()
