@@ -1,0 +1,54 @@
+"""Photographs in the principal axes of their features, and the way back to pooled features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+
+from sports_clip_pipeline.models.head import Head, Operation
+
+
+@dataclass(frozen=True)
+class PrincipalSpace:
+    """The first axes around the mean, largest variance first.
+
+    Attributes:
+        operations: pooled features (N, D₀) to the D columns that the axes are of.
+        mean: (D,) float32. axes: (D, d) float32, orthonormal columns.
+        energy: (d,) float32; the rows' sum of squares along each axis.
+    """
+
+    operations: tuple[Operation, ...]
+    mean: np.ndarray
+    axes: np.ndarray
+    energy: np.ndarray
+
+    @classmethod
+    def of(cls, columns: np.ndarray, operations: Sequence[Operation], width: int) -> PrincipalSpace:
+        """The axes of columns (N, D) float32: at most `width` of them, no more than N − 1 or D."""
+        mean = columns.mean(axis=0)
+        centred = columns - mean
+        gram = centred.T @ centred  # (D, D)
+        kept = max(min(width, len(columns) - 1, len(gram)), 1)
+        energy, axes = eigh(
+            gram,
+            subset_by_index=[len(gram) - kept, len(gram) - 1],
+            overwrite_a=True,
+            check_finite=False,
+        )
+        energy = np.maximum(energy[::-1], 0.0)
+        return cls(tuple(operations), mean, np.ascontiguousarray(axes[:, ::-1]), energy)
+
+    def rows(self, columns: np.ndarray) -> np.ndarray:
+        """Columns (N, D) to coordinates (N, d)."""
+        rows: np.ndarray = (columns - self.mean) @ self.axes
+        return rows
+
+    def head(self, weight: np.ndarray, bias: np.ndarray) -> Head:
+        """Logits weight (C, d), bias (C,) of coordinates, as a head on pooled features."""
+        wide = (weight @ self.axes.T).astype(np.float32)  # (C, D)
+        arrays = {"weight": wide, "bias": (bias - wide @ self.mean).astype(np.float32)}
+        return Head((*self.operations, Operation("affine", arrays)))
