@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,8 +25,14 @@ SMALL_STUDY = (
 )
 
 
-def command(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m …` in `project`, which has its own copy of the package."""
+def command(
+    project: Path, *arguments: str, under: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m …` in `project`, which has its own copy of the package.
+
+    Args:
+        under: a command that is given this one to run.
+    """
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "2",
@@ -36,13 +42,23 @@ def command(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         "COLUMNS": "200",
     }
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [*under, sys.executable, "-m", *arguments],
         cwd=project,
         env=environment,
         capture_output=True,
         text=True,
         timeout=600,
     )
+
+
+def refusal(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a refused command ends with."""
+    assert done.returncode != 0, done.stdout[-2000:]
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert lines, done.stdout[-2000:]
+    assert sum(line.startswith("Error: ") for line in lines) == 1, done.stderr
+    return lines[-1]
 
 
 def copy_project(place: Path) -> Path:
@@ -60,7 +76,7 @@ def copy_project(place: Path) -> Path:
 @pytest.fixture(scope="session")
 def kedro() -> Callable[..., subprocess.CompletedProcess[str]]:
     """`kedro(project, "run", …)` in a process of its own."""
-    return lambda project, *arguments: command(project, "kedro", *arguments)
+    return lambda project, *arguments, **more: command(project, "kedro", *arguments, **more)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.conftest import SMALL_STUDY
+from tests.conftest import SMALL_STUDY, refusal
 
 pytestmark = pytest.mark.slow
 
@@ -51,16 +50,6 @@ def keys_and_leaves(value: Any) -> Iterator[tuple[str, Any]]:
             yield from keys_and_leaves(inner)
         else:
             yield key, inner
-
-
-def refusal(done: CompletedProcess[str]) -> str:
-    """The one line that a refused command ends with."""
-    assert done.returncode != 0, done.stdout[-2000:]
-    assert "Traceback" not in done.stdout + done.stderr, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    assert lines, done.stdout[-2000:]
-    assert sum(line.startswith("Error: ") for line in lines) == 1, done.stderr
-    return lines[-1]
 
 
 def test_splits_name_every_image_with_its_part_its_group_and_nested_ranks(
@@ -236,14 +225,3 @@ def test_a_refused_run_leaves_what_was_finished(
     refusal(kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.fractions=0.001"))
     assert metrics_of(own_run) == metrics_of(finished_run)
     assert arms_of(own_run).equals(arms_of(finished_run))
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_output_folder_is_named(own_run: Path, kedro: Kedro) -> None:
-    folder = own_run / "data/08_reporting/sample"
-    folder.chmod(0o555)
-    try:
-        line = refusal(kedro(own_run, "run", "--pipelines=report"))
-    finally:
-        folder.chmod(0o755)
-    assert "08_reporting" in line
