@@ -1,0 +1,230 @@
+"""The nodes of `pretrain` on a handful of drawn scenes, with towers locked and unlocked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import numpy as np
+import open_clip
+import pandas as pd
+import pytest
+import torch
+
+from sports_clip_pipeline.config.embed import EmbedConfig
+from sports_clip_pipeline.config.pretrain import PretrainConfig
+from sports_clip_pipeline.config.tokenize import TokenizeConfig
+from sports_clip_pipeline.datasets import ClipFolderDataset
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.models import embedder as embedder_module
+from sports_clip_pipeline.models.clip_folder import (
+    load_clip,
+    read_image_tower,
+    read_projections,
+    trained_towers,
+)
+from sports_clip_pipeline.models.embedder import Embedder
+from sports_clip_pipeline.models.embedding import Engine
+from sports_clip_pipeline.models.feature_cache import FeatureCache
+from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.models.predictor import Predictor, load_predictor
+from sports_clip_pipeline.pipelines.pretrain.nodes import embed_with_clip, pretrain_clip
+from sports_clip_pipeline.preprocessing.captions import pad
+from tests.conftest import SMALL_STUDY
+from tests.training.unlocked.making import CONTEXT, Corpus, make_corpus
+
+EMBED = EmbedConfig(image_tower="lite0", image_size=64, backend="torch", workers=1)
+TOKENIZE = TokenizeConfig(context_length=CONTEXT)
+LOCKED = PretrainConfig(embed_dim=16, epochs=2, batch_size=10, device="cpu")
+UNLOCKED = replace(
+    LOCKED,
+    unlocked_image_blocks=1, unlocked_text_blocks=1, tower_epochs=1, tower_batch_size=5,
+    tower_peak_lr=1e-3,
+)  # fmt: skip
+
+
+@dataclass
+class Study:
+    """A corpus with what `embed` left of it, and a place for journals."""
+
+    corpus: Corpus
+    images: dict[str, np.ndarray]
+    texts: dict[str, np.ndarray]
+    audit: dict[str, Any]
+    folder: Path
+
+    def pretrain(self, config: PretrainConfig, name: str) -> tuple[Path, pd.DataFrame]:
+        folder, curve = pretrain_clip(
+            self.images, self.texts, self.corpus.store, self.corpus.manifest,
+            self.corpus.captions, self.audit, config, TOKENIZE, self.journal(name),
+        )  # fmt: skip
+        place = self.folder / name / "clip"
+        ClipFolderDataset(filepath=str(place)).save(folder)
+        return place, curve
+
+    def embed(self, clip: Path) -> tuple[dict[str, np.ndarray], ...]:
+        store, manifest = self.corpus.store, self.corpus.manifest
+        return embed_with_clip(
+            clip, self.images, {**self.images, "companion.lite1": np.ones((14, 3))}, self.texts,
+            store, manifest, store, manifest, self.corpus.captions, EMBED,
+            self.journal(clip.parent.name),
+        )  # fmt: skip
+
+    def journal(self, name: str) -> DiskJournal:
+        return DiskJournal(self.folder / name / "journal")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_process() -> Iterator[None]:
+    """Compute in this process: starting a worker takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            embedder_module, "Engine", lambda *a, **named: replace(Engine(*a, **named), workers=0)
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    folder = tmp_path_factory.mktemp("pretrain")
+    corpus = make_corpus(folder)
+    embedder = Embedder(EMBED, FeatureCache(folder / "cache"), DiskJournal(folder / "journal"))
+    images = embedder.images("flickr8k", corpus.store, corpus.manifest)
+    texts = embedder.captions(list(corpus.captions["token_ids"]))
+    return Study(corpus, images, texts, embedder.audit(), folder)
+
+
+@pytest.fixture(scope="module")
+def unlocked(study: Study) -> tuple[Path, pd.DataFrame]:
+    return study.pretrain(UNLOCKED, "unlocked")
+
+
+@pytest.fixture(scope="module")
+def features(study: Study, unlocked: tuple[Path, pd.DataFrame]) -> tuple[dict[str, Any], ...]:
+    return study.embed(unlocked[0])
+
+
+def pixels(study: Study) -> np.ndarray:
+    view = study.corpus.preprocessing
+    return view.normalise([view.crop(study.corpus.store.get(i)) for i in range(14)])
+
+
+def test_locked_towers_hand_on_the_features_of_embed(study: Study) -> None:
+    clip, curve = study.pretrain(LOCKED, "locked")
+    assert trained_towers(clip) == ()
+    assert read_image_tower(clip) == {}
+    assert set(curve["towers"]) == {"locked"}
+    flickr8k, sports, texts = study.embed(clip)
+    assert flickr8k is study.images
+    assert texts is study.texts
+    assert sports["features"] is study.images["features"]
+
+
+def test_the_curve_goes_on_through_the_towers(unlocked: tuple[Path, pd.DataFrame]) -> None:
+    _, curve = unlocked
+    assert curve["towers"].tolist() == ["locked", "locked", "unlocked"]
+    assert curve["epoch"].tolist() == [1, 2, 3]
+    assert curve["step"].tolist() == [1, 2, 4]
+    assert not curve.isna().any(axis=None)
+
+
+def test_the_model_and_the_features_agree(
+    study: Study, unlocked: tuple[Path, pd.DataFrame], features: tuple[dict[str, Any], ...]
+) -> None:
+    clip, _ = unlocked
+    assert trained_towers(clip) == ("image", "text")
+    flickr8k, sports, texts = features
+    assert not np.allclose(flickr8k["features"], study.images["features"], atol=1e-3)
+    assert not np.allclose(texts["features"], study.texts["features"], atol=1e-3)
+    np.testing.assert_array_equal(sports["features"], flickr8k["features"])
+    assert sports["companion.lite1"].shape == (14, 3), "companions are handed on"
+
+    ids = torch.from_numpy(pad(list(study.corpus.captions["token_ids"]))[0])
+    projections = read_projections(clip)
+    theirs, _, _ = open_clip.create_model_and_transforms(f"local-dir:{clip}")
+    for model in (load_clip(clip).model, theirs.eval()):
+        with torch.inference_mode():
+            image_emb = model.encode_image(torch.from_numpy(pixels(study)), normalize=True)
+            text_emb = model.encode_text(ids, normalize=True)
+        for found, wanted in (
+            (image_emb, projections.image_embeddings(flickr8k["features"])),
+            (text_emb, projections.text_embeddings(texts["features"])),
+        ):
+            np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_a_predictor_carries_the_trained_tower(
+    study: Study,
+    unlocked: tuple[Path, pd.DataFrame],
+    features: tuple[dict[str, Any], ...],
+    tmp_path: Path,
+) -> None:
+    weight = np.random.default_rng(0).normal(0, 0.1, (3, 1280)).astype(np.float32)
+    head = Head((Operation("affine", {"weight": weight, "bias": np.zeros(3, np.float32)}),))
+    view = study.corpus.preprocessing
+    towers = read_image_tower(unlocked[0])
+    Predictor(("a", "b", "c"), "lite0", view, head, tower_weights=towers).save(tmp_path / "p")
+    predictor = load_predictor(tmp_path / "p")
+    wanted = predictor.predict_proba(features[1]["features"])
+    photographs = [study.corpus.store.get(i) for i in range(14)]
+    np.testing.assert_allclose(predictor.predict_images(photographs), wanted, atol=1e-4)
+    with torch.inference_mode():
+        logits = predictor.module()(torch.from_numpy(pixels(study)))
+    np.testing.assert_allclose(logits.softmax(dim=1).numpy(), wanted, atol=1e-4)
+
+
+def test_a_second_run_trains_nothing_and_ends_with_the_same_bytes(
+    study: Study, unlocked: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sports_clip_pipeline.training.unlocked.loop import TowerTraining
+
+    before = (unlocked[0] / "open_clip_model.safetensors").read_bytes()
+    monkeypatch.setattr(TowerTraining, "run_epoch", None)
+    clip, curve = study.pretrain(UNLOCKED, "unlocked")
+    assert (clip / "open_clip_model.safetensors").read_bytes() == before
+    pd.testing.assert_frame_equal(curve, unlocked[1])
+
+
+def test_only_what_was_trained_is_embedded_anew(study: Study) -> None:
+    clip, _ = study.pretrain(replace(UNLOCKED, unlocked_image_blocks=0), "text")
+    assert trained_towers(clip) == ("text",)
+    flickr8k, _, texts = study.embed(clip)
+    assert flickr8k is study.images
+    assert not np.allclose(texts["features"], study.texts["features"], atol=1e-3)
+
+
+def test_a_device_that_is_not_there_is_told_before_anything_is_learned(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserFacingError, match=r"pretrain\.device: wanted cuda"):
+        study.pretrain(replace(UNLOCKED, device="cuda"), "nowhere")
+    assert not (study.folder / "nowhere").exists()
+
+
+@pytest.mark.slow
+def test_a_run_with_an_unlocked_block_agrees_from_pretrain_to_cam(
+    own_run: Path, kedro: Callable[..., CompletedProcess[str]]
+) -> None:
+    unlocks = "pretrain.unlocked_image_blocks=1,pretrain.tower_epochs=1"
+    parts = "--pipelines=pretrain,zero_shot,finetune,cam,predict"
+    ran = kedro(own_run, "run", parts, f"{SMALL_STUDY},{unlocks}")
+    assert ran.returncode == 0, ran.stderr + ran.stdout[-4000:]
+    models = own_run / "data/06_models/sample"
+    embedded = own_run / "data/04_feature/sample"
+    found = models / "clip_features/sports.safetensors"
+    assert not found.samefile(embedded / "sports_features.safetensors")
+    captions = models / "clip_features/captions.safetensors"
+    assert captions.samefile(embedded / "caption_features.safetensors"), "the text tower is locked"
+    record = json.loads((models / "predictor/predictor.json").read_text())
+    assert record["tower_weights"] == "own"
+    towers = load_predictor(models / "predictor").tower_weights
+    trained = read_image_tower(models / "clip")
+    assert towers.keys() == trained.keys()
+    for name in ("blocks.6.0.conv_pw.weight", "conv_head.weight", "classifier.weight"):
+        np.testing.assert_array_equal(towers[name], trained[name])

@@ -1,0 +1,99 @@
+"""A small captioned corpus of drawn scenes, with features of packaged towers at 64 pixels."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
+from sports_clip_pipeline.models.clip_folder import Projections
+from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+from sports_clip_pipeline.models.towers import (
+    PooledTextTower,
+    image_preprocessing,
+    load_image_tower,
+    load_text_tower,
+    pooled_features,
+)
+from sports_clip_pipeline.preprocessing.captions import pad
+from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.sample import write_sample
+from sports_clip_pipeline.training.unlocked.pairs import TowerPairs, tower_pairs_of_split
+
+TRAIN, VALIDATION, SPACE, CONTEXT = 10, 4, 16, 32
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All that training through towers takes."""
+
+    store: ImageStore
+    manifest: pd.DataFrame
+    captions: pd.DataFrame
+    image: np.ndarray
+    text: np.ndarray
+    preprocessing: ImagePreprocessing
+
+    def pairs(self, split: str) -> TowerPairs:
+        tables = self.image, self.text, self.manifest, self.captions
+        return tower_pairs_of_split(*tables, split, self.store)
+
+
+def make_corpus(raw: Path) -> Corpus:
+    """Photographs with five captions each, written under `raw`: 10 to train on, 4 to validate."""
+    write_sample(raw, 60, 3)
+    with zipfile.ZipFile(raw / "flickr8k.zip") as archive:
+        lines = list(csv.DictReader(io.StringIO(archive.read("captions.txt").decode())))
+        names = list(dict.fromkeys(line["image"] for line in lines))[: TRAIN + VALIDATION]
+        jpegs = [archive.read(f"Images/{name}") for name in names]
+    store = _store(raw / "store", names, jpegs)
+    splits = ["train"] * TRAIN + ["validation"] * VALIDATION
+    captions = _captions([line for line in lines if line["image"] in names], names, splits)
+    view = image_preprocessing("lite0", 64, "full")
+    image = pooled_features(
+        load_image_tower("lite0"), view.normalise([view.crop(store.get(i)) for i in range(14)])
+    )
+    ids, mask = (torch.from_numpy(block) for block in pad(list(captions["token_ids"])))
+    with torch.inference_mode():
+        text = PooledTextTower(load_text_tower("minilm"))(ids, mask).numpy()
+    digests = [hashlib.sha256(store.get_bytes(i)).hexdigest() for i in range(len(store))]
+    manifest = pd.DataFrame({"image": names, "split": splits, "stored_sha256": digests})
+    return Corpus(store, manifest, captions, image, text, view)
+
+
+def random_projections(corpus: Corpus) -> Projections:
+    """Random projections to a small space."""
+    rng = np.random.default_rng(0)
+    return Projections(
+        image_weight=rng.normal(0, 0.05, (SPACE, corpus.image.shape[1])).astype(np.float32),
+        image_bias=np.zeros(SPACE, np.float32),
+        text_weight=rng.normal(0, 0.2, (SPACE, corpus.text.shape[1])).astype(np.float32),
+        logit_scale=2.5,
+    )
+
+
+def _store(folder: Path, names: list[str], jpegs: list[bytes]) -> ImageStore:
+    folder.mkdir()
+    shard = write_shard(folder / "shard-00000.arrow", names, jpegs)
+    write_index(folder, [{**shard, "dropped": []}])
+    return ImageStore(folder)
+
+
+def _captions(lines: list[dict[str, str]], names: list[str], splits: list[str]) -> pd.DataFrame:
+    rows = [names.index(line["image"]) for line in lines]
+    tokens = caption_tokenizer("minilm", CONTEXT)([line["caption"] for line in lines])
+    return pd.DataFrame(
+        {
+            "image_row": rows,
+            "split": [splits[row] for row in rows],
+            "token_ids": [ids.tolist() for ids in tokens.ids],
+        }
+    )
