@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -7,18 +8,32 @@ import time
 import typing
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
+from PIL import Image
 
 from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.pipelines.report import nodes
-from sports_clip_pipeline.pipelines.report.pipeline import FIGURES, RESULTS, create_pipeline
-from tests.reporting.study import NAMES, REFERENCE, make_documents
+from sports_clip_pipeline.pipelines.report.pipeline import FIGURES, JUDGED, RESULTS, create_pipeline
+from sports_clip_pipeline.reporting.judgement import JUDGED as KNOWN
+from tests.reporting.judged_study import make_judgement
+from tests.reporting.study import LABELS, NAMES, REFERENCE, make_documents
 
 CONF = Path(__file__).parents[2] / "conf"
 HEAVY = ("pandas", "plotly", "jinja2", "numpy", "PIL", "torch", "mlflow")
+
+
+class Store:
+    """Photographs by row."""
+
+    def __init__(self, photographs: list[Image.Image]) -> None:
+        self.photographs = photographs
+
+    def get(self, i: int) -> Image.Image:
+        return self.photographs[i]
 
 
 def load_config(environment: str) -> OmegaConfigLoader:
@@ -41,6 +56,11 @@ def finished(tmp_path_factory, catalog_entries):
         entry["filepath"] = str(place / Path(entry["filepath"]).name)
     catalog = DataCatalog.from_config(catalog_entries)
     documents = {k: v for k, v in make_documents().items() if k != "provenance"}
+    judged = make_judgement(documents["finetune_curves"], LABELS)
+    pictures = judged.pop("thumbnails")
+    documents |= {name: value for name, value in judged.items() if name in JUDGED}
+    documents["sports_images"] = Store([Image.open(io.BytesIO(p)) for p in pictures.values()])
+    documents["sports_manifest"] = pd.DataFrame({"image": list(pictures)})
     for name, document in documents.items():
         catalog[name] = document
     catalog["params:report"] = ReportConfig(study="made_up", methods=NAMES, reference=REFERENCE)
@@ -59,6 +79,19 @@ def test_the_pipeline_writes_the_page_the_metrics_and_every_figure(finished):
     assert set(metrics["finetune"]["logreg_tower"]) >= {"0.01", "1.0"}
     for name in FIGURES:
         assert catalog.load(name).data
+
+
+def test_the_page_shows_what_judges_the_study(finished):
+    place, _, _ = finished
+    html = (place / "report.html").read_text(encoding="utf-8")
+
+    for name in ("paired_figure", "price_figure", "labels_needed", "mislabelled", "label_next"):
+        assert f'id="{name}"' in html
+    assert html.count('alt="Photograph labelled') == 24
+
+
+def test_the_pipeline_hands_on_only_what_the_page_knows():
+    assert set(JUDGED) <= set(KNOWN)
 
 
 def test_the_page_takes_seconds_and_stays_small(finished):
@@ -81,7 +114,7 @@ def test_the_provenance_says_what_was_run(finished):
 def test_the_page_takes_every_result_and_figure():
     node = next(n for n in create_pipeline().nodes if n.outputs == ["report"])
 
-    assert set(node.inputs) == {"params:report", *RESULTS, *FIGURES}
+    assert set(node.inputs) == {"params:report", *RESULTS, *JUDGED, *FIGURES}
     drawn = {out for n in create_pipeline().nodes for out in n.outputs if out.endswith("_figure")}
     assert drawn == set(FIGURES)
 

@@ -147,10 +147,10 @@ def describe_provenance(
     """Commit, versions, seeds, data digest and machine of this run."""
     from sports_clip_pipeline.reporting.provenance import (
         describe_towers,
-        git_state,
         machine,
         package_versions,
     )
+    from sports_clip_pipeline.revision import git_state
 
     return {
         **git_state(),

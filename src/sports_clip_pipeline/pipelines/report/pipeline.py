@@ -15,6 +15,11 @@ FIGURES = (
     "zero_shot_confusion_figure",
     "data_audit_figure",
     "caption_mentions_figure",
+    "paired_figure",
+    "price_figure",
+    "ablation_figure",
+    "class_gains_figure",
+    "reliability_figure",
 )
 RESULTS = (
     "zero_shot_metrics",
@@ -32,15 +37,43 @@ RESULTS = (
     "cam_gallery",
     "provenance",
 )
+# What judges the study; empty where a part of the plan did not run.
+JUDGED = (
+    "pixel_curves",
+    "labels_needed",
+    "recommendation",
+    "paired_comparisons",
+    "calibration",
+    "reliability",
+    "class_gains",
+    "confusion_pairs",
+    "mislabelled",
+    "label_next",
+    "thumbnails",
+    "price",
+    "ablation",
+    "ledger",
+)
+DRAWN_WITH = ["finetune_curves", "finetune_arms", "params:report"]
 
 
 def create_pipeline() -> Pipeline:
     """Results to figures, `metrics.json` and `report.html`."""
+    return _figures() + _judged_figures() + _page()
+
+
+def _figures() -> Pipeline:
     return Pipeline(
         [
             node(
                 nodes.draw_learning_curve,
-                ["finetune_curves", "finetune_arms", "zero_shot_metrics", "params:report"],
+                [
+                    "finetune_curves",
+                    "finetune_arms",
+                    "zero_shot_metrics",
+                    "params:report",
+                    "pixel_curves",
+                ],
                 "learning_curve_figure",
                 name="draw_learning_curve",
             ),
@@ -77,6 +110,46 @@ def create_pipeline() -> Pipeline:
                 "caption_mentions_figure",
                 name="draw_caption_mentions",
             ),
+        ]
+    )
+
+
+def _judged_figures() -> Pipeline:
+    return Pipeline(
+        [
+            node(
+                nodes.draw_paired,
+                ["paired_comparisons", *DRAWN_WITH],
+                "paired_figure",
+                name="draw_paired",
+            ),
+            node(
+                nodes.draw_reliability,
+                ["reliability", *DRAWN_WITH],
+                "reliability_figure",
+                name="draw_reliability",
+            ),
+            node(nodes.draw_price, ["price", *DRAWN_WITH], "price_figure", name="draw_price"),
+            node(nodes.draw_ablation, "ablation", "ablation_figure", name="draw_ablation"),
+            node(
+                nodes.draw_class_gains,
+                "class_gains",
+                "class_gains_figure",
+                name="draw_class_gains",
+            ),
+            node(
+                nodes.collect_thumbnails,
+                ["mislabelled", "label_next", "sports_images", "sports_manifest", "params:report"],
+                "thumbnails",
+                name="collect_thumbnails",
+            ),
+        ]
+    )
+
+
+def _page() -> Pipeline:
+    return Pipeline(
+        [
             node(
                 nodes.gather_metrics,
                 ["zero_shot_metrics", "retrieval_metrics", "finetune_curves"],
@@ -91,7 +164,10 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.write_report,
-                {"report": "params:report", **{name: name for name in (*RESULTS, *FIGURES)}},
+                {
+                    "report": "params:report",
+                    **{name: name for name in (*RESULTS, *JUDGED, *FIGURES)},
+                },
                 "report",
                 name="write_report",
             ),
