@@ -18,7 +18,7 @@ class LedgerFile(JsonDocument):
     def save(self, data: dict[str, Any]) -> None:
         """Add a look: the fields of `evaluation.ledger.Look` but for its time and commit."""
         from sports_clip_pipeline.evaluation.ledger import Look, record_look
-        from sports_clip_pipeline.reporting.provenance import git_state
+        from sports_clip_pipeline.revision import git_state
 
         time_utc = datetime.now(UTC).isoformat(timespec="seconds")
         commit = str(git_state().get("commit"))

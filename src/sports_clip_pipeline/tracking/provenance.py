@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sports_clip_pipeline.reporting.provenance import UNKNOWN, git_state
+from sports_clip_pipeline.revision import UNKNOWN, git_state
 
 _WAIT_S = 10
 
