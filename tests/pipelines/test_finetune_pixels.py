@@ -14,6 +14,7 @@ import torch
 from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.tokenize import TokenizeConfig
+from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.models import clip_folder
 from sports_clip_pipeline.models.clip_folder import Projections
@@ -119,9 +120,11 @@ def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
     assert set(predictors) == set(made)
 
 
-def test_a_dry_run_trains_nothing(tables: dict[str, Any]) -> None:
-    arms, _, _ = run(tables, Journal(), plan="pixels", dry_run=True)
-    assert len(arms) == 0
+def test_a_dry_run_tells_the_plan_and_trains_nothing(tables: dict[str, Any]) -> None:
+    journal = Journal()
+    with pytest.raises(DryRun, match="full_imagenet .* 2 arms"):
+        run(tables, journal, plan="pixels", dry_run=True)
+    assert not journal._states
 
 
 def test_what_may_be_trained_on_holds_no_evaluation_photograph(tables: dict[str, Any]) -> None:
