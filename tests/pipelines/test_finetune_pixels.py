@@ -122,7 +122,7 @@ def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
 
 def test_a_dry_run_tells_the_plan_and_trains_nothing(tables: dict[str, Any]) -> None:
     journal = Journal()
-    with pytest.raises(DryRun, match="full_imagenet .* 2 arms"):
+    with pytest.raises(DryRun, match=r"full_imagenet .* 2 arms"):
         run(tables, journal, plan="pixels", dry_run=True)
     assert not journal._states
 
