@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -74,5 +76,5 @@ class HeadModule(nn.Module):
         return torch.exp(-self._array(position, "sharpness") * (1.0 - values))
 
     def _sum(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        branches = self.branches[str(position)]
-        return torch.stack([branch(values) for branch in branches]).sum(dim=0)  # type: ignore[arg-type]
+        branches: Any = self.branches[str(position)]
+        return torch.stack([branch(values) for branch in branches]).sum(dim=0)

@@ -47,7 +47,7 @@ class NamedClasses:
         """The same as operations of a head."""
         return (
             Operation("affine", {"weight": self.weight, "bias": self.bias}),
-            Operation("softmax", {"temperature": np.float32(1.0)}),
+            Operation("softmax", {"temperature": np.ones((), dtype=np.float32)}),
             affine(np.ascontiguousarray(self.words.T)),
             Operation("l2_normalise"),
         )
@@ -130,4 +130,5 @@ def affine(weight: np.ndarray, bias: np.ndarray | None = None) -> Operation:
 
 def columns(start: int, stop: int) -> Operation:
     """The columns from `start` up to `stop` as an operation."""
-    return Operation("columns", {"start": np.float32(start), "stop": np.float32(stop)})
+    bounds = {"start": start, "stop": stop}
+    return Operation("columns", {k: np.asarray(v, dtype=np.float32) for k, v in bounds.items()})
