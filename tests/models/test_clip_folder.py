@@ -17,10 +17,13 @@ from sports_clip_pipeline.models.clip_folder import (
     WEIGHTS,
     Projections,
     load_clip,
+    read_image_tower,
     read_projections,
+    read_text_tower,
+    trained_towers,
     write_clip_folder,
 )
-from sports_clip_pipeline.models.towers import image_preprocessing
+from sports_clip_pipeline.models.towers import image_preprocessing, load_image_tower
 
 RNG = np.random.default_rng(0)
 PROJECTIONS = Projections(
@@ -106,3 +109,28 @@ def test_damaged_folders_are_told_with_the_command_that_mends_them(
     with pytest.raises(UserFacingError, match="is no whole CLIP folder"):
         load_clip(copy)
     assert json.loads((copy / "open_clip_config.json").read_text())
+
+
+def test_trained_weights_take_the_place_of_packaged_ones(folder: Path, tmp_path: Path) -> None:
+    view = image_preprocessing("lite0", 64, "full")
+    bias = np.full(1280, 0.25, np.float32)
+    trained = {"visual.trunk.bn2.bias": bias}
+    write_clip_folder(tmp_path / "clip", PROJECTIONS, "lite0", "minilm", view, 64, trained)
+    assert trained_towers(tmp_path / "clip") == ("image",)
+    assert trained_towers(folder) == ()
+    tower, packaged = read_image_tower(tmp_path / "clip"), load_image_tower("lite0").state_dict()
+    assert list(tower) == list(packaged), "the packaged 1,000-class head is among them"
+    np.testing.assert_array_equal(tower["bn2.bias"], bias)
+    np.testing.assert_array_equal(tower["bn2.weight"], packaged["bn2.weight"])
+    assert read_image_tower(folder) == read_text_tower(tmp_path / "clip") == {}
+    model = load_clip(tmp_path / "clip").model
+    np.testing.assert_array_equal(model.state_dict()["visual.trunk.bn2.bias"], bias)
+
+
+@pytest.mark.parametrize("name", ["visual.trunk.bn9.bias", "visual.trunk.bn2.bias"])
+def test_a_trained_weight_that_fits_nowhere_is_refused(name: str, tmp_path: Path) -> None:
+    view = image_preprocessing("lite0", 64, "full")
+    trained = {name: np.zeros(7, np.float32)}
+    with pytest.raises(ValueError, match=rf"no weight {name} of shape \(7,\)"):
+        write_clip_folder(tmp_path / "clip", PROJECTIONS, "lite0", "minilm", view, 64, trained)
+    assert not (tmp_path / "clip").exists()
