@@ -19,6 +19,7 @@ class TransductionConfig:
     Attributes:
         methods: which to run, of `balanced_assignment` (zero-shot, scaled to even shares),
             `soft_k_means` (centres on the sphere) and `gda_em` (Gaussians with one covariance).
+        shipped: the method whose answers are submitted where no label may be used.
         pull: factor of the zero-shot logits in every step; 1 takes them as they are.
         sharpness: factor of the Gaussians' log-likelihoods; 1 is the mixture itself.
         shrinkage: of the covariance towards its mean variance.
@@ -30,6 +31,7 @@ class TransductionConfig:
     """
 
     methods: tuple[str, ...] = TRANSDUCTIONS
+    shipped: str = "gda_em"
     pull: float = 1.0
     sharpness: float = 1.0
     shrinkage: float = 0.2
@@ -45,6 +47,7 @@ class TransductionConfig:
         for method in methods:
             require_choice(method, "transduction.methods", TRANSDUCTIONS)
         object.__setattr__(self, "methods", methods)
+        require_choice(self.shipped, "transduction.shipped", methods)
         for name, low, high in (
             ("pull", 0.0, 1e6),
             ("sharpness", 0.0, 1e6),

@@ -98,6 +98,28 @@ def ablation_table(
     return pd.DataFrame(rows)
 
 
+def transduction_table(
+    answers: Sequence[tuple[str, str, np.ndarray, str]],
+    target: np.ndarray,
+    resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """What zero-shot reaches that learns from photographs without labels.
+
+    Args:
+        answers: method, the part whose photographs it learned from, its logits or probabilities
+            (N, C) of the evaluation photographs, and the class prior that it assumed.
+        target: (N,) int in [0, C).
+    Returns: `method`, `part`, `top1`, `low`, `high`, `prior`; in the order given.
+    """
+    rows = []
+    for method, part, values, prior in answers:
+        correct = values.argmax(axis=1) == target
+        low, high = bootstrap_interval(correct[None, :], seed, resamples)
+        rows.append((method, part, float(correct.mean()), low, high, prior))
+    return pd.DataFrame(rows, columns=["method", "part", "top1", "low", "high", "prior"])
+
+
 def encode_labels(column: pd.Series, labels: Sequence[str]) -> np.ndarray:
     """Labels as positions in `labels`, (N,) int64. Raises: ValueError: a label is not listed."""
     codes = pd.Index(labels).get_indexer(pd.Index(column))

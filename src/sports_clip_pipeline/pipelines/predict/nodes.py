@@ -21,9 +21,12 @@ def predict_test(
     return submission_table(submission_order, splits.loc[rows, "image"], predicted)
 
 
-def predict_test_without_labels(zero_shot_predictions: Table, submission_order: Table) -> Table:
-    """The zero-shot answers in the same form."""
+def predict_test_without_labels(
+    zero_shot_unlabelled_predictions: Table, submission_order: Table
+) -> Table:
+    """The answers that took no label, in the same form."""
     from sports_clip_pipeline.evaluation.predictions import submission_table
 
-    test = zero_shot_predictions[zero_shot_predictions["part"] == "unlabelled_test"]
+    answers = zero_shot_unlabelled_predictions
+    test = answers[answers["part"] == "unlabelled_test"]
     return submission_table(submission_order, test["image"], test["predicted"])

@@ -19,7 +19,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.predict_test_without_labels,
-                ["zero_shot_predictions", "submission_order"],
+                ["zero_shot_unlabelled_predictions", "submission_order"],
                 "zero_shot_submission",
                 name="predict_test_without_labels",
             ),

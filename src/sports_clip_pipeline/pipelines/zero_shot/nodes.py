@@ -9,6 +9,7 @@ from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.config.tokenize import TokenizeConfig
+from sports_clip_pipeline.config.transduction import TransductionConfig
 from sports_clip_pipeline.config.zero_shot import ZeroShotConfig
 from sports_clip_pipeline.journal import Journal
 
@@ -179,6 +180,53 @@ def ablate_zero_shot(
     ]
     target = encode_labels(splits.loc[rows, "label"], class_bank.labels)
     return ablation_table([*plain, *joined], target, config.bootstrap_resamples, config.seed)
+
+
+def learn_without_labels(
+    zero_shot_head: Any,
+    clip_sports_features: Arrays,
+    splits: Table,
+    class_bank: ClassBank,
+    transduction: TransductionConfig,
+    config: ZeroShotConfig,
+) -> tuple[Any, Table]:
+    """Zero-shot made better by photographs without labels: a head, and what each method reaches.
+
+    Heads are fitted on the development photographs and judged on the evaluation part. What comes
+    of learning from the evaluation photographs themselves stands in rows of its own.
+    """
+    from sports_clip_pipeline.evaluation.zero_shot import evaluation_target, transduction_table
+    from sports_clip_pipeline.models.stacking import stack_towers
+    from sports_clip_pipeline.training.methods.interface import tower_rows
+    from sports_clip_pipeline.training.transduction import transduce
+
+    features, widths = stack_towers(clip_sports_features)
+    part = splits["part"].to_numpy()
+    development, evaluation = features[part == "development"], features[part == "evaluation"]
+    scaled = tower_rows(widths, root=True)
+    rows, heads = [], {}
+    for method in transduction.methods:
+        learned = transduce(method, development, zero_shot_head, scaled, transduction)
+        itself = transduce(method, evaluation, zero_shot_head, scaled, transduction)
+        heads[method] = learned.head
+        rows.append((method, "development", learned.head(evaluation), learned.prior))
+        rows.append((method, "evaluation", itself.probabilities, itself.prior))
+    target = evaluation_target(splits, class_bank.labels)
+    table = transduction_table(rows, target, config.bootstrap_resamples, config.seed)
+    return heads[transduction.shipped], table
+
+
+def classify_with_unlabelled(
+    zero_shot_unlabelled_head: Any,
+    clip_sports_features: Arrays,
+    sports_manifest: Table,
+    splits: Table,
+    class_bank: ClassBank,
+) -> Table:
+    """Label-free probabilities of every photograph, by the head that saw development ones."""
+    return classify_without_labels(
+        zero_shot_unlabelled_head, clip_sports_features, sports_manifest, splits, class_bank
+    )
 
 
 def score_zero_shot(

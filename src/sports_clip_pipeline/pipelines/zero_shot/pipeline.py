@@ -77,6 +77,31 @@ def create_pipeline() -> Pipeline:
                 name="classify_without_labels",
             ),
             node(
+                nodes.learn_without_labels,
+                [
+                    "zero_shot_head",
+                    "clip_sports_features",
+                    "splits",
+                    "params:class_bank",
+                    "params:transduction",
+                    "params:zero_shot",
+                ],
+                ["zero_shot_unlabelled_head", "transduction"],
+                name="learn_without_labels",
+            ),
+            node(
+                nodes.classify_with_unlabelled,
+                [
+                    "zero_shot_unlabelled_head",
+                    "clip_sports_features",
+                    "sports_manifest",
+                    "splits",
+                    "params:class_bank",
+                ],
+                "zero_shot_unlabelled_predictions",
+                name="classify_with_unlabelled",
+            ),
+            node(
                 nodes.score_zero_shot,
                 [
                     "zero_shot_predictions",

@@ -68,12 +68,9 @@ class TextAnchors:
         """
         if self.space == "clip":
             return self.embed()
-        exponent = {"exponent": np.asarray(0.5, dtype=np.float32)}
-        power = (Operation("power", exponent),) if root else ()
-        if self.space == "tower" or len(self.widths) < 2:
-            return (*self._first(), *power, Operation("l2_normalise"))
-        widths = {"widths": np.asarray(self.widths, dtype=np.float32)}
-        return (*power, Operation("blocks_l2_normalise", widths))
+        if self.space == "tower":
+            return (*self._first(), *tower_rows((), root))
+        return tower_rows(self.widths, root)
 
     def raw(self) -> tuple[Operation, ...]:
         """Pooled features to the unscaled columns of the method's own space."""
@@ -94,7 +91,21 @@ class TextAnchors:
         if len(self.widths) < 2:
             return ()
         stop = np.asarray(self.widths[0], dtype=np.float32)
-        return (Operation("columns", {"start": np.float32(0), "stop": stop}),)
+        return (Operation("columns", {"start": np.zeros_like(stop), "stop": stop}),)
+
+
+def tower_rows(widths: tuple[int, ...], root: bool = False) -> tuple[Operation, ...]:
+    """Pooled features of towers side by side to unit-norm rows, each tower with an even share.
+
+    Args:
+        widths: columns of each tower; fewer than two for one tower. root: see `scaled`.
+    """
+    exponent = {"exponent": np.asarray(0.5, dtype=np.float32)}
+    power = (Operation("power", exponent),) if root else ()
+    if len(widths) < 2:
+        return (*power, Operation("l2_normalise"))
+    blocks = {"widths": np.asarray(widths, dtype=np.float32)}
+    return (*power, Operation("blocks_l2_normalise", blocks))
 
 
 @dataclass(frozen=True)
