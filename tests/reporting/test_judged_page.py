@@ -7,7 +7,7 @@ import pytest
 
 from sports_clip_pipeline.evaluation.ledger import Look, record_look
 from sports_clip_pipeline.reporting import page
-from sports_clip_pipeline.reporting.judged_page import compose_judged, looks_sentence
+from sports_clip_pipeline.reporting.judged_page import compose_judged, looks_sentence, paragraphs
 from sports_clip_pipeline.reporting.judgement import JUDGED, Judgement
 from tests.reporting.study import make_judged_results, make_results
 
@@ -38,8 +38,21 @@ def test_every_section_is_there_and_linked(html):
         assert f'id="{name}"' in html
 
 
-def test_the_recommendation_is_told_sentence_by_sentence(html):
-    assert html.split('<ul class="advice"')[1].split("</ul>")[0].count("<li>") == 3
+def test_the_recommendation_has_a_paragraph_for_each_number_of_labels(html):
+    assert html.split('<ul class="advice"')[1].split("</ul>")[0].count("<li>") == 2
+
+
+def test_sentences_about_one_number_of_labels_stay_together():
+    sentences = ["Without A.", "With 5 B.", "It is C.", "60 % D.", "70 % E.", "With 9 F."]
+
+    assert paragraphs(sentences) == (
+        "Without A.",
+        "With 5 B. It is C.",
+        "60 % D. 70 % E.",
+        "With 9 F.",
+    )
+    assert paragraphs(["A.", "B."]) == ("A. B.",)
+    assert paragraphs([]) == ()
 
 
 def test_the_looks_at_the_evaluation_part_are_told(html):

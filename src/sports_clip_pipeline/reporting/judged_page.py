@@ -18,7 +18,7 @@ class JudgedParts:
     """What there is to say; what is empty is left out.
 
     Attributes:
-        advice: the recommendation, sentence by sentence.
+        advice: the recommendation, paragraph by paragraph.
         needed, needed_all: labels needed, of the highlighted methods and of all.
         pairs: classes taken for each other.
         transduction: zero-shot with unlabelled photographs.
@@ -45,7 +45,7 @@ def compose_judged(results: StudyResults) -> JudgedParts:
     wrong, pictures = judged.mislabelled, judged.thumbnails
     most, soon = config.mislabelled_photographs, config.label_next_photographs
     return JudgedParts(
-        advice=tuple(judged.recommendation.get("sentences", ())),
+        advice=paragraphs(judged.recommendation.get("sentences", ())),
         needed=None if needed.empty else tables.needed_table(needed, results.cast.first, called),
         needed_all=None if needed.empty else tables.every_needed_table(needed, called),
         pairs=None if pairs.empty else tables.pairs_table(pairs, config.confused_pairs),
@@ -55,6 +55,25 @@ def compose_judged(results: StudyResults) -> JudgedParts:
         suspected=len(wrong),
         looks=looks_sentence(judged.ledger),
     )
+
+
+def paragraphs(sentences: Sequence[str]) -> tuple[str, ...]:
+    """Sentences put together: one paragraph a number of labels, then one of accuracies to reach.
+
+    A paragraph begins with "With…", or with the first sentence that begins with a number.
+
+    >>> paragraphs(["Without A.", "With 5 B.", "It is C.", "60 % D.", "70 % E."])
+    ('Without A.', 'With 5 B. It is C.', '60 % D. 70 % E.')
+    """
+    found: list[list[str]] = []
+    for sentence in sentences:
+        begins = sentence.startswith("With") or (
+            sentence[:1].isdigit() and not (found and found[-1][0][:1].isdigit())
+        )
+        if begins or not found:
+            found.append([])
+        found[-1].append(sentence)
+    return tuple(" ".join(parts) for parts in found)
 
 
 def looks_sentence(ledger: Sequence[dict[str, Any]] | Mapping[str, Any]) -> str:

@@ -64,7 +64,8 @@ def _ablation(results: StudyResults) -> Plot | None:
         results,
         "ablation_figure",
         "What each part of zero-shot is worth",
-        f"Top-1 on the evaluation photographs; whiskers are 95 % intervals. Chosen on: {places}.",
+        "Top-1 on the evaluation photographs; whiskers are 95 % intervals. "
+        f"Where settings come from: {places}.",
         tables.ablation_table(ablation),
     )
 

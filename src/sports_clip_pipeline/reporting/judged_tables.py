@@ -196,7 +196,7 @@ def ablation_table(ablation: pd.DataFrame) -> DataTable:
     """One row a variant of zero-shot; what changed stands under its name."""
     rows = [
         (
-            Cell(row["name"], row["changed"]),
+            Cell(row["name"][:1].upper() + row["name"][1:], row["changed"]),
             row["chosen_on"],
             percent(row["top1"]),
             interval(row["low"], row["high"]),

@@ -85,7 +85,7 @@ def test_variants_keep_their_order_and_show_number_and_interval():
     assert list(dots.x) == [0.5, 0.4] and dots.y[0] < dots.y[1]
     assert list(dots.error_x.arrayminus) == pytest.approx([0.02, 0.03])
     assert [note.text for note in figure.layout.annotations] == [
-        "one", "two", "50.0\u00a0%", "40.0\u00a0%"
+        "One", "Two", "50.0\u00a0%", "40.0\u00a0%"
     ]  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def ablation_dots(ablation: pd.DataFrame) -> go.Figure:
     ]
     shares, lows, highs = (ablation[name].tolist() for name in ("top1", "low", "high"))
     dots = Dots("Zero-shot top-1", shares, words, lows, highs)
-    return dot_rows(ablation["name"].tolist(), [dots])
+    return dot_rows([name[:1].upper() + name[1:] for name in ablation["name"]], [dots])
 
 
 def price_dots(price: pd.DataFrame, cast: Cast) -> go.Figure:
