@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.config.methods import METHODS
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.training import study
@@ -174,3 +175,18 @@ def test_a_sweep_killed_by_the_system_goes_on_from_its_finished_arms(tmp_path: P
     assert len(resumed) == 6
     assert {f.arm.key for f in resumed if f.reused} >= set(done)
     assert any(not f.reused for f in resumed)
+
+
+def test_an_arm_depends_on_the_code_beside_its_method_and_on_no_others() -> None:
+    names = [module.__name__.rsplit(".", 1)[1] for module in study._code(METHODS["gda_blend"])]
+    assert {"gda_blend", "gda", "blending", "row_space", "cross_validation"} <= set(names)
+    assert not {"notebook_mlp", "study", "logreg_blend"} & set(names)
+
+
+def test_a_method_reads_its_own_settings_though_others_share_the_beginning_of_their_names() -> None:
+    settings = dataclasses.asdict(FAST)
+    assert "tip_keys_per_class" in study._own("tip_adapter", settings)
+    assert "tip_f_lr" not in study._own("tip_adapter", settings)
+    assert "tip_f_lr" in study._own("tip_adapter_f", settings)
+    assert "folds" in study._own("tip_adapter", settings)
+    assert "mlp_lr" not in study._own("tip_adapter", settings)

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from multiprocessing import get_context
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from sports_clip_pipeline.training.methods.cross_validation import assign_folds
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 
 _WORKER: dict[str, Any] = {}
+_HERE = "sports_clip_pipeline.training"
 # Which arms there are, and how they are run and judged: no fit depends on these.
 PLAN_FIELDS = frozenset(
     ("plan", "dry_run", "methods", "fractions", "seeds", "many_labels", "seeds_at_many_labels",
@@ -207,7 +210,7 @@ def _fingerprints(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) 
         *zero_shot.to_arrays().values(), cross_validation, interface,
     )  # fmt: skip
     settings = {key: value for key, value in asdict(config).items() if key not in PLAN_FIELDS}
-    code = {name: fingerprint(_module(METHODS[name])) for name in config.methods}
+    code = {name: fingerprint(*_code(METHODS[name])) for name in config.methods}
     return {
         arm: fingerprint(shared, code[arm.method], _own(arm.method, settings), asdict(arm))
         for arm in arms
@@ -217,14 +220,27 @@ def _fingerprints(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) 
 def _own(method: str, settings: dict[str, Any]) -> dict[str, Any]:
     """The settings that a method reads: the common ones and those under its own prefixes."""
     own = METHODS[method].settings
-    others = {prefix for spec in METHODS.values() for prefix in spec.settings} - set(own)
-    return {key: value for key, value in settings.items() if not key.startswith(tuple(others))}
+    claimed = tuple(prefix for spec in METHODS.values() for prefix in spec.settings)
+    return {
+        key: value
+        for key, value in settings.items()
+        if key.startswith(own) or not key.startswith(claimed)
+    }
 
 
-def _module(spec: MethodSpec) -> Any:
-    from importlib import import_module
-
-    return import_module(f"sports_clip_pipeline.training.methods.{spec.module}")
+def _code(spec: MethodSpec) -> list[ModuleType]:
+    """The method's module and those beside it that it draws on, however far, by name."""
+    found: dict[str, ModuleType] = {}
+    waiting = [f"{_HERE}.methods.{spec.module}"]
+    while waiting:
+        name = waiting.pop()
+        if name in found or not name.startswith(f"{_HERE}."):
+            continue
+        found[name] = import_module(name)
+        for value in vars(found[name]).values():
+            is_module = isinstance(value, ModuleType)
+            waiting.append(value.__name__ if is_module else str(getattr(value, "__module__", "")))
+    return [found[name] for name in sorted(found)]
 
 
 def _to_state(fitted: FittedArm) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

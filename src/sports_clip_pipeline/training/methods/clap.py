@@ -1,11 +1,13 @@
 """CLAP: a linear probe held near the text, each class as firmly as zero-shot deserves.
 
-Logits are s · cos(x, w). Around the cross-entropy stands Σ λ_c ‖w_c − t_c‖², with t_c the text
-anchor and λ_c the mean probability that the zero-shot classifier gives the labelled photographs of
-class c. The search starts at the text. Nothing is chosen: all settings are the method's own.
+Logits are s · cos(x, w). Beside the mean cross-entropy stands the mean over classes of
+λ_c ‖w_c − t_c‖², with t_c the text anchor and λ_c the mean probability that the zero-shot
+classifier gives the labelled photographs of class c. The search starts at the text. Nothing is
+chosen: all settings are the method's own.
 
 Source: Silva-Rodríguez et al. 2024, "A Closer Look at the Few-Shot Adaptation of Large
-Vision-Language Models", section 4. Here L-BFGS stands in for 300 epochs of SGD.
+Vision-Language Models", section 4; the mean over classes is that of the authors' code. Here L-BFGS
+stands in for 300 epochs of SGD.
 """
 
 from __future__ import annotations
@@ -80,18 +82,18 @@ def objective(
     scale: float,
     firmness: np.ndarray,
 ) -> tuple[float, np.ndarray]:
-    """Mean cross-entropy + Σ λ ‖w − t‖² and its gradient, flat."""
+    """Mean cross-entropy + mean over classes of λ ‖w − t‖², and its gradient, flat."""
     norms = np.linalg.norm(prototypes, axis=1, keepdims=True)
     unit = prototypes / norms
     logits = (rows.features @ unit.T.astype(rows.features.dtype)) * scale  # (n, C)
     apart = prototypes - text
-    loss = log_loss(logits, rows.target) + float((firmness * (apart**2).sum(axis=1)).sum())
+    loss = log_loss(logits, rows.target) + float((firmness * (apart**2).sum(axis=1)).mean())
     error = softmax(logits)
     error[np.arange(len(rows.target)), rows.target] -= 1.0
     error *= scale / len(rows.target)
     slope = error.T.astype(rows.features.dtype) @ rows.features  # (C, P), by the unit prototypes
     along = (slope * unit).sum(axis=1, keepdims=True)
-    gradient = (slope - along * unit) / norms + 2.0 * firmness[:, None] * apart
+    gradient = (slope - along * unit) / norms + 2.0 * firmness[:, None] * apart / len(text)
     return loss, gradient.ravel()
 
 

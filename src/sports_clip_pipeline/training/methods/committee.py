@@ -10,8 +10,8 @@ Zidek 1986, section 3 (logarithmic opinion pools).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -24,18 +24,8 @@ from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextA
 from sports_clip_pipeline.training.methods.row_space import RowSpace
 from sports_clip_pipeline.training.methods.softmax_regression import principal_axes
 
-
-@dataclass(frozen=True)
-class Member:
-    """One probe: its candidates by name, of which one will speak.
-
-    Attributes:
-        fit: rows and names of candidates to their heads.
-        names: of all candidates.
-    """
-
-    fit: Callable[[Labelled, tuple[float, ...]], Mapping[str, Head]]
-    strengths: tuple[float, ...]
+# Rows and strengths of candidates to their heads, by name.
+Solve = Callable[[Labelled, Sequence[float]], Mapping[str, Head]]
 
 
 def fit(
@@ -52,24 +42,35 @@ def fit(
     zero_shot = anchors.zero_shot_head()
     text = zero_shot(labelled.features)
     chosen, spoken, heads = {}, [], []
-    for name, member in _members(config, energy).items():
-        held_out = hold_out(space.rows, lambda rows, m=member: m.fit(rows, m.strengths))
-        strength = best_beside(text, held_out, labelled.target)[0]
+    for name, (solve, strengths) in _members(config, energy).items():
+        held_out = hold_out(space.rows, partial(_at, solve, strengths))
+        strength, _ = best_beside(text, held_out, labelled.target)
         chosen[name] = float(strength)
         spoken.append(held_out[strength])
-        heads.append(space.expand(member.fit(space.rows, (float(strength),))[strength]))
+        heads.append(space.expand(solve(space.rows, (float(strength),))[strength]))
     spoken, heads = [*spoken, text], [*heads, zero_shot]
     tested = ~np.isnan(spoken[0][:, 0])
     weights = fit_weights([one[tested] for one in spoken], labelled.target[tested])
     head = blend(*(one.scaled(weight) for one, weight in zip(heads, weights, strict=True)))
-    names = [f"{name}_weight" for name in (*chosen, "zero_shot")]
-    settings = {**chosen, **dict(zip(names, map(float, weights), strict=True))}
+    names = ("logreg_weight", "ridge_weight", "gda_weight", "zero_shot_weight")
+    settings = chosen | dict(zip(names, map(float, weights), strict=True))
     return judged(labelled, np.tensordot(weights, spoken, axes=1), head, settings)
 
 
-def _members(config: FinetuneConfig, energy: np.ndarray) -> dict[str, Member]:
+def _members(
+    config: FinetuneConfig, energy: np.ndarray
+) -> dict[str, tuple[Solve, tuple[float, ...]]]:
+    """By the name of what is chosen: how it is fitted, and what there is to choose from."""
+
+    def logreg(rows: Labelled, strengths: Sequence[float]) -> Mapping[str, Head]:
+        return logreg_blend.solve(rows, energy, strengths)
+
     return {
-        "c": Member(lambda rows, c: logreg_blend.solve(rows, energy, c), config.blend_c),
-        "alpha": Member(ridge.solve, config.ridge_alpha),
-        "shrinkage": Member(gda.solve, config.gda_shrinkage),
+        "logreg_c": (logreg, config.blend_c),
+        "ridge_alpha": (ridge.solve, config.ridge_alpha),
+        "gda_shrinkage": (gda.solve, config.gda_shrinkage),
     }
+
+
+def _at(solve: Solve, strengths: Sequence[float], rows: Labelled) -> Mapping[str, Head]:
+    return solve(rows, strengths)

@@ -110,9 +110,10 @@ class Problem:
     def _scale(self, c: float) -> np.ndarray:
         """(r + 2,); one over the root of each column's expected curvature."""
         text = 0.0 if self.text is None else float((self.text**2).sum()) / self.classes
-        curvature = [self.energy, [len(self.rows)], [text]]
-        floor = np.concatenate([np.ones(len(self.energy)), [0.0], [self.pull]])
-        return 1.0 / np.sqrt(_CURVATURE * c * np.concatenate(curvature) + floor)
+        curvature = np.append(self.energy, [len(self.rows), text])
+        floor = np.append(np.ones(len(self.energy)), [0.0, self.pull])
+        scale: np.ndarray = 1.0 / np.sqrt(_CURVATURE * c * curvature + floor)
+        return scale
 
     @property
     def _index(self) -> np.ndarray:

@@ -78,7 +78,7 @@ def fit(
         }
 
     def on_joint(part: Labelled) -> dict[str, Head]:
-        bounds = {"start": np.float32(0), "stop": np.float32(space.width)}
+        bounds = {"start": np.asarray(0), "stop": np.asarray(space.width)}
         first = Operation("columns", bounds)
         return {name: Head((first, *head.operations)) for name, head in train_all(part).items()}
 
