@@ -52,6 +52,7 @@ JUDGED = (
     "thumbnails",
     "price",
     "ablation",
+    "transduction",
     "ledger",
 )
 DRAWN_WITH = ["finetune_curves", "finetune_arms", "params:report"]
