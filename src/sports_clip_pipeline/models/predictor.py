@@ -158,7 +158,7 @@ class Predictor:
         """Write the folder, whole or not at all."""
         arrays = {f"head.{name}": value for name, value in self.head.to_arrays().items()}
         arrays |= {f"tower.{name}": value for name, value in self.tower_weights.items()}
-        weights = save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
+        weights = save({name: np.asarray(value, order="C") for name, value in arrays.items()})
         record = {
             "form": FORM,
             "classes": list(self.classes),

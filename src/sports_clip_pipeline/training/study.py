@@ -70,6 +70,10 @@ class FittedArm:
     elapsed_s: float
     reused: bool
 
+    def without_arrays(self) -> FittedArm:
+        """The same without the head and the held-out answers, of which hundreds fill the memory."""
+        return replace(self, fit=replace(self.fit, head=Head(()), held_out=None))
+
 
 @dataclass(frozen=True)
 class StudyData:
@@ -137,6 +141,14 @@ def run_study(data: StudyData, config: FinetuneConfig, journal: Journal) -> Iter
             bar.update(1)
             bar.set_postfix_str(f"{fitted.arm.method} {fitted.arm.fraction:g}")
             yield fitted
+
+
+def read_arm(arm: Arm, data: StudyData, config: FinetuneConfig, journal: Journal) -> FittedArm:
+    """An arm that `run_study` has fitted, from the journal. Raises: KeyError: it is not there."""
+    kept = journal.load_state(arm.key, _fingerprints([arm], data, config)[arm])
+    if kept is None:
+        raise KeyError(arm.name)
+    return _from_state(arm, *kept)
 
 
 def finished_arms(data: StudyData, config: FinetuneConfig, journal: Journal) -> set[Arm]:

@@ -54,7 +54,7 @@ def fit_arms(
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every arm, judge it on the evaluation part, and draw the curves' numbers."""
     from sports_clip_pipeline.evaluation import curves
-    from sports_clip_pipeline.training.study import run_study
+    from sports_clip_pipeline.training.study import read_arm, run_study
 
     if config.dry_run and config.plan == "features":
         _tell_plan(study_data, config, journal)
@@ -67,11 +67,12 @@ def fit_arms(
         )
         _log(journal, arm, shared)
         scored.append(arm)
+    chosen = curves.choose_each(scored)
     return (
         curves.arms_table(scored),
         curves.learning_curves(scored, config.bootstrap_resamples),
         curves.arm_probabilities(scored),
-        curves.choose_each(scored),
+        {share: read_arm(arm, study_data, config, journal) for share, arm in chosen.items()},
     )
 
 
