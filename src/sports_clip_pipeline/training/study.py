@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -161,7 +163,7 @@ def finished_arms(data: StudyData, config: FinetuneConfig, journal: Journal) -> 
 def _fit_all(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) -> Iterator[FittedArm]:
     workers = min(config.workers or cores(), len(arms))
     if workers <= 1:
-        _set_up(data, config, cores())
+        _set_up(data, config, cores(), None)
         try:
             yield from map(_fit_arm, arms)
         finally:
@@ -176,20 +178,27 @@ def _fit_all(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) -> It
 def _executor(
     workers: int, data: StudyData, config: FinetuneConfig
 ) -> Iterator[ProcessPoolExecutor]:
-    setup = (data, config, max(1, cores() // workers))
-    executor = ProcessPoolExecutor(workers, get_context("spawn"), _set_up, setup)
-    try:
-        yield executor
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+    """Worker processes that read the features from one mapped file instead of a copy each."""
+    with TemporaryDirectory(prefix="study-") as folder:
+        path = Path(folder) / "features.npy"
+        np.save(path, data.features, allow_pickle=False)
+        others = replace(data, features=data.features[:0])
+        setup = (others, config, max(1, cores() // workers), path)
+        executor = ProcessPoolExecutor(workers, get_context("spawn"), _set_up, setup)
+        try:
+            yield executor
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _set_up(data: StudyData, config: FinetuneConfig, threads: int) -> None:
+def _set_up(data: StudyData, config: FinetuneConfig, threads: int, path: Path | None) -> None:
     import torch
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(threads)
     threadpool_limits(threads)
+    if path is not None:
+        data = replace(data, features=np.load(path, mmap_mode="r", allow_pickle=False))
     _WORKER["data"], _WORKER["config"] = data, config
 
 
