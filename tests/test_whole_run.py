@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from sports_clip_pipeline import load_predictor
 from tests.conftest import SMALL_STUDY, refusal
 
 pytestmark = pytest.mark.slow
@@ -225,3 +226,42 @@ def test_a_refused_run_leaves_what_was_finished(
     refusal(kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.fractions=0.001"))
     assert metrics_of(own_run) == metrics_of(finished_run)
     assert arms_of(own_run).equals(arms_of(finished_run))
+
+
+def test_the_study_is_judged(finished_run: Path) -> None:
+    reporting = finished_run / "data/08_reporting/sample"
+    table = {
+        name: pd.read_parquet(reporting / f"{name}.parquet")
+        for name in ("labels_needed", "paired_comparisons", "calibration", "price", "ablation",
+                     "transduction", "label_next", "class_gains")
+    }  # fmt: skip
+    assert set(table["labels_needed"]["method"]) == METHODS
+    assert set(table["paired_comparisons"]["role"]) == {"best", "zero_shot"}
+    assert set(table["calibration"]["method"]) == {*METHODS, "zero_shot"}
+    assert (table["price"]["ms_per_photograph"] > 0).all()
+    assert table["ablation"]["name"].iloc[-1] == "without hubs"
+    assert set(table["transduction"]["part"]) == {"development", "evaluation"}
+    splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
+    parts = splits.set_index("image")["part"]
+    assert set(parts.loc[table["label_next"]["image"]]) == {"development"}
+    sentences = json.loads((reporting / "recommendation.json").read_text())["sentences"]
+    assert any("labels use" in sentence for sentence in sentences)
+    looks = json.loads((reporting / "ledger.json").read_text())
+    assert looks[0]["arms"] == len(arms_of(finished_run))
+
+
+def test_each_fraction_has_its_predictor(finished_run: Path) -> None:
+    folders = finished_run / "data/06_models/sample/fraction_predictors"
+    assert {folder.name for folder in folders.iterdir()} == {"0.25", "1"}
+    assert load_predictor(folders / "0.25").origin["fraction"] == 0.25
+
+
+def test_a_dry_run_tells_the_plan_and_fits_nothing(own_run: Path, kedro: Kedro) -> None:
+    before = (own_run / "data/08_reporting/sample/finetune_arms.parquet").stat().st_mtime_ns
+    words = "finetune.dry_run=true,finetune.methods=gda+ridge,finetune.fractions=0.5+1.0"
+    told = kedro(own_run, "run", "--pipelines=finetune", f"--params={words}")
+    assert told.returncode == 0, told.stderr
+    lines = [line.split() for line in told.stdout.splitlines() if " arms, " in line]
+    assert [line[:2] for line in lines] == [["gda", "4"], ["ridge", "4"], ["all", "8"]]
+    after = (own_run / "data/08_reporting/sample/finetune_arms.parquet").stat().st_mtime_ns
+    assert after == before
