@@ -42,6 +42,21 @@ class FinetuneConfig:
         tip_f_batch_size: photographs a step.
         lp_c: inverse regularisation strengths of the probe in `lp_plus_plus`.
         lp_pull: of the text multipliers to their common start.
+        em_width: principal axes of labelled and unlabelled photographs together, at most.
+        em_iterations: of EM in `gda_em`.
+        em_sharpness: factor of the Gaussians' log-likelihoods beside the supervised blend's.
+        em_shrinkage: of their covariance towards its mean variance.
+        em_confidence: unlabelled photographs count by their highest probability to this power.
+        em_label_weight: how many sure unlabelled photographs a labelled one counts as.
+        student_c: inverse regularisation strength of the student of `self_training`.
+        student_confidence: as `em_confidence`, of the student's photographs.
+        student_label_weight: as `em_label_weight`.
+        student_steps: most iterations of L-BFGS on the student.
+        spread_neighbours: of a photograph in the graph of `label_propagation`.
+        spread_alpha: how far labels spread, in [0, 1).
+        pseudo_c: inverse regularisation strength of the probe of `pseudo_labels`.
+        pseudo_rounds: of taking its own answers for labels, at most.
+        pseudo_weight: of all those answers in the last round, beside 1 for the labels.
         workers: processes; 0 means one for each core, each with its share of the threads.
         bootstrap_resamples: of the intervals over photographs and seeds.
     """
@@ -69,6 +84,21 @@ class FinetuneConfig:
     tip_f_batch_size: int = 256
     lp_c: tuple[float, ...] = (30.0, 100.0, 300.0)
     lp_pull: float = 4.0
+    em_width: int = 1024
+    em_iterations: int = 6
+    em_sharpness: float = 0.3
+    em_shrinkage: float = 0.2
+    em_confidence: float = 3.0
+    em_label_weight: float = 10.0
+    student_c: float = 10.0
+    student_confidence: float = 2.0
+    student_label_weight: float = 5.0
+    student_steps: int = 60
+    spread_neighbours: int = 10
+    spread_alpha: float = 0.8
+    pseudo_c: float = 30.0
+    pseudo_rounds: int = 3
+    pseudo_weight: float = 3.0
     workers: int = 0
     bootstrap_resamples: int = 1000
 
@@ -105,6 +135,11 @@ class FinetuneConfig:
             ("mlp_batch_size", 1, 65_536),
             ("tip_keys_per_class", 1, 10_000),
             ("tip_f_batch_size", 1, 65_536),
+            ("em_width", 1, 65_536),
+            ("em_iterations", 1, 1000),
+            ("student_steps", 1, 1_000_000),
+            ("spread_neighbours", 1, 10_000),
+            ("pseudo_rounds", 0, 100),
             ("workers", 0, 64),
             ("bootstrap_resamples", 100, 100_000),
         ):
@@ -116,6 +151,19 @@ class FinetuneConfig:
         require_number(self.mlp_lr, "finetune.mlp_lr", 1e-6, 1.0)
         require_number(self.tip_f_lr, "finetune.tip_f_lr", 1e-6, 1.0)
         require_number(self.lp_pull, "finetune.lp_pull", 0.0, 1e6)
+        for name, least, most in (
+            ("em_sharpness", 0.0, 1e6),
+            ("em_shrinkage", 0.0, 1.0),
+            ("em_confidence", 0.0, 100.0),
+            ("em_label_weight", 0.0, 1e6),
+            ("student_c", 1e-6, 1e6),
+            ("student_confidence", 0.0, 100.0),
+            ("student_label_weight", 0.0, 1e6),
+            ("spread_alpha", 0.0, 0.999),
+            ("pseudo_c", 1e-6, 1e6),
+            ("pseudo_weight", 0.0, 1e6),
+        ):
+            require_number(getattr(self, name), f"finetune.{name}", least, most)
 
     def seeds_for(self, fraction: float) -> range:
         """The seeds of the subsets drawn at a fraction."""

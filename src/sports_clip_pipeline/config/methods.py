@@ -51,4 +51,17 @@ METHODS: Mapping[str, MethodSpec] = {
     "ridge_blend": MethodSpec("ridge_blend", "towers", ("ridge_",)),
     "logreg_blend": MethodSpec("logreg_blend", "towers", ("blend_",)),
     "committee": MethodSpec("committee", "towers", ("blend_", "gda_", "ridge_")),
+    "gda_em": MethodSpec("gda_em", "towers", ("blend_", "em_"), unlabelled=True),
+    "self_training": MethodSpec(
+        "self_training", "towers", ("blend_", "em_", "student_"), unlabelled=True
+    ),
+    "label_propagation": MethodSpec(
+        "label_propagation",
+        "towers",
+        ("blend_", "em_width", "student_", "spread_"),
+        unlabelled=True,
+    ),
+    "pseudo_labels": MethodSpec(
+        "pseudo_labels", "towers", ("em_width", "student_steps", "pseudo_"), unlabelled=True
+    ),
 }

@@ -1,14 +1,14 @@
 """A Gaussian mixture with one covariance, fitted by EM to photographs without labels.
 
-Each class is a Gaussian, all of one covariance; the mixture is fitted to the photographs while it is
-pulled towards what another classifier says of them (zero-shot, or one fitted on a few labels), and
-while known labels stay as they are. The E-step is balanced: over the photographs without labels each
-class gets its share of a stated prior.
+Each class is a Gaussian, all of one covariance; the mixture is fitted to the photographs while it
+is pulled towards what another classifier says of them (zero-shot, or one fitted on a few labels),
+and while known labels stay as they are. The E-step is balanced: over the photographs without
+labels each class gets its share of a stated prior.
 
-Source: Zanella et al. 2024 (TransCLIP), sections 3.1-3.3, for EM with a Kullback-Leibler pull to the
-text's answers; Wang et al. 2024 for the shared covariance; Grandvalet and Bengio 2004, section 3, for
-labelled and unlabelled rows in one likelihood; Sinkhorn and Knopp 1967, and Asano et al. 2020,
-section 3.1, for the balanced E-step.
+Source: Zanella et al. 2024 (TransCLIP), sections 3.1-3.3, for EM with a Kullback-Leibler pull to
+the text's answers; Wang et al. 2024 for the shared covariance; Grandvalet and Bengio 2004,
+section 3, for labelled and unlabelled rows in one likelihood; Sinkhorn and Knopp 1967, and Asano
+et al. 2020, section 3.1, for the balanced E-step.
 """
 
 from __future__ import annotations

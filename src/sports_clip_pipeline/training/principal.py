@@ -10,6 +10,10 @@ from scipy.linalg import eigh
 
 from sports_clip_pipeline.models.head import Head, Operation
 
+# A covariance wants several rows for each of its dimensions; with fewer, a mixture confirms
+# whatever it started from.
+ROWS_PER_AXIS = 7
+
 
 @dataclass(frozen=True)
 class PrincipalSpace:
@@ -28,11 +32,11 @@ class PrincipalSpace:
 
     @classmethod
     def of(cls, columns: np.ndarray, operations: Sequence[Operation], width: int) -> PrincipalSpace:
-        """The axes of columns (N, D) float32: at most `width` of them, no more than N − 1 or D."""
+        """At most `width` axes of columns (N, D) float32; no more than D, or one for 7 rows."""
         mean = columns.mean(axis=0)
         centred = columns - mean
         gram = centred.T @ centred  # (D, D)
-        kept = max(min(width, len(columns) - 1, len(gram)), 1)
+        kept = max(min(width, len(columns) // ROWS_PER_AXIS, len(gram)), 1)
         energy, axes = eigh(
             gram,
             subset_by_index=[len(gram) - kept, len(gram) - 1],
