@@ -107,9 +107,9 @@ def soft_k_means(photographs: _Photographs, config: TransductionConfig) -> tuple
         logits = config.centre_sharpness * rows @ centres.T + text
         probabilities, bias = balanced(logits, _even(text), config.balance_rounds)
     around: dict[str, np.ndarray] = {"mean": mean, "scale": np.ones_like(mean)}
-    weight = {
-        "weight": np.asarray(config.centre_sharpness * centres),
-        "bias": np.asarray(bias, dtype=np.float32),
+    weight: dict[str, np.ndarray] = {
+        "weight": config.centre_sharpness * centres,
+        "bias": bias.astype(np.float32),
     }
     shape = (
         Operation("standardise", around),
