@@ -62,6 +62,7 @@ verify-real: $(READY)  ## the real DAG with all checks; rewrites docs/results.md
 bench: $(READY)  ## the benchmarks
 	@$(BIN)/python benchmarks/image_store.py
 	@$(BIN)/python benchmarks/tower_price.py
+	@$(BIN)/python benchmarks/arm_cost.py
 	@$(BIN)/python benchmarks/start_up.py
 
 ui: $(READY)  ## the MLflow UI on 127.0.0.1 over the project's store

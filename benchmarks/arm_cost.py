@@ -1,0 +1,112 @@
+"""An arm of the study from cached features, beside the same arm from the photographs.
+
+    python benchmarks/arm_cost.py [--env real] [--method committee] [--fraction 0.1] [--rounds 3]
+
+Both sides fit the same classifier on the same labelled photographs of a study that has run. One
+reads their features; the other computes them first, on all cores, with the towers and views of the
+study, as refitting without a cache would. Sides take turns; medians and their ratio are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from sports_clip_pipeline.machine import cores
+from sports_clip_pipeline.models.backends import TowerProgram, build_backend
+from sports_clip_pipeline.models.predictor import TowerInput
+from sports_clip_pipeline.pipelines.finetune.nodes import select_development
+from sports_clip_pipeline.training.methods import METHODS, find_method
+from sports_clip_pipeline.training.study import Arm, StudyData
+
+PROJECT = Path(__file__).resolve().parents[1]
+BATCH = 32
+
+
+def study_of(env: str) -> tuple[StudyData, Any, dict[str, Any], Any]:
+    """Development part, photographs, audit of the towers, and configuration of a finished study."""
+    bootstrap_project(PROJECT)
+    with KedroSession.create(project_path=PROJECT, env=env) as session:
+        catalog = session.load_context().catalog
+        names = ("splits", "clip_sports_features", "text_anchors", "zero_shot_head", "clip_model")
+        from sports_clip_pipeline.config.classes import ClassBank
+        from sports_clip_pipeline.config.finetune import FinetuneConfig
+
+        bank = ClassBank(**catalog.load("params:class_bank"))
+        data = select_development(*(catalog.load(name) for name in names), bank)
+        config = FinetuneConfig(**catalog.load("params:finetune"))
+        store, audit = catalog.load("sports_images"), catalog.load("embed_audit")
+        manifest = catalog.load("sports_manifest")
+    place = {image: row for row, image in enumerate(manifest["image"])}
+    rows = np.array([place[image] for image in data.splits["image"]])
+    return data, (store, rows), audit, config
+
+
+def embed(store: Any, rows: np.ndarray, audit: dict[str, Any]) -> np.ndarray:
+    """Features (n, ΣD) of photographs, on all cores, from nothing."""
+    blocks = []
+    for row in audit["towers"]:
+        tower = TowerInput.from_dict(row)
+        size = tower.preprocessing.size
+        path = next((PROJECT / "data/04_feature/cache/onnx").glob(f"{tower.name}-{size}-*.onnx"))
+        backend = build_backend(
+            TowerProgram("image", tower.name, path, size), row["backend"], cores()
+        )
+        views = [
+            np.concatenate(
+                [
+                    backend(
+                        seen.normalise([seen.crop(store.get(int(i))) for i in rows[s : s + BATCH]])
+                    )[0]
+                    for s in range(0, len(rows), BATCH)
+                ]
+            )
+            for seen in tower.each_view()
+        ]
+        blocks.append(np.mean(views, axis=0))
+    return np.hstack(blocks).astype(np.float32)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--env", default="base")
+    parser.add_argument("--method", default="committee", choices=sorted(METHODS))
+    parser.add_argument("--fraction", type=float, default=0.25)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    data, (store, rows), audit, config = study_of(given.env)
+    arm, spec = Arm(given.method, given.fraction, 0), METHODS[given.method]
+    anchors = replace(data.anchors, space=spec.space)
+    labelled = data.labelled(arm, config.folds)
+    hidden = data.features[data.hidden_rows(arm)] if spec.unlabelled else None
+    mine = rows[data.labelled_rows(arm)]
+    seconds: dict[str, list[float]] = {"from cached features": [], "from the photographs": []}
+    for _ in range(given.rounds):
+        for side, times in seconds.items():
+            start = time.perf_counter()
+            used = labelled
+            if side == "from the photographs":
+                used = replace(labelled, features=embed(store, mine, audit))
+            find_method(given.method)(used, anchors, config, 0, hidden)
+            times.append(time.perf_counter() - start)
+    medians = {side: statistics.median(times) for side, times in seconds.items()}
+    cached, fresh = medians.values()
+    print(f"{given.method}, {len(mine)} labels, {cores()} cores, medians of {given.rounds}:\n")
+    print("| arm | seconds |\n|---|---|")
+    for side, median in medians.items():
+        print(f"| {side} | {median:.2f} |")
+    print(f"\n{fresh / cached:.1f} x cheaper from the cache")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
