@@ -50,7 +50,7 @@ METHODS: Mapping[str, MethodSpec] = {
     "prolip": MethodSpec("prolip", "tower"),
     "ridge_blend": MethodSpec("ridge_blend", "towers", ("ridge_",)),
     "logreg_blend": MethodSpec("logreg_blend", "towers", ("blend_",)),
-    "committee": MethodSpec("committee", "towers", ("blend_", "gda_", "ridge_")),
+    "committee": MethodSpec("committee", "towers", ("blend_", "ridge_")),
     "gda_em": MethodSpec("gda_em", "towers", ("blend_", "em_"), unlabelled=True),
     "self_training": MethodSpec(
         "self_training", "towers", ("blend_", "em_", "student_"), unlabelled=True

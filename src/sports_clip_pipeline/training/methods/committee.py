@@ -2,7 +2,8 @@
 
 They err differently: logistic regression follows the boundary between classes, ridge the whole of
 each class against the rest, GDA the classes' common shape, zero-shot the words. Each probe is the
-candidate that does best beside zero-shot; then all weights are fitted at once on the folds.
+candidate that does best beside zero-shot (GDA, whose part is small, has its published shrinkage);
+then all weights are fitted at once on the folds.
 
 Source: Breiman 1996 (stacked regressions: non-negative weights from held-out answers); Genest and
 Zidek 1986, section 3 (logarithmic opinion pools).
@@ -68,7 +69,7 @@ def _members(
     return {
         "logreg_c": (logreg, config.blend_c),
         "ridge_alpha": (ridge.solve, config.ridge_alpha),
-        "gda_shrinkage": (gda.solve, config.gda_shrinkage),
+        "gda_shrinkage": (gda.solve, (gda.PUBLISHED,)),
     }
 
 

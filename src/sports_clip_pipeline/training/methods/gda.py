@@ -25,6 +25,8 @@ from sports_clip_pipeline.training.methods.ridge import shifted
 from sports_clip_pipeline.training.methods.row_space import RowSpace, affine
 from sports_clip_pipeline.training.methods.softmax_regression import NEVER
 
+PUBLISHED = 1.0
+
 
 def fit(
     labelled: Labelled,
