@@ -1,10 +1,28 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
-from sports_clip_pipeline.machine import cores
+from sports_clip_pipeline.machine import cores, end_with_parent
+
+PARENT = """
+import sys, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from sports_clip_pipeline.machine import end_with_parent
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(2, get_context("spawn"), end_with_parent)
+    list(pool.map(abs, range(8)))
+    print("ready", flush=True)
+    time.sleep(60)
+"""
 
 
 def test_cores_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,3 +36,29 @@ def test_a_system_without_affinities_counts_its_processors(monkeypatch: pytest.M
     assert cores() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert cores() == 1
+
+
+def test_in_a_process_that_nobody_started_it_does_nothing() -> None:
+    end_with_parent()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is a matter of Unix")
+def test_workers_end_when_their_parent_is_killed(tmp_path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "ready\n"
+    workers = psutil.Process(parent.pid).children(recursive=True)
+    assert workers
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 30
+    while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    parent.stdout.close()
+    assert not any(alive(worker) for worker in workers)
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

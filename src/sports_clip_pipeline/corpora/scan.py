@@ -25,6 +25,7 @@ from sports_clip_pipeline.corpora.store import shard_name, write_shard
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal, file_sha256, fingerprint
 from sports_clip_pipeline.journal.disk import write_atomically
+from sports_clip_pipeline.machine import end_with_parent
 from sports_clip_pipeline.preprocessing import upright
 from sports_clip_pipeline.preprocessing.upright import (
     Photograph,
@@ -166,7 +167,7 @@ def _mapping(processes: int, images: int) -> Iterator[Any]:
     if processes <= 1 or images <= _INLINE_IMAGES:
         yield map
         return
-    with ProcessPoolExecutor(processes, get_context("spawn")) as executor:
+    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as executor:
         try:
             yield executor.map
         except BaseException:

@@ -20,6 +20,7 @@ import numpy as np
 
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.machine import end_with_parent
 from sports_clip_pipeline.models.backends import Backend, TowerProgram, build_backend
 from sports_clip_pipeline.models.feature_cache import FeatureSpace
 from sports_clip_pipeline.preprocessing.captions import pad
@@ -139,6 +140,7 @@ def _pool(
 
 
 def _set_up_images(engine: Engine, preprocessing: ImagePreprocessing, store_path: Path) -> None:
+    end_with_parent()
     _WORKER["store"] = ImageStore(store_path)
     _WORKER["preprocessing"] = preprocessing
     _WORKER["batch"] = engine.batch
@@ -146,6 +148,7 @@ def _set_up_images(engine: Engine, preprocessing: ImagePreprocessing, store_path
 
 
 def _set_up_text(engine: Engine) -> None:
+    end_with_parent()
     _WORKER["batch"] = engine.batch
     _WORKER["backend"] = build_backend(engine.program, engine.backend, engine.threads)
 

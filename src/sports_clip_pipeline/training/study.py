@@ -22,7 +22,7 @@ from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS, MethodSpec
 from sports_clip_pipeline.corpora.splits import labels_for_fraction
 from sports_clip_pipeline.journal import Journal, fingerprint
-from sports_clip_pipeline.machine import cores
+from sports_clip_pipeline.machine import cores, end_with_parent
 from sports_clip_pipeline.models.head import Head
 from sports_clip_pipeline.training.methods import find_method
 from sports_clip_pipeline.training.methods.cross_validation import assign_folds
@@ -195,6 +195,7 @@ def _set_up(data: StudyData, config: FinetuneConfig, threads: int, path: Path | 
     import torch
     from threadpoolctl import threadpool_limits
 
+    end_with_parent()
     torch.set_num_threads(threads)
     threadpool_limits(threads)
     if path is not None:
