@@ -56,18 +56,18 @@ def test_at_each_fraction_held_out_folds_choose_and_nothing_else() -> None:
     fewer = scored(4, method="fewer labels", fraction=0.5, cv=0.99)
     others = [scored(4, method="right on evaluation", cv=0.7), fewer]
     chosen = choose_each([*others, shipped])
-    assert chosen == {0.5: fewer.fitted.arm, 1.0: shipped.fitted.arm}
+    assert chosen == {0.5: fewer.fitted, 1.0: shipped.fitted}
 
 
 def test_equal_accuracies_are_told_apart_by_log_loss() -> None:
     sure = scored(2, method="b", cv=0.8, loss=0.3)
-    assert choose_each([scored(2, cv=0.8, loss=0.4), sure]) == {1.0: sure.fitted.arm}
+    assert choose_each([scored(2, cv=0.8, loss=0.4), sure]) == {1.0: sure.fitted}
 
 
 def test_methods_are_compared_by_their_mean_over_seeds_and_ship_the_first() -> None:
     lucky = [scored(2, method="a", seed=0, cv=0.9), scored(2, method="a", seed=1, cv=0.5)]
     steady = [scored(2, method="b", seed=1, cv=0.8), scored(2, method="b", seed=0, cv=0.8)]
-    assert choose_each([*lucky, *steady]) == {1.0: steady[1].fitted.arm}
+    assert choose_each([*lucky, *steady]) == {1.0: steady[1].fitted}
 
 
 def test_the_answers_of_arms_go_by_their_names() -> None:

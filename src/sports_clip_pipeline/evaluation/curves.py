@@ -13,7 +13,7 @@ import pandas as pd
 from sports_clip_pipeline.evaluation.classification import macro_f1
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
 from sports_clip_pipeline.models.head import softmax
-from sports_clip_pipeline.training.study import Arm, FittedArm
+from sports_clip_pipeline.training.study import FittedArm
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def arm_probabilities(scored: Iterable[ScoredArm]) -> dict[str, np.ndarray]:
     return {arm.fitted.arm.name: arm.probabilities for arm in scored}
 
 
-def choose_each(scored: Sequence[ScoredArm]) -> dict[float, Arm]:
+def choose_each(scored: Sequence[ScoredArm]) -> dict[float, FittedArm]:
     """At each fraction the method that is best on its own held-out folds, its first seed's arm.
 
     Neither evaluation nor test photographs have a say. Means over the seeds are compared; ties go
@@ -120,6 +120,6 @@ def choose_each(scored: Sequence[ScoredArm]) -> dict[float, Arm]:
         if fraction not in best or merit > best[fraction][0]:
             best[fraction] = (merit, arms)
     return {
-        fraction: min(arms, key=lambda arm: arm.row["seed"]).fitted.arm
+        fraction: min(arms, key=lambda arm: arm.row["seed"]).fitted
         for fraction, (_, arms) in best.items()
     }

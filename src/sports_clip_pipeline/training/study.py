@@ -64,6 +64,7 @@ class FittedArm:
         labels: photographs whose labels it used.
         elapsed_s: of its fit, in the run that fitted it.
         reused: whether an earlier run fitted it.
+        mark: the fingerprint that it is kept under.
     """
 
     arm: Arm
@@ -71,6 +72,7 @@ class FittedArm:
     labels: int
     elapsed_s: float
     reused: bool
+    mark: str = ""
 
     def without_arrays(self) -> FittedArm:
         """The same without the head and the held-out answers, of which hundreds fill the memory."""
@@ -137,20 +139,20 @@ def run_study(data: StudyData, config: FinetuneConfig, journal: Journal) -> Iter
                 waiting.append(arm)
                 continue
             bar.update(1)
-            yield _from_state(arm, *kept)
+            yield replace(_from_state(arm, *kept), mark=marks[arm])
         for fitted in _fit_all(waiting, data, config):
             journal.save_state(fitted.arm.key, marks[fitted.arm], *_to_state(fitted))
             bar.update(1)
             bar.set_postfix_str(f"{fitted.arm.method} {fitted.arm.fraction:g}")
-            yield fitted
+            yield replace(fitted, mark=marks[fitted.arm])
 
 
-def read_arm(arm: Arm, data: StudyData, config: FinetuneConfig, journal: Journal) -> FittedArm:
-    """An arm that `run_study` has fitted, from the journal. Raises: KeyError: it is not there."""
-    kept = journal.load_state(arm.key, _fingerprints([arm], data, config)[arm])
+def read_arm(fitted: FittedArm, journal: Journal) -> FittedArm:
+    """An arm of `run_study` again, with its arrays. Raises: KeyError: it is not in the journal."""
+    kept = journal.load_state(fitted.arm.key, fitted.mark)
     if kept is None:
-        raise KeyError(arm.name)
-    return _from_state(arm, *kept)
+        raise KeyError(fitted.arm.name)
+    return _from_state(fitted.arm, *kept)
 
 
 def finished_arms(data: StudyData, config: FinetuneConfig, journal: Journal) -> set[Arm]:

@@ -72,7 +72,7 @@ def fit_arms(
         curves.arms_table(scored),
         curves.learning_curves(scored, config.bootstrap_resamples),
         curves.arm_probabilities(scored),
-        {share: read_arm(arm, study_data, config, journal) for share, arm in chosen.items()},
+        {share: read_arm(fitted, journal) for share, fitted in chosen.items()},
     )
 
 
