@@ -39,10 +39,12 @@ WANTED = (
     ("logreg_tower", "0.01", 0.62),
     ("logreg_tower", "1.0", 0.85),
     ("committee", "0.01", 0.71),
-    ("self_training", "0.01", 0.76),
-    ("self_training", "0.05", 0.82),
-    ("self_training", "0.1", 0.85),
+    ("committee", "0.05", 0.82),
+    ("committee", "0.1", 0.85),
     ("committee", "1.0", 0.90),
+    ("gda_em", "0.01", 0.76),
+    ("gda_em", "0.05", 0.82),
+    ("gda_em", "0.1", 0.85),
 )
 GIB = 2**30
 
