@@ -6,7 +6,6 @@ fit; and the evaluation part can be deleted before fitting without changing a bi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,16 +15,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from safetensors.numpy import load_file
+from kedro.config import OmegaConfigLoader
+from kedro.io import DataCatalog
 from scipy.stats import binom
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS
 from sports_clip_pipeline.evaluation.zero_shot import encode_labels
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.models.stacking import stack_towers
 from sports_clip_pipeline.pipelines.finetune.pipeline import create_pipeline
 from sports_clip_pipeline.training import study
-from sports_clip_pipeline.training.study import FittedArm, StudyData, run_study
+from sports_clip_pipeline.training.arm import FittedArm
+from sports_clip_pipeline.training.study import StudyData, run_study
 
 FAST = FinetuneConfig(
     methods=("logreg_tower",), fractions=(0.25,), seeds=1, folds=2, logreg_c=(1.0,), workers=1
@@ -44,27 +46,16 @@ def unchanged(name: str, value: Any) -> Any:
     return value
 
 
-def stored(project: Path, name: str, hint: Any) -> Any:
-    """A dataset or a parameter block of the finished study, by its name in the catalog."""
+def stored(project: Path, name: str, hint: Any = None) -> Any:
+    """A dataset or a parameter block of the finished study, as the catalog gives it."""
+    loader = OmegaConfigLoader(str(project / "conf"), base_env="base", default_run_env="local")
     if name.startswith("params:"):
-        block = name.removeprefix("params:")
-        files = (project / "conf/base").glob("parameters*.yml")
-        found = [yaml.safe_load(file.read_text())[block] for file in files if _has(file, block)]
-        return hint(**found[0])
-    path = next(path for path in project.glob(f"data/*/sample/{_stem(name)}*"))
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    return json.loads(path.read_text()) if path.suffix == ".json" else path
-
-
-def _has(file: Path, block: str) -> bool:
-    return block in (yaml.safe_load(file.read_text()) or {})
-
-
-def _stem(name: str) -> str:
-    return "clip" if name == "clip_model" else f"{name}."
+        return hint(**loader["parameters"][name.removeprefix("params:")])
+    entry = dict(loader["catalog"][name])
+    entry["filepath"] = str(project / entry["filepath"])
+    for source in {"source"} & entry.keys():
+        entry[source] = str(project / entry[source])
+    return DataCatalog.from_config({name: entry}).load(name)
 
 
 def development(project: Path, change: Change = unchanged) -> StudyData:
@@ -82,9 +73,9 @@ def development(project: Path, change: Change = unchanged) -> StudyData:
 
 def evaluation(project: Path) -> tuple[np.ndarray, np.ndarray]:
     """Features (N, D) and classes (N,) of the evaluation photographs."""
-    splits, labels = stored(project, "splits", None), _labels(project)
+    splits, labels = stored(project, "splits"), _labels(project)
     rows = (splits["part"] == "evaluation").to_numpy()
-    features = stored(project, "sports_features", None)["features"][rows]
+    features = stack_towers(stored(project, "clip_sports_features"))[0][rows]
     return features, encode_labels(splits.loc[rows, "label"], labels)
 
 
@@ -132,7 +123,7 @@ def without_evaluation(splits: pd.DataFrame) -> Change:
 
 
 def test_the_evaluation_part_can_be_deleted_without_changing_a_bit(finished_run: Path) -> None:
-    splits = stored(finished_run, "splits", None)
+    splits = stored(finished_run, "splits")
     config = replace(FAST, methods=tuple(METHODS), fractions=(0.1,), mlp_steps=(40,))
     whole = {arm.arm: arm for arm in fitted(development(finished_run), config)}
     less = fitted(development(finished_run, without_evaluation(splits)), config)
