@@ -6,6 +6,7 @@ the remedy, with exit status 1. `kedro run --verbose` shows the traceback as wel
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import traceback
@@ -34,6 +35,8 @@ def readable(callback: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(callback)
     def run_readably(*args: Any, **kwargs: Any) -> Any:
+        for handler in logging.root.handlers:
+            handler.addFilter(speaks_of_no_dry_run)
         try:
             return callback(*args, **in_current_words(kwargs))
         except (KeyboardInterrupt, click.exceptions.Exit, click.exceptions.Abort):
@@ -84,6 +87,11 @@ def one_line(error: BaseException) -> str:
 def dry_run_of(error: BaseException) -> str:
     """What a dry run told, or nothing where the error is one."""
     return next((str(cause) for cause in _chain(error) if isinstance(cause, DryRun)), "")
+
+
+def speaks_of_no_dry_run(record: logging.LogRecord) -> bool:
+    """Whether a line of the log is one to show: Kedro takes the end of a dry run for a failure."""
+    return not isinstance(sys.exc_info()[1], DryRun)
 
 
 def _parameter_line(block: str, why: str) -> str:
