@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.models.head import Head, Operation, softmax
+from sports_clip_pipeline.models.head import Head, Operation
 from sports_clip_pipeline.training.methods.cross_validation import choose_by_folds
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 
@@ -30,16 +30,21 @@ def fit(
 ) -> Fit:
     """Logistic regression around the text anchors; k-fold chooses the strength of the pull."""
 
-    def fit_all(rows: Labelled) -> dict[str, Head]:
-        embeddings = Head(anchors.embed())(rows.features) * anchors.logit_scale
+    def path(rows: Labelled, strengths: Sequence[float]) -> dict[str, Head]:
+        embeddings = Head(anchors.embed())(rows.features) * np.float32(anchors.logit_scale)
         heads = {}
         weight = anchors.anchors.astype(np.float64)
-        for c in sorted(config.text_init_c):
+        for c in sorted(strengths):
             weight = fit_around(embeddings, rows.target, anchors.anchors, c, start=weight)
             heads[str(c)] = Head((*anchors.embed(), _affine(weight * anchors.logit_scale)))
         return heads
 
-    return choose_by_folds(labelled, fit_all, lambda name: {"c": float(name)})
+    return choose_by_folds(
+        labelled,
+        lambda rows: path(rows, config.text_init_c),
+        lambda name: {"c": float(name)},
+        lambda name: path(labelled, (float(name),))[name],
+    )
 
 
 def fit_around(
@@ -52,21 +57,26 @@ def fit_around(
     """The weights that minimise c · Σ cross-entropy + ½ ‖W − centre‖².
 
     Args:
-        embeddings: (n, P), scaled. target: (n,) int in [0, C). centre: (C, P). c: > 0.
+        embeddings: (n, P), scaled; products are taken in their precision. target: (n,) int in
+            [0, C). centre: (C, P). c: > 0.
         start: (C, P) where the search starts; the centre, if not given.
     Returns: (C, P) float64. With c → 0 it is the centre.
     """
-    features = embeddings.astype(np.float64)
     prior = centre.astype(np.float64)
-    truth = np.eye(len(prior))[target]  # (n, C)
+    rows = np.arange(len(target))
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weight = flat.reshape(prior.shape)
-        probabilities = softmax(features @ weight.T)  # (n, C)
-        own = probabilities[np.arange(len(target)), target]
+        logits = embeddings @ weight.T.astype(embeddings.dtype)  # (n, C)
+        logits -= logits.max(axis=1, keepdims=True)
+        own = logits[rows, target]
+        error = np.exp(logits, out=logits)
+        total = error.sum(axis=1)
         distance = weight - prior
-        loss = -c * np.log(np.maximum(own, 1e-300)).sum() + 0.5 * (distance**2).sum()
-        gradient = c * (probabilities - truth).T @ features + distance  # (C, P)
+        loss = c * (np.log(total) - own).sum(dtype=np.float64) + 0.5 * (distance**2).sum()
+        error /= total[:, None]
+        error[rows, target] -= 1.0
+        gradient = c * (error.T @ embeddings) + distance  # (C, P)
         return float(loss), gradient.ravel()
 
     initial = (prior if start is None else start).ravel()

@@ -45,7 +45,11 @@ def fit(
         scaling, c = name.split()
         return {"scaling": scaling, "c": float(c)}
 
-    return choose_by_folds(labelled, fit_all, describe)
+    def refit(name: str) -> Head:
+        scaling, c = name.split()
+        return _path(labelled, _scaling(scaling, anchors, labelled), (float(c),))[float(c)]
+
+    return choose_by_folds(labelled, fit_all, describe, refit)
 
 
 def _scaling(name: str, anchors: TextAnchors, rows: Labelled) -> tuple[Operation, ...]:
