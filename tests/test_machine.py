@@ -62,3 +62,32 @@ def test_workers_end_when_their_parent_is_killed(tmp_path) -> None:
 
 def alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+FREED = """
+import resource, sys
+import numpy as np
+from sports_clip_pipeline.machine import keep_freed_memory
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+np.ones(2**25, np.uint8)
+before = faults()
+for _ in range(8):
+    np.ones(2**25, np.uint8)
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+def test_memory_that_was_freed_is_not_asked_for_again() -> None:
+    """32 MiB eight times over: pages come from the kernel each time, or once."""
+
+    def asked(how: str) -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", FREED, how], capture_output=True, text=True, check=True
+        )
+        return int(done.stdout)
+
+    assert asked("kept") * 10 < asked("given back")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from multiprocessing import parent_process
 from threading import Thread
@@ -29,3 +30,20 @@ def end_with_parent() -> None:
         os._exit(1)
 
     Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc's allocator keep what is freed, instead of giving it back and asking again.
+
+    A step of training frees gigabytes of activations that the next step wants at once; each time
+    they come back as pages that the kernel fills with zeros. On two cores a small convolutional
+    tower trains half as fast again without that. Elsewhere than on glibc nothing happens.
+
+    Returns: whether the allocator took both settings (M_MMAP_MAX = 0, M_TRIM_THRESHOLD).
+    Source: mallopt(3).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    no_mapped_blocks, never_trimmed = mallopt(-4, 0), mallopt(-1, 2**31 - 1)
+    return bool(no_mapped_blocks and never_trimmed)

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from sports_clip_pipeline.config.pixels import PixelsConfig
-from sports_clip_pipeline.machine import cores
+from sports_clip_pipeline.machine import cores, keep_freed_memory
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.pixels.arms import PixelStudy, arm_steps, plan_pixel_arms
 from sports_clip_pipeline.training.pixels.loop import Photographs, PixelTraining
@@ -80,6 +80,7 @@ def measure_rate(
 ) -> float:
     """Images a second that a method trains on noise, after one step to warm up."""
     torch.set_num_threads(config.threads or cores())
+    keep_freed_memory()
     rng = np.random.default_rng(0)
     shape = (config.batch_size, preprocessing.size, preprocessing.size, 3)
     noise = rng.integers(0, 256, shape, dtype=np.uint8)
