@@ -25,8 +25,9 @@ from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.backends import TowerProgram, build_backend
 from sports_clip_pipeline.models.predictor import TowerInput
 from sports_clip_pipeline.pipelines.finetune.nodes import select_development
+from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.methods import METHODS, find_method
-from sports_clip_pipeline.training.study import Arm, StudyData
+from sports_clip_pipeline.training.study import StudyData
 
 PROJECT = Path(__file__).resolve().parents[1]
 BATCH = 32

@@ -13,8 +13,8 @@ from sports_clip_pipeline.evaluation.curves import (
     score_arm,
 )
 from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.interface import Fit
-from sports_clip_pipeline.training.study import Arm, FittedArm
 
 IDENTITY = Head((Operation("affine", {"weight": np.eye(2), "bias": np.zeros(2)}),))
 

@@ -16,7 +16,8 @@ from sports_clip_pipeline.config.methods import METHODS
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.training import study
-from sports_clip_pipeline.training.study import Arm, FittedArm, StudyData, plan_arms, run_study
+from sports_clip_pipeline.training.arm import Arm, FittedArm
+from sports_clip_pipeline.training.study import StudyData, plan_arms, run_study
 from tests.training.making import FAST, study_data
 
 

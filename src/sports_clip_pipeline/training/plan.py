@@ -9,7 +9,7 @@ import pandas as pd
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.training.study import StudyData, finished_arms, plan_arms, run_study
+from sports_clip_pipeline.training.study import StudyData, kept_arms, plan_arms, run_study
 
 
 def estimate_plan(data: StudyData, config: FinetuneConfig, journal: Journal) -> pd.DataFrame:
@@ -20,14 +20,15 @@ def estimate_plan(data: StudyData, config: FinetuneConfig, journal: Journal) -> 
     Returns: one row a method: `method`, `arms`, `finished` (kept from earlier runs), `hours` (of
         the rest, on all workers together) and `disk_bytes` (of all).
     """
-    kept = finished_arms(data, config, journal)
+    plan = plan_arms(config)
+    kept = {fitted.arm for fitted in kept_arms(plan, data, config, journal)}
     workers = config.workers or cores()
     smallest = min(config.fractions)
     trial = replace(config, fractions=(smallest,), seeds=1, workers=1, many_labels=1.0)
     rows = []
     for method in config.methods:
         fitted = next(iter(run_study(data, replace(trial, methods=(method,)), Journal())))
-        arms = [arm for arm in plan_arms(config) if arm.method == method]
+        arms = [arm for arm in plan if arm.method == method]
         waiting = [arm for arm in arms if arm not in kept]
         growth = sum(arm.fraction / smallest for arm in waiting)
         arrays = fitted.fit.head.to_arrays().values()

@@ -10,7 +10,7 @@ import numpy as np
 from sports_clip_pipeline.models.head import Head
 from sports_clip_pipeline.models.predictor import Predictor, TowerInput
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
-from sports_clip_pipeline.training.study import FittedArm
+from sports_clip_pipeline.training.arm import FittedArm
 
 
 def predictor_of(

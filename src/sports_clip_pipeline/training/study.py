@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,16 +16,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS, MethodSpec
 from sports_clip_pipeline.corpora.splits import labels_for_fraction
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.machine import cores, end_with_parent
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.training.arm import Arm, FittedArm, arm_from_state, arm_to_state
 from sports_clip_pipeline.training.methods import find_method
 from sports_clip_pipeline.training.methods.cross_validation import assign_folds
-from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
+from sports_clip_pipeline.training.methods.interface import Labelled, TextAnchors
 
 _WORKER: dict[str, Any] = {}
 _HERE = "sports_clip_pipeline.training"
@@ -35,48 +35,6 @@ PLAN_FIELDS = frozenset(
     ("plan", "dry_run", "methods", "fractions", "seeds", "many_labels", "seeds_at_many_labels",
      "workers", "bootstrap_resamples")
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One classifier of the study: a method on one subset of the labels."""
-
-    method: str
-    fraction: float
-    seed: int
-
-    @property
-    def key(self) -> str:
-        """Where its state is kept."""
-        return f"arms/{self.name}"
-
-    @property
-    def name(self) -> str:
-        """Method, fraction and seed."""
-        return f"{self.method}/{self.fraction:g}/{self.seed}"
-
-
-@dataclass(frozen=True)
-class FittedArm:
-    """An arm with its classifier.
-
-    Attributes:
-        labels: photographs whose labels it used.
-        elapsed_s: of its fit, in the run that fitted it.
-        reused: whether an earlier run fitted it.
-        mark: the fingerprint that it is kept under.
-    """
-
-    arm: Arm
-    fit: Fit
-    labels: int
-    elapsed_s: float
-    reused: bool
-    mark: str = ""
-
-    def without_arrays(self) -> FittedArm:
-        """The same without the head and the held-out answers, of which hundreds fill the memory."""
-        return replace(self, fit=replace(self.fit, head=Head(()), held_out=None))
 
 
 @dataclass(frozen=True)
@@ -139,9 +97,9 @@ def run_study(data: StudyData, config: FinetuneConfig, journal: Journal) -> Iter
                 waiting.append(arm)
                 continue
             bar.update(1)
-            yield replace(_from_state(arm, *kept), mark=marks[arm])
+            yield arm_from_state(arm, *kept, marks[arm])
         for fitted in _fit_all(waiting, data, config):
-            journal.save_state(fitted.arm.key, marks[fitted.arm], *_to_state(fitted))
+            journal.save_state(fitted.arm.key, marks[fitted.arm], *arm_to_state(fitted))
             bar.update(1)
             bar.set_postfix_str(f"{fitted.arm.method} {fitted.arm.fraction:g}")
             yield replace(fitted, mark=marks[fitted.arm])
@@ -152,14 +110,18 @@ def read_arm(fitted: FittedArm, journal: Journal) -> FittedArm:
     kept = journal.load_state(fitted.arm.key, fitted.mark)
     if kept is None:
         raise KeyError(fitted.arm.name)
-    return _from_state(fitted.arm, *kept)
+    return arm_from_state(fitted.arm, *kept, fitted.mark)
 
 
-def finished_arms(data: StudyData, config: FinetuneConfig, journal: Journal) -> set[Arm]:
-    """The arms of the plan that an earlier run fitted under the same fingerprint."""
-    arms = plan_arms(config)
+def kept_arms(
+    arms: Sequence[Arm], data: StudyData, config: FinetuneConfig, journal: Journal
+) -> Iterator[FittedArm]:
+    """Those of the arms that were fitted before under the same fingerprint."""
     marks = _fingerprints(arms, data, config)
-    return {arm for arm in arms if journal.load_state(arm.key, marks[arm]) is not None}
+    for arm in arms:
+        kept = journal.load_state(arm.key, marks[arm])
+        if kept is not None:
+            yield arm_from_state(arm, *kept, marks[arm])
 
 
 def _fit_all(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) -> Iterator[FittedArm]:
@@ -171,7 +133,8 @@ def _fit_all(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) -> It
         finally:
             _WORKER.clear()
         return
-    with _executor(workers, data, config) as executor:
+    # This process judges what the workers fit; its own threads would take their cores.
+    with _executor(workers, data, config) as executor, threadpool_limits(1):
         for future in as_completed([executor.submit(_fit_arm, arm) for arm in arms]):
             yield future.result()
 
@@ -195,7 +158,6 @@ def _executor(
 
 def _set_up(data: StudyData, config: FinetuneConfig, threads: int, path: Path | None) -> None:
     import torch
-    from threadpoolctl import threadpool_limits
 
     end_with_parent()
     torch.set_num_threads(threads)
@@ -234,7 +196,7 @@ def _fingerprints(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) 
         *zero_shot.to_arrays().values(), cross_validation, interface,
     )  # fmt: skip
     settings = {key: value for key, value in asdict(config).items() if key not in PLAN_FIELDS}
-    code = {name: fingerprint(*_code(METHODS[name])) for name in config.methods}
+    code = {name: fingerprint(*_code(METHODS[name])) for name in {arm.method for arm in arms}}
     return {
         arm: fingerprint(shared, code[arm.method], _own(arm.method, settings), asdict(arm))
         for arm in arms
@@ -265,32 +227,3 @@ def _code(spec: MethodSpec) -> list[ModuleType]:
             is_module = isinstance(value, ModuleType)
             waiting.append(value.__name__ if is_module else str(getattr(value, "__module__", "")))
     return [found[name] for name in sorted(found)]
-
-
-def _to_state(fitted: FittedArm) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    fit = fitted.fit
-    meta = {
-        "operations": fit.head.describe(),
-        "temperature": fit.temperature,
-        "hyperparameters": fit.hyperparameters,
-        "cv_top1": fit.cv_top1,
-        "cv_log_loss": fit.cv_log_loss,
-        "labels": fitted.labels,
-        "elapsed_s": fitted.elapsed_s,
-    }
-    arrays = {f"head.{name}": value for name, value in fit.head.to_arrays().items()}
-    if fit.held_out is not None:
-        arrays["held_out"] = fit.held_out
-    return arrays, json.loads(json.dumps(meta))
-
-
-def _from_state(arm: Arm, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> FittedArm:
-    fit = Fit(
-        head=Head.from_arrays(meta["operations"], arrays, "head."),
-        temperature=meta["temperature"],
-        hyperparameters=meta["hyperparameters"],
-        cv_top1=meta["cv_top1"],
-        cv_log_loss=meta["cv_log_loss"],
-        held_out=arrays.get("held_out"),
-    )
-    return FittedArm(arm, fit, meta["labels"], meta["elapsed_s"], reused=True)
