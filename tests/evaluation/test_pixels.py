@@ -11,7 +11,7 @@ from sports_clip_pipeline.evaluation.pixels import (
     ARM_COLUMNS,
     CURVE_COLUMNS,
     PixelJudge,
-    arm_names,
+    folder_name,
     pixel_tables,
 )
 from sports_clip_pipeline.journal import Journal
@@ -40,7 +40,7 @@ def test_an_arm_is_scored_as_its_predictor_answers(judged: tuple[PixelArm, Pixel
     assert scored.row["top1"] == pytest.approx((answers == judge.target).mean())
     assert scored.row["labels"] == 18
     assert scored.fitted is done.fitted
-    assert arm_names([scored]) == ["full_imagenet-1-0"]
+    assert folder_name(done.fitted.arm) == "full_imagenet-1-0"
 
 
 def test_an_arm_is_judged_once_and_then_remembered(

@@ -18,7 +18,12 @@ from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.models import clip_folder
 from sports_clip_pipeline.models.clip_folder import Projections
-from sports_clip_pipeline.pipelines.finetune.pixel_nodes import fit_pixel_arms, select_pixels
+from sports_clip_pipeline.pipelines.finetune.pixel_nodes import (
+    fit_pixel_arms,
+    join_plans,
+    select_pixels,
+)
+from sports_clip_pipeline.training.study import StudyData
 from tests.training.pixels.making import FAST, anchors, image_store, pictures, prompts, splits_of
 
 BANK = ClassBank(
@@ -82,11 +87,19 @@ def run(
         tables["splits"], tables["store"], tables["manifest"], tables["anchors"], Path("clip"),
         AUDIT, BANK, TokenizeConfig(), PLAN, journal,
     )  # fmt: skip
-    return fit_pixel_arms(
+    config = FinetuneConfig(bootstrap_resamples=100, **finetune)
+    scores = fit_pixel_arms(
         study, tables["splits"], tables["store"], tables["manifest"], AUDIT,
-        {"data_digest": "d"}, BANK, FinetuneConfig(bootstrap_resamples=100, **finetune), PLAN,
-        journal,
+        {"data_digest": "d"}, BANK, config, PLAN, journal,
     )  # fmt: skip
+    features = np.zeros((18, 4), np.float32)
+    data = StudyData(features, study.target, study.splits, study.start.anchors)
+    frozen = {"features": np.zeros((24, 4), np.float32)}
+    arms, curves, predictors, shipped = join_plans(
+        scores, study, data, {}, tables["splits"], frozen, AUDIT, config, journal
+    )
+    assert not shipped, "no committee was fitted"
+    return arms, curves, predictors
 
 
 def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.head import Head, Operation
 from sports_clip_pipeline.models.predictor import Predictor, TowerInput
 from sports_clip_pipeline.pipelines.predict import nodes
@@ -37,9 +38,14 @@ def reads(*columns: int, width: int) -> Head:
 ARRAYS = {"features": one_hot(0, 0, 0, 1), "companion.lite0": one_hot(2, 2, 2, 2)}
 
 
+def predicted(predictor: Predictor) -> pd.DataFrame:
+    """The node's table; frozen towers ask for no photograph."""
+    return nodes.predict_test(predictor, ARRAYS, None, None, SPLITS, ORDER, Journal())
+
+
 def test_the_answers_stand_in_the_order_asked_for() -> None:
     predictor = Predictor(LABELS, "lite2", SEEN, reads(0, 1, 2, width=1280))
-    table = nodes.predict_test(predictor, ARRAYS, SPLITS, ORDER)
+    table = predicted(predictor)
     assert table.to_dict("list") == {"image": ["d.jpg", "b.jpg"], "sports": ["Chess", "Baseball"]}
 
 
@@ -47,7 +53,7 @@ def test_a_predictor_of_two_towers_is_given_both() -> None:
     head = reads(5, 1, 1280 + 2, width=2560)
     companion = TowerInput("lite0", SEEN, (), 1280)
     predictor = Predictor(LABELS, "lite2", SEEN, head, companions=(companion,))
-    table = nodes.predict_test(predictor, ARRAYS, SPLITS, ORDER)
+    table = predicted(predictor)
     # Class 2 reads column 2 of the companion, which is 1 everywhere; for d class 1 is as good.
     assert table["sports"].tolist() == ["Chess", "Kabaddi"]
 
@@ -58,7 +64,7 @@ def test_a_companion_that_was_not_embedded_is_named() -> None:
         LABELS, "lite2", SEEN, reads(0, 1, 2, width=2560), companions=(companion,)
     )
     with pytest.raises(UserFacingError, match="companion tower lite1: are not there"):
-        nodes.predict_test(predictor, ARRAYS, SPLITS, ORDER)
+        predicted(predictor)
 
 
 def test_the_zero_shot_answers_are_those_of_the_test_photographs_alone() -> None:

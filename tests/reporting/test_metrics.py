@@ -55,6 +55,14 @@ def test_metrics_have_exactly_the_promised_form():
     assert json.loads(json.dumps(metrics)) == metrics
 
 
+def test_curves_of_several_plans_stand_side_by_side():
+    pixels = curves(method=["flyp", "flyp"])
+    metrics = compose_metrics(ZERO_SHOT, RETRIEVAL, curves(), pixels, curves().iloc[:0])
+    assert list(metrics["finetune"]) == ["logreg_tower", "flyp"]
+    with pytest.raises(ValueError, match="twice"):
+        compose_metrics(ZERO_SHOT, RETRIEVAL, curves(), curves())
+
+
 @pytest.mark.parametrize(
     ("fraction", "key"),
     [(0.01, "0.01"), (0.1, "0.1"), (1, "1.0"), (np.float32(0.05), "0.05"), (0.25, "0.25")],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from sports_clip_pipeline.evaluation.curves import (
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.models.head import Head
 from sports_clip_pipeline.models.predictor import Predictor
+from sports_clip_pipeline.training.arm import Arm, FittedArm
+from sports_clip_pipeline.training.pixels.arms import read_pixel_arm
 from sports_clip_pipeline.training.pixels.classifier import pooled_squares
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, predictor_of
 from sports_clip_pipeline.training.pixels.squares import Squares
@@ -59,8 +62,8 @@ class PixelJudge:
 
     def remembered(self, done: PixelArm) -> ScoredArm | None:
         """The arm's score, where it was judged before."""
-        kept = self.journal.load_state(self._key(done), self._mark(done))
-        return None if kept is None else self._score(done, kept[0]["logits"])
+        logits = self.logits(done.fitted.arm, done.mark)
+        return None if logits is None else self.score(done.fitted, logits)
 
     def judge(self, done: PixelArm) -> ScoredArm:
         """The arm's score."""
@@ -71,23 +74,61 @@ class PixelJudge:
         seen = self.squares.preprocessing
         pooled = pooled_squares(predictor.module(), self.squares.open(), seen, self.views)
         logits = predictor.head(pooled).astype(np.float32)
-        self.journal.save_state(self._key(done), self._mark(done), {"logits": logits})
-        return self._score(done, logits)
+        arm, mark = done.fitted.arm, done.mark
+        self.journal.save_state(_key(arm), self._mark(mark), {"logits": logits})
+        return self.score(done.fitted, logits)
 
-    def _key(self, done: PixelArm) -> str:
-        return f"judged/{done.fitted.arm.key}"
-
-    def _mark(self, done: PixelArm) -> str:
-        squares = self.squares
-        return fingerprint(
-            done.mark, list(squares.addresses), squares.preprocessing, list(self.views)
-        )
-
-    def _score(self, done: PixelArm, logits: np.ndarray) -> ScoredArm:
+    def score(self, fitted: FittedArm, logits: np.ndarray) -> ScoredArm:
         """As any other arm is scored, on what its head gave."""
-        fitted = replace(done.fitted, fit=replace(done.fitted.fit, head=Head(())))
-        scored = score_arm(fitted, logits, self.target, len(self.classes), self.resamples)
-        return replace(scored, fitted=done.fitted)
+        given = replace(fitted, fit=replace(fitted.fit, head=Head(())))
+        scored = score_arm(given, logits, self.target, len(self.classes), self.resamples)
+        return replace(scored, fitted=fitted)
+
+    def logits(self, arm: Arm, mark: str) -> np.ndarray | None:
+        """Remembered answers (N, C) of a pixel arm, or None where it was not judged."""
+        kept = self.journal.load_state(_key(arm), self._mark(mark))
+        return None if kept is None else kept[0]["logits"]
+
+    def _mark(self, mark: str) -> str:
+        squares = self.squares
+        return fingerprint(mark, list(squares.addresses), squares.preprocessing, list(self.views))
+
+
+def _key(arm: Arm) -> str:
+    return f"judged/{arm.key}"
+
+
+@dataclass(frozen=True)
+class PixelScores:
+    """The pixel arms that were judged.
+
+    Attributes:
+        judge: of them. trained: the arms without their towers, which the judge's journal keeps.
+        scored: their scores, in the same order.
+    """
+
+    judge: PixelJudge
+    trained: list[PixelArm] = field(default_factory=list)
+    scored: list[ScoredArm] = field(default_factory=list)
+
+    def add(self, done: PixelArm, scored: ScoredArm) -> None:
+        """One more arm with its score."""
+        self.trained.append(replace(done, tower_weights={}))
+        self.scored.append(scored)
+
+    def predictor(self, arm: Arm, mark: str) -> Predictor:
+        """An arm as a predictor, its tower read again. Raises: KeyError: it is not kept."""
+        done = read_pixel_arm(arm, mark, self.judge.journal)
+        if done is None:
+            raise KeyError(arm.name)
+        return self.judge.predictor(done)
+
+    def predictors(self) -> dict[str, Callable[[], Predictor]]:
+        """By the name of its folder, what makes each arm's predictor."""
+        return {
+            folder_name(done.fitted.arm): partial(self.predictor, done.fitted.arm, done.mark)
+            for done in self.trained
+        }
 
 
 def pixel_tables(scored: Sequence[ScoredArm], resamples: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -97,6 +138,6 @@ def pixel_tables(scored: Sequence[ScoredArm], resamples: int) -> tuple[pd.DataFr
     return arms_table(scored), learning_curves(scored, resamples)
 
 
-def arm_names(scored: Iterable[ScoredArm]) -> list[str]:
-    """The folders of the arms' predictors."""
-    return [f"{arm.row['method']}-{arm.row['fraction']:g}-{arm.row['seed']}" for arm in scored]
+def folder_name(arm: Arm) -> str:
+    """The folder of an arm's predictor."""
+    return f"{arm.method}-{arm.fraction:g}-{arm.seed}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from sports_clip_pipeline.evaluation.classification import classification_report, macro_f1
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
 from sports_clip_pipeline.models.head import softmax
+from sports_clip_pipeline.models.stacking import stack_towers
 
 
 def zero_shot_table(
@@ -134,6 +135,11 @@ def evaluation_target(splits: pd.DataFrame, labels: Sequence[str]) -> np.ndarray
     """Classes of the evaluation photographs, (N,) int64, in the order of the splits."""
     rows = splits["part"] == "evaluation"
     return encode_labels(splits.loc[rows, "label"], labels)
+
+
+def evaluation_features(splits: pd.DataFrame, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Features (N, ΣD) of the evaluation photographs, all towers, in the order of the splits."""
+    return stack_towers(arrays)[0][(splits["part"] == "evaluation").to_numpy()]
 
 
 def evaluation_probabilities(predictions: pd.DataFrame) -> np.ndarray:

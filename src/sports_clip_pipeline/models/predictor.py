@@ -104,6 +104,14 @@ class Predictor:
         width = image_tower_spec(self.tower).width
         return (TowerInput(self.tower, self.preprocessing, self.views, width), *self.companions)
 
+    @property
+    def trained_apart(self) -> bool:
+        """Whether the first tower is a trained copy of one of its companions.
+
+        A corpus's features then lack what it sees: they come from the frozen towers alone.
+        """
+        return self.tower in {companion.name for companion in self.companions}
+
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) from pooled tower features (N, ΣD).
 

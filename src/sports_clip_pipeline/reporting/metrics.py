@@ -17,19 +17,20 @@ _COUNTS = ("seeds", "labels")
 
 
 def compose_metrics(
-    zero_shot: Mapping[str, Any], retrieval: Mapping[str, Any], curves: pd.DataFrame
+    zero_shot: Mapping[str, Any], retrieval: Mapping[str, Any], *curves: pd.DataFrame
 ) -> dict[str, Any]:
     """The fixed form: `zero_shot`, `retrieval` by direction, `finetune` by method and fraction.
 
     Args:
         zero_shot: at least `top1`, `top5`, `macro_f1`, shares.
         retrieval: `{t2i: {r1, r5, r10}, i2t: {...}}`, shares.
-        curves: one row a method and fraction, as `learning_curve` takes it, with `macro_f1_mean`.
+        curves: tables with one row a method and fraction, as `learning_curve` takes it, with
+            `macro_f1_mean`; of the feature plan, and of the pixel plan where it ran.
     Returns: JSON-like; fractions are strings from "0.01" to "1.0"; every share in [0, 1].
     Raises: ValueError: a share outside [0, 1], a dotted key, or a method and fraction twice.
     """
     finetune: dict[str, dict[str, Any]] = {}
-    for row in records(curves):
+    for row in (row for table in curves for row in records(table)):
         by_fraction = finetune.setdefault(str(row["method"]), {})
         key = fraction_key(row["fraction"])
         if key in by_fraction:

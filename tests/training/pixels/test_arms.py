@@ -13,13 +13,13 @@ import pytest
 from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.pixels.arms import (
     finished_pixel_arms,
     plan_pixel_arms,
     run_pixel_arms,
 )
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, predictor_of
-from sports_clip_pipeline.training.study import Arm
 from tests.training.pixels.making import FAST, VitStart, anchors, prompts, study
 
 ALL = dataclasses.replace(FAST, methods=("full_imagenet", "wise_ft"), fractions=(0.5, 1.0))

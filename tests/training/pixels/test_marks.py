@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.pixels.marks import code_mark
-from sports_clip_pipeline.training.study import Arm
 from tests.training.pixels.making import FAST, study
 
 

@@ -167,16 +167,17 @@ def recommend_method(
 
 
 def enter_look(
-    finetune_arms: Table, finetune_metrics: Document, ingest_audit: Document
+    finetune_arms: Table, pixel_arms: Table, finetune_metrics: Document, ingest_audit: Document
 ) -> Document:
     """What this run saw of the evaluation part; the ledger adds when, and by which commit."""
     from sports_clip_pipeline.journal import fingerprint
 
     columns = ["method", "fraction", "seed", "hyperparameters", "top1"]
+    seen = [*finetune_arms[columns].to_numpy().tolist(), *pixel_arms[columns].to_numpy().tolist()]
     return {
-        "arms": len(finetune_arms),
-        "methods": sorted(set(finetune_arms["method"])),
-        "parameters_sha256": fingerprint(finetune_arms[columns].to_json(orient="values")),
+        "arms": len(seen),
+        "methods": sorted({row[0] for row in seen}),
+        "parameters_sha256": fingerprint(seen),
         "data_digest": ingest_audit["data_digest"],
         "chosen": finetune_metrics["best_method"],
         "chosen_top1": finetune_metrics["top1"],

@@ -87,7 +87,7 @@ def judging_part() -> Pipeline:
             ),
             node(
                 judging_nodes.enter_look,
-                ["finetune_arms", "finetune_metrics", "ingest_audit"],
+                ["finetune_arms", "pixel_arms", "finetune_metrics", "ingest_audit"],
                 "ledger",
                 name="enter_look",
             ),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Array, Arrays, Document, Table
+from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
 
 
 def select_development(
@@ -54,18 +55,20 @@ def fit_arms(
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every arm, judge it on the evaluation part, and draw the curves' numbers."""
     from sports_clip_pipeline.evaluation import curves
+    from sports_clip_pipeline.evaluation.zero_shot import evaluation_features, evaluation_target
     from sports_clip_pipeline.training.study import read_arm, run_study
 
     if config.dry_run and config.plan == "features":
         _tell_plan(study_data, config, journal)
-    features, target = _evaluation_part(splits, clip_sports_features, class_bank)
+    features = evaluation_features(splits, clip_sports_features)
+    target = evaluation_target(splits, class_bank.labels)
     shared = {"tower": embed_audit["image_tower"], "data_digest": ingest_audit["data_digest"]}
     scored = []
     for fitted in run_study(study_data, config, journal):
         arm = curves.score_arm(
             fitted, features, target, len(class_bank.labels), config.bootstrap_resamples
         )
-        _log(journal, arm, shared)
+        log_arm(journal, arm, shared)
         scored.append(arm)
     chosen = curves.choose_each(scored)
     return (
@@ -77,34 +80,45 @@ def fit_arms(
 
 
 def keep_predictors(
-    chosen_arms: Any, clip_model: Path, embed_audit: Document, class_bank: ClassBank
+    chosen_arms: Any,
+    joined_predictors: Any,
+    clip_model: Path,
+    embed_audit: Document,
+    class_bank: ClassBank,
 ) -> tuple[Any, Any]:
-    """The chosen arm of the most labels as the predictor, and those of every fraction by name."""
+    """The classifier of the most labels as the predictor, and those of every fraction by name.
+
+    Where held-out labels favour an arm that trained through the pixels too, it is that one.
+    """
     from functools import partial
 
     from sports_clip_pipeline.models.clip_folder import read_image_tower
     from sports_clip_pipeline.training.shipping import predictor_of
 
-    tower_weights = read_image_tower(clip_model)
-    predictors = {
-        fraction: predictor_of(fitted, embed_audit, class_bank.labels, tower_weights)
-        for fraction, fitted in chosen_arms.items()
-    }
-    by_name = {f"{share:g}": partial(predictors.get, share) for share in predictors}
-    return predictors[max(predictors)], by_name
+    towers = embed_audit, class_bank.labels, read_image_tower(clip_model)
+    makers = {share: partial(predictor_of, arm, *towers) for share, arm in chosen_arms.items()}
+    makers |= joined_predictors
+    return makers[max(makers)](), {f"{share:g}": make for share, make in makers.items()}
 
 
 def judge_predictor(
-    predictor: Any, splits: Table, clip_sports_features: Arrays, zero_shot_predictions: Table
+    predictor: Any,
+    splits: Table,
+    clip_sports_features: Arrays,
+    sports_images: Any,
+    sports_manifest: Table,
+    zero_shot_predictions: Table,
+    journal: Journal,
 ) -> tuple[Table, Document]:
     """The shipped classifier on the evaluation part, beside the zero-shot answers."""
     from sports_clip_pipeline.evaluation.classification import classification_report
     from sports_clip_pipeline.evaluation.predictions import evaluation_table
-    from sports_clip_pipeline.evaluation.zero_shot import encode_labels
+    from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
+    from sports_clip_pipeline.evaluation.zero_shot import evaluation_target
 
-    rows = (splits["part"] == "evaluation").to_numpy()
-    probabilities = predictor.predict_proba(predictor.stack(clip_sports_features)[rows])
-    target = encode_labels(splits.loc[rows, "label"], predictor.classes)
+    corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
+    probabilities = answers_of(predictor, corpus, "evaluation", journal)
+    target = evaluation_target(splits, predictor.classes)
     zero_shot = zero_shot_predictions[zero_shot_predictions["part"] == "evaluation"]
     report = classification_report(probabilities, target, predictor.classes)
     metrics = {"best_method": predictor.origin["method"], "origin": predictor.origin, **report}
@@ -116,32 +130,3 @@ def _tell_plan(study_data: Any, config: FinetuneConfig, journal: Journal) -> Non
     from sports_clip_pipeline.training.plan import estimate_plan, plan_in_words
 
     raise DryRun(plan_in_words(estimate_plan(study_data, config, journal)))
-
-
-def _evaluation_part(
-    splits: Table, clip_sports_features: Arrays, class_bank: ClassBank
-) -> tuple[Array, Array]:
-    from sports_clip_pipeline.evaluation.zero_shot import evaluation_target
-    from sports_clip_pipeline.models.stacking import stack_towers
-
-    rows = (splits["part"] == "evaluation").to_numpy()
-    features, _ = stack_towers(clip_sports_features)
-    return features[rows], evaluation_target(splits, class_bank.labels)
-
-
-def _log(journal: Journal, arm: Any, shared: dict[str, Any]) -> None:
-    row, fit = arm.row, arm.fitted.fit
-    params = {key: row[key] for key in ("method", "fraction", "seed", "labels")}
-    metrics = {
-        "test/top1": row["top1"],
-        "test/macro_f1": row["macro_f1"],
-        "validation/top1": row["cv_top1"],
-        "validation/log_loss": row["cv_log_loss"],
-        "elapsed_s": row["elapsed_s"],
-    }
-    journal.log_arm(
-        f"{row['method']} {row['fraction']:g} seed {row['seed']}",
-        {**params, **shared, **fit.hyperparameters},
-        metrics,
-        {"reused": str(row["reused"]).lower()},
-    )

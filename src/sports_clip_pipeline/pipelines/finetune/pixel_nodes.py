@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Array, Arrays, Document, Table
+from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.config.tokenize import TokenizeConfig
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
 
 
 def select_pixels(
@@ -46,7 +47,7 @@ def select_pixels(
     )  # fmt: skip
     rows = (splits["part"] == "development").to_numpy()
     squares = _squares(
-        "development", rows, sports_images, sports_manifest, embed_audit, pixels, journal
+        "development", splits, sports_images, sports_manifest, embed_audit, pixels, journal
     )
     development = splits[rows].reset_index(drop=True)
     target = encode_labels(development["label"], class_bank.labels)
@@ -65,39 +66,61 @@ def fit_pixel_arms(
     finetune: FinetuneConfig,
     pixels: PixelsConfig,
     journal: Journal,
-) -> tuple[Table, Table, Any]:
+) -> Any:
     """Train the arms where the plan is `pixels`; else show what earlier runs finished."""
-    from functools import partial
-
     if finetune.dry_run and finetune.plan == "pixels":
         _tell_plan(pixel_study, pixels)
-    from sports_clip_pipeline.evaluation.pixels import PixelJudge, arm_names, pixel_tables
-    from sports_clip_pipeline.evaluation.zero_shot import encode_labels
+    from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
+    from sports_clip_pipeline.evaluation.zero_shot import evaluation_target
     from sports_clip_pipeline.training.pixels.arms import (
         finished_pixel_arms,
         run_pixel_arms,
     )
 
-    rows = (splits["part"] == "evaluation").to_numpy()
     squares = _squares(
-        "evaluation", rows, sports_images, sports_manifest, embed_audit, pixels, journal
+        "evaluation", splits, sports_images, sports_manifest, embed_audit, pixels, journal
     )
-    target = encode_labels(splits.loc[rows, "label"], class_bank.labels)
+    target = evaluation_target(splits, class_bank.labels)
     judge = PixelJudge(
         squares, target, class_bank.labels, embed_audit["image_tower"], pixels.views,
         finetune.bootstrap_resamples, journal,
     )  # fmt: skip
     trains = finetune.plan == "pixels" and not finetune.dry_run
     shared = {"tower": embed_audit["image_tower"], "data_digest": ingest_audit["data_digest"]}
-    scored = []
+    scores = PixelScores(judge)
     for done in (run_pixel_arms if trains else finished_pixel_arms)(pixel_study, pixels, journal):
         arm = judge.judge(done) if trains else judge.remembered(done)
         if arm is not None:
-            scored.append(arm)
-            _log(journal, arm, {**shared, "plan": "pixels"})
-    arms, curves = pixel_tables(scored, finetune.bootstrap_resamples)
-    lazily = [partial(_predictor, judge, arm.fitted.arm, pixel_study, pixels) for arm in scored]
-    return arms, curves, dict(zip(arm_names(scored), lazily, strict=True))
+            scores.add(done, arm)
+            log_arm(journal, arm, shared, "pixels")
+    return scores
+
+
+def join_plans(
+    pixel_scores: Any,
+    pixel_study: Any,
+    study_data: Any,
+    chosen_arms: Any,
+    splits: Table,
+    clip_sports_features: Arrays,
+    embed_audit: Document,
+    finetune: FinetuneConfig,
+    finetune_journal: Journal,
+) -> tuple[Table, Table, Any, Any]:
+    """Pixel arms, also joined to the committee of the same labels; which of those to ship."""
+    from sports_clip_pipeline.evaluation.joined import JoinedScores
+    from sports_clip_pipeline.evaluation.pixels import pixel_tables
+    from sports_clip_pipeline.evaluation.zero_shot import evaluation_features
+    from sports_clip_pipeline.training.pixels.joined import join_all
+
+    joined = join_all(pixel_scores.trained, pixel_study, study_data, finetune, finetune_journal)
+    scores = JoinedScores(joined, pixel_scores, embed_audit)
+    judged = scores.judged(evaluation_features(splits, clip_sports_features)) if joined else []
+    for arm in judged:
+        log_arm(finetune_journal, arm, {"tower": embed_audit["image_tower"]}, "pixels")
+    arms, curves = pixel_tables([*pixel_scores.scored, *judged], finetune.bootstrap_resamples)
+    predictors = pixel_scores.predictors() | scores.predictors()
+    return arms, curves, predictors, scores.shipped(chosen_arms, study_data)
 
 
 def _tell_plan(pixel_study: Any, pixels: PixelsConfig) -> None:
@@ -109,45 +132,17 @@ def _tell_plan(pixel_study: Any, pixels: PixelsConfig) -> None:
 
 
 def _squares(
-    name: str,
-    chosen: Array,
+    part: str,
+    splits: Table,
     sports_images: Any,
     sports_manifest: Table,
     embed_audit: Document,
     pixels: PixelsConfig,
     journal: Journal,
 ) -> Any:
-    """The chosen rows of the store, as the tower sees them whole; decoded when first opened."""
-    import numpy as np
-
+    """A part's photographs as the tower sees them whole; decoded when first opened."""
     from sports_clip_pipeline.models.towers import image_preprocessing
-    from sports_clip_pipeline.training.pixels.squares import Squares
+    from sports_clip_pipeline.training.pixels.parts import squares_of_part
 
-    rows = np.flatnonzero(chosen)
-    addresses = sports_manifest["stored_sha256"].to_numpy()[rows].tolist()
     seen = image_preprocessing(embed_audit["image_tower"], pixels.test_size, "full")
-    return Squares(sports_images, rows, addresses, seen, journal, name)
-
-
-def _predictor(judge: Any, arm: Any, study: Any, pixels: PixelsConfig) -> Any:
-    from sports_clip_pipeline.training.pixels.arms import read_pixel_arm
-
-    return judge.predictor(read_pixel_arm(arm, study.mark(arm, pixels), judge.journal))
-
-
-def _log(journal: Journal, arm: Any, shared: dict[str, Any]) -> None:
-    row, fit = arm.row, arm.fitted.fit
-    params = {key: row[key] for key in ("method", "fraction", "seed", "labels")}
-    metrics = {
-        "test/top1": row["top1"],
-        "test/macro_f1": row["macro_f1"],
-        "validation/top1": row["cv_top1"],
-        "validation/log_loss": row["cv_log_loss"],
-        "elapsed_s": row["elapsed_s"],
-    }
-    journal.log_arm(
-        f"pixels {row['method']} {row['fraction']:g} seed {row['seed']}",
-        {**params, **shared, **fit.hyperparameters},
-        metrics,
-        {"reused": str(row["reused"]).lower()},
-    )
+    return squares_of_part(part, splits, sports_images, sports_manifest, seen, journal)

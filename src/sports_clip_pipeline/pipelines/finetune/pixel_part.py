@@ -8,7 +8,7 @@ from sports_clip_pipeline.pipelines.finetune import pixel_nodes
 
 
 def pixel_part() -> Pipeline:
-    """Development photographs to arms that train through the tower, their curves and predictors."""
+    """Arms that train through the tower, alone and joined to the feature plan's; their curves."""
     return Pipeline(
         [
             node(
@@ -42,8 +42,24 @@ def pixel_part() -> Pipeline:
                     "params:pixels",
                     "pixel_journal",
                 ],
-                ["pixel_arms", "pixel_curves", "pixel_predictors"],
+                "pixel_scores",
                 name="fit_pixel_arms",
+            ),
+            node(
+                pixel_nodes.join_plans,
+                [
+                    "pixel_scores",
+                    "pixel_study",
+                    "study_data",
+                    "chosen_arms",
+                    "splits",
+                    "clip_sports_features",
+                    "embed_audit",
+                    "params:finetune",
+                    "finetune_journal",
+                ],
+                ["pixel_arms", "pixel_curves", "pixel_predictors", "joined_predictors"],
+                name="join_plans",
             ),
         ],
         tags="finetune",

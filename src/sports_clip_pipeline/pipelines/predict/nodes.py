@@ -5,20 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Table
+from sports_clip_pipeline.journal import Journal
 
 
 def predict_test(
-    predictor: Any, sports_features: Arrays, splits: Table, submission_order: Table
+    predictor: Any,
+    clip_sports_features: Arrays,
+    sports_images: Any,
+    sports_manifest: Table,
+    splits: Table,
+    submission_order: Table,
+    journal: Journal,
 ) -> Table:
     """The shipped classifier's answers, `image,sports`, in the order asked for."""
     import numpy as np
 
     from sports_clip_pipeline.evaluation.predictions import submission_table
+    from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
 
-    rows = (splits["part"] == "unlabelled_test").to_numpy()
-    best = predictor.predict_proba(predictor.stack(sports_features)[rows]).argmax(axis=1)
+    corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
+    best = answers_of(predictor, corpus, "unlabelled_test", journal).argmax(axis=1)
     predicted = np.asarray(predictor.classes, dtype=object)[best]
-    return submission_table(submission_order, splits.loc[rows, "image"], predicted)
+    images = splits.loc[splits["part"] == "unlabelled_test", "image"]
+    return submission_table(submission_order, images, predicted)
 
 
 def predict_test_without_labels(

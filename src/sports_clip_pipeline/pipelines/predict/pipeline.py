@@ -13,7 +13,15 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.predict_test,
-                ["predictor", "clip_sports_features", "splits", "submission_order"],
+                [
+                    "predictor",
+                    "clip_sports_features",
+                    "sports_images",
+                    "sports_manifest",
+                    "splits",
+                    "submission_order",
+                    "predict_journal",
+                ],
                 "submission",
                 name="predict_test",
             ),

@@ -133,12 +133,15 @@ def draw_caption_mentions(tokenize_audit: Document) -> Figure:
 
 
 def gather_metrics(
-    zero_shot_metrics: Document, retrieval_metrics: Document, finetune_curves: Table
+    zero_shot_metrics: Document,
+    retrieval_metrics: Document,
+    finetune_curves: Table,
+    pixel_curves: Table,
 ) -> Document:
     """The headline numbers as one nested object."""
     from sports_clip_pipeline.reporting.metrics import compose_metrics
 
-    return compose_metrics(zero_shot_metrics, retrieval_metrics, finetune_curves)
+    return compose_metrics(zero_shot_metrics, retrieval_metrics, finetune_curves, pixel_curves)
 
 
 def describe_provenance(

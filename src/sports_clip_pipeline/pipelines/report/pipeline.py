@@ -153,7 +153,7 @@ def _page() -> Pipeline:
         [
             node(
                 nodes.gather_metrics,
-                ["zero_shot_metrics", "retrieval_metrics", "finetune_curves"],
+                ["zero_shot_metrics", "retrieval_metrics", "finetune_curves", "pixel_curves"],
                 "metrics",
                 name="gather_metrics",
             ),

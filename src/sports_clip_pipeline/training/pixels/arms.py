@@ -16,7 +16,9 @@ from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.corpora.splits import labels_for_fraction
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
-from sports_clip_pipeline.machine import cores
+from sports_clip_pipeline.machine import cores, keep_freed_memory
+from sports_clip_pipeline.models.head import softmax
+from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.cross_validation import fit_temperature, log_loss
 from sports_clip_pipeline.training.methods.interface import Fit
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier, pooled_squares
@@ -32,7 +34,6 @@ from sports_clip_pipeline.training.pixels.marks import arm_mark
 from sports_clip_pipeline.training.pixels.methods import find_pixel_method
 from sports_clip_pipeline.training.pixels.methods.interface import Start
 from sports_clip_pipeline.training.pixels.squares import Squares
-from sports_clip_pipeline.training.study import Arm, FittedArm
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,12 +69,13 @@ class PixelStudy:
 
 @dataclass(frozen=True)
 class Choice:
-    """What held-out labelled photographs decided."""
+    """What held-out labelled photographs decided, and what was said of them: (n, C) logits."""
 
     candidate: str
     temperature: float
     top1: float
     log_loss: float
+    logits: np.ndarray
 
 
 def plan_pixel_arms(config: PixelsConfig) -> list[Arm]:
@@ -108,6 +110,7 @@ def run_pixel_arms(study: PixelStudy, config: PixelsConfig, journal: Journal) ->
     for method in dict.fromkeys(arm.method for arm in waiting):
         find_pixel_method(method).build(study.start, config, 0)
     torch.set_num_threads(config.threads or cores())
+    keep_freed_memory()
     images = sum(_steps(arm, study, config) for arm in waiting) * config.batch_size
     with journal.counting("pixels", images, "image") as bar:
         for arm in arms:
@@ -132,12 +135,15 @@ def _train_arm(
     model = _candidates(arm, chosen, study, config)[choice.candidate]
     method.finish(model.tower)
     trials = method.describe(choice.candidate)
+    spoken = np.full((len(rows), study.start.classes), np.nan, dtype=np.float32)
+    spoken[out] = softmax(choice.logits / choice.temperature)
     fit = Fit(
         head=model.head.exported(),
         temperature=choice.temperature,
         hyperparameters={**trials, "steps": chosen.steps, "refit": chosen is not first},
         cv_top1=choice.top1,
         cv_log_loss=choice.log_loss,
+        held_out=spoken,
     )
     fitted = FittedArm(arm, fit, len(rows), elapsed_s, reused=False)
     done = PixelArm(fitted, _arrays(model.tower), mark)
@@ -193,7 +199,7 @@ def _choose(
         temperature = fit_temperature(logits, target)
         loss = log_loss(logits / temperature, target)
         top1 = float((logits.argmax(axis=1) == target).mean())
-        choices.append(Choice(name, temperature, top1, loss))
+        choices.append(Choice(name, temperature, top1, loss, logits))
     for made in choices:
         what = made.candidate or "trained"
         _LOG.info("%s %s: held-out top-1 %.3f, loss %.3f", arm.key, what, made.top1, made.log_loss)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.models.head import Head
 from sports_clip_pipeline.models.predictor import Predictor
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
-from sports_clip_pipeline.training.methods.interface import Fit
-from sports_clip_pipeline.training.study import Arm, FittedArm
+from sports_clip_pipeline.training.arm import (
+    Arm,
+    FittedArm,
+    arm_from_state,
+    arm_to_state,
+)
 
 
 @dataclass(frozen=True)
@@ -67,33 +69,14 @@ def predictor_of(
 
 def to_state(done: PixelArm) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and JSON-like record for the journal."""
-    fit = done.fitted.fit
-    arrays = {f"head.{name}": value for name, value in fit.head.to_arrays().items()}
+    arrays, meta = arm_to_state(done.fitted)
     arrays |= {f"tower.{name}": value for name, value in done.tower_weights.items()}
-    meta = {
-        "operations": fit.head.describe(),
-        "temperature": fit.temperature,
-        "hyperparameters": fit.hyperparameters,
-        "cv_top1": fit.cv_top1,
-        "cv_log_loss": fit.cv_log_loss,
-        "labels": done.fitted.labels,
-        "elapsed_s": done.fitted.elapsed_s,
-    }
-    return arrays, json.loads(json.dumps(meta))
+    return arrays, meta
 
 
 def from_state(
     arm: Arm, mark: str, arrays: dict[str, np.ndarray], meta: dict[str, Any]
 ) -> PixelArm:
     """The inverse of `to_state`, marked as reused."""
-    head = {key[5:]: value for key, value in arrays.items() if key.startswith("head.")}
     tower = {key[6:]: value for key, value in arrays.items() if key.startswith("tower.")}
-    fit = Fit(
-        head=Head.from_arrays(meta["operations"], head),
-        temperature=meta["temperature"],
-        hyperparameters=meta["hyperparameters"],
-        cv_top1=meta["cv_top1"],
-        cv_log_loss=meta["cv_log_loss"],
-    )
-    fitted = FittedArm(arm, fit, meta["labels"], meta["elapsed_s"], reused=True)
-    return PixelArm(fitted, tower, mark)
+    return PixelArm(arm_from_state(arm, arrays, meta, mark), tower, mark)

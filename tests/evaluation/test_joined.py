@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.config.methods import METHODS
+from sports_clip_pipeline.evaluation import shipped
+from sports_clip_pipeline.evaluation.joined import JoinedScores
+from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
+from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
+from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.models.towers import (
+    image_preprocessing,
+    load_image_tower,
+    pooled_features,
+)
+from sports_clip_pipeline.training.arm import Arm
+from sports_clip_pipeline.training.methods.interface import TextAnchors
+from sports_clip_pipeline.training.pixels.arms import run_pixel_arms
+from sports_clip_pipeline.training.pixels.joined import FROZEN, METHOD, join_all
+from sports_clip_pipeline.training.study import StudyData, kept_arms, run_study
+from tests.training.pixels.making import CLASSES, FAST, anchors, image_store, pictures, study
+
+COUNT = 30
+LABELS = tuple(f"class {c}" for c in range(CLASSES))
+SEEN = image_preprocessing("lite0", 32, "full")
+AUDIT = {
+    "towers": [{"name": "lite0", "width": 1280, "views": ["full"], "preprocessing": SEEN.to_dict()}]
+}
+CONFIG = FinetuneConfig(
+    methods=(FROZEN,), fractions=(1.0,), seeds=1, folds=3, workers=1, blend_c=(30.0,),
+    ridge_alpha=(1.0,),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Both plans over 30 pictures; the same pictures judge, as no accuracy is asked for here."""
+    folder, journal = tmp_path_factory.mktemp("plans"), Journal()
+    pixels = study(folder / "pixels", journal, count=COUNT)
+    images, target = pictures(COUNT)
+    store = image_store(_made(folder / "judged"), images)
+    features = pooled_features(
+        load_image_tower("lite0"), SEEN.normalise([SEEN.crop(store.get(i)) for i in range(COUNT)])
+    )
+    known = anchors()
+    text = TextAnchors(known.anchors, 10.0, known.image_weight, known.image_bias)
+    data = StudyData(features, target, pixels.splits, text)
+    fitted = list(run_study(data, CONFIG, journal))
+    judge = PixelJudge(pixels.squares, target, LABELS, "lite0", FAST.views, 100, journal)
+    scores = PixelScores(judge)
+    for done in run_pixel_arms(pixels, FAST, journal):
+        scores.add(done, judge.judge(done))
+    joined = join_all(scores.trained, pixels, data, CONFIG, journal)
+    return {
+        "pixels": pixels, "data": data, "fitted": fitted, "scores": scores, "store": store,
+        "joined": JoinedScores(joined, scores, AUDIT), "journal": journal, "images": images,
+    }  # fmt: skip
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def corpus(plans: dict[str, Any]) -> Corpus:
+    data = plans["data"]
+    manifest = pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(COUNT)]})
+    splits = data.splits.assign(part="unlabelled_test")
+    return Corpus(plans["store"], manifest, splits, {"features": data.features})
+
+
+def test_each_pixel_arm_is_joined_to_the_committee_of_its_labels(plans: dict[str, Any]) -> None:
+    (one,) = plans["joined"].joined
+    assert one.fitted.arm == Arm(METHOD, 1.0, 0)
+    assert one.pixel == Arm("full_imagenet", 1.0, 0)
+    assert METHODS[FROZEN].space == "towers", "its head reads every frozen tower"
+
+
+def test_without_the_committee_or_with_another_frozen_tower_nothing_is_joined(
+    plans: dict[str, Any],
+) -> None:
+    import dataclasses
+
+    pixels, data, trained = plans["pixels"], plans["data"], plans["scores"].trained
+    assert join_all(trained, pixels, data, CONFIG, Journal()) == []
+    start = dataclasses.replace(pixels.start, clip_weights={"conv_stem.weight": np.zeros(1)})
+    other = dataclasses.replace(pixels, start=start)
+    assert join_all(trained, other, data, CONFIG, plans["journal"]) == []
+
+
+def test_a_joined_arm_is_scored_as_its_predictor_answers(plans: dict[str, Any]) -> None:
+    joined, data = plans["joined"], plans["data"]
+    (scored,) = joined.judged(data.features)
+    (name, make), *_ = joined.predictors().items()
+    assert name == f"{METHOD}-1-0"
+    predictor = make()
+    assert predictor.trained_apart
+    assert [tower.name for tower in predictor.towers] == ["lite0", "lite0"]
+    assert [tower.preprocessing.size for tower in predictor.towers] == [40, 32]
+    stored = [plans["store"].get(i) for i in range(COUNT)]
+    answered = predictor.predict_images(stored)
+    np.testing.assert_allclose(scored.probabilities, answered, atol=3e-3)
+    said = answers_of(predictor, corpus(plans), "unlabelled_test", Journal())
+    np.testing.assert_allclose(said, answered, atol=1e-4)
+
+
+def test_what_a_trained_tower_saw_of_a_part_is_kept(
+    plans: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor, journal = plans["joined"].predictors()[f"{METHOD}-1-0"](), Journal()
+    first = answers_of(predictor, corpus(plans), "unlabelled_test", journal)
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("the photographs were looked at again")
+
+    monkeypatch.setattr(shipped, "pooled_squares", refuse)
+    again = answers_of(predictor, corpus(plans), "unlabelled_test", journal)
+    np.testing.assert_array_equal(again, first)
+
+
+def test_only_what_wins_on_held_out_labels_is_shipped(plans: dict[str, Any]) -> None:
+    import dataclasses
+
+    joined, data, (committee,) = plans["joined"], plans["data"], plans["fitted"]
+    target = data.target[data.labelled_rows(committee.arm)]
+    blind = np.full((COUNT, CLASSES), 1 / CLASSES, np.float32)
+    knowing = np.eye(CLASSES, dtype=np.float32)[target]
+
+    def shipped_beside(said: np.ndarray) -> set[float]:
+        fit = dataclasses.replace(committee.fit, held_out=said)
+        return set(joined.shipped({1.0: dataclasses.replace(committee, fit=fit)}, data))
+
+    assert shipped_beside(knowing) == set()
+    assert shipped_beside(blind) == {1.0}
+    other = dataclasses.replace(committee, arm=Arm(FROZEN, 1.0, 1))
+    assert joined.shipped({1.0: other}, data) == {}
+
+
+def test_kept_arms_are_those_that_stand_under_the_same_fingerprint(plans: dict[str, Any]) -> None:
+    arms = [Arm(FROZEN, 1.0, 0), Arm("ridge", 1.0, 0)]
+    kept = list(kept_arms(arms, plans["data"], CONFIG, plans["journal"]))
+    assert [one.arm for one in kept] == arms[:1]
+    assert kept[0].reused
