@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from sports_clip_pipeline.models.head import Operation
+from sports_clip_pipeline.training import principal
 from sports_clip_pipeline.training.principal import PrincipalSpace
 
 ROWS = np.random.default_rng(0).normal(size=(70, 6)).astype(np.float32) @ np.diag(
@@ -32,3 +34,21 @@ def test_a_classifier_of_coordinates_is_the_same_one_on_pooled_features() -> Non
     bias = np.arange(5, dtype=np.float32)
     expected = space.rows(unit) @ weight.T + bias
     np.testing.assert_allclose(space.head(weight, bias)(ROWS), expected, atol=1e-5)
+
+
+def test_rows_in_another_order_have_the_same_axes_to_the_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = PrincipalSpace.of(ROWS, (), 4)
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("the axes of these rows are known")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(principal, "eigh", refuse)
+        again = PrincipalSpace.of(ROWS[::-1], (), 4)
+    np.testing.assert_array_equal(again.axes, first.axes)
+    PrincipalSpace.of(ROWS[1:], (), 4)
+    fresh = PrincipalSpace.of(ROWS[::-1], (), 4)
+    np.testing.assert_array_equal(fresh.axes, first.axes)
+    np.testing.assert_array_equal(fresh.mean, first.mean)
