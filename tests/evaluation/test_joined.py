@@ -9,6 +9,7 @@ import pytest
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS
+from sports_clip_pipeline.config.pixels import JOINED_METHOD
 from sports_clip_pipeline.evaluation import shipped
 from sports_clip_pipeline.evaluation.joined import JoinedScores
 from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
@@ -22,7 +23,7 @@ from sports_clip_pipeline.models.towers import (
 from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.arms import run_pixel_arms
-from sports_clip_pipeline.training.pixels.joined import FROZEN, METHOD, join_all
+from sports_clip_pipeline.training.pixels.joined import FROZEN, join_all
 from sports_clip_pipeline.training.study import StudyData, kept_arms, run_study
 from tests.training.pixels.making import CLASSES, FAST, anchors, image_store, pictures, study
 
@@ -77,7 +78,7 @@ def corpus(plans: dict[str, Any]) -> Corpus:
 
 def test_each_pixel_arm_is_joined_to_the_committee_of_its_labels(plans: dict[str, Any]) -> None:
     (one,) = plans["joined"].joined
-    assert one.fitted.arm == Arm(METHOD, 1.0, 0)
+    assert one.fitted.arm == Arm(JOINED_METHOD, 1.0, 0)
     assert one.pixel == Arm("full_imagenet", 1.0, 0)
     assert METHODS[FROZEN].space == "towers", "its head reads every frozen tower"
 
@@ -98,7 +99,7 @@ def test_a_joined_arm_is_scored_as_its_predictor_answers(plans: dict[str, Any]) 
     joined, data = plans["joined"], plans["data"]
     (scored,) = joined.judged(data.features)
     (name, make), *_ = joined.predictors().items()
-    assert name == f"{METHOD}-1-0"
+    assert name == f"{JOINED_METHOD}-1-0"
     predictor = make()
     assert predictor.trained_apart
     assert [tower.name for tower in predictor.towers] == ["lite0", "lite0"]
@@ -113,7 +114,7 @@ def test_a_joined_arm_is_scored_as_its_predictor_answers(plans: dict[str, Any]) 
 def test_what_a_trained_tower_saw_of_a_part_is_kept(
     plans: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor, journal = plans["joined"].predictors()[f"{METHOD}-1-0"](), Journal()
+    predictor, journal = plans["joined"].predictors()[f"{JOINED_METHOD}-1-0"](), Journal()
     first = answers_of(predictor, corpus(plans), "unlabelled_test", journal)
 
     def refuse(*args: object) -> None:

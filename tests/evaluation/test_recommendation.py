@@ -95,6 +95,24 @@ def test_a_made_up_study_gives_these_words() -> None:
     ]
 
 
+def test_what_hours_of_training_buy_is_said_where_they_were_spent() -> None:
+    pixels = pd.DataFrame(
+        [
+            ("flyp", 1.0, 8832, 0.86, 0.85, 0.87),
+            ("pixel_committee", 1.0, 8832, 0.93, 0.92, 0.94),
+            ("pixel_committee", 0.1, 883, 0.86, 0.85, 0.87),
+        ],
+        columns=curves().columns,
+    )
+    tables = curves(), NO_TARGETS, paired()
+    assert say(*tables, pixels=pixels)[-1] == (
+        "Hours of training buy pixel_committee: 86.0 % (85.0–87.0) with 883 labels, "
+        "93.0 % (92.0–94.0) with 8,832 labels."
+    )
+    for nothing in (pixels.iloc[:0], pixels.iloc[:1]):
+        assert say(*tables, pixels=nothing) == say(*tables)
+
+
 def test_ties_are_said_to_be_ties_and_nothing_is_ahead() -> None:
     sentences = say(curves(), NO_TARGETS, paired(mlp=0.2), fractions=[0.01])
     assert sentences[-1] == (

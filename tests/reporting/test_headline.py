@@ -5,6 +5,7 @@ import dataclasses
 from sports_clip_pipeline.config.methods import METHODS, MethodSpec
 from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.reporting.headline import compose_headline, raised, repair_sentence
+from tests.reporting.judged_study import make_pixel_curves
 from tests.reporting.study import NOTE, make_arms, make_curves, make_results
 
 
@@ -51,6 +52,18 @@ def test_with_all_labels_the_shipped_method_speaks_for_itself():
     headline = compose_headline(dataclasses.replace(results, finetune_metrics=shipped))
 
     assert headline.cards[3].remark == "MLP head of the notebook"
+
+
+def test_a_shipped_method_of_the_pixel_plan_speaks_for_itself():
+    results = make_results()
+    shipped = {**results.finetune_metrics, "best_method": "full_imagenet"}
+    judged = dataclasses.replace(results.judged, pixel_curves=make_pixel_curves())
+
+    headline = compose_headline(
+        dataclasses.replace(results, finetune_metrics=shipped, judged=judged)
+    )
+
+    assert plain(headline.cards[3].number) == "90.0 %"
 
 
 def test_the_sentence_names_the_labels_that_were_needed():

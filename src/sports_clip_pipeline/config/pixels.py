@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from sports_clip_pipeline.config.checks import as_tuple, require, require_choice, require_number
 
 PIXEL_METHODS = ("full_random", "full_imagenet", "last_blocks", "lora", "flyp", "wise_ft")
+# What joins each pixel arm to the feature plan's committee; it trains nothing of its own.
+JOINED_METHOD = "pixel_committee"
 PIXEL_VIEWS = ("full", "full_flip")
 _WHOLE = (
     ("seeds", 1, 5),

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sports_clip_pipeline.config.pixels import JOINED_METHOD
+
 _PERCENT, _SHOWN = "\u00a0%", 3
 
 
@@ -52,6 +54,7 @@ def recommend(
     price: pd.DataFrame | None = None,
     names: Mapping[str, str] | None = None,
     fractions: Sequence[float] | None = None,
+    pixels: pd.DataFrame | None = None,
 ) -> list[str]:
     """A short list of sentences: which method at which number of labels, and what it is worth.
 
@@ -66,6 +69,7 @@ def recommend(
             where not known.
         names: how people call the methods.
         fractions: which to speak of; the least, the middle and the largest by default.
+        pixels: as `curves`, of the arms that train through the image tower.
     Returns: sentences, the same for the same tables.
     Raises: ValueError: a method with two prices.
     """
@@ -81,7 +85,7 @@ def recommend(
         sentences += _at(tables, method, fraction)
         sentences += _price(tables, method, fraction, told=method == priced)
         priced = method
-    return sentences + _targets(tables, measured)
+    return sentences + _through_pixels(tables, pixels) + _targets(tables, measured)
 
 
 def _at(tables: _Tables, method: str, fraction: float) -> list[str]:
@@ -111,6 +115,21 @@ def _at(tables: _Tables, method: str, fraction: float) -> list[str]:
             f"by {_points(-nearest['difference'])} ({_p(nearest['p_holm'])})."
         )
     return sentences
+
+
+def _through_pixels(tables: _Tables, pixels: pd.DataFrame | None) -> list[str]:
+    """What training a tower adds to the committee on frozen features."""
+    if pixels is None or pixels.empty:
+        return []
+    joined = pixels[pixels["method"] == JOINED_METHOD].sort_values("labels")
+    points = [
+        f"{_percent(row['top1_mean'])} ({_range(row['top1_low'], row['top1_high'])}) with "
+        f"{_count(row['labels'])} labels"
+        for _, row in joined.iterrows()
+    ]
+    if not points:
+        return []
+    return [f"Hours of training buy {tables.called(JOINED_METHOD)}: {', '.join(points)}."]
 
 
 def _listed(tables: _Tables, rows: pd.DataFrame) -> str:

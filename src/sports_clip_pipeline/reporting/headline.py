@@ -45,7 +45,7 @@ def compose_headline(results: StudyResults) -> Headline:
     arms = results.finetune_arms
     few, more = at_fewest(curves, arms)
     # With all labels the method is the one that was shipped, which broke ties by its log loss.
-    of_shipped = curves[curves["method"] == shipped]
+    of_shipped = results.curves[results.curves["method"] == shipped]
     every = chosen_point(of_shipped, arms, curves["fraction"].max())
     notes = tuple(dict.fromkeys(entry.note for entry in results.config.reference))
     return Headline(

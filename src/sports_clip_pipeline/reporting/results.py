@@ -56,6 +56,14 @@ class StudyResults:
         return len(self.evaluation_predictions)
 
     @cached_property
+    def curves(self) -> pd.DataFrame:
+        """The curves of both plans, as `finetune_curves`."""
+        pixels = self.judged.pixel_curves
+        if pixels.empty:
+            return self.finetune_curves
+        return pd.concat([self.finetune_curves, pixels], ignore_index=True)
+
+    @cached_property
     def cast(self) -> Cast:
         """Which methods stand in front."""
         pixels = self.judged.pixel_curves

@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from sports_clip_pipeline.config.pixels import JOINED_METHOD
 from sports_clip_pipeline.models.head import Head, Operation, softmax
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.interface import Fit
 from sports_clip_pipeline.training.pixels.fitted import PixelArm
-from sports_clip_pipeline.training.pixels.joined import FROZEN, METHOD, better_than, join
+from sports_clip_pipeline.training.pixels.joined import FROZEN, better_than, join
 
 TARGET = np.arange(60) % 3
 HELD_OUT = np.arange(60) < 30
@@ -55,7 +56,7 @@ def test_the_trained_tower_that_errs_least_beside_the_committee_speaks() -> None
     )
     made = joined([poor, good], frozen)
     assert made.pixel.method == "full_imagenet"
-    assert made.fitted.arm == Arm(METHOD, 0.5, 0)
+    assert made.fitted.arm == Arm(JOINED_METHOD, 0.5, 0)
     assert made.fitted.fit.hyperparameters["pixel_method"] == "full_imagenet"
     assert made.fitted.elapsed_s == 4.0
     assert better_than(made, frozen, TARGET)

@@ -154,6 +154,7 @@ def recommend_method(
     labels_needed: Table,
     paired_comparisons: Table,
     price: Table,
+    pixel_curves: Table,
     report: ReportConfig,
 ) -> Document:
     """What to use with how many labels, in words."""
@@ -161,7 +162,12 @@ def recommend_method(
 
     return {
         "sentences": recommend(
-            finetune_curves, labels_needed, paired_comparisons, price, report.methods
+            finetune_curves,
+            labels_needed,
+            paired_comparisons,
+            price,
+            report.methods,
+            pixels=pixel_curves,
         )
     }
 

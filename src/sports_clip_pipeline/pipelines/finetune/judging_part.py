@@ -80,6 +80,7 @@ def judging_part() -> Pipeline:
                     "labels_needed",
                     "paired_comparisons",
                     "price",
+                    "pixel_curves",
                     "params:report",
                 ],
                 "recommendation",

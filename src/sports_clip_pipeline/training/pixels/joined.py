@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.config.pixels import JOINED_METHOD
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.head import Head, Operation, blend
 from sports_clip_pipeline.models.predictor import Predictor, TowerInput
@@ -31,7 +32,6 @@ from sports_clip_pipeline.training.pixels.fitted import PixelArm
 from sports_clip_pipeline.training.study import StudyData, kept_arms
 
 _LOG = logging.getLogger(__name__)
-METHOD = "pixel_committee"
 # The method of the feature plan that it is joined to.
 FROZEN = "committee"
 _LEAST = 1e-7
@@ -78,7 +78,7 @@ def join_all(
         journal: of the feature plan.
     """
     if pixels.start.clip_weights:
-        _LOG.info("%s: the frozen tower is not a packaged one; nothing is joined", METHOD)
+        _LOG.info("%s: the frozen tower is not a packaged one; nothing is joined", JOINED_METHOD)
         return []
     widths = (image_tower_spec(pixels.start.tower).width, data.features.shape[1])
     groups: dict[Arm, list[PixelArm]] = {}
@@ -86,7 +86,7 @@ def join_all(
         groups.setdefault(replace(done.fitted.arm, method=FROZEN), []).append(done)
     kept = {fitted.arm: fitted for fitted in kept_arms(list(groups), data, config, journal)}
     for arm in sorted(groups.keys() - kept.keys(), key=lambda arm: arm.name):
-        _LOG.info("%s: %s was not fitted; nothing is joined to it", METHOD, arm.name)
+        _LOG.info("%s: %s was not fitted; nothing is joined to it", JOINED_METHOD, arm.name)
     return [
         join(groups[arm], fitted, data.target[data.labelled_rows(arm)], widths)
         for arm, fitted in kept.items()
@@ -123,7 +123,7 @@ def join(
     settings = {"pixel_method": best, "pixel_weight": weights[0], "frozen_weight": weights[1]}
     rows = Labelled(np.empty((len(target), 0)), target, np.empty(0), beside.shape[1])
     fitted = FittedArm(
-        arm=replace(chosen.fitted.arm, method=METHOD),
+        arm=replace(chosen.fitted.arm, method=JOINED_METHOD),
         fit=judged(rows, mixed, head, settings),
         labels=len(target),
         elapsed_s=chosen.fitted.elapsed_s + frozen.elapsed_s,
@@ -169,7 +169,7 @@ def predictor_of_joined(
         companions=tuple(TowerInput.from_dict(row) for row in embed_audit["towers"]),
         origin={
             **pixel_predictor.origin,
-            "method": METHOD,
+            "method": JOINED_METHOD,
             "hyperparameters": fitted.fit.hyperparameters,
             "cv_top1": fitted.fit.cv_top1,
         },
