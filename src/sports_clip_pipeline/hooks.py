@@ -11,6 +11,7 @@ from kedro.framework.hooks import hook_impl
 
 from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.machine import give_back_freed_memory
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 class GuardHooks:
     """Refuse what Kedro would accept in silence, or would only find out late."""
+
+    @hook_impl
+    def after_node_run(self) -> None:
+        """Give back what the node has freed, before the next one asks for its own."""
+        give_back_freed_memory()
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:

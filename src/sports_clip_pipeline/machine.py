@@ -47,3 +47,14 @@ def keep_freed_memory() -> bool:
         return False
     no_mapped_blocks, never_trimmed = mallopt(-4, 0), mallopt(-1, 2**31 - 1)
     return bool(no_mapped_blocks and never_trimmed)
+
+
+def give_back_freed_memory() -> None:
+    """Let glibc's allocator give freed memory back to the system, where it keeps it in reserve.
+
+    What a node of the pipeline has freed would else count against the memory of all that follow.
+    Source: malloc_trim(3).
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

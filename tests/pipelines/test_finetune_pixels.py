@@ -94,9 +94,9 @@ def run(
     )  # fmt: skip
     features = np.zeros((18, 4), np.float32)
     data = StudyData(features, study.target, study.splits, study.start.anchors)
-    frozen = {"features": np.zeros((24, 4), np.float32)}
+    judging = {"features": np.zeros((6, 4), np.float32)}
     arms, curves, predictors, shipped = join_plans(
-        scores, study, data, {}, tables["splits"], frozen, AUDIT, config, journal
+        scores, study, data, {}, judging, AUDIT, config, journal
     )
     assert not shipped, "no committee was fitted"
     return arms, curves, predictors

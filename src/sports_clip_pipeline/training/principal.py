@@ -62,10 +62,10 @@ class PrincipalSpace:
 
 
 def _axes(columns: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean (D,), axes (D, d) and energy (d,) of columns (N, D)."""
+    """Mean (D,), axes (D, d) and energy (d,) of columns (N, D), which are used up."""
     mean = columns.mean(axis=0)
-    centred = columns - mean
-    gram = centred.T @ centred  # (D, D)
+    columns -= mean
+    gram = columns.T @ columns  # (D, D)
     kept = max(min(width, len(columns) // ROWS_PER_AXIS, len(gram)), 1)
     energy, axes = eigh(
         gram,

@@ -22,7 +22,7 @@ from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS, MethodSpec
 from sports_clip_pipeline.corpora.splits import labels_for_fraction
 from sports_clip_pipeline.journal import Journal, fingerprint
-from sports_clip_pipeline.machine import cores, end_with_parent
+from sports_clip_pipeline.machine import cores, end_with_parent, give_back_freed_memory
 from sports_clip_pipeline.training.arm import Arm, FittedArm, arm_from_state, arm_to_state
 from sports_clip_pipeline.training.methods import find_method
 from sports_clip_pipeline.training.methods.cross_validation import assign_folds
@@ -176,6 +176,7 @@ def _fit_arm(arm: Arm) -> FittedArm:
     anchors = replace(data.anchors, space=spec.space)
     unlabelled = data.features[data.hidden_rows(arm)] if spec.unlabelled else None
     fit = find_method(arm.method)(labelled, anchors, config, arm.seed, unlabelled)
+    give_back_freed_memory()  # the largest arm would else set what every worker holds to the end
     return FittedArm(arm, fit, len(labelled.target), time.perf_counter() - start, reused=False)
 
 

@@ -43,10 +43,19 @@ def select_development(
     return StudyData(features[rows], target, development, anchors)
 
 
+def select_evaluation(splits: Table, clip_sports_features: Arrays, class_bank: ClassBank) -> Arrays:
+    """The photographs that only judge: features of all towers, and their classes."""
+    from sports_clip_pipeline.evaluation.zero_shot import evaluation_features, evaluation_target
+
+    return {
+        "features": evaluation_features(splits, clip_sports_features),
+        "target": evaluation_target(splits, class_bank.labels),
+    }
+
+
 def fit_arms(
     study_data: Any,
-    splits: Table,
-    clip_sports_features: Arrays,
+    evaluation_data: Arrays,
     class_bank: ClassBank,
     embed_audit: Document,
     ingest_audit: Document,
@@ -55,13 +64,11 @@ def fit_arms(
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every arm, judge it on the evaluation part, and draw the curves' numbers."""
     from sports_clip_pipeline.evaluation import curves
-    from sports_clip_pipeline.evaluation.zero_shot import evaluation_features, evaluation_target
     from sports_clip_pipeline.training.study import read_arm, run_study
 
     if config.dry_run and config.plan == "features":
         _tell_plan(study_data, config, journal)
-    features = evaluation_features(splits, clip_sports_features)
-    target = evaluation_target(splits, class_bank.labels)
+    features, target = evaluation_data["features"], evaluation_data["target"]
     shared = {"tower": embed_audit["image_tower"], "data_digest": ingest_audit["data_digest"]}
     scored = []
     for fitted in run_study(study_data, config, journal):

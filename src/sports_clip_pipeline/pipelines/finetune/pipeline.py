@@ -27,11 +27,16 @@ def create_pipeline() -> Pipeline:
                 name="select_development",
             ),
             node(
+                nodes.select_evaluation,
+                ["splits", "clip_sports_features", "params:class_bank"],
+                "evaluation_data",
+                name="select_evaluation",
+            ),
+            node(
                 nodes.fit_arms,
                 [
                     "study_data",
-                    "splits",
-                    "clip_sports_features",
+                    "evaluation_data",
                     "params:class_bank",
                     "embed_audit",
                     "ingest_audit",

@@ -101,8 +101,7 @@ def join_plans(
     pixel_study: Any,
     study_data: Any,
     chosen_arms: Any,
-    splits: Table,
-    clip_sports_features: Arrays,
+    evaluation_data: Arrays,
     embed_audit: Document,
     finetune: FinetuneConfig,
     finetune_journal: Journal,
@@ -110,12 +109,11 @@ def join_plans(
     """Pixel arms, also joined to the committee of the same labels; which of those to ship."""
     from sports_clip_pipeline.evaluation.joined import JoinedScores
     from sports_clip_pipeline.evaluation.pixels import pixel_tables
-    from sports_clip_pipeline.evaluation.zero_shot import evaluation_features
     from sports_clip_pipeline.training.pixels.joined import join_all
 
     joined = join_all(pixel_scores.trained, pixel_study, study_data, finetune, finetune_journal)
     scores = JoinedScores(joined, pixel_scores, embed_audit)
-    judged = scores.judged(evaluation_features(splits, clip_sports_features)) if joined else []
+    judged = scores.judged(evaluation_data["features"])
     for arm in judged:
         log_arm(finetune_journal, arm, {"tower": embed_audit["image_tower"]}, "pixels")
     arms, curves = pixel_tables([*pixel_scores.scored, *judged], finetune.bootstrap_resamples)
