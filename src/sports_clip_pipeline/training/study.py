@@ -67,7 +67,9 @@ class StudyData:
         rows = self.labelled_rows(arm)
         target = self.target[rows]
         fold = assign_folds(target, folds, arm.seed)
-        return Labelled(self.features[rows], target, fold, len(self.anchors.anchors))
+        everything = np.array_equal(rows, np.arange(len(self.target)))
+        features = self.features if everything else self.features[rows]  # hundreds of MB
+        return Labelled(features, target, fold, len(self.anchors.anchors))
 
 
 def plan_arms(config: FinetuneConfig) -> list[Arm]:

@@ -36,11 +36,10 @@ class Pool:
     ) -> Pool:
         """Both kinds of photographs in at most `width` axes; `unlabelled` (U, D₀) may be None."""
         parts = [labelled.features] if unlabelled is None else [labelled.features, unlabelled]
-        features = np.concatenate(parts)
         operations = anchors.scaled(root=True)
-        columns = Head(operations)(features)
+        columns = np.concatenate([Head(operations)(part) for part in parts])
+        text = np.concatenate([anchors.zero_shot_head()(part) for part in parts])
         space = PrincipalSpace.of(columns, operations, width)
-        text = anchors.zero_shot_head()(features)
         return cls(labelled, columns, text, space, space.rows(columns))
 
     def folds(self) -> list[int]:
