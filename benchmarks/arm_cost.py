@@ -64,15 +64,20 @@ def study_of(env: str) -> FinishedStudy:
     with KedroSession.create(project_path=PROJECT, env=env) as session:
         catalog = session.load_context().catalog
         names = ("splits", "clip_sports_features", "text_anchors", "zero_shot_head", "clip_model")
-        bank = ClassBank(**catalog.load("params:class_bank"))
+        bank = _built(ClassBank, catalog.load("params:class_bank"))
         data = select_development(*(catalog.load(name) for name in names), bank)
-        config = FinetuneConfig(**catalog.load("params:finetune"))
+        config = _built(FinetuneConfig, catalog.load("params:finetune"))
         store, manifest = catalog.load("sports_images"), catalog.load("sports_manifest")
         rest = [catalog.load(name) for name in ("embed_audit", "finetune_arms", "finetune_journal")]
     place = {image: row for row, image in enumerate(manifest["image"])}
     rows = np.array([place[image] for image in data.splits["image"]])
     audit, arms, journal = rest
     return FinishedStudy(data, store, rows, audit, config, arms, journal)
+
+
+def _built(kind: Any, block: Any) -> Any:
+    """A parameter block as its dataclass; Kedro may have built it already."""
+    return block if isinstance(block, kind) else kind(**block)
 
 
 def embed(store: Any, rows: np.ndarray, audit: dict[str, Any]) -> np.ndarray:

@@ -7,6 +7,7 @@ length was chosen on the split it was judged on; here k-fold inside the labels c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -33,7 +34,13 @@ def fit(
     def fit_all(rows: Labelled) -> dict[str, Head]:
         return {str(steps): head for steps, head in _train(rows, anchors, config, seed)}
 
-    return choose_by_folds(labelled, fit_all, lambda name: {"steps": int(name)})
+    def refit(name: str) -> Head:
+        """What `fit_all` gives under this name, without the steps beyond."""
+        alone = replace(config, mlp_steps=(int(name),))
+        ((_, head),) = _train(labelled, anchors, alone, seed)
+        return head
+
+    return choose_by_folds(labelled, fit_all, lambda name: {"steps": int(name)}, refit)
 
 
 def _train(
