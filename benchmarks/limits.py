@@ -111,12 +111,12 @@ def main() -> int:
     names = [row["name"] for row in study.audit["towers"]]
     order = {int(c): str(label) for c, label in zip(data.target, data.splits["label"], strict=True)}
     labels = [order[c] for c in range(len(order))]
-    for table in (
-        towers_table(data, config, names),
-        sizes_table(study, names[0], given.photographs),
-        labels_table(study, labels),
+    for make in (
+        lambda: towers_table(data, config, names),
+        lambda: sizes_table(study, names[0], given.photographs),
+        lambda: labels_table(study, labels),
     ):
-        print("\n".join(table), end="\n\n", flush=True)
+        print("\n".join(make()), end="\n\n", flush=True)
     return 0
 
 
