@@ -224,7 +224,8 @@ def price_table() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in table.to_dict("records"):
-        shares = [f"{row[f'top1_{fraction}']:.1%}" for fraction in ("0.01", "0.1", "1")]
+        found = [row[f"top1_{fraction}"] for fraction in ("0.01", "0.1", "1")]
+        shares = ["–" if pd.isna(share) else f"{share:.1%}" for share in found]
         price = f"{row['parameters'] / 1e6:.1f} | {row['ms_per_photograph']:.1f}"
         lines.append(
             f"| `{row['method']}` | {row['towers']} | {price} | " + " | ".join(shares) + " |"

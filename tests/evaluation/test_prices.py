@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from sports_clip_pipeline.evaluation.prices import price_table
 
@@ -31,3 +32,23 @@ def test_a_method_pays_for_the_towers_it_asks() -> None:
 def test_an_unknown_time_stays_unknown() -> None:
     towers = [{**TOWERS[0], "ms_per_image": None}]
     assert np.isnan(price_table(CURVES, towers)["ms_per_photograph"]).all()
+
+
+def test_a_trained_tower_pays_for_itself_and_joined_for_the_frozen_ones_too() -> None:
+    curves = pd.DataFrame(
+        {
+            "method": ["full_imagenet", "pixel_committee", "gda"],
+            "fraction": [1.0, 1.0, 1.0],
+            "top1_mean": [0.88, 0.92, 0.9],
+        }
+    )
+    trained = {"name": "lite2 trained, 160 px", "parameters": 5, "ms_per_image": 4.0}
+    table = price_table(curves, TOWERS, trained).set_index("method")
+    assert table.loc["full_imagenet", "towers"] == "lite2 trained, 160 px"
+    assert table.loc["full_imagenet", "ms_per_photograph"] == 4.0
+    assert table.loc["pixel_committee", "towers"] == "lite2 trained, 160 px + lite2 + lite0"
+    assert table.loc["pixel_committee", "ms_per_photograph"] == 18.0
+    assert table.loc["pixel_committee", "parameters"] == 13
+    assert table.loc["gda", "ms_per_photograph"] == 14.0
+    with pytest.raises(ValueError, match="full_imagenet trains through the pixels"):
+        price_table(curves, TOWERS)

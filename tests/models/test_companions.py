@@ -15,7 +15,7 @@ from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models import embedder as embedder_module
 from sports_clip_pipeline.models import towers
-from sports_clip_pipeline.models.companions import audit_towers, embed_companions
+from sports_clip_pipeline.models.companions import audit_towers, embed_with_companions
 from sports_clip_pipeline.models.embedder import Embedder
 from sports_clip_pipeline.models.embedding import Engine
 from sports_clip_pipeline.models.feature_cache import FeatureCache
@@ -44,8 +44,7 @@ def made(
     store: ImageStore, manifest: pd.DataFrame, cache: FeatureCache
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     first = Embedder(CONFIG, cache, Journal())
-    first.images("sports", store, manifest)
-    arrays, others = embed_companions(first, ("lite1",), "sports", store, manifest)
+    arrays, others = embed_with_companions(first, ("lite1",), "sports", store, manifest, Journal())
     return arrays, audit_towers(first, others, store)
 
 
@@ -55,7 +54,7 @@ def test_a_companion_gives_what_it_gives_as_the_first_tower(
     arrays, _ = made(store, manifest, FeatureCache(tmp_path / "a"))
     alone = Embedder(replace(CONFIG, image_tower="lite1"), FeatureCache(tmp_path / "b"), Journal())
     wanted = alone.images("sports", store, manifest)["features"]
-    assert list(arrays) == ["companion.lite1"]
+    assert list(arrays) == ["features", "logits", "row", "companion.lite1"]
     np.testing.assert_array_equal(arrays["companion.lite1"], wanted)
     assert arrays["companion.lite1"].dtype == np.float32
 

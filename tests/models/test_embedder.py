@@ -97,9 +97,9 @@ def test_another_view_computes_that_view_alone(
     computed = []
     real = embedder_module.embed_images
 
-    def counted(store, keys, preprocessing, space, engine, journal):
-        computed.append((preprocessing.view, len(space.missing(keys))))
-        return real(store, keys, preprocessing, space, engine, journal)
+    def counted(store, keys, sights, journal):
+        computed.extend((s.preprocessing.view, len(s.space.missing(keys))) for s in sights)
+        return real(store, keys, sights, journal)
 
     monkeypatch.setattr(embedder_module, "embed_images", counted)
     second = Embedder(replace(CONFIG, views=("full", "centre")), cache, Journal())
@@ -123,9 +123,9 @@ def test_photographs_that_are_new_are_the_only_ones_computed(
     missing = []
     real = embedder_module.embed_images
 
-    def counted(store, keys, preprocessing, space, engine, journal):
-        missing.extend(space.missing(keys))
-        return real(store, keys, preprocessing, space, engine, journal)
+    def counted(store, keys, sights, journal):
+        missing.extend(row for sight in sights for row in sight.space.missing(keys))
+        return real(store, keys, sights, journal)
 
     monkeypatch.setattr(embedder_module, "embed_images", counted)
     Embedder(CONFIG, cache, Journal()).images("sports", store, manifest)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sports_clip_pipeline.models import embedding, towers
 from sports_clip_pipeline.models.backends import TowerProgram
 from sports_clip_pipeline.models.embedding import (
     Engine,
+    Sight,
     caption_key,
     embed_captions,
     embed_images,
@@ -36,16 +38,62 @@ def engine(**changes: int) -> Engine:
 def test_features_are_the_towers_in_the_order_of_the_store(
     store: ImageStore, tmp_path: Path
 ) -> None:
-    space = FeatureCache(tmp_path).space({})
-    arrays, rate = embed_images(store, keys_of(store), VIEW, space, engine(), Journal())
+    sight = Sight(engine(), VIEW, FeatureCache(tmp_path).space({}))
+    rate = embed_images(store, keys_of(store), [sight], Journal())
+    arrays = sight.space.gather(keys_of(store))
     tower = towers.PooledImageTower(towers.load_image_tower("lite0"))
     pixels = torch.from_numpy(np.stack([VIEW.to_array(store.get(i)) for i in range(len(store))]))
     with torch.inference_mode():
         features, logits = tower(pixels)
     np.testing.assert_allclose(arrays["features"], features.numpy(), atol=1e-4)
     np.testing.assert_allclose(arrays["logits"], logits.numpy(), atol=2e-2)
+    assert (arrays["features"].dtype, arrays["logits"].dtype) == (np.float32, np.float16)
     assert rate > 0
     assert not embedding._WORKER
+
+
+def test_several_sights_in_one_pass_are_what_each_is_alone(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, cache = keys_of(store), FeatureCache(tmp_path)
+    flipped = towers.image_preprocessing("lite0", 64, "full_flip")
+    other = TowerProgram("image", "lite1", Path("unused.onnx"), 64)
+    looks = [(PROGRAM, VIEW), (PROGRAM, flipped), (other, VIEW)]
+
+    def sights(name: str) -> list[Sight]:
+        return [
+            Sight(replace(engine(), program=program), view, cache.space({"of": name, "number": i}))
+            for i, (program, view) in enumerate(looks)
+        ]
+
+    alone, together = sights("alone"), sights("together")
+    for sight in alone:
+        embed_images(store, keys, [sight], Journal())
+    # What is there already is not computed again, whichever sight it is of.
+    together[1].space.append(
+        [keys[2]], {k: v + 1 for k, v in alone[1].space.gather([keys[2]]).items()}
+    )
+    opened = []
+    real = ImageStore.get
+    monkeypatch.setattr(ImageStore, "get", lambda self, i: (opened.append(i), real(self, i))[1])
+    embed_images(store, keys, together, Journal())
+    assert opened == list(range(len(store)))
+    for number, (one, many) in enumerate(zip(alone, together, strict=True)):
+        wanted, found = one.space.gather(keys), many.space.gather(keys)
+        if number == 1:
+            wanted = {
+                k: v + (np.arange(len(keys)) == 2)[:, None].astype(v.dtype)
+                for k, v in wanted.items()
+            }
+        for name in wanted:
+            np.testing.assert_allclose(
+                found[name], wanted[name], atol=1e-5 if name == "features" else 2e-2
+            )
+    assert not np.allclose(
+        together[0].space.gather(keys)["features"],
+        together[2].space.gather(keys)["features"],
+        atol=1e-2,
+    )
 
 
 def test_a_killed_run_goes_on_from_its_last_block(
@@ -53,23 +101,26 @@ def test_a_killed_run_goes_on_from_its_last_block(
 ) -> None:
     computed: list[list[int]] = []
 
-    def block(rows: list[int]) -> dict[str, np.ndarray]:
+    def block(rows: list[tuple[int, list[bool]]]) -> list[dict[str, np.ndarray]]:
         if len(computed) == 1:
             computed.append([])
             raise KeyboardInterrupt
-        computed.append(rows)
-        return {"features": np.asarray(rows, np.float32)[:, None]}
+        computed.append([row for row, _ in rows])
+        return [{"features": np.asarray(computed[-1], np.float32)[:, None]}]
 
     monkeypatch.setattr(embedding, "_image_block", block)
     monkeypatch.setattr(embedding, "_set_up_images", lambda *setup: None)
     keys, cache = keys_of(store), FeatureCache(tmp_path)
+
+    def run() -> float:
+        return embed_images(store, keys, [Sight(engine(), VIEW, cache.space({}))], Journal())
+
     with pytest.raises(KeyboardInterrupt):
-        embed_images(store, keys, VIEW, cache.space({}), engine(), Journal())
-    arrays, _ = embed_images(store, keys, VIEW, cache.space({}), engine(), Journal())
+        run()
+    run()
     assert computed == [[0, 1, 2, 3], [], [4, 5]]
-    assert arrays["features"].ravel().tolist() == [0, 1, 2, 3, 4, 5]
-    _, rate = embed_images(store, keys, VIEW, cache.space({}), engine(), Journal())
-    assert rate == 0.0
+    assert cache.space({}).gather(keys)["features"].ravel().tolist() == [0, 1, 2, 3, 4, 5]
+    assert run() == 0.0
 
 
 def test_captions_are_computed_by_length_and_given_back_in_order(
@@ -85,7 +136,8 @@ def test_captions_are_computed_by_length_and_given_back_in_order(
     monkeypatch.setattr(embedding, "_set_up_text", lambda *setup: None)
     ids = [np.arange(n, dtype=np.int32) for n in (5, 2, 4, 2, 3)]
     space = FeatureCache(tmp_path).space({})
-    arrays, _ = embed_captions(ids, space, engine(), Journal())
+    embed_captions(ids, space, engine(), Journal())
+    arrays = space.gather([caption_key(row) for row in ids])
     assert lengths == [2, 3, 4, 5]  # the second of two equal captions is not computed
     assert arrays["features"].ravel().tolist() == [10, 1, 6, 1, 3]
 

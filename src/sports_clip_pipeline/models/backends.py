@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+from sports_clip_pipeline.machine import cores, end_with_parent
 
 BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
 PARITY = 1e-4
@@ -137,6 +141,23 @@ def choose_backend(
         )
     best = max((trial for trial in trials if trial.passed), key=lambda trial: trial.items_per_s)
     return best.backend, trials
+
+
+def choose_backends(
+    tasks: Sequence[tuple[TowerProgram, Sequence[str], Sequence[np.ndarray]]], threads: int
+) -> list[tuple[str, list[Trial]]]:
+    """`choose_backend` for several towers, several at once, each in a process of its own.
+
+    What torch's export and the trials leave in memory ends with those processes.
+
+    Args:
+        tasks: of each tower the program, the names to try and the block to try them on.
+    """
+    context = get_context("spawn")
+    workers = min(len(tasks), cores())
+    with ProcessPoolExecutor(workers, context, end_with_parent, max_tasks_per_child=1) as pool:
+        waiting = [pool.submit(choose_backend, *task, threads) for task in tasks]
+        return [trial.result() for trial in waiting]
 
 
 def export_onnx(program: TowerProgram) -> Path:

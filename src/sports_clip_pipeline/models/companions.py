@@ -9,28 +9,30 @@ import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.corpora.store import ImageStore
-from sports_clip_pipeline.models.embedder import Embedder
+from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.models.embedder import Embedder, embed_together
 from sports_clip_pipeline.models.stacking import companion_key
 
 
-def embed_companions(
+def embed_with_companions(
     first: Embedder,
     companions: Sequence[str],
     name: str,
     store: ImageStore,
     manifest: pd.DataFrame,
+    journal: Journal,
 ) -> tuple[dict[str, np.ndarray], dict[str, Embedder]]:
-    """Features of one corpus from further towers, by the settings of the first.
+    """Features of one corpus from the first tower and from further ones, by its settings.
 
-    Returns: `companion.<tower>` (N, Dₖ) float32 of each companion, means over the same views; and
-        what made them, by tower.
+    Returns: the first embedder's `images`, with `companion.<tower>` (N, Dₖ) float32 of each
+        companion, means over the same views; and what made those, by tower.
     """
     others = {tower: first.companion(tower) for tower in companions}
-    arrays = {
-        companion_key(tower): other.images(f"{name} {tower}", store, manifest)["features"]
-        for tower, other in others.items()
-    }
-    return arrays, others
+    names = [name, *(f"{name} {tower}" for tower in others)]
+    seen, *further = embed_together([first, *others.values()], names, store, manifest, journal)
+    named = zip(others, further, strict=True)
+    arrays = {companion_key(tower): found["features"] for tower, found in named}
+    return {**seen, **arrays}, others
 
 
 def audit_towers(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,16 @@ from sports_clip_pipeline.models.backends import (
     Trial,
     candidates,
     choose_backend,
+    choose_backends,
 )
-from sports_clip_pipeline.models.embedding import Engine, caption_key, embed_captions, embed_images
-from sports_clip_pipeline.models.feature_cache import FeatureCache
+from sports_clip_pipeline.models.embedding import (
+    Engine,
+    Sight,
+    caption_key,
+    embed_captions,
+    embed_images,
+)
+from sports_clip_pipeline.models.feature_cache import FeatureCache, FeatureSpace
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
@@ -79,13 +86,35 @@ class Embedder:
 
         Raises: ValueError: store and manifest have different lengths.
         """
-        if len(store) != len(manifest):
-            raise ValueError(f"{name}: {len(store)} images for {len(manifest)} manifest rows")
-        keys = [bytes.fromhex(digest) for digest in manifest["stored_sha256"]]
+        return embed_together([self], [name], store, manifest, self._journal)[0]
+
+    def lacks(self, keys: list[bytes]) -> bool:
+        """Whether some view of some image has to be computed."""
+        return any(self._space(view).missing(keys) for view in self.preprocessings)
+
+    def sights(self, store: ImageStore, keys: list[bytes]) -> list[Sight]:
+        """The views of a corpus of which the cache lacks something."""
+        found = []
+        for view in self.preprocessings:
+            space = self._space(view)
+            if space.missing(keys):
+                engine = self._engine("image", (self._first_pixels(store, view),))
+                found.append(Sight(engine, view, space))
+        return found
+
+    def gathered(
+        self, name: str, keys: list[bytes], computed_per_s: Mapping[str, float]
+    ) -> dict[str, np.ndarray]:
+        """What `images` gives, of a corpus that the cache holds.
+
+        Args:
+            computed_per_s: photographs a second of each view that was computed, for the audit.
+        """
         total: dict[str, np.ndarray] = {}
-        for preprocessing in self.preprocessings:
-            arrays = self._view(f"{name} {preprocessing.view}", store, keys, preprocessing)
-            for key, value in arrays.items():
+        for view in self.preprocessings:
+            rate = round(computed_per_s.get(view.view, 0.0), 1)
+            self._audit["computed_per_s"][f"{name} {view.view}"] = rate
+            for key, value in self._space(view).gather(keys).items():
                 share = value.astype(np.float32) / len(self.preprocessings)
                 total[key] = total[key] + share if key in total else share
         return {
@@ -94,29 +123,16 @@ class Embedder:
             "row": np.arange(len(keys), dtype=np.int64),
         }
 
-    def _view(
-        self, name: str, store: ImageStore, keys: list[bytes], preprocessing: ImagePreprocessing
-    ) -> dict[str, np.ndarray]:
-        """Features and logits of one view, from the cache as far as it has them."""
-        space = self._cache.space(
-            {"weights": self._weights["image"], "preprocessing": preprocessing.to_dict()}
-        )
-        if not space.missing(keys):
-            return self._done(name, space.gather(keys), 0.0)
-        engine = self._engine("image", (self._first_pixels(store, preprocessing),))
-        arrays, rate = embed_images(store, keys, preprocessing, space, engine, self._journal)
-        return self._done(name, arrays, rate)
-
     def captions(self, token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """`features` (M, E) float32 of tokenized captions."""
         ids = [np.asarray(row, dtype=np.int32) for row in token_ids]
         space = self._cache.space({"weights": self._weights["text"], "pooling": "mean"})
-        keys = [caption_key(row) for row in ids]
-        if not space.missing(keys):
-            return self._done("captions", space.gather(keys), 0.0)
-        engine = self._engine("text", pad(ids[:TRIAL_CAPTIONS]))
-        arrays, rate = embed_captions(ids, space, engine, self._journal)
-        return self._done("captions", arrays, rate)
+        keys, rate = [caption_key(row) for row in ids], 0.0
+        if space.missing(keys):
+            engine = self._engine("text", pad(ids[:TRIAL_CAPTIONS]))
+            rate = embed_captions(ids, space, engine, self._journal)
+        self._audit["computed_per_s"]["captions"] = round(rate, 1)
+        return space.gather(keys)
 
     def companion(self, tower: str) -> Embedder:
         """The same for another image tower, as it is packaged."""
@@ -153,9 +169,9 @@ class Embedder:
         """How the features were made, JSON-like."""
         return self._audit
 
-    def _done(self, name: str, arrays: dict[str, np.ndarray], rate: float) -> dict[str, np.ndarray]:
-        self._audit["computed_per_s"][name] = round(rate, 1)
-        return arrays
+    def _space(self, view: ImagePreprocessing) -> FeatureSpace:
+        described = {"weights": self._weights["image"], "preprocessing": view.to_dict()}
+        return self._cache.space(described)
 
     def _engine(self, kind: str, trial: Sequence[np.ndarray]) -> Engine:
         config = self._config
@@ -177,18 +193,81 @@ class Embedder:
         return TowerProgram(kind, tower, path, size, self._clip_folder)
 
     def _choose(self, kind: str, trial: Sequence[np.ndarray]) -> None:
-        asked, program = self._config.backend, self._program(kind)
-        names = candidates() if asked == "auto" else (asked,)
-        backend, trials = choose_backend(program, names, trial, threads=1)
+        program, names, inputs = self._task(kind, trial)
+        if len(names) > 1:
+            self._take(kind, *choose_backends([(program, names, inputs)], threads=1)[0])
+        else:
+            self._take(kind, *choose_backend(program, names, inputs, threads=1))
+
+    def _task(
+        self, kind: str, trial: Sequence[np.ndarray]
+    ) -> tuple[TowerProgram, Sequence[str], Sequence[np.ndarray]]:
+        asked = self._config.backend
+        return self._program(kind), candidates() if asked == "auto" else (asked,), trial
+
+    def _take(self, kind: str, backend: str, trials: Sequence[Trial]) -> None:
+        """Use the backend that was chosen; keep what the trials say of the tower's price."""
         self._chosen[kind] = backend
         self._audit["backends"][kind] = {"chosen": backend, "trials": [_row(t) for t in trials]}
         ms = next(trial.core_ms_per_item for trial in trials if trial.backend == backend)
-        price.keep_rate(program, price.Rate(price.machine(), asked, backend, ms))
+        rate = price.Rate(price.machine(), self._config.backend, backend, ms)
+        price.keep_rate(self._program(kind), rate)
 
     def _first_pixels(self, store: ImageStore, preprocessing: ImagePreprocessing) -> np.ndarray:
         """A block (B, 3, size, size) of the real input, to try backends on."""
         rows = range(min(TRIAL_IMAGES, len(store)))
         return preprocessing.normalise([preprocessing.crop(store.get(row)) for row in rows])
+
+
+def embed_together(
+    embedders: Sequence[Embedder],
+    names: Sequence[str],
+    store: ImageStore,
+    manifest: pd.DataFrame,
+    journal: Journal,
+) -> list[dict[str, np.ndarray]]:
+    """What `Embedder.images` gives of one corpus, for several towers in one pass over it.
+
+    Args:
+        names: of the corpus, as each embedder's audit calls it.
+    Raises: ValueError: store and manifest have different lengths.
+    """
+    if len(store) != len(manifest):
+        raise ValueError(f"{names[0]}: {len(store)} images for {len(manifest)} manifest rows")
+    keys = [bytes.fromhex(digest) for digest in manifest["stored_sha256"]]
+    _choose_together([tower for tower in embedders if tower.lacks(keys)], store)
+    sights = [tower.sights(store, keys) for tower in embedders]
+    rate = embed_images(store, keys, [sight for own in sights for sight in own], journal)
+    return [
+        tower.gathered(name, keys, {sight.preprocessing.view: rate for sight in own})
+        for tower, name, own in zip(embedders, names, sights, strict=True)
+    ]
+
+
+def _choose_together(embedders: Sequence[Embedder], store: ImageStore) -> None:
+    """Let those that have no backend yet try theirs at the same time."""
+    waiting = [tower for tower in embedders if "image" not in tower._chosen]
+    first = [(tower._first_pixels(store, tower.preprocessings[0]),) for tower in waiting]
+    tasks = [tower._task("image", pixels) for tower, pixels in zip(waiting, first, strict=True)]
+    if sum(len(names) > 1 for _, names, _ in tasks) > 1:
+        for tower, found in zip(waiting, choose_backends(tasks, threads=1), strict=True):
+            tower._take("image", *found)
+
+
+def tower_price(
+    config: EmbedConfig,
+    size: int,
+    views: Sequence[str],
+    cache: FeatureCache,
+    store: ImageStore,
+) -> dict[str, Any]:
+    """What the first image tower costs at another size and on other views (`Embedder.tower`).
+
+    Its weights do not matter to its price. `name` says the size.
+    """
+    seen = dataclasses.replace(config, image_size=size, views=tuple(views), companions=())
+    row = Embedder(seen, cache, Journal()).tower(store)
+    return {**row, "name": f"{row['name']} trained, {size} px"}
 
 
 def _row(trial: Trial) -> dict[str, Any]:

@@ -50,73 +50,84 @@ class Engine:
     batch: int = 32
 
 
+@dataclass(frozen=True)
+class Sight:
+    """One tower on one view of the photographs.
+
+    Attributes:
+        engine: how the tower runs.
+        preprocessing: the view.
+        space: where the cache keeps what comes of it.
+    """
+
+    engine: Engine
+    preprocessing: ImagePreprocessing
+    space: FeatureSpace
+
+
 def embed_images(
-    store: ImageStore,
-    keys: list[bytes],
-    preprocessing: ImagePreprocessing,
-    space: FeatureSpace,
-    engine: Engine,
-    journal: Journal,
-) -> tuple[dict[str, np.ndarray], float]:
-    """Features and logits of every image of a store.
+    store: ImageStore, keys: list[bytes], sights: Sequence[Sight], journal: Journal
+) -> float:
+    """Put what the cache lacks of each sight there; a photograph is decoded once for all of them.
+
+    Every space then holds `features` (N, D) float32 and `logits` (N, 1000) float16.
 
     Args:
         store: N images; row i has the content address `keys[i]`.
-        space: the cache's space for this tower, view and resolution.
-    Returns: `features` (N, D) float32 and `logits` (N, 1000) float16, and the images a second
-        that were computed (0 where all came from the cache).
+        sights: the workers are those of the first one's engine.
+    Returns: the photographs a second that were seen (0 where all came from the cache).
     """
-    setup = (engine, preprocessing, Path(store.path))
-    rate = _fill(space, keys, engine, _set_up_images, setup, _image_block, None, "images", journal)
-    return space.gather(keys), rate
+    missing = [set(sight.space.missing(keys)) for sight in sights]
+    rows = sorted(set().union(*missing))
+    if not rows:
+        return 0.0
+    engine = sights[0].engine
+    blocks = [rows[i : i + engine.block] for i in range(0, len(rows), engine.block)]
+    work = [[(row, [row in lacking for lacking in missing]) for row in block] for block in blocks]
+    looks = [(sight.engine, sight.preprocessing) for sight in sights]
+    start = time.perf_counter()
+    with (
+        _pool(engine, _set_up_images, (engine, looks, Path(store.path))) as mapped,
+        journal.counting("embed images", len(rows), "image") as bar,
+    ):
+        for block, seen in zip(blocks, mapped(_image_block, work), strict=True):
+            for sight, lacking, arrays in zip(sights, missing, seen, strict=True):
+                new = [keys[row] for row in block if row in lacking]
+                if new:
+                    sight.space.append(new, arrays)
+            bar.update(len(block))
+    return len(rows) / (time.perf_counter() - start)
 
 
 def embed_captions(
     token_ids: Sequence[np.ndarray], space: FeatureSpace, engine: Engine, journal: Journal
-) -> tuple[dict[str, np.ndarray], float]:
-    """Pooled text features of every caption, sorted by length while they are computed.
+) -> float:
+    """Put the pooled text features that the cache lacks there, computed by length.
 
-    Returns: `features` (M, E) float32, and the captions a second that were computed.
+    The space then holds `features` (M, E) float32.
+
+    Returns: the captions a second that were computed (0 where all came from the cache).
     """
     keys = [caption_key(ids) for ids in token_ids]
-    rate = _fill(
-        space, keys, engine, _set_up_text, (engine,), _text_block, token_ids, "captions", journal
-    )
-    return space.gather(keys), rate
+    rows = sorted(space.missing(keys), key=lambda row: len(token_ids[row]))
+    if not rows:
+        return 0.0
+    blocks = [rows[i : i + engine.block] for i in range(0, len(rows), engine.block)]
+    work = [[token_ids[row] for row in block] for block in blocks]
+    start = time.perf_counter()
+    with (
+        _pool(engine, _set_up_text, (engine,)) as mapped,
+        journal.counting("embed captions", len(rows), "caption") as bar,
+    ):
+        for block, arrays in zip(blocks, mapped(_text_block, work), strict=True):
+            space.append([keys[row] for row in block], arrays)
+            bar.update(len(block))
+    return len(rows) / (time.perf_counter() - start)
 
 
 def caption_key(token_ids: np.ndarray) -> bytes:
     """The 32-byte content address of a caption: its token ids."""
     return hashlib.sha256(token_ids.astype("<i4").tobytes()).digest()
-
-
-def _fill(
-    space: FeatureSpace,
-    keys: list[bytes],
-    engine: Engine,
-    set_up: Callable[..., None],
-    setup: tuple[Any, ...],
-    compute: Callable[[Any], dict[str, np.ndarray]],
-    items: Sequence[Any] | None,
-    unit: str,
-    journal: Journal,
-) -> float:
-    rows = space.missing(keys)
-    if not rows:
-        return 0.0
-    if items is not None:
-        rows.sort(key=lambda row: len(items[row]))
-    blocks = [rows[i : i + engine.block] for i in range(0, len(rows), engine.block)]
-    work = [block if items is None else [items[row] for row in block] for block in blocks]
-    start = time.perf_counter()
-    with (
-        _pool(engine, set_up, setup) as mapped,
-        journal.counting(f"embed {unit}", len(rows), unit) as bar,
-    ):
-        for block, arrays in zip(blocks, mapped(compute, work), strict=True):
-            space.append([keys[row] for row in block], arrays)
-            bar.update(len(block))
-    return len(rows) / (time.perf_counter() - start)
 
 
 @contextmanager
@@ -139,12 +150,18 @@ def _pool(
             raise
 
 
-def _set_up_images(engine: Engine, preprocessing: ImagePreprocessing, store_path: Path) -> None:
+def _set_up_images(
+    engine: Engine, looks: Sequence[tuple[Engine, ImagePreprocessing]], store_path: Path
+) -> None:
     end_with_parent()
+    backends: dict[tuple[TowerProgram, str], Backend] = {}
+    for look, _ in looks:
+        key = look.program, look.backend
+        if key not in backends:
+            backends[key] = build_backend(*key, look.threads)
     _WORKER["store"] = ImageStore(store_path)
-    _WORKER["preprocessing"] = preprocessing
+    _WORKER["looks"] = [(backends[look.program, look.backend], view) for look, view in looks]
     _WORKER["batch"] = engine.batch
-    _WORKER["backend"] = build_backend(engine.program, engine.backend, engine.threads)
 
 
 def _set_up_text(engine: Engine) -> None:
@@ -153,17 +170,35 @@ def _set_up_text(engine: Engine) -> None:
     _WORKER["backend"] = build_backend(engine.program, engine.backend, engine.threads)
 
 
-def _image_block(rows: list[int]) -> dict[str, np.ndarray]:
-    store, preprocessing = _WORKER["store"], _WORKER["preprocessing"]
-    backend: Backend = _WORKER["backend"]
-    features, logits = [], []
-    for start in range(0, len(rows), _WORKER["batch"]):
-        batch = rows[start : start + _WORKER["batch"]]
-        pixels = preprocessing.normalise([preprocessing.crop(store.get(row)) for row in batch])
-        feature, logit = backend(pixels)
-        features.append(feature)
-        logits.append(logit.astype(np.float16))
-    return {"features": np.concatenate(features), "logits": np.concatenate(logits)}
+def _image_block(rows: list[tuple[int, list[bool]]]) -> list[dict[str, np.ndarray]]:
+    """What each look makes of the rows that want it; nothing where none does."""
+    size = _WORKER["batch"]
+    parts = [_image_batch(rows[i : i + size]) for i in range(0, len(rows), size)]
+    return [
+        {name: np.concatenate([part[name] for part in seen if part]) for name in _names(seen)}
+        for seen in zip(*parts, strict=True)
+    ]
+
+
+def _image_batch(rows: list[tuple[int, list[bool]]]) -> list[dict[str, np.ndarray]]:
+    images = [_WORKER["store"].get(row) for row, _ in rows]
+    crops: dict[tuple[Any, ...], Any] = {}
+    seen: list[dict[str, np.ndarray]] = []
+    for number, (backend, view) in enumerate(_WORKER["looks"]):
+        wanting = tuple(i for i, (_, wants) in enumerate(rows) if wants[number])
+        if not wanting:
+            seen.append({})
+            continue
+        key = view, wanting
+        if key not in crops:
+            crops[key] = view.normalise([view.crop(images[i]) for i in wanting])
+        features, logits = backend(crops[key])
+        seen.append({"features": features, "logits": logits.astype(np.float16)})
+    return seen
+
+
+def _names(parts: Sequence[dict[str, np.ndarray]]) -> list[str]:
+    return next((list(part) for part in parts if part), [])
 
 
 def _text_block(token_ids: list[np.ndarray]) -> dict[str, np.ndarray]:

@@ -23,15 +23,14 @@ def embed_corpora(
 
     The companion towers see the labelled corpus alone.
     """
-    from sports_clip_pipeline.models.companions import audit_towers, embed_companions
+    from sports_clip_pipeline.models.companions import audit_towers, embed_with_companions
     from sports_clip_pipeline.models.embedder import Embedder
 
     embedder = Embedder(config, cache, journal)
     flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
-    sports = embedder.images("sports", sports_images, sports_manifest)
-    others, companions = embed_companions(
-        embedder, config.companions, "sports", sports_images, sports_manifest
+    sports, companions = embed_with_companions(
+        embedder, config.companions, "sports", sports_images, sports_manifest, journal
     )
     texts = embedder.captions(list(captions["token_ids"]))
     audit = audit_towers(embedder, companions, sports_images)
-    return flickr8k, {**sports, **others}, texts, audit
+    return flickr8k, sports, texts, audit

@@ -6,7 +6,9 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.config.judging import JudgingConfig
+from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.config.report import ReportConfig
 
 
@@ -142,11 +144,27 @@ def propose_labels(
     )
 
 
-def price_methods(finetune_curves: Table, embed_audit: Document) -> Table:
+def price_methods(
+    finetune_curves: Table,
+    pixel_curves: Table,
+    embed_audit: Document,
+    sports_images: Any,
+    cache: Any,
+    embed: EmbedConfig,
+    pixels: PixelsConfig,
+) -> Table:
     """Accuracy beside its price: parameters and milliseconds a photograph of each method."""
     from sports_clip_pipeline.evaluation.prices import price_table
 
-    return price_table(finetune_curves, embed_audit["towers"])
+    if pixel_curves.empty:
+        return price_table(finetune_curves, embed_audit["towers"])
+    import pandas as pd
+
+    from sports_clip_pipeline.models.embedder import tower_price
+
+    trained = tower_price(embed, pixels.test_size, pixels.views, cache, sports_images)
+    curves = pd.concat([finetune_curves, pixel_curves], ignore_index=True)
+    return price_table(curves, embed_audit["towers"], trained)
 
 
 def recommend_method(

@@ -69,7 +69,15 @@ def judging_part() -> Pipeline:
             ),
             node(
                 judging_nodes.price_methods,
-                ["finetune_curves", "embed_audit"],
+                [
+                    "finetune_curves",
+                    "pixel_curves",
+                    "embed_audit",
+                    "sports_images",
+                    "feature_cache",
+                    "params:embed",
+                    "params:pixels",
+                ],
                 "price",
                 name="price_methods",
             ),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import eigh
 from scipy.optimize import minimize
 
 # Share of a row's weight p (1 − p) that a fitted classifier leaves, for the curvature; it sets the
@@ -27,7 +28,9 @@ def principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns: (r, r) float32, its columns the axes, and (r,), the sum of squares along each.
     """
     centred = rows - rows.mean(axis=0)
-    energy, axes = np.linalg.eigh(centred.T @ centred)
+    gram = centred.T @ centred
+    del centred  # hundreds of MB
+    energy, axes = eigh(gram.T, overwrite_a=True, check_finite=False, driver="evd")
     return axes, np.maximum(energy, 0.0)
 
 
