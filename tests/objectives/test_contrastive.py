@@ -5,17 +5,9 @@ import math
 import pytest
 import torch
 from open_clip.loss import ClipLoss
-from torch.nn.functional import normalize
 
 from sports_clip_pipeline.objectives.contrastive import multi_positive_info_nce
-
-
-def embeddings(images: int, captions: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(
-        normalize(torch.randn(n, 8, generator=generator, dtype=torch.float64), dim=1)
-        for n in (images, captions)
-    )
+from tests.objectives.making import embeddings
 
 
 def naive(image: torch.Tensor, text: torch.Tensor, owner: list[int], scale: float) -> float:

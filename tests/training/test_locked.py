@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
+from sports_clip_pipeline.config.pretrain import LOSSES, PretrainConfig
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.models.clip_folder import Projections
 from sports_clip_pipeline.training.locked import (
@@ -68,6 +68,58 @@ def test_training_brings_captions_to_their_images() -> None:
     assert (cosine.argmax(axis=1) == data.owner).mean() > 0.9
     assert history[-1]["loss"] < history[0]["loss"] / 2
     assert [row["epoch"] for row in history] == list(range(1, 81))
+
+
+def scripted(*recalls: float):
+    """A judge that says these recalls, one an epoch, and keeps what it saw."""
+    seen: list[Projections] = []
+
+    def judge(projections: Projections) -> dict[str, float]:
+        seen.append(projections)
+        return {"validation_t2i_r5": recalls[len(seen) - 1]}
+
+    return judge, seen
+
+
+def test_the_best_epoch_is_kept_and_the_curve_is_whole() -> None:
+    config = dataclasses.replace(CONFIG, keep="best")
+    judge, seen = scripted(0.1, 0.5, 0.3, 0.5, 0.2, 0.4)
+    kept, history = pretrain_projections(pairs(), judge, config, Journal(), "f")
+    np.testing.assert_array_equal(kept.image_weight, seen[1].image_weight)
+    assert len(history) == 6
+    last, _ = pretrain_projections(pairs(), nothing, CONFIG, Journal(), "f")
+    np.testing.assert_array_equal(last.image_weight, seen[-1].image_weight)
+
+
+def test_training_stops_when_recall_no_longer_rises(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, patience_epochs=2, checkpoint_every_epochs=5)
+    judge, seen = scripted(0.1, 0.5, 0.3, 0.4)
+    kept, history = pretrain_projections(pairs(), judge, config, DiskJournal(tmp_path), "f")
+    assert len(history) == len(seen) == 4
+    again, _ = pretrain_projections(pairs(), nothing, config, DiskJournal(tmp_path), "f")
+    np.testing.assert_array_equal(again.image_weight, kept.image_weight)
+
+
+def test_recall_is_measured_when_it_is_due() -> None:
+    config = dataclasses.replace(CONFIG, evaluate_every_epochs=4)
+    judge, seen = scripted(0.1, 0.2)
+    _, history = pretrain_projections(pairs(), judge, config, Journal(), "f")
+    assert [row["epoch"] for row in history if "validation_t2i_r5" in row] == [4, 6]
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_brings_captions_to_their_images(loss: str) -> None:
+    data = pairs()
+    config = dataclasses.replace(
+        CONFIG, embed_dim=16, epochs=80, peak_lr=0.02, feature_noise=0.0, feature_dropout=0.0,
+        loss=loss,
+    )  # fmt: skip
+    projections, history = pretrain_projections(data, nothing, config, Journal(), "f")
+    cosine = projections.text_embeddings(data.text) @ projections.image_embeddings(data.image).T
+    assert (cosine.argmax(axis=1) == data.owner).mean() > 0.7
+    assert (projections.logit_bias is not None) == (loss == "siglip")
+    assert all(math.isfinite(row["loss"]) for row in history)
 
 
 class Killed(BaseException):

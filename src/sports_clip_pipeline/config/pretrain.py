@@ -9,12 +9,16 @@ from sports_clip_pipeline.config.checks import require_choice, require_number
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEVICES = ("auto", "cpu", "cuda")
+KEPT = ("last", "best")
+LOSSES = ("info_nce", "siglip", "soft_targets")
 _TOWERS = (
     "unlocked_image_blocks",
     "unlocked_text_blocks",
     "tower_epochs",
     "tower_peak_lr",
     "tower_batch_size",
+    "tower_accumulation",
+    "checkpoint_every_steps",
     "precision",
     "device",
 )
@@ -29,13 +33,22 @@ class PretrainConfig:
         epochs: passes over the training images.
         batch_size: images a step; each brings `captions_per_image` of its captions.
         captions_per_image: captions drawn for each image of a batch, without replacement.
+        loss: `info_nce` (several captions of an image are all its own), `siglip` (each pair a yes
+            or no, with a learned bias), or `soft_targets` (the 2022 notebook's).
         peak_lr: learning rate after warm-up; falls to 0 along a cosine.
         warmup_share: share of all steps over which the rate rises.
         weight_decay: AdamW's.
         feature_dropout: share of features zeroed while training.
         feature_noise: standard deviation of noise added to standardised features.
         initial_temperature: the logit scale starts at its inverse.
-        checkpoint_every_epochs: how often the resumable state is saved.
+        checkpoint_every_epochs: how often the resumable state is saved over locked towers.
+        checkpoint_every_steps: the same over unlocked ones; it is saved at the end of an epoch, on
+            SIGTERM and on Ctrl-C as well.
+        evaluate_every_epochs: recall on the validation part is measured after so many epochs, and
+            after the last.
+        keep: `last` keeps the weights of the last epoch, `best` those of the epoch with the highest
+            validation recall (text to image, at 5).
+        patience_epochs: stop when that recall has not risen for so many epochs; 0 never stops.
         seed: of initialisation, order and noise.
         unlocked_image_blocks: stages of the image tower, counted from its end, that are trained
             through pixels once the projections are learned; 0 keeps the tower locked, -1 trains
@@ -44,6 +57,9 @@ class PretrainConfig:
         tower_epochs: passes over the training images with unlocked towers.
         tower_peak_lr: learning rate after warm-up of those passes, of towers and projections.
         tower_batch_size: images a step of those passes.
+        tower_accumulation: chunks that a step of those passes is computed in, one by one, for
+            batches that do not fit the memory at once; the loss still sees the whole batch, and
+            the gradients are those of the whole batch. Each chunk is run twice.
         precision: of those passes; `auto` is bf16 on a CUDA device that has it, fp16 on another,
             and fp32 on the CPU.
         device: where they run; `auto` takes CUDA where there is a device.
@@ -53,6 +69,7 @@ class PretrainConfig:
     epochs: int = 30
     batch_size: int = 1024
     captions_per_image: int = 5
+    loss: str = "info_nce"
     peak_lr: float = 2e-3
     warmup_share: float = 0.1
     weight_decay: float = 0.1
@@ -60,12 +77,17 @@ class PretrainConfig:
     feature_noise: float = 0.0
     initial_temperature: float = 0.07
     checkpoint_every_epochs: int = 5
+    checkpoint_every_steps: int = 50
+    evaluate_every_epochs: int = 1
+    keep: str = "last"
+    patience_epochs: int = 0
     seed: int = 0
     unlocked_image_blocks: int = 0
     unlocked_text_blocks: int = 0
     tower_epochs: int = 2
     tower_peak_lr: float = 1e-4
     tower_batch_size: int = 128
+    tower_accumulation: int = 1
     precision: str = "auto"
     device: str = "auto"
 
@@ -76,11 +98,15 @@ class PretrainConfig:
             ("batch_size", 2, 65_536),
             ("captions_per_image", 1, 100),
             ("checkpoint_every_epochs", 1, 10_000),
+            ("checkpoint_every_steps", 1, 1_000_000),
+            ("evaluate_every_epochs", 1, 10_000),
+            ("patience_epochs", 0, 10_000),
             ("seed", 0, 2**31 - 1),
             ("unlocked_image_blocks", -1, 1000),
             ("unlocked_text_blocks", -1, 1000),
             ("tower_epochs", 1, 10_000),
             ("tower_batch_size", 2, 65_536),
+            ("tower_accumulation", 1, 65_536),
         ):
             require_number(getattr(self, name), f"pretrain.{name}", low, high, integer=True)
         for name, low_share, high_share in (
@@ -93,6 +119,8 @@ class PretrainConfig:
             ("tower_peak_lr", 1e-7, 1.0),
         ):
             require_number(getattr(self, name), f"pretrain.{name}", low_share, high_share)
+        require_choice(self.keep, "pretrain.keep", KEPT)
+        require_choice(self.loss, "pretrain.loss", LOSSES)
         require_choice(self.precision, "pretrain.precision", PRECISIONS)
         require_choice(self.device, "pretrain.device", DEVICES)
 

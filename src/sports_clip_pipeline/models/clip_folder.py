@@ -44,12 +44,15 @@ class Projections:
         image_bias: (P,) float32.
         text_weight: (P, E) float32; pooled text features to the shared space.
         logit_scale: logarithm of the scale of cosines.
+        logit_bias: what is added to the scaled cosines, of a model trained with SigLIP's loss; None
+            for others. It changes no ranking.
     """
 
     image_weight: np.ndarray
     image_bias: np.ndarray
     text_weight: np.ndarray
     logit_scale: float
+    logit_bias: float | None = None
 
     def image_embeddings(self, features: np.ndarray) -> np.ndarray:
         """(N, D) pooled image features to (N, P) unit-norm."""
@@ -160,11 +163,13 @@ def read_projections(path: str | Path) -> Projections:
     from safetensors import safe_open
 
     with safe_open(Path(path) / WEIGHTS, framework="numpy") as file:
+        names = set(file.keys())
         return Projections(
             image_weight=file.get_tensor("visual.head.proj.weight"),
             image_bias=file.get_tensor("visual.head.proj.bias"),
             text_weight=file.get_tensor("text.proj.weight"),
             logit_scale=float(file.get_tensor("logit_scale")),
+            logit_bias=float(file.get_tensor("logit_bias")) if "logit_bias" in names else None,
         )
 
 
@@ -216,8 +221,10 @@ def _config(
     folder: Path,
 ) -> dict[str, Any]:
     place = str(folder.resolve())
+    bias = projections.logit_bias
     return {
         "model_cfg": {
+            **({} if bias is None else {"init_logit_bias": bias}),
             "embed_dim": len(projections.image_weight),
             "vision_cfg": {
                 "timm_model_name": towers.image_tower_spec(image_tower).architecture,
@@ -266,6 +273,8 @@ def _fill(model: Any, projections: Projections, image_tower: str, text_tower: st
     state["visual.head.proj.bias"] = torch.from_numpy(projections.image_bias)
     state["text.proj.weight"] = torch.from_numpy(projections.text_weight)
     state["logit_scale"] = torch.tensor(projections.logit_scale)
+    if projections.logit_bias is not None:
+        state["logit_bias"] = torch.tensor(projections.logit_bias)
     model.load_state_dict(state, strict=True)
 
 

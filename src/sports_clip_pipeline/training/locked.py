@@ -21,10 +21,12 @@ from torch.nn import functional
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.clip_folder import Projections
-from sports_clip_pipeline.objectives.contrastive import multi_positive_info_nce
+from sports_clip_pipeline.objectives import find_objective
 from sports_clip_pipeline.training.schedule import warmup_cosine
+from sports_clip_pipeline.training.selection import is_best, is_due, is_over
 
 STATE = "pretrain/last"
+BEST = "pretrain/best"
 MAX_LOGIT_SCALE = math.log(100.0)
 
 
@@ -84,6 +86,9 @@ class _Projector(nn.Module):
         self.image = nn.Linear(pairs.image.shape[1], config.embed_dim, bias=True)
         self.text = nn.Linear(pairs.text.shape[1], config.embed_dim, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(-math.log(config.initial_temperature)))
+        images = min(config.batch_size, len(pairs.image))
+        bias = find_objective(config.loss).starting_bias(images)
+        self.logit_bias = None if bias is None else nn.Parameter(torch.tensor(bias))
         self.dropout, self.noise = config.feature_dropout, config.feature_noise
 
     def forward(
@@ -113,6 +118,7 @@ class _Projector(nn.Module):
                 image_bias=bias.numpy().copy(),
                 text_weight=(self.text.weight / self.text_scale).numpy().copy(),
                 logit_scale=float(self.logit_scale.detach()),
+                logit_bias=None if self.logit_bias is None else float(self.logit_bias.detach()),
             )
 
 
@@ -125,6 +131,8 @@ class LockedTraining:
         self.model = _Projector(pairs, config)
         decayed = [self.model.image.weight, self.model.text.weight]
         plain = [self.model.image.bias, self.model.logit_scale]
+        plain += [] if self.model.logit_bias is None else [self.model.logit_bias]
+        self.objective = find_objective(config.loss)
         self.optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": config.weight_decay},
              {"params": plain, "weight_decay": 0.0}],
@@ -171,7 +179,7 @@ class LockedTraining:
             self.image[images], self.text[np.concatenate(drawn)], noise
         )
         scale = self.model.logit_scale.exp()
-        loss = multi_positive_info_nce(image_emb, text_emb, owner, scale)
+        loss = self.objective.loss(image_emb, text_emb, owner, scale, self.model.logit_bias)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -209,9 +217,11 @@ def pretrain_projections(
 ) -> tuple[Projections, list[dict[str, float]]]:
     """Learn the projections; a killed run goes on from its last saved epoch.
 
+    What is kept, and when to stop before the last epoch, is decided by the validation pairs.
+
     Args:
         pairs: training features.
-        judge: metrics of the projections on validation pairs, by name, after each epoch.
+        judge: metrics of the projections on validation pairs, by name, after an epoch.
         state_fingerprint: of config, code and features; state under another one is not used.
     Returns: projections on raw pooled features, and one history row an epoch.
     """
@@ -219,21 +229,25 @@ def pretrain_projections(
     kept = journal.load_state(STATE, state_fingerprint)
     if kept is not None:
         training.restore(*kept)
+    history = training.history
     with journal.counting("pretrain", config.epochs, "epoch") as bar:
         bar.update(training.epoch)
-        while training.epoch < config.epochs:
+        while training.epoch < config.epochs and not is_over(history, config.patience_epochs):
             row = _epoch_row(training, judge)
-            training.history.append(row)
+            history.append(row)
             live = {f"pretrain/{key}": value for key, value in row.items() if key != "epoch"}
             journal.log_metrics(live, step=training.epoch)
             bar.update(1)
             bar.set_postfix_str(f"loss {row['loss']:.3f}")
-            if (
-                training.epoch % config.checkpoint_every_epochs == 0
-                or training.epoch == config.epochs
-            ):
+            if config.keep == "best" and is_best(history):
+                journal.save_state(BEST, state_fingerprint, *training.state())
+            over = training.epoch == config.epochs or is_over(history, config.patience_epochs)
+            if over or training.epoch % config.checkpoint_every_epochs == 0:
                 journal.save_state(STATE, state_fingerprint, *training.state())
-    return training.model.folded(), training.history
+    best = journal.load_state(BEST, state_fingerprint) if config.keep == "best" else None
+    if best is not None:
+        training.restore(*best)
+    return training.model.folded(), history
 
 
 def _epoch_row(
@@ -243,12 +257,14 @@ def _epoch_row(
     loss = training.run_epoch()
     elapsed_s = time.perf_counter() - start
     step = training.epoch * training.steps_per_epoch
+    config = training.config
+    due = is_due(training.epoch, config.epochs, config.evaluate_every_epochs)
     return {
         "epoch": training.epoch,
         "step": step,
         "loss": loss,
         "lr": training.lr(step - 1),
         "logit_scale": float(training.model.logit_scale.detach().exp()),
-        **judge(training.model.folded()),
+        **(judge(training.model.folded()) if due else {}),
         "pairs_per_s": len(training.text) / elapsed_s,
     }

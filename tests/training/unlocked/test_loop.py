@@ -123,7 +123,7 @@ def test_a_step_tells_its_pairs_and_an_epoch_sees_each_image_once(
 ) -> None:
     training = new_training(one_block)
     told: list[tuple[int, int]] = []
-    training.run_epoch(lambda step, pairs, loss: told.append((step, pairs)))
+    training.run_epoch(lambda step, pairs, loss: bool(told.append((step, pairs))))
     assert told == [(0, 10), (1, 10)]
     assert training.pairs_per_epoch == 20
     assert training.epoch == 1
@@ -181,6 +181,25 @@ def test_a_restored_state_goes_on_bit_for_bit(
     assert [resumed.run_epoch() for _ in range(2)] == losses[1:]
     assert not changed(resumed, snapshot(whole))
     assert resumed.scaler.state_dict() == whole.scaler.state_dict()
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_an_epoch_left_after_any_step_goes_on_bit_for_bit(
+    new_training: Callable[..., TowerTraining], one_block: PretrainConfig, accumulation: int
+) -> None:
+    config = replace(one_block, tower_batch_size=3, tower_accumulation=accumulation)
+    whole = new_training(config)
+    assert whole.steps_per_epoch == 3
+    losses = [whole.run_epoch(), whole.run_epoch()]
+    left = new_training(config)
+    left.run_epoch()
+    assert left.run_epoch(lambda step, pairs, loss: step == 4) is None
+    assert (left.epoch, left.step) == (1, 2)
+    resumed = new_training(config)
+    resumed.restore(*left.state())
+    assert resumed.pairs_done == left.pairs_done == 33
+    assert resumed.run_epoch() == losses[1]
+    assert not changed(resumed, snapshot(whole))
 
 
 @pytest.mark.gpu

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.training.unlocked.precision import Compute
-from sports_clip_pipeline.training.unlocked.run import STATE, TrainedTowers, train_towers
+from sports_clip_pipeline.training.unlocked.run import BEST, STATE, TrainedTowers, train_towers
 
 CPU = Compute("cpu", "fp32")
 
@@ -102,6 +103,29 @@ def test_a_finished_run_is_read_back_without_an_epoch(
         again.weights["visual.trunk.conv_head.weight"],
         whole.weights["visual.trunk.conv_head.weight"],
     )
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_training(
+    corpus, new_clip: Callable[[], Any], one_block: PretrainConfig
+) -> None:
+    recalls = iter((0.5, 0.4, 0.9))
+    config = replace(one_block, keep="best", patience_epochs=1)
+    journal = Journal()
+    kept = train_towers(
+        new_clip(), corpus.pairs("train"), corpus.pairs("validation"),
+        lambda *seen: {"validation_t2i_r5": next(recalls)},
+        corpus.preprocessing, config, CPU, journal, "f",
+    )  # fmt: skip
+    assert len(kept.history) == 2
+    one = train_towers(
+        new_clip(), corpus.pairs("train"), corpus.pairs("validation"), lambda *seen: {},
+        corpus.preprocessing, replace(one_block, tower_epochs=3), CPU, Journal(), "f",
+    )  # fmt: skip
+    best = journal.load_state(BEST, "f")
+    assert best is not None and best[1]["epoch"] == 1
+    name = "visual.trunk.conv_head.weight"
+    np.testing.assert_array_equal(kept.weights[name], best[0][f"model.{name}"])
+    assert not np.array_equal(kept.weights[name], one.weights[name])
 
 
 def test_the_weights_are_the_towers_alone(train: Callable[..., TrainedTowers]) -> None:

@@ -107,11 +107,13 @@ def _learn_projections(
     """Projections over locked towers, the curve, and the fingerprint of both."""
     from sports_clip_pipeline.evaluation.retrieval import recall_columns
     from sports_clip_pipeline.journal import fingerprint
+    from sports_clip_pipeline.objectives import find_objective
     from sports_clip_pipeline.training import locked
 
     train = locked.pairs_of_split(**corpus, split="train")
     validation = locked.pairs_of_split(**corpus, split="validation")
-    mark = fingerprint(config.locked_part(), locked, train.image, train.text, train.owner)
+    loss = find_objective(config.loss).module
+    mark = fingerprint(config.locked_part(), locked, loss, train.image, train.text, train.owner)
     judge = recall_columns(validation.image, validation.text, validation.owner)
     return *locked.pretrain_projections(train, judge, config, journal, mark), mark
 
@@ -129,7 +131,7 @@ def _train_towers(
     from sports_clip_pipeline.evaluation.retrieval import validation_row
     from sports_clip_pipeline.journal import fingerprint
     from sports_clip_pipeline.models.clip_folder import build_clip
-    from sports_clip_pipeline.objectives import contrastive
+    from sports_clip_pipeline.objectives import find_objective
     from sports_clip_pipeline.training import unlocked
     from sports_clip_pipeline.training.unlocked.pairs import tower_pairs_of_split
     from sports_clip_pipeline.training.unlocked.run import train_towers
@@ -137,7 +139,8 @@ def _train_towers(
     projections, learned, steps = start
     view = recipe["preprocessing"]
     towers = [recipe["image_tower"], recipe["text_tower"], view.to_dict()]
-    mark = fingerprint(config, learned, towers, compute, contrastive, *unlocked.rooms())
+    loss = find_objective(config.loss).module
+    mark = fingerprint(config, learned, towers, compute, loss, *unlocked.rooms())
     trained = train_towers(
         build_clip(projections, **recipe),
         tower_pairs_of_split(**corpus, split="train", store=images),

@@ -59,6 +59,7 @@ def _line(x: list[Any], y: list[float], name: str, place: int, number: str) -> g
         name=name,
         legendgroup=name,
         mode="lines+markers" if len(x) <= 60 else "lines",
+        connectgaps=True,  # recall is not measured after every epoch
         line={"color": series_tone(place), "width": 2},
         marker={"size": 5, "symbol": marker(place)},
         hovertemplate=f"epoch %{{x}}<br>{number}<extra>%{{fullData.name}}</extra>",

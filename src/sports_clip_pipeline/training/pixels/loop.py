@@ -14,11 +14,11 @@ from torch import nn
 from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.training.pause import hearing_signals
 from sports_clip_pipeline.training.pixels.average import MovingAverage, moving_entries
 from sports_clip_pipeline.training.pixels.classifier import LinearHead, PixelClassifier
 from sports_clip_pipeline.training.pixels.holdout import rows_of_step, steps_for
 from sports_clip_pipeline.training.pixels.methods.interface import Batch, PixelMethod
-from sports_clip_pipeline.training.pixels.pause import hearing_signals
 from sports_clip_pipeline.training.pixels.squares import normalised, random_crops
 from sports_clip_pipeline.training.schedule import warmup_cosine
 

@@ -54,6 +54,7 @@ def unlock(model: Any, image_blocks: int, text_blocks: int) -> Unlocked:
         *model.visual.head.parameters(),
         *model.text.proj.parameters(),
         model.logit_scale,
+        *([] if model.logit_bias is None else [model.logit_bias]),
     ]
     for parameter in wanted:
         parameter.requires_grad_(True)

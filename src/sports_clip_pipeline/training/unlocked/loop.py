@@ -7,9 +7,9 @@ stays locked is not run: its features are read.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
-from sports_clip_pipeline.objectives.contrastive import multi_positive_info_nce
+from sports_clip_pipeline.objectives import find_objective
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.locked import MAX_LOGIT_SCALE
@@ -28,6 +28,7 @@ from sports_clip_pipeline.training.unlocked.blocks import (
     set_modes,
     unlock,
 )
+from sports_clip_pipeline.training.unlocked.caching import Chunk, backward_in_chunks
 from sports_clip_pipeline.training.unlocked.pairs import TowerPairs
 from sports_clip_pipeline.training.unlocked.precision import Compute
 from sports_clip_pipeline.training.unlocked.views import draw_crops, read_squares, to_pixels
@@ -36,15 +37,23 @@ from sports_clip_pipeline.training.unlocked.views import draw_crops, read_square
 _STREAM = 1
 _EVALUATED = 128
 
-Watch = Callable[[int, int, torch.Tensor], None]
+# Told of each step its number, its pairs and its loss (a tensor on the device); true stops there.
+Watch = Callable[[int, int, torch.Tensor], bool]
 
 
 class TowerTraining:
-    """The loop's moving parts: model, optimiser, scaler, history; resumable at epoch borders.
+    """The loop's moving parts: model, optimiser, scaler, history; resumable after any step.
+
+    Everything random in an epoch comes from (seed, epoch), and in a step from a seed that the epoch
+    drew for it, so the epoch and the number of its steps are all that must be known of the sampler
+    and of the random states.
 
     Args:
         model: open_clip's `CustomTextCLIP` with the projections to start from; is trained.
         preprocessing: what the image tower sees of a photograph.
+
+    Attributes:
+        epoch: epochs done. step: steps done of the one at hand. history: a row an epoch.
     """
 
     def __init__(
@@ -67,10 +76,12 @@ class TowerTraining:
             lr=config.tower_peak_lr, betas=(0.9, 0.98), fused=compute.device == "cuda",
         )  # fmt: skip
         self.scaler = compute.scaler()
+        self.objective = find_objective(config.loss)
         self.captions = pairs.features.captions_of()
         self.steps_per_epoch = max(1, round(len(pairs) / config.tower_batch_size))
-        self.epoch = 0
+        self.epoch, self.step = 0, 0
         self.history: list[dict[str, float]] = []
+        self._losses: list[torch.Tensor] = []
 
     @property
     def pairs_per_epoch(self) -> int:
@@ -78,28 +89,34 @@ class TowerTraining:
         most = self.config.captions_per_image
         return sum(min(most, len(rows)) for rows in self.captions)
 
-    def run_epoch(self, watch: Watch = lambda step, pairs, loss: None) -> float:
-        """One pass over the images in a new order; the mean loss.
+    @property
+    def pairs_done(self) -> int:
+        """Captions drawn so far, over all epochs; of an epoch at hand, by its share of steps."""
+        return round((self.epoch + self.step / self.steps_per_epoch) * self.pairs_per_epoch)
 
-        Order, captions, crops and dropout come from generators seeded by (seed, epoch), so an
-        epoch that is run again after a kill is the same epoch.
+    def run_epoch(self, watch: Watch = lambda step, pairs, loss: False) -> float | None:
+        """One pass over the images in a new order, or the rest of one that was left.
 
-        Args:
-            watch: is told of each step its number, its pairs and its loss (a tensor on the device).
+        Returns: the mean loss of all its steps; None where `watch` stopped it before its end.
         """
         rng = np.random.default_rng([self.config.seed, _STREAM, self.epoch])
         order = np.array_split(rng.permutation(len(self.pairs)), self.steps_per_epoch)
         drawn = [self._draw_captions(images, rng) for images in order]
+        seeds = rng.integers(2**62, size=len(order))
+        pixels = self._training_pixels(order, rng)
         set_modes(self.model)
-        losses = []
-        with _seeded(self.compute.device, int(rng.integers(2**62))):
-            pixels = self._training_pixels(order, rng)
-            for number, (images, captions) in enumerate(zip(order, drawn, strict=True)):
-                step = self.epoch * self.steps_per_epoch + number
-                losses.append(self._step(step, images, captions, next(pixels)))
-                watch(step, sum(len(rows) for rows in captions), losses[-1])
-        self.epoch += 1
-        return float(torch.stack(losses).mean())
+        while self.step < len(order):
+            number, step = self.step, self.epoch * self.steps_per_epoch + self.step
+            images, captions = order[number], drawn[number]
+            with _seeded(self.compute.device, int(seeds[number])):
+                self._losses.append(self._step(step, images, captions, next(pixels)))
+            self.step += 1
+            stop = watch(step, sum(len(rows) for rows in captions), self._losses[-1])
+            if stop and self.step < len(order):
+                return None
+        mean = float(torch.stack(self._losses).mean())
+        self.epoch, self.step, self._losses = self.epoch + 1, 0, []
+        return mean
 
     def lr(self, step: int) -> float:
         """The learning rate of a step."""
@@ -132,18 +149,46 @@ class TowerTraining:
     ) -> torch.Tensor:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr(step)
-        owner = torch.from_numpy(np.repeat(np.arange(len(images)), [len(c) for c in captions]))
-        image_emb = self._image(self.pairs, images, pixels)
-        text_emb = self._text(self.pairs, np.concatenate(captions))
-        scale = self.model.logit_scale.exp()
-        loss = multi_positive_info_nce(image_emb, text_emb, owner.to(image_emb.device), scale)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        loss = self._backward(images, captions, pixels)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         with torch.no_grad():
             self.model.logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
+        return loss
+
+    def _backward(
+        self, images: np.ndarray, captions: list[np.ndarray], pixels: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Add a batch's gradients, in as many chunks as asked; its loss, detached."""
+        owner = torch.from_numpy(np.repeat(np.arange(len(images)), [len(c) for c in captions]))
+        owner = owner.to(self.compute.device)
+
+        def loss_of(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.Tensor:
+            scale, bias = self.model.logit_scale.exp(), self.model.logit_bias
+            return self.objective.loss(image_emb, text_emb, owner, scale, bias)
+
+        chunks = self._chunks(images, captions, pixels)
+        if len(chunks) > 1:
+            device, scaled = self.compute.device, self.scaler.scale
+            return backward_in_chunks(self.model, chunks, loss_of, scaled, device)
+        loss = loss_of(*chunks[0]())
+        self.scaler.scale(loss).backward()
         return loss.detach()
+
+    def _chunks(
+        self, images: np.ndarray, captions: list[np.ndarray], pixels: torch.Tensor | None
+    ) -> list[Chunk]:
+        """A batch in parts of even size but for the last ones, which may be one image smaller."""
+
+        def embed(part: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+            seen = None if pixels is None else pixels[part[0] : part[-1] + 1]
+            texts = np.concatenate([captions[n] for n in part])
+            return self._image(self.pairs, images[part], seen), self._text(self.pairs, texts)
+
+        count = min(self.config.tower_accumulation, len(images))
+        parts = np.array_split(np.arange(len(images)), count)
+        return [partial(embed, part) for part in parts]
 
     def _image(self, pairs: TowerPairs, images: np.ndarray, pixels: Any) -> torch.Tensor:
         """Images (B,) of a split to (B, P) float32 unit-norm; through pixels where unlocked."""
@@ -167,10 +212,11 @@ class TowerTraining:
     def _training_pixels(
         self, order: Sequence[np.ndarray], rng: np.random.Generator
     ) -> Iterator[torch.Tensor | None]:
+        """Pixels of the steps that are left of an epoch."""
         if not self.unlocked.image:
             return iter([None] * len(order))
         batches = [(self.pairs.rows[images], draw_crops(len(images), rng)) for images in order]
-        return self._pixels(self.pairs, batches)
+        return self._pixels(self.pairs, batches[self.step :])
 
     def _pixels(self, pairs: TowerPairs, batches: Sequence[Any]) -> Iterator[torch.Tensor]:
         for squares in read_squares(pairs.store, batches, self.preprocessing):
@@ -180,9 +226,9 @@ class TowerTraining:
         return torch.from_numpy(values).to(self.compute.device)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Everything needed to go on: changed weights, AdamW's moments, scaler, epoch, history.
+        """Everything needed to go on: changed weights, AdamW's moments, scaler, position, history.
 
-        No generator is among it: each is made anew for an epoch, from the seed and its number.
+        No generator is among it: each is made anew, from the seed and the position.
         """
         changed = changed_state(self.model, self.unlocked.names)
         arrays = {f"model.{name}": value.numpy() for name, value in changed.items()}
@@ -193,6 +239,8 @@ class TowerTraining:
             }
         meta = {
             "epoch": self.epoch,
+            "step": self.step,
+            "losses": [float(loss) for loss in self._losses],
             "history": list(self.history),
             "scaler": self.scaler.state_dict(),
         }
@@ -212,14 +260,8 @@ class TowerTraining:
                 moments.setdefault(int(index), {})[name] = laid_out
         self.optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
         self.scaler.load_state_dict(meta["scaler"])
-        self.epoch, self.history = meta["epoch"], list(meta["history"])
-
-
-def timed_epoch(training: TowerTraining, watch: Watch) -> tuple[float, float]:
-    """Run an epoch; its mean loss, and pairs a second."""
-    start = time.perf_counter()
-    loss = training.run_epoch(watch)
-    return loss, training.pairs_per_epoch / (time.perf_counter() - start)
+        self.epoch, self.step, self.history = meta["epoch"], meta["step"], list(meta["history"])
+        self._losses = [torch.tensor(loss, device=self.compute.device) for loss in meta["losses"]]
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.models.clip_folder import IMAGE_PREFIX, TEXT_PREFIX, Projections
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.training.pause import Pause, hearing_signals
+from sports_clip_pipeline.training.selection import is_best, is_due, is_over
 from sports_clip_pipeline.training.unlocked.blocks import changed_state
-from sports_clip_pipeline.training.unlocked.loop import TowerTraining, Watch, timed_epoch
+from sports_clip_pipeline.training.unlocked.loop import TowerTraining, Watch
 from sports_clip_pipeline.training.unlocked.pairs import TowerPairs
 from sports_clip_pipeline.training.unlocked.precision import Compute
 
 STATE = "pretrain/towers"
+BEST = "pretrain/towers.best"
 
 Judge = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, float]]
 
@@ -51,44 +55,78 @@ def train_towers(
     state_fingerprint: str,
     steps_before: int = 0,
 ) -> TrainedTowers:
-    """Train what `config` unlocks; a killed run goes on from its last finished epoch.
+    """Train what `config` unlocks; a killed run goes on from its last saved step.
 
     Args:
         model: open_clip's `CustomTextCLIP` with the projections to start from; is trained.
         judge: metrics by name from validation embeddings (N, P) and (M, P) and the owner (M,) of
-            each caption, after each epoch.
+            each caption, after an epoch.
         state_fingerprint: of all that the result depends on; state under another one is not used.
         steps_before: of the pass over locked towers; the history counts on from there.
+    Raises: KeyboardInterrupt, SystemExit: a signal came; the state is kept first.
     """
     training = TowerTraining(model, train, preprocessing, config, compute)
     kept = journal.load_state(STATE, state_fingerprint)
     if kept is not None:
         training.restore(*kept)
+
+    def keep(place: str = STATE) -> None:
+        journal.save_state(place, state_fingerprint, *training.state())
+
+    def goes_on() -> bool:
+        return training.epoch < config.tower_epochs and not is_over(
+            training.history, config.patience_epochs
+        )
+
     total = config.tower_epochs * training.pairs_per_epoch
-    with journal.counting("pretrain towers", total, "pair") as bar:
-        bar.update(training.epoch * training.pairs_per_epoch)
-        while training.epoch < config.tower_epochs:
-            loss, rate = timed_epoch(training, _watch(training, bar, journal))
-            metrics = judge(*training.embed(validation), validation.features.owner)
+    with journal.counting("pretrain towers", total, "pair") as bar, hearing_signals() as pause:
+        bar.update(training.pairs_done)
+        while goes_on() and not pause.asked:
+            start, before = time.perf_counter(), training.pairs_done
+            loss = training.run_epoch(_watch(training, bar, journal, pause, keep))
+            if loss is None:
+                break
+            rate = (training.pairs_done - before) / (time.perf_counter() - start)
+            metrics = {}
+            if is_due(training.epoch, config.tower_epochs, config.evaluate_every_epochs):
+                metrics = judge(*training.embed(validation), validation.features.owner)
             row = _row(training, steps_before, loss, rate, metrics)
             training.history.append(row)
             live = {f"pretrain/{key}": value for key, value in row.items() if key != "epoch"}
             journal.log_metrics(live, step=int(row["epoch"]))
-            journal.save_state(STATE, state_fingerprint, *training.state())
-    return _trained(training)
+            if config.keep == "best" and is_best(training.history):
+                keep(BEST)
+            keep()
+        if pause.asked:
+            pause.end()
+    history = training.history
+    best = journal.load_state(BEST, state_fingerprint) if config.keep == "best" else None
+    if best is not None:
+        training.restore(*best)
+    return replace(_trained(training), history=history)
 
 
-def _watch(training: TowerTraining, bar: Counter, journal: Journal) -> Watch:
-    """Advance the bar at each step; show and log the step's numbers a hundred times a run."""
-    steps = training.config.tower_epochs * training.steps_per_epoch
-    every = max(1, steps // 100)
+def _watch(
+    training: TowerTraining,
+    bar: Counter,
+    journal: Journal,
+    pause: Pause,
+    keep: Callable[[], None],
+) -> Watch:
+    """Advance the bar at each step, show and log a hundred of them, keep the state now and then."""
+    config = training.config
+    every = max(1, config.tower_epochs * training.steps_per_epoch // 100)
 
-    def watch(step: int, pairs: int, loss: torch.Tensor) -> None:
+    def watch(step: int, pairs: int, loss: torch.Tensor) -> bool:
         bar.update(pairs)
         if step % every == 0:
             value = float(loss)
             bar.set_postfix_str(f"loss {value:.3f}")
             journal.log_metrics({"pretrain/step_loss": value}, step=step)
+        within = training.step < training.steps_per_epoch  # the epoch's end is kept with its row
+        if within and (pause.asked or (step + 1) % config.checkpoint_every_steps == 0):
+            keep()
+        return bool(pause.asked)
 
     return watch
 
@@ -123,6 +161,7 @@ def _trained(training: TowerTraining) -> TrainedTowers:
         image_bias=state["visual.head.proj.bias"],
         text_weight=state["text.proj.weight"],
         logit_scale=float(state["logit_scale"]),
+        logit_bias=float(state["logit_bias"]) if "logit_bias" in state else None,
     )
     towers = {name: v for name, v in state.items() if name.startswith((IMAGE_PREFIX, TEXT_PREFIX))}
     return TrainedTowers(projections, towers, training.history)

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from sports_clip_pipeline.training.pixels.pause import hearing_signals
+from sports_clip_pipeline.training.pause import hearing_signals
 
 
 def test_ctrl_c_waits_for_the_block_to_ask_and_then_interrupts() -> None:

@@ -1,0 +1,75 @@
+"""A run of `train_towers` in a process of its own, which says each step and its final weights.
+
+python -m tests.training.unlocked.killable FOLDER_OF_THE_CORPUS FOLDER_OF_THE_JOURNAL
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sports_clip_pipeline.config.pretrain import PretrainConfig
+from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.models.clip_folder import build_clip
+from sports_clip_pipeline.training.unlocked.precision import Compute
+from sports_clip_pipeline.training.unlocked.run import TrainedTowers, train_towers
+from tests.training.unlocked.making import CONTEXT, make_corpus, random_projections
+
+CONFIG = PretrainConfig(
+    unlocked_image_blocks=1,
+    unlocked_text_blocks=1,
+    tower_epochs=4,
+    tower_batch_size=3,
+    tower_peak_lr=1e-3,
+    tower_accumulation=2,
+    captions_per_image=2,
+    checkpoint_every_steps=1,
+    precision="fp32",
+    device="cpu",
+)
+STEPS = 12
+
+
+class Speaking:
+    """A tracker that says each step."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
+        if "pretrain/step_loss" in metrics:
+            print(f"step {step}", flush=True)
+
+    def log_arm(self, *arguments: Any) -> None:
+        raise AssertionError("pretraining has no arms")
+
+
+def digest(trained: TrainedTowers) -> str:
+    """Of all weights and of the losses, to the bit."""
+    mark = hashlib.sha256()
+    for name, value in sorted(trained.weights.items()):
+        mark.update(name.encode() + value.tobytes())
+    mark.update(trained.projections.image_weight.tobytes())
+    mark.update(str([row["loss"] for row in trained.history]).encode())
+    return mark.hexdigest()
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    raw, place = Path(sys.argv[1]), Path(sys.argv[2])
+    raw.mkdir(parents=True)
+    corpus = make_corpus(raw)
+    model = build_clip(random_projections(corpus), "lite0", "minilm", corpus.preprocessing, CONTEXT)
+    journal = DiskJournal(place)
+    journal.attach(Speaking())
+    trained = train_towers(
+        model, corpus.pairs("train"), corpus.pairs("validation"), lambda *seen: {},
+        corpus.preprocessing, replace(CONFIG), Compute("cpu", "fp32"), journal, "f",
+    )  # fmt: skip
+    print(f"digest {digest(trained)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
