@@ -15,10 +15,11 @@ PARENT = """
 import sys, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from sports_clip_pipeline.machine import end_with_parent
+from sports_clip_pipeline.machine import end_with_parent, sharing_workers
 
 if __name__ == "__main__":
-    pool = ProcessPoolExecutor(2, get_context("spawn"), end_with_parent)
+    context = {"spawn": get_context("spawn"), "sharing": sharing_workers(["json"])}[sys.argv[1]]
+    pool = ProcessPoolExecutor(2, context, end_with_parent)
     list(pool.map(abs, range(8)))
     print("ready", flush=True)
     time.sleep(60)
@@ -43,10 +44,12 @@ def test_in_a_process_that_nobody_started_it_does_nothing() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is a matter of Unix")
-def test_workers_end_when_their_parent_is_killed(tmp_path) -> None:
+@pytest.mark.parametrize("context", ["spawn", "sharing"])
+def test_workers_end_when_their_parent_is_killed(tmp_path, context: str) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
-    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, str(script), context]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     assert parent.stdout.readline() == "ready\n"
     workers = psutil.Process(parent.pid).children(recursive=True)
@@ -62,6 +65,28 @@ def test_workers_end_when_their_parent_is_killed(tmp_path) -> None:
 
 def alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+SHARED = """
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from sports_clip_pipeline.machine import sharing_workers
+
+def imported(number):
+    return "numpy" in sys.modules
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, sharing_workers(["numpy"])) as pool:
+        print(pool.submit(imported, 0).result())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
+def test_sharing_workers_start_with_what_was_preloaded(tmp_path) -> None:
+    script = tmp_path / "shared.py"
+    script.write_text(SHARED)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 FREED = """

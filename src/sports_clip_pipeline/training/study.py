@@ -8,7 +8,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -22,7 +21,12 @@ from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS, MethodSpec
 from sports_clip_pipeline.corpora.splits import labels_for_fraction
 from sports_clip_pipeline.journal import Journal, fingerprint
-from sports_clip_pipeline.machine import cores, end_with_parent, give_back_freed_memory
+from sports_clip_pipeline.machine import (
+    cores,
+    end_with_parent,
+    give_back_freed_memory,
+    sharing_workers,
+)
 from sports_clip_pipeline.training.arm import Arm, FittedArm, arm_from_state, arm_to_state
 from sports_clip_pipeline.training.methods import find_method
 from sports_clip_pipeline.training.methods.cross_validation import assign_folds
@@ -151,7 +155,9 @@ def _executor(
         np.save(path, data.features, allow_pickle=False)
         others = replace(data, features=data.features[:0])
         setup = (others, config, max(1, cores() // workers), path)
-        executor = ProcessPoolExecutor(workers, get_context("spawn"), _set_up, setup)
+        methods = [f"{_HERE}.methods.{METHODS[name].module}" for name in config.methods]
+        context = sharing_workers(["torch", __name__, *methods])
+        executor = ProcessPoolExecutor(workers, context, _set_up, setup)
         try:
             yield executor
         finally:
