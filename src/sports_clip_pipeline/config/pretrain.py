@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sports_clip_pipeline.config.checks import require_choice, require_number
+from sports_clip_pipeline.config.checks import require, require_choice, require_number
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEVICES = ("auto", "cpu", "cuda")
 KEPT = ("last", "best")
+STATISTICS = ("batch", "kept")
 LOSSES = ("info_nce", "siglip", "soft_targets")
 _TOWERS = (
     "unlocked_image_blocks",
@@ -18,6 +19,9 @@ _TOWERS = (
     "tower_peak_lr",
     "tower_batch_size",
     "tower_accumulation",
+    "tower_dropout",
+    "tower_statistics",
+    "num_processes",
     "checkpoint_every_steps",
     "precision",
     "device",
@@ -60,6 +64,11 @@ class PretrainConfig:
         tower_accumulation: chunks that a step of those passes is computed in, one by one, for
             batches that do not fit the memory at once; the loss still sees the whole batch, and
             the gradients are those of the whole batch. Each chunk is run twice.
+        tower_dropout: whether dropout inside what is unlocked is on.
+        tower_statistics: batch norms of what is unlocked follow the batch (`batch`), or keep the
+            statistics they came with (`kept`).
+        num_processes: processes of those passes, each with its part of every batch and, on CUDA,
+            with a device of its own; the loss sees the whole batch.
         precision: of those passes; `auto` is bf16 on a CUDA device that has it, fp16 on another,
             and fp32 on the CPU.
         device: where they run; `auto` takes CUDA where there is a device.
@@ -88,6 +97,9 @@ class PretrainConfig:
     tower_peak_lr: float = 1e-4
     tower_batch_size: int = 128
     tower_accumulation: int = 1
+    tower_dropout: bool = True
+    tower_statistics: str = "batch"
+    num_processes: int = 1
     precision: str = "auto"
     device: str = "auto"
 
@@ -107,6 +119,7 @@ class PretrainConfig:
             ("tower_epochs", 1, 10_000),
             ("tower_batch_size", 2, 65_536),
             ("tower_accumulation", 1, 65_536),
+            ("num_processes", 1, 1024),
         ):
             require_number(getattr(self, name), f"pretrain.{name}", low, high, integer=True)
         for name, low_share, high_share in (
@@ -119,6 +132,16 @@ class PretrainConfig:
             ("tower_peak_lr", 1e-7, 1.0),
         ):
             require_number(getattr(self, name), f"pretrain.{name}", low_share, high_share)
+        require(
+            isinstance(self.tower_dropout, bool), "pretrain.tower_dropout", "true or false",
+            self.tower_dropout,
+        )  # fmt: skip
+        require(
+            self.num_processes <= self.tower_batch_size, "pretrain.num_processes",
+            f"at most one for each of the {self.tower_batch_size} images of a step",
+            self.num_processes,
+        )  # fmt: skip
+        require_choice(self.tower_statistics, "pretrain.tower_statistics", STATISTICS)
         require_choice(self.keep, "pretrain.keep", KEPT)
         require_choice(self.loss, "pretrain.loss", LOSSES)
         require_choice(self.precision, "pretrain.precision", PRECISIONS)

@@ -32,6 +32,8 @@ class DiskJournal(Journal):
     arrays; a damaged one is reported, and treated as absent.
     """
 
+    folder: Path
+
     def __init__(self, folder: str | Path) -> None:
         super().__init__()
         self.folder = Path(folder)
@@ -58,8 +60,14 @@ class DiskJournal(Journal):
         fingerprint: str,
         arrays: dict[str, np.ndarray] | None = None,
         meta: dict[str, Any] | None = None,
+        *,
+        keep_former: bool = False,
     ) -> None:
-        """Keep named arrays and a JSON-like `meta` under `key`, whole or not at all."""
+        """Keep named arrays and a JSON-like `meta` under `key`, whole or not at all.
+
+        Args:
+            keep_former: keep the state before this one too, for the case that this one is damaged.
+        """
         import numpy as np
         from safetensors.numpy import save
 
@@ -71,33 +79,27 @@ class DiskJournal(Journal):
         }
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, save(contiguous, metadata=header))
+        content = save(contiguous, metadata=header)
+        if keep_former and path.exists():
+            path.replace(_former(path))  # a kill after this leaves the former one, which is read
+        write_atomically(path, content)
 
     def load_state(
         self, key: str, fingerprint: str
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """What `save_state` kept under this key and fingerprint, or None."""
-        from safetensors import SafetensorError, safe_open
-
         path = self._path(key)
-        if not path.exists():
-            return None
-        try:
-            with safe_open(path, framework="numpy") as file:
-                header = file.metadata() or {}
-                if header.get("fingerprint") != fingerprint:
-                    return None
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if header["checksum"] != _checksum(arrays):
-                raise ValueError("checksum differs")
-            return arrays, json.loads(header["meta"])
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
-            warnings.warn(f"{path}: damaged state ({error}); it is computed again", stacklevel=2)
-            return None
+        for place in (path, _former(path)):
+            kept = _read_state(place, fingerprint) if place.exists() else None
+            if kept is not None:
+                return kept
+        return None
 
     def drop_state(self, key: str) -> None:
         """Forget what is kept under `key`; nothing kept is no error."""
-        self._path(key).unlink(missing_ok=True)
+        path = self._path(key)
+        for place in (path, _former(path)):
+            place.unlink(missing_ok=True)
 
     def workspace(self, name: str, fingerprint: str) -> Path:
         """A folder that survives runs as long as the fingerprint stays; emptied when it changes."""
@@ -113,6 +115,32 @@ class DiskJournal(Journal):
         if not _KEY.fullmatch(key) or ".." in key:
             raise ValueError(f"a state key is letters, digits, '_', '-', '.' and '/', got {key!r}")
         return self.folder / f"{key}.safetensors"
+
+
+def _former(path: Path) -> Path:
+    """Where the state before the last one is kept."""
+    return path.with_name(f".{path.name}.former")
+
+
+def _read_state(
+    path: Path, fingerprint: str
+) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """A state file's content; None where its fingerprint is another or, with a warning, damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            if header.get("fingerprint") != fingerprint:
+                return None
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header["checksum"] != _checksum(arrays):
+            raise ValueError("checksum differs")
+        return arrays, json.loads(header["meta"])
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        what = f"{path}: damaged state ({error}); the one before it is used, or it is made again"
+        warnings.warn(what, stacklevel=3)
+        return None
 
 
 def write_atomically(path: Path, content: bytes) -> None:

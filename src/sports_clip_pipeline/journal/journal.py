@@ -31,7 +31,12 @@ class Journal:
 
     State is addressed by a key (`arms/notebook_mlp/0.01/3`) and a fingerprint of everything it
     depends on; state under another fingerprint is as good as absent.
+
+    Attributes:
+        folder: where the state is on disk, for processes that share it; None in memory.
     """
+
+    folder: Path | None = None
 
     def __init__(self) -> None:
         self._tracker: Tracker | None = None
@@ -70,8 +75,14 @@ class Journal:
         fingerprint: str,
         arrays: dict[str, np.ndarray] | None = None,
         meta: dict[str, Any] | None = None,
+        *,
+        keep_former: bool = False,
     ) -> None:
-        """Keep named arrays and a JSON-like `meta` under `key`, whole or not at all."""
+        """Keep named arrays and a JSON-like `meta` under `key`, whole or not at all.
+
+        Args:
+            keep_former: keep the state before this one too, for the case that this one is damaged.
+        """
         self._states[key] = (fingerprint, dict(arrays or {}), dict(meta or {}))
 
     def load_state(

@@ -18,7 +18,7 @@ from sports_clip_pipeline.journal import DiskJournal
 from sports_clip_pipeline.models.clip_folder import build_clip
 from sports_clip_pipeline.training.unlocked.precision import Compute
 from sports_clip_pipeline.training.unlocked.run import TrainedTowers, train_towers
-from tests.training.unlocked.making import CONTEXT, make_corpus, random_projections
+from tests.training.unlocked.making import make_corpus, random_projections
 
 CONFIG = PretrainConfig(
     unlocked_image_blocks=1,
@@ -61,7 +61,7 @@ def main() -> None:
     raw, place = Path(sys.argv[1]), Path(sys.argv[2])
     raw.mkdir(parents=True)
     corpus = make_corpus(raw)
-    model = build_clip(random_projections(corpus), "lite0", "minilm", corpus.preprocessing, CONTEXT)
+    model = build_clip(random_projections(corpus), **corpus.recipe)
     journal = DiskJournal(place)
     journal.attach(Speaking())
     trained = train_towers(

@@ -8,6 +8,7 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,16 @@ class Corpus:
     image: np.ndarray
     text: np.ndarray
     preprocessing: ImagePreprocessing
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What `build_clip` takes beside projections."""
+        return {
+            "image_tower": "lite0",
+            "text_tower": "minilm",
+            "preprocessing": self.preprocessing,
+            "context_length": CONTEXT,
+        }
 
     def pairs(self, split: str) -> TowerPairs:
         tables = self.image, self.text, self.manifest, self.captions

@@ -128,6 +128,8 @@ def _train_towers(
     journal: Journal,
 ) -> tuple[Any, str]:
     """The unlocked towers, trained from the projections, and the fingerprint of that."""
+    from dataclasses import replace
+
     from sports_clip_pipeline.evaluation.retrieval import validation_row
     from sports_clip_pipeline.journal import fingerprint
     from sports_clip_pipeline.models.clip_folder import build_clip
@@ -140,17 +142,27 @@ def _train_towers(
     view = recipe["preprocessing"]
     towers = [recipe["image_tower"], recipe["text_tower"], view.to_dict()]
     loss = find_objective(config.loss).module
-    mark = fingerprint(config, learned, towers, compute, loss, *unlocked.rooms())
+    # How many processes share the work changes no more than the last bits.
+    alone = replace(config, num_processes=1)
+    mark = fingerprint(alone, learned, towers, compute, loss, *unlocked.rooms())
+    train, validation = (
+        tower_pairs_of_split(**corpus, split=split, store=images)
+        for split in ("train", "validation")
+    )
+    if config.num_processes > 1:
+        from sports_clip_pipeline.training.unlocked.processes import TowerTask, train_in_processes
+
+        if journal.folder is None:
+            raise ValueError(
+                "several processes share their state on disk, and this journal has none"
+            )
+        task = TowerTask(
+            projections, recipe, train, validation, validation_row, view, config, compute,
+            journal.folder, mark, steps,
+        )  # fmt: skip
+        train_in_processes(task, journal)
+    model = build_clip(projections, **recipe)
     trained = train_towers(
-        build_clip(projections, **recipe),
-        tower_pairs_of_split(**corpus, split="train", store=images),
-        tower_pairs_of_split(**corpus, split="validation", store=images),
-        validation_row,
-        view,
-        config,
-        compute,
-        journal,
-        mark,
-        steps,
+        model, train, validation, validation_row, view, config, compute, journal, mark, steps
     )
     return trained, mark

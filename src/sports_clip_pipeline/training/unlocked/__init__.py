@@ -8,5 +8,5 @@ from types import ModuleType
 
 def rooms() -> list[ModuleType]:
     """The modules whose code the result depends on, for fingerprints."""
-    names = ("blocks", "caching", "loop", "pairs", "precision", "run", "views")
+    names = ("blocks", "caching", "group", "loop", "pairs", "precision", "run", "views")
     return [import_module(f"{__name__}.{name}") for name in names]

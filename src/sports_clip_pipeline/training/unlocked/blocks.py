@@ -30,7 +30,7 @@ class Unlocked:
     names: tuple[str, ...]
 
 
-def unlock(model: Any, image_blocks: int, text_blocks: int) -> Unlocked:
+def unlock(model: Any, image_blocks: int, text_blocks: int, statistics: str = "batch") -> Unlocked:
     """Lock a model but for its projections, its scale and the last blocks of its towers.
 
     Blocks of the image tower are timm's stages, as in open_clip's `--lock-image-unlocked-groups`
@@ -40,6 +40,7 @@ def unlock(model: Any, image_blocks: int, text_blocks: int) -> Unlocked:
     Args:
         model: open_clip's `CustomTextCLIP` over a timm and a Hugging Face tower.
         image_blocks, text_blocks: how many from the end; 0 for none, -1 for the whole tower.
+        statistics: see `set_modes`.
     Raises: UserFacingError: a tower has fewer blocks.
     """
     model.requires_grad_(False)
@@ -58,7 +59,7 @@ def unlock(model: Any, image_blocks: int, text_blocks: int) -> Unlocked:
     ]
     for parameter in wanted:
         parameter.requires_grad_(True)
-    return Unlocked(image_blocks != 0, text_blocks != 0, _changing(model))
+    return Unlocked(image_blocks != 0, text_blocks != 0, _changing(model, statistics))
 
 
 def image_stages(trunk: Any) -> list[list[nn.Parameter]]:
@@ -67,18 +68,25 @@ def image_stages(trunk: Any) -> list[list[nn.Parameter]]:
     return [[trunk.get_parameter(name) for name in groups[number]] for number in sorted(groups)]
 
 
-def set_modes(module: nn.Module) -> None:
+def set_modes(module: nn.Module, dropout: bool = True, statistics: str = "batch") -> None:
     """Training mode where all parameters learn, evaluation mode elsewhere.
 
     A locked batch norm keeps its statistics, and no dropout disturbs a locked layer.
+
+    Args:
+        dropout: false leaves it off where parameters learn, too.
+        statistics: `kept` leaves batch norms as they are where their parameters learn, too.
     """
     module.training = False
     parameters = list(module.parameters())
     if parameters and all(parameter.requires_grad for parameter in parameters):
-        module.train()
+        module.train(dropout)  # attention draws by its own mode, without a layer of dropout
+        for part in module.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.train(statistics == "batch")
         return
     for child in module.children():
-        set_modes(child)
+        set_modes(child, dropout, statistics)
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -110,8 +118,8 @@ def _last(
     return [member for block in blocks[len(blocks) - count :] for member in block]
 
 
-def _changing(model: nn.Module) -> tuple[str, ...]:
-    set_modes(model)
+def _changing(model: nn.Module, statistics: str) -> tuple[str, ...]:
+    set_modes(model, statistics=statistics)
     learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     moving = {
         f"{place}.{name}"

@@ -11,13 +11,14 @@ Source: Gao et al. 2021 (GradCache), section 3; Cui et al. 2022, section 3.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
 
-# Image and caption embeddings (n, D), (m, D) of one chunk.
-Chunk = Callable[[], tuple[torch.Tensor, torch.Tensor]]
+# Image and caption embeddings (n, D), (m, D) of one chunk, and whatever else goes into the loss;
+# the gradient of that is no matter of the chunks.
+Chunk = Callable[[], tuple[torch.Tensor, ...]]
 
 
 def backward_in_chunks(
@@ -26,6 +27,7 @@ def backward_in_chunks(
     loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     scaled: Callable[[torch.Tensor], torch.Tensor],
     device: str,
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> torch.Tensor:
     """Add the gradients of the loss over all chunks to the model's parameters.
 
@@ -35,22 +37,27 @@ def backward_in_chunks(
         chunks: are run in this order, each with what it draws from torch's generators.
         loss_of: the loss () of all image embeddings (N, D) and caption embeddings (M, D).
         scaled: the loss as its gradient is taken; of a scaler for half precision, or itself.
+        waiting: surrounds all chunks but the last one while their gradients are added up; where
+            several processes train together, they exchange them after that one.
     Returns: the loss, detached.
     """
     before, parts = [], []
     with torch.no_grad(), _statistics_kept(model):
         for chunk in chunks:
             before.append(_generators(device))
-            parts.append(chunk())
+            parts.append(chunk()[:2])
     after = _generators(device)
     image, text = (torch.cat(side).requires_grad_() for side in zip(*parts, strict=True))
     loss = loss_of(image, text)
     scaled(loss).backward()
     sizes = [[len(part[side]) for part in parts] for side in (0, 1)]
     slopes = [_gradient(side).split(size) for side, size in zip((image, text), sizes, strict=True)]
-    for chunk, state, *slope in zip(chunks, before, *slopes, strict=True):
+    for number, (chunk, state, *slope) in enumerate(zip(chunks, before, *slopes, strict=True)):
         _restore(state, device)
-        torch.autograd.backward(chunk(), tuple(slope))
+        with nullcontext() if number == len(chunks) - 1 else waiting():
+            embedded = chunk()
+            rest = [torch.zeros_like(value) for value in embedded[2:]]
+            torch.autograd.backward(embedded, (*slope, *rest))
     _restore(after, device)
     return loss.detach()
 

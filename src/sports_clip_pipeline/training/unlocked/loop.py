@@ -8,12 +8,13 @@ stays locked is not run: its features are read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
@@ -29,6 +30,7 @@ from sports_clip_pipeline.training.unlocked.blocks import (
     unlock,
 )
 from sports_clip_pipeline.training.unlocked.caching import Chunk, backward_in_chunks
+from sports_clip_pipeline.training.unlocked.group import Group
 from sports_clip_pipeline.training.unlocked.pairs import TowerPairs
 from sports_clip_pipeline.training.unlocked.precision import Compute
 from sports_clip_pipeline.training.unlocked.views import draw_crops, read_squares, to_pixels
@@ -36,6 +38,7 @@ from sports_clip_pipeline.training.unlocked.views import draw_crops, read_square
 # Epochs draw from (seed, stream, epoch); the locked ones from (seed, epoch).
 _STREAM = 1
 _EVALUATED = 128
+ALONE = Group()
 
 # Told of each step its number, its pairs and its loss (a tensor on the device); true stops there.
 Watch = Callable[[int, int, torch.Tensor], bool]
@@ -51,6 +54,7 @@ class TowerTraining:
     Args:
         model: open_clip's `CustomTextCLIP` with the projections to start from; is trained.
         preprocessing: what the image tower sees of a photograph.
+        group: the processes that train together; this one by default.
 
     Attributes:
         epoch: epochs done. step: steps done of the one at hand. history: a row an epoch.
@@ -63,14 +67,17 @@ class TowerTraining:
         preprocessing: ImagePreprocessing,
         config: PretrainConfig,
         compute: Compute,
+        group: Group = ALONE,
     ) -> None:
-        self.config, self.pairs, self.compute = config, pairs, compute
+        self.config, self.pairs, self.compute, self.group = config, pairs, compute, group
         self.preprocessing = preprocessing
         model.visual.to(memory_format=torch.channels_last)
         self.model = model.to(compute.device)
         self.unlocked = unlock(
-            self.model, config.unlocked_image_blocks, config.unlocked_text_blocks
-        )
+            self.model, config.unlocked_image_blocks, config.unlocked_text_blocks,
+            config.tower_statistics,
+        )  # fmt: skip
+        self.encoder = group.wrapped(_PairEncoder(self.model, self._embed_part))
         self.optimizer = torch.optim.AdamW(
             decay_groups(self.model, config.weight_decay),
             lr=config.tower_peak_lr, betas=(0.9, 0.98), fused=compute.device == "cuda",
@@ -104,11 +111,11 @@ class TowerTraining:
         drawn = [self._draw_captions(images, rng) for images in order]
         seeds = rng.integers(2**62, size=len(order))
         pixels = self._training_pixels(order, rng)
-        set_modes(self.model)
+        set_modes(self.model, self.config.tower_dropout, self.config.tower_statistics)
         while self.step < len(order):
             number, step = self.step, self.epoch * self.steps_per_epoch + self.step
             images, captions = order[number], drawn[number]
-            with _seeded(self.compute.device, int(seeds[number])):
+            with _seeded(self.compute.device, int(seeds[number]) + self.group.rank):
                 self._losses.append(self._step(step, images, captions, next(pixels)))
             self.step += 1
             stop = watch(step, sum(len(rows) for rows in captions), self._losses[-1])
@@ -160,35 +167,67 @@ class TowerTraining:
     def _backward(
         self, images: np.ndarray, captions: list[np.ndarray], pixels: torch.Tensor | None
     ) -> torch.Tensor:
-        """Add a batch's gradients, in as many chunks as asked; its loss, detached."""
-        owner = torch.from_numpy(np.repeat(np.arange(len(images)), [len(c) for c in captions]))
-        owner = owner.to(self.compute.device)
+        """Add a batch's gradients, in as many chunks as asked; its loss, detached.
 
-        def loss_of(image_emb: torch.Tensor, text_emb: torch.Tensor) -> torch.Tensor:
-            scale, bias = self.model.logit_scale.exp(), self.model.logit_bias
-            return self.objective.loss(image_emb, text_emb, owner, scale, bias)
+        Args:
+            images: of the whole batch. captions: of each of them.
+            pixels: of this process's part.
+        """
+        each = [len(rows) for rows in captions]
+        owner = torch.from_numpy(np.repeat(np.arange(len(images)), each)).to(self.compute.device)
+        parts = [
+            Group(rank, self.group.count).part(len(images)) for rank in range(self.group.count)
+        ]
+        of_images = [len(part) for part in parts]
+        of_texts = [sum(each[n] for n in part) for part in parts]
+
+        def loss_of(
+            image_emb: torch.Tensor, text_emb: torch.Tensor, *learned: torch.Tensor
+        ) -> torch.Tensor:
+            scale, *rest = learned or self.encoder_scale()
+            bias = rest[0] if rest else None
+            image_all = self.group.gathered(image_emb, of_images)
+            text_all = self.group.gathered(text_emb, of_texts)
+            return self.objective.loss(image_all, text_all, owner, scale, bias)
 
         chunks = self._chunks(images, captions, pixels)
-        if len(chunks) > 1:
+        if self.config.tower_accumulation > 1:
             device, scaled = self.compute.device, self.scaler.scale
-            return backward_in_chunks(self.model, chunks, loss_of, scaled, device)
+            waiting = getattr(self.encoder, "no_sync", nullcontext)
+            return backward_in_chunks(self.model, chunks, loss_of, scaled, device, waiting)
         loss = loss_of(*chunks[0]())
         self.scaler.scale(loss).backward()
         return loss.detach()
 
+    def encoder_scale(self) -> tuple[torch.Tensor, ...]:
+        """The scale of cosines, and the bias where there is one."""
+        bias = self.model.logit_bias
+        return (self.model.logit_scale.exp(), *([] if bias is None else [bias]))
+
     def _chunks(
         self, images: np.ndarray, captions: list[np.ndarray], pixels: torch.Tensor | None
     ) -> list[Chunk]:
-        """A batch in parts of even size but for the last ones, which may be one image smaller."""
+        """The process's part of a batch, in chunks of even size but for an image more or less."""
+        mine = self.group.part(len(images))
+        count = min(self.config.tower_accumulation, len(mine))
 
-        def embed(part: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-            seen = None if pixels is None else pixels[part[0] : part[-1] + 1]
-            texts = np.concatenate([captions[n] for n in part])
-            return self._image(self.pairs, images[part], seen), self._text(self.pairs, texts)
+        def run(part: np.ndarray) -> tuple[torch.Tensor, ...]:
+            seen = None if pixels is None else pixels[part[0] - mine[0] : part[-1] + 1 - mine[0]]
+            encoder = self.encoder
+            if not torch.is_grad_enabled():
+                encoder = getattr(encoder, "module", encoder)
+            embedded: tuple[torch.Tensor, ...] = encoder(
+                images[part], np.concatenate([captions[n] for n in part]), seen
+            )
+            return embedded
 
-        count = min(self.config.tower_accumulation, len(images))
-        parts = np.array_split(np.arange(len(images)), count)
-        return [partial(embed, part) for part in parts]
+        return [partial(run, part) for part in np.array_split(mine, count)]
+
+    def _embed_part(
+        self, images: np.ndarray, captions: np.ndarray, pixels: torch.Tensor | None
+    ) -> tuple[torch.Tensor, ...]:
+        embedded = self._image(self.pairs, images, pixels), self._text(self.pairs, captions)
+        return (*embedded, *self.encoder_scale())
 
     def _image(self, pairs: TowerPairs, images: np.ndarray, pixels: Any) -> torch.Tensor:
         """Images (B,) of a split to (B, P) float32 unit-norm; through pixels where unlocked."""
@@ -215,7 +254,10 @@ class TowerTraining:
         """Pixels of the steps that are left of an epoch."""
         if not self.unlocked.image:
             return iter([None] * len(order))
-        batches = [(self.pairs.rows[images], draw_crops(len(images), rng)) for images in order]
+        batches = []
+        for images in order:
+            mine, crops = self.group.part(len(images)), draw_crops(len(images), rng)
+            batches.append((self.pairs.rows[images[mine]], [crops[n] for n in mine]))
         return self._pixels(self.pairs, batches[self.step :])
 
     def _pixels(self, pairs: TowerPairs, batches: Sequence[Any]) -> Iterator[torch.Tensor]:
@@ -262,6 +304,18 @@ class TowerTraining:
         self.scaler.load_state_dict(meta["scaler"])
         self.epoch, self.step, self.history = meta["epoch"], meta["step"], list(meta["history"])
         self._losses = [torch.tensor(loss, device=self.compute.device) for loss in meta["losses"]]
+
+
+class _PairEncoder(nn.Module):
+    """The model as one module from a part of a batch to its embeddings, for torch's wrappers."""
+
+    def __init__(self, model: nn.Module, embed: Callable[..., tuple[torch.Tensor, ...]]) -> None:
+        super().__init__()
+        self.model, self._embed = model, embed
+
+    def forward(self, *part: Any) -> tuple[torch.Tensor, ...]:
+        """Image and caption embeddings, the scale, and the bias where there is one."""
+        return self._embed(*part)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,10 +16,11 @@ from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.models.clip_folder import IMAGE_PREFIX, TEXT_PREFIX, Projections
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
-from sports_clip_pipeline.training.pause import Pause, hearing_signals
-from sports_clip_pipeline.training.selection import is_best, is_due, is_over
+from sports_clip_pipeline.training.pause import hearing_signals
+from sports_clip_pipeline.training.selection import METRIC, is_best, is_due, is_over
 from sports_clip_pipeline.training.unlocked.blocks import changed_state
-from sports_clip_pipeline.training.unlocked.loop import TowerTraining, Watch
+from sports_clip_pipeline.training.unlocked.group import Group
+from sports_clip_pipeline.training.unlocked.loop import ALONE, TowerTraining, Watch
 from sports_clip_pipeline.training.unlocked.pairs import TowerPairs
 from sports_clip_pipeline.training.unlocked.precision import Compute
 
@@ -54,6 +56,7 @@ def train_towers(
     journal: Journal,
     state_fingerprint: str,
     steps_before: int = 0,
+    group: Group = ALONE,
 ) -> TrainedTowers:
     """Train what `config` unlocks; a killed run goes on from its last saved step.
 
@@ -63,15 +66,18 @@ def train_towers(
             each caption, after an epoch.
         state_fingerprint: of all that the result depends on; state under another one is not used.
         steps_before: of the pass over locked towers; the history counts on from there.
+        group: the processes that train together; each of them calls this.
     Raises: KeyboardInterrupt, SystemExit: a signal came; the state is kept first.
     """
-    training = TowerTraining(model, train, preprocessing, config, compute)
+    training = TowerTraining(model, train, preprocessing, config, compute, group)
     kept = journal.load_state(STATE, state_fingerprint)
     if kept is not None:
         training.restore(*kept)
 
     def keep(place: str = STATE) -> None:
-        journal.save_state(place, state_fingerprint, *training.state())
+        if group.leads:
+            state = training.state()
+            journal.save_state(place, state_fingerprint, *state, keep_former=place == STATE)
 
     def goes_on() -> bool:
         return training.epoch < config.tower_epochs and not is_over(
@@ -81,15 +87,17 @@ def train_towers(
     total = config.tower_epochs * training.pairs_per_epoch
     with journal.counting("pretrain towers", total, "pair") as bar, hearing_signals() as pause:
         bar.update(training.pairs_done)
-        while goes_on() and not pause.asked:
+
+        def asked() -> bool:
+            return group.any(bool(pause.asked), compute.device)
+
+        while goes_on() and not asked():
             start, before = time.perf_counter(), training.pairs_done
-            loss = training.run_epoch(_watch(training, bar, journal, pause, keep))
+            loss = training.run_epoch(_watch(training, bar, journal, asked, keep))
             if loss is None:
                 break
             rate = (training.pairs_done - before) / (time.perf_counter() - start)
-            metrics = {}
-            if is_due(training.epoch, config.tower_epochs, config.evaluate_every_epochs):
-                metrics = judge(*training.embed(validation), validation.features.owner)
+            metrics = _judged(training, validation, judge)
             row = _row(training, steps_before, loss, rate, metrics)
             training.history.append(row)
             live = {f"pretrain/{key}": value for key, value in row.items() if key != "epoch"}
@@ -99,6 +107,8 @@ def train_towers(
             keep()
         if pause.asked:
             pause.end()
+        if goes_on():
+            raise SystemExit(128 + signal.SIGTERM)  # another process of the group was asked
     history = training.history
     best = journal.load_state(BEST, state_fingerprint) if config.keep == "best" else None
     if best is not None:
@@ -106,11 +116,23 @@ def train_towers(
     return replace(_trained(training), history=history)
 
 
+def _judged(training: TowerTraining, validation: TowerPairs, judge: Judge) -> dict[str, float]:
+    """Metrics of the epoch, where it is due; what decides on the way is told to all processes."""
+    config, group = training.config, training.group
+    if not is_due(training.epoch, config.tower_epochs, config.evaluate_every_epochs):
+        return {}
+    metrics: dict[str, float] = {}
+    if group.leads:
+        metrics = judge(*training.embed(validation), validation.features.owner)
+    told = group.told(metrics.get(METRIC), training.compute.device)
+    return metrics if group.leads or told is None else {METRIC: told}
+
+
 def _watch(
     training: TowerTraining,
     bar: Counter,
     journal: Journal,
-    pause: Pause,
+    asked: Callable[[], bool],
     keep: Callable[[], None],
 ) -> Watch:
     """Advance the bar at each step, show and log a hundred of them, keep the state now and then."""
@@ -123,10 +145,11 @@ def _watch(
             value = float(loss)
             bar.set_postfix_str(f"loss {value:.3f}")
             journal.log_metrics({"pretrain/step_loss": value}, step=step)
+        stop = asked()
         within = training.step < training.steps_per_epoch  # the epoch's end is kept with its row
-        if within and (pause.asked or (step + 1) % config.checkpoint_every_steps == 0):
+        if within and (stop or (step + 1) % config.checkpoint_every_steps == 0):
             keep()
-        return bool(pause.asked)
+        return stop
 
     return watch
 
