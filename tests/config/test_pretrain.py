@@ -14,6 +14,11 @@ OTHERWISE = {
     "tower_epochs": 7,
     "tower_peak_lr": 1e-5,
     "tower_batch_size": 16,
+    "tower_accumulation": 4,
+    "tower_dropout": False,
+    "tower_statistics": "kept",
+    "num_processes": 2,
+    "checkpoint_every_steps": 7,
     "precision": "bf16",
     "device": "cpu",
 }
@@ -30,7 +35,10 @@ def test_towers_are_locked_unless_one_is_asked_for() -> None:
     [
         ("unlocked_image_blocks", -2), ("unlocked_text_blocks", 1.5), ("tower_epochs", 0),
         ("tower_peak_lr", 0.0), ("tower_batch_size", 1), ("precision", "int8"),
-        ("device", "tpu"),
+        ("device", "tpu"), ("loss", "triplet"), ("keep", "all"), ("patience_epochs", -1),
+        ("evaluate_every_epochs", 0), ("tower_accumulation", 0), ("tower_dropout", 0.5),
+        ("tower_statistics", "none"), ("num_processes", 0), ("num_processes", 129),
+        ("checkpoint_every_steps", 0),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_names_its_field(field: str, value: object) -> None:
@@ -45,7 +53,7 @@ def test_how_towers_are_unlocked_does_not_touch_what_locked_towers_gave() -> Non
 
 
 def test_a_locked_part_is_known_by_the_fingerprint_of_a_block_without_towers() -> None:
-    """So states of before the towers could be unlocked are still found."""
+    """So another way of unlocking the towers finds what locked ones learned."""
 
     @dataclass
     class PretrainConfigOfBefore:
@@ -53,6 +61,7 @@ def test_a_locked_part_is_known_by_the_fingerprint_of_a_block_without_towers() -
         epochs: int
         batch_size: int
         captions_per_image: int
+        loss: str
         peak_lr: float
         warmup_share: float
         weight_decay: float
@@ -60,6 +69,9 @@ def test_a_locked_part_is_known_by_the_fingerprint_of_a_block_without_towers() -
         feature_noise: float
         initial_temperature: float
         checkpoint_every_epochs: int
+        evaluate_every_epochs: int
+        keep: str
+        patience_epochs: int
         seed: int
 
     PretrainConfigOfBefore.__name__ = "PretrainConfig"

@@ -48,6 +48,28 @@ def test_a_damaged_state_warns_and_counts_as_absent(how: str, tmp_path: Path) ->
     assert journal.load_state("k", "f") is not None
 
 
+def test_where_the_last_state_is_damaged_the_one_before_it_is_used(tmp_path: Path) -> None:
+    journal = DiskJournal(tmp_path)
+    for number in range(3):
+        journal.save_state("a/b", "f", {"x": np.full(3, number)}, {"n": number}, keep_former=True)
+    assert len(list((tmp_path / "a").iterdir())) == 2  # older ones are gone
+    path = tmp_path / "a/b.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"b.safetensors: damaged state.*one before it is used"):
+        kept = journal.load_state("a/b", "f")
+    assert kept is not None
+    assert kept[1] == {"n": 1}
+    path.unlink()  # a kill between the two steps of keeping
+    kept = journal.load_state("a/b", "f")
+    assert kept is not None
+    assert kept[0]["x"].tolist() == [1, 1, 1]
+    assert journal.load_state("a/b", "another") is None
+    journal.drop_state("a/b")
+    assert journal.load_state("a/b", "f") is None
+
+
 @pytest.mark.parametrize("key", ["../k", "/k", "a//b", "", "a b"])
 def test_keys_that_leave_the_folder_are_refused(key: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a state key is"):
