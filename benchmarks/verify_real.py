@@ -96,6 +96,7 @@ class Measured:
     cores: int
     load_at_start: float
     fresh: bool
+    remark: str = ""
 
 
 def run_dag(raw_dir: Path, parameters: str = "") -> tuple[float, int]:
@@ -274,6 +275,7 @@ def cost_note(measured: Measured | None) -> str:
         f"Measured on {measured.cores} CPU cores, load average {measured.load_at_start:.1f} at the "
         f"start, with {started}: {measured.whole_s:.0f} s, then {measured.again_s:.0f} s. Memory "
         "is the largest sampled sum over all processes of a run; shared pages count once."
+        + (f" {measured.remark}" if measured.remark else "")
     )
 
 
@@ -311,6 +313,9 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
                 table_of("ablation"),
                 {"name": "variant", "changed": "what changed", "chosen_on": "chosen on"},
             ),
+            "",
+            "What pretraining's own settings are worth: "
+            "[pretraining-factors.md](pretraining-factors.md).",
             "",
             "With unlabelled photographs, of the development or of the evaluation part itself:",
             "",
