@@ -148,11 +148,14 @@ def choose_backends(
 ) -> list[tuple[str, list[Trial]]]:
     """`choose_backend` for several towers, several at once, each in a process of its own.
 
-    What torch's export and the trials leave in memory ends with those processes.
+    What torch's export and the trials leave in memory ends with those processes. Where each tower
+    has one name alone there is nothing to choose, and they run here.
 
     Args:
         tasks: of each tower the program, the names to try and the block to try them on.
     """
+    if all(len(names) == 1 for _, names, _ in tasks):
+        return [choose_backend(*task, threads) for task in tasks]
     context = get_context("spawn")
     workers = min(len(tasks), cores())
     with ProcessPoolExecutor(workers, context, end_with_parent, max_tasks_per_child=1) as pool:

@@ -19,7 +19,6 @@ from sports_clip_pipeline.models.backends import (
     TowerProgram,
     Trial,
     candidates,
-    choose_backend,
     choose_backends,
 )
 from sports_clip_pipeline.models.embedding import (
@@ -78,6 +77,7 @@ class Embedder:
             "computed_per_s": {},
         }
         self._chosen: dict[str, str] = {}
+        self._spaces: dict[ImagePreprocessing, FeatureSpace] = {}
 
     def images(self, name: str, store: ImageStore, manifest: pd.DataFrame) -> dict[str, np.ndarray]:
         """`features` (N, D) float32, `logits` (N, 1000) float16 and `row` (N,) of a corpus.
@@ -170,8 +170,11 @@ class Embedder:
         return self._audit
 
     def _space(self, view: ImagePreprocessing) -> FeatureSpace:
-        described = {"weights": self._weights["image"], "preprocessing": view.to_dict()}
-        return self._cache.space(described)
+        """The cache's space of a view; its index is read from the disk once."""
+        if view not in self._spaces:
+            described = {"weights": self._weights["image"], "preprocessing": view.to_dict()}
+            self._spaces[view] = self._cache.space(described)
+        return self._spaces[view]
 
     def _engine(self, kind: str, trial: Sequence[np.ndarray]) -> Engine:
         config = self._config
@@ -193,11 +196,7 @@ class Embedder:
         return TowerProgram(kind, tower, path, size, self._clip_folder)
 
     def _choose(self, kind: str, trial: Sequence[np.ndarray]) -> None:
-        program, names, inputs = self._task(kind, trial)
-        if len(names) > 1:
-            self._take(kind, *choose_backends([(program, names, inputs)], threads=1)[0])
-        else:
-            self._take(kind, *choose_backend(program, names, inputs, threads=1))
+        self._take(kind, *choose_backends([self._task(kind, trial)], threads=1)[0])
 
     def _task(
         self, kind: str, trial: Sequence[np.ndarray]
@@ -249,9 +248,8 @@ def _choose_together(embedders: Sequence[Embedder], store: ImageStore) -> None:
     waiting = [tower for tower in embedders if "image" not in tower._chosen]
     first = [(tower._first_pixels(store, tower.preprocessings[0]),) for tower in waiting]
     tasks = [tower._task("image", pixels) for tower, pixels in zip(waiting, first, strict=True)]
-    if sum(len(names) > 1 for _, names, _ in tasks) > 1:
-        for tower, found in zip(waiting, choose_backends(tasks, threads=1), strict=True):
-            tower._take("image", *found)
+    for tower, found in zip(waiting, choose_backends(tasks, threads=1), strict=True):
+        tower._take("image", *found)
 
 
 def tower_price(

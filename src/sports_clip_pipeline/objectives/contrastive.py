@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from sports_clip_pipeline.objectives.owners import check_owners
+
 
 def multi_positive_info_nce(
     image_emb: torch.Tensor, text_emb: torch.Tensor, owner: torch.Tensor, logit_scale: torch.Tensor
@@ -24,8 +26,7 @@ def multi_positive_info_nce(
     Raises: ValueError: owner is not (M,), or an image owns no caption.
     Source: Khosla et al. 2020, equation 2; Yang et al. 2022 (UniCL), equation 3.
     """
-    if owner.shape != text_emb.shape[:1]:
-        raise ValueError(f"owner has shape {tuple(owner.shape)} for {len(text_emb)} captions")
+    check_owners(owner, text_emb)
     count = torch.bincount(owner, minlength=len(image_emb))  # (N,)
     if bool((count == 0).any()):
         raise ValueError(f"image {int(count.argmin())} of the batch owns no caption")

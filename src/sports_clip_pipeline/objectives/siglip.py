@@ -7,6 +7,8 @@ import math
 import torch
 from torch.nn import functional
 
+from sports_clip_pipeline.objectives.owners import check_owners
+
 
 def multi_positive_siglip(
     image_emb: torch.Tensor,
@@ -29,8 +31,7 @@ def multi_positive_siglip(
     Raises: ValueError: owner is not (M,).
     Source: Zhai et al. 2023, algorithm 1.
     """
-    if owner.shape != text_emb.shape[:1]:
-        raise ValueError(f"owner has shape {tuple(owner.shape)} for {len(text_emb)} captions")
+    check_owners(owner, text_emb)
     logits = logit_scale * text_emb @ image_emb.T + logit_bias  # (M, N)
     sign = -torch.ones_like(logits)
     sign.scatter_(1, owner.unsqueeze(1), 1.0)

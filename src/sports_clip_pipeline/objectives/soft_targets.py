@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from sports_clip_pipeline.objectives.owners import check_owners
+
 
 def soft_target_loss(
     image_emb: torch.Tensor, text_emb: torch.Tensor, owner: torch.Tensor, logit_scale: torch.Tensor
@@ -25,8 +27,7 @@ def soft_target_loss(
     Raises: ValueError: owner is not (M,).
     Source: Shariatnia 2021 (Simple CLIP), `CLIPModel.forward`, which the notebook follows.
     """
-    if owner.shape != text_emb.shape[:1]:
-        raise ValueError(f"owner has shape {tuple(owner.shape)} for {len(text_emb)} captions")
+    check_owners(owner, text_emb)
     paired = image_emb[owner]  # (M, D)
     logits = logit_scale * text_emb @ paired.T  # (M, M), a caption a row
     alike = (paired @ paired.T + text_emb @ text_emb.T) / 2

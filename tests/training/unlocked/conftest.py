@@ -7,7 +7,7 @@ import pytest
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.models.clip_folder import Projections, build_clip
-from tests.training.unlocked.making import CONTEXT, Corpus, make_corpus, random_projections
+from tests.training.unlocked.making import ONE_BLOCK, Corpus, make_corpus, random_projections
 
 
 @pytest.fixture(scope="session")
@@ -25,19 +25,10 @@ def start(corpus: Corpus) -> Projections:
 @pytest.fixture(scope="session")
 def new_clip(corpus: Corpus, start: Projections) -> Callable[[], Any]:
     """A fresh model of packaged towers and those projections."""
-    return lambda: build_clip(start, "lite0", "minilm", corpus.preprocessing, CONTEXT)
+    return lambda: build_clip(start, **corpus.recipe)
 
 
 @pytest.fixture
 def one_block() -> PretrainConfig:
     """The last block of either tower, a few steps."""
-    return PretrainConfig(
-        unlocked_image_blocks=1,
-        unlocked_text_blocks=1,
-        tower_epochs=3,
-        tower_batch_size=5,
-        tower_peak_lr=1e-3,
-        captions_per_image=2,
-        precision="fp32",
-        device="cpu",
-    )
+    return ONE_BLOCK

@@ -13,24 +13,14 @@ from typing import Any
 
 import torch
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.journal import DiskJournal
 from sports_clip_pipeline.models.clip_folder import build_clip
 from sports_clip_pipeline.training.unlocked.precision import Compute
 from sports_clip_pipeline.training.unlocked.run import TrainedTowers, train_towers
-from tests.training.unlocked.making import make_corpus, random_projections
+from tests.training.unlocked.making import ONE_BLOCK, make_corpus, random_projections
 
-CONFIG = PretrainConfig(
-    unlocked_image_blocks=1,
-    unlocked_text_blocks=1,
-    tower_epochs=4,
-    tower_batch_size=3,
-    tower_peak_lr=1e-3,
-    tower_accumulation=2,
-    captions_per_image=2,
-    checkpoint_every_steps=1,
-    precision="fp32",
-    device="cpu",
+CONFIG = replace(
+    ONE_BLOCK, tower_epochs=4, tower_batch_size=3, tower_accumulation=2, checkpoint_every_steps=1
 )
 STEPS = 12
 
@@ -66,7 +56,7 @@ def main() -> None:
     journal.attach(Speaking())
     trained = train_towers(
         model, corpus.pairs("train"), corpus.pairs("validation"), lambda *seen: {},
-        corpus.preprocessing, replace(CONFIG), Compute("cpu", "fp32"), journal, "f",
+        corpus.preprocessing, CONFIG, Compute("cpu", "fp32"), journal, "f",
     )  # fmt: skip
     print(f"digest {digest(trained)}", flush=True)
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.models.clip_folder import Projections
 from sports_clip_pipeline.models.tokenizers import caption_tokenizer
@@ -30,6 +31,17 @@ from sports_clip_pipeline.sample import write_sample
 from sports_clip_pipeline.training.unlocked.pairs import TowerPairs, tower_pairs_of_split
 
 TRAIN, VALIDATION, SPACE, CONTEXT = 10, 4, 16, 32
+# The last block of either tower, a few steps.
+ONE_BLOCK = PretrainConfig(
+    unlocked_image_blocks=1,
+    unlocked_text_blocks=1,
+    tower_epochs=3,
+    tower_batch_size=5,
+    tower_peak_lr=1e-3,
+    captions_per_image=2,
+    precision="fp32",
+    device="cpu",
+)
 
 
 @dataclass(frozen=True)

@@ -65,10 +65,7 @@ class TowerTask:
 
 
 class _FollowingJournal(DiskJournal):
-    """Reads the state like the first process's, and keeps, shows and says nothing."""
-
-    def save_state(self, *arguments: Any, **named: Any) -> None:
-        """Leave that to the first process."""
+    """Reads the state like the first process's, and shows nothing."""
 
     def counting(self, *arguments: Any, **named: Any) -> Any:
         """Show no bar."""
