@@ -21,6 +21,11 @@ class Arm:
     seed: int
 
     @property
+    def subset(self) -> tuple[float, int]:
+        """Which labels it sees: arms of one subset see the same."""
+        return self.fraction, self.seed
+
+    @property
     def key(self) -> str:
         """Where its state is kept."""
         return f"arms/{self.name}"

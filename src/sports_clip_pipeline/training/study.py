@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
@@ -31,6 +31,7 @@ from sports_clip_pipeline.training.arm import Arm, FittedArm, arm_from_state, ar
 from sports_clip_pipeline.training.methods import find_method
 from sports_clip_pipeline.training.methods.cross_validation import assign_folds
 from sports_clip_pipeline.training.methods.interface import Labelled, TextAnchors
+from sports_clip_pipeline.training.turns import fit_in_turns
 
 _WORKER: dict[str, Any] = {}
 _HERE = "sports_clip_pipeline.training"
@@ -77,12 +78,12 @@ class StudyData:
 
 
 def plan_arms(config: FinetuneConfig) -> list[Arm]:
-    """All arms of the study, large fractions first, so that no core idles at the end."""
+    """All arms, subset by subset, large fractions first, so that no core idles at the end."""
     return [
         Arm(method, fraction, seed)
         for fraction in sorted(config.fractions, reverse=True)
-        for method in config.methods
         for seed in config.seeds_for(fraction)
+        for method in config.methods
     ]
 
 
@@ -140,15 +141,14 @@ def _fit_all(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) -> It
             _WORKER.clear()
         return
     # This process judges what the workers fit; its own threads would take their cores.
-    with _executor(workers, data, config) as executor, threadpool_limits(1):
-        for future in as_completed([executor.submit(_fit_arm, arm) for arm in arms]):
-            yield future.result()
+    with _executors(workers, data, config) as executors, threadpool_limits(1):
+        yield from fit_in_turns(arms, _fit_arm, executors)
 
 
 @contextmanager
-def _executor(
+def _executors(
     workers: int, data: StudyData, config: FinetuneConfig
-) -> Iterator[ProcessPoolExecutor]:
+) -> Iterator[list[ProcessPoolExecutor]]:
     """Worker processes that read the features from one mapped file instead of a copy each."""
     with TemporaryDirectory(prefix="study-") as folder:
         path = Path(folder) / "features.npy"
@@ -157,11 +157,12 @@ def _executor(
         setup = (others, config, max(1, cores() // workers), path)
         methods = [f"{_HERE}.methods.{METHODS[name].module}" for name in config.methods]
         context = sharing_workers(["torch", __name__, *methods])
-        executor = ProcessPoolExecutor(workers, context, _set_up, setup)
+        executors = [ProcessPoolExecutor(1, context, _set_up, setup) for _ in range(workers)]
         try:
-            yield executor
+            yield executors
         finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+            for executor in executors:
+                executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _set_up(data: StudyData, config: FinetuneConfig, threads: int, path: Path | None) -> None:
@@ -179,13 +180,28 @@ def _fit_arm(arm: Arm) -> FittedArm:
     data: StudyData = _WORKER["data"]
     config: FinetuneConfig = _WORKER["config"]
     start = time.perf_counter()
-    labelled = data.labelled(arm, config.folds)
+    labelled = _labelled(arm)
+    borrowed_s = labelled.memory.borrowed_s
     spec = METHODS[arm.method]
     anchors = replace(data.anchors, space=spec.space)
     unlabelled = data.features[data.hidden_rows(arm)] if spec.unlabelled else None
     fit = find_method(arm.method)(labelled, anchors, config, arm.seed, unlabelled)
     give_back_freed_memory()  # the largest arm would else set what every worker holds to the end
-    return FittedArm(arm, fit, len(labelled.target), time.perf_counter() - start, reused=False)
+    elapsed_s = time.perf_counter() - start + labelled.memory.borrowed_s - borrowed_s
+    return FittedArm(arm, fit, len(labelled.target), elapsed_s, reused=False)
+
+
+def _labelled(arm: Arm) -> Labelled:
+    """The labelled rows; the same as of the arm before, with their memory, where it saw the same.
+
+    So a worker holds what was made of one subset, never of two.
+    """
+    if _WORKER.get("subset") != arm.subset:
+        _WORKER.pop("labelled", None)
+        _WORKER["labelled"] = _WORKER["data"].labelled(arm, _WORKER["config"].folds)
+        _WORKER["subset"] = arm.subset
+    labelled: Labelled = _WORKER["labelled"]
+    return labelled
 
 
 def _fingerprints(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) -> dict[Arm, str]:

@@ -48,7 +48,7 @@ def test_an_expanded_head_says_of_the_rows_what_it_said_in_their_columns(count: 
 
 def test_outputs_that_stand_beside_the_columns_become_a_branch() -> None:
     labelled, text = rows(6, 12), text_head(12)
-    space = RowSpace.of(labelled, UNIT, beside=text)
+    space = RowSpace.of(labelled, UNIT).beside_outputs(text, text(labelled.features))
     assert space.rows.features.shape == (6, 6 + 2)
     assert space.width == 6
     head = Head((affine(RNG.normal(size=(2, 8)), np.array([1.0, -1.0])),))

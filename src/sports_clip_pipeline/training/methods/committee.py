@@ -11,22 +11,15 @@ Zidek 1986, section 3 (logarithmic opinion pools).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-
 import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.models.head import Head, blend
+from sports_clip_pipeline.models.head import blend
 from sports_clip_pipeline.training.methods import gda, logreg_blend, ridge
 from sports_clip_pipeline.training.methods.blending import best_beside, fit_weights
-from sports_clip_pipeline.training.methods.cross_validation import hold_out, judged
+from sports_clip_pipeline.training.methods.cross_validation import judged
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
-from sports_clip_pipeline.training.methods.row_space import RowSpace
-from sports_clip_pipeline.training.methods.softmax_regression import principal_axes
-
-# Rows and strengths of candidates to their heads, by name.
-Solve = Callable[[Labelled, Sequence[float]], Mapping[str, Head]]
+from sports_clip_pipeline.training.methods.probes import Probes, Solve
 
 
 def fit(
@@ -37,18 +30,16 @@ def fit(
     unlabelled: np.ndarray | None = None,
 ) -> Fit:
     """All members and zero-shot; k-fold sets each member's strength and all weights."""
-    space = RowSpace.of(labelled, anchors.scaled(root=True))
-    axes, energy = principal_axes(space.rows.features)
-    space = space.turned(axes)
+    probes = Probes.of(labelled, anchors)
     zero_shot = anchors.zero_shot_head()
     text = zero_shot(labelled.features)
     chosen, spoken, heads = {}, [], []
-    for name, (solve, strengths) in _members(config, energy).items():
-        held_out = hold_out(space.rows, partial(_at, solve, strengths))
+    for name, (solve, strengths) in _members(config).items():
+        held_out = probes.hold_out(solve, strengths).logits
         strength, _ = best_beside(text, held_out, labelled.target)
         chosen[name] = float(strength)
         spoken.append(held_out[strength])
-        heads.append(space.expand(solve(space.rows, (float(strength),))[strength]))
+        heads.append(probes.expanded(solve, strength))
     spoken, heads = [*spoken, text], [*heads, zero_shot]
     tested = ~np.isnan(spoken[0][:, 0])
     weights = fit_weights([one[tested] for one in spoken], labelled.target[tested])
@@ -58,20 +49,10 @@ def fit(
     return judged(labelled, np.tensordot(weights, spoken, axes=1), head, settings)
 
 
-def _members(
-    config: FinetuneConfig, energy: np.ndarray
-) -> dict[str, tuple[Solve, tuple[float, ...]]]:
+def _members(config: FinetuneConfig) -> dict[str, tuple[Solve, tuple[float, ...]]]:
     """By the name of what is chosen: how it is fitted, and what there is to choose from."""
-
-    def logreg(rows: Labelled, strengths: Sequence[float]) -> Mapping[str, Head]:
-        return logreg_blend.solve(rows, energy, strengths)
-
     return {
-        "logreg_c": (logreg, config.blend_c),
+        "logreg_c": (logreg_blend.solve, config.blend_c),
         "ridge_alpha": (ridge.solve, config.ridge_alpha),
         "gda_shrinkage": (gda.solve, (gda.PUBLISHED,)),
     }
-
-
-def _at(solve: Solve, strengths: Sequence[float], rows: Labelled) -> Mapping[str, Head]:
-    return solve(rows, strengths)

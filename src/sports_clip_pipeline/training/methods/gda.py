@@ -12,17 +12,19 @@ section 3.2; the estimator is Kubokawa and Srivastava 2008.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.models.head import Head
-from sports_clip_pipeline.training.methods.cross_validation import choose_by_folds
+from sports_clip_pipeline.training.methods.cross_validation import keep_best
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 from sports_clip_pipeline.training.methods.nearest_mean import class_means
+from sports_clip_pipeline.training.methods.probes import Probes
 from sports_clip_pipeline.training.methods.ridge import shifted
-from sports_clip_pipeline.training.methods.row_space import RowSpace, affine
+from sports_clip_pipeline.training.methods.row_space import affine
 from sports_clip_pipeline.training.methods.softmax_regression import NEVER
 
 PUBLISHED = 1.0
@@ -36,14 +38,9 @@ def fit(
     unlabelled: np.ndarray | None = None,
 ) -> Fit:
     """Shared-covariance Gaussians on unit-norm rows; k-fold chooses the shrinkage."""
-    space = RowSpace.of(labelled, anchors.scaled(root=True))
-    found = choose_by_folds(
-        space.rows,
-        lambda rows: solve(rows, config.gda_shrinkage),
-        describe,
-        lambda name: solve(space.rows, (float(name),))[name],
-    )
-    return space.expand_fit(found)
+    probes = Probes.of(labelled, anchors)
+    held_out = probes.hold_out(solve, config.gda_shrinkage).logits
+    return keep_best(labelled, held_out, describe, partial(probes.expanded, solve))
 
 
 def describe(name: str) -> dict[str, float]:

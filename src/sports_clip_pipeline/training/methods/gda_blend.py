@@ -6,14 +6,15 @@ on the labelled part's folds, not on a validation set.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.training.methods import gda
 from sports_clip_pipeline.training.methods.blending import choose_blend
-from sports_clip_pipeline.training.methods.cross_validation import hold_out
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
-from sports_clip_pipeline.training.methods.row_space import RowSpace
+from sports_clip_pipeline.training.methods.probes import Probes
 
 
 def fit(
@@ -24,12 +25,11 @@ def fit(
     unlabelled: np.ndarray | None = None,
 ) -> Fit:
     """GDA and zero-shot; k-fold sets the shrinkage and both weights."""
-    space = RowSpace.of(labelled, anchors.scaled(root=True))
-    held_out = hold_out(space.rows, lambda rows: gda.solve(rows, config.gda_shrinkage))
+    probes = Probes.of(labelled, anchors)
     return choose_blend(
         labelled,
-        held_out,
+        probes.hold_out(gda.solve, config.gda_shrinkage).logits,
         gda.describe,
-        lambda name: space.expand(gda.solve(space.rows, (float(name),))[name]),
+        partial(probes.expanded, gda.solve),
         anchors.zero_shot_head(),
     )

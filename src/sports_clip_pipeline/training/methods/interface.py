@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.models.head import Head, Operation
+
+Value = TypeVar("Value")
+
+
+class Memory:
+    """What methods made of one set of rows, for the next method on the same rows.
+
+    Attributes:
+        borrowed_s: seconds that those took who made what was found here; a method that finds
+            something costs as much as if it had made it.
+    """
+
+    def __init__(self) -> None:
+        self.borrowed_s = 0.0
+        self._made: dict[Hashable, tuple[Any, float]] = {}
+
+    def once(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value under `key`, made if it is not there; nobody may change it."""
+        if key in self._made:
+            value, elapsed_s = self._made[key]
+            self.borrowed_s += elapsed_s
+        else:
+            start = time.perf_counter()
+            value = make()
+            self._made[key] = value, time.perf_counter() - start
+        found: Value = value
+        return found
 
 
 @dataclass(frozen=True)
@@ -20,12 +49,14 @@ class Labelled:
         target: (n,) int64 in [0, classes).
         fold: (n,) int; which fold holds the row out, −1 for never.
         classes: number of classes of the study.
+        memory: of these very rows.
     """
 
     features: np.ndarray
     target: np.ndarray
     fold: np.ndarray
     classes: int
+    memory: Memory = field(default_factory=Memory, init=False, repr=False, compare=False)
 
     def where(self, mask: np.ndarray) -> Labelled:
         """The rows under a boolean mask (n,)."""

@@ -9,16 +9,17 @@ gained by joining it to the zero-shot classifier); Arandjelović and Zisserman 2
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.models.head import Head
 from sports_clip_pipeline.training.methods.blending import choose_blend
-from sports_clip_pipeline.training.methods.cross_validation import hold_out
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
-from sports_clip_pipeline.training.methods.row_space import RowSpace, affine
-from sports_clip_pipeline.training.methods.softmax_regression import Problem, principal_axes
+from sports_clip_pipeline.training.methods.probes import Probes
+from sports_clip_pipeline.training.methods.row_space import affine
+from sports_clip_pipeline.training.methods.softmax_regression import Problem
 
 TOLERANCE = 1e-3
 
@@ -31,26 +32,30 @@ def fit(
     unlabelled: np.ndarray | None = None,
 ) -> Fit:
     """The probe and zero-shot; k-fold sets the probe's strength and both weights."""
-    space = RowSpace.of(labelled, anchors.scaled(root=True))
-    axes, energy = principal_axes(space.rows.features)
-    space = space.turned(axes)
+    return choose_probe(Probes.of(labelled, anchors), anchors, config)
+
+
+def choose_probe(probes: Probes, anchors: TextAnchors, config: FinetuneConfig) -> Fit:
+    """The probe that does best beside zero-shot, and both weights."""
     return choose_blend(
-        labelled,
-        hold_out(space.rows, lambda rows: solve(rows, energy, config.blend_c)),
+        probes.labelled,
+        probes.hold_out(solve, config.blend_c).logits,
         lambda name: {"c": float(name)},
-        lambda name: space.expand(solve(space.rows, energy, (float(name),))[name]),
+        partial(probes.expanded, solve),
         anchors.zero_shot_head(),
     )
 
 
-def solve(rows: Labelled, energy: np.ndarray, strengths: Sequence[float]) -> dict[str, Head]:
+def solve(rows: Labelled, strengths: Sequence[float]) -> dict[str, Head]:
     """One classifier for each inverse penalty, by its name; each starts from the one before.
 
     Args:
-        energy: (r,) sum of squares of the rows along each column.
+        rows: in principal axes, or in the axes of more rows than these.
     """
     mean = rows.features.mean(axis=0)
-    problem = Problem(rows.features - mean, rows.target, rows.classes, energy)
+    centred = rows.features - mean
+    energy = np.einsum("nd,nd->d", centred, centred)
+    problem = Problem(centred, rows.target, rows.classes, energy)
     heads, solution = {}, None
     for c in sorted(strengths):
         solution = problem.solve(c, TOLERANCE, solution)

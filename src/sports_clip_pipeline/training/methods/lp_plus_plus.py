@@ -21,8 +21,9 @@ from sports_clip_pipeline.training.methods.cross_validation import (
     fit_temperature,
 )
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
-from sports_clip_pipeline.training.methods.row_space import RowSpace, affine
-from sports_clip_pipeline.training.methods.softmax_regression import Problem, principal_axes
+from sports_clip_pipeline.training.methods.probes import Probes
+from sports_clip_pipeline.training.methods.row_space import affine
+from sports_clip_pipeline.training.methods.softmax_regression import Problem
 
 _TOLERANCE = 1e-3
 
@@ -35,12 +36,12 @@ def fit(
     unlabelled: np.ndarray | None = None,
 ) -> Fit:
     """Probe and multipliers; k-fold chooses the strength of the probe."""
-    space = RowSpace.of(labelled, anchors.scaled(root=True), beside=anchors.zero_shot_head())
-    axes, energy = principal_axes(space.rows.features[:, : space.width])
-    space = space.turned(axes)
+    probes = Probes.of(labelled, anchors)
+    zero_shot = anchors.zero_shot_head()
+    space = probes.space.beside_outputs(zero_shot, zero_shot(labelled.features))
 
     def fit_all(rows: Labelled, strengths: Sequence[float] = config.lp_c) -> dict[str, Head]:
-        return solve(rows, energy, strengths, config.lp_pull)
+        return solve(rows, probes.energy, strengths, config.lp_pull)
 
     found = choose_by_folds(
         space.rows,

@@ -8,15 +8,17 @@ Source: Rifkin et al. 2003 (regularised least-squares classification).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.models.head import Head
-from sports_clip_pipeline.training.methods.cross_validation import choose_by_folds
+from sports_clip_pipeline.training.methods.cross_validation import keep_best
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
-from sports_clip_pipeline.training.methods.row_space import RowSpace, affine
+from sports_clip_pipeline.training.methods.probes import Probes
+from sports_clip_pipeline.training.methods.row_space import affine
 
 
 def fit(
@@ -27,14 +29,9 @@ def fit(
     unlabelled: np.ndarray | None = None,
 ) -> Fit:
     """One-hot ridge; k-fold chooses α, for unit-norm rows."""
-    space = RowSpace.of(labelled, anchors.scaled(root=True))
-    found = choose_by_folds(
-        space.rows,
-        lambda rows: solve(rows, config.ridge_alpha),
-        describe,
-        lambda name: solve(space.rows, (float(name),))[name],
-    )
-    return space.expand_fit(found)
+    probes = Probes.of(labelled, anchors)
+    held_out = probes.hold_out(solve, config.ridge_alpha).logits
+    return keep_best(labelled, held_out, describe, partial(probes.expanded, solve))
 
 
 def describe(name: str) -> dict[str, float]:

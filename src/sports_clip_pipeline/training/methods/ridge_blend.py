@@ -6,14 +6,15 @@ The weights are fitted on the labelled part's folds.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.training.methods import ridge
 from sports_clip_pipeline.training.methods.blending import choose_blend
-from sports_clip_pipeline.training.methods.cross_validation import hold_out
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
-from sports_clip_pipeline.training.methods.row_space import RowSpace
+from sports_clip_pipeline.training.methods.probes import Probes
 
 
 def fit(
@@ -24,12 +25,11 @@ def fit(
     unlabelled: np.ndarray | None = None,
 ) -> Fit:
     """Ridge and zero-shot; k-fold sets α and both weights."""
-    space = RowSpace.of(labelled, anchors.scaled(root=True))
-    held_out = hold_out(space.rows, lambda rows: ridge.solve(rows, config.ridge_alpha))
+    probes = Probes.of(labelled, anchors)
     return choose_blend(
         labelled,
-        held_out,
+        probes.hold_out(ridge.solve, config.ridge_alpha).logits,
         ridge.describe,
-        lambda name: space.expand(ridge.solve(space.rows, (float(name),))[name]),
+        partial(probes.expanded, ridge.solve),
         anchors.zero_shot_head(),
     )

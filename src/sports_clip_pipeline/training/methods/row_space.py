@@ -35,25 +35,24 @@ class RowSpace:
     beside: Head | None = None
 
     @classmethod
-    def of(
-        cls, labelled: Labelled, operations: Sequence[Operation], beside: Head | None = None
-    ) -> RowSpace:
+    def of(cls, labelled: Labelled, operations: Sequence[Operation]) -> RowSpace:
         """The space that the labelled rows span after the operations."""
         columns = Head(tuple(operations))(labelled.features)  # (n, D)
         basis = None
         if len(columns) < columns.shape[1]:
             basis = qr(columns.T, mode="economic", check_finite=False)[0]
             columns = columns @ basis
-        if beside is not None:
-            columns = np.hstack([columns, beside(labelled.features)])
         rows = replace(labelled, features=np.ascontiguousarray(columns))
-        return cls(tuple(operations), basis, rows, beside)
+        return cls(tuple(operations), basis, rows)
+
+    def beside_outputs(self, head: Head, outputs: np.ndarray) -> RowSpace:
+        """The same rows with a head's outputs (n, B) for them after their columns."""
+        features = np.hstack([self.rows.features, outputs])
+        return replace(self, rows=replace(self.rows, features=features), beside=head)
 
     def turned(self, axes: np.ndarray) -> RowSpace:
-        """The same space in other orthonormal axes, the columns of (r, r)."""
-        width = self.width
-        columns, others = np.split(self.rows.features, [width], axis=1)
-        features = np.hstack([columns @ axes, others])
+        """The same columns, with nothing beside them, in other orthonormal axes (r, r)."""
+        features = self.rows.features @ axes
         basis = axes if self.basis is None else self.basis @ axes
         return replace(self, basis=basis, rows=replace(self.rows, features=features))
 

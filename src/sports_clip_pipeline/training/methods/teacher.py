@@ -14,13 +14,10 @@ from scipy.special import log_softmax
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.models.head import Head
-from sports_clip_pipeline.training.methods.blending import choose_blend
-from sports_clip_pipeline.training.methods.cross_validation import hold_out
-from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
-from sports_clip_pipeline.training.methods.logreg_blend import solve
+from sports_clip_pipeline.training.methods.interface import Fit, TextAnchors
+from sports_clip_pipeline.training.methods.logreg_blend import choose_probe, solve
 from sports_clip_pipeline.training.methods.pool import Pool
-from sports_clip_pipeline.training.methods.row_space import RowSpace
-from sports_clip_pipeline.training.methods.softmax_regression import principal_axes
+from sports_clip_pipeline.training.methods.probes import Probes
 
 
 @dataclass(frozen=True)
@@ -38,31 +35,14 @@ class Teacher:
 
 def teach(pool: Pool, anchors: TextAnchors, config: FinetuneConfig) -> Teacher:
     """`logreg_blend` on the labels, and on those outside each fold with the same settings."""
-    labelled = pool.labelled
-    space = RowSpace.of(labelled, pool.space.operations)
-    axes, energy = principal_axes(space.rows.features)
-    space = space.turned(axes)
-    probes: dict[int | None, Mapping[str, Head]] = {}
-
-    def without(rows: Labelled) -> Mapping[str, Head]:
-        (fold,) = set(pool.folds()) - set(rows.fold.tolist())
-        probes[fold] = solve(rows, energy, config.blend_c)
-        return probes[fold]
-
-    def on_all(name: str) -> Head:
-        probes[None] = solve(space.rows, energy, (float(name),))
-        return space.expand(probes[None][name])
-
-    fit = choose_blend(
-        labelled,
-        hold_out(space.rows, without),
-        lambda name: {"c": float(name)},
-        on_all,
-        anchors.zero_shot_head(),
-    )
+    probes = Probes.of(pool.labelled, anchors)
+    fit = choose_probe(probes, anchors, config)
     name = str(fit.hyperparameters["c"])
-    spoken = {fold: _speak(pool, space.expand(found[name]), fit) for fold, found in probes.items()}
-    return Teacher(fit, spoken)
+    heads: dict[int | None, Head] = {None: probes.fit(solve, name)}
+    for fold, candidates in probes.hold_out(solve, config.blend_c).without.items():
+        heads[fold] = candidates[name]
+    space = probes.space
+    return Teacher(fit, {fold: _speak(pool, space.expand(h), fit) for fold, h in heads.items()})
 
 
 def _speak(pool: Pool, probe: Head, fit: Fit) -> np.ndarray:
