@@ -19,7 +19,7 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help run test install sample data ui viz verify-real bench check lock clean clean-cache
+.PHONY: help run test install sample data ui viz verify-real bench gpu-check check lock clean clean-cache
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -64,6 +64,10 @@ bench: $(READY)  ## the benchmarks
 	@$(BIN)/python benchmarks/tower_price.py
 	@$(BIN)/python benchmarks/arm_cost.py
 	@$(BIN)/python benchmarks/start_up.py
+	@$(BIN)/python benchmarks/contrastive_speed.py $(if $(wildcard $(RAW_DIR)/flickr8k.zip),--archive $(RAW_DIR)/flickr8k.zip)
+
+gpu-check: $(READY)  ## the tests and the benchmark that need a CUDA device
+	@$(BIN)/python benchmarks/gpu_check.py
 
 ui: $(READY)  ## the MLflow UI on 127.0.0.1 over the project's store
 	@$(BIN)/python -m sports_clip_pipeline.tracking.ui

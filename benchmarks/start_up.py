@@ -9,19 +9,16 @@ plugins. The two projects take turns (A B A B …), so that whatever else the ma
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from side_by_side import Process, add_force, refuse_when_busy, take_turns
 
 PROJECT = Path(__file__).resolve().parents[1]
 COMMANDS = (("--help",), ("registry", "list"))
 LIMIT = 1.3
 """The project's promise: at most this many times the empty project."""
-BUSY_LOAD = 1.5
 PACKAGE = "empty_project"
 FILES = {
     "pyproject.toml": f"""\
@@ -55,46 +52,21 @@ def make_empty_project(place: Path) -> Path:
     return place
 
 
-def elapsed_s(project: Path, command: tuple[str, ...]) -> float:
-    """Wall seconds of one `kedro` command. Raises: RuntimeError: it failed."""
-    start = time.perf_counter()
-    done = subprocess.run(
-        [Path(sys.executable).with_name("kedro"), *command],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        raise RuntimeError(f"kedro {' '.join(command)} failed in {project}: {done.stderr}")
-    return seconds
-
-
 def medians(ours: Path, empty: Path, command: tuple[str, ...], runs: int) -> tuple[float, float]:
     """Median seconds of both projects, in turn, after one unmeasured run of each."""
-    taken: dict[Path, list[float]] = {ours: [], empty: []}
-    for turn in range(runs + 1):
-        for project, seconds in taken.items():
-            value = elapsed_s(project, command)
-            if turn:
-                seconds.append(value)
-    return statistics.median(taken[ours]), statistics.median(taken[empty])
+    kedro = Path(sys.executable).with_name("kedro")
+    sides = {str(place): Process([kedro, *command], place) for place in (ours, empty)}
+    take_turns(sides, 1)
+    taken = take_turns(sides, runs)
+    return taken[str(ours)], taken[str(empty)]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=11, help="measured runs of each (default: 11)")
-    parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
+    add_force(parser)
     given = parser.parse_args()
-    load = os.getloadavg()[0]
-    if load > BUSY_LOAD and not given.force:
-        print(
-            f"Error: the load average is {load:.1f}, wanted at most {BUSY_LOAD}; "
-            "wait until the machine is idle, or measure all the same with --force",
-            file=sys.stderr,
-        )
-        return 1
+    load = refuse_when_busy(given.force)
     print(f"median of {given.runs} runs in turn, load average {load:.1f}\n")
     print("| command | this project s | empty project s | ratio | |\n|---|---|---|---|---|")
     short = False

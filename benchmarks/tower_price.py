@@ -28,7 +28,7 @@ from PIL import Image
 
 from sports_clip_pipeline.config.embed import IMAGE_TOWERS
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models import towers
+from sports_clip_pipeline.models import image_towers
 from sports_clip_pipeline.models.backends import (
     TowerProgram,
     build_backend,
@@ -59,7 +59,7 @@ def to_pixels(jpeg: bytes, seen: ImagePreprocessing, block: int) -> np.ndarray:
 def prepared(name: str, size: int, block: int, jpeg: bytes, folder: Path) -> tuple[str, list[Work]]:
     """The tower's chosen backend, and one block's work on one core and on all."""
     program = TowerProgram("image", name, folder / f"{name}.onnx", size)
-    pixels = to_pixels(jpeg, towers.image_preprocessing(name, size, "full"), block)
+    pixels = to_pixels(jpeg, image_towers.image_preprocessing(name, size, "full"), block)
     chosen, _ = choose_backend(program, candidates(), (pixels,), threads=1)
     work = []
     for threads in (1, cores()):
@@ -86,7 +86,7 @@ def measure(size: int, block: int, rounds: int) -> list[tuple[str, str, str, str
     """The rows of the table."""
     import torch
 
-    jpeg, seen = drawn_jpeg(), towers.image_preprocessing(IMAGE_TOWERS[0], size, "full")
+    jpeg, seen = drawn_jpeg(), image_towers.image_preprocessing(IMAGE_TOWERS[0], size, "full")
     chosen: dict[str, str] = {}
     single: dict[str, Work] = {"pixels": lambda: to_pixels(jpeg, seen, block)}
     parallel: dict[str, Work] = {}
@@ -101,7 +101,7 @@ def measure(size: int, block: int, rounds: int) -> list[tuple[str, str, str, str
     rows = [("photograph to pixels", "", f"{one_core['pixels']:.2f}", "", "")]
     for count in range(1, len(IMAGE_TOWERS) + 1):
         for names in itertools.combinations(IMAGE_TOWERS, count):
-            millions = sum(towers.parameter_count(name) for name in names) / 1e6
+            millions = sum(image_towers.parameter_count(name) for name in names) / 1e6
             times = [sum(times[name] for name in names) for times in (one_core, all_cores)]
             backends = " + ".join(dict.fromkeys(chosen[name] for name in names))
             shown = (f"{times[0]:.2f}", f"{times[1]:.2f}")

@@ -14,6 +14,7 @@ from sports_clip_pipeline.guards import (
     check_parameter_blocks,
     check_study,
     parameter_blocks,
+    study_of,
 )
 
 PROJECT = Path(__file__).parents[1]
@@ -56,12 +57,12 @@ def test_a_mistyped_block_is_refused_with_the_nearest(conf):
         check_parameter_blocks(_loader(conf, finetnue={"seeds": 1}))
     assert str(caught.value) == (
         "--params=finetnue: finetnue is no parameter block; "
-        "did you mean finetune? known are embed, finetune, raw_dir"
+        "did you mean finetune? known are embed, finetune, raw_dir, study"
     )
 
 
 def test_a_block_like_none_is_refused_with_all(conf):
-    with pytest.raises(UserFacingError, match="known are embed, finetune, raw_dir"):
+    with pytest.raises(UserFacingError, match="known are embed, finetune, raw_dir, study"):
         check_parameter_blocks(_loader(conf, zzz=1))
 
 
@@ -84,6 +85,15 @@ def test_a_study_that_cannot_name_a_folder_is_refused(conf, study):
     (conf / "base/globals.yml").write_text(f"study: {study}\n")
     with pytest.raises(UserFacingError, match=r"globals\.yml.*a-z, 0-9 and _"):
         check_study(_loader(conf))
+
+
+def test_a_run_may_name_its_study(conf):
+    loader = _loader(conf, study="mine")
+    check_parameter_blocks(loader)
+    check_study(loader)
+    assert study_of(loader) == "mine"
+    with pytest.raises(UserFacingError, match="--params=study"):
+        check_study(_loader(conf, study="../mine"))
 
 
 @pytest.mark.parametrize("study", ["sample", "real_2", "'2024'"])

@@ -18,7 +18,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from sports_clip_pipeline.errors import DryRun, UserFacingError
+from sports_clip_pipeline.errors import EndsHere, UserFacingError
 from sports_clip_pipeline.journal.disk_refusals import refusal_of
 
 _VERBOSE = f"{__name__}.verbose"
@@ -36,13 +36,13 @@ def readable(callback: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(callback)
     def run_readably(*args: Any, **kwargs: Any) -> Any:
         for handler in logging.root.handlers:
-            handler.addFilter(speaks_of_no_dry_run)
+            handler.addFilter(speaks_of_a_failure)
         try:
             return callback(*args, **in_current_words(kwargs))
         except (KeyboardInterrupt, click.exceptions.Exit, click.exceptions.Abort):
             raise
         except Exception as error:
-            if told := dry_run_of(error):
+            if told := told_at_end(error):
                 click.echo(told)
                 return None
             if click.get_current_context().meta.get(_VERBOSE):
@@ -84,14 +84,14 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}; `kedro run --verbose` shows where it happened"
 
 
-def dry_run_of(error: BaseException) -> str:
-    """What a dry run told, or nothing where the error is one."""
-    return next((str(cause) for cause in _chain(error) if isinstance(cause, DryRun)), "")
+def told_at_end(error: BaseException) -> str:
+    """What a run that ends before its last node told, or nothing where the error is one."""
+    return next((str(cause) for cause in _chain(error) if isinstance(cause, EndsHere)), "")
 
 
-def speaks_of_no_dry_run(record: logging.LogRecord) -> bool:
-    """Whether a line of the log is one to show: Kedro takes the end of a dry run for a failure."""
-    return not isinstance(sys.exc_info()[1], DryRun)
+def speaks_of_a_failure(record: logging.LogRecord) -> bool:
+    """Whether a line of the log is one to show: Kedro takes every early end for a failure."""
+    return not isinstance(sys.exc_info()[1], EndsHere)
 
 
 def _parameter_line(block: str, why: str) -> str:

@@ -22,5 +22,13 @@ class UserFacingError(Exception):
         return type(self), (self.where, self.what, self.remedy)
 
 
-class DryRun(Exception):
+class EndsHere(Exception):
+    """A run has done what was asked of it before its last node; its message is told, no failure."""
+
+
+class DryRun(EndsHere):
     """A run that was only to tell what it would do has told it; nothing was done."""
+
+
+class PartDone(EndsHere):
+    """A process of several has done its part of the work; the first one of them goes on alone."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
 
-ALWAYS_KNOWN = ("raw_dir",)
-"""Runtime parameters that name no block: where the raw corpora stand."""
+ALWAYS_KNOWN = ("raw_dir", "study")
+"""Runtime parameters that name no block: where the raw corpora stand, the study's name."""
 _STUDY = re.compile(r"[a-z0-9_]+")
 
 
@@ -44,15 +44,21 @@ def parameter_blocks(loader: Any) -> set[str]:
     return {str(key) for config in (*base.values(), *of_env.values()) for key in config}
 
 
+def study_of(loader: Any) -> Any:
+    """The name under which a run keeps what it makes: `--params=study=…`, or the environment's."""
+    return (loader.runtime_params or {}).get("study", loader["globals"].get("study"))
+
+
 def check_study(loader: Any) -> None:
     """Refuse a study whose name cannot be a folder on every machine.
 
     Raises: UserFacingError.
     """
-    study = loader["globals"].get("study")
+    study = study_of(loader)
     if not (isinstance(study, str) and _STUDY.fullmatch(study)):
+        asked = "study" in (loader.runtime_params or {})
         raise UserFacingError(
-            f"globals.yml of env {loader.env or 'base'}",
+            "--params=study" if asked else f"globals.yml of env {loader.env or 'base'}",
             f"study: wanted a text of a-z, 0-9 and _, got {study!r}",
             "rename it (quote a name made of digits only)",
         )

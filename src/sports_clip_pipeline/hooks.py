@@ -68,20 +68,22 @@ class TrackingHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Start the parent run."""
+        from sports_clip_pipeline import guards
         from sports_clip_pipeline.config.tracking import read_tracking
+        from sports_clip_pipeline.launched import leads
 
         self._end("KILLED")
         if self._context is None:
             return
         loader = self._context.config_loader
         config = read_tracking(loader["mlflow"])
-        if not config.enabled:
+        if not config.enabled or not leads():
             return
         from sports_clip_pipeline.tracking.begin import begin
         from sports_clip_pipeline.tracking.outputs import planned_outputs
 
         self._outputs = planned_outputs(pipeline, catalog)
-        self._run = begin(config, loader["globals"]["study"], run_params, pipeline, catalog)
+        self._run = begin(config, guards.study_of(loader), run_params, pipeline, catalog)
 
     @hook_impl
     def before_node_run(self, inputs: dict[str, Any]) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sports_clip_pipeline.config.embed import IMAGE_TOWERS, EmbedConfig
+from sports_clip_pipeline.config.embed import EmbedConfig
+from sports_clip_pipeline.config.tower_names import IMAGE_TOWERS
 from sports_clip_pipeline.errors import UserFacingError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -35,9 +36,9 @@ def test_companions_that_make_no_sense_are_refused(given: str, wanted: str) -> N
 
 
 def test_the_names_in_the_configuration_are_those_of_the_towers() -> None:
-    from sports_clip_pipeline.models import towers
+    from sports_clip_pipeline.models import image_towers
 
-    assert tuple(towers.IMAGE_TOWERS) == IMAGE_TOWERS
+    assert tuple(image_towers.IMAGE_TOWERS) == IMAGE_TOWERS
 
 
 @pytest.mark.parametrize("study", ["base", "real"])

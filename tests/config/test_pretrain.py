@@ -17,6 +17,7 @@ OTHERWISE = {
     "tower_accumulation": 4,
     "tower_dropout": False,
     "tower_statistics": "kept",
+    "compiled": "on",
     "num_processes": 2,
     "checkpoint_every_steps": 7,
     "precision": "bf16",
@@ -58,6 +59,7 @@ def test_a_locked_part_is_known_by_the_fingerprint_of_a_block_without_towers() -
     @dataclass
     class PretrainConfigOfBefore:
         embed_dim: int
+        projections: str
         epochs: int
         batch_size: int
         captions_per_image: int

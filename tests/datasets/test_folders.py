@@ -6,8 +6,8 @@ import numpy as np
 
 from sports_clip_pipeline.datasets import PredictorFoldersDataset
 from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.models.image_towers import image_preprocessing
 from sports_clip_pipeline.models.predictor import Predictor
-from sports_clip_pipeline.models.towers import image_preprocessing
 
 
 def predictor(temperature: float) -> Predictor:

@@ -15,7 +15,7 @@ from sports_clip_pipeline.evaluation.joined import JoinedScores
 from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
 from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.towers import (
+from sports_clip_pipeline.models.image_towers import (
     image_preprocessing,
     load_image_tower,
     pooled_features,

@@ -9,7 +9,7 @@ import pytest
 from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.tokenize import TokenizeConfig
 from sports_clip_pipeline.models import anchors
-from sports_clip_pipeline.models.clip_folder import Projections
+from sports_clip_pipeline.models.projections import Projections
 from sports_clip_pipeline.preprocessing.captions import Tokens
 
 PLAIN = Projections(

@@ -15,7 +15,6 @@ import torch
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.clip_folder import (
     WEIGHTS,
-    Projections,
     load_clip,
     read_image_tower,
     read_projections,
@@ -23,7 +22,8 @@ from sports_clip_pipeline.models.clip_folder import (
     trained_towers,
     write_clip_folder,
 )
-from sports_clip_pipeline.models.towers import image_preprocessing, load_image_tower
+from sports_clip_pipeline.models.image_towers import image_preprocessing, load_image_tower
+from sports_clip_pipeline.models.projections import Projections
 
 RNG = np.random.default_rng(0)
 PROJECTIONS = Projections(

@@ -14,7 +14,7 @@ from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models import embedder as embedder_module
-from sports_clip_pipeline.models import towers
+from sports_clip_pipeline.models import image_towers
 from sports_clip_pipeline.models.companions import audit_towers, embed_with_companions
 from sports_clip_pipeline.models.embedder import Embedder
 from sports_clip_pipeline.models.embedding import Engine
@@ -103,6 +103,6 @@ def test_a_price_that_was_lost_is_measured_though_all_features_are_there(
 
 @pytest.mark.parametrize(("name", "millions"), [("lite0", 3.37), ("lite1", 4.13), ("lite2", 4.81)])
 def test_parameters_are_counted_without_the_towers_own_head(name: str, millions: float) -> None:
-    whole = sum(weight.numel() for weight in towers.load_image_tower(name).parameters())
-    assert towers.parameter_count(name) == whole - 1000 * (1280 + 1)
-    assert towers.parameter_count(name) == pytest.approx(millions * 1e6, rel=0.01)
+    whole = sum(weight.numel() for weight in image_towers.load_image_tower(name).parameters())
+    assert image_towers.parameter_count(name) == whole - 1000 * (1280 + 1)
+    assert image_towers.parameter_count(name) == pytest.approx(millions * 1e6, rel=0.01)

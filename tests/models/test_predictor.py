@@ -13,12 +13,12 @@ from PIL import Image
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.head import Head, Operation, softmax
-from sports_clip_pipeline.models.predictor import Predictor, TowerInput, load_predictor
-from sports_clip_pipeline.models.towers import (
+from sports_clip_pipeline.models.image_towers import (
     image_preprocessing,
     load_image_tower,
     pooled_features,
 )
+from sports_clip_pipeline.models.predictor import Predictor, TowerInput, load_predictor
 
 RNG = np.random.default_rng(0)
 

@@ -61,10 +61,11 @@ def evaluation_predictions() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """A predictor and a CLIP folder on the smallest packaged towers, with made-up heads."""
-    from sports_clip_pipeline.models.clip_folder import Projections, write_clip_folder
+    from sports_clip_pipeline.models.clip_folder import write_clip_folder
     from sports_clip_pipeline.models.head import Head, Operation
+    from sports_clip_pipeline.models.image_towers import image_preprocessing
     from sports_clip_pipeline.models.predictor import Predictor
-    from sports_clip_pipeline.models.towers import image_preprocessing
+    from sports_clip_pipeline.models.projections import Projections
 
     random = np.random.default_rng(0)
 

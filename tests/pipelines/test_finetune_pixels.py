@@ -17,7 +17,7 @@ from sports_clip_pipeline.config.tokenize import TokenizeConfig
 from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.models import clip_folder
-from sports_clip_pipeline.models.clip_folder import Projections
+from sports_clip_pipeline.models.projections import Projections
 from sports_clip_pipeline.pipelines.finetune.pixel_nodes import (
     fit_pixel_arms,
     join_plans,

@@ -11,7 +11,7 @@ import torch
 
 from sports_clip_pipeline.config.pretrain import LOSSES, PretrainConfig
 from sports_clip_pipeline.journal import DiskJournal, Journal
-from sports_clip_pipeline.models.clip_folder import Projections
+from sports_clip_pipeline.models.projections import Projections
 from sports_clip_pipeline.training.locked import (
     STATE,
     LockedTraining,

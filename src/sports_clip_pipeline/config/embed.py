@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sports_clip_pipeline.config.checks import as_tuple, require, require_choice, require_number
+from sports_clip_pipeline.config.tower_names import is_pair, require_image_tower, require_text_tower
 
-IMAGE_TOWERS = ("lite0", "lite1", "lite2")
 VIEWS = ("full", "centre", "full_flip", "centre_flip")
 BACKENDS = ("auto", "torch", "torch_channels_last", "onnxruntime", "torch_cuda")
 
@@ -16,8 +16,9 @@ class EmbedConfig:
     """Which towers make features, from which view, and how fast.
 
     Attributes:
-        image_tower: packaged image tower; the first, and the one joined to the text tower.
-        text_tower: packaged text tower; the same as `tokenize.text_tower`.
+        image_tower: the first image tower, and the one joined to the text tower; a packaged one, or
+            `timm/<architecture>` (see `config/tower_names.py`).
+        text_tower: a packaged one, or `hf/<model>`; the same as `tokenize.text_tower`.
         companions: further image towers, for the labelled corpus alone; kept in the order of
             their names. They see the same size and views.
         image_size: side of the square the image towers see, pixels.
@@ -39,8 +40,11 @@ class EmbedConfig:
     batch_size: int = 32
 
     def __post_init__(self) -> None:
-        require_choice(self.image_tower, "embed.image_tower", IMAGE_TOWERS)
-        require_choice(self.text_tower, "embed.text_tower", ("minilm",))
+        require_image_tower(self.image_tower, "embed.image_tower")
+        require_text_tower(self.text_tower, "embed.text_tower")
+        if is_pair(self.image_tower) or is_pair(self.text_tower):
+            same = self.image_tower == self.text_tower
+            require(same, "embed.text_tower", f"the pair {self.image_tower}", self.text_tower)
         self._check_companions()
         require_number(self.image_size, "embed.image_size", 64, 512, integer=True)
         require(self.image_size % 32 == 0, "embed.image_size", "a multiple of 32", self.image_size)
@@ -55,7 +59,7 @@ class EmbedConfig:
     def _check_companions(self) -> None:
         given = as_tuple(self.companions, "embed.companions", str) if self.companions else ()
         for tower in given:
-            require_choice(tower, "embed.companions", IMAGE_TOWERS)
+            require_image_tower(tower, "embed.companions")
         require(len(set(given)) == len(given), "embed.companions", "none twice", given)
         others = "towers other than embed.image_tower"
         require(self.image_tower not in given, "embed.companions", others, self.image_tower)

@@ -11,7 +11,9 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEVICES = ("auto", "cpu", "cuda")
 KEPT = ("last", "best")
 STATISTICS = ("batch", "kept")
+COMPILED = ("auto", "on", "off")
 LOSSES = ("info_nce", "siglip", "soft_targets")
+PROJECTIONS = ("linear", "notebook", "none")
 _TOWERS = (
     "unlocked_image_blocks",
     "unlocked_text_blocks",
@@ -25,6 +27,7 @@ _TOWERS = (
     "checkpoint_every_steps",
     "precision",
     "device",
+    "compiled",
 )
 
 
@@ -34,7 +37,11 @@ class PretrainConfig:
 
     Attributes:
         embed_dim: width of the shared space.
-        epochs: passes over the training images.
+        projections: from features to that space; `linear`, the 2022 `notebook`'s two layers
+            around a residual with a layer norm, or `none` for a pair of open_clip's own towers,
+            which end in a space of theirs (`embed_dim` has no say then).
+        epochs: passes over the training images, towers locked. 0 begins with the towers at once,
+            under projections that nothing was learned for; something has to be unlocked then.
         batch_size: images a step; each brings `captions_per_image` of its captions.
         captions_per_image: captions drawn for each image of a batch, without replacement.
         loss: `info_nce` (several captions of an image are all its own), `siglip` (each pair a yes
@@ -72,9 +79,12 @@ class PretrainConfig:
         precision: of those passes; `auto` is bf16 on a CUDA device that has it, fp16 on another,
             and fp32 on the CPU.
         device: where they run; `auto` takes CUDA where there is a device.
+        compiled: whether torch.compile makes the unlocked towers into kernels of their own first,
+            which takes minutes and a C++ compiler; `auto` does on CUDA.
     """
 
     embed_dim: int = 512
+    projections: str = "linear"
     epochs: int = 30
     batch_size: int = 1024
     captions_per_image: int = 5
@@ -102,11 +112,12 @@ class PretrainConfig:
     num_processes: int = 1
     precision: str = "auto"
     device: str = "auto"
+    compiled: str = "auto"
 
     def __post_init__(self) -> None:
         for name, low, high in (
             ("embed_dim", 8, 4096),
-            ("epochs", 1, 10_000),
+            ("epochs", 0, 10_000),
             ("batch_size", 2, 65_536),
             ("captions_per_image", 1, 100),
             ("checkpoint_every_epochs", 1, 10_000),
@@ -144,8 +155,18 @@ class PretrainConfig:
         require_choice(self.tower_statistics, "pretrain.tower_statistics", STATISTICS)
         require_choice(self.keep, "pretrain.keep", KEPT)
         require_choice(self.loss, "pretrain.loss", LOSSES)
+        require_choice(self.projections, "pretrain.projections", PROJECTIONS)
+        require(
+            self.epochs > 0 or self.unlocks or self.projections == "none", "pretrain.epochs",
+            "at least 1 where no tower is unlocked", self.epochs,
+        )  # fmt: skip
+        require(
+            self.epochs == 0 or self.projections != "none", "pretrain.epochs",
+            "0 with pretrain.projections=none: nothing is learned over locked towers", self.epochs,
+        )  # fmt: skip
         require_choice(self.precision, "pretrain.precision", PRECISIONS)
         require_choice(self.device, "pretrain.device", DEVICES)
+        require_choice(self.compiled, "pretrain.compiled", COMPILED)
 
     @property
     def unlocks(self) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sports_clip_pipeline.config.checks import require_choice, require_number
-
-TEXT_TOWERS = ("minilm",)
+from sports_clip_pipeline.config.checks import require_number
+from sports_clip_pipeline.config.tower_names import require_text_tower
 
 
 @dataclass(frozen=True)
@@ -22,5 +21,5 @@ class TokenizeConfig:
     context_length: int = 64
 
     def __post_init__(self) -> None:
-        require_choice(self.text_tower, "tokenize.text_tower", TEXT_TOWERS)
+        require_text_tower(self.text_tower, "tokenize.text_tower")
         require_number(self.context_length, "tokenize.context_length", 8, 512, integer=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.preprocessing.captions import CaptionTokenizer, clean_caption
+from sports_clip_pipeline.preprocessing.captions import Tokens, clean_caption
 
 
-def caption_table(manifest: pd.DataFrame, tokenizer: CaptionTokenizer) -> pd.DataFrame:
+def caption_table(
+    manifest: pd.DataFrame, tokenizer: Callable[[Sequence[str]], Tokens]
+) -> pd.DataFrame:
     """One row a caption, in the order of the manifest and of each image's captions.
 
     Args:

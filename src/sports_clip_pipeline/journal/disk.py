@@ -117,6 +117,19 @@ class DiskJournal(Journal):
         return self.folder / f"{key}.safetensors"
 
 
+class FollowingJournal(DiskJournal):
+    """Reads what another process keeps in the same folder; keeps nothing, and shows no progress."""
+
+    @contextmanager
+    def counting(self, desc: str, total: int, unit: str = "it") -> Iterator[Counter]:
+        """Show no bar."""
+        with Journal.counting(self, desc, total, unit) as bar:
+            yield bar
+
+    def save_state(self, *arguments: Any, **named: Any) -> None:
+        """Keep nothing."""
+
+
 def _former(path: Path) -> Path:
     """Where the state before the last one is kept."""
     return path.with_name(f".{path.name}.former")

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sports_clip_pipeline.config.tower_names import is_pair
 from sports_clip_pipeline.machine import cores, end_with_parent
 
 BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
@@ -62,14 +63,13 @@ class TowerProgram:
 
     def module(self) -> Any:
         """The torch module, in eval mode."""
-        from sports_clip_pipeline.models import towers
+        from sports_clip_pipeline.models import image_towers, text_towers
 
         if self.kind == "image":
-            trunk = self._with_trained_weights(towers.load_image_tower(self.tower))
-            return towers.PooledImageTower(trunk).eval()
-        return towers.PooledTextTower(
-            self._with_trained_weights(towers.load_text_tower(self.tower))
-        ).eval()
+            trunk = self._with_trained_weights(image_towers.load_image_tower(self.tower))
+            return image_towers.PooledImageTower(trunk).eval()
+        transformer = self._with_trained_weights(text_towers.load_text_tower(self.tower))
+        return text_towers.pooled(transformer)
 
     def _with_trained_weights(self, tower: Any) -> Any:
         if self.clip_folder is None:
@@ -101,13 +101,18 @@ class Trial:
     core_ms_per_item: float
 
 
-def candidates() -> tuple[str, ...]:
-    """The backends worth trying on this machine: CUDA alone where there is a device."""
+def candidates(tower: str) -> tuple[str, ...]:
+    """The backends worth trying on this machine: CUDA alone where there is a device.
+
+    ONNX Runtime is asked to run convolutional towers and bare transformers, whose export is known
+    to work, and no pair of open_clip's own.
+    """
     import torch
 
     if torch.cuda.is_available():
         return ("torch", "torch_cuda")
-    return ("torch", "torch_channels_last", "onnxruntime")
+    on_cpu = ("torch", "torch_channels_last")
+    return on_cpu if is_pair(tower) else (*on_cpu, "onnxruntime")
 
 
 def build_backend(program: TowerProgram, name: str, threads: int) -> Backend:

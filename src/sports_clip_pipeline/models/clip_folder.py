@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,16 +15,21 @@ from open_clip.tokenizer import HFTokenizer
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from sports_clip_pipeline.config.tower_names import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal.disk import replacing_folder
-from sports_clip_pipeline.models import towers
-from sports_clip_pipeline.models.unit_norm import unit_norm
+from sports_clip_pipeline.models import image_towers, text_towers
+from sports_clip_pipeline.models.clip_model import (
+    build_clip,
+    build_empty_clip,
+    clip_config,
+    tower_prefixes,
+)
+from sports_clip_pipeline.models.projections import Projections, projections_of
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 WEIGHTS = "open_clip_model.safetensors"
 CONFIG = "open_clip_config.json"
-IMAGE_PREFIX = "visual.trunk."
-TEXT_PREFIX = "text.transformer."
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -35,40 +38,12 @@ _TOKENIZER_FILES = (
 )
 
 
-@dataclass(frozen=True)
-class Projections:
-    """The maps from pooled features to the shared space, and the scale of cosines.
-
-    Attributes:
-        image_weight: (P, D) float32; pooled image features to the shared space.
-        image_bias: (P,) float32.
-        text_weight: (P, E) float32; pooled text features to the shared space.
-        logit_scale: logarithm of the scale of cosines.
-        logit_bias: what is added to the scaled cosines, of a model trained with SigLIP's loss; None
-            for others. It changes no ranking.
-    """
-
-    image_weight: np.ndarray
-    image_bias: np.ndarray
-    text_weight: np.ndarray
-    logit_scale: float
-    logit_bias: float | None = None
-
-    def image_embeddings(self, features: np.ndarray) -> np.ndarray:
-        """(N, D) pooled image features to (N, P) unit-norm."""
-        return unit_norm(features @ self.image_weight.T + self.image_bias)
-
-    def text_embeddings(self, features: np.ndarray) -> np.ndarray:
-        """(M, E) pooled text features to (M, P) unit-norm."""
-        return unit_norm(features @ self.text_weight.T)
-
-
 class LoadedClip(NamedTuple):
     """A CLIP folder in memory: model in eval mode, preprocessing, tokenizer."""
 
     model: nn.Module
     preprocessing: ImagePreprocessing
-    tokenizer: HFTokenizer
+    tokenizer: Callable[..., torch.Tensor]
 
 
 def write_clip_folder(
@@ -82,46 +57,35 @@ def write_clip_folder(
 ) -> None:
     """Assemble the `CustomTextCLIP` and write it, whole or not at all.
 
+    open_clip itself reads the folder where it knows both towers and the projections are linear.
+
     Args:
-        trained: weights of the towers that are not the packaged ones, by their names in the model
-            (`visual.trunk.…`, `text.transformer.…`). The folder's configuration says under
+        trained: weights of the towers that are not those they came with, by their names in the
+            model (`visual.trunk.…`, `text.transformer.…`). The folder's configuration says under
             `towers.trained` which towers they belong to.
     Raises: ValueError: a trained weight is none of the model's, or has another shape.
     """
     trained = trained or {}
-    config = _config(projections, image_tower, text_tower, preprocessing, context_length, folder)
+    recipe = image_tower, text_tower, preprocessing, context_length
+    config = clip_config(projections, *recipe, folder)
+    prefixes = tower_prefixes(is_pair(image_tower))
     config["towers"]["trained"] = [
         tower
-        for tower, prefix in (("image", IMAGE_PREFIX), ("text", TEXT_PREFIX))
+        for tower, prefix in zip(("image", "text"), prefixes, strict=True)
         if any(name.startswith(prefix) for name in trained)
     ]
-    model = build_clip(projections, image_tower, text_tower, preprocessing, context_length)
-    weights = model.state_dict()
+    weights = build_clip(projections, *recipe).state_dict()
     for name, value in trained.items():
         if name not in weights or weights[name].shape != value.shape:
             raise ValueError(f"the model has no weight {name} of shape {value.shape}")
         weights[name] = torch.from_numpy(np.array(value))
-    source = towers.text_tower_spec(text_tower).folder
+    source = text_towers.text_tower_spec(text_tower).folder
     with replacing_folder(folder) as partial:
         for name in (*_TOKENIZER_FILES, "config.json"):
-            shutil.copyfile(source / name, partial / name)
+            if not is_pair(text_tower) and (source / name).is_file():
+                shutil.copyfile(source / name, partial / name)
         save_file({key: value.contiguous() for key, value in weights.items()}, partial / WEIGHTS)
         (partial / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-
-
-def build_clip(
-    projections: Projections,
-    image_tower: str,
-    text_tower: str,
-    preprocessing: ImagePreprocessing,
-    context_length: int,
-) -> nn.Module:
-    """The `CustomTextCLIP` of the packaged towers and learned projections, in eval mode."""
-    source = towers.text_tower_spec(text_tower).folder
-    config = _config(projections, image_tower, text_tower, preprocessing, context_length, source)
-    model = _build(config, source)
-    _fill(model, projections, image_tower, text_tower)
-    return model.eval()
 
 
 def load_clip(path: str | Path) -> LoadedClip:
@@ -138,13 +102,12 @@ def load_clip(path: str | Path) -> LoadedClip:
         state = load_file(folder / WEIGHTS)
     except Exception as error:
         raise UserFacingError(folder, f"is no whole CLIP folder ({error})", remedy) from error
-    model = _build(config, folder)
+    model = build_empty_clip(config, folder)
     missing, unexpected = model.load_state_dict(state, strict=False)
     if missing or unexpected:
         what = f"{len(missing)} weights are missing and {len(unexpected)} unexpected"
         raise UserFacingError(folder / WEIGHTS, what, remedy)
-    length = config["model_cfg"]["text_cfg"]["context_length"]
-    return LoadedClip(model.eval(), _preprocessing(config), HFTokenizer(str(folder), length))
+    return LoadedClip(model.eval(), _preprocessing(config), _tokenizer(config, folder))
 
 
 def relocate(folder: Path, place: Path) -> None:
@@ -153,6 +116,8 @@ def relocate(folder: Path, place: Path) -> None:
     open_clip asks the hub for a text tower that is not named by an absolute path.
     """
     config = json.loads((folder / CONFIG).read_text())
+    if "hf_model_name" not in config["model_cfg"]["text_cfg"]:
+        return
     for key in ("hf_model_name", "hf_tokenizer_name"):
         config["model_cfg"]["text_cfg"][key] = str(place.resolve())
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
@@ -162,15 +127,13 @@ def read_projections(path: str | Path) -> Projections:
     """The projections of a CLIP folder alone, without building its towers."""
     from safetensors import safe_open
 
+    config = json.loads((Path(path) / CONFIG).read_text())
+    pair = config["towers"].get("projections") == "none"
+    prefixes = tower_prefixes(pair)
     with safe_open(Path(path) / WEIGHTS, framework="numpy") as file:
-        names = set(file.keys())
-        return Projections(
-            image_weight=file.get_tensor("visual.head.proj.weight"),
-            image_bias=file.get_tensor("visual.head.proj.bias"),
-            text_weight=file.get_tensor("text.proj.weight"),
-            logit_scale=float(file.get_tensor("logit_scale")),
-            logit_bias=float(file.get_tensor("logit_bias")) if "logit_bias" in names else None,
-        )
+        names = [name for name in file.keys() if not name.startswith(prefixes)]  # noqa: SIM118
+        own_width = config["model_cfg"]["embed_dim"] if pair else 0
+        return projections_of({name: file.get_tensor(name) for name in names}, own_width)
 
 
 def read_preprocessing(path: str | Path) -> ImagePreprocessing:
@@ -179,22 +142,22 @@ def read_preprocessing(path: str | Path) -> ImagePreprocessing:
 
 
 def read_image_tower(path: str | Path) -> dict[str, np.ndarray]:
-    """The trained image tower of a CLIP folder, as the state dict of the packaged architecture.
+    """The image tower of a CLIP folder, as the state dict of its architecture.
 
-    Its 1,000-class head is the packaged one. Empty where the folder's image tower is the packaged
-    one unchanged.
+    Empty where a name says all of it: a packaged tower that training left unchanged. The tower's
+    own classifier is the one it came with.
     """
-    trunk = _read_trained(path, "image", IMAGE_PREFIX)
-    if not trunk:
-        return {}
     name = json.loads((Path(path) / CONFIG).read_text())["towers"]["image"]
-    packaged = towers.load_image_tower(name).state_dict()
-    return {key: trunk[key] if key in trunk else value.numpy() for key, value in packaged.items()}
+    if "image" not in trained_towers(path) and image_towers.image_tower_spec(name).packaged:
+        return {}
+    trunk = _read_tower(path, "image")
+    came_with = image_towers.load_image_tower(name).state_dict()
+    return {key: trunk[key] if key in trunk else value.numpy() for key, value in came_with.items()}
 
 
 def read_text_tower(path: str | Path) -> dict[str, np.ndarray]:
-    """The state dict of the trained text tower; empty where it is the packaged one unchanged."""
-    return _read_trained(path, "text", TEXT_PREFIX)
+    """The state dict of the trained text tower; empty where it is the one it came with."""
+    return _read_tower(path, "text") if "text" in trained_towers(path) else {}
 
 
 def trained_towers(path: str | Path) -> tuple[str, ...]:
@@ -202,80 +165,31 @@ def trained_towers(path: str | Path) -> tuple[str, ...]:
     return tuple(json.loads((Path(path) / CONFIG).read_text())["towers"].get("trained", ()))
 
 
-def _read_trained(path: str | Path, tower: str, prefix: str) -> dict[str, np.ndarray]:
+def _read_tower(path: str | Path, tower: str) -> dict[str, np.ndarray]:
+    """The state dict of what `load_image_tower` or `load_text_tower` gives."""
     from safetensors import safe_open
 
-    if tower not in trained_towers(path):
-        return {}
+    record = json.loads((Path(path) / CONFIG).read_text())["towers"]
+    pair = is_pair(record[tower])
+    prefix = tower_prefixes(pair)[("image", "text").index(tower)]
     with safe_open(Path(path) / WEIGHTS, framework="numpy") as file:
         names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-        return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+        # A pair's towers keep their names of the whole model.
+        cut = 0 if pair else len(prefix)
+        return {name[cut:]: file.get_tensor(name) for name in names}
 
 
-def _config(
-    projections: Projections,
-    image_tower: str,
-    text_tower: str,
-    preprocessing: ImagePreprocessing,
-    context_length: int,
-    folder: Path,
-) -> dict[str, Any]:
-    place = str(folder.resolve())
-    bias = projections.logit_bias
-    return {
-        "model_cfg": {
-            **({} if bias is None else {"init_logit_bias": bias}),
-            "embed_dim": len(projections.image_weight),
-            "vision_cfg": {
-                "timm_model_name": towers.image_tower_spec(image_tower).architecture,
-                "timm_model_pretrained": False,
-                "timm_pool": "",
-                "timm_proj": "linear",
-                "timm_proj_bias": True,
-                "image_size": preprocessing.size,
-            },
-            "text_cfg": {
-                "hf_model_name": place,
-                "hf_tokenizer_name": place,
-                "hf_model_pretrained": False,
-                "hf_proj_type": "linear",
-                "hf_pooler_type": "mean_pooler",
-                "context_length": context_length,
-            },
-            "custom_text": True,
-        },
-        "preprocess_cfg": {
-            "size": [preprocessing.size, preprocessing.size],
-            "mean": list(preprocessing.mean),
-            "std": list(preprocessing.std),
-            "interpolation": preprocessing.interpolation,
-            "resize_mode": "shortest" if preprocessing.view.startswith("centre") else "squash",
-        },
-        "towers": {"image": image_tower, "text": text_tower, "view": preprocessing.view},
-    }
+def _tokenizer(config: dict[str, Any], folder: Path) -> Callable[..., torch.Tensor]:
+    """open_clip's tokenizer for the folder."""
+    if "hf_model_name" in config["model_cfg"]["text_cfg"]:
+        length = config["model_cfg"]["text_cfg"]["context_length"]
+        return HFTokenizer(str(folder), length)
+    from sports_clip_pipeline.models.open_clip_pair import pair_spec
 
-
-def _build(config: dict[str, Any], tokenizer_folder: Path) -> nn.Module:
-    model_config = deepcopy(config["model_cfg"])
-    model_config.pop("custom_text")
-    model_config["text_cfg"]["hf_model_name"] = str(tokenizer_folder)
-    model_config["text_cfg"]["hf_tokenizer_name"] = str(tokenizer_folder)
-    return open_clip.CustomTextCLIP(**model_config)
-
-
-def _fill(model: Any, projections: Projections, image_tower: str, text_tower: str) -> None:
-    """Put packaged tower weights and learned projections into the model, every key of it."""
-    trunk = towers.load_image_tower(image_tower).state_dict()
-    state = {f"visual.trunk.{k}": v for k, v in trunk.items() if not k.startswith("classifier.")}
-    transformer = towers.load_text_tower(text_tower).state_dict()
-    state |= {f"text.transformer.{k}": v for k, v in transformer.items()}
-    state["visual.head.proj.weight"] = torch.from_numpy(projections.image_weight)
-    state["visual.head.proj.bias"] = torch.from_numpy(projections.image_bias)
-    state["text.proj.weight"] = torch.from_numpy(projections.text_weight)
-    state["logit_scale"] = torch.tensor(projections.logit_scale)
-    if projections.logit_bias is not None:
-        state["logit_bias"] = torch.tensor(projections.logit_bias)
-    model.load_state_dict(state, strict=True)
+    tokenizer: Callable[..., torch.Tensor] = open_clip.get_tokenizer(
+        pair_spec(config["towers"]["text"]).architecture
+    )
+    return tokenizer
 
 
 def _preprocessing(config: dict[str, Any]) -> ImagePreprocessing:

@@ -14,7 +14,7 @@ from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal, file_sha256
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models import price, towers
+from sports_clip_pipeline.models import image_towers, price, text_towers
 from sports_clip_pipeline.models.backends import (
     TowerProgram,
     Trial,
@@ -29,6 +29,7 @@ from sports_clip_pipeline.models.embedding import (
     embed_images,
 )
 from sports_clip_pipeline.models.feature_cache import FeatureCache, FeatureSpace
+from sports_clip_pipeline.models.tower_weights import file_name
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
@@ -41,6 +42,7 @@ class Embedder:
 
     Args:
         clip_folder: a CLIP folder whose towers make the features where it trained them.
+        together: see `embed_images`.
     """
 
     def __init__(
@@ -49,15 +51,17 @@ class Embedder:
         cache: FeatureCache,
         journal: Journal,
         clip_folder: Path | None = None,
+        together: bool = False,
     ) -> None:
         self._config, self._cache, self._journal = config, cache, journal
-        self._clip_folder = clip_folder
+        self._clip_folder, self.together = clip_folder, together
+        image_towers.check_image_size(config.image_tower, config.image_size)
         self.preprocessings = [
-            towers.image_preprocessing(config.image_tower, config.image_size, view)
+            image_towers.image_preprocessing(config.image_tower, config.image_size, view)
             for view in config.views
         ]
-        image = towers.image_tower_spec(config.image_tower).weights
-        text = towers.text_tower_spec(config.text_tower).weights
+        image = image_towers.image_tower_spec(config.image_tower).weights
+        text = text_towers.text_tower_spec(config.text_tower).weights
         image.checked()
         text.checked()
         self._weights = {"image": image.sha256, "text": text.sha256}
@@ -130,14 +134,14 @@ class Embedder:
         keys, rate = [caption_key(row) for row in ids], 0.0
         if space.missing(keys):
             engine = self._engine("text", pad(ids[:TRIAL_CAPTIONS]))
-            rate = embed_captions(ids, space, engine, self._journal)
+            rate = embed_captions(ids, space, engine, self._journal, self.together)
         self._audit["computed_per_s"]["captions"] = round(rate, 1)
         return space.gather(keys)
 
     def companion(self, tower: str) -> Embedder:
         """The same for another image tower, as it is packaged."""
         config = dataclasses.replace(self._config, image_tower=tower, companions=())
-        return Embedder(config, self._cache, self._journal)
+        return Embedder(config, self._cache, self._journal, together=self.together)
 
     def tower(self, store: ImageStore) -> dict[str, Any]:
         """What the image tower is and what it costs, JSON-like.
@@ -156,11 +160,11 @@ class Embedder:
             assert rate is not None
         return {
             "name": name,
-            "width": towers.image_tower_spec(name).width,
+            "width": image_towers.image_tower_spec(name).width,
             "preprocessing": self.preprocessings[0].to_dict(),
             "views": list(self._config.views),
             "weights_sha256": self._weights["image"],
-            "parameters": towers.parameter_count(name),
+            "parameters": image_towers.parameter_count(name),
             "backend": rate.backend,
             "ms_per_image": round(rate.ms_per_item * len(self.preprocessings), 2),
         }
@@ -192,7 +196,7 @@ class Embedder:
         tower = config.image_tower if kind == "image" else config.text_tower
         size = config.image_size if kind == "image" else 0
         weights = self._weights[kind][:12]
-        path = self._cache.root / "onnx" / f"{tower}-{size}-{weights}.onnx"
+        path = self._cache.root / "onnx" / f"{file_name(tower)}-{size}-{weights}.onnx"
         return TowerProgram(kind, tower, path, size, self._clip_folder)
 
     def _choose(self, kind: str, trial: Sequence[np.ndarray]) -> None:
@@ -201,8 +205,8 @@ class Embedder:
     def _task(
         self, kind: str, trial: Sequence[np.ndarray]
     ) -> tuple[TowerProgram, Sequence[str], Sequence[np.ndarray]]:
-        asked = self._config.backend
-        return self._program(kind), candidates() if asked == "auto" else (asked,), trial
+        asked, program = self._config.backend, self._program(kind)
+        return program, candidates(program.tower) if asked == "auto" else (asked,), trial
 
     def _take(self, kind: str, backend: str, trials: Sequence[Trial]) -> None:
         """Use the backend that was chosen; keep what the trials say of the tower's price."""
@@ -236,7 +240,8 @@ def embed_together(
     keys = [bytes.fromhex(digest) for digest in manifest["stored_sha256"]]
     _choose_together([tower for tower in embedders if tower.lacks(keys)], store)
     sights = [tower.sights(store, keys) for tower in embedders]
-    rate = embed_images(store, keys, [sight for own in sights for sight in own], journal)
+    every = [sight for own in sights for sight in own]
+    rate = embed_images(store, keys, every, journal, together=embedders[0].together)
     return [
         tower.gathered(name, keys, {sight.preprocessing.view: rate for sight in own})
         for tower, name, own in zip(embedders, names, sights, strict=True)

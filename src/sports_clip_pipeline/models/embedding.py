@@ -2,6 +2,7 @@
 
 Blocks of rows go to worker processes, each with its own backend on its share of the cores
 (workers × threads ≤ cores). A finished block is in the cache, so a killed run goes on from there.
+Processes that a launcher started share the blocks; the cache is on a disk of all of them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.launched import meet_others, own_part
 from sports_clip_pipeline.machine import end_with_parent
 from sports_clip_pipeline.models.backends import Backend, TowerProgram, build_backend
 from sports_clip_pipeline.models.feature_cache import FeatureSpace
@@ -66,7 +68,11 @@ class Sight:
 
 
 def embed_images(
-    store: ImageStore, keys: list[bytes], sights: Sequence[Sight], journal: Journal
+    store: ImageStore,
+    keys: list[bytes],
+    sights: Sequence[Sight],
+    journal: Journal,
+    together: bool = False,
 ) -> float:
     """Put what the cache lacks of each sight there; a photograph is decoded once for all of them.
 
@@ -75,6 +81,7 @@ def embed_images(
     Args:
         store: N images; row i has the content address `keys[i]`.
         sights: the workers are those of the first one's engine.
+        together: all processes that a launcher started have come here, and share the work.
     Returns: the photographs a second that were seen (0 where all came from the cache).
     """
     missing = [set(sight.space.missing(keys)) for sight in sights]
@@ -82,13 +89,13 @@ def embed_images(
     if not rows:
         return 0.0
     engine = sights[0].engine
-    blocks = [rows[i : i + engine.block] for i in range(0, len(rows), engine.block)]
+    blocks = _own_blocks(rows, engine, together)
     work = [[(row, [row in lacking for lacking in missing]) for row in block] for block in blocks]
     looks = [(sight.engine, sight.preprocessing) for sight in sights]
     start = time.perf_counter()
     with (
         _pool(engine, _set_up_images, (engine, looks, Path(store.path))) as mapped,
-        journal.counting("embed images", len(rows), "image") as bar,
+        journal.counting("embed images", sum(map(len, blocks)), "image") as bar,
     ):
         for block, seen in zip(blocks, mapped(_image_block, work), strict=True):
             for sight, lacking, arrays in zip(sights, missing, seen, strict=True):
@@ -96,33 +103,55 @@ def embed_images(
                 if new:
                     sight.space.append(new, arrays)
             bar.update(len(block))
+    if together:
+        meet_others()
+        for sight in sights:
+            sight.space.reread()
     return len(rows) / (time.perf_counter() - start)
 
 
 def embed_captions(
-    token_ids: Sequence[np.ndarray], space: FeatureSpace, engine: Engine, journal: Journal
+    token_ids: Sequence[np.ndarray],
+    space: FeatureSpace,
+    engine: Engine,
+    journal: Journal,
+    together: bool = False,
 ) -> float:
     """Put the pooled text features that the cache lacks there, computed by length.
 
     The space then holds `features` (M, E) float32.
 
+    Args:
+        together: see `embed_images`.
     Returns: the captions a second that were computed (0 where all came from the cache).
     """
     keys = [caption_key(ids) for ids in token_ids]
     rows = sorted(space.missing(keys), key=lambda row: len(token_ids[row]))
     if not rows:
         return 0.0
-    blocks = [rows[i : i + engine.block] for i in range(0, len(rows), engine.block)]
+    blocks = _own_blocks(rows, engine, together)
     work = [[token_ids[row] for row in block] for block in blocks]
     start = time.perf_counter()
     with (
         _pool(engine, _set_up_text, (engine,)) as mapped,
-        journal.counting("embed captions", len(rows), "caption") as bar,
+        journal.counting("embed captions", sum(map(len, blocks)), "caption") as bar,
     ):
         for block, arrays in zip(blocks, mapped(_text_block, work), strict=True):
             space.append([keys[row] for row in block], arrays)
             bar.update(len(block))
+    if together:
+        meet_others()
+        space.reread()
     return len(rows) / (time.perf_counter() - start)
+
+
+def _own_blocks(rows: list[int], engine: Engine, together: bool) -> Sequence[list[int]]:
+    """The rows in blocks; of processes that work together, those of this one."""
+    blocks = [rows[i : i + engine.block] for i in range(0, len(rows), engine.block)]
+    if not together:
+        return blocks
+    meet_others()  # nobody puts anything into the cache before all know what is missing
+    return own_part(blocks)
 
 
 def caption_key(token_ids: np.ndarray) -> bytes:

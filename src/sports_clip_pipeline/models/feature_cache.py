@@ -45,8 +45,7 @@ class FeatureSpace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._where: dict[bytes, tuple[str, int]] = {}
-        for path in sorted(folder.glob("*.safetensors")):
-            self._index(path)
+        self.reread()
 
     def __len__(self) -> int:
         return len(self._where)
@@ -60,6 +59,13 @@ class FeatureSpace:
                 seen.add(key)
                 positions.append(position)
         return positions
+
+    def reread(self) -> None:
+        """Learn of the blocks that other processes have put there."""
+        known = {file for file, _ in self._where.values()}
+        for path in sorted(self.folder.glob("*.safetensors")):
+            if path.name not in known:
+                self._index(path)
 
     def append(self, keys: list[bytes], arrays: dict[str, np.ndarray]) -> None:
         """Keep one block: row i of every array belongs to `keys[i]`.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr
 
 OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "affine": ("weight", "bias"),
@@ -21,12 +22,15 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "blocks_l2_normalise": ("widths",),
     "columns": ("start", "stop"),
     "relu": (),
+    "gelu": (),
+    "layer_norm": (),
     "scale": ("factor",),
     "softmax": ("temperature",),
     "affinity": ("sharpness",),
     "sum": (),
 }
 EPSILON = 1e-12
+LAYER_NORM_EPSILON = 1e-5
 # One kind, or {"sum": [the kinds of each branch]}.
 Kind = str | dict[str, list[list[Any]]]
 
@@ -39,8 +43,9 @@ class Operation:
         kind: `affine` (x Wᵀ + b; weight (Out, In), bias (Out,)), `standardise`
             ((x − mean) / scale), `power` (sign(x) |x|^exponent), `l2_normalise`,
             `blocks_l2_normalise` (blocks of `widths` columns each to norm 1/√blocks, so the row has
-            norm 1), `columns` (start to stop), `relu`, `scale` (x · factor), `softmax`
-            (of x / temperature), `affinity` (exp(−sharpness (1 − x))), `sum` (of its branches).
+            norm 1), `columns` (start to stop), `relu`, `gelu` (x Φ(x)), `layer_norm` (each row
+            around its mean, over its deviation), `scale` (x · factor), `softmax` (of
+            x / temperature), `affinity` (exp(−sharpness (1 − x))), `sum` (of its branches).
         arrays: its parameters by name, float32.
         branches: heads on the same values; of `sum` alone.
     """
@@ -146,12 +151,29 @@ def _unit(values: np.ndarray) -> np.ndarray:
 
 def _unit_blocks(operation: Operation, values: np.ndarray) -> np.ndarray:
     widths = operation.arrays["widths"].astype(int)
-    blocks = np.split(values, np.cumsum(widths)[:-1], axis=1)
-    return np.hstack([_unit(block) for block in blocks]) / np.float32(np.sqrt(len(widths)))
+    result, start = np.empty_like(values), 0
+    for width in widths:
+        block = slice(start, start + width)
+        result[:, block] = _unit(values[:, block])
+        start += width
+    result /= np.float32(np.sqrt(len(widths)))
+    return result
+
+
+def _power(operation: Operation, values: np.ndarray) -> np.ndarray:
+    result = np.abs(values)
+    np.power(result, operation.arrays["exponent"], out=result)
+    return np.asarray(np.copysign(result, values, out=result))
 
 
 def _columns(operation: Operation, values: np.ndarray) -> np.ndarray:
     return values[:, int(operation.arrays["start"]) : int(operation.arrays["stop"])]
+
+
+def _layer_norm(values: np.ndarray) -> np.ndarray:
+    apart = values - values.mean(axis=1, keepdims=True)
+    spread = np.sqrt((apart**2).mean(axis=1, keepdims=True) + LAYER_NORM_EPSILON)
+    return np.asarray(apart / spread)
 
 
 def _sum(operation: Operation, values: np.ndarray) -> np.ndarray:
@@ -164,11 +186,13 @@ def _sum(operation: Operation, values: np.ndarray) -> np.ndarray:
 _APPLY: Mapping[str, Any] = {
     "affine": lambda o, x: x @ o.arrays["weight"].T + o.arrays["bias"],
     "standardise": lambda o, x: (x - o.arrays["mean"]) / o.arrays["scale"],
-    "power": lambda o, x: np.sign(x) * np.abs(x) ** o.arrays["exponent"],
+    "power": _power,
     "l2_normalise": lambda o, x: _unit(x),
     "blocks_l2_normalise": _unit_blocks,
     "columns": _columns,
     "relu": lambda o, x: np.maximum(x, 0.0),
+    "gelu": lambda o, x: x * ndtr(x),
+    "layer_norm": lambda o, x: _layer_norm(x),
     "scale": lambda o, x: x * o.arrays["factor"],
     "softmax": lambda o, x: softmax(x / o.arrays["temperature"]).astype(np.float32),
     "affinity": lambda o, x: np.exp(-o.arrays["sharpness"] * (1.0 - x)),

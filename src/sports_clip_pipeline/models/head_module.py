@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.models.head import LAYER_NORM_EPSILON, Head
 
 
 class HeadModule(nn.Module):
@@ -65,6 +65,12 @@ class HeadModule(nn.Module):
 
     def _relu(self, position: int, values: torch.Tensor) -> torch.Tensor:
         return functional.relu(values)
+
+    def _gelu(self, position: int, values: torch.Tensor) -> torch.Tensor:
+        return functional.gelu(values)
+
+    def _layer_norm(self, position: int, values: torch.Tensor) -> torch.Tensor:
+        return functional.layer_norm(values, values.shape[1:], eps=LAYER_NORM_EPSILON)
 
     def _scale(self, position: int, values: torch.Tensor) -> torch.Tensor:
         return values * self._array(position, "factor")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from timm.data import ImageNetInfo
 
-from sports_clip_pipeline.models.towers import load_image_tower
+from sports_clip_pipeline.models.image_towers import load_image_tower
 
 CLASSES = 1000
 

@@ -99,7 +99,7 @@ class Predictor:
     @property
     def towers(self) -> tuple[TowerInput, ...]:
         """All towers in the order of their columns, the first one first."""
-        from sports_clip_pipeline.models.towers import image_tower_spec
+        from sports_clip_pipeline.models.image_towers import image_tower_spec
 
         width = image_tower_spec(self.tower).width
         return (TowerInput(self.tower, self.preprocessing, self.views, width), *self.companions)
@@ -241,7 +241,7 @@ def _towers(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], tuple[Tower
 
 def _view_mean(tower: TowerInput, trunk: Any, images: Sequence[Image.Image]) -> np.ndarray:
     """(B, D): the mean over the tower's views of what it makes of a block of photographs."""
-    from sports_clip_pipeline.models.towers import pooled_features
+    from sports_clip_pipeline.models.image_towers import pooled_features
 
     pixels = (view.normalise([view.crop(image) for image in images]) for view in tower.each_view())
     features: np.ndarray = np.mean([pooled_features(trunk, block) for block in pixels], axis=0)

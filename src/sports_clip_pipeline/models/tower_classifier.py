@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sports_clip_pipeline.models.head import Head
 from sports_clip_pipeline.models.head_module import HeadModule
-from sports_clip_pipeline.models.towers import load_image_tower
+from sports_clip_pipeline.models.image_towers import build_image_tower, load_image_tower
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 
@@ -59,7 +59,7 @@ class TowerClassifier(nn.Module):
     ) -> None:
         """The first tower by name, its own weights (empty for the packaged ones), the rest."""
         super().__init__()
-        self.tower: Any = load_image_tower(tower)
+        self.tower: Any = build_image_tower(tower) if weights else load_image_tower(tower)
         if weights:
             self.tower.load_state_dict({key: torch.tensor(value) for key, value in weights.items()})
         self.companions = nn.ModuleList(companions)

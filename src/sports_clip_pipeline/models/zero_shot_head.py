@@ -15,6 +15,7 @@ import numpy as np
 from sports_clip_pipeline.config.tokenize import TokenizeConfig
 from sports_clip_pipeline.models.anchors import encode_texts
 from sports_clip_pipeline.models.head import Head, Operation, add
+from sports_clip_pipeline.models.image_towers import names_imagenet
 from sports_clip_pipeline.models.imagenet import (
     imagenet_classifier,
     imagenet_definitions,
@@ -60,7 +61,7 @@ class Witnesses:
     Attributes:
         embed: pooled features (N, D) of the CLIP model's tower to unit-norm embeddings (N, P).
         anchors: (C, P) unit-norm. logit_scale: of cosines, > 0.
-        named: the image tower's own classes.
+        named: the image tower's own classes; None where it names none.
         prompts: (C, E) unit-norm anchors in the text tower's own space.
         widths: columns of each tower in stacked features, the CLIP model's first.
     """
@@ -68,9 +69,15 @@ class Witnesses:
     embed: tuple[Operation, ...]
     anchors: np.ndarray
     logit_scale: float
-    named: NamedClasses
+    named: NamedClasses | None
     prompts: np.ndarray
     widths: tuple[int, ...] = ()
+
+    def describe(self, features: np.ndarray) -> np.ndarray:
+        """`NamedClasses.describe`; where the tower names none, one nothing like another (N, E)."""
+        if self.named is None:
+            return np.zeros((len(features), self.prompts.shape[1]), dtype=np.float32)
+        return self.named.describe(features)
 
     def head(
         self,
@@ -87,7 +94,7 @@ class Witnesses:
         clip = (*self.embed, affine(self.anchors * self.logit_scale, bias))
         several = len(self.widths) > 1 and not single
         first = (columns(0, self.widths[0]),) if several else ()
-        if names_weight == 0.0:
+        if names_weight == 0.0 or self.named is None:
             return Head((*first, *clip))
         scaled = self.prompts * (self.logit_scale * names_weight)
         named = (*self.named.operations(), affine(scaled))
@@ -107,8 +114,15 @@ def hubness(logits: np.ndarray) -> np.ndarray:
     return np.asarray(top + np.log(np.exp(logits.astype(np.float64) - top).mean(axis=0)))
 
 
-def named_classes(image_tower: str, text_tower: str, tokenize: TokenizeConfig) -> NamedClasses:
-    """The packaged image tower's 1,000 classes; each read as first name, all names, definition."""
+def named_classes(
+    image_tower: str, text_tower: str, tokenize: TokenizeConfig
+) -> NamedClasses | None:
+    """The image tower's own 1,000 classes; each read as first name, all names, definition.
+
+    None for a tower that does not tell ImageNet's classes apart.
+    """
+    if not names_imagenet(image_tower):
+        return None
     weight, bias = imagenet_classifier(image_tower)
     names = imagenet_names()
     forms = (

@@ -57,14 +57,16 @@ class CaptionTokenizer:
         return Tokens([row.astype(np.int32) for row in cut], truncated)
 
 
-def pad(ids: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def pad(ids: Sequence[np.ndarray], padding: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Rows of token ids as one block.
 
-    Returns: ids (B, T) int64 padded with 0, and the mask (B, T) int64 of real tokens, where T is
+    Args:
+        padding: the id behind shorter rows; towers that are given the mask do not care.
+    Returns: ids (B, T) int64, and the mask (B, T) int64 of real tokens, where T is
         the longest row.
     """
     longest = max(len(row) for row in ids)
-    block = np.zeros((len(ids), longest), dtype=np.int64)  # (B, T)
+    block = np.full((len(ids), longest), padding, dtype=np.int64)  # (B, T)
     mask = np.zeros_like(block)
     for i, row in enumerate(ids):
         block[i, : len(row)] = row

@@ -6,6 +6,7 @@ This is LiT (Zhai et al. 2022) with both towers locked, and several captions an 
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -20,7 +21,8 @@ from torch.nn import functional
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.clip_folder import Projections
+from sports_clip_pipeline.models.projection_heads import build_head, first_layer
+from sports_clip_pipeline.models.projections import IMAGE, TEXT, Projections, projections_of
 from sports_clip_pipeline.objectives import find_objective
 from sports_clip_pipeline.training.schedule import warmup_cosine
 from sports_clip_pipeline.training.selection import is_best, is_due, is_over
@@ -83,8 +85,10 @@ class _Projector(nn.Module):
         # cost 2 points of R@5 on Flickr8k validation.
         self.register_buffer("scale", torch.tensor(float(pairs.image.std()) + 1e-6))
         self.register_buffer("text_scale", torch.tensor(float(np.sqrt((pairs.text**2).mean()))))
-        self.image = nn.Linear(pairs.image.shape[1], config.embed_dim, bias=True)
-        self.text = nn.Linear(pairs.text.shape[1], config.embed_dim, bias=False)
+        kind, space = config.projections, config.embed_dim
+        # Features are dropped by a generator of their own; a head's dropout waits for the towers.
+        self.image = build_head(kind, pairs.image.shape[1], space, bias=True).eval()
+        self.text = build_head(kind, pairs.text.shape[1], space, bias=False).eval()
         self.logit_scale = nn.Parameter(torch.tensor(-math.log(config.initial_temperature)))
         images = min(config.batch_size, len(pairs.image))
         bias = find_objective(config.loss).starting_bias(images)
@@ -110,16 +114,19 @@ class _Projector(nn.Module):
 
     def folded(self) -> Projections:
         """The same maps on raw pooled features: the standardisation goes into the weights."""
+        image, text = copy.deepcopy(self.image), copy.deepcopy(self.text)
         with torch.no_grad():
-            weight = self.image.weight / self.scale  # (P, D)
-            bias = self.image.bias - weight @ self.mean
-            return Projections(
-                image_weight=weight.numpy().copy(),
-                image_bias=bias.numpy().copy(),
-                text_weight=(self.text.weight / self.text_scale).numpy().copy(),
-                logit_scale=float(self.logit_scale.detach()),
-                logit_bias=None if self.logit_bias is None else float(self.logit_bias.detach()),
-            )
+            first = first_layer(image)
+            first.weight.div_(self.scale)  # (P, D)
+            first.bias.sub_(first.weight @ self.mean)
+            first_layer(text).weight.div_(self.text_scale)
+        inner = "proj." if isinstance(image, nn.Linear) else ""
+        state = {f"{IMAGE}{inner}{name}": value for name, value in image.state_dict().items()}
+        state |= {f"{TEXT}{name}": value for name, value in text.state_dict().items()}
+        state["logit_scale"] = self.logit_scale
+        if self.logit_bias is not None:
+            state["logit_bias"] = self.logit_bias
+        return projections_of({name: value.detach().numpy() for name, value in state.items()})
 
 
 class LockedTraining:
@@ -129,9 +136,9 @@ class LockedTraining:
         torch.manual_seed(config.seed)
         self.config, self.pairs = config, pairs
         self.model = _Projector(pairs, config)
-        decayed = [self.model.image.weight, self.model.text.weight]
-        plain = [self.model.image.bias, self.model.logit_scale]
-        plain += [] if self.model.logit_bias is None else [self.model.logit_bias]
+        learned = list(self.model.parameters())
+        decayed = [parameter for parameter in learned if parameter.ndim > 1]
+        plain = [parameter for parameter in learned if parameter.ndim <= 1]
         self.objective = find_objective(config.loss)
         self.optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": config.weight_decay},
@@ -230,6 +237,9 @@ def pretrain_projections(
     if kept is not None:
         training.restore(*kept)
     history = training.history
+    if config.epochs == 0:
+        start = training.model.folded()
+        return start, [starting_row(start, judge)]
     with journal.counting("pretrain", config.epochs, "epoch") as bar:
         bar.update(training.epoch)
         while training.epoch < config.epochs and not is_over(history, config.patience_epochs):
@@ -248,6 +258,14 @@ def pretrain_projections(
     if best is not None:
         training.restore(*best)
     return training.model.folded(), history
+
+
+def starting_row(
+    projections: Projections, judge: Callable[[Projections], dict[str, float]]
+) -> dict[str, float]:
+    """The history's row of projections before the first step."""
+    nothing = {"epoch": 0, "step": 0, "loss": math.nan, "lr": 0.0, "pairs_per_s": math.nan}
+    return {**nothing, "logit_scale": math.exp(projections.logit_scale), **judge(projections)}
 
 
 def _epoch_row(

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.training.gram import BLOCK, lower_gram
 
 # A covariance wants several rows for each of its dimensions; with fewer, a mixture confirms
 # whatever it started from.
@@ -46,13 +47,14 @@ class PrincipalSpace:
         key = (b"".join(digests[row] for row in order), width)
         if key not in _LAST:
             _LAST.clear()
-            _LAST[key] = _axes(columns[order], width)
+            _LAST[key] = _axes(columns, np.array(order), width)
         return cls(tuple(operations), *_LAST[key])
 
     def rows(self, columns: np.ndarray) -> np.ndarray:
         """Columns (N, D) to coordinates (N, d)."""
-        rows: np.ndarray = (columns - self.mean) @ self.axes
-        return rows
+        starts = range(0, max(len(columns), 1), BLOCK)
+        blocks = [(columns[i : i + BLOCK] - self.mean) @ self.axes for i in starts]
+        return np.concatenate(blocks)
 
     def head(self, weight: np.ndarray, bias: np.ndarray) -> Head:
         """Logits weight (C, d), bias (C,) of coordinates, as a head on pooled features."""
@@ -61,14 +63,18 @@ class PrincipalSpace:
         return Head((*self.operations, Operation("affine", arrays)))
 
 
-def _axes(columns: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean (D,), axes (D, d) and energy (d,) of columns (N, D), which are used up."""
-    mean = columns.mean(axis=0)
-    columns -= mean
-    gram = columns.T @ columns  # (D, D)
+def _axes(
+    columns: np.ndarray, order: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean (D,), axes (D, d) and energy (d,) of columns (N, D), added up in that order."""
+    blocks = np.array_split(order, -(-len(order) // BLOCK))
+    total = np.sum([columns[block].sum(axis=0, dtype=np.float64) for block in blocks], axis=0)
+    mean = (total / len(order)).astype(np.float32)
+    gram = lower_gram(columns, mean, order=order)  # (D, D)
     kept = max(min(width, len(columns) // ROWS_PER_AXIS, len(gram)), 1)
     energy, axes = eigh(
         gram,
+        lower=True,
         subset_by_index=[len(gram) - kept, len(gram) - 1],
         overwrite_a=True,
         check_finite=False,

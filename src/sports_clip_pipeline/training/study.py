@@ -27,6 +27,7 @@ from sports_clip_pipeline.machine import (
     give_back_freed_memory,
     sharing_workers,
 )
+from sports_clip_pipeline.models.head import Head
 from sports_clip_pipeline.training.arm import Arm, FittedArm, arm_from_state, arm_to_state
 from sports_clip_pipeline.training.methods import find_method
 from sports_clip_pipeline.training.methods.cross_validation import assign_folds
@@ -218,7 +219,8 @@ def _fingerprints(arms: Sequence[Arm], data: StudyData, config: FinetuneConfig) 
     shared = fingerprint(
         data.features, data.target, ranks, anchors.anchors, anchors.image_weight,
         anchors.image_bias, anchors.logit_scale, anchors.widths, zero_shot.describe(),
-        *zero_shot.to_arrays().values(), cross_validation, interface,
+        *zero_shot.to_arrays().values(), *Head(anchors.image_body).to_arrays().values(),
+        cross_validation, interface,
     )  # fmt: skip
     settings = {key: value for key, value in asdict(config).items() if key not in PLAN_FIELDS}
     code = {name: fingerprint(*_code(METHODS[name])) for name in {arm.method for arm in arms}}

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
-from sports_clip_pipeline.models.clip_folder import Projections, build_clip
+from sports_clip_pipeline.models.clip_model import build_clip
+from sports_clip_pipeline.models.projections import Projections
 from tests.training.unlocked.making import ONE_BLOCK, Corpus, make_corpus, random_projections
 
 

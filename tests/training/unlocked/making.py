@@ -16,15 +16,14 @@ import torch
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
-from sports_clip_pipeline.models.clip_folder import Projections
-from sports_clip_pipeline.models.tokenizers import caption_tokenizer
-from sports_clip_pipeline.models.towers import (
-    PooledTextTower,
+from sports_clip_pipeline.models.image_towers import (
     image_preprocessing,
     load_image_tower,
-    load_text_tower,
     pooled_features,
 )
+from sports_clip_pipeline.models.projections import Projections
+from sports_clip_pipeline.models.text_towers import PooledTextTower, load_text_tower
+from sports_clip_pipeline.models.tokenizers import caption_tokenizer
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.sample import write_sample

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.models.clip_parts import timm_stages
 from sports_clip_pipeline.training.unlocked.blocks import (
     changed_state,
     decay_groups,
-    image_stages,
     set_modes,
     unlock,
 )
@@ -56,7 +56,7 @@ def test_minus_one_is_all_of_a_tower(new_clip: Callable[[], Any]) -> None:
 
 def test_stages_divide_the_tower(new_clip: Callable[[], Any]) -> None:
     trunk = new_clip().visual.trunk
-    stages = image_stages(trunk)
+    stages = timm_stages(trunk)
     assert len(stages) == 8, "the stem and seven stages"
     members = [id(parameter) for stage in stages for parameter in stage]
     assert sorted(members) == sorted(id(parameter) for parameter in trunk.parameters())

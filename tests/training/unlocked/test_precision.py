@@ -31,7 +31,9 @@ def test_auto_takes_what_the_machine_is_good_at(
     found: tuple[str, str],
 ) -> None:
     pretend(monkeypatch, cuda, bf16)
-    assert choose_compute(*asked) == Compute(*found)
+    assert choose_compute(*asked) == Compute(*found, compiled=found[0] == "cuda")
+    assert choose_compute(*asked, compiled="off") == Compute(*found)
+    assert choose_compute(*asked, compiled="on").compiled
 
 
 def test_a_missing_device_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ import pytest
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal
-from sports_clip_pipeline.models.clip_folder import build_clip
+from sports_clip_pipeline.models.clip_model import build_clip
 from sports_clip_pipeline.training.unlocked.group import Group
 from sports_clip_pipeline.training.unlocked.precision import Compute
 from sports_clip_pipeline.training.unlocked.processes import TowerTask, train_in_processes

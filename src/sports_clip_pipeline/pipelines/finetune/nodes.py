@@ -35,6 +35,7 @@ def select_development(
         logit_scale=float(text_anchors["logit_scale"][0]),
         image_weight=projections.image_weight,
         image_bias=projections.image_bias,
+        image_body=projections.image_body,
         widths=widths,
         zero_shot=zero_shot_head,
     )

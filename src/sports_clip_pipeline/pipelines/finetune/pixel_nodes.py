@@ -10,6 +10,7 @@ from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.config.tokenize import TokenizeConfig
+from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
 
@@ -40,6 +41,7 @@ def select_pixels(
         logit_scale=float(text_anchors["logit_scale"][0]),
         image_weight=projections.image_weight,
         image_bias=projections.image_bias,
+        image_body=projections.image_body,
     )
     prompts = prompts_of(
         class_bank, embed_audit["text_tower"], tokenize.context_length, projections.text_weight,
@@ -68,6 +70,8 @@ def fit_pixel_arms(
     journal: Journal,
 ) -> Any:
     """Train the arms where the plan is `pixels`; else show what earlier runs finished."""
+    if finetune.plan == "pixels":
+        _refuse_untrainable(pixel_study.start)
     if finetune.dry_run and finetune.plan == "pixels":
         _tell_plan(pixel_study, pixels)
     from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
@@ -121,6 +125,19 @@ def join_plans(
     return arms, curves, predictors, scores.shipped(chosen_arms, study_data)
 
 
+def _refuse_untrainable(start: Any) -> None:
+    """Raises: UserFacingError: the tower is none of timm's, or its projection is not linear."""
+    from sports_clip_pipeline.config.tower_names import is_pair
+
+    if is_pair(start.tower) or start.anchors.image_body:
+        raise UserFacingError(
+            "finetune.plan=pixels",
+            f"trains a timm tower under a linear projection, and the CLIP model has {start.tower}"
+            + (" under another one" if start.anchors.image_body else ""),
+            "set embed.image_tower and pretrain.projections so, and run from embed on",
+        )
+
+
 def _tell_plan(pixel_study: Any, pixels: PixelsConfig) -> None:
     from sports_clip_pipeline.errors import DryRun
     from sports_clip_pipeline.training.pixels.estimate import estimate_study
@@ -139,7 +156,7 @@ def _squares(
     journal: Journal,
 ) -> Any:
     """A part's photographs as the tower sees them whole; decoded when first opened."""
-    from sports_clip_pipeline.models.towers import image_preprocessing
+    from sports_clip_pipeline.models.image_towers import image_preprocessing
     from sports_clip_pipeline.training.pixels.parts import squares_of_part
 
     seen = image_preprocessing(embed_audit["image_tower"], pixels.test_size, "full")

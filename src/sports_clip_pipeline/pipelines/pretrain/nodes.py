@@ -26,8 +26,13 @@ def pretrain_clip(
     """Learn the projections, then what is unlocked; assemble open_clip's model; keep the curve."""
     import pandas as pd
 
+    from sports_clip_pipeline.journal import FollowingJournal
+    from sports_clip_pipeline.launched import leads
     from sports_clip_pipeline.models.clip_folder import write_clip_folder
     from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+
+    if journal.folder is not None and not leads():
+        journal = FollowingJournal(journal.folder)  # the first process alone keeps states
 
     corpus = {
         "image": flickr8k_features["features"],
@@ -42,19 +47,19 @@ def pretrain_clip(
         "context_length": tokenize.context_length,
     }
     compute = _compute(config)
-    projections, history, mark = _learn_projections(corpus, config, journal)
-    curve, weights = pd.DataFrame(history).assign(towers="locked"), None
+    start = _own_projections(recipe, config)
+    projections, history, mark = _learn_projections(corpus, start, config, journal)
+    curve, weights = [pd.DataFrame(history).assign(towers="locked")], None
     if config.unlocks:
-        start = projections, mark, int(history[-1]["step"])
+        begin = projections, mark, int(history[-1]["step"])
         trained, mark = _train_towers(
-            start, corpus, flickr8k_images, recipe, config, compute, journal
+            begin, corpus, flickr8k_images, recipe, config, compute, journal
         )
         projections, weights = trained.projections, trained.weights
-        unlocked = pd.DataFrame(trained.history).assign(towers="unlocked")
-        curve = pd.concat([curve, unlocked], ignore_index=True)
+        curve.append(pd.DataFrame(trained.history).assign(towers="unlocked"))
     folder = journal.workspace("clip", mark) / "folder"
     write_clip_folder(folder, projections, **recipe, trained=weights)
-    return folder, curve
+    return folder, pd.concat(curve, ignore_index=True)
 
 
 def embed_with_clip(
@@ -98,11 +103,31 @@ def _compute(config: PretrainConfig) -> Any:
         return None
     from sports_clip_pipeline.training.unlocked.precision import choose_compute
 
-    return choose_compute(config.device, config.precision)
+    return choose_compute(config.device, config.precision, config.compiled)
+
+
+def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
+    """Those of a pair of open_clip's own, which are none; None where there are some to learn."""
+    from sports_clip_pipeline.config.tower_names import is_pair
+    from sports_clip_pipeline.errors import UserFacingError
+
+    pair = recipe["image_tower"]
+    if is_pair(pair) != (config.projections == "none"):
+        wanted = "none" if is_pair(pair) else "linear or notebook"
+        what = f"wanted {wanted} for the tower {pair}, got {config.projections}"
+        raise UserFacingError("parameter pretrain.projections", what, f"set it to {wanted}")
+    if config.projections != "none":
+        return None
+    from sports_clip_pipeline.models.open_clip_pair import load_pair
+    from sports_clip_pipeline.models.projections import identity_projections
+
+    model: Any = load_pair(pair)
+    bias = None if model.logit_bias is None else float(model.logit_bias.detach())
+    return identity_projections(model.visual.output_dim, float(model.logit_scale.detach()), bias)
 
 
 def _learn_projections(
-    corpus: dict[str, Any], config: PretrainConfig, journal: Journal
+    corpus: dict[str, Any], start: Any, config: PretrainConfig, journal: Journal
 ) -> tuple[Any, list[dict[str, float]], str]:
     """Projections over locked towers, the curve, and the fingerprint of both."""
     from sports_clip_pipeline.evaluation.retrieval import recall_columns
@@ -115,6 +140,8 @@ def _learn_projections(
     loss = find_objective(config.loss).module
     mark = fingerprint(config.locked_part(), locked, loss, train.image, train.text, train.owner)
     judge = recall_columns(validation.image, validation.text, validation.owner)
+    if start is not None:
+        return start, [locked.starting_row(start, judge)], mark
     return *locked.pretrain_projections(train, judge, config, journal, mark), mark
 
 
@@ -132,7 +159,8 @@ def _train_towers(
 
     from sports_clip_pipeline.evaluation.retrieval import validation_row
     from sports_clip_pipeline.journal import fingerprint
-    from sports_clip_pipeline.models.clip_folder import build_clip
+    from sports_clip_pipeline.launched import launched
+    from sports_clip_pipeline.models.clip_model import build_clip
     from sports_clip_pipeline.objectives import find_objective
     from sports_clip_pipeline.training import unlocked
     from sports_clip_pipeline.training.unlocked.pairs import tower_pairs_of_split
@@ -149,8 +177,12 @@ def _train_towers(
         tower_pairs_of_split(**corpus, split=split, store=images)
         for split in ("train", "validation")
     )
-    if config.num_processes > 1:
-        from sports_clip_pipeline.training.unlocked.processes import TowerTask, train_in_processes
+    if config.num_processes > 1 or launched():
+        from sports_clip_pipeline.training.unlocked.processes import (
+            TowerTask,
+            train_as_part,
+            train_in_processes,
+        )
 
         if journal.folder is None:
             raise ValueError(
@@ -160,7 +192,7 @@ def _train_towers(
             projections, recipe, train, validation, validation_row, view, config, compute,
             journal.folder, mark, steps,
         )  # fmt: skip
-        train_in_processes(task, journal)
+        (train_as_part if launched() else train_in_processes)(task, journal)
     model = build_clip(projections, **recipe)
     trained = train_towers(
         model, train, validation, validation_row, view, config, compute, journal, mark, steps

@@ -54,15 +54,12 @@ def gather_witnesses(
     from sports_clip_pipeline.models.clip_folder import read_projections
     from sports_clip_pipeline.models.head import Operation
     from sports_clip_pipeline.models.stacking import stack_towers
-    from sports_clip_pipeline.models.zero_shot_head import Witnesses, affine, named_classes
+    from sports_clip_pipeline.models.zero_shot_head import Witnesses, named_classes
 
     projections = read_projections(clip_model)
     _, widths = stack_towers(clip_sports_features)
     return Witnesses(
-        embed=(
-            affine(projections.image_weight, projections.image_bias),
-            Operation("l2_normalise"),
-        ),
+        embed=(*projections.image_operations(), Operation("l2_normalise")),
         anchors=text_anchors["anchors"],
         logit_scale=float(text_anchors["logit_scale"][0]),
         named=named_classes(embed.image_tower, embed.text_tower, tokenize),
@@ -99,7 +96,7 @@ def choose_zero_shot(
             pairs.image,
             Seen(
                 projections.image_embeddings(pairs.image),
-                witnesses.named.describe(pairs.image),
+                witnesses.describe(pairs.image),
                 projections.text_embeddings(pairs.text),
                 unit_norm(plain.text),
                 pairs.owner,
@@ -110,7 +107,7 @@ def choose_zero_shot(
         seen["validation"][1],
         train,
         witnesses.logit_scale,
-        config.names_weights,
+        config.names_weights if witnesses.named else (0.0,),
         config.hubness_shares,
     )
     plain_head = witnesses.head(chosen["names_weight"], single=True)

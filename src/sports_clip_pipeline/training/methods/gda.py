@@ -19,6 +19,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.training.gram import lower_gram
 from sports_clip_pipeline.training.methods.cross_validation import keep_best
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 from sports_clip_pipeline.training.methods.nearest_mean import class_means
@@ -51,16 +52,15 @@ def describe(name: str) -> dict[str, float]:
 def solve(rows: Labelled, strengths: Sequence[float]) -> dict[str, Head]:
     """The classifier at each strength s of the shrinkage, by its name."""
     means = class_means(rows)  # (C, r)
-    within = rows.features - means[rows.target]
-    scatter = within.T @ within  # (r, r); (N − 1) Σ
-    variance = float(np.trace(scatter)) / max(len(within) - 1, 1)  # tr(Σ)
+    scatter = lower_gram(rows.features, means, rows.target)  # (r, r); (N − 1) Σ
+    variance = float(np.trace(scatter)) / max(len(rows.target) - 1, 1)  # tr(Σ)
     centre = rows.features.mean(axis=0)  # no difference to the classes' order, smaller numbers
     seen = np.bincount(rows.target, minlength=rows.classes) > 0
     apart = np.where(seen[:, None], means - centre, 0.0)  # (C, r)
     heads = {}
     for strength in strengths:
         whole = shifted(scatter, max(strength * variance, 1e-9))
-        factor = cho_factor(whole, overwrite_a=True, check_finite=False)
+        factor = cho_factor(whole, lower=True, overwrite_a=True, check_finite=False)
         weight = cho_solve(factor, apart.T, check_finite=False).T * scatter.shape[0]  # (C, r)
         bias = -0.5 * (weight * apart).sum(axis=1) - weight @ centre
         heads[str(strength)] = Head((affine(weight, np.where(seen, bias, NEVER)),))

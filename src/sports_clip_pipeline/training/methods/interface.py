@@ -71,6 +71,7 @@ class TextAnchors:
         anchors: (C, P) float32 unit-norm text embeddings.
         logit_scale: scale of cosines, > 0.
         image_weight: (P, D₀) projection of the first tower's pooled features. image_bias: (P,).
+        image_body: operations on those features before it.
         widths: columns of each tower in the features, the first tower first; empty where the
             features are those of one tower.
         zero_shot: features (N, D) to zero-shot logits (N, C); None for the cosines to `anchors`.
@@ -83,12 +84,14 @@ class TextAnchors:
     image_bias: np.ndarray
     widths: tuple[int, ...] = ()
     zero_shot: Head | None = None
+    image_body: tuple[Operation, ...] = ()
     space: str = "tower"
 
     def embed(self) -> tuple[Operation, ...]:
         """Pooled features to unit-norm image embeddings, as operations of a head."""
         projection = {"weight": self.image_weight, "bias": self.image_bias}
-        return (*self._first(), Operation("affine", projection), Operation("l2_normalise"))
+        mapped = (*self.image_body, Operation("affine", projection))
+        return (*self._first(), *mapped, Operation("l2_normalise"))
 
     def scaled(self, root: bool = False) -> tuple[Operation, ...]:
         """Pooled features to unit-norm rows of the method's own space.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.training.gram import BLOCK
 from sports_clip_pipeline.training.methods.interface import Labelled, TextAnchors
 from sports_clip_pipeline.training.principal import PrincipalSpace
 
@@ -37,7 +39,7 @@ class Pool:
         """Both kinds of photographs in at most `width` axes; `unlabelled` (U, D₀) may be None."""
         parts = [labelled.features] if unlabelled is None else [labelled.features, unlabelled]
         operations = anchors.scaled(root=True)
-        columns = np.concatenate([Head(operations)(part) for part in parts])
+        columns = _scaled(parts, Head(operations))
         text = np.concatenate([anchors.zero_shot_head()(part) for part in parts])
         space = PrincipalSpace.of(columns, operations, width)
         return cls(labelled, columns, text, space, space.rows(columns))
@@ -70,3 +72,17 @@ class Pool:
         known = self.known(fold)
         count = np.bincount(known[known >= 0], minlength=self.labelled.classes) + _PRIOR_COUNT
         return count / count.sum()
+
+
+def _scaled(parts: Sequence[np.ndarray], head: Head) -> np.ndarray:
+    """What the head makes of all parts, one below the other, in slices: they are large."""
+    columns, start = None, 0
+    for part in parts:
+        for first in range(0, len(part), BLOCK):
+            made = head(part[first : first + BLOCK])
+            if columns is None:
+                columns = np.empty((sum(map(len, parts)), made.shape[1]), made.dtype)
+            columns[start : start + len(made)] = made
+            start += len(made)
+    assert columns is not None
+    return columns

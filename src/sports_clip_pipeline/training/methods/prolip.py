@@ -15,6 +15,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.head import Head, Operation, softmax
 from sports_clip_pipeline.training.methods.cross_validation import hold_out, keep_best, log_loss
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
@@ -37,6 +38,12 @@ def fit(
     unlabelled: np.ndarray | None = None,
 ) -> Fit:
     """The projection, fine-tuned; the temperature is all that held-out folds set."""
+    if anchors.image_body:
+        raise UserFacingError(
+            "method prolip",
+            "fine-tunes a linear image projection, and the CLIP model has another",
+            "leave it out of finetune.methods, or set pretrain.projections=linear",
+        )
     space = RowSpace.of(labelled, anchors.raw())
     space = space.turned(np.linalg.eigh(space.rows.features.T @ space.rows.features)[1])
 

@@ -15,6 +15,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.training.gram import lower_gram
 from sports_clip_pipeline.training.methods.cross_validation import keep_best
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 from sports_clip_pipeline.training.methods.probes import Probes
@@ -42,13 +43,14 @@ def describe(name: str) -> dict[str, float]:
 def solve(rows: Labelled, alphas: Sequence[float]) -> dict[str, Head]:
     """The minimum of ‖Y − X Wᵀ − b‖² + α ‖W‖² for each α, by its name."""
     mean = rows.features.mean(axis=0)
-    centred = rows.features - mean
     truth = np.eye(rows.classes, dtype=np.float32)[rows.target]  # (n, C)
     share = truth.mean(axis=0)
-    gram, product = centred.T @ centred, centred.T @ (truth - share)  # (r, r), (r, C)
+    gram = lower_gram(rows.features, mean)  # (r, r)
+    product = rows.features.T @ (truth - share)  # (r, C); around the mean as well, as Y is
     heads = {}
     for alpha in alphas:
-        factor = cho_factor(shifted(gram, alpha), overwrite_a=True, check_finite=False)
+        whole = shifted(gram, alpha)
+        factor = cho_factor(whole, lower=True, overwrite_a=True, check_finite=False)
         weight = cho_solve(factor, product, check_finite=False).T  # (C, r)
         heads[str(alpha)] = Head((affine(weight, share - weight @ mean),))
     return heads
@@ -56,6 +58,6 @@ def solve(rows: Labelled, alphas: Sequence[float]) -> dict[str, Head]:
 
 def shifted(matrix: np.ndarray, shift: float) -> np.ndarray:
     """A copy of the square matrix with `shift` added to its diagonal."""
-    result = matrix.copy()
+    result = matrix.copy(order="K")
     result.flat[:: len(matrix) + 1] += np.float32(shift)
     return result

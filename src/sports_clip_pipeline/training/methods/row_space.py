@@ -63,13 +63,16 @@ class RowSpace:
         return self.rows.features.shape[1] - extra
 
     def expand(self, head: Head) -> Head:
-        """A head on the rows' columns, its first operation affine, as one on pooled features."""
+        """A head on the rows' columns, its first operation affine, as one on pooled features.
+
+        It may leave out what stands beside the columns.
+        """
         first, rest = head.operations[0], head.operations[1:]
         weight, bias = first.arrays["weight"], first.arrays["bias"]
         own = weight[:, : self.width]
         wide = own if self.basis is None else own @ self.basis.T  # (Out, D)
         probe = Head((*self.operations, affine(wide, bias)))
-        if self.beside is None:
+        if self.beside is None or weight.shape[1] == self.width:
             return Head((*probe.operations, *rest))
         other = affine(weight[:, self.width :], np.zeros(len(bias)))
         return Head((add(probe, Head((*self.beside.operations, other))), *rest))

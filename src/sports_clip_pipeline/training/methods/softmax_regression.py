@@ -15,6 +15,8 @@ import torch
 from scipy.linalg import eigh
 from scipy.optimize import minimize
 
+from sports_clip_pipeline.training.gram import lower_gram
+
 # Share of a row's weight p (1 − p) that a fitted classifier leaves, for the curvature; it sets the
 # speed alone, not the result.
 _CURVATURE = 0.005
@@ -27,10 +29,8 @@ def principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns: (r, r) float32, its columns the axes, and (r,), the sum of squares along each.
     """
-    centred = rows - rows.mean(axis=0)
-    gram = centred.T @ centred
-    del centred  # hundreds of MB
-    energy, axes = eigh(gram.T, overwrite_a=True, check_finite=False, driver="evd")
+    gram = lower_gram(rows, rows.mean(axis=0))
+    energy, axes = eigh(gram, lower=True, overwrite_a=True, check_finite=False, driver="evd")
     return axes, np.maximum(energy, 0.0)
 
 

@@ -59,14 +59,13 @@ def fit(
 ) -> Fit:
     """The trained cache; k-fold sets β, the steps, and the weights of cache and zero-shot."""
     zero_shot = anchors.zero_shot_head()
-    space = RowSpace.of(labelled, anchors.scaled(root=True))
     chosen = tip_adapter.fit(labelled, anchors, config, seed).hyperparameters
+    text = zero_shot(labelled.features)
+    space = RowSpace.of(labelled, anchors.scaled(root=True)).beside_outputs(zero_shot, text)
     course = Course(
         chosen["sharpness"], chosen["probe_weight"], chosen["zero_shot_weight"],
         config.tip_f_steps, config.tip_f_lr, config.tip_f_batch_size, seed,
     )  # fmt: skip
-    joint = np.hstack([space.rows.features, zero_shot(labelled.features)])
-    rows = replace(space.rows, features=joint)
 
     def train_all(part: Labelled) -> dict[str, Head]:
         columns, text = np.split(part.features, [space.width], axis=1)
@@ -84,9 +83,9 @@ def fit(
 
     return choose_blend(
         labelled,
-        hold_out(rows, on_joint, _ENOUGH),
+        hold_out(space.rows, on_joint, _ENOUGH),
         lambda name: {"sharpness": course.sharpness, "steps": int(name)},
-        lambda name: space.expand(train_all(rows)[name]),
+        lambda name: space.expand(train_all(space.rows)[name]),
         zero_shot,
     )
 

@@ -21,8 +21,8 @@ from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.pixels import JOINED_METHOD
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.head import Head, Operation, blend
+from sports_clip_pipeline.models.image_towers import image_tower_spec
 from sports_clip_pipeline.models.predictor import Predictor, TowerInput
-from sports_clip_pipeline.models.towers import image_tower_spec
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.blending import best_beside
 from sports_clip_pipeline.training.methods.cross_validation import judged

@@ -12,7 +12,8 @@ import numpy as np
 
 from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.journal import fingerprint
-from sports_clip_pipeline.models.towers import image_tower_spec, text_tower_spec
+from sports_clip_pipeline.models.image_towers import image_tower_spec
+from sports_clip_pipeline.models.text_towers import text_tower_spec
 from sports_clip_pipeline.training import schedule
 from sports_clip_pipeline.training.pixels import average, classifier, holdout, loop, squares
 from sports_clip_pipeline.training.pixels.methods import find_pixel_method, interface

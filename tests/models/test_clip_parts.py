@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from sports_clip_pipeline.models.clip_parts import (
+    ends,
+    image_blocks,
+    image_tower,
+    project_images,
+    text_blocks,
+    text_tower,
+    timm_stages,
+)
+from sports_clip_pipeline.models.open_clip_pair import build_pair
+
+TEXT = {"context_length": 8, "vocab_size": 20, "width": 16, "heads": 2, "layers": 3}
+VIT = {"image_size": 32, "layers": 2, "width": 16, "head_width": 8, "patch_size": 16}
+RESNET = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8}
+
+
+def pair(vision: dict[str, Any]) -> Any:
+    return build_pair({"embed_dim": 8, "vision_cfg": vision, "text_cfg": TEXT})
+
+
+def names(model: Any, parameters: list[Any]) -> set[str]:
+    wanted = {id(parameter) for parameter in parameters}
+    return {name for name, parameter in model.named_parameters() if id(parameter) in wanted}
+
+
+@pytest.mark.parametrize(("vision", "count"), [(VIT, 3), (RESNET, 5)])
+def test_blocks_divide_either_tower_of_a_pair(vision: dict[str, Any], count: int) -> None:
+    model = pair(vision)
+    blocks = image_blocks(model)
+    assert len(blocks) == count, "the stem and the blocks"
+    every = [id(parameter) for block in blocks for parameter in block]
+    assert len(every) == len(set(every)) == len(list(image_tower(model).parameters()))
+    assert len(text_blocks(model)) == 3
+    inside = names(model, [parameter for block in text_blocks(model) for parameter in block])
+    outside = names(model, list(text_tower(model).parameters())) - inside
+    assert {"text.token_embedding.weight", "text.positional_embedding"} <= outside
+
+
+def test_the_last_block_of_a_vision_transformer_takes_what_follows_it() -> None:
+    model = pair(VIT)
+    last = names(model, image_blocks(model)[-1])
+    assert {"visual.ln_post.weight", "visual.transformer.resblocks.1.ln_1.weight"} <= last
+    assert not any("resblocks.0" in name for name in last)
+
+
+def test_a_pairs_projections_and_scale_are_its_ends() -> None:
+    model = pair(VIT)
+    assert names(model, ends(model)) == {"visual.proj", "text.text_projection", "logit_scale"}
+    features = torch.randn(2, 8)
+    torch.testing.assert_close(project_images(model, features), features)
+
+
+def test_timms_stages_divide_its_towers() -> None:
+    trunk = timm.create_model("test_resnet")
+    stages = timm_stages(trunk)
+    assert sum(len(stage) for stage in stages) == len(list(trunk.parameters()))

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sports_clip_pipeline.models.projection_heads import NotebookHead
+from sports_clip_pipeline.models.projections import (
+    IMAGE,
+    TEXT,
+    Projections,
+    identity_projections,
+    projections_of,
+    state_of,
+)
+
+RNG = np.random.default_rng(0)
+
+
+def notebook_state() -> dict[str, np.ndarray]:
+    torch.manual_seed(0)
+    state = {"logit_scale": np.float32(2.0)}
+    for prefix, width in ((IMAGE, 6), (TEXT, 5)):
+        head = NotebookHead(width, 4)
+        with torch.no_grad():
+            head.layer_norm.weight.uniform_(0.5, 2.0)
+            head.layer_norm.bias.uniform_(-1.0, 1.0)
+        state |= {f"{prefix}{name}": value.numpy() for name, value in head.state_dict().items()}
+    return state
+
+
+def linear() -> Projections:
+    weights = (RNG.normal(size=shape).astype(np.float32) for shape in ((4, 6), (4,), (4, 5)))
+    return Projections(*weights, logit_scale=2.0, logit_bias=-1.5)
+
+
+@pytest.mark.parametrize("given", [linear(), projections_of(notebook_state())])
+def test_a_models_state_gives_them_back(given: Projections) -> None:
+    again = projections_of(state_of(given))
+    features = RNG.normal(size=(7, 6)).astype(np.float32)
+    texts = RNG.normal(size=(7, 5)).astype(np.float32)
+    np.testing.assert_array_equal(
+        again.image_embeddings(features), given.image_embeddings(features)
+    )
+    np.testing.assert_array_equal(again.text_embeddings(texts), given.text_embeddings(texts))
+    assert (again.logit_scale, again.logit_bias) == (given.logit_scale, given.logit_bias)
+    assert again.linear == given.linear
+
+
+def test_the_notebooks_head_says_the_same_in_numpy() -> None:
+    state = notebook_state()
+    head = NotebookHead(6, 4).eval()
+    own = {k.removeprefix(IMAGE): torch.tensor(v) for k, v in state.items() if k.startswith(IMAGE)}
+    head.load_state_dict(own)
+    features = RNG.normal(size=(7, 6)).astype(np.float32)
+    with torch.no_grad():
+        wanted = torch.nn.functional.normalize(head(torch.from_numpy(features)), dim=1)
+    found = projections_of(state).image_embeddings(features)
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-6)
+
+
+def test_a_pair_has_its_embeddings_already() -> None:
+    found = identity_projections(3, 4.0, None)
+    np.testing.assert_allclose(found.image_embeddings(np.array([[3.0, 0.0, 4.0]])), [[0.6, 0, 0.8]])
+    assert state_of(found, own_width=3).keys() == {"logit_scale"}
+    again = projections_of(state_of(found, own_width=3), own_width=3)
+    np.testing.assert_array_equal(again.image_weight, np.eye(3))

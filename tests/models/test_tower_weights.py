@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.models import tower_weights
+from sports_clip_pipeline.models.tower_weights import LocalFile, file_name, load_every_key
+
+
+def test_a_package_that_is_not_installed_is_named() -> None:
+    with pytest.raises(UserFacingError, match="no-such-package-here: is not installed"):
+        _ = tower_weights.PackagedFile("no_such_package_here", "x", "0").path
+
+
+def test_every_key_has_to_fit() -> None:
+    layer = nn.Linear(3, 2)
+    wanted = {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
+    load_every_key(layer, wanted, Path("w"))
+    torch.testing.assert_close(layer.weight.detach(), wanted["weight"])
+    wrong = {"weight": torch.ones(3, 3), "offset": torch.zeros(2)}
+    told = r"of 2 weights of Linear: 1 missing \(bias …\), 1 unexpected \(offset …\), 1 of another"
+    with pytest.raises(UserFacingError, match=told):
+        load_every_key(layer, wrong, Path("w"))
+    load_every_key(layer, {"weight": wanted["weight"]}, Path("w"), dispensable=("bias",))
+
+
+def test_only_safetensors_are_read(tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").touch()
+    with pytest.raises(UserFacingError, match=r"wanted a \.safetensors file, got \.pth"):
+        LocalFile(tmp_path / "weights.pth").checked()
+    with pytest.raises(UserFacingError, match="there is no such file"):
+        LocalFile(tmp_path / "weights.safetensors").checked()
+
+
+def test_a_towers_name_becomes_one_file_name() -> None:
+    assert file_name("timm/resnet50.a1_in1k@/data/w 1.safetensors") == (
+        "timm-resnet50.a1_in1k-data-w-1.safetensors"
+    )
+    assert file_name("lite2") == "lite2"
