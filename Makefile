@@ -64,6 +64,8 @@ bench: $(READY)  ## the benchmarks
 	@$(BIN)/python benchmarks/tower_price.py
 	@$(BIN)/python benchmarks/arm_cost.py
 	@$(BIN)/python benchmarks/start_up.py
+	@$(BIN)/python benchmarks/overhead.py
+	@$(BIN)/python benchmarks/memory_by_size.py
 	@$(BIN)/python benchmarks/contrastive_speed.py $(if $(wildcard $(RAW_DIR)/flickr8k.zip),--archive $(RAW_DIR)/flickr8k.zip)
 
 gpu-check: $(READY)  ## the tests and the benchmark that need a CUDA device

@@ -31,6 +31,7 @@ from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.backends import TowerProgram, build_backend
 from sports_clip_pipeline.models.predictor import TowerInput
+from sports_clip_pipeline.models.tower_weights import file_name
 from sports_clip_pipeline.pipelines.finetune.nodes import select_development
 from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.methods import METHODS, find_method
@@ -86,7 +87,9 @@ def embed(store: Any, rows: np.ndarray, audit: dict[str, Any]) -> np.ndarray:
     for row in audit["towers"]:
         tower = TowerInput.from_dict(row)
         size = tower.preprocessing.size
-        path = next((PROJECT / "data/04_feature/cache/onnx").glob(f"{tower.name}-{size}-*.onnx"))
+        path = next(
+            (PROJECT / "data/04_feature/cache/onnx").glob(f"{file_name(tower.name)}-{size}-*.onnx")
+        )
         backend = build_backend(
             TowerProgram("image", tower.name, path, size), row["backend"], cores()
         )
@@ -141,7 +144,7 @@ def main() -> int:
     for _ in range(given.rounds):
         for side, times in seconds.items():
             start = time.perf_counter()
-            used = labelled
+            used = replace(labelled)  # without what the round before remembers of its rows
             if side == "from the photographs":
                 used = replace(labelled, features=embed(study.store, mine, audit))
             find_method(given.method)(used, anchors, config, 0, hidden)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,25 @@ def unlocked_training(folder: Path, given: argparse.Namespace) -> Any:
 
 
 def unlocked_ours(folder: Path, given: argparse.Namespace) -> None:
-    """An epoch: every photograph once, with all its captions."""
-    unlocked_training(folder, given).run_epoch()
+    """An epoch: every photograph once, with all its captions; how long the model waits for them."""
+    training, waited_s = unlocked_training(folder, given), [0.0]
+    read = training._training_pixels
+
+    def clocked(*arguments: Any) -> Iterator[torch.Tensor]:
+        pixels = read(*arguments)
+        while True:
+            start = time.perf_counter()
+            batch = next(pixels, None)
+            waited_s[0] += time.perf_counter() - start
+            if batch is None:
+                return
+            yield batch
+
+    training._training_pixels = clocked
+    start = time.perf_counter()
+    training.run_epoch()
+    share = waited_s[0] / (time.perf_counter() - start)
+    (folder / "stall.json").write_text(json.dumps(share))
 
 
 def loading_ours(folder: Path, given: argparse.Namespace) -> None:

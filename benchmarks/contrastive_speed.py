@@ -31,7 +31,7 @@ from sports_clip_pipeline.machine import cores
 
 HERE = Path(__file__).resolve().parent
 PARTS = ("embed", "locked", "loading", "unlocked")
-TRIED = 128
+TRIED = 256
 WHOLE_EPOCHS, WHOLE_IMAGES = 30, 8091
 
 
@@ -45,12 +45,12 @@ def side(name: str, folder: Path, *options: object) -> Process:
 def write_clip(folder: Path, tower: str) -> None:
     """A CLIP folder with random projections, for both sides."""
     from sports_clip_pipeline.models.clip_folder import write_clip_folder
-    from sports_clip_pipeline.models.image_towers import image_preprocessing, image_tower_spec
+    from sports_clip_pipeline.models.image_towers import image_preprocessing, image_tower
     from sports_clip_pipeline.models.projections import Projections
     from sports_clip_pipeline.models.text_towers import text_tower_spec
 
     rng = np.random.default_rng(0)
-    widths = image_tower_spec(tower).width, text_tower_spec("minilm").width
+    widths = image_tower(tower).width, text_tower_spec("minilm").width
     image, text = (rng.normal(0, 0.05, (512, width)).astype(np.float32) for width in widths)
     projections = Projections(image, np.zeros(512, np.float32), text, 2.66)
     view = image_preprocessing(tower, 224, "full")
@@ -59,7 +59,7 @@ def write_clip(folder: Path, tower: str) -> None:
 
 def fastest_loader(folder: Path, *options: str) -> tuple[int, int]:
     """Workers and threads with which theirs embeds a part of the photographs fastest."""
-    settings = list(itertools.product((0, 1, 2), (1, 2)))
+    settings = list(itertools.product((0, 1, 2), sorted({1, 2, cores()})))
     taken = {
         (workers, threads): side(
             "embed-theirs", folder, "--workers", workers, "--threads", threads,
@@ -105,18 +105,25 @@ def locked(folder: Path, given: argparse.Namespace) -> list[str]:
         "ours": side("pretrain-ours", folder, *options),
         "theirs": Process(command, before=forget),
     }
+    if given.epochs > 1:
+        shorter = [1 if part == given.epochs else part for part in command]
+        sides["one epoch of theirs"] = Process(shorter, before=forget)
     taken = take_turns(sides, given.runs)
     what = f"locked pretraining, {given.images} images × 5 captions × {given.epochs} epochs"
     rows = [row(what, taken, 8.0, "features made on the way")]
+    if given.epochs == 1:
+        return rows
     per_epoch_s = json.loads((folder / "ours.json").read_text())["per_epoch_s"]
     share = WHOLE_IMAGES / given.images
-    features_s = taken["ours"] - given.epochs * per_epoch_s
+    features_s = taken["ours"] - given.epochs * per_epoch_s  # its start counted with them
+    once_s = taken["one epoch of theirs"]
+    slope_s = (taken["theirs"] - once_s) / (given.epochs - 1)
     whole = {
         "ours": share * (features_s + WHOLE_EPOCHS * per_epoch_s),
-        "theirs": share * taken["theirs"] / given.epochs * WHOLE_EPOCHS,
+        "theirs": once_s - slope_s + share * WHOLE_EPOCHS * slope_s,
     }
     what = f"the same, {WHOLE_IMAGES:,} images, {WHOLE_EPOCHS} epochs"
-    return [*rows, row(what, whole, 0.0, "computed from the row above")]
+    return [*rows, row(what, whole, 0.0, "computed from an epoch's cost and the start")]
 
 
 def loading(folder: Path, given: argparse.Namespace) -> list[str]:
@@ -135,7 +142,8 @@ def unlocked(folder: Path, given: argparse.Namespace) -> list[str]:
     }
     taken = take_turns(sides, given.runs)
     what = f"an epoch through the image tower, {given.images} images × 5 captions"
-    return [row(what, taken, 3.0, "text features at hand")]
+    stall = json.loads((folder / "stall.json").read_text())
+    return [row(what, taken, 3.0, f"ours waits for photographs {stall:.1%} of the epoch")]
 
 
 def row(what: str, taken: dict[str, float], wanted: float, remark: str) -> str:

@@ -2,10 +2,11 @@
 
     python benchmarks/gpu_check.py
 
-Training through unlocked towers with random weights, of the 2022 notebook's recipe (ResNet-50 and
-DistilBERT) and of ViT-B/32: pairs a second, and the share of the device's peak that the towers'
-matrix products and convolutions come to, beside open_clip's trainer at the same batch, precision
-and size (synthetic pictures there, decoded ones here). Without a CUDA device it says so and ends.
+Training through unlocked towers with random weights, the 2022 notebook's (ResNet-50 and DistilBERT,
+under linear projections and InfoNCE) and ViT-B/32: pairs a second, and the share of the device's
+peak that the towers' matrix products and convolutions come to, beside open_clip's trainer at the
+same batch, precision and size (synthetic pictures there, decoded ones here).
+Without a CUDA device it says so and ends.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from contrastive_sides import manifest_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
+from sports_clip_pipeline.config.tower_names import is_pair
 from sports_clip_pipeline.corpora.caption_table import caption_table
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.models.clip_model import build_clip
-from sports_clip_pipeline.models.image_towers import image_preprocessing, image_tower_spec
+from sports_clip_pipeline.models.image_towers import image_preprocessing, image_tower
 from sports_clip_pipeline.models.projections import Projections, identity_projections
 from sports_clip_pipeline.models.text_towers import text_tower_spec
 from sports_clip_pipeline.models.tokenizers import caption_tokenizer
@@ -62,8 +64,8 @@ class Recipe:
 
 def projections_of(recipe: Recipe) -> Projections:
     """Random ones; none for a pair."""
-    widths = image_tower_spec(recipe.image_tower).width, text_tower_spec(recipe.text_tower).width
-    if recipe.image_tower.startswith("open_clip/"):
+    widths = image_tower(recipe.image_tower).width, text_tower_spec(recipe.text_tower).width
+    if is_pair(recipe.image_tower):
         return identity_projections(widths[0], 2.66, None)
     rng = np.random.default_rng(0)
     image, text = (rng.normal(0, 0.05, (256, width)).astype(np.float32) for width in widths)
@@ -79,7 +81,7 @@ def training_of(recipe: Recipe, folder: Path, given: argparse.Namespace) -> Towe
     pairs = tower_pairs_of_split(*nothing, manifest, captions, "train", store)
     view = image_preprocessing(recipe.image_tower, 224, "full")
     towers = recipe.image_tower, recipe.text_tower, view, recipe.context_length
-    pair = recipe.image_tower.startswith("open_clip/")
+    pair = is_pair(recipe.image_tower)
     config = PretrainConfig(
         projections="none" if pair else "linear", epochs=0, captions_per_image=1,
         unlocked_image_blocks=-1, unlocked_text_blocks=-1, tower_batch_size=given.batch,
@@ -128,6 +130,8 @@ def theirs_per_s(recipe: Recipe, given: argparse.Namespace, folder: Path) -> flo
     ]  # fmt: skip
     command = [str(part) for part in command]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"open_clip's trainer failed: {done.stderr[-500:]}", file=sys.stderr)
     rates = [float(rate) for rate in re.findall(r"([\d.]+)/s, [\d.]+/s/gpu", done.stderr)]
     return float(np.median(rates[WARM_STEPS:])) if len(rates) > WARM_STEPS else None
 

@@ -60,7 +60,7 @@ def prepared(name: str, size: int, block: int, jpeg: bytes, folder: Path) -> tup
     """The tower's chosen backend, and one block's work on one core and on all."""
     program = TowerProgram("image", name, folder / f"{name}.onnx", size)
     pixels = to_pixels(jpeg, image_towers.image_preprocessing(name, size, "full"), block)
-    chosen, _ = choose_backend(program, candidates(), (pixels,), threads=1)
+    chosen, _ = choose_backend(program, candidates(name), (pixels,), threads=1)
     work = []
     for threads in (1, cores()):
         backend = build_backend(program, chosen, threads)
@@ -101,7 +101,7 @@ def measure(size: int, block: int, rounds: int) -> list[tuple[str, str, str, str
     rows = [("photograph to pixels", "", f"{one_core['pixels']:.2f}", "", "")]
     for count in range(1, len(IMAGE_TOWERS) + 1):
         for names in itertools.combinations(IMAGE_TOWERS, count):
-            millions = sum(image_towers.parameter_count(name) for name in names) / 1e6
+            millions = sum(image_towers.image_tower(name).parameter_count() for name in names) / 1e6
             times = [sum(times[name] for name in names) for times in (one_core, all_cores)]
             backends = " + ".join(dict.fromkeys(chosen[name] for name in names))
             shown = (f"{times[0]:.2f}", f"{times[1]:.2f}")

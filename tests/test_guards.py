@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog, MemoryDataset
-from kedro.pipeline import node, pipeline
+from kedro.pipeline import Pipeline, node, pipeline
 
 from sports_clip_pipeline.datasets import JournalDataset, JsonDocument
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.guards import (
     check_inputs,
+    check_launched,
     check_parameter_blocks,
     check_study,
+    check_text_towers,
     parameter_blocks,
     study_of,
 )
@@ -85,6 +87,28 @@ def test_a_study_that_cannot_name_a_folder_is_refused(conf, study):
     (conf / "base/globals.yml").write_text(f"study: {study}\n")
     with pytest.raises(UserFacingError, match=r"globals\.yml.*a-z, 0-9 and _"):
         check_study(_loader(conf))
+
+
+def test_a_tokenizer_of_another_text_tower_is_refused(conf):
+    (conf / "base/parameters_embed.yml").write_text("embed: {text_tower: minilm}\n")
+    (conf / "base/parameters_tokenize.yml").write_text("tokenize: {text_tower: minilm}\n")
+    check_text_towers(_loader(conf))
+    with pytest.raises(UserFacingError, match=r"wanted that of embed, hf/x, got minilm"):
+        check_text_towers(_loader(conf, embed={"text_tower": "hf/x"}))
+
+
+def test_torchruns_processes_share_embed_or_pretrain_and_nothing_else(monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    one, other = (
+        Pipeline([node(lambda: 1, None, name, name=name, tags=name)])
+        for name in ("embed", "ingest")
+    )
+    check_launched(one)
+    with pytest.raises(UserFacingError, match="one of them at a time"):
+        check_launched(one + other)
+    monkeypatch.delenv("RANK")
+    check_launched(one + other)
 
 
 def test_a_run_may_name_its_study(conf):

@@ -64,6 +64,39 @@ def check_study(loader: Any) -> None:
         )
 
 
+def check_launched(pipeline: Pipeline) -> None:
+    """Refuse processes of torchrun for work that they do not share.
+
+    Raises: UserFacingError.
+    """
+    from sports_clip_pipeline.launched import launched
+
+    if launched() is None or any(
+        all(tag in node.tags for node in pipeline.nodes) for tag in ("embed", "pretrain")
+    ):
+        return
+    raise UserFacingError(
+        "torchrun",
+        "its processes share the work of embed, or that of pretrain, and nothing else",
+        "run one of them at a time under torchrun (--pipelines=embed), the rest without it",
+    )
+
+
+def check_text_towers(loader: Any) -> None:
+    """Refuse a tokenizer that is not the text tower's own.
+
+    Raises: UserFacingError.
+    """
+    blocks = loader["parameters"]
+    towers = [blocks.get(name, {}).get("text_tower") for name in ("embed", "tokenize")]
+    if towers[0] != towers[1]:
+        raise UserFacingError(
+            "parameter tokenize.text_tower",
+            f"wanted that of embed, {towers[0]}, got {towers[1]}",
+            "give both the same",
+        )
+
+
 def check_inputs(
     run_params: Mapping[str, Any],
     pipeline: Pipeline,

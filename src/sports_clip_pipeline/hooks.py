@@ -37,6 +37,7 @@ class GuardHooks:
 
         guards.check_parameter_blocks(context.config_loader)
         guards.check_study(context.config_loader)
+        guards.check_text_towers(context.config_loader)
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(
@@ -47,6 +48,7 @@ class GuardHooks:
 
         from sports_clip_pipeline import guards
 
+        guards.check_launched(pipeline)
         guards.check_inputs(run_params, pipeline, catalog, dict(pipelines))
 
 

@@ -21,7 +21,6 @@ def launched() -> tuple[int, int] | None:
     """Rank and number of the processes that a launcher started (torchrun, srun through it).
 
     None for a process that stands alone.
-    Source: the environment that torchrun sets, PyTorch's documentation of it.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
         return None
@@ -54,6 +53,11 @@ def own_part(items: Sequence[Item]) -> Sequence[Item]:
     """
     rank, count = launched() or (0, 1)
     return items[rank::count]
+
+
+def own_cores(cores: int) -> int:
+    """The share of a machine's cores that each of its processes has, at least 1."""
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def take_own_device() -> None:

@@ -67,6 +67,7 @@ def test_a_locked_part_is_known_by_the_fingerprint_of_a_block_without_towers() -
         peak_lr: float
         warmup_share: float
         weight_decay: float
+        drawn_views: bool
         feature_dropout: float
         feature_noise: float
         initial_temperature: float

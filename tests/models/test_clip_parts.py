@@ -53,7 +53,10 @@ def test_the_last_block_of_a_vision_transformer_takes_what_follows_it() -> None:
 
 def test_a_pairs_projections_and_scale_are_its_ends() -> None:
     model = pair(VIT)
-    assert names(model, ends(model)) == {"visual.proj", "text.text_projection", "logit_scale"}
+    both = names(model, ends(model, True, True, False))
+    assert both == {"visual.proj", "text.text_projection", "logit_scale"}
+    assert names(model, ends(model, True, False, False)) == {"visual.proj", "logit_scale"}
+    assert names(model, ends(model, False, True, False)) == {"text.text_projection", "logit_scale"}
     features = torch.randn(2, 8)
     torch.testing.assert_close(project_images(model, features), features)
 

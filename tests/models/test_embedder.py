@@ -97,7 +97,7 @@ def test_another_view_computes_that_view_alone(
     computed = []
     real = embedder_module.embed_images
 
-    def counted(store, keys, sights, journal):
+    def counted(store, keys, sights, journal, together=False):
         computed.extend((s.preprocessing.view, len(s.space.missing(keys))) for s in sights)
         return real(store, keys, sights, journal)
 
@@ -123,7 +123,7 @@ def test_photographs_that_are_new_are_the_only_ones_computed(
     missing = []
     real = embedder_module.embed_images
 
-    def counted(store, keys, sights, journal):
+    def counted(store, keys, sights, journal, together=False):
         missing.extend(row for sight in sights for row in sight.space.missing(keys))
         return real(store, keys, sights, journal)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models import image_towers
+from sports_clip_pipeline.models.tower_weights import HubFile
 from tests.models.tower_making import ARCHITECTURE, write_image_tower
 
 
@@ -31,7 +33,7 @@ def test_pooled_image_features_give_the_towers_own_logits(name: str) -> None:
     with torch.inference_mode():
         features, logits = image_towers.PooledImageTower(trunk)(pixels)
         torch.testing.assert_close(logits, trunk(pixels))
-    assert features.shape == (2, image_towers.image_tower_spec(name).width)
+    assert features.shape == (2, image_towers.image_tower(name).width)
     assert not trunk.training
 
 
@@ -72,10 +74,9 @@ def test_a_timm_tower_reads_a_file_of_its_own(tmp_path: Path) -> None:
     for key, value in load_file(file).items():
         torch.testing.assert_close(tower.state_dict()[key], value)
     pixels = np.zeros((1, 3, 64, 64), np.float32)
-    spec = image_towers.image_tower_spec(name)
+    spec = image_towers.image_tower(name)
     assert image_towers.pooled_features(tower, pixels).shape == (1, spec.width)
-    assert image_towers.names_imagenet(name)
-    assert not spec.packaged
+    assert image_towers.image_tower(name).names_imagenet()
 
 
 def test_a_file_without_the_classifier_is_a_tower_that_names_no_classes(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_a_file_without_the_classifier_is_a_tower_that_names_no_classes(tmp_path
     name = f"timm/{ARCHITECTURE}@{tmp_path / 'bare.safetensors'}"
     tower = image_towers.load_image_tower(name)
     torch.testing.assert_close(tower.state_dict()["conv1.0.weight"], bare["conv1.0.weight"])
-    assert not image_towers.names_imagenet(name)
+    assert not image_towers.image_tower(name).names_imagenet()
 
 
 def test_weights_of_another_architecture_are_refused_with_their_count(tmp_path: Path) -> None:
@@ -103,6 +104,43 @@ def test_prefixed_weights_do_not_load_in_silence(tmp_path: Path) -> None:
         image_towers.load_image_tower(f"timm/{ARCHITECTURE}@{tmp_path / 'prefixed.safetensors'}")
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("timm/resnet50.no_tag", "pretrained ones are resnet50"),
+        ("timm/mobilenetv3_small_050", "not one layer on its pooled features"),
+        ("timm/deit_tiny_distilled_patch16_224@random", "not one layer on its pooled features"),
+        ("timm/test_resnet@random.bin", "wanted a .safetensors file"),
+    ],
+)
+def test_what_cannot_be_a_tower_is_told_before_anything_runs(name: str, told: str) -> None:
+    with pytest.raises(UserFacingError, match=re.escape(told)):
+        image_towers.image_tower(name).weights.checked()
+
+
+def test_an_untagged_name_is_the_default_weights_on_the_hub() -> None:
+    weights = image_towers.image_tower("timm/resnet50").weights
+    assert isinstance(weights, HubFile)
+    assert weights.repository.startswith("timm/resnet50.")
+
+
+def test_a_vision_transformer_sees_one_size_alone() -> None:
+    with pytest.raises(UserFacingError, match=r"sees 224 pixels, got 160"):
+        image_towers.check_image_size("timm/vit_tiny_patch16_224@random", 160)
+    image_towers.check_image_size("timm/resnet50@random", 160)
+
+
+def test_networks_that_read_one_file_share_no_digest(tmp_path: Path) -> None:
+    file = write_image_tower(tmp_path / "weights.safetensors")
+    one, other = (image_towers.image_tower(f"timm/{a}@{file}") for a in (ARCHITECTURE, "resnet18"))
+    assert one.weights.sha256 == other.weights.sha256
+    assert one.digest != other.digest
+    assert (
+        image_towers.image_tower("lite0").digest
+        == image_towers.IMAGE_TOWERS["lite0"].weights.sha256
+    )
+
+
 def test_random_weights_are_the_same_every_time_and_leave_torchs_generator_alone() -> None:
     name = f"timm/{ARCHITECTURE}@random"
     torch.manual_seed(5)
@@ -111,4 +149,4 @@ def test_random_weights_are_the_same_every_time_and_leave_torchs_generator_alone
     assert torch.equal(torch.get_rng_state(), before)
     for key, value in first.items():
         torch.testing.assert_close(second[key], value)
-    assert not image_towers.names_imagenet(name)
+    assert not image_towers.image_tower(name).names_imagenet()

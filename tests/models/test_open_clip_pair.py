@@ -11,11 +11,16 @@ import torch
 from safetensors.torch import save_file
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.clip_folder import load_clip, read_projections, write_clip_folder
+from sports_clip_pipeline.models.clip_folder import (
+    load_clip,
+    read_image_tower,
+    read_projections,
+    write_clip_folder,
+)
 from sports_clip_pipeline.models.image_towers import (
     check_image_size,
     image_preprocessing,
-    image_tower_spec,
+    image_tower,
     load_image_tower,
     pooled_features,
 )
@@ -59,7 +64,7 @@ def test_its_features_are_open_clips_embeddings(name: str) -> None:
         pooled_features(load_image_tower(name), pixels.numpy()), image.numpy(), atol=1e-5
     )
     torch.testing.assert_close(found, text)
-    assert image_tower_spec(name).width == 16
+    assert image_tower(name).width == 16
 
 
 def test_its_folder_is_read_by_open_clip_and_by_us(
@@ -72,6 +77,7 @@ def test_its_folder_is_read_by_open_clip_and_by_us(
     trained = {"visual.proj": np.ones((16, 16), np.float32)}
     write_clip_folder(tmp_path / "clip", given, name, name, view, 77, trained)
     assert read_projections(tmp_path / "clip").logit_scale == 3.25
+    assert read_image_tower(tmp_path / "clip")["visual.proj"].min() == 1.0
     ours = load_clip(tmp_path / "clip")
     theirs, _, _ = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'clip'}")
     pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -103,6 +109,7 @@ def test_open_clips_table_is_known_with_and_without_weights() -> None:
         ("open_clip/ViT-B-33@random", "is not known"),
         ("open_clip/ViT-B-32@no_such_tag", "tags of ViT-B-32 are openai"),
         ("open_clip/roberta-ViT-B-32@random", "name the towers apart"),
+        ("open_clip/coca_ViT-B-32@random", "writes captions as well"),
     ],
 )
 def test_what_is_no_pair_is_told(named: str, told: str) -> None:

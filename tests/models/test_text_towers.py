@@ -59,6 +59,24 @@ def test_a_folder_of_hugging_faces_is_a_tower(tmp_path: Path, kind: str, prefix:
     assert float((found[0] - found[1]).abs().max()) > 1e-3
 
 
+def test_a_file_that_names_its_norms_by_gamma_and_beta_is_read(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = write_text_tower(tmp_path, "bert")
+    weights = load_file(folder / "model.safetensors")
+    assert any(key.startswith("pooler.") for key in weights)
+    old = {
+        key.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): v
+        for key, v in weights.items()
+    }
+    save_file(old, folder / "model.safetensors")
+    found = text_towers.load_text_tower(f"hf/{folder}").state_dict()
+    key = "embeddings.LayerNorm.weight"
+    torch.testing.assert_close(found[key], weights[key])
+
+
 def test_a_folder_that_lacks_weights_is_refused_with_their_count(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

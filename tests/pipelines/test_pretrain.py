@@ -61,7 +61,8 @@ class Study:
     def pretrain(self, config: PretrainConfig, name: str) -> tuple[Path, pd.DataFrame]:
         folder, curve = pretrain_clip(
             self.images, self.texts, self.corpus.store, self.corpus.manifest,
-            self.corpus.captions, self.audit, config, TOKENIZE, self.journal(name),
+            self.corpus.captions, self.audit, FeatureCache(self.folder / "cache"), EMBED, config,
+            TOKENIZE, self.journal(name),
         )  # fmt: skip
         place = self.folder / name / "clip"
         ClipFolderDataset(filepath=str(place)).save(folder)
@@ -228,3 +229,14 @@ def test_a_run_with_an_unlocked_block_agrees_from_pretrain_to_cam(
     assert towers.keys() == trained.keys()
     for name in ("blocks.6.0.conv_pw.weight", "conv_head.weight", "classifier.weight"):
         np.testing.assert_array_equal(towers[name], trained[name])
+
+
+def test_views_are_drawn_where_embed_made_several_and_the_cache_holds_them(study: Study) -> None:
+    drawn = replace(LOCKED, drawn_views=True)
+    with pytest.raises(UserFacingError, match=r"wanted two views or more, as embed made them"):
+        study.pretrain(drawn, "drawn")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(study.audit, "views", ["full", "centre"])
+        patch.setitem(globals(), "EMBED", replace(EMBED, views=("full", "centre")))
+        with pytest.raises(UserFacingError, match=r"every view any more; run .*--pipelines=embed"):
+            study.pretrain(drawn, "drawn")

@@ -201,3 +201,34 @@ def test_a_split_is_renumbered_and_drops_images_without_captions() -> None:
     assert split.owner.tolist() == [1, 0, 1]
     with pytest.raises(ValueError, match="no captioned image in the split 'validation'"):
         pairs_of_split(image, text, manifest, captions, "validation")
+
+
+def test_a_drawn_view_is_one_of_each_images_own() -> None:
+    data = pairs()
+    apart = np.stack([data.image + 5.0, data.image - 5.0])
+    config = dataclasses.replace(CONFIG, feature_noise=0.0, feature_dropout=0.0)
+    training = LockedTraining(dataclasses.replace(data, views=apart), config)
+    seen: list[torch.Tensor] = []
+    forward = training.model.forward
+
+    def watched(image: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(image)
+        return forward(image, *others)
+
+    training.model.forward = watched  # type: ignore[method-assign]
+    training.run_epoch()
+    rows = torch.cat(seen).numpy()
+    which = [int(np.abs(apart - row).sum(axis=2).argmin()) for row in rows]
+    assert sorted(place % 30 for place in which) == list(range(30)), "every image once"
+    assert {place // 30 for place in which} == {0, 1}
+    np.testing.assert_array_equal(rows, apart.reshape(60, -1)[which])
+
+
+def test_views_of_a_split_follow_its_images() -> None:
+    manifest = pd.DataFrame({"split": ["test", "train", "train"]})
+    captions = pd.DataFrame({"split": ["train", "train"], "image_row": [2, 1]})
+    image = np.arange(3.0)[:, None]
+    found = pairs_of_split(image, np.zeros((2, 1)), manifest, captions, "train", [image, -image])
+    assert found.views is not None
+    np.testing.assert_array_equal(found.views[:, :, 0], [[1, 2], [-1, -2]])
+    assert pairs_of_split(image, np.zeros((2, 1)), manifest, captions, "train").views is None

@@ -47,7 +47,9 @@ class EmbedConfig:
             require(same, "embed.text_tower", f"the pair {self.image_tower}", self.text_tower)
         self._check_companions()
         require_number(self.image_size, "embed.image_size", 64, 512, integer=True)
-        require(self.image_size % 32 == 0, "embed.image_size", "a multiple of 32", self.image_size)
+        if not is_pair(self.image_tower):  # which demands a size of its own
+            even = self.image_size % 32 == 0
+            require(even, "embed.image_size", "a multiple of 32", self.image_size)
         object.__setattr__(self, "views", as_tuple(self.views, "embed.views", str))
         require(len(set(self.views)) == len(self.views), "embed.views", "none twice", self.views)
         for view in self.views:

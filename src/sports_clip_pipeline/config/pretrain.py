@@ -49,6 +49,8 @@ class PretrainConfig:
         peak_lr: learning rate after warm-up; falls to 0 along a cosine.
         warmup_share: share of all steps over which the rate rises.
         weight_decay: AdamW's.
+        drawn_views: over locked towers each step sees one of the views of `embed.views` of every
+            image, drawn anew, and not their mean; recall is measured on the mean all the same.
         feature_dropout: share of features zeroed while training.
         feature_noise: standard deviation of noise added to standardised features.
         initial_temperature: the logit scale starts at its inverse.
@@ -92,6 +94,7 @@ class PretrainConfig:
     peak_lr: float = 2e-3
     warmup_share: float = 0.1
     weight_decay: float = 0.1
+    drawn_views: bool = False
     feature_dropout: float = 0.1
     feature_noise: float = 0.0
     initial_temperature: float = 0.07
@@ -143,10 +146,9 @@ class PretrainConfig:
             ("tower_peak_lr", 1e-7, 1.0),
         ):
             require_number(getattr(self, name), f"pretrain.{name}", low_share, high_share)
-        require(
-            isinstance(self.tower_dropout, bool), "pretrain.tower_dropout", "true or false",
-            self.tower_dropout,
-        )  # fmt: skip
+        for name in ("tower_dropout", "drawn_views"):
+            value = getattr(self, name)
+            require(isinstance(value, bool), f"pretrain.{name}", "true or false", value)
         require(
             self.num_processes <= self.tower_batch_size, "pretrain.num_processes",
             f"at most one for each of the {self.tower_batch_size} images of a step",
@@ -159,6 +161,11 @@ class PretrainConfig:
         require(
             self.epochs > 0 or self.unlocks or self.projections == "none", "pretrain.epochs",
             "at least 1 where no tower is unlocked", self.epochs,
+        )  # fmt: skip
+        require(
+            not self.drawn_views or self.epochs > 0, "pretrain.drawn_views",
+            "false where nothing is learned over locked towers (pretrain.epochs=0)",
+            self.drawn_views,
         )  # fmt: skip
         require(
             self.epochs == 0 or self.projections != "none", "pretrain.epochs",

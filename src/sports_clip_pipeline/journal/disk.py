@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import uuid
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -171,7 +172,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def replacing_file(path: Path) -> Iterator[Path]:
     """A place beside `path` to write to; renamed to `path` when the block ends without error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{_own_mark()}.partial")
     try:
         yield partial
         partial.replace(path)
@@ -195,8 +196,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 @contextmanager
 def _replacing_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    former = path.with_name(f".{path.name}.{os.getpid()}.former")
+    partial = path.with_name(f".{path.name}.{_own_mark()}.partial")
+    former = path.with_name(f".{path.name}.{_own_mark()}.former")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
@@ -212,6 +213,11 @@ def _replacing_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(former, ignore_errors=True)
+
+
+def _own_mark() -> str:
+    """What no other writer's partial file has in its name, on this machine or another."""
+    return f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> str:

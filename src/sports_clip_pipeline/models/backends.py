@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sports_clip_pipeline.config.tower_names import is_pair
+from sports_clip_pipeline.launched import take_own_device
 from sports_clip_pipeline.machine import cores, end_with_parent
 
 BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
@@ -39,10 +40,10 @@ class TowerProgram:
 
     Attributes:
         kind: `image` (pixels → features, logits) or `text` (ids, mask → features).
-        tower: name of a packaged tower.
+        tower: name of a tower.
         onnx_path: the exported form; made when first needed.
         size: side of the image tower's square, pixels; fixed in the exported form.
-        clip_folder: a CLIP folder whose tower is run where it was trained; None runs the packaged.
+        clip_folder: a CLIP folder whose tower is run where it was trained; None runs it as it came.
     """
 
     kind: str
@@ -104,8 +105,7 @@ class Trial:
 def candidates(tower: str) -> tuple[str, ...]:
     """The backends worth trying on this machine: CUDA alone where there is a device.
 
-    ONNX Runtime is asked to run convolutional towers and bare transformers, whose export is known
-    to work, and no pair of open_clip's own.
+    ONNX Runtime is not asked to run a pair of open_clip's own, whose export has not been tried.
     """
     import torch
 
@@ -163,9 +163,14 @@ def choose_backends(
         return [choose_backend(*task, threads) for task in tasks]
     context = get_context("spawn")
     workers = min(len(tasks), cores())
-    with ProcessPoolExecutor(workers, context, end_with_parent, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(workers, context, _begin_trial, max_tasks_per_child=1) as pool:
         waiting = [pool.submit(choose_backend, *task, threads) for task in tasks]
         return [trial.result() for trial in waiting]
+
+
+def _begin_trial() -> None:
+    end_with_parent()
+    take_own_device()
 
 
 def export_onnx(program: TowerProgram) -> Path:

@@ -148,7 +148,7 @@ def read_image_tower(path: str | Path) -> dict[str, np.ndarray]:
     own classifier is the one it came with.
     """
     name = json.loads((Path(path) / CONFIG).read_text())["towers"]["image"]
-    if "image" not in trained_towers(path) and image_towers.image_tower_spec(name).packaged:
+    if "image" not in trained_towers(path) and name in image_towers.IMAGE_TOWERS:
         return {}
     trunk = _read_tower(path, "image")
     came_with = image_towers.load_image_tower(name).state_dict()
@@ -184,11 +184,7 @@ def _tokenizer(config: dict[str, Any], folder: Path) -> Callable[..., torch.Tens
     if "hf_model_name" in config["model_cfg"]["text_cfg"]:
         length = config["model_cfg"]["text_cfg"]["context_length"]
         return HFTokenizer(str(folder), length)
-    from sports_clip_pipeline.models.open_clip_pair import pair_spec
-
-    tokenizer: Callable[..., torch.Tensor] = open_clip.get_tokenizer(
-        pair_spec(config["towers"]["text"]).architecture
-    )
+    tokenizer: Callable[..., torch.Tensor] = open_clip.get_tokenizer(f"local-dir:{folder}")
     return tokenizer
 
 

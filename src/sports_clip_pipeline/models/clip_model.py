@@ -38,7 +38,7 @@ class TransformerText(PooledTextTower):
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """(B, T) int64 ids, padded as the model's configuration says, to (B, P)."""
-        real = (ids != self.config.pad_token_id).long() if mask is None else mask
+        real = (ids != (self.config.pad_token_id or 0)).long() if mask is None else mask
         projected: torch.Tensor = self.proj(super().forward(ids, real))
         return projected
 
@@ -65,7 +65,7 @@ def clip_config(
             **bias,
             "embed_dim": len(projections.image_weight),
             "vision_cfg": {
-                "timm_model_name": image_towers.image_tower_spec(image_tower).architecture,
+                "timm_model_name": image_towers.timm_tower(image_tower).architecture,
                 "timm_model_pretrained": False,
                 "timm_pool": "",
                 "timm_proj": "linear",
@@ -118,7 +118,8 @@ def build_clip(
     state |= {name: torch.as_tensor(value) for name, value in state_of(projections).items()}
     named = {f"{IMAGE_PREFIX}{key}": value for key, value in trunk.items()}
     # The model has no use for the tower's own classifier.
-    state |= {name: value for name, value in named.items() if name in model.state_dict()}
+    own = model.state_dict().keys()
+    state |= {name: value for name, value in named.items() if name in own}
     model.load_state_dict(state, strict=True)
     return model.eval()
 

@@ -35,18 +35,22 @@ def project_texts(model: Any, features: torch.Tensor) -> torch.Tensor:
     return projected
 
 
-def ends(model: Any) -> Block:
-    """What learns wherever something does: projections, the scale, the bias where there is one.
+def ends(model: Any, image: bool, text: bool, biased: bool) -> Block:
+    """What learns wherever something does: projections, the scale, the bias of a biased loss.
 
-    A pair of open_clip's own has its projections inside its towers.
+    A pair of open_clip's own has its projections inside its towers; those of a locked one stay.
+
+    Args:
+        image, text: whether any of that tower learns.
     """
     if _projects(model):
         parts = [model.visual.head, model.text.proj]
     else:
-        places = (model.visual, "proj"), (model.text, "text_projection")
-        parts = [getattr(tower, name, None) for tower, name in places]
+        seeing, reading = ("head" if hasattr(model.visual, "trunk") else "proj"), "text_projection"
+        parts = [getattr(model.visual, seeing, None)] if image else []
+        parts += [getattr(model.text, reading, None)] if text else []
     own = [p for part in parts if part is not None for p in _parameters(part)]
-    return [*own, model.logit_scale, *([] if model.logit_bias is None else [model.logit_bias])]
+    return [*own, model.logit_scale, *([model.logit_bias] if biased else [])]
 
 
 def image_blocks(model: Any) -> list[Block]:

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.config.embed import EmbedConfig
+from sports_clip_pipeline.config.tower_names import is_pair
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal, file_sha256
+from sports_clip_pipeline.launched import own_cores
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models import image_towers, price, text_towers
 from sports_clip_pipeline.models.backends import (
@@ -60,11 +62,11 @@ class Embedder:
             image_towers.image_preprocessing(config.image_tower, config.image_size, view)
             for view in config.views
         ]
-        image = image_towers.image_tower_spec(config.image_tower).weights
-        text = text_towers.text_tower_spec(config.text_tower).weights
-        image.checked()
-        text.checked()
-        self._weights = {"image": image.sha256, "text": text.sha256}
+        image = image_towers.image_tower(config.image_tower)
+        text = text_towers.text_tower_spec(config.text_tower)
+        image.weights.checked()
+        text.weights.checked()
+        self._weights = {"image": image.digest, "text": text.digest}
         if clip_folder is not None:
             # Imports open_clip, which the packaged towers can do without.
             from sports_clip_pipeline.models.clip_folder import WEIGHTS, trained_towers
@@ -127,6 +129,14 @@ class Embedder:
             "row": np.arange(len(keys), dtype=np.int64),
         }
 
+    def each_view(self, manifest: pd.DataFrame) -> list[np.ndarray]:
+        """(N, D) float32 of each view apart, of a corpus that `images` was asked for before.
+
+        Raises: KeyError: the cache does not hold them any more.
+        """
+        keys = [bytes.fromhex(digest) for digest in manifest["stored_sha256"]]
+        return [self._space(view).gather(keys)["features"] for view in self.preprocessings]
+
     def captions(self, token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """`features` (M, E) float32 of tokenized captions."""
         ids = [np.asarray(row, dtype=np.int32) for row in token_ids]
@@ -139,8 +149,12 @@ class Embedder:
         return space.gather(keys)
 
     def companion(self, tower: str) -> Embedder:
-        """The same for another image tower, as it is packaged."""
-        config = dataclasses.replace(self._config, image_tower=tower, companions=())
+        """The same for another image tower, as it came."""
+        # It reads no text; a pair has to name both.
+        text = tower if is_pair(tower) else EmbedConfig().text_tower
+        config = dataclasses.replace(
+            self._config, image_tower=tower, text_tower=text, companions=()
+        )
         return Embedder(config, self._cache, self._journal, together=self.together)
 
     def tower(self, store: ImageStore) -> dict[str, Any]:
@@ -160,11 +174,11 @@ class Embedder:
             assert rate is not None
         return {
             "name": name,
-            "width": image_towers.image_tower_spec(name).width,
+            "width": image_towers.image_tower(name).width,
             "preprocessing": self.preprocessings[0].to_dict(),
             "views": list(self._config.views),
             "weights_sha256": self._weights["image"],
-            "parameters": image_towers.parameter_count(name),
+            "parameters": image_towers.image_tower(name).parameter_count(),
             "backend": rate.backend,
             "ms_per_image": round(rate.ms_per_item * len(self.preprocessings), 2),
         }
@@ -187,8 +201,9 @@ class Embedder:
         program, backend = self._program(kind), self._chosen[kind]
         if backend == "torch_cuda":
             return Engine(program, backend, workers=0, threads=cores(), batch=config.batch_size)
-        workers = config.workers or cores()
-        threads = max(1, cores() // workers)
+        mine = own_cores(cores())
+        workers = config.workers or mine
+        threads = max(1, mine // workers)
         return Engine(program, backend, workers, threads, batch=config.batch_size)
 
     def _program(self, kind: str) -> TowerProgram:

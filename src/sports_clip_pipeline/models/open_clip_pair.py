@@ -8,7 +8,7 @@ end in the shared space themselves: their pooled features are their embeddings b
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +27,7 @@ from sports_clip_pipeline.models.tower_weights import (
     LocalFile,
     RandomWeights,
     TowerWeights,
+    digest_of,
     load_every_key,
     seeded,
 )
@@ -59,6 +60,11 @@ class PairSpec:
         return int(self.model_config["embed_dim"])
 
     @property
+    def digest(self) -> str:
+        """Of the weights and the model."""
+        return digest_of(self.weights, json.dumps(self.model_config, sort_keys=True))
+
+    @property
     def image_size(self) -> int:
         """Side of the square that it sees, pixels."""
         return int(self.model_config["vision_cfg"].get("image_size", 224))
@@ -88,6 +94,60 @@ class PairImage(nn.Module):
     def get_classifier(self) -> nn.Module:
         """It names no classes."""
         return nn.Identity()
+
+
+@dataclass(frozen=True)
+class PairImageTower:
+    """The image tower of a pair, as an `ImageTower`.
+
+    Attributes:
+        spec: of the pair. name: of the pair.
+    """
+
+    spec: PairSpec
+    name: str
+
+    @property
+    def weights(self) -> TowerWeights:
+        """Of the pair."""
+        return self.spec.weights
+
+    @property
+    def digest(self) -> str:
+        """See `PairSpec.digest`."""
+        return self.spec.digest
+
+    @property
+    def width(self) -> int:
+        """Of the shared space."""
+        return self.spec.width
+
+    @property
+    def own_size(self) -> int | None:
+        """Of its position embeddings or its attention pool."""
+        return self.spec.image_size
+
+    def load(self) -> nn.Module:
+        """See `load_pair`."""
+        pair: Any = load_pair(self.name)
+        return PairImage(pair.visual).eval()
+
+    def build(self) -> nn.Module:
+        """See `build_pair`."""
+        pair: Any = build_pair(self.spec.model_config)
+        return PairImage(pair.visual).eval()
+
+    def record(self) -> Mapping[str, Any]:
+        """See `PairSpec.preprocessing`."""
+        return self.spec.preprocessing
+
+    def names_imagenet(self) -> bool:
+        """It has no classifier."""
+        return False
+
+    def parameter_count(self) -> int:
+        """All of the image tower."""
+        return sum(weight.numel() for weight in self.build().parameters())
 
 
 class PairText(nn.Module):
@@ -137,6 +197,10 @@ def pair_spec(name: str) -> PairSpec:
         spec = _of_folder(folder)
     else:
         spec = _of_table(name, architecture, source)
+    if "multimodal_cfg" in spec.model_config:
+        raise UserFacingError(
+            f"pair {name!r}", "it writes captions as well", "use one that has two towers alone"
+        )
     if "hf_model_name" in spec.model_config["text_cfg"]:
         raise UserFacingError(
             f"pair {name!r}",
@@ -196,7 +260,12 @@ def _of_table(name: str, architecture: str, source: str) -> PairSpec:
         )
     if tag.get("quick_gelu"):
         config["quick_gelu"] = True
-    hub = HubFile(tag["hf_hub"].strip("/"), WEIGHTS)
+    repository, _, file = tag["hf_hub"].rpartition("/")
+    if file and not file.endswith(".safetensors"):
+        raise UserFacingError(
+            f"pair {name!r}", f"the hub has it as {file} alone", "use another tag, or a local file"
+        )
+    hub = HubFile(repository, file or WEIGHTS)
     return PairSpec(architecture, config, _seen(tag), hub)
 
 

@@ -36,7 +36,7 @@ class TowerInput:
     """One image tower of a predictor, and what it sees.
 
     Attributes:
-        name: of a packaged image tower.
+        name: of an image tower.
         preprocessing: what the tower sees of a photograph.
         views: its features are means over these views; empty for the preprocessing's own.
         width: columns of its pooled features.
@@ -70,18 +70,18 @@ class TowerInput:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A head on the features of one packaged image tower or several, or on a tower of its own.
+    """A head on the features of one image tower or several, or on a tower of its own.
 
     Attributes:
         classes: labels in the order of the logits.
-        tower: name of the first packaged image tower whose architecture (and weights) it uses.
+        tower: name of the first image tower, whose architecture (and weights) it uses.
         preprocessing: what the first tower sees of a photograph.
         head: pooled features (N, ΣD), those of all towers side by side, to logits (N, C).
         temperature: logits are divided by it before the softmax; > 0.
         views: the head's features are means over these views of a photograph; empty for the
             preprocessing's own. `module()` sees the preprocessing's alone.
-        tower_weights: state dict of the first tower where it was trained; empty for the packaged
-            weights.
+        tower_weights: state dict of the first tower where it was trained or is not packaged; else
+            empty.
         origin: JSON-like record of how it was made (method, fraction, hyper-parameters …).
         companions: further towers, in the order of their columns.
     """
@@ -99,9 +99,9 @@ class Predictor:
     @property
     def towers(self) -> tuple[TowerInput, ...]:
         """All towers in the order of their columns, the first one first."""
-        from sports_clip_pipeline.models.image_towers import image_tower_spec
+        from sports_clip_pipeline.models.image_towers import image_tower
 
-        width = image_tower_spec(self.tower).width
+        width = image_tower(self.tower).width
         return (TowerInput(self.tower, self.preprocessing, self.views, width), *self.companions)
 
     @property

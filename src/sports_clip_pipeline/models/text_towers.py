@@ -22,6 +22,7 @@ from sports_clip_pipeline.models.tower_weights import (
     PackagedFile,
     RandomWeights,
     TowerWeights,
+    digest_of,
     hub_file,
     load_every_key,
     seeded,
@@ -47,11 +48,13 @@ class TextTowerSpec:
             no use for a pair of open_clip's own.
         weights: where they come from.
         width: of its pooled features.
+        digest: of its weights and of what they are weights of.
     """
 
     folder: Path
     weights: TowerWeights
     width: int
+    digest: str
 
 
 class PooledTextTower(nn.Module):
@@ -104,24 +107,32 @@ def build_text_tower(folder: Path) -> nn.Module:
 
 
 def _of_the_transformer(state: dict[str, torch.Tensor], model: Any) -> dict[str, torch.Tensor]:
-    """Entries of a Hugging Face file that the bare transformer has: no pooler, no other head."""
+    """Entries of a Hugging Face file that belong to the bare transformer, by its names."""
     prefix = f"{model.base_model_prefix}."
     if any(key.startswith(prefix) for key in state):
         state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    own = model.state_dict()
+    # Files from TensorFlow's days name a norm's scale and shift so.
+    named = {
+        key.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
+            "LayerNorm.beta", "LayerNorm.bias"
+        ): value
+        for key, value in state.items()
+    }
     unused = ("pooler.", "embeddings.position_ids")
-    return {key: value for key, value in state.items() if not key.startswith(unused)}
+    return {k: v for k, v in named.items() if k in own or not k.startswith(unused)}
 
 
 def text_tower_spec(name: str) -> TextTowerSpec:
     """The record of a text tower. Raises: UserFacingError: unknown name, or a file is missing."""
     if name in TEXT_TOWERS:
         file = TEXT_TOWERS[name]
-        return TextTowerSpec(file.path.parent, file, _hidden_size(file.path.parent))
+        return TextTowerSpec(file.path.parent, file, _hidden_size(file.path.parent), file.sha256)
     if is_pair(name):
         from sports_clip_pipeline.models.open_clip_pair import pair_spec
 
         pair = pair_spec(name)
-        return TextTowerSpec(Path(), pair.weights, pair.width)
+        return TextTowerSpec(Path(), pair.weights, pair.width, pair.digest)
     kind, _, rest = name.partition("/")
     place, _, source = rest.partition("@")
     if kind != "hf" or not place:
@@ -137,9 +148,11 @@ def text_tower_spec(name: str) -> TextTowerSpec:
     for member in _TEXT_FILES:
         if not (folder / member).is_file():
             raise UserFacingError(folder / member, "is missing", "save model and tokenizer there")
+    config = (folder / "config.json").read_text()
     if source == "random":
-        weights = RandomWeights((folder / "config.json").read_text())
-    return TextTowerSpec(folder, weights, _hidden_size(folder))
+        weights = RandomWeights(config)
+    digest = digest_of(weights, config)
+    return TextTowerSpec(folder, weights, _hidden_size(folder), digest)
 
 
 def _hidden_size(folder: Path) -> int:

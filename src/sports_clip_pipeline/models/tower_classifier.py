@@ -1,4 +1,4 @@
-"""Packaged image towers with one classifier head, as one torch module."""
+"""Image towers with one classifier head, as one torch module."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch.nn import functional
 
 from sports_clip_pipeline.models.head import Head
 from sports_clip_pipeline.models.head_module import HeadModule
-from sports_clip_pipeline.models.image_towers import build_image_tower, load_image_tower
+from sports_clip_pipeline.models.image_towers import image_tower, load_image_tower
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 
 class CompanionTower(nn.Module):
-    """A further packaged tower that is handed the first tower's pixels.
+    """A further tower that is handed the first tower's pixels.
 
     They are resized bilinearly where it wants another size, and normalised anew where it wants
     another mean or spread, so gradients reach the pixels through it as well.
@@ -57,9 +57,9 @@ class TowerClassifier(nn.Module):
         head: Head,
         companions: Sequence[CompanionTower] = (),
     ) -> None:
-        """The first tower by name, its own weights (empty for the packaged ones), the rest."""
+        """The first tower by name, its own weights (empty for those its name says), the rest."""
         super().__init__()
-        self.tower: Any = build_image_tower(tower) if weights else load_image_tower(tower)
+        self.tower: Any = image_tower(tower).build() if weights else load_image_tower(tower)
         if weights:
             self.tower.load_state_dict({key: torch.tensor(value) for key, value in weights.items()})
         self.companions = nn.ModuleList(companions)

@@ -124,6 +124,17 @@ class RandomWeights:
         """There is no file."""
 
 
+def digest_of(weights: TowerWeights, architecture: str) -> str:
+    """A digest that two networks with the same file do not share; a packaged file has one network.
+
+    Args:
+        architecture: all that makes the network what it is, as a text.
+    """
+    if isinstance(weights, PackagedFile):
+        return weights.sha256
+    return hashlib.sha256(f"{weights.sha256} {architecture}".encode()).hexdigest()
+
+
 def hub_file(repository: str, member: str) -> Path:
     """A file of the Hugging Face hub, from its cache where it was downloaded before.
 

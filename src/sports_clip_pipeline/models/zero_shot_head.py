@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sports_clip_pipeline.config.tokenize import TokenizeConfig
+from sports_clip_pipeline.models import image_towers
 from sports_clip_pipeline.models.anchors import encode_texts
 from sports_clip_pipeline.models.head import Head, Operation, add
-from sports_clip_pipeline.models.image_towers import names_imagenet
 from sports_clip_pipeline.models.imagenet import (
     imagenet_classifier,
     imagenet_definitions,
@@ -121,7 +121,7 @@ def named_classes(
 
     None for a tower that does not tell ImageNet's classes apart.
     """
-    if not names_imagenet(image_tower):
+    if not image_towers.image_tower(image_tower).names_imagenet():
         return None
     weight, bias = imagenet_classifier(image_tower)
     names = imagenet_names()

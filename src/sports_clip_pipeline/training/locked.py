@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from sports_clip_pipeline.models.projection_heads import build_head, first_layer
 from sports_clip_pipeline.models.projections import IMAGE, TEXT, Projections, projections_of
 from sports_clip_pipeline.objectives import find_objective
 from sports_clip_pipeline.training.schedule import warmup_cosine
-from sports_clip_pipeline.training.selection import is_best, is_due, is_over
+from sports_clip_pipeline.training.selection import is_best, is_due, is_over, restore_best
 
 STATE = "pretrain/last"
 BEST = "pretrain/best"
@@ -40,11 +40,14 @@ class PairedFeatures:
         image: (N, D) float32 pooled image features.
         text: (M, E) float32 pooled caption features.
         owner: (M,) int in [0, N); the image that caption m describes.
+        views: (V, N, D) float32; what each view gives, whose mean the image features are. None
+            where the mean alone is learned from.
     """
 
     image: np.ndarray
     text: np.ndarray
     owner: np.ndarray
+    views: np.ndarray | None = None
 
     def captions_of(self) -> list[np.ndarray]:
         """For each image, the rows of its captions."""
@@ -54,12 +57,18 @@ class PairedFeatures:
 
 
 def pairs_of_split(
-    image: np.ndarray, text: np.ndarray, manifest: pd.DataFrame, captions: pd.DataFrame, split: str
+    image: np.ndarray,
+    text: np.ndarray,
+    manifest: pd.DataFrame,
+    captions: pd.DataFrame,
+    split: str,
+    views: Sequence[np.ndarray] = (),
 ) -> PairedFeatures:
     """The features of one split, its images renumbered from 0.
 
     Args:
         image: (N, D) features in manifest order. text: (M, E) features in caption order.
+        views: like `image`, of each view apart.
     Raises: ValueError: the split has no image with captions.
     """
     rows = np.flatnonzero(manifest["split"].to_numpy() == split)
@@ -68,7 +77,8 @@ def pairs_of_split(
     if len(rows) == 0:
         raise ValueError(f"no captioned image in the split {split!r}")
     owner = np.searchsorted(rows, captions["image_row"].to_numpy()[mine])
-    return PairedFeatures(image[rows], text[mine], owner.astype(np.int64))
+    apart = np.stack([view[rows] for view in views]) if views else None  # (V, N, D)
+    return PairedFeatures(image[rows], text[mine], owner.astype(np.int64), apart)
 
 
 class _Projector(nn.Module):
@@ -147,6 +157,7 @@ class LockedTraining:
         )  # fmt: skip
         self.captions = pairs.captions_of()
         self.image = torch.from_numpy(pairs.image)
+        self.views = None if pairs.views is None else torch.from_numpy(pairs.views)
         self.text = torch.from_numpy(pairs.text)
         self.steps_per_epoch = max(1, round(len(pairs.image) / config.batch_size))
         self.epoch = 0
@@ -182,9 +193,10 @@ class LockedTraining:
             rng.permutation(self.captions[n])[: self.config.captions_per_image] for n in images
         ]
         owner = torch.from_numpy(np.repeat(np.arange(len(images)), [len(d) for d in drawn]))
-        image_emb, text_emb = self.model(
-            self.image[images], self.text[np.concatenate(drawn)], noise
-        )
+        seen = self.image[images]
+        if self.views is not None:
+            seen = self.views[rng.integers(len(self.views), size=len(images)), images]
+        image_emb, text_emb = self.model(seen, self.text[np.concatenate(drawn)], noise)
         scale = self.model.logit_scale.exp()
         loss = self.objective.loss(image_emb, text_emb, owner, scale, self.model.logit_bias)
         self.optimizer.zero_grad(set_to_none=True)
@@ -254,9 +266,7 @@ def pretrain_projections(
             over = training.epoch == config.epochs or is_over(history, config.patience_epochs)
             if over or training.epoch % config.checkpoint_every_epochs == 0:
                 journal.save_state(STATE, state_fingerprint, *training.state())
-    best = journal.load_state(BEST, state_fingerprint) if config.keep == "best" else None
-    if best is not None:
-        training.restore(*best)
+    restore_best(training, config.keep, journal, BEST, state_fingerprint)
     return training.model.folded(), history
 
 

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from sports_clip_pipeline.journal import Journal
 
 # Text-to-image recall@5 on the validation part: what the captions are learned for.
 METRIC = "validation_t2i_r5"
 
 History = Sequence[Mapping[str, float]]
+
+
+class Resumable(Protocol):
+    """A training whose state can be brought back."""
+
+    def restore(self, arrays: dict[str, Any], meta: dict[str, Any]) -> None:
+        """Go back to a state."""
+
+
+def restore_best(
+    training: Resumable, keep: str, journal: Journal, key: str, state_fingerprint: str
+) -> None:
+    """With `keep` = `best`, go back to the best epoch, if one was kept under `key`."""
+    best = journal.load_state(key, state_fingerprint) if keep == "best" else None
+    if best is not None:
+        training.restore(*best)
 
 
 def is_due(epoch: int, epochs: int, every: int) -> bool:

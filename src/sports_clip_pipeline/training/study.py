@@ -182,13 +182,13 @@ def _fit_arm(arm: Arm) -> FittedArm:
     config: FinetuneConfig = _WORKER["config"]
     start = time.perf_counter()
     labelled = _labelled(arm)
-    borrowed_s = labelled.memory.borrowed_s
+    labelled.memory.begin()
     spec = METHODS[arm.method]
     anchors = replace(data.anchors, space=spec.space)
     unlabelled = data.features[data.hidden_rows(arm)] if spec.unlabelled else None
     fit = find_method(arm.method)(labelled, anchors, config, arm.seed, unlabelled)
     give_back_freed_memory()  # the largest arm would else set what every worker holds to the end
-    elapsed_s = time.perf_counter() - start + labelled.memory.borrowed_s - borrowed_s
+    elapsed_s = time.perf_counter() - start + labelled.memory.borrowed_s
     return FittedArm(arm, fit, len(labelled.target), elapsed_s, reused=False)
 
 

@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.training.methods import find_method, logreg_blend, probes, ridge
+from sports_clip_pipeline.training.methods import (
+    find_method,
+    interface,
+    logreg_blend,
+    probes,
+    ridge,
+)
 from sports_clip_pipeline.training.methods.cross_validation import hold_out
 from sports_clip_pipeline.training.methods.interface import Labelled, Memory
 from sports_clip_pipeline.training.methods.probes import Probes
@@ -68,11 +74,20 @@ def test_axes_are_found_once_for_the_same_rows_and_again_for_others(
     assert len(found) == 3
 
 
-def test_a_memory_charges_what_it_lends() -> None:
+def test_a_method_is_charged_once_for_what_it_finds_and_not_for_what_it_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter(range(0, 1000, 7))
+    monkeypatch.setattr(interface.time, "perf_counter", lambda: float(next(clock)))
     memory, made = Memory(), []
-    assert [memory.once("sum", lambda: made.append(1) or 7) for _ in range(3)] == [7, 7, 7]
+    for _ in range(2):
+        assert memory.once("sum", lambda: made.append(1) or 5) == 5
+    assert memory.borrowed_s == 0.0, "its own"
+    memory.begin()
+    for _ in range(3):
+        assert memory.once("sum", lambda: made.append(1) or 5) == 5
+    assert memory.borrowed_s == 7.0
     assert made == [1]
-    assert memory.borrowed_s > 0.0
 
 
 def test_other_rows_have_a_memory_of_their_own() -> None:

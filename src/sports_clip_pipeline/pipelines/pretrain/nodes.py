@@ -19,6 +19,8 @@ def pretrain_clip(
     flickr8k_manifest: Table,
     captions: Table,
     embed_audit: Document,
+    cache: Any,
+    embed: EmbedConfig,
     config: PretrainConfig,
     tokenize: TokenizeConfig,
     journal: Journal,
@@ -27,10 +29,12 @@ def pretrain_clip(
     import pandas as pd
 
     from sports_clip_pipeline.journal import FollowingJournal
-    from sports_clip_pipeline.launched import leads
+    from sports_clip_pipeline.launched import end_unless_leading, leads
     from sports_clip_pipeline.models.clip_folder import write_clip_folder
     from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
+    if not config.unlocks:
+        end_unless_leading("pretraining")  # locked towers leave nothing to share
     if journal.folder is not None and not leads():
         journal = FollowingJournal(journal.folder)  # the first process alone keeps states
 
@@ -48,7 +52,10 @@ def pretrain_clip(
     }
     compute = _compute(config)
     start = _own_projections(recipe, config)
-    projections, history, mark = _learn_projections(corpus, start, config, journal)
+    views: list[Any] = []
+    if config.drawn_views:
+        views = _views(flickr8k_manifest, embed_audit, cache, embed)
+    projections, history, mark = _learn_projections(corpus, views, start, config, journal)
     curve, weights = [pd.DataFrame(history).assign(towers="locked")], None
     if config.unlocks:
         begin = projections, mark, int(history[-1]["step"])
@@ -120,14 +127,42 @@ def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
         return None
     from sports_clip_pipeline.models.open_clip_pair import load_pair
     from sports_clip_pipeline.models.projections import identity_projections
+    from sports_clip_pipeline.objectives import find_objective
 
     model: Any = load_pair(pair)
-    bias = None if model.logit_bias is None else float(model.logit_bias.detach())
+    bias = find_objective(config.loss).starting_bias(config.tower_batch_size)
+    if model.logit_bias is not None:
+        bias = float(model.logit_bias.detach())
     return identity_projections(model.visual.output_dim, float(model.logit_scale.detach()), bias)
 
 
+def _views(manifest: Table, audit: Document, cache: Any, embed: EmbedConfig) -> list[Any]:
+    """What the image tower makes of each view of the captioned photographs, from the cache."""
+    from sports_clip_pipeline.errors import UserFacingError
+    from sports_clip_pipeline.models.embedder import Embedder
+
+    asked = embed.image_tower, list(embed.views), embed.image_size
+    made = audit["image_tower"], list(audit["views"]), audit["preprocessing"]["size"]
+    if asked != made or len(embed.views) < 2:
+        raise UserFacingError(
+            "parameter pretrain.drawn_views",
+            f"wanted two views or more, as embed made them ({made}), got {asked}",
+            "set embed.views to several and run embed first",
+        )
+    try:
+        return Embedder(embed, cache, Journal()).each_view(manifest)
+    except KeyError as error:
+        raise UserFacingError(
+            cache.root, "does not hold every view any more", "run `kedro run --pipelines=embed`"
+        ) from error
+
+
 def _learn_projections(
-    corpus: dict[str, Any], start: Any, config: PretrainConfig, journal: Journal
+    corpus: dict[str, Any],
+    views: Any,
+    start: Any,
+    config: PretrainConfig,
+    journal: Journal,
 ) -> tuple[Any, list[dict[str, float]], str]:
     """Projections over locked towers, the curve, and the fingerprint of both."""
     from sports_clip_pipeline.evaluation.retrieval import recall_columns
@@ -135,10 +170,12 @@ def _learn_projections(
     from sports_clip_pipeline.objectives import find_objective
     from sports_clip_pipeline.training import locked
 
-    train = locked.pairs_of_split(**corpus, split="train")
+    train = locked.pairs_of_split(**corpus, split="train", views=views)
     validation = locked.pairs_of_split(**corpus, split="validation")
     loss = find_objective(config.loss).module
-    mark = fingerprint(config.locked_part(), locked, loss, train.image, train.text, train.owner)
+    arrays = train.image, train.text, train.owner
+    apart = [] if train.views is None else [train.views]
+    mark = fingerprint(config.locked_part(), locked, loss, *arrays, *apart)
     judge = recall_columns(validation.image, validation.text, validation.owner)
     if start is not None:
         return start, [locked.starting_row(start, judge)], mark

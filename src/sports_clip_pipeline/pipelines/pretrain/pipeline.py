@@ -20,6 +20,8 @@ def create_pipeline() -> Pipeline:
                     "flickr8k_manifest",
                     "captions",
                     "embed_audit",
+                    "feature_cache",
+                    "params:embed",
                     "params:pretrain",
                     "params:tokenize",
                     "pretrain_journal",

@@ -19,23 +19,29 @@ class Memory:
     """What methods made of one set of rows, for the next method on the same rows.
 
     Attributes:
-        borrowed_s: seconds that those took who made what was found here; a method that finds
-            something costs as much as if it had made it.
+        borrowed_s: seconds that those took who made what the method at hand found here; it costs as
+            much as if it had made that itself.
     """
 
     def __init__(self) -> None:
-        self.borrowed_s = 0.0
         self._made: dict[Hashable, tuple[Any, float]] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """A method begins: it has borrowed nothing yet."""
+        self.borrowed_s = 0.0
+        self._own: set[Hashable] = set()
 
     def once(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value under `key`, made if it is not there; nobody may change it."""
         if key in self._made:
             value, elapsed_s = self._made[key]
-            self.borrowed_s += elapsed_s
+            self.borrowed_s += 0.0 if key in self._own else elapsed_s
         else:
             start = time.perf_counter()
             value = make()
             self._made[key] = value, time.perf_counter() - start
+        self._own.add(key)
         found: Value = value
         return found
 

@@ -21,7 +21,7 @@ from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.pixels import JOINED_METHOD
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.head import Head, Operation, blend
-from sports_clip_pipeline.models.image_towers import image_tower_spec
+from sports_clip_pipeline.models.image_towers import image_tower
 from sports_clip_pipeline.models.predictor import Predictor, TowerInput
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.blending import best_beside
@@ -80,7 +80,7 @@ def join_all(
     if pixels.start.clip_weights:
         _LOG.info("%s: the frozen tower is not a packaged one; nothing is joined", JOINED_METHOD)
         return []
-    widths = (image_tower_spec(pixels.start.tower).width, data.features.shape[1])
+    widths = (image_tower(pixels.start.tower).width, data.features.shape[1])
     groups: dict[Arm, list[PixelArm]] = {}
     for done in trained:
         groups.setdefault(replace(done.fitted.arm, method=FROZEN), []).append(done)

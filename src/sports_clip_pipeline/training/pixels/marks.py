@@ -12,7 +12,7 @@ import numpy as np
 
 from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.journal import fingerprint
-from sports_clip_pipeline.models.image_towers import image_tower_spec
+from sports_clip_pipeline.models.image_towers import image_tower
 from sports_clip_pipeline.models.text_towers import text_tower_spec
 from sports_clip_pipeline.training import schedule
 from sports_clip_pipeline.training.pixels import average, classifier, holdout, loop, squares
@@ -49,9 +49,7 @@ def arm_mark(
     }
     code = [code_mark(module) for module in (*_SHARED_CODE, inspect.getmodule(recipe.build))]
     parts = [method, seed, addresses, target, settings, code, preprocessing, start.classes]
-    return fingerprint(
-        *parts, image_tower_spec(start.tower).weights.sha256, _text_mark(start, method)
-    )
+    return fingerprint(*parts, image_tower(start.tower).digest, _text_mark(start, method))
 
 
 def _text_mark(start: Start, method: str) -> str:
@@ -65,7 +63,7 @@ def _text_mark(start: Start, method: str) -> str:
     mark = fingerprint(anchors.anchors, anchors.logit_scale, *projection, *tower)
     if method != "flyp":
         return mark
-    reader = text_tower_spec(prompts.text_tower).weights.sha256
+    reader = text_tower_spec(prompts.text_tower).digest
     said = [list(prompts.texts), prompts.context_length, reader, prompts.reader_mark]
     return fingerprint(mark, said, prompts.owner, prompts.text_weight)
 

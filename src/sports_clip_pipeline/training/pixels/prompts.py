@@ -26,7 +26,7 @@ class ClassPrompts:
     Attributes:
         texts: M prompts.
         owner: (M,) int64 in [0, C); the class of each.
-        text_tower: the packaged tower that reads them.
+        text_tower: the tower that reads them.
         context_length: tokens a prompt may have.
         text_weight: (P, E) projection of its pooled features, as pretrained.
         clip_folder: the CLIP folder whose text tower reads them where it was trained; None for

@@ -9,4 +9,8 @@ from types import ModuleType
 def rooms() -> list[ModuleType]:
     """The modules whose code the result depends on, for fingerprints."""
     names = ("blocks", "caching", "group", "loop", "pairs", "precision", "run", "views")
-    return [import_module(f"{__name__}.{name}") for name in names]
+    models = ("clip_model", "clip_parts", "projection_heads", "projections")
+    return [
+        *(import_module(f"{__name__}.{name}") for name in names),
+        *(import_module(f"sports_clip_pipeline.models.{name}") for name in models),
+    ]

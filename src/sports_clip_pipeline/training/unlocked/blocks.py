@@ -36,7 +36,9 @@ class Unlocked:
     names: tuple[str, ...]
 
 
-def unlock(model: Any, of_image: int, of_text: int, statistics: str = "batch") -> Unlocked:
+def unlock(
+    model: Any, of_image: int, of_text: int, statistics: str = "batch", biased: bool = False
+) -> Unlocked:
     """Lock a model but for its projections, its scale and the last blocks of its towers.
 
     Blocks of the image tower are timm's stages, as in open_clip's `--lock-image-unlocked-groups`
@@ -47,6 +49,7 @@ def unlock(model: Any, of_image: int, of_text: int, statistics: str = "batch") -
         model: open_clip's `CustomTextCLIP`.
         of_image, of_text: how many blocks from the end; 0 for none, -1 for the whole tower.
         statistics: see `set_modes`.
+        biased: whether the loss wants the model's bias, which learns then.
     Raises: UserFacingError: a tower has fewer blocks.
     """
     model.requires_grad_(False)
@@ -54,7 +57,7 @@ def unlock(model: Any, of_image: int, of_text: int, statistics: str = "batch") -
     wanted = [
         *_last(image_blocks(model), image, of_image, "pretrain.unlocked_image_blocks"),
         *_last(text_blocks(model), text, of_text, "pretrain.unlocked_text_blocks"),
-        *ends(model),
+        *ends(model, of_image != 0, of_text != 0, biased),
     ]
     for parameter in wanted:
         parameter.requires_grad_(True)

@@ -71,12 +71,12 @@ class TowerTraining:
         group: Group = ALONE,
     ) -> None:
         self.config, self.pairs, self.compute, self.group = config, pairs, compute, group
-        self.preprocessing = preprocessing
+        self.preprocessing, self.objective = preprocessing, find_objective(config.loss)
         model.visual.to(memory_format=torch.channels_last)
         self.model = model.to(compute.device)
         self.unlocked = unlock(
             self.model, config.unlocked_image_blocks, config.unlocked_text_blocks,
-            config.tower_statistics,
+            config.tower_statistics, self.objective.biased,
         )  # fmt: skip
         if compute.compiled:
             self._compile()
@@ -86,10 +86,9 @@ class TowerTraining:
             lr=config.tower_peak_lr, betas=(0.9, 0.98), fused=compute.device == "cuda",
         )  # fmt: skip
         self.scaler = compute.scaler()
-        self.embed_dim = int(pairs.features.image.shape[1])
+        self.image_width = int(pairs.features.image.shape[1])
         # Pairs of open_clip's own have rows of one length, and no configuration.
-        self.padding = int(getattr(getattr(model.text, "config", None), "pad_token_id", 0))
-        self.objective = find_objective(config.loss)
+        self.padding = int(getattr(getattr(model.text, "config", None), "pad_token_id", 0) or 0)
         self.captions = pairs.features.captions_of()
         self.steps_per_epoch = max(1, round(len(pairs) / config.tower_batch_size))
         self.epoch, self.step = 0, 0

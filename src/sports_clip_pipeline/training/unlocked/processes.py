@@ -29,7 +29,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, FollowingJournal, Journal
-from sports_clip_pipeline.launched import end_unless_leading, launched
+from sports_clip_pipeline.launched import end_unless_leading, launched, own_cores
 from sports_clip_pipeline.machine import cores, end_with_parent
 from sports_clip_pipeline.models.clip_model import build_clip
 from sports_clip_pipeline.models.projections import Projections
@@ -156,7 +156,13 @@ def train_as_part(task: TowerTask, journal: Journal) -> None:
     """
     group = launched()
     assert group is not None
-    torch.set_num_threads(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    if group[1] > task.config.tower_batch_size:
+        raise UserFacingError(
+            "torchrun",
+            f"started {group[1]} processes for steps of {task.config.tower_batch_size} images",
+            "use fewer, or a larger pretrain.tower_batch_size",
+        )
+    torch.set_num_threads(own_cores(cores()))
     _take_device(task)
     if distributed.is_initialized():  # embedding's, without gradients
         distributed.destroy_process_group()

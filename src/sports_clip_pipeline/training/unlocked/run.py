@@ -18,7 +18,7 @@ from sports_clip_pipeline.models.clip_model import tower_prefixes
 from sports_clip_pipeline.models.projections import Projections, projections_of
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.pause import hearing_signals
-from sports_clip_pipeline.training.selection import METRIC, is_best, is_due, is_over
+from sports_clip_pipeline.training.selection import METRIC, is_best, is_due, is_over, restore_best
 from sports_clip_pipeline.training.unlocked.blocks import changed_state
 from sports_clip_pipeline.training.unlocked.group import Group
 from sports_clip_pipeline.training.unlocked.loop import ALONE, TowerTraining, Watch
@@ -111,9 +111,7 @@ def train_towers(
         if goes_on():
             raise SystemExit(128 + signal.SIGTERM)  # another process of the group was asked
     history = training.history
-    best = journal.load_state(BEST, state_fingerprint) if config.keep == "best" else None
-    if best is not None:
-        training.restore(*best)
+    restore_best(training, config.keep, journal, BEST, state_fingerprint)
     return replace(_trained(training), history=history)
 
 
@@ -179,7 +177,7 @@ def _trained(training: TowerTraining) -> TrainedTowers:
     changed = changed_state(training.model, training.unlocked.names)
     state = {name: value.numpy() for name, value in changed.items()}
     # A pair of open_clip's own ends in the shared space by itself.
-    width = training.embed_dim if training.config.projections == "none" else 0
+    width = training.image_width if training.config.projections == "none" else 0
     prefixes = tower_prefixes(pair=width > 0)
     towers = {name: value for name, value in state.items() if name.startswith(prefixes)}
     return TrainedTowers(projections_of(state, width), towers, training.history)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.config.pixels import PixelsConfig
-from sports_clip_pipeline.models.image_towers import image_tower_spec, load_image_tower
+from sports_clip_pipeline.models.image_towers import load_image_tower, timm_tower
 from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier
 from sports_clip_pipeline.training.pixels.prompts import ClassPrompts
@@ -59,7 +59,7 @@ class Start:
         """The tower as it is before any training; the global random state is left as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            tower: nn.Module = timm.create_model(image_tower_spec(self.tower).architecture)
+            tower: nn.Module = timm.create_model(timm_tower(self.tower).architecture)
         return tower
 
 

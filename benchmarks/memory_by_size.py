@@ -1,0 +1,115 @@
+"""How memory grows with the corpus: embedding and locked pretraining at several sizes.
+
+    python benchmarks/memory_by_size.py [--base 200] [--factors 1 10 100]
+
+The photographs are few pictures with other bytes behind their end, so that each is computed anew;
+they are seen small, since what is kept of one does not depend on that. Memory is the largest sum
+of proportional set sizes over a side's processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+from contrastive_corpus import TABLE, write_corpus
+from verify_real import GIB, watch
+
+from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
+
+HERE = Path(__file__).resolve().parent
+SHARD, SIDE = 512, 64
+
+
+def grow(base: Path, folder: Path, factor: int) -> int:
+    """A corpus `factor` times as large, as a store and a table; how many photographs it has."""
+    few = pd.read_parquet(base / TABLE)
+    store = ImageStore(base / "store")
+    jpegs = [store.get_bytes(row) for row in range(len(store))]
+    place = folder / "store"
+    place.mkdir(parents=True)
+    names, shards, digests = [], [], []
+    for copy in range(factor):
+        own = [jpeg + copy.to_bytes(4, "big") for jpeg in jpegs]
+        digests += [hashlib.sha256(jpeg).hexdigest() for jpeg in own]
+        called = [f"{copy}-{name}" for name in few["image"]]
+        names += called
+        shard = write_shard(place / f"shard-{copy:05d}.arrow", called, own)
+        shards.append({**shard, "dropped": []})
+    write_index(place, shards)
+    table = pd.concat([few] * factor, ignore_index=True)
+    table.assign(image=names, stored_sha256=digests).to_parquet(folder / TABLE)
+    return len(names)
+
+
+def peak_bytes(step: str, folder: Path) -> int:
+    """The largest memory of one step, in a process of its own."""
+    process = subprocess.Popen([sys.executable, __file__, "--step", step, "--folder", str(folder)])
+    peak, done = [0], threading.Event()
+    watcher = threading.Thread(target=watch, args=(process.pid, peak, done), daemon=True)
+    watcher.start()
+    status = process.wait()
+    done.set()
+    watcher.join()
+    if status:
+        raise RuntimeError(f"the step {step} ended with status {status}")
+    return peak[0]
+
+
+def run_step(step: str, folder: Path) -> None:
+    """`embed` fills the cache; `pretrain` learns from it."""
+    from contrastive_sides import CONTEXT, TEXT_TOWER, manifest_of
+
+    from sports_clip_pipeline.config.embed import EmbedConfig
+    from sports_clip_pipeline.config.pretrain import PretrainConfig
+    from sports_clip_pipeline.corpora.caption_table import caption_table
+    from sports_clip_pipeline.journal import Journal
+    from sports_clip_pipeline.models.embedder import Embedder
+    from sports_clip_pipeline.models.feature_cache import FeatureCache
+    from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+    from sports_clip_pipeline.training import locked
+
+    manifest = manifest_of(folder)
+    captions = caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT))
+    config = EmbedConfig("lite0", TEXT_TOWER, image_size=SIDE, backend="onnxruntime")
+    embedder = Embedder(config, FeatureCache(folder / "cache"), Journal())
+    image = embedder.images("images", ImageStore(folder / "store"), manifest)["features"]
+    text = embedder.captions(list(captions["token_ids"]))["features"]
+    if step == "pretrain":
+        pairs = locked.pairs_of_split(image, text, manifest, captions, "train")
+        once = PretrainConfig(epochs=2)
+        locked.pretrain_projections(pairs, lambda found: {}, once, Journal(), "benchmark")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--base", type=int, default=200, help="photographs at 1 × (default: 200)")
+    parser.add_argument("--factors", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--step", choices=("embed", "pretrain"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.step:
+        run_step(given.step, given.folder)
+        return
+    print("| photographs | embed GiB | s | pretrain GiB | s |\n|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as place:
+        base = write_corpus(Path(place) / "base", None, given.base)
+        for factor in given.factors:
+            folder = Path(place) / str(factor)
+            cells = [f"{grow(base, folder, factor):,}"]
+            for step in ("embed", "pretrain"):
+                start = time.perf_counter()
+                peak = peak_bytes(step, folder)
+                cells += [f"{peak / GIB:.2f}", f"{time.perf_counter() - start:.0f}"]
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
