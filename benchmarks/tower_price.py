@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import io
 import itertools
-import os
 import statistics
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from side_by_side import add_force, refuse_when_busy
 
 from sports_clip_pipeline.config.embed import IMAGE_TOWERS
 from sports_clip_pipeline.machine import cores
@@ -37,7 +37,6 @@ from sports_clip_pipeline.models.backends import (
 )
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
-BUSY_LOAD = 1.5
 PHOTO_PX = 160
 Work = Callable[[], object]
 
@@ -114,16 +113,9 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=224, help="side of the square, pixels")
     parser.add_argument("--block", type=int, default=32, help="photographs a forward pass")
     parser.add_argument("--rounds", type=int, default=7, help="measured rounds (default: 7)")
-    parser.add_argument("--force", action="store_true", help="measure on a busy machine too")
+    add_force(parser)
     given = parser.parse_args()
-    load = os.getloadavg()[0]
-    if load > BUSY_LOAD and not given.force:
-        print(
-            f"Error: the load average is {load:.1f}, wanted at most {BUSY_LOAD}; "
-            "wait until the machine is idle, or measure all the same with --force",
-            file=sys.stderr,
-        )
-        return 1
+    load = refuse_when_busy(given.force)
     print(f"median of {given.rounds} rounds in turn, {given.size} x {given.size} pixels, ", end="")
     print(f"blocks of {given.block}, load average {load:.1f}\n")
     print(f"| towers | parameters M | ms, one core | ms, all {cores()} cores | backend |")

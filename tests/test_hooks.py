@@ -203,7 +203,7 @@ def test_a_mistyped_block_ends_in_one_line_and_no_record(small):
     assert code == 1
     assert err.strip().splitlines()[-1] == (
         "Error: --params=finetnue: finetnue is no parameter block; "
-        "did you mean finetune? known are finetune, raw_dir"
+        "did you mean finetune? known are finetune, raw_dir, study"
     )
     assert not (small / "mlruns").exists()
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,3 +74,10 @@ def test_a_sure_image_is_described_by_the_one_name() -> None:
     words = np.eye(3, dtype=np.float32)
     named = NamedClasses(100.0 * np.eye(3, dtype=np.float32), np.zeros(3, np.float32), words)
     np.testing.assert_allclose(named.describe(np.eye(3)[[1]]), [[0, 1, 0]], atol=1e-6)
+
+
+def test_a_tower_that_names_no_classes_is_described_like_nothing_and_adds_nothing() -> None:
+    parts = replace(witnesses(), named=None)
+    features = RNG.normal(size=(5, 6)).astype(np.float32)
+    np.testing.assert_array_equal(parts.describe(features), np.zeros((5, 2)))
+    np.testing.assert_array_equal(parts.head(0.3)(features), parts.head(0.0)(features))

@@ -160,13 +160,20 @@ def ablate_zero_shot(
             ("names and sentences", "both, evenly", text_anchors["anchors.both"]),
         )
     ]
+    named = (
+        []
+        if witnesses.named is None
+        else [
+            Variant(
+                "with ImageNet names",
+                f"the image tower's own class names count {weight:g}",
+                held_out,
+                witnesses.head(weight)(features),
+            )
+        ]
+    )
     joined = [
-        Variant(
-            "with ImageNet names",
-            f"the image tower's own class names count {weight:g}",
-            held_out,
-            witnesses.head(weight)(features),
-        ),
+        *named,
         Variant(
             "without hubs",
             f"{zero_shot_choice['hubness_share']:g} of each class's draw on other photographs "
