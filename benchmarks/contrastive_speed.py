@@ -9,6 +9,9 @@
 * loading, unlocked: an epoch through the image tower with the captions' features at hand, and its
   reading alone, against a loader that decodes a photograph for each of its captions.
 
+open_clip's trainer wants two packages that nothing else here does (`pip install braceexpand
+webdataset`); without them that row is left out.
+
 Without an archive the photographs are drawn; a rate of theirs says little of real ones.
 """
 
@@ -21,6 +24,7 @@ import shutil
 import sys
 import tempfile
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +95,9 @@ def embed(folder: Path, given: argparse.Namespace) -> list[str]:
 
 
 def locked(folder: Path, given: argparse.Namespace) -> list[str]:
+    missing = [name for name in ("braceexpand", "webdataset") if find_spec(name) is None]
+    if missing:
+        return [f"| locked pretraining | not run | `pip install {' '.join(missing)}` | | | |"]
     command = [
         sys.executable, "-m", "open_clip_train.main", "--model", f"local-dir:{folder / 'clip'}",
         "--train-data", folder / "pairs.csv", "--dataset-type", "csv", "--csv-separator", ",",

@@ -80,7 +80,8 @@ def test_a_pair_of_open_clips_own_is_trained_on_and_read_again(
     (pair / "open_clip_config.json").write_text(json.dumps({"model_cfg": PAIR}))
     towers = (f"open_clip/tiny@{pair}",) * 2
     config = recipe(tmp_path / "r.yml", towers, 77, {"projections": "none"})
-    done = kedro(own_run, "run", STEPS, f"--config={config}")
+    steps = "--pipelines=tokenize,embed,pretrain,zero_shot"
+    done = kedro(own_run, "run", steps, f"--config={config}")
     assert done.returncode == 0, done.stderr + done.stdout[-3000:]
     clip = load_clip(own_run / "data/06_models/sample/clip")
     embedded = clip.model.encode_text(clip.tokenizer(["a man swims"]))
