@@ -32,7 +32,13 @@ def recipe(place: Path, towers: tuple[str, str], context_length: int, pretrain: 
     """A file of arguments for `kedro run --config`, as those in conf/recipes."""
     image, text = towers
     parameters = {
-        "embed": {"image_tower": image, "text_tower": text, "image_size": 64, "companions": []},
+        "embed": {
+            "image_tower": image,
+            "text_tower": text,
+            "image_size": 64,
+            "companions": [],
+            "backend": "torch",
+        },
         "tokenize": {"text_tower": text, "context_length": context_length},
         "pretrain": {"tower_batch_size": 32, "epochs": 0, **TOWERS, **pretrain},
         "finetune": FINETUNE,
