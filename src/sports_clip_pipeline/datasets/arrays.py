@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from kedro.io import AbstractDataset, DatasetError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from sports_clip_pipeline.journal.disk import write_atomically
+from sports_clip_pipeline.journal.disk import replacing_file, write_atomically
 
 
 class Arrays(AbstractDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
@@ -66,16 +65,11 @@ class LinkedArrays(Arrays):
 
     def _linked(self) -> bool:
         """Whether the file is a link to its source now; some disks have no links."""
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._filepath.with_name(f".{self._filepath.name}.{os.getpid()}.partial")
-        partial.unlink(missing_ok=True)
         try:
-            partial.hardlink_to(self._source)
-            partial.replace(self._filepath)
+            with replacing_file(self._filepath) as partial:
+                partial.hardlink_to(self._source)
         except OSError:
             return False
-        finally:
-            partial.unlink(missing_ok=True)  # renaming a link onto itself leaves both names
         return True
 
     def _describe(self) -> dict[str, Any]:

@@ -177,7 +177,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)  # renaming a link onto itself leaves both names
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal.disk import replacing_file
 from sports_clip_pipeline.sample import photo, plan
 from sports_clip_pipeline.sample.captions import describe
 from sports_clip_pipeline.sample.plan import FLICKR, TEST, TRAIN, Shot
@@ -83,19 +83,16 @@ def _bytes(out: Path) -> dict[str, int]:
 
 def _archive(path: Path, fill: Callable[[zipfile.ZipFile], None]) -> None:
     """Write a zip beside `path` and rename it into place."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as zipped:
-            fill(zipped)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        replacing_file(path) as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as zipped,
+    ):
+        fill(zipped)
 
 
 def _note(path: Path, note: dict[str, object]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(note) + "\n")
-    partial.replace(path)
+    with replacing_file(path) as partial:
+        partial.write_text(json.dumps(note) + "\n")
 
 
 def _flickr(zipped: zipfile.ZipFile, size: int, seed: int, bar: tqdm) -> None:

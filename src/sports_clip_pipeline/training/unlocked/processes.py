@@ -164,8 +164,6 @@ def train_as_part(task: TowerTask, journal: Journal) -> None:
         )
     torch.set_num_threads(own_cores(cores()))
     _take_device(task)
-    if distributed.is_initialized():  # embedding's, without gradients
-        distributed.destroy_process_group()
     distributed.init_process_group(_backend(task))
     _train(task, journal, Group(*group))
     end_unless_leading("pretraining")
