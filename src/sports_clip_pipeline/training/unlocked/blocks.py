@@ -64,6 +64,13 @@ def unlock(
     return Unlocked(of_image != 0, of_text != 0, _changing(model, statistics))
 
 
+def compile_unlocked(model: Any, unlocked: Unlocked) -> None:
+    """Kernels of what runs through pixels and tokens; names and weights stay as they are."""
+    for tower, runs in ((model.visual, unlocked.image), (model.text, unlocked.text)):
+        if runs:
+            tower.compile()
+
+
 def set_modes(module: nn.Module, dropout: bool = True, statistics: str = "batch") -> None:
     """Training mode where all parameters learn, evaluation mode elsewhere.
 

@@ -26,6 +26,7 @@ from sports_clip_pipeline.training.locked import MAX_LOGIT_SCALE
 from sports_clip_pipeline.training.schedule import warmup_cosine
 from sports_clip_pipeline.training.unlocked.blocks import (
     changed_state,
+    compile_unlocked,
     decay_groups,
     set_modes,
     unlock,
@@ -79,7 +80,7 @@ class TowerTraining:
             config.tower_statistics, self.objective.biased,
         )  # fmt: skip
         if compute.compiled:
-            self._compile()
+            compile_unlocked(self.model, self.unlocked)
         self.encoder = group.wrapped(_PairEncoder(self.model, self._embed_part))
         self.optimizer = torch.optim.AdamW(
             decay_groups(self.model, config.weight_decay),
@@ -94,15 +95,6 @@ class TowerTraining:
         self.epoch, self.step = 0, 0
         self.history: list[dict[str, float]] = []
         self._losses: list[torch.Tensor] = []
-
-    def _compile(self) -> None:
-        """Kernels of what runs through pixels and tokens; names and weights stay as they are."""
-        for tower, runs in (
-            (self.model.visual, self.unlocked.image),
-            (self.model.text, self.unlocked.text),
-        ):
-            if runs:
-                tower.compile()
 
     @property
     def pairs_per_epoch(self) -> int:
