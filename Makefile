@@ -45,7 +45,7 @@ run: sample  ## everything: environment, sample, the whole DAG, the report
 
 test: $(READY)  ## the whole test suite and the static checks
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## ruff, mypy, import-linter
 	@$(BIN)/ruff check src tests benchmarks notebooks
@@ -77,8 +77,8 @@ ui: $(READY)  ## the MLflow UI on 127.0.0.1 over the project's store
 viz: $(READY)  ## the DAG in Kedro-Viz
 	@PYTHONWARNINGS="ignore:ORJSONResponse is deprecated" $(BIN)/kedro viz run
 
-lock: requirements/core.in requirements/dev.in  ## compile requirements/lock.txt anew (needs uv)
-	uv pip compile --universal --python-version 3.11 $^ -o requirements/lock.txt --generate-hashes --custom-compile-command "make lock" $(shell sed 's/^/--no-emit-package /' requirements/torch-stack.txt)
+lock: requirements/core.in requirements/dev.in requirements/overrides.txt  ## compile requirements/lock.txt anew (needs uv)
+	uv pip compile --universal --python-version 3.11 $(filter %.in,$^) --override requirements/overrides.txt -o requirements/lock.txt --generate-hashes --custom-compile-command "make lock" $(shell sed 's/^/--no-emit-package /' requirements/torch-stack.txt)
 
 clean-cache:  ## forget cached features and exported towers
 	rm -rf data/04_feature/cache

@@ -11,6 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER and hasattr(os, "sched_setaffinity"):
+    # Tests that run side by side have one core each, and so has whatever they start: more threads
+    # than cores would slow all of them down.
+    usable = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {usable[int(WORKER.removeprefix("gw")) % len(usable)]})
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell starts background jobs with Ctrl-C ignored, and children inherit that; the tests
@@ -35,7 +43,7 @@ def command(
     """
     environment = {
         **os.environ,
-        "OMP_NUM_THREADS": "2",
+        "OMP_NUM_THREADS": "1" if WORKER else "2",
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": str(project / "src"),
@@ -85,13 +93,35 @@ def empty_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_project(tmp_path_factory.mktemp("empty"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker is left with one at the end.
+
+    Those that do without the finished study come before those that would wait for it.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    waiting = {item.path for item in items if "finished_run" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (item.path not in slow, item.path in waiting))
+
+
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with a small finished study `sample`; tests only read it.
 
-    A test that runs something on it takes `own_run`.
+    A test that runs something on it takes `own_run`. Tests that run side by side share it.
     """
-    project = copy_project(tmp_path_factory.mktemp("finished"))
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if WORKER else base
+    project = base / "finished"
+    with FileLock(base / "finished.lock"):
+        if not (base / "finished.done").exists():
+            shutil.rmtree(project, ignore_errors=True)
+            _run_small_study(project)
+            (base / "finished.done").touch()
+    return project
+
+
+def _run_small_study(place: Path) -> None:
+    project = copy_project(place)
     made = command(
         project,
         *("sports_clip_pipeline.sample", "--out", "data/01_raw/sample"),
@@ -100,7 +130,6 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert made.returncode == 0, made.stderr
     ran = command(project, "kedro", "run", SMALL_STUDY)
     assert ran.returncode == 0, ran.stderr + ran.stdout[-4000:]
-    return project
 
 
 @pytest.fixture
