@@ -31,6 +31,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 REPORTING = PROJECT / "data/08_reporting/real"
 MEASURED = REPORTING / "verification.json"
 RESULTS = PROJECT / "docs/results.md"
+FACTORS = PROJECT / "docs/pretraining-factors.md"
 CHANGED = "finetune.mlp_lr=0.002"
 SAMPLE_EVERY_S = 0.5
 LABEL_FREE = "gda_em"
@@ -314,10 +315,8 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
                 {"name": "variant", "changed": "what changed", "chosen_on": "chosen on"},
             ),
             "",
-            "What pretraining's own settings are worth: "
-            "[pretraining-factors.md](pretraining-factors.md).",
-            "",
-            "With unlabelled photographs, of the development or of the evaluation part itself:",
+            *factors(),
+            "Of the development or of the evaluation part itself, their labels unseen:",
             "",
             share_table(
                 transduction(),
@@ -354,6 +353,13 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             "",
         ]
     )
+
+
+def factors() -> list[str]:
+    """What `zero_shot_factors.py` measured of pretraining's settings, title and all."""
+    title, _, rest = FACTORS.read_text().partition("\n\n")
+    rest = rest.replace("; do not edit.", ".")
+    return [f"#{title}", "", rest.rstrip("\n"), "", "## With unlabelled photographs", ""]
 
 
 def read_measured() -> Measured | None:
