@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sports_clip_pipeline.evaluation.classification import classification_report
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
 from sports_clip_pipeline.models.head import softmax
 from sports_clip_pipeline.models.stacking import stack_towers
+from sports_clip_pipeline.models.zero_shot_head import Witnesses
 
 
 def zero_shot_table(
@@ -70,6 +71,39 @@ class Variant:
     changed: str
     chosen_on: str
     logits: np.ndarray
+
+
+def ablation_variants(
+    witnesses: Witnesses,
+    anchors: Mapping[str, np.ndarray],
+    choice: Mapping[str, Any],
+    features: np.ndarray,
+) -> list[Variant]:
+    """The steps that lead to the zero-shot answers, each with what it adds.
+
+    Args:
+        witnesses: what zero-shot knows of the classes.
+        anchors: `anchors.names`, `anchors.sentences`, `anchors.both` of `text_anchors`.
+        choice: `names_weight`, `class_bias` and `hubness_share` that were chosen.
+        features: (N, ΣD) of the photographs to judge on.
+    """
+    written, held_out = "written beforehand", "captions of the validation part"
+    weight, bias = choice["names_weight"], np.asarray(choice["class_bias"])
+    variants = [
+        Variant(name, changed, written, replace(witnesses, anchors=rows).head()(features))
+        for name, changed, rows in (
+            ("names", "class names in templates", anchors["anchors.names"]),
+            ("sentences", "sentences that describe each class", anchors["anchors.sentences"]),
+            ("names and sentences", "both, evenly", anchors["anchors.both"]),
+        )
+    ]
+    if witnesses.named is not None:
+        changed = f"the image tower's own class names count {weight:g}"
+        logits = witnesses.head(weight)(features)
+        variants.append(Variant("with ImageNet names", changed, held_out, logits))
+    taken = f"{choice['hubness_share']:g} of each class's draw on other photographs taken away"
+    logits = witnesses.head(weight, bias)(features)
+    return [*variants, Variant("without hubs", taken, held_out, logits)]
 
 
 def ablation_table(

@@ -140,50 +140,18 @@ def ablate_zero_shot(
     config: ZeroShotConfig,
 ) -> Table:
     """What each part of zero-shot classification is worth on the evaluation part."""
-    from dataclasses import replace
-
-    import numpy as np
-
-    from sports_clip_pipeline.evaluation.zero_shot import Variant, ablation_table, encode_labels
+    from sports_clip_pipeline.evaluation.zero_shot import (
+        ablation_table,
+        ablation_variants,
+        encode_labels,
+    )
     from sports_clip_pipeline.models.stacking import stack_towers
 
     rows = (splits["part"] == "evaluation").to_numpy()
     features = stack_towers(clip_sports_features)[0][rows]
-    weight = zero_shot_choice["names_weight"]
-    bias = np.asarray(zero_shot_choice["class_bias"])
-    written, held_out = "written beforehand", "captions of the validation part"
-    plain = [
-        Variant(name, changed, written, replace(witnesses, anchors=anchors).head()(features))
-        for name, changed, anchors in (
-            ("names", "class names in templates", text_anchors["anchors.names"]),
-            ("sentences", "sentences that describe each class", text_anchors["anchors.sentences"]),
-            ("names and sentences", "both, evenly", text_anchors["anchors.both"]),
-        )
-    ]
-    named = (
-        []
-        if witnesses.named is None
-        else [
-            Variant(
-                "with ImageNet names",
-                f"the image tower's own class names count {weight:g}",
-                held_out,
-                witnesses.head(weight)(features),
-            )
-        ]
-    )
-    joined = [
-        *named,
-        Variant(
-            "without hubs",
-            f"{zero_shot_choice['hubness_share']:g} of each class's draw on other photographs "
-            "taken away",
-            held_out,
-            witnesses.head(weight, bias)(features),
-        ),
-    ]
+    variants = ablation_variants(witnesses, text_anchors, zero_shot_choice, features)
     target = encode_labels(splits.loc[rows, "label"], class_bank.labels)
-    return ablation_table([*plain, *joined], target, config.bootstrap_resamples, config.seed)
+    return ablation_table(variants, target, config.bootstrap_resamples, config.seed)
 
 
 def learn_without_labels(

@@ -8,7 +8,7 @@ stays locked is not run: its features are read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,6 @@ from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.locked import MAX_LOGIT_SCALE
 from sports_clip_pipeline.training.schedule import warmup_cosine
 from sports_clip_pipeline.training.unlocked.blocks import (
-    changed_state,
     compile_unlocked,
     decay_groups,
     set_modes,
@@ -33,6 +32,11 @@ from sports_clip_pipeline.training.unlocked.blocks import (
 )
 from sports_clip_pipeline.training.unlocked.caching import Chunk, backward_in_chunks
 from sports_clip_pipeline.training.unlocked.group import Group
+from sports_clip_pipeline.training.unlocked.learned import (
+    learned_arrays,
+    seeded,
+    take_learned_arrays,
+)
 from sports_clip_pipeline.training.unlocked.pairs import TowerPairs
 from sports_clip_pipeline.training.unlocked.precision import Compute
 from sports_clip_pipeline.training.unlocked.views import draw_crops, read_squares, to_pixels
@@ -121,7 +125,7 @@ class TowerTraining:
         while self.step < len(order):
             number, step = self.step, self.epoch * self.steps_per_epoch + self.step
             images, captions = order[number], drawn[number]
-            with _seeded(self.compute.device, int(seeds[number]) + self.group.rank):
+            with seeded(self.compute.device, int(seeds[number]) + self.group.rank):
                 self._losses.append(self._step(step, images, captions, next(pixels)))
             self.step += 1
             stop = watch(step, sum(len(rows) for rows in captions), self._losses[-1])
@@ -280,13 +284,7 @@ class TowerTraining:
 
         No generator is among it: each is made anew, from the seed and the position.
         """
-        changed = changed_state(self.model, self.unlocked.names)
-        arrays = {f"model.{name}": value.numpy() for name, value in changed.items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            arrays |= {
-                f"adam.{index}.{name}": value.detach().cpu().contiguous().clone().numpy()
-                for name, value in moments.items()
-            }
+        arrays = learned_arrays(self.model, self.optimizer, self.unlocked.names)
         meta = {
             "epoch": self.epoch,
             "step": self.step,
@@ -298,17 +296,7 @@ class TowerTraining:
 
     def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """The inverse of `state`."""
-        weights = {k[6:]: torch.from_numpy(v) for k, v in arrays.items() if k.startswith("model.")}
-        self.model.load_state_dict(self.model.state_dict() | weights)
-        saved = self.optimizer.state_dict()
-        learning = [p for group in self.optimizer.param_groups for p in group["params"]]
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in arrays.items():
-            if key.startswith("adam."):
-                _, index, name = key.split(".")
-                laid_out = _laid_out(value, learning[int(index)])
-                moments.setdefault(int(index), {})[name] = laid_out
-        self.optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
+        take_learned_arrays(self.model, self.optimizer, arrays)
         self.scaler.load_state_dict(meta["scaler"])
         self.epoch, self.step, self.history = meta["epoch"], meta["step"], list(meta["history"])
         self._losses = [torch.tensor(loss, device=self.compute.device) for loss in meta["losses"]]
@@ -324,20 +312,3 @@ class _PairEncoder(nn.Module):
     def forward(self, *part: Any) -> tuple[torch.Tensor, ...]:
         """Image and caption embeddings, the scale, and the bias where there is one."""
         return self._embed(*part)
-
-
-@contextmanager
-def _seeded(device: str, seed: int) -> Iterator[None]:
-    """Torch's generators seeded for a block, and as they were after it."""
-    devices = [torch.cuda.current_device()] if device == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        yield
-
-
-def _laid_out(value: np.ndarray, parameter: torch.Tensor) -> torch.Tensor:
-    """A moment in the memory order of its parameter: another order may round differently."""
-    tensor = torch.from_numpy(value.copy())
-    if tensor.shape != parameter.shape:
-        return tensor  # the count of steps
-    return torch.empty_like(parameter, device="cpu", requires_grad=False).copy_(tensor)
