@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +162,15 @@ def loading_ours(folder: Path, given: argparse.Namespace) -> None:
     training = unlocked_training(folder, given)
     rng = np.random.default_rng(0)
     order = np.array_split(rng.permutation(len(training.pairs)), training.steps_per_epoch)
-    for _ in training._training_pixels(order, rng):
+    read_all(training._training_pixels(order, rng), folder / "loading-ours.json")
+
+
+def read_all(batches: Iterable[Any], told: Path) -> None:
+    """Read them and do nothing; the seconds that took to `told`."""
+    start = time.perf_counter()
+    for _ in batches:
         pass
+    told.write_text(json.dumps(time.perf_counter() - start))
 
 
 class Pairs(torch.utils.data.Dataset):
@@ -193,8 +200,7 @@ def pair_loader(folder: Path, given: argparse.Namespace) -> tuple[Any, Any]:
 
 def loading_theirs(folder: Path, given: argparse.Namespace) -> None:
     """A loader that decodes for each caption, read and nothing done with it."""
-    for _ in pair_loader(folder, given)[1]:
-        pass
+    read_all(pair_loader(folder, given)[1], folder / "loading-theirs.json")
 
 
 def unlocked_theirs(folder: Path, given: argparse.Namespace) -> None:
