@@ -34,7 +34,7 @@ class Bar(Counter):
 
 def block(rows: dict[str, list[float]], *failures: Failure) -> Block:
     sources = tuple(PhotographFile(name, name) for name in rows)
-    return Block(sources, np.array(list(rows.values())).reshape(len(rows), -1), failures)
+    return Block(sources, np.array([*rows.values()]).reshape(len(rows), 3), failures)
 
 
 BLOCKS = [

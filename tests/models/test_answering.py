@@ -78,7 +78,7 @@ def test_broken_files_are_set_aside_and_the_rest_is_answered() -> None:
     block = answer_block([Drawn(10), Drawn(-1), Drawn(30), Drawn(-2)], Greys(), RULES)
     assert rows([block]) == [("10", 10.0), ("30", 30.0)]
     assert [(failure.name, failure.reason) for failure in block.failures] == [
-        ("-1", "truncated"),
+        ("-1", "not_an_image"),
         ("-2", "missing"),
     ]
     assert len(block) == 4
