@@ -118,8 +118,6 @@ def test_what_cannot_be_answered_is_one_line(
 ) -> None:
     line = refusal(kedro(own_run, "run", "--pipelines=predict", "--params=predict.images=nowhere"))
     assert "parameter predict.images: nothing is at 'nowhere'" in line
-    line = refusal(kedro(own_run, "run", "--pipelines=predict_images"))
-    assert "parameter predict.images: names no photographs" in line
     line = refusal(
         kedro(empty_project, "run", "--pipelines=predict", "--params=predict.images=src")
     )
