@@ -13,6 +13,7 @@ from sports_clip_pipeline.guards import (
     check_inputs,
     check_launched,
     check_parameter_blocks,
+    check_photographs,
     check_study,
     check_text_towers,
     parameter_blocks,
@@ -95,6 +96,20 @@ def test_a_tokenizer_of_another_text_tower_is_refused(conf):
     check_text_towers(_loader(conf))
     with pytest.raises(UserFacingError, match=r"wanted that of embed, hf/x, got minilm"):
         check_text_towers(_loader(conf, embed={"text_tower": "hf/x"}))
+
+
+def test_photographs_that_the_submissions_would_not_read_are_told(conf):
+    submissions, answers = (
+        Pipeline([node(lambda: 1, None, name, name=name, tags=name)])
+        for name in ("predict", "predict_images")
+    )
+    (conf / "base/parameters_predict.yml").write_text("predict: {images: ''}\n")
+    check_photographs(_loader(conf), submissions)
+    (conf / "base/parameters_predict.yml").write_text("predict: {images: mine}\n")
+    check_photographs(_loader(conf), answers)
+    with pytest.raises(UserFacingError, match=r"is 'mine'.*--pipelines=predict_images"):
+        check_photographs(_loader(conf), submissions)
+    check_photographs(_loader(conf, predict={"images": ""}), submissions)
 
 
 def test_torchruns_processes_share_embed_or_pretrain_and_nothing_else(monkeypatch):

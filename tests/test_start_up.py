@@ -46,7 +46,7 @@ def test_starting_kedro_imports_nothing_heavy(command: list[str]) -> None:
 def parameters_of_nodes() -> list[tuple[str, str, object]]:
     """(node, `params:` input, resolved hint), as Kedro reads them when it builds parameters."""
     found = []
-    for node in register_pipelines()["__default__"].nodes + register_pipelines()["download"].nodes:
+    for node in (node for pipeline in register_pipelines().values() for node in pipeline.nodes):
         hints = typing.get_type_hints(node.func)
         names = list(hints) and list(node.func.__code__.co_varnames)
         bound = node.inputs if not isinstance(node._inputs, dict) else list(node._inputs.values())

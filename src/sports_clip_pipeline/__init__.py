@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sports_clip_pipeline.models.clip_folder import load_clip
+    from sports_clip_pipeline.models.exported import load_exported
     from sports_clip_pipeline.models.predictor import load_predictor
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_clip", "load_predictor"]
+__all__ = ["__version__", "load_clip", "load_exported", "load_predictor"]
 
 _HOMES = {
     "load_clip": "sports_clip_pipeline.models.clip_folder",
+    "load_exported": "sports_clip_pipeline.models.exported",
     "load_predictor": "sports_clip_pipeline.models.predictor",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import the two loaders when they are first asked for: they bring torch with them."""
+    """Import a loader when it is first asked for: all but `load_exported` bring torch with them."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

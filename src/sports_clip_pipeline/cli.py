@@ -20,6 +20,7 @@ from kedro.framework.cli.project import run as kedro_run
 
 from sports_clip_pipeline.errors import EndsHere, UserFacingError
 from sports_clip_pipeline.journal.disk_refusals import refusal_of
+from sports_clip_pipeline.pipeline_registry import ORDER
 
 _VERBOSE = f"{__name__}.verbose"
 _REFUSED = re.compile(r"Failed to instantiate \w+ for parameter '(?P<block>[\w.]+)': (?P<why>.+)")
@@ -55,12 +56,19 @@ def readable(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_current_words(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of `kedro run` with `--pipeline=a` said as `--pipelines=a`.
+    """The options of `kedro run` in the words that Kedro and the registry understand.
 
-    Kedro still takes the older spelling, with a warning that a reader here can do nothing about.
+    `--pipeline=a` is said as `--pipelines=a`: Kedro still takes the older spelling, with a warning
+    that a reader here can do nothing about. Where `predict.images` names photographs, `predict`
+    means the pipeline that answers those: Kedro puts pipelines together before it reads parameters.
     """
     if options.get("pipeline") and not options.get("pipelines"):
-        return {**options, "pipeline": None, "pipelines": [options["pipeline"]]}
+        options = {**options, "pipeline": None, "pipelines": [options["pipeline"]]}
+    asked = (options.get("params") or {}).get("predict")
+    if isinstance(asked, dict) and asked.get("images"):
+        named = {"predict": "predict_images"}
+        wanted = [named.get(name, name) for name in options.get("pipelines") or ORDER]
+        return {**options, "pipelines": wanted}
     return options
 
 

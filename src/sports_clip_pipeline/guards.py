@@ -97,6 +97,20 @@ def check_text_towers(loader: Any) -> None:
         )
 
 
+def check_photographs(loader: Any, pipeline: Pipeline) -> None:
+    """Refuse to make submissions where photographs are named that nobody would look at.
+
+    Raises: UserFacingError.
+    """
+    images = (loader["parameters"].get("predict") or {}).get("images")
+    if images and any("predict" in node.tags for node in pipeline.nodes):
+        raise UserFacingError(
+            "parameter predict.images",
+            f"is {images!r}, and these pipelines make the submissions instead of answering it",
+            "run `kedro run --pipelines=predict_images`, or say --params=predict.images=PATH",
+        )
+
+
 def check_inputs(
     run_params: Mapping[str, Any],
     pipeline: Pipeline,

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 class GuardHooks:
     """Refuse what Kedro would accept in silence, or would only find out late."""
 
+    def __init__(self) -> None:
+        self._context: KedroContext | None = None
+
     @hook_impl
     def after_node_run(self) -> None:
         """Give back what the node has freed, before the next one asks for its own."""
@@ -38,6 +41,7 @@ class GuardHooks:
         guards.check_parameter_blocks(context.config_loader)
         guards.check_study(context.config_loader)
         guards.check_text_towers(context.config_loader)
+        self._context = context
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(
@@ -49,6 +53,8 @@ class GuardHooks:
         from sports_clip_pipeline import guards
 
         guards.check_launched(pipeline)
+        if self._context is not None:
+            guards.check_photographs(self._context.config_loader, pipeline)
         guards.check_inputs(run_params, pipeline, catalog, dict(pipelines))
 
 

@@ -96,7 +96,7 @@ def test_damage_is_told_with_the_command_that_mends_it(
         load_predictor(folder)
     record = json.loads((folder / "predictor.json").read_text())
     (folder / "predictor.json").write_text(json.dumps({**record, "form": 99}))
-    with pytest.raises(UserFacingError, match="has form 99, wanted 1 or 2"):
+    with pytest.raises(UserFacingError, match="has form 99, wanted 1, 2 or 3"):
         load_predictor(folder)
 
 
@@ -214,9 +214,34 @@ def test_a_folder_of_the_first_form_is_still_read(predictor: Predictor, tmp_path
     assert again.preprocessing == predictor.preprocessing
 
 
+def test_a_folder_of_the_second_form_is_still_read_and_refuses_nothing(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "p"
+    replace(predictor, threshold=0.9).save(folder)
+    record = json.loads((folder / "predictor.json").read_text())
+    assert (record.pop("threshold"), record["form"]) == (0.9, 3)
+    (folder / "predictor.json").write_text(json.dumps({**record, "form": 2}))
+    again = load_predictor(folder)
+    assert again == replace(again, threshold=None)
+    assert again.answers(np.array([[0.5, 0.3, 0.2]])) == ["Baseball"]
+
+
+def test_a_threshold_travels_in_the_folder_and_refuses_what_lies_below(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    replace(predictor, threshold=0.625).save(tmp_path / "p")
+    again = load_predictor(tmp_path / "p")
+    assert again.threshold == 0.625
+    rows = np.array([[0.625, 0.375, 0.0], [0.2, 0.62, 0.18]])
+    assert again.answers(rows) == ["Baseball", "none of these"]
+
+
 @pytest.mark.parametrize(
     "harm",
     [
+        lambda record: record.update(threshold=1.5),
+        lambda record: record.update(threshold="high"),
         lambda record: record.pop("towers"),
         lambda record: record["towers"][0].pop("preprocessing"),
         lambda record: record["towers"].clear(),

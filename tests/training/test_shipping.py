@@ -32,8 +32,8 @@ AUDIT = {
 }
 
 
-def shipped(*operations: Operation):
-    fit = Fit(Head(operations), 2.0, {"c": 1.0}, 0.5, 1.0)
+def shipped(*operations: Operation, held_out: np.ndarray | None = None):
+    fit = Fit(Head(operations), 2.0, {"c": 1.0}, 0.5, 1.0, held_out)
     fitted = FittedArm(Arm("gda", 0.1, 3), fit, 88, 0.1, False)
     return predictor_of(fitted, AUDIT, ("chess", "kabaddi"), {})
 
@@ -55,3 +55,11 @@ def test_a_head_on_a_part_of_the_first_tower_keeps_its_columns() -> None:
     head, alone = without_companions(Head((columns(3),)), 1280)
     assert not alone
     assert head.describe() == ["columns"]
+
+
+def test_the_threshold_is_that_of_the_arm_s_own_held_out_answers() -> None:
+    sure = np.linspace(0.6, 0.98, 20)
+    held_out = np.stack([sure, 1 - sure], axis=1)
+    predictor = shipped(Operation("l2_normalise"), held_out=held_out)
+    assert predictor.threshold == sure[1]
+    assert shipped(Operation("l2_normalise")).threshold is None

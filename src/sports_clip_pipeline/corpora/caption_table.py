@@ -63,7 +63,28 @@ def caption_audit(captions: pd.DataFrame, names: Mapping[str, Sequence[str]]) ->
     }
 
 
+def rows_without_mention(
+    captions: pd.DataFrame, names: Mapping[str, Sequence[str]], split: str
+) -> np.ndarray:
+    """Photographs of which no caption mentions any class.
+
+    Args:
+        captions: as `caption_table` makes them. names: as of `caption_audit`.
+        split: whose photographs.
+    Returns: (N,) int64 `image_row`, ascending.
+    """
+    own = captions[captions["split"] == split]
+    named = _mentioning(own, [form for forms in names.values() for form in forms])
+    mentioned = own.loc[named, "image_row"].unique()
+    return np.setdiff1d(own["image_row"].to_numpy(dtype=np.int64), mentioned)
+
+
 def _mentions(captions: pd.DataFrame, forms: Sequence[str]) -> dict[str, int]:
-    words = "|".join(re.escape(form.lower()) for form in forms)
-    found = captions["text"].str.lower().str.contains(rf"\b(?:{words})\b", regex=True)
+    found = _mentioning(captions, forms)
     return {str(split): int(n) for split, n in found.groupby(captions["split"]).sum().items()}
+
+
+def _mentioning(captions: pd.DataFrame, forms: Sequence[str]) -> pd.Series:
+    """(M,) bool; the captions that contain one of the names as whole words."""
+    words = "|".join(re.escape(form.lower()) for form in forms)
+    return captions["text"].str.lower().str.contains(rf"\b(?:{words})\b", regex=True)

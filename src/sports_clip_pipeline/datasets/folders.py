@@ -96,3 +96,29 @@ class PredictorFoldersDataset(AbstractDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class ExportedPredictorDataset(AbstractDataset[Path, Any]):
+    """An exported predictor. Saved from a folder that a node assembled; loaded to be asked."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Any:
+        """The `models.exported.ExportedPredictor`."""
+        from sports_clip_pipeline.models.exported import load_exported
+
+        return load_exported(self._filepath)
+
+    def save(self, data: Path) -> None:
+        """Copy the assembled folder to its place, whole or not at all."""
+        with replacing_folder(self._filepath) as partial:
+            for file in data.iterdir():
+                shutil.copyfile(file, partial / file.name)
+
+    def _exists(self) -> bool:
+        return (self._filepath / "exported.json").is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -20,6 +21,13 @@ class HeadModule(nn.Module):
         for position, operation in enumerate(head.operations):
             for name, value in operation.arrays.items():
                 self.register_buffer(f"{position}_{name}", torch.as_tensor(value).float().clone())
+        # Shapes follow from these, so an export wants them as numbers rather than as tensors.
+        self.whole = {
+            f"{position}_{name}": [int(number) for number in np.atleast_1d(value)]
+            for position, operation in enumerate(head.operations)
+            for name, value in operation.arrays.items()
+            if name in ("widths", "start", "stop")
+        }
         self.branches = nn.ModuleDict(
             {
                 str(position): nn.ModuleList([HeadModule(branch) for branch in operation.branches])
@@ -55,12 +63,12 @@ class HeadModule(nn.Module):
         return functional.normalize(values, dim=1)
 
     def _blocks_l2_normalise(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        widths = [int(width) for width in self._array(position, "widths")]
+        widths = self.whole[f"{position}_widths"]
         blocks = [functional.normalize(block, dim=1) for block in values.split(widths, dim=1)]
         return torch.cat(blocks, dim=1) / len(widths) ** 0.5
 
     def _columns(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        start, stop = (int(self._array(position, name)) for name in ("start", "stop"))
+        (start,), (stop,) = (self.whole[f"{position}_{name}"] for name in ("start", "stop"))
         return values[:, start:stop]
 
     def _relu(self, position: int, values: torch.Tensor) -> torch.Tensor:

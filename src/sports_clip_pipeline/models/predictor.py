@@ -20,6 +20,7 @@ from safetensors.numpy import load, save
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal.disk import replacing_folder
+from sports_clip_pipeline.models.answers import answers_of
 from sports_clip_pipeline.models.head import Head, softmax
 from sports_clip_pipeline.models.stacking import stack_towers
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
@@ -27,8 +28,8 @@ from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 if TYPE_CHECKING:
     from sports_clip_pipeline.models.tower_classifier import TowerClassifier
 
-FORM = 2
-_READABLE = (1, 2)
+FORM = 3
+_READABLE = (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Predictor:
             empty.
         origin: JSON-like record of how it was made (method, fraction, hyper-parameters …).
         companions: further towers, in the order of their columns.
+        threshold: the least probability of a class that is answered; None refuses nothing.
     """
 
     classes: tuple[str, ...]
@@ -95,6 +97,7 @@ class Predictor:
     tower_weights: dict[str, np.ndarray] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
     companions: tuple[TowerInput, ...] = ()
+    threshold: float | None = None
 
     @property
     def towers(self) -> tuple[TowerInput, ...]:
@@ -124,6 +127,10 @@ class Predictor:
     def predict_images(self, images: Sequence[Image.Image], batch: int = 32) -> np.ndarray:
         """Probabilities (N, C) from photographs, through eager torch."""
         return self.predict_proba(self.features(images, batch))
+
+    def answers(self, probabilities: np.ndarray) -> list[str]:
+        """The most probable class of each row (N, C), `none of these` below the threshold."""
+        return answers_of(probabilities, self.classes, self.threshold)
 
     def features(self, images: Sequence[Image.Image], batch: int = 32) -> np.ndarray:
         """Pooled features (N, ΣD) float32 of photographs, through eager torch.
@@ -174,6 +181,7 @@ class Predictor:
             "tower_weights": "own" if self.tower_weights else "packaged",
             "head": self.head.describe(),
             "temperature": self.temperature,
+            "threshold": self.threshold,
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
             "origin": self.origin,
         }
@@ -188,7 +196,9 @@ class Predictor:
 
 
 def load_predictor(path: str | Path) -> Predictor:
-    """Read a predictor's folder, of this form or of the one before, which had one tower.
+    """Read a predictor's folder, of this form or of one before.
+
+    Form 1 had one tower, and neither it nor form 2 had a threshold: they refuse nothing.
 
     Raises: UserFacingError: a file is missing or damaged, or was written by another form.
     """
@@ -201,7 +211,7 @@ def load_predictor(path: str | Path) -> Predictor:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserFacingError(folder, f"is no whole predictor ({error!r})", remedy) from error
     if form not in _READABLE:
-        wanted = " or ".join(str(readable) for readable in _READABLE)
+        wanted = f"{', '.join(map(str, _READABLE[:-1]))} or {_READABLE[-1]}"
         raise UserFacingError(folder, f"has form {form!r}, wanted {wanted}", remedy)
     if hashlib.sha256(weights).hexdigest() != checksum:
         raise UserFacingError(folder / "weights.safetensors", "its checksum differs", remedy)
@@ -226,7 +236,18 @@ def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predi
         tower_weights=_under("tower.", arrays),
         origin=record["origin"],
         companions=companions,
+        threshold=_threshold(record.get("threshold")),
     )
+
+
+def _threshold(value: Any) -> float | None:
+    """Raises: ValueError: no probability."""
+    if value is None:
+        return None
+    threshold = float(value)
+    if not 0.0 <= threshold <= 1.0:
+        raise ValueError(f"threshold is a probability, got {value!r}")
+    return threshold
 
 
 def _single_tower(record: dict[str, Any]) -> dict[str, Any]:

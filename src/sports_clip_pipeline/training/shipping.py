@@ -11,6 +11,7 @@ from sports_clip_pipeline.models.head import Head
 from sports_clip_pipeline.models.predictor import Predictor, TowerInput
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.arm import FittedArm
+from sports_clip_pipeline.training.threshold import refusal_threshold
 
 
 def predictor_of(
@@ -46,6 +47,7 @@ def predictor_of(
             "cv_top1": fitted.fit.cv_top1,
         },
         companions=() if alone else tuple(companions),
+        threshold=refusal_threshold(fitted.fit.held_out),
     )
 
 

@@ -7,10 +7,16 @@ import pytest
 
 from sports_clip_pipeline.config.pixels import JOINED_METHOD
 from sports_clip_pipeline.models.head import Head, Operation, softmax
+from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.interface import Fit
-from sports_clip_pipeline.training.pixels.fitted import PixelArm
-from sports_clip_pipeline.training.pixels.joined import FROZEN, better_than, join
+from sports_clip_pipeline.training.pixels.fitted import PixelArm, predictor_of
+from sports_clip_pipeline.training.pixels.joined import (
+    FROZEN,
+    better_than,
+    join,
+    predictor_of_joined,
+)
 
 TARGET = np.arange(60) % 3
 HELD_OUT = np.arange(60) < 30
@@ -106,3 +112,17 @@ def test_an_arm_that_kept_no_held_out_answers_is_refused() -> None:
     made = joined([pixel("flyp", answers(3, 1, 3, HELD_OUT))], frozen)
     mute = dataclasses.replace(frozen, fit=dataclasses.replace(frozen.fit, held_out=None))
     assert not better_than(made, mute, TARGET)
+
+
+def test_each_predictor_has_the_threshold_of_its_own_held_out_answers() -> None:
+    """Of 30 held-out photographs one may fall below it: the second least sure one sets it."""
+    trained = pixel("flyp", answers(3, 1, 3, HELD_OUT))
+    made = joined([trained], fitted(FROZEN, FROZEN_WIDTH, answers(3, 1.5, 1)))
+    seen = ImagePreprocessing(64, (0.5,) * 3, (0.5,) * 3)
+    alone = predictor_of(trained, ("a", "b", "c"), "lite0", seen, ("full",))
+    both = predictor_of_joined(made, alone, {"towers": []})
+    for predictor, arm in ((alone, trained.fitted), (both, made.fitted)):
+        said = arm.fit.held_out
+        assert said is not None
+        assert predictor.threshold == np.sort(said[HELD_OUT].max(axis=1))[1]
+    assert alone.threshold != both.threshold

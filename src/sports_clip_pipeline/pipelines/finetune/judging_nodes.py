@@ -10,6 +10,7 @@ from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.config.judging import JudgingConfig
 from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.journal import Journal
 
 
 def count_labels_needed(
@@ -102,6 +103,34 @@ def trace_classes(
     answers = [arm_probabilities[best.name]]
     pairs = remaining_confusions(answers, target, class_bank.labels, judging.confused_pairs)
     return gains, pairs
+
+
+def measure_refusal(
+    predictor: Any,
+    evaluation_predictions: Table,
+    captions: Table,
+    flickr8k_images: Any,
+    clip_flickr8k_features: Arrays,
+    class_bank: ClassBank,
+    journal: Journal,
+) -> Document:
+    """How often "none of these" is said to sports, and to test captions that name no sport."""
+    from sports_clip_pipeline.corpora.caption_table import rows_without_mention
+    from sports_clip_pipeline.evaluation.refusal import refusal_report, strange_probabilities
+
+    names = {label: class_bank.names(label) for label in class_bank.labels}
+    rows = rows_without_mention(captions, names, "test")
+    strange = strange_probabilities(
+        predictor, flickr8k_images, rows, clip_flickr8k_features["features"], journal
+    )
+    said = evaluation_predictions
+    return refusal_report(
+        predictor.threshold,
+        said["finetuned_probability"].to_numpy(),
+        (said["finetuned_label"] == said["label"]).to_numpy(),
+        strange,
+        predictor.classes,
+    )
 
 
 def find_mislabelled(

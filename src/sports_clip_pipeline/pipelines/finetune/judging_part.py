@@ -56,6 +56,20 @@ def judging_part() -> Pipeline:
                 name="trace_classes",
             ),
             node(
+                judging_nodes.measure_refusal,
+                [
+                    "predictor",
+                    "evaluation_predictions",
+                    "captions",
+                    "flickr8k_images",
+                    "clip_flickr8k_features",
+                    "params:class_bank",
+                    "predict_journal",
+                ],
+                "refusal",
+                name="measure_refusal",
+            ),
+            node(
                 judging_nodes.find_mislabelled,
                 ["chosen_arms", "study_data", "params:class_bank", "params:judging"],
                 "mislabelled",

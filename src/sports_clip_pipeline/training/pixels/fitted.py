@@ -16,6 +16,7 @@ from sports_clip_pipeline.training.arm import (
     arm_from_state,
     arm_to_state,
 )
+from sports_clip_pipeline.training.threshold import refusal_threshold
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def predictor_of(
             "hyperparameters": fitted.fit.hyperparameters,
             "cv_top1": fitted.fit.cv_top1,
         },
+        threshold=refusal_threshold(fitted.fit.held_out),
     )
 
 

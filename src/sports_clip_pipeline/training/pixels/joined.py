@@ -30,6 +30,7 @@ from sports_clip_pipeline.training.methods.interface import Fit, Labelled
 from sports_clip_pipeline.training.pixels.arms import PixelStudy
 from sports_clip_pipeline.training.pixels.fitted import PixelArm
 from sports_clip_pipeline.training.study import StudyData, kept_arms
+from sports_clip_pipeline.training.threshold import refusal_threshold
 
 _LOG = logging.getLogger(__name__)
 # The method of the feature plan that it is joined to.
@@ -173,6 +174,7 @@ def predictor_of_joined(
             "hyperparameters": fitted.fit.hyperparameters,
             "cv_top1": fitted.fit.cv_top1,
         },
+        threshold=refusal_threshold(fitted.fit.held_out),
     )
 
 

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sports_clip_pipeline import load_exported
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.models import export
+from sports_clip_pipeline.models.answers import NONE_OF_THESE
+from sports_clip_pipeline.models.export import export_predictor, kept_export, predictor_mark
+from sports_clip_pipeline.models.head import Head, Operation, add
+from sports_clip_pipeline.models.image_towers import image_preprocessing, image_tower
+from sports_clip_pipeline.models.predictor import Predictor, TowerInput
+from tests.models.tower_making import write_image_tower
+
+RNG = np.random.default_rng(0)
+CLASSES = ("chess", "judo", "wwe")
+WITHOUT_TORCH = """
+import sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "timm", "kedro", "pandas", "sklearn", "scipy"}:
+            raise ImportError(f"{name} must not be imported")
+
+sys.meta_path.insert(0, NoTorch())
+import json
+from PIL import Image
+from sports_clip_pipeline import load_exported
+
+exported = load_exported(sys.argv[1], threads=1)
+found = exported.predict_images([Image.open(path) for path in sys.argv[2:]])
+print(json.dumps({"probabilities": found.tolist(), "answers": exported.answers(found)}))
+"""
+
+
+def affine(inputs: int, outputs: int, scale: float = 1.0) -> Operation:
+    weight = RNG.normal(scale=scale, size=(outputs, inputs)).astype(np.float32)
+    bias = RNG.normal(size=outputs).astype(np.float32)
+    return Operation("affine", {"weight": weight, "bias": bias})
+
+
+def number(**values: float | list[float]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value, np.float32) for name, value in values.items()}
+
+
+def whole_head(widths: list[int]) -> Head:
+    """A head in which every operation stands, over towers of these widths."""
+    total = sum(widths)
+    first = Operation("columns", number(start=0, stop=widths[0]))
+    whitened = Operation("standardise", number(mean=[0.1] * widths[0], scale=[2.0] * widths[0]))
+    probe = Head(
+        (Operation("power", number(exponent=0.5)),
+         Operation("blocks_l2_normalise", number(widths=list(map(float, widths)))),
+         affine(total, 3, 3.0), Operation("scale", number(factor=0.6)))
+    )  # fmt: skip
+    cache = Head((first, Operation("l2_normalise"), affine(widths[0], 5),
+                  Operation("affinity", number(sharpness=0.1)), affine(5, 3)))  # fmt: skip
+    text = Head((first, whitened, affine(widths[0], 8, 0.2), Operation("gelu"), affine(8, 8),
+                 Operation("layer_norm"), Operation("relu"), affine(8, 4),
+                 Operation("softmax", number(temperature=2.0)), affine(4, 3)))  # fmt: skip
+    return Head((add(probe, cache, text),))
+
+
+@pytest.fixture(scope="module")
+def tower(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny tower with weights of its own, by name."""
+    place = write_image_tower(tmp_path_factory.mktemp("tower") / "tiny.safetensors")
+    return f"timm/test_resnet@{place}"
+
+
+def pictures() -> list[Image.Image]:
+    sizes = ((90, 60), (64, 64), (50, 120))
+    return [
+        Image.fromarray(RNG.integers(0, 256, (9, 9, 3), dtype=np.uint8)).resize(size)
+        for size in sizes
+    ]
+
+
+@pytest.fixture(scope="module")
+def committee(tower: str) -> Predictor:
+    """Two towers, one trained; two views each, of two sizes; a head with every operation."""
+    width = image_tower(tower).width
+    module = image_tower(tower).load()
+    trained = {name: value.numpy().copy() for name, value in module.state_dict().items()}
+    trained["conv1.weight" if "conv1.weight" in trained else next(iter(trained))] *= 1.1
+    views = ("full", "centre_flip")
+    return Predictor(
+        classes=CLASSES,
+        tower=tower,
+        preprocessing=image_preprocessing(tower, 64, "full"),
+        head=whole_head([width, width]),
+        temperature=1.7,
+        views=views,
+        tower_weights=trained,
+        origin={"method": "test"},
+        companions=(TowerInput(tower, image_preprocessing(tower, 96, "full"), views, width),),
+        threshold=0.5,
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(committee: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    assert export_predictor(committee, folder) <= 1e-4
+    return folder
+
+
+def test_the_network_says_what_eager_torch_says(committee: Predictor, exported: Path) -> None:
+    seen = pictures()
+    found = load_exported(exported).predict_images(seen)
+    np.testing.assert_allclose(found, committee.predict_images(seen), atol=1e-4)
+    assert np.ptp(found, axis=0).max() > 0.01, "the pictures are told apart"
+    assert load_exported(exported).predict_images([]).shape == (0, 3)
+
+
+def test_the_record_says_what_the_network_is(committee: Predictor, exported: Path) -> None:
+    record = json.loads((exported / "exported.json").read_text())
+    assert record["classes"] == list(CLASSES)
+    assert [(look["view"], look["size"]) for look in record["looks"]] == [
+        ("full", 64), ("centre_flip", 64), ("full", 96), ("centre_flip", 96),
+    ]  # fmt: skip
+    assert record["towers"] == json.loads(json.dumps([t.to_dict() for t in committee.towers]))
+    assert (record["threshold"], record["temperature"]) == (0.5, 1.7)
+    assert 0 <= record["parity"] <= 1e-4
+
+
+def test_it_works_where_torch_cannot_be_imported(
+    committee: Predictor, exported: Path, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{place}.png" for place in range(3)]
+    for path, picture in zip(paths, pictures(), strict=True):
+        picture.save(path)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, exported, *paths], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    wanted = committee.predict_images([Image.open(path) for path in paths])
+    np.testing.assert_allclose(said["probabilities"], wanted, atol=1e-4)
+    assert said["answers"] == committee.answers(wanted)
+    assert set(said["answers"]) <= {*CLASSES, NONE_OF_THESE}
+
+
+def test_a_damaged_export_is_told_with_the_command_that_mends_it(
+    exported: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    with pytest.raises(UserFacingError, match=r"is no exported predictor.*--pipelines=export"):
+        load_exported(copy)
+    copy.mkdir()
+    network = (exported / "model.onnx").read_bytes()
+    record = (exported / "exported.json").read_text()
+    (copy / "exported.json").write_text(record)
+    (copy / "model.onnx").write_bytes(network[:-1] + b"x")
+    with pytest.raises(UserFacingError, match="its checksum differs"):
+        load_exported(copy)
+    (copy / "model.onnx").write_bytes(network)
+    (copy / "exported.json").write_text(json.dumps({**json.loads(record), "form": 9}))
+    with pytest.raises(UserFacingError, match="has form 9, wanted 1"):
+        load_exported(copy)
+    (copy / "exported.json").write_text(json.dumps({**json.loads(record), "looks": [{}]}))
+    with pytest.raises(UserFacingError, match="does not say what it should"):
+        load_exported(copy)
+
+
+def test_an_export_that_says_something_else_leaves_the_former_one(
+    committee: Predictor, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "parity", lambda predictor, folder: 2e-4)
+    monkeypatch.setattr(export, "_write_network", _no_network)
+    before = (exported / "model.onnx").read_bytes()
+    with pytest.raises(UserFacingError, match=r"by 0\.0002, at most 0\.0001 is allowed"):
+        export_predictor(committee, exported)
+    assert (exported / "model.onnx").read_bytes() == before
+
+
+def _no_network(predictor: Predictor, path: Path) -> list[dict[str, object]]:
+    path.write_bytes(b"x")
+    return []
+
+
+def test_weights_may_stand_beside_a_network_that_is_too_large_for_one_file(
+    committee: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_ONE_FILE_BYTES", 1000)
+    width = image_tower(committee.tower).width
+    small = replace(committee, companions=(), views=("full",), head=Head((affine(width, 3),)))
+    export_predictor(small, tmp_path / "model")
+    weights = tmp_path / "model" / "model.onnx.data"
+    seen = pictures()
+    found = load_exported(tmp_path / "model").predict_images(seen)
+    np.testing.assert_allclose(found, small.predict_images(seen), atol=1e-4)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserFacingError, match="its checksum differs"):
+        load_exported(tmp_path / "model")
+
+
+def test_a_pair_of_open_clip_s_own_is_refused(committee: Predictor, tmp_path: Path) -> None:
+    pair = replace(committee, tower="open_clip/ViT-B-32@random", companions=())
+    with pytest.raises(UserFacingError, match="pairs has not been tried"):
+        export_predictor(pair, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_kept_export_is_made_once_and_again_for_another_predictor(
+    committee: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    class Here:
+        """Runs what it is given, and says what a process would."""
+
+        def __init__(self, *setup: object) -> None:
+            pass
+
+        def __enter__(self) -> Here:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def submit(self, work: object, predictor: Predictor, folder: Path) -> Here:
+            folder.mkdir()
+            (folder / "exported.json").write_text("{}")
+            made.append(predictor_mark(predictor))
+            return self
+
+        def result(self) -> None:
+            pass
+
+    monkeypatch.setattr(export, "ProcessPoolExecutor", Here)
+    journal = DiskJournal(tmp_path)
+    place = kept_export(committee, journal)
+    assert kept_export(committee, journal) == place
+    kept_export(replace(committee, threshold=0.6), journal)
+    kept_export(replace(committee, tower_weights={}), journal)
+    assert len(made) == len(set(made)) == 3
