@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.pipeline_registry import register_pipelines
+from sports_clip_pipeline.pipeline_registry import APART, register_pipelines
 
 ROOT = Path(__file__).parents[1]
 HEAVY = (
@@ -46,7 +46,8 @@ def test_starting_kedro_imports_nothing_heavy(command: list[str]) -> None:
 def parameters_of_nodes() -> list[tuple[str, str, object]]:
     """(node, `params:` input, resolved hint), as Kedro reads them when it builds parameters."""
     found = []
-    for node in register_pipelines()["__default__"].nodes + register_pipelines()["download"].nodes:
+    pipelines = register_pipelines()
+    for node in [node for name in ("__default__", *APART) for node in pipelines[name].nodes]:
         hints = typing.get_type_hints(node.func)
         names = list(hints) and list(node.func.__code__.co_varnames)
         bound = node.inputs if not isinstance(node._inputs, dict) else list(node._inputs.values())

@@ -1,4 +1,4 @@
-"""The pipelines by name; the default one is all but `download`, in the order of the question."""
+"""The pipelines by name; the default one is `ORDER`, in the order of the question."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ORDER = (
     "report",
     "predict",
 )
-APART = ("download",)
+APART = ("download", "cam_eval")
 
 
 def register_pipelines() -> dict[str, Pipeline]:

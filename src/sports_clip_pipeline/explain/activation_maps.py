@@ -83,7 +83,7 @@ def class_activation_maps(
     if method not in METHODS:
         raise ValueError(f"a method is one of {', '.join(METHODS)}, got {method!r}")
     if method == GUIDED:
-        return _guided_maps(module, pixels, targets, images)
+        return _scaled(_guided_sizes(module, pixels, targets, images, strict))
     with frozen(module), _library_map(module, layer, images, method) as cam:
         cam.strict = strict
         scores = [partial(pick_score, target=t, image=i) for t, i in _pairs(targets, images)]
@@ -93,8 +93,7 @@ def class_activation_maps(
         for answer, score in zip(cam.outputs, scores, strict=True):
             score(answer.detach(), needs_gradient=False)
     # The library divides by the maximum plus 1e-7, and interpolation may miss the peak.
-    peaks = heat.max(axis=(1, 2), keepdims=True)
-    return np.asarray(np.divide(heat, peaks, out=np.zeros_like(heat), where=peaks > 0), np.float32)
+    return _scaled(heat)
 
 
 def stands_out(heat: np.ndarray) -> bool:
@@ -125,16 +124,26 @@ def _pairs(targets: Sequence[Target], images: Sequence[str]) -> list[tuple[Targe
     return list(zip(targets, images, strict=True))
 
 
-def _guided_maps(
-    module: nn.Module, pixels: torch.Tensor, targets: Sequence[Target], images: Sequence[str]
+def _scaled(heat: np.ndarray) -> np.ndarray:
+    """(B, H, W) float32, the greatest value of each 1; zeros stay."""
+    peaks = heat.max(axis=(1, 2), keepdims=True)
+    return np.divide(heat, peaks, out=np.zeros_like(heat), where=peaks > 0).astype(np.float32)
+
+
+def _guided_sizes(
+    module: nn.Module,
+    pixels: torch.Tensor,
+    targets: Sequence[Target],
+    images: Sequence[str],
+    strict: bool,
 ) -> np.ndarray:
     from sports_clip_pipeline.explain.guided import guided_gradients
 
     maps = [
-        np.abs(guided_gradients(module, one[None], target, image=image)).sum(axis=2)
+        guided_gradients(module, one[None], target, image=image, strict=strict)
         for one, (target, image) in zip(pixels, _pairs(targets, images), strict=True)
     ]
-    return np.stack([heat / heat.max() for heat in maps]).astype(np.float32)
+    return np.abs(np.stack(maps)).sum(axis=3)
 
 
 @contextmanager

@@ -69,24 +69,27 @@ def choose_pairs(predictions: pd.DataFrame, pairs: pd.DataFrame, most: int) -> p
 def draw_for_measuring(
     predictions: pd.DataFrame, photographs: int, wrong_share: float, seed: int
 ) -> pd.DataFrame:
-    """A seeded draw of right and wrong predictions, mixed; the order of the rows does not matter.
+    """A seeded draw of right and wrong predictions, in turn; the rows' order does not matter.
 
     Args:
         predictions: `image`, `label`, `predicted`.
         photographs: how many; all there are where there are fewer.
         wrong_share: of them that are wrong predictions; where there are fewer, right ones fill up,
             and the other way round.
-    Returns: rows of `predictions` with `right` bool, in a seeded order: the first n of them are a
-        draw themselves.
+    Returns: rows of `predictions` with `right` bool; the first n of them are the draw of n.
     """
     table = predictions.sort_values("image", kind="stable").reset_index(drop=True)
     right = (table["label"] == table["predicted"]).to_numpy()
     random = np.random.default_rng([seed, 2])
-    rights, wrongs = (random.permutation(np.flatnonzero(kind)) for kind in (right, ~right))
-    total = min(photographs, len(table))
-    wanted = min(max(round(total * wrong_share), total - len(rights)), len(wrongs))
-    chosen = np.concatenate([rights[: total - wanted], wrongs[:wanted]])
-    return table.assign(right=right).iloc[random.permutation(chosen)].reset_index(drop=True)
+    kinds = [random.permutation(np.flatnonzero(kind)) for kind in (right, ~right)]
+    shares = (1 - wrong_share, wrong_share)
+    turns = [  # the n-th of a kind comes when its share of all has grown to n
+        (np.arange(len(rows)) + 0.5) / max(share, 1e-9)
+        for rows, share in zip(kinds, shares, strict=True)
+    ]
+    order = np.argsort(np.concatenate(turns), kind="stable")[:photographs]
+    chosen = np.concatenate(kinds)[order]
+    return table.assign(right=right).iloc[chosen].reset_index(drop=True)
 
 
 def _draw(table: pd.DataFrame, wanted: int, share: float, seed: list[int]) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def guided_activations(module: nn.Module) -> Iterator[int]:
 
 
 def guided_gradients(
-    module: nn.Module, pixels: torch.Tensor, target: Target, *, image: str
+    module: nn.Module, pixels: torch.Tensor, target: Target, *, image: str, strict: bool = True
 ) -> np.ndarray:
     """Gradient of one score by the pixels, through activations that pass positive parts only.
 
@@ -80,6 +80,7 @@ def guided_gradients(
         pixels: (1, 3, H, W) float32, preprocessed.
         target: 0 <= target < C; a pair (a, b) is score a less score b.
         image: its name, for error messages.
+        strict: whether a zero gradient is an error.
     Returns: (H, W, 3) float32, signed, in score per unit of preprocessed pixel.
 
     Raises:
@@ -104,6 +105,6 @@ def guided_gradients(
     values = gradient[0].cpu().numpy().transpose(1, 2, 0)  # (H, W, 3)
     if not np.isfinite(values).all():
         raise unexplainable(image, "the guided gradient is not finite")
-    if not values.any():
+    if strict and not values.any():
         raise unexplainable(image, "the guided gradient is zero everywhere")
     return np.ascontiguousarray(values, dtype=np.float32)
