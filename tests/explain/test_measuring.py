@@ -77,7 +77,7 @@ class Store:
 @pytest.fixture(scope="module")
 def items() -> tuple[Item, ...]:
     draw = pd.DataFrame({"image": [f"{n} .jpg" for n in range(8)], "label": ["red"] * 8})
-    return plan_items(draw, {image: row for row, image in enumerate(draw["image"])}, CONFIG)
+    return plan_items(draw, draw.assign(stored_sha256=[str(n) for n in range(8)]), CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +172,16 @@ def test_other_networks_or_settings_are_measured_anew(items, work, change, monke
     assert len(seen) == 1
 
 
+def test_another_photograph_under_the_same_name_is_measured_anew(items, work, monkeypatch):
+    journal = Journal()
+    measure_photographs(items[:1], work, journal)
+    seen = []
+    real = measuring._measure
+    monkeypatch.setattr(measuring, "_measure", lambda item: seen.append(item) or real(item))
+    measure_photographs([replace(items[0], sha256="another")], work, journal)
+    assert len(seen) == 1
+
+
 def test_a_wider_run_and_other_workers_reuse_what_was_measured(items, work, monkeypatch):
     journal = Journal()
     measure_photographs(items[:2], work, journal)
@@ -194,7 +204,7 @@ def test_hooks_and_tensors_do_not_pile_up_over_many_photographs(work, living_ten
     def measure(times: range) -> None:
         names = [f"{n}.jpg" for n in times]
         draw = pd.DataFrame({"image": names, "label": ["red"] * len(names)})
-        items = plan_items(draw, {name: n % 5 for n, name in enumerate(names)}, CONFIG)
+        items = plan_items(draw, draw.assign(stored_sha256=names), CONFIG)
         measure_photographs(items, work, Journal())
 
     measure(range(1))
@@ -206,7 +216,7 @@ def test_hooks_and_tensors_do_not_pile_up_over_many_photographs(work, living_ten
 def test_a_photograph_that_is_not_there_is_refused():
     draw = pd.DataFrame({"image": ["a.jpg"], "label": ["red"]})
     with pytest.raises(UserFacingError, match=r"first a\.jpg"):
-        plan_items(draw, {}, CONFIG)
+        plan_items(draw, pd.DataFrame({"image": ["b.jpg"], "stored_sha256": [""]}), CONFIG)
 
 
 def test_maps_that_are_the_same_are_measured_once(monkeypatch):

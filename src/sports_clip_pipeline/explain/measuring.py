@@ -7,6 +7,7 @@ the maps are measured beside two that know nothing. A finished photograph stays 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -58,13 +59,14 @@ class Item:
     """One photograph to measure.
 
     Attributes:
-        image, label: its name and class. row: in the store.
+        image, label: its name and class. row: in the store. sha256: of what is stored there.
         scorecam, shuffled: whether ScoreCAM is drawn, and whether the randomisation check is made.
     """
 
     image: str
     label: str
     row: int
+    sha256: str
     scorecam: bool
     shuffled: bool
 
@@ -103,14 +105,15 @@ class Work:
 
 
 def plan_items(
-    draw: pd.DataFrame, rows: Mapping[str, int], config: CamEvalConfig
+    draw: pd.DataFrame, manifest: pd.DataFrame, config: CamEvalConfig
 ) -> tuple[Item, ...]:
     """The photographs of a draw (`image`, `label`), with what is measured of each.
 
-    Args: rows: place of each image in the store.
+    Args: manifest: `image` and `stored_sha256` of every row of the store.
     Raises: UserFacingError: an image that is not in the store.
     """
-    lost = sorted(set(draw["image"]) - set(rows))
+    stored = dict(zip(manifest["image"], enumerate(manifest["stored_sha256"]), strict=True))
+    lost = sorted(set(draw["image"]) - set(stored))
     if lost:
         what = f"{len(lost)} evaluation photographs are not in the manifest, first {lost[0]}"
         remedy = "run `kedro run --pipelines=finetune` and then cam_eval on the same images"
@@ -118,7 +121,7 @@ def plan_items(
     pairs = zip(draw["image"], draw["label"], strict=True)
     return tuple(
         Item(
-            image, label, rows[image],
+            image, label, *stored[image],
             place < config.scorecam_photographs, place < config.randomised_photographs,
         )
         for place, (image, label) in enumerate(pairs)
@@ -191,24 +194,8 @@ def _floors(
     network: Network, pixels: torch.Tensor, photograph: Photograph
 ) -> dict[str, np.ndarray]:
     height, width = pixels.shape[-2:]
-    noise = random_map(height, width, map_grid(network, pixels), photograph.seed)
+    noise = random_map(height, width, network.grid(pixels), photograph.seed)
     return dict(zip(FLOORS, (centre_map(height, width), noise), strict=True))
-
-
-def map_grid(network: Network, pixels: torch.Tensor) -> tuple[int, int]:
-    """Height and width of the layer's map."""
-    from sports_clip_pipeline.explain.layers import token_grid
-
-    grid = token_grid(network.module, network.layer)
-    if grid is not None:
-        return grid.height, grid.width
-    seen: list[torch.Size] = []
-    hook = network.layer.register_forward_hook(lambda *given: seen.append(given[2].shape))
-    try:
-        network.probabilities(pixels[None])
-    finally:
-        hook.remove()
-    return int(seen[0][-2]), int(seen[0][-1])
 
 
 def _measured(
@@ -291,7 +278,10 @@ def _measure(item: Item) -> list[Any]:
 def _mark(item: Item, work: Work) -> str:
     """What a photograph's numbers depend on."""
     settings = {key: value for key, value in vars(work.config).items() if key not in _PLAN}
-    code = (activation_maps, faithfulness, imputation, library_maps, randomised, ranking)
+    code = (
+        activation_maps, faithfulness, imputation, library_maps, randomised, ranking,
+        sys.modules[__name__],
+    )  # fmt: skip
     return fingerprint(
         work.identity, settings, vars(item), list(work.fitted_on), dict(METHODS), *code
     )

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sports_clip_pipeline.explain.layers import AUTO, find_layer
+from sports_clip_pipeline.explain.layers import AUTO, find_layer, token_grid
 from sports_clip_pipeline.explain.text_target import TextTarget, encode_prompts
 from sports_clip_pipeline.journal import file_sha256, fingerprint
 from sports_clip_pipeline.models.clip_folder import load_clip
@@ -58,6 +58,19 @@ class Network:
         with torch.inference_mode():
             scores = [self.module(_last(block)) for block in pixels.split(self.batch)]
             return torch.softmax(torch.cat(scores) / self.temperature, dim=1).float().numpy()
+
+    def grid(self, pixels: torch.Tensor) -> tuple[int, int]:
+        """Height and width of the layer's map of one image (3, H, W)."""
+        tokens = token_grid(self.module, self.layer)
+        if tokens is not None:
+            return tokens.height, tokens.width
+        seen: list[torch.Size] = []
+        hook = self.layer.register_forward_hook(lambda *given: seen.append(given[2].shape))
+        try:
+            self.probabilities(pixels[None])
+        finally:
+            hook.remove()
+        return int(seen[0][-2]), int(seen[0][-1])
 
     def asked_for(self, target: int) -> Callable[[torch.Tensor], np.ndarray]:
         """Pixels (B, 3, H, W) to the probability (B,) of one class."""

@@ -33,10 +33,10 @@ def measure_maps(
 
     said = evaluation_predictions.rename(columns={"finetuned_label": "predicted"})
     draw = draw_for_measuring(said, cam_eval.photographs, cam_eval.wrong_share, cam_eval.seed)
-    rows = {image: row for row, image in enumerate(sports_manifest["image"])}
-    items = plan_items(draw, rows, cam_eval)
+    items = plan_items(draw, sports_manifest, cam_eval)
     plan = _networks(predictor, clip_model, class_bank, cam_eval)
-    fitted_on = tuple(sorted(rows[image] for image in said["image"]))[:FITTED_ON]
+    judged = sports_manifest["image"].isin(said["image"]).to_numpy()
+    fitted_on = tuple(judged.nonzero()[0].tolist()[:FITTED_ON])
     work = Work(sports_images, plan.build, plan.identity(), fitted_on, cam_eval)
     return measure_photographs(items, work, cam_eval_journal)
 
