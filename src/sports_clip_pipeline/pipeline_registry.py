@@ -1,4 +1,4 @@
-"""The pipelines by name; the default one is those that answer the question, in its order."""
+"""The pipelines by name; the default one is `ORDER`, in the order of the question."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ORDER = (
     "report",
     "predict",
 )
-APART = ("download", "predict_images", "export")
+APART = ("download", "cam_eval", "predict_images", "export")
 
 
 def register_pipelines() -> dict[str, Pipeline]:

@@ -41,3 +41,12 @@ def test_a_document_that_is_no_json_leaves_the_old_one(tmp_path: Path) -> None:
         dataset.save({"a": object()})
     assert dataset.load() == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["d.json"]
+
+
+def test_an_optional_table_is_empty_where_it_does_not_stand(tmp_path):
+    from sports_clip_pipeline.datasets import OptionalTable
+
+    table = OptionalTable(filepath=str(tmp_path / "t.parquet"))
+    assert table.load().empty and not table.exists()
+    table.save(pd.DataFrame({"a": [1]}))
+    assert table.load()["a"].tolist() == [1]

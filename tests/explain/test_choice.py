@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.explain.choice import COLUMNS, choose
+from sports_clip_pipeline.explain.choice import (
+    COLUMNS,
+    PAIR_COLUMNS,
+    choose,
+    choose_pairs,
+    draw_for_measuring,
+)
 
 
 @pytest.fixture
@@ -72,3 +78,39 @@ def test_where_there_are_fewer_all_are_taken(predictions):
 
 def test_no_predictions_give_no_photographs(predictions):
     assert choose(predictions.head(0), 3, 3, 0.5, seed=0).empty
+
+
+def test_a_draw_for_measuring_has_the_share_of_wrong_ones_and_its_beginning_is_a_draw(predictions):
+    drawn = draw_for_measuring(predictions, 60, 0.3, seed=0)
+    assert len(drawn) == 60 and (~drawn["right"]).sum() == 18
+    pd.testing.assert_frame_equal(draw_for_measuring(predictions, 20, 0.3, 0), drawn.head(20))
+    assert (~drawn["right"]).head(20).sum() == 6
+    shuffled = predictions.sample(frac=1, random_state=3)
+    pd.testing.assert_frame_equal(draw_for_measuring(shuffled, 60, 0.3, seed=0), drawn)
+    assert set(draw_for_measuring(predictions, 60, 0.3, seed=1)["image"]) != set(drawn["image"])
+
+
+def test_where_one_kind_is_short_the_other_fills_up(predictions):
+    wrong = (predictions["label"] != predictions["predicted"]).sum()
+    everything = draw_for_measuring(predictions, 10_000, 0.9, seed=0)
+    assert len(everything) == 200 and (~everything["right"]).sum() == wrong
+    assert (~draw_for_measuring(predictions, 100, 0.9, seed=0)["right"]).sum() == min(90, wrong)
+    right = predictions[predictions["label"] == predictions["predicted"]]
+    assert len(draw_for_measuring(right, 50, 0.5, seed=0)) == 50
+
+
+def test_of_a_confused_pair_the_surest_error_is_taken_and_else_the_closest_call():
+    said = pd.DataFrame(
+        [
+            ("1", "a", "b", 0.7), ("2", "a", "b", 0.9), ("3", "a", "a", 0.99),
+            ("4", "b", "b", 0.8), ("5", "b", "b", 0.6), ("6", "b", "c", 0.95),
+        ],
+        columns=["image", "label", "predicted", "probability"],
+    )  # fmt: skip
+    pairs = pd.DataFrame({"first": ["a", "a"], "second": ["b", "c"]})
+    chosen = choose_pairs(said, pairs, 1)
+    assert tuple(chosen.columns) == PAIR_COLUMNS
+    assert list(chosen["image"]) == ["2", "5"]  # 6 was taken for neither of the two
+    assert set(chosen["first"]) == {"a"} and set(chosen["second"]) == {"b"}
+    assert choose_pairs(said, pairs, 0).empty
+    assert choose_pairs(said, pd.DataFrame(), 3).empty

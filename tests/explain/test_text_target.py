@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.explain.gradcam import class_activation_map
+from sports_clip_pipeline.explain.activation_maps import class_activation_map
 from sports_clip_pipeline.explain.text_target import TextTarget, encode_prompts
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from sports_clip_pipeline.config.cam import CamConfig
 from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.explain.choice import PAIR_COLUMNS
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.cam import nodes
 from sports_clip_pipeline.pipelines.cam.pipeline import create_pipeline
@@ -23,6 +24,9 @@ BANK = ClassBank(
         "field": {"names": ["a field"], "sentences": []},
     },
 )
+
+
+NO_PAIRS = pd.DataFrame(columns=list(PAIR_COLUMNS))
 
 
 class Drawn:
@@ -80,12 +84,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     return {"predictor": Predictor(LABELS, "lite0", seen, head), "clip_model": clip}
 
 
-def explain(manifest, choice, models, **changes):
+def explain(manifest, choice, models, pairs=None, **changes):
     journal = CountingJournal()
     cards = nodes.explain_photographs(
         Drawn(),
         manifest,
         choice,
+        NO_PAIRS if pairs is None else pairs,
         models["predictor"],
         models["clip_model"],
         BANK,
@@ -130,6 +135,27 @@ def test_right_ones_are_asked_once_and_wrong_ones_for_both_classes(manifest, cho
     assert journal.asked == ("cam", 2, "photo")
 
 
+def test_every_method_asks_every_question(manifest, choice, models):
+    asked = {"methods": "gradcam+eigencam", "guided": False, "classes": ["{predicted}"]}
+    cards, _ = explain(manifest, choice, models, prompts=["a red net"], **asked)
+    methods = [card.method.split(":")[0] for card in cards]
+    assert methods == ["GradCAM", "EigenCAM"] * 4
+
+
+def test_a_confused_pair_is_shown_both_ways_the_answer_first(
+    manifest, evaluation_predictions, choice, models
+):
+    confused = pd.DataFrame({"first": ["field"], "second": ["ball"]})
+    pairs = nodes.choose_confused(evaluation_predictions, confused, CamConfig(pairs=1))
+    cards, _ = explain(manifest, choice.head(0), models, pairs, prompts=["a net"])
+    assert [(card.image, card.question) for card in cards] == [
+        ("x.jpg", "contrast: ball rather than field"),
+        ("x.jpg", "contrast: field rather than ball"),
+        ("y.jpg", "contrast: ball rather than field"),
+        ("y.jpg", "contrast: field rather than ball"),
+    ]
+
+
 def test_each_card_shows_the_photograph_of_its_own_row(manifest, choice, models):
     from sports_clip_pipeline.explain.explainer import as_seen
     from sports_clip_pipeline.explain.overlay import jpeg
@@ -171,6 +197,7 @@ def test_the_wiring_takes_from_the_catalog_what_the_plan_says():
         "sports_manifest",
         "predictor",
         "clip_model",
+        "confusion_pairs",
         "cam_journal",
         "params:class_bank",
         "params:cam",
@@ -178,6 +205,8 @@ def test_the_wiring_takes_from_the_catalog_what_the_plan_says():
     assert pipeline.outputs() == {"cam_gallery"}
 
 
-@pytest.mark.parametrize("node", [nodes.choose_photographs, nodes.explain_photographs])
+@pytest.mark.parametrize(
+    "node", [nodes.choose_photographs, nodes.choose_confused, nodes.explain_photographs]
+)
 def test_every_hint_resolves_at_run_time(node):
     assert typing.get_type_hints(node)["cam"] is CamConfig

@@ -38,6 +38,7 @@ def make_judgement(curves: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, A
         "price": make_price(),
         "ablation": make_ablation(),
         "transduction": make_transduction(),
+        "cam_eval_verdicts": pd.DataFrame(),
         "ledger": {
             "looks": 3,
             "sentence": "The evaluation photographs were looked at 3 times since 2026-01-31, "

@@ -28,6 +28,15 @@ def test_cards_of_one_photograph_are_one_exhibit():
     assert exhibit.photo == "data:image/jpeg;base64," + base64.b64encode(b"photo").decode()
 
 
+def test_contrasts_are_asked_in_words_and_shown_beside_the_others():
+    contrast = card("c", right=False, question="contrast: ice_hockey rather than chess")
+
+    exhibits = compose_exhibits([card("a", right=True), card("b", right=False), contrast], 1)
+
+    assert len(exhibits) == 2
+    assert exhibits[1].explanations[0].question == "What speaks for ice hockey rather than chess?"
+
+
 def test_right_and_wrong_ones_share_the_room():
     cards = [card(str(n), right=n < 6) for n in range(9)]
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sports_clip_pipeline.config.checks import as_tuple, require, require_number
+from sports_clip_pipeline.config.checks import as_tuple, require, require_choice, require_number
 
 TRUE, PREDICTED = "{true}", "{predicted}"
+GUIDED = "guided"
+METHODS = {
+    "gradcam": "GradCAM",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "eigencam": "EigenCAM",
+    "scorecam": "ScoreCAM",
+    GUIDED: "guided backpropagation",
+}
+"""Ways to explain by the name that configuration gives them; what people call them."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +30,13 @@ class CamConfig:
         classes: scores of the classifier to explain: `{predicted}`, `{true}`.
         prompts: texts to explain through CLIP; `{true}` and `{predicted}` stand for the first
             prompt of that class, anything else is free text.
+        methods: ways to draw the maps, of `METHODS`; each asks every question.
+        pairs: how many of the pairs of classes that are confused most get contrast maps (what
+            speaks for the one against the other), on up to two photographs each.
         guided: whether to add guided backpropagation for the predicted class.
         layer: dotted name, within the image tower, of the layer whose maps are weighed; `auto`
-            takes the last map before pooling.
+            takes the last map before pooling, or of a vision transformer the first norm of its
+            last block.
         picture_px: long side of the pictures, pixels.
         picture_quality: of their JPEG, 30 to 95.
     """
@@ -33,6 +47,8 @@ class CamConfig:
     seed: int = 0
     classes: tuple[str, ...] = (PREDICTED, TRUE)
     prompts: tuple[str, ...] = (PREDICTED, TRUE)
+    methods: tuple[str, ...] = ("gradcam",)
+    pairs: int = 3
     guided: bool = True
     layer: str = "auto"
     picture_px: int = 224
@@ -45,6 +61,8 @@ class CamConfig:
         require_number(self.confident_share, "cam.confident_share", 0.0, 1.0)
         require(self.confident_share > 0, "cam.confident_share", "more than 0", 0)
         require_number(self.seed, "cam.seed", 0, 2**31 - 1, integer=True)
+        require_number(self.pairs, "cam.pairs", 0, 1000, integer=True)
+        object.__setattr__(self, "methods", method_names(self.methods, "cam.methods"))
         require(isinstance(self.guided, bool), "cam.guided", "true or false", self.guided)
         require_number(self.picture_px, "cam.picture_px", 32, 1024, integer=True)
         require_number(self.picture_quality, "cam.picture_quality", 30, 95, integer=True)
@@ -58,6 +76,15 @@ class CamConfig:
         for prompt in self.prompts:
             plain = prompt in (TRUE, PREDICTED) or not {"{", "}"} & set(prompt)
             require(plain, "cam.prompts", f"free text, or {PREDICTED} or {TRUE} alone", prompt)
+
+
+def method_names(value: object, parameter: str) -> tuple[str, ...]:
+    """Names of `METHODS`, each once, at least one. Raises: UserFacingError."""
+    names = as_tuple(value, parameter, str)
+    for name in names:
+        require_choice(name, parameter, METHODS)
+        require(names.count(name) == 1, parameter, "each method once", name)
+    return names
 
 
 def _texts(value: object, parameter: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 _HOMES = {
     "ParquetTable": "tables",
+    "OptionalTable": "tables",
     "CsvTable": "tables",
     "JsonDocument": "documents",
     "PlotlyFigure": "documents",

@@ -24,6 +24,16 @@ class ParquetTable(AtomicSave, ParquetDataset):
         )
 
 
+class OptionalTable(ParquetTable):
+    """A table that a pipeline of its own makes: empty where that has not run."""
+
+    def load(self) -> Any:
+        """The table, or one without rows and columns."""
+        import pandas as pd
+
+        return super().load() if self.exists() else pd.DataFrame()
+
+
 class CsvTable(AtomicSave, CSVDataset):
     """A pandas table in one CSV file, saved whole or not at all."""
 

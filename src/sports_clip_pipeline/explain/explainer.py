@@ -10,14 +10,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+from sports_clip_pipeline.config.cam import METHODS
+from sports_clip_pipeline.explain.activation_maps import Target, class_activation_map, stands_out
 from sports_clip_pipeline.explain.gallery import Card
-from sports_clip_pipeline.explain.gradcam import class_activation_map, stands_out
 from sports_clip_pipeline.explain.guided import guided_gradients
 from sports_clip_pipeline.explain.overlay import fit_within, gradient_picture, jpeg, overlay
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
-GRADCAM, GUIDED = "GradCAM", "guided backpropagation"
-GRADCAM_SILENT = "GradCAM: no place stands out"
+GUIDED = f"{METHODS['guided']}: fails sanity checks (Adebayo et al. 2018)"
+SILENT = "no place stands out"
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,43 @@ class Explainer:
 
     def gradcam(self, photo: Image.Image, said: Prediction, name: str) -> Card:
         """A class activation map over the photograph. Raises: as `class_activation_map`."""
-        pixels, target = self._pixels(photo), self.names.index(name)
-        heat = class_activation_map(self.module, self.layer, pixels, target, image=said.image)
-        method = GRADCAM if stands_out(heat) else GRADCAM_SILENT
-        return self._card(photo, said, name, method, lambda seen: overlay(seen, heat))
+        return self.explain(photo, said, name, "gradcam")
+
+    def explain(self, photo: Image.Image, said: Prediction, name: str, method: str) -> Card:
+        """A map by any method of `config.cam.METHODS`. Raises: as `class_activation_map`."""
+        if method == "guided":
+            return self.guided(photo, said, name)
+        target = self.names.index(name)
+        return self._map_card(photo, said, f"{self.kind}: {name}", target, method)
+
+    def contrast(
+        self, photo: Image.Image, said: Prediction, names: tuple[str, str], method: str = "gradcam"
+    ) -> Card:
+        """What speaks for the first of two scores against the second.
+
+        Raises: as `class_activation_map`.
+        """
+        favoured, other = (self.names.index(name) for name in names)
+        question = f"contrast: {names[0]} rather than {names[1]}"
+        return self._map_card(photo, said, question, (favoured, other), method)
 
     def guided(self, photo: Image.Image, said: Prediction, name: str) -> Card:
         """Guided gradients, in the photograph's place. Raises: as `guided_gradients`."""
         pixels, target = self._pixels(photo), self.names.index(name)
         gradients = guided_gradients(self.module, pixels, target, image=said.image)
         drawn = gradient_picture(gradients)
-        return self._card(photo, said, name, GUIDED, lambda seen: drawn.resize(seen.size))
+        question = f"{self.kind}: {name}"
+        return self._card(photo, said, question, GUIDED, lambda seen: drawn.resize(seen.size))
+
+    def _map_card(
+        self, photo: Image.Image, said: Prediction, question: str, target: Target, method: str
+    ) -> Card:
+        pixels = self._pixels(photo)
+        heat = class_activation_map(
+            self.module, self.layer, pixels, target, image=said.image, method=method
+        )
+        named = METHODS[method] if stands_out(heat) else f"{METHODS[method]}: {SILENT}"
+        return self._card(photo, said, question, named, lambda seen: overlay(seen, heat))
 
     def _pixels(self, photo: Image.Image) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(self.preprocessing.to_array(photo)))[None]
@@ -72,7 +99,7 @@ class Explainer:
         self,
         photo: Image.Image,
         said: Prediction,
-        name: str,
+        question: str,
         method: str,
         draw: Callable[[Image.Image], Image.Image],
     ) -> Card:
@@ -82,7 +109,7 @@ class Explainer:
             label=said.label,
             predicted=said.predicted,
             probability=said.probability,
-            question=f"{self.kind}: {name}",
+            question=question,
             method=method,
             photo_jpeg=jpeg(seen, self.picture_quality),
             map_jpeg=jpeg(draw(seen), self.picture_quality),

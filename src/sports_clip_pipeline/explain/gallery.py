@@ -18,7 +18,8 @@ class Card:
         image: name in the manifest.
         label, predicted: true class, and the classifier's.
         probability: of the predicted class, by the classifier, in [0, 1].
-        question: what is explained: `class: LABEL` or `prompt: TEXT`.
+        question: what is explained: `class: LABEL`, `prompt: TEXT` or
+            `contrast: LABEL rather than LABEL`.
         method: how, for people to read.
         photo_jpeg: what the tower saw, as JPEG bytes.
         map_jpeg: the explanation, of the same size in pixels, as JPEG bytes.

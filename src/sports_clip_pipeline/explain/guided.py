@@ -2,6 +2,9 @@
 
 pytorch-grad-cam swaps `nn.ReLU` alone, so that on the Lite towers, whose activations are ReLU6, its
 result is the plain gradient. Here ReLU6 is swapped as well, and every activation is put back.
+
+It draws edges whatever the network has learned: with random weights its pictures stay much the
+same (Adebayo et al. 2018, Sanity Checks for Saliency Maps). It is shown with that note.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from pytorch_grad_cam.guided_backprop import GuidedBackpropReLUasModule
 from torch import nn
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.explain.activation_maps import Target, pick_score
 from sports_clip_pipeline.explain.frozen import frozen
-from sports_clip_pipeline.explain.gradcam import pick_score, unexplainable
+from sports_clip_pipeline.explain.library_maps import unexplainable
 
 
 class _GuidedReLU6Function(torch.autograd.Function):
@@ -67,15 +71,16 @@ def guided_activations(module: nn.Module) -> Iterator[int]:
 
 
 def guided_gradients(
-    module: nn.Module, pixels: torch.Tensor, target: int, *, image: str
+    module: nn.Module, pixels: torch.Tensor, target: Target, *, image: str, strict: bool = True
 ) -> np.ndarray:
     """Gradient of one score by the pixels, through activations that pass positive parts only.
 
     Args:
         module: pixels (1, 3, H, W) to scores (1, C).
         pixels: (1, 3, H, W) float32, preprocessed.
-        target: 0 <= target < C.
+        target: 0 <= target < C; a pair (a, b) is score a less score b.
         image: its name, for error messages.
+        strict: whether a zero gradient is an error.
     Returns: (H, W, 3) float32, signed, in score per unit of preprocessed pixel.
 
     Raises:
@@ -89,9 +94,9 @@ def guided_gradients(
     with frozen(module), guided_activations(module) as count:
         if not count:
             raise UserFacingError(
-                "parameter cam.guided = true",
+                "guided backpropagation",
                 f"{type(module).__name__} has no ReLU or ReLU6 to guide",
-                "set cam.guided to false for this tower",
+                "set cam.guided to false for this tower, and leave guided out of cam_eval.methods",
             )
         device = next((weight.device for weight in module.parameters()), pixels.device)
         leaf = pixels.detach().to(device, copy=True).requires_grad_()
@@ -100,6 +105,6 @@ def guided_gradients(
     values = gradient[0].cpu().numpy().transpose(1, 2, 0)  # (H, W, 3)
     if not np.isfinite(values).all():
         raise unexplainable(image, "the guided gradient is not finite")
-    if not values.any():
+    if strict and not values.any():
         raise unexplainable(image, "the guided gradient is zero everywhere")
     return np.ascontiguousarray(values, dtype=np.float32)

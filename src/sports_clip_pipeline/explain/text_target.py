@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from sports_clip_pipeline.explain.frozen import frozen
+from sports_clip_pipeline.models.clip_parts import image_tower
 
 
 class TextTarget(nn.Module):
     """Pixels (B, 3, H, W) to scores (B, P): logit scale × cosine with each of P texts.
 
     Args:
-        clip: an open_clip model with `encode_image`, `logit_scale` and a timm tower at
-            `visual.trunk`.
+        clip: an open_clip model with `encode_image` and `logit_scale`.
         text_emb: (P, E) float32, unit-norm.
     """
 
@@ -29,7 +29,7 @@ class TextTarget(nn.Module):
     @property
     def tower(self) -> nn.Module:
         """The image tower below the projection."""
-        return self.clip.visual.trunk  # type: ignore[union-attr, return-value]
+        return image_tower(self.clip)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to (B, P)."""

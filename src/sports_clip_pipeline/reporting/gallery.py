@@ -40,13 +40,20 @@ def compose_exhibits(cards: Sequence[Any], most: int) -> tuple[Exhibit, ...]:
 
     Args:
         cards: `explain.gallery.Card`s.
-        most: photographs to show; those left out are the last ones of the larger kind.
+        most: photographs to show; those left out are the last ones of the larger kind. Those
+            that contrast two classes come after them, all of them.
     Raises: ValueError: a picture of a type that is no image.
     """
     by_image: dict[str, list[Any]] = {}
     for card in cards:
         by_image.setdefault(card.image, []).append(card)
-    return tuple(_exhibit(group) for group in _evenly(by_image.values(), most))
+    contrasted = [group for group in by_image.values() if any(map(_is_contrast, group))]
+    others = [group for group in by_image.values() if not any(map(_is_contrast, group))]
+    return tuple(_exhibit(group) for group in [*_evenly(others, most), *contrasted])
+
+
+def _is_contrast(card: Any) -> bool:
+    return bool(card.question.startswith("contrast: "))
 
 
 def _evenly(groups: Iterable[list[Any]], most: int) -> list[list[Any]]:
@@ -79,6 +86,14 @@ def _exhibit(cards: Sequence[Any]) -> Exhibit:
 
 def _explanation(card: Any, label: str) -> Explanation:
     kind, _, asked = card.question.partition(": ")
+    if kind == "contrast":
+        asked = class_name(asked)
+        return Explanation(
+            question=f"What speaks for {asked}?",
+            method=card.method,
+            picture=data_uri(card.map_jpeg, card.mime),
+            text=f"{card.method} map of the same photograph of {label} for {asked}",
+        )
     asked = class_name(asked) if kind == "class" else f"“{asked}”"
     return Explanation(
         question=f"Where is {asked}?" if kind == "class" else asked,

@@ -9,6 +9,7 @@ from typing import Any
 from sports_clip_pipeline.evaluation.ledger import summarise_looks
 from sports_clip_pipeline.reporting import judged_tables as tables
 from sports_clip_pipeline.reporting.blocks import DataTable
+from sports_clip_pipeline.reporting.explanations import explanations_table
 from sports_clip_pipeline.reporting.results import StudyResults
 from sports_clip_pipeline.reporting.suspects import Suspect, mislabelled_suspects, next_suspects
 
@@ -24,6 +25,8 @@ class JudgedParts:
         transduction: zero-shot with unlabelled photographs.
         mislabelled, label_next: photographs to look at.
         suspected: how many are likely mislabelled altogether.
+        explanations: whether the maps can be trusted, by method.
+        untrusted: the methods that do not beat the floors, a sentence each.
         looks: how often the evaluation photographs were looked at.
     """
 
@@ -35,6 +38,8 @@ class JudgedParts:
     mislabelled: tuple[Suspect, ...] = ()
     label_next: tuple[Suspect, ...] = ()
     suspected: int = 0
+    explanations: DataTable | None = None
+    untrusted: tuple[str, ...] = ()
     looks: str = ""
 
 
@@ -43,6 +48,7 @@ def compose_judged(results: StudyResults) -> JudgedParts:
     judged, config, called = results.judged, results.config, results.called
     needed, pairs, prior = judged.labels_needed, judged.confusion_pairs, judged.transduction
     wrong, pictures = judged.mislabelled, judged.thumbnails
+    maps = judged.cam_eval_verdicts
     most, soon = config.mislabelled_photographs, config.label_next_photographs
     return JudgedParts(
         advice=paragraphs(judged.recommendation.get("sentences", ())),
@@ -53,6 +59,8 @@ def compose_judged(results: StudyResults) -> JudgedParts:
         mislabelled=mislabelled_suspects(wrong, pictures, most),
         label_next=next_suspects(judged.label_next, pictures, soon),
         suspected=len(wrong),
+        explanations=None if maps.empty else explanations_table(maps),
+        untrusted=() if maps.empty else tuple(maps.loc[~maps["beats_floors"], "sentence"]),
         looks=looks_sentence(judged.ledger),
     )
 

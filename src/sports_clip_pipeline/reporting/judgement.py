@@ -35,6 +35,8 @@ class Judgement:
         price: `towers`, `parameters`, `ms_per_photograph`, `method`, `top1_F`.
         ablation: `name`, `top1`, `low`, `high`, `changed`, `chosen_on`.
         transduction: `method`, `part`, `top1`, `low`, `high`, `prior`.
+        cam_eval_verdicts: `target`, `method`, `beats_floors`, `depends_on_weights`,
+            `highest_correlation`, `photographs`, `sentence`.
         ledger: the looks at the evaluation part, as `evaluation.ledger.record_look` gives them,
             or their summary with its `sentence`.
     """
@@ -53,6 +55,7 @@ class Judgement:
     price: pd.DataFrame = field(default_factory=pd.DataFrame)
     ablation: pd.DataFrame = field(default_factory=pd.DataFrame)
     transduction: pd.DataFrame = field(default_factory=pd.DataFrame)
+    cam_eval_verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
     ledger: Sequence[dict[str, Any]] | Mapping[str, Any] = ()
 
 

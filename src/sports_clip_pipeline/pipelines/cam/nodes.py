@@ -6,51 +6,69 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Table
-from sports_clip_pipeline.config.cam import PREDICTED, TRUE, CamConfig
+from sports_clip_pipeline.config.cam import GUIDED, PREDICTED, TRUE, CamConfig
 from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
+
+# These draw no difference of two scores: the one looks at no score, the other at the pixels.
+NO_CONTRAST = ("eigencam", GUIDED)
 
 
 def choose_photographs(evaluation_predictions: Table, cam: CamConfig) -> Table:
     """Confident right and wrong predictions of the fine-tuned classifier, over the classes."""
     from sports_clip_pipeline.explain.choice import choose
 
-    said = evaluation_predictions.rename(
-        columns={"finetuned_label": "predicted", "finetuned_probability": "probability"}
-    )
+    said = _said(evaluation_predictions)
     return choose(said, cam.right, cam.wrong, cam.confident_share, cam.seed)
+
+
+def choose_confused(evaluation_predictions: Table, confusion_pairs: Table, cam: CamConfig) -> Table:
+    """A photograph of either class for each of the pairs that are confused most."""
+    from sports_clip_pipeline.explain.choice import choose_pairs
+
+    return choose_pairs(_said(evaluation_predictions), confusion_pairs, cam.pairs)
 
 
 def explain_photographs(
     sports_images: Any,
     sports_manifest: Table,
     cam_choice: Table,
+    cam_pairs: Table,
     predictor: Any,
     clip_model: Path,
     class_bank: ClassBank,
     cam_journal: Journal,
     cam: CamConfig,
 ) -> list[Any]:
-    """Cards: class activation maps for classes and for prompts, and guided gradients."""
+    """Cards: maps for classes and for prompts, guided gradients, and contrasts of two classes."""
     from sports_clip_pipeline.explain.explainer import Prediction
 
     by_class = _class_explainer(predictor, cam)
     by_text = _text_explainer(clip_model, cam_choice, class_bank, cam)
-    rows = _rows(sports_manifest, cam_choice)
+    rows = _rows(sports_manifest, [*cam_choice["image"], *cam_pairs["image"]])
     chosen = cam_choice[["image", "label", "predicted", "probability"]].itertuples(index=False)
     cards = []
     for choice in cam_journal.progress(chosen, "cam", len(cam_choice), "photo"):
         said = Prediction(*choice)
         photo = sports_images.get(rows[said.image])
         cards += _cards(photo, said, by_class, by_text, class_bank, cam)
+    for image, label, predicted, probability, *pair in cam_pairs.itertuples(index=False):
+        said = Prediction(image, label, predicted, probability)
+        cards += _contrasts(sports_images.get(rows[image]), said, by_class, pair, cam)
     return cards
 
 
-def _rows(manifest: Table, choice: Table) -> dict[str, int]:
+def _said(evaluation_predictions: Table) -> Table:
+    """The fine-tuned classifier's answers."""
+    names = {"finetuned_label": "predicted", "finetuned_probability": "probability"}
+    return evaluation_predictions.rename(columns=names)
+
+
+def _rows(manifest: Table, chosen: list[str]) -> dict[str, int]:
     """Place of each image in the store; all the chosen ones must be there."""
     rows = {image: row for row, image in enumerate(manifest["image"])}
-    lost = sorted(set(choice["image"]) - set(rows))
+    lost = sorted(set(chosen) - set(rows))
     if lost:
         what = f"{len(lost)} chosen photographs are not in the manifest, first {lost[0]}"
         remedy = "run `kedro run --pipelines=finetune` and then cam on the same images"
@@ -63,11 +81,23 @@ def _cards(
 ) -> list[Any]:
     """All cards of one photograph."""
     wished = _wishes(cam.classes, said.label, said.predicted)
-    cards = [by_class.gradcam(photo, said, name) for name in wished]
-    if cam.guided:
+    cards = [by_class.explain(photo, said, n, method) for n in wished for method in cam.methods]
+    if cam.guided and not (GUIDED in cam.methods and said.predicted in wished):
         cards.append(by_class.guided(photo, said, said.predicted))
     prompts = _prompts(cam, bank, said.label, said.predicted)
-    return cards + [by_text.gradcam(photo, said, prompt) for prompt in prompts]
+    return cards + [
+        by_text.explain(photo, said, prompt, method) for prompt in prompts for method in cam.methods
+    ]
+
+
+def _contrasts(photo: Any, said: Any, by_class: Any, pair: list[str], cam: CamConfig) -> list[Any]:
+    """What speaks for either class of a pair against the other, the answer's own class first."""
+    first, second = sorted(pair, key=lambda name: name != said.predicted)
+    method = next((name for name in cam.methods if name not in NO_CONTRAST), "gradcam")
+    return [
+        by_class.contrast(photo, said, names, method)
+        for names in ((first, second), (second, first))
+    ]
 
 
 def _class_explainer(predictor: Any, cam: CamConfig) -> Any:

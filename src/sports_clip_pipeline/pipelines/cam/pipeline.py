@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-from sports_clip_pipeline.pipelines.cam.nodes import choose_photographs, explain_photographs
+from sports_clip_pipeline.pipelines.cam.nodes import (
+    choose_confused,
+    choose_photographs,
+    explain_photographs,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -13,11 +17,17 @@ def create_pipeline() -> Pipeline:
         [
             node(choose_photographs, ["evaluation_predictions", "params:cam"], "cam_choice"),
             node(
+                choose_confused,
+                ["evaluation_predictions", "confusion_pairs", "params:cam"],
+                "cam_pairs",
+            ),
+            node(
                 explain_photographs,
                 [
                     "sports_images",
                     "sports_manifest",
                     "cam_choice",
+                    "cam_pairs",
                     "predictor",
                     "clip_model",
                     "params:class_bank",

@@ -53,6 +53,7 @@ JUDGED = (
     "price",
     "ablation",
     "transduction",
+    "cam_eval_verdicts",
     "ledger",
 )
 DRAWN_WITH = ["finetune_curves", "finetune_arms", "params:report"]

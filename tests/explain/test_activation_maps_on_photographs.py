@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sports_clip_pipeline.explain.gradcam import class_activation_map
+from sports_clip_pipeline.explain.activation_maps import class_activation_map
 from sports_clip_pipeline.explain.guided import guided_gradients
 from sports_clip_pipeline.models.image_towers import image_preprocessing
 

@@ -1,0 +1,170 @@
+"""Which ways to explain can be trusted: measured maps, summed up and judged.
+
+A map can look right and know nothing. Each method is held against two floors that saw neither the
+photograph nor the network, and against itself with the network's weights shuffled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sports_clip_pipeline.evaluation.intervals import resampled_means
+
+FLOORS = ("centre", "random")
+BETTER_IS = {"road": 1, "insertion": 1, "deletion": -1}
+"""The measures that judge a method; 1 where more is better, -1 where less is."""
+ALSO = ("road_morf", "road_lerf")
+CORRELATION = "rank correlation: "
+KINDS = ("all", "right", "wrong")
+SUMMARY = (
+    "target", "method", "photographs_of", "measure", "photographs", "mean", "low", "high",
+    "floor", "difference", "difference_low", "difference_high", "beats_floors",
+)  # fmt: skip
+VERDICTS = (
+    "target", "method", "photographs", "beats_floors", "measures_beaten", "depends_on_weights",
+    "highest_correlation", "highest_at", "sentence",
+)  # fmt: skip
+Called = Callable[[str], str]
+
+
+def summarise_explanations(scores: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """Means with intervals over photographs, and the paired difference to the better floor.
+
+    Args:
+        scores: one row a photograph × target × method × measure: `image`, `right`, `target`,
+            `method` (the floors of `FLOORS` among them), `measure`, `value`.
+        resamples, seed: of the bootstrap.
+    Returns: one row a target × method × kind of photographs (`all`, and by whether the explained
+        answer was `right` or `wrong`) × measure, the columns of `SUMMARY`. `difference` > 0 is
+        better than the better floor, on the photographs that the method was measured on; which
+        floor is the better one is found anew in each resample, so its interval is not too
+        narrow. For floors, and for measures that judge nothing, it is NaN.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for (target, measure), part in scores.groupby(["target", "measure"], sort=False):
+        values = part.pivot(index="image", columns="method", values="value")
+        right = part.drop_duplicates("image").set_index("image")["right"].reindex(values.index)
+        for kind, kept in zip(KINDS, (right.notna(), right.eq(True), right.eq(False)), strict=True):
+            for method in part["method"].unique():
+                own = values.loc[kept, method].dropna()
+                if len(own):
+                    found = _row(own, values.loc[own.index], str(measure), resamples, seed)
+                    rows.append((target, method, kind, measure, len(own), *found))
+    return pd.DataFrame(rows, columns=list(SUMMARY))
+
+
+def _row(
+    own: pd.Series, beside: pd.DataFrame, measure: str, resamples: int, seed: int
+) -> tuple[Any, ...]:
+    means = resampled_means(own.to_numpy(float)[None], seed, resamples)
+    low, high = np.quantile(means, [0.025, 0.975])
+    spread = (float(own.mean()), float(low), float(high))
+    floors = [name for name in FLOORS if name in beside]
+    if own.name in FLOORS or measure not in BETTER_IS or not floors:
+        return (*spread, "", np.nan, np.nan, np.nan, False)
+    sign = BETTER_IS[measure]
+    knowing_nothing = {name: sign * beside[name].to_numpy(float) for name in floors}
+    best = max(floors, key=lambda name: float(knowing_nothing[name].mean()))
+    difference = sign * float(own.mean()) - float(knowing_nothing[best].mean())
+    drawn = [resampled_means(values[None], seed, resamples) for values in knowing_nothing.values()]
+    apart = sign * means - np.max(drawn, axis=0)
+    low, high = np.quantile(apart, [0.025, 0.975])
+    return (*spread, best, difference, float(low), float(high), bool(low > 0))
+
+
+def judge_explanations(summary: pd.DataFrame, limit: float, called: Called) -> pd.DataFrame:
+    """One row and one sentence for each method of each target, over all photographs.
+
+    A method beats the floors where the interval of its difference lies above zero in every measure
+    of `BETTER_IS`. It depends on the weights unless the interval of its maps' rank correlation
+    with those of the shuffled network lies above `limit` at any level; None where nobody looked.
+
+    Args:
+        summary: of `summarise_explanations`. limit: in [0, 1]. called: names for people.
+    Returns: the columns of `VERDICTS`.
+    """
+    every = summary[summary["photographs_of"] == "all"]
+    rows = []
+    for (target, method), part in every.groupby(["target", "method"], sort=False):
+        if method in FLOORS:
+            continue
+        judged = part[part["measure"].isin(list(BETTER_IS))].set_index("measure")
+        beaten = [name for name in BETTER_IS if name in judged.index and _beats(judged, name)]
+        depends, highest, level = _dependence(part, limit)
+        beats = len(beaten) == len(BETTER_IS)
+        photographs = int(judged["photographs"].max()) if len(judged) else 0
+        said = _sentences(called(str(method)), str(target), judged, (depends, highest, level))
+        sentence = " ".join(said)
+        rows.append(
+            (target, method, photographs, beats, ", ".join(beaten), depends, highest, level,
+             sentence)
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(VERDICTS))
+
+
+def headline_numbers(summary: pd.DataFrame) -> dict[str, float]:
+    """What is logged: differences to the better floor and rank correlations, by flat name."""
+    every = summary[summary["photographs_of"] == "all"]
+    named = {}
+    for row in every.to_dict("records"):
+        place = f"cam_eval/{row['target']}/{row['method']}/{_flat(row['measure'])}"
+        named[place] = float(row["mean"])
+        if not np.isnan(row["difference"]):
+            named[f"{place}_over_floor"] = float(row["difference"])
+    return named
+
+
+def _flat(measure: str) -> str:
+    return measure.replace(CORRELATION, "shuffled ").replace("/", " of ").replace(" ", "_")
+
+
+def _beats(judged: pd.DataFrame, measure: str) -> bool:
+    return bool(judged.loc[measure, "beats_floors"])
+
+
+def _dependence(part: pd.DataFrame, limit: float) -> tuple[bool | None, float, str]:
+    """Whether maps change with the weights; the highest mean correlation and its level."""
+    found = part[part["measure"].str.startswith(CORRELATION)]
+    if found.empty:
+        return None, float("nan"), ""
+    worst = found.iloc[int(found["mean"].to_numpy().argmax())]
+    level = str(worst["measure"]).removeprefix(CORRELATION)
+    return not bool((found["low"] > limit).any()), float(worst["mean"]), level
+
+
+def _sentences(
+    name: str, target: str, judged: pd.DataFrame, dependence: tuple[bool | None, float, str]
+) -> Iterator[str]:
+    of = {"classifier": "of the classifier", "prompts": "of the prompts"}.get(target, target)
+    short = [name for name in BETTER_IS if name not in judged.index or not _beats(judged, name)]
+    if short:
+        yield f"{name} {of} does not beat the better floor in {_listed(judged, short)}."
+    else:
+        yield f"{name} {of} beats the better floor in ROAD, insertion and deletion."
+    depends, highest, level = dependence
+    if depends is False:
+        yield (
+            f"It fails the randomisation check: with the weights of the {level} shuffled, its maps "
+            f"keep a rank correlation of {highest:.2f} with those of the trained network."
+        )
+    elif depends:
+        yield f"It passes the randomisation check (highest rank correlation {highest:.2f})."
+
+
+def _listed(judged: pd.DataFrame, short: list[str]) -> str:
+    """The measures in which it falls short, each with its difference and interval."""
+    texts = []
+    for measure in short:
+        word = {"road": "ROAD"}.get(measure, measure)
+        if measure not in judged.index:
+            texts.append(f"{word} (not measured)")
+            continue
+        columns = ("difference", "difference_low", "difference_high")
+        apart, low, high = (float(judged[column][measure]) for column in columns)
+        texts.append(f"{word} ({apart:+.3f}, 95 % interval {low:+.3f} to {high:+.3f})")
+    joined = " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+    return joined.replace("-0.", "−0.")

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sports_clip_pipeline.evaluation.explanations import (
+    headline_numbers,
+    judge_explanations,
+    summarise_explanations,
+)
+
+
+def scores(values: dict[tuple[str, str], list[float]], right=None) -> pd.DataFrame:
+    """A row a photograph, from lists by (method, measure)."""
+    rows = [
+        (f"{n}.jpg", True if right is None else right[n], "classifier", method, measure, value)
+        for (method, measure), many in values.items()
+        for n, value in enumerate(many)
+    ]
+    return pd.DataFrame(rows, columns=["image", "right", "target", "method", "measure", "value"])
+
+
+@pytest.fixture
+def known() -> pd.DataFrame:
+    """Four photographs: the method is always 0.2 over the centre and 0.3 over noise."""
+    centre = [0.1, 0.3, 0.5, 0.7]
+    values = {}
+    for measure, sign in (("road", 1), ("insertion", 1), ("deletion", -1)):
+        values["centre", measure] = centre
+        values["random", measure] = [value - sign * 0.1 for value in centre]
+        values["cam", measure] = [value + sign * 0.2 for value in centre]
+    return scores(values, right=[True, True, True, False])
+
+
+def row(summary: pd.DataFrame, method: str, measure: str, kind: str = "all") -> pd.Series:
+    found = summary[
+        (summary["method"] == method)
+        & (summary["measure"] == measure)
+        & (summary["photographs_of"] == kind)
+    ]
+    return found.iloc[0]
+
+
+@pytest.mark.parametrize("measure", ["road", "insertion", "deletion"])
+def test_the_difference_is_to_the_better_floor_and_paired(known, measure):
+    found = row(summarise_explanations(known, 500, seed=0), "cam", measure)
+    assert found["floor"] == "centre"
+    ends = ("difference", "difference_low", "difference_high")
+    assert [found[end] for end in ends] == pytest.approx([0.2, 0.2, 0.2])
+    assert found["beats_floors"]
+    assert found["low"] < found["mean"] < found["high"]  # the photographs differ, the pairs do not
+
+
+def test_right_and_wrong_ones_are_told_apart(known):
+    summary = summarise_explanations(known, 500, seed=0)
+    counts = [
+        row(summary, "cam", "road", kind)["photographs"] for kind in ("all", "right", "wrong")
+    ]
+    assert counts == [4, 3, 1]
+    assert row(summary, "cam", "road", "wrong")["mean"] == pytest.approx(0.9)
+
+
+def test_floors_are_not_held_against_themselves(known):
+    found = row(summarise_explanations(known, 500, seed=0), "random", "road")
+    assert math.isnan(found["difference"]) and not found["beats_floors"]
+
+
+def test_a_method_of_few_photographs_is_held_against_the_floors_on_those():
+    table = scores({("centre", "road"): [0.0] * 8, ("random", "road"): [0.0] * 4 + [1.0] * 4})
+    few = scores({("cam", "road"): [0.5] * 4})
+    found = row(summarise_explanations(pd.concat([table, few]), 500, 0), "cam", "road")
+    assert found["photographs"] == 4
+    assert found["difference"] == pytest.approx(0.5)
+
+
+def test_where_either_floor_may_be_the_better_one_the_interval_allows_for_it():
+    # Each floor is the better one in half of the resamples, and the method no better than both.
+    first, second = [1.0, 0.0] * 10, [0.0, 1.0] * 10
+    table = scores(
+        {("centre", "road"): first, ("random", "road"): second, ("cam", "road"): [0.5] * 20}
+    )
+    found = row(summarise_explanations(table, 2000, 0), "cam", "road")
+    assert found["difference"] == pytest.approx(0.0)
+    assert found["difference_high"] <= 1e-9 and found["difference_low"] < -0.05
+    assert not found["beats_floors"]
+
+
+def test_a_sentence_says_that_it_beats_the_floors(known):
+    verdict = judge_explanations(summarise_explanations(known, 500, 0), 0.5, str.upper).iloc[0]
+    assert verdict["sentence"] == (
+        "CAM of the classifier beats the better floor in ROAD, insertion and deletion."
+    )
+    assert verdict["beats_floors"] and verdict["depends_on_weights"] is None
+
+
+def test_a_sentence_says_where_it_does_not_and_by_how_much(known):
+    known.loc[(known["method"] == "cam") & (known["measure"] == "deletion"), "value"] += 0.3
+    verdict = judge_explanations(summarise_explanations(known, 500, 0), 0.5, str).iloc[0]
+    assert verdict["measures_beaten"] == "road, insertion"
+    assert verdict["sentence"] == (
+        "cam of the classifier does not beat the better floor in deletion "
+        "(−0.100, 95 % interval −0.100 to −0.100)."
+    )
+
+
+@pytest.mark.parametrize(("correlation", "passes"), [(0.9, False), (0.1, True)])
+def test_maps_that_outlive_the_weights_fail(known, correlation, passes):
+    spread = np.array([-0.02, 0.0, 0.0, 0.02])
+    shuffled = scores(
+        {
+            ("cam", "rank correlation: head"): list(correlation + spread),
+            ("cam", "rank correlation: head and 1/1 of the tower"): list(spread),
+        }
+    )
+    summary = summarise_explanations(pd.concat([known, shuffled]), 500, 0)
+    verdict = judge_explanations(summary, 0.5, str).iloc[0]
+    assert verdict["depends_on_weights"] == passes
+    assert verdict["highest_at"] == "head"
+    assert ("passes" if passes else "fails") + " the randomisation check" in verdict["sentence"]
+
+
+def test_the_logged_numbers_have_flat_names(known):
+    numbers = headline_numbers(summarise_explanations(known, 500, 0))
+    assert numbers["cam_eval/classifier/cam/road_over_floor"] == pytest.approx(0.2)
+    assert numbers["cam_eval/classifier/centre/road"] == pytest.approx(0.4)
+    assert all(name.count("/") == 3 and " " not in name for name in numbers)
