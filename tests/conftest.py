@@ -138,6 +138,11 @@ def own_run(finished_run: Path, tmp_path: Path) -> Path:
 
     Every file of a study is replaced by renaming, so a link protects the original.
     """
-    project = copy_project(tmp_path / "project")
-    shutil.copytree(finished_run / "data", project / "data", copy_function=os.link)
+    return linked_study(finished_run, tmp_path / "project")
+
+
+def linked_study(finished: Path, place: Path) -> Path:
+    """A copy of the project at `place` whose data are links to those of a finished study."""
+    project = copy_project(place)
+    shutil.copytree(finished / "data", project / "data", copy_function=os.link)
     return project

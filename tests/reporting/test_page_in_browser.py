@@ -26,7 +26,7 @@ def until(page, expression: str, tries: int = 100) -> None:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(compose_page(make_judged_results(LABELS)), encoding="utf-8")
+    path.write_text(compose_page(make_judged_results(LABELS, photographs=9)), encoding="utf-8")
     return path.as_uri()
 
 
@@ -170,3 +170,127 @@ def test_the_page_prints(open_page):
     page = open_page(color_scheme="dark")
 
     assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+EXHIBITS = "[...document.querySelectorAll('.exhibit')].filter(e => e.offsetParent).length"
+
+
+def test_the_gallery_is_narrowed_and_tells_how_much_is_left(open_page):
+    page = open_page()
+    count = page.get_by_role("status")
+    assert count.text_content() == "9 of 9 photographs"
+
+    page.get_by_label("Fine-tuned answer").select_option(label="Wrong (4)")
+
+    assert count.text_content() == "4 of 9 photographs"
+    assert page.evaluate(EXHIBITS) == 4
+    page.get_by_label("True class", exact=True).select_option("class number 1")
+    assert count.text_content() == "1 of 9 photographs"
+    assert page.locator(".exhibit:visible h3").first.text_content().startswith("class number 1 ")
+
+
+def test_what_nothing_is_says_so_and_is_taken_back_by_one_button(open_page):
+    page = open_page()
+    show_all = page.get_by_role("button", name="Show all")
+    assert show_all.is_disabled()
+    page.get_by_label("True class", exact=True).select_option("class number 0")
+    page.get_by_label("Fine-tuned answer").select_option("wrong")
+    assert page.get_by_text("No photograph is all of this.").is_visible()
+
+    show_all.click()
+
+    assert page.evaluate(EXHIBITS) == 9
+    assert not page.get_by_text("No photograph is all of this.").is_visible()
+
+
+def test_the_gallery_is_narrowed_from_the_keyboard(open_page):
+    page = open_page()
+    page.get_by_label("True class", exact=True).focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "filter-answer"
+
+    page.keyboard.type("W")
+
+    until(page, f"{EXHIBITS} === 4")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate(EXHIBITS) == 9
+    assert page.evaluate("document.activeElement.id") == "filter-label"
+
+
+@pytest.mark.parametrize("key", ["label", "answer", "sure"])
+def test_every_choice_keeps_as_many_photographs_as_it_says(open_page, key):
+    page = open_page()
+    choices = page.locator(f"#filter-{key} option[value]:not([value=''])").all_text_contents()
+
+    assert len(choices) > 1
+    for words in choices:
+        page.locator(f"#filter-{key}").select_option(label=words)
+        assert page.evaluate(EXHIBITS) == int(words.rsplit("(", 1)[1].rstrip(")"))
+
+
+def test_without_scripts_the_gallery_shows_all_and_offers_no_filter(open_page):
+    page = open_page(java_script_enabled=False)
+
+    assert page.locator(".exhibit:visible").count() == 9
+    assert not page.locator("#filters").is_visible()
+    assert page.locator("th button").count() == 0
+
+
+CELLS = (
+    "[...document.querySelectorAll('table.per_class_figure tbody tr')]"
+    ".map(row => row.cells[{}].innerText)"
+)
+
+
+def points(page) -> list[float]:
+    """The last column of the table of classes, as it stands."""
+    return [float(text.replace("−", "-")) for text in page.evaluate(CELLS.format(8))]
+
+
+def test_the_table_of_classes_is_sorted_by_mouse_and_by_keyboard(open_page):
+    page = open_page()
+    head = page.get_by_role("columnheader", name="F1 gained")
+    assert points(page) != sorted(points(page), reverse=True)
+
+    head.get_by_role("button").click()
+
+    assert points(page) == sorted(points(page), reverse=True) and len(points(page)) == 22
+    assert head.get_attribute("aria-sort") == "descending"
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert points(page) == sorted(points(page))
+    name = page.locator("table.per_class_figure").get_by_role("button", name="Class")
+    name.press("Space")
+    assert page.evaluate(CELLS.format(0)) == sorted(page.evaluate(CELLS.format(0)))
+    assert page.locator("table.per_class_figure th[aria-sort]").count() == 1
+
+
+@pytest.fixture(scope="module")
+def small_address(tmp_path_factory):
+    """A page of few classes: axe looks at every element, and a larger page has more of the same."""
+    path = tmp_path_factory.mktemp("small") / "report.html"
+    path.write_text(compose_page(make_judged_results(methods=4)), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1440, "light")])
+def test_axe_finds_nothing_serious(browser, small_address, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.goto(small_address)
+    page.wait_for_selector(".plot .main-svg")
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+
+    # The inside of a figure is one picture to a screen reader; its colours are tested apart.
+    found = axe.run(page, {"exclude": [[".plot .main-svg"]]}).response
+    page.close()
+
+    grave = {
+        f"{fault['id']}: {fault['nodes'][0]['html'][:200]}"
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+    }
+    assert grave == set()
+    assert len(found["passes"]) > 20

@@ -59,7 +59,7 @@ class ReportConfig:
     highlighted: int = 4
     baselines: tuple[str, ...] = ("notebook_mlp", "logreg_tower")
     reference: tuple[Reference, ...] = ()
-    gallery_photographs: int = 12
+    gallery_photographs: int = 24
     confused_pairs: int = 12
     mislabelled_photographs: int = 24
     label_next_photographs: int = 12

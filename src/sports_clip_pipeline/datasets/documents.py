@@ -10,7 +10,7 @@ from kedro_datasets.plotly import JSONDataset as PlotlyDataset
 from kedro_datasets.text import TextDataset
 
 from sports_clip_pipeline.datasets.atomic import AtomicSave
-from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.datasets.promises import require_promised
 
 
 class JsonDocument(AtomicSave, JsonDataset):
@@ -40,13 +40,7 @@ class JsonDocument(AtomicSave, JsonDataset):
         Raises: UserFacingError: it lacks a field, as one does that an older version has written.
         """
         document = super().load()
-        missing = [name for name in self._fields if name not in document]
-        if missing:
-            raise UserFacingError(
-                self._filepath,
-                f"{', '.join(missing)} missing: another version of the project wrote it",
-                f"make it again with `kedro run --pipelines={self._made_by}`",
-            )
+        require_promised(self._filepath, self._fields, document, self._made_by)
         return document
 
 

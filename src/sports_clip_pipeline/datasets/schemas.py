@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+import itertools
+from collections.abc import Callable, Sized
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,10 @@ from pandera.typing.pandas import Series
 _SHA256 = r"[0-9a-f]{64}"
 _CORPORA = ("flickr8k", "sports")
 _SPLITS = ("train", "validation", "test")
+_SHARE = {"min_value": 0, "max_value": 1 + 1e-5}
+_ANSWER = ("label", "probability", "top5", "top5_probabilities")
+# Of float32.
+_ROUNDING = 1e-5
 
 
 class Manifest(pa.DataFrameModel):
@@ -119,3 +124,64 @@ class SubmissionOrder(pa.DataFrameModel):
     """The published test list, in its order."""
 
     image: Series[str] = pa.Field(unique=True)
+
+
+class EvaluationPredictions(pa.DataFrameModel):
+    """One row an evaluation photograph: what was said of it without labels and with them."""
+
+    image: Series[str] = pa.Field(unique=True)
+    label: Series[str]
+    zero_shot_label: Series[str]
+    zero_shot_probability: Series[float] = pa.Field(in_range=_SHARE, coerce=True)
+    zero_shot_top5: Series[object]
+    zero_shot_top5_probabilities: Series[object]
+    finetuned_label: Series[str]
+    finetuned_probability: Series[float] = pa.Field(in_range=_SHARE, coerce=True)
+    finetuned_top5: Series[object]
+    finetuned_top5_probabilities: Series[object]
+    finetuned_probabilities: Series[object]
+
+    class Config:
+        """No other columns."""
+
+        strict = True
+
+    @pa.dataframe_check
+    @classmethod
+    def answers_begin_with_the_first(cls, table: pd.DataFrame) -> Any:
+        """The first of five answers is the answer, with its probability."""
+        return _rows_hold(
+            table,
+            lambda label, probability, names, shares: (
+                names[0] == label and abs(shares[0] - probability) < _ROUNDING
+            ),
+        )
+
+    @pa.dataframe_check
+    @classmethod
+    def answers_fall(cls, table: pd.DataFrame) -> Any:
+        """Five answers, or as many as there are classes; none twice; the most probable first."""
+        most = table["finetuned_probabilities"].map(len).clip(upper=5)
+
+        def fall(label: str, probability: float, names: Any, shares: Any) -> bool:
+            falling = all(a >= b for a, b in itertools.pairwise(shares))
+            return len(names) == len(shares) == len(set(names)) and falling
+
+        lengths = (table["finetuned_top5"].map(len) == most) & (
+            table["zero_shot_top5"].map(len) == most
+        )
+        return _rows_hold(table, fall) & lengths
+
+
+def _rows_hold(table: pd.DataFrame, holds: Callable[[str, float, Any, Any], bool]) -> pd.Series:
+    """Whether both answers of each row hold.
+
+    Args:
+        holds: of an answer, its probability, the five answers, and theirs.
+    """
+    found = pd.Series(True, index=table.index)
+    for whose in ("zero_shot", "finetuned"):
+        columns = [f"{whose}_{name}" for name in _ANSWER]
+        rows = table[columns].itertuples(index=False, name=None)
+        found &= pd.Series([bool(holds(*row)) for row in rows], index=table.index, dtype=bool)
+    return found

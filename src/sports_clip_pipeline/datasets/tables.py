@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from kedro_datasets._typing import TablePreview
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
 
 from sports_clip_pipeline.datasets.atomic import AtomicSave
+from sports_clip_pipeline.datasets.promises import require_promised
 
 _SHOWN = 80
 
 
 class ParquetTable(AtomicSave, ParquetDataset):
-    """A pandas table in one Parquet file, saved whole or not at all."""
+    """A pandas table in one Parquet file, saved whole or not at all.
+
+    Example:
+        >>> ParquetTable(filepath="a.parquet", columns=["label"], made_by="finetune").load()
+    """
+
+    def __init__(
+        self, *, filepath: str, columns: Sequence[str] = (), made_by: str = "", **more: Any
+    ) -> None:
+        """As kedro-datasets' Parquet dataset, and a promise.
+
+        Args:
+            filepath: where it stands.
+            columns: what the table must hold.
+            made_by: the pipeline that makes it; to be run again where a column is missing.
+            more: what kedro-datasets' Parquet dataset takes.
+        """
+        super().__init__(filepath=filepath, **more)
+        self._columns, self._made_by = tuple(columns), made_by
+
+    def load(self) -> Any:
+        """The table.
+
+        Raises: UserFacingError: it lacks a column, as one does that an older version has written.
+        """
+        table = super().load()
+        require_promised(self._filepath, self._columns, table.columns, self._made_by)
+        return table
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows for Kedro-Viz, which knows JSON: lists and numbers as short text."""

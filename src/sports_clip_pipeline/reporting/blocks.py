@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,10 +13,16 @@ INTERVAL = "95 % interval"
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; numbers stand to the right, intervals in lighter text."""
+    """A column of a table; numbers stand to the right, intervals in lighter text.
+
+    Attributes:
+        name: its head. number: whether it holds numbers.
+        group: a second head above it, shared with neighbours of the same group.
+    """
 
     name: str
     number: bool = True
+    group: str = ""
 
     @property
     def quiet(self) -> bool:
@@ -38,11 +45,13 @@ class DataTable:
     Attributes:
         caption: what the table shows.
         columns: as many as every row has cells.
+        sortable: whether readers may sort it by a column.
     """
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str | Cell, ...], ...]
+    sortable: bool = False
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -50,6 +59,20 @@ class DataTable:
                 raise ValueError(
                     f"{self.caption}: {len(row)} cells for {len(self.columns)} columns"
                 )
+
+    @property
+    def groups(self) -> tuple[tuple[str, int], ...]:
+        """Heads above the columns with how many they span; nothing where no column has one."""
+        names = [column.group for column in self.columns]
+        spans = tuple((name, len(list(some))) for name, some in itertools.groupby(names))
+        return spans if any(names) else ()
+
+    @property
+    def begins(self) -> frozenset[int]:
+        """Places of the columns with which a named group begins."""
+        names = ["", *(column.group for column in self.columns)]
+        pairs = enumerate(itertools.pairwise(names))
+        return frozenset(place for place, (before, name) in pairs if name and name != before)
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,7 @@ class Plot:
         figure: the figure; its layout has a height.
         tables: the same in numbers.
         min_width: pixels below which the figure scrolls in its own box instead of shrinking.
+        open: whether the tables are unfolded at first.
     """
 
     name: str
@@ -70,6 +94,7 @@ class Plot:
     figure: go.Figure
     tables: tuple[DataTable, ...]
     min_width: int = 0
+    open: bool = False
 
     @property
     def height(self) -> int:

@@ -14,6 +14,7 @@ import jinja2
 import plotly.graph_objects as go
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.reporting.filters import compose_filters
 from sports_clip_pipeline.reporting.gallery import compose_exhibits
 from sports_clip_pipeline.reporting.headline import compose_headline, repair_sentence
 from sports_clip_pipeline.reporting.judged_page import compose_judged
@@ -28,6 +29,8 @@ from sports_clip_pipeline.reporting.tables import (
 from sports_clip_pipeline.reporting.theme import TONES
 
 BUNDLE = "plotly-cartesian.min.js"
+# In the order they run.
+SCRIPTS = (BUNDLE, "report.js", "gallery.js", "sorting.js")
 BUNDLE_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
 _REMEDY = "lower report.gallery_photographs or report.mislabelled_photographs"
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -39,7 +42,10 @@ def compose_page(results: StudyResults) -> str:
     Raises: UserFacingError: the page is larger than the configuration allows.
     """
     plots = compose_plots(results)
-    scripts = (asset("report.js"), asset(BUNDLE))
+    scripts = [asset(name) for name in SCRIPTS]
+    exhibits = compose_exhibits(
+        results.cam_gallery, results.evaluation_predictions, results.config.gallery_photographs
+    )
     finetuned = results.finetune_metrics
     page = (
         _environment()
@@ -55,10 +61,12 @@ def compose_page(results: StudyResults) -> str:
             confused=confused_table(
                 finetuned["classes"], finetuned["confusion"], results.config.confused_pairs
             ),
-            exhibits=compose_exhibits(results.cam_gallery, results.config.gallery_photographs),
+            exhibits=exhibits,
+            filters=compose_filters(exhibits),
             explained=len({card.image for card in results.cam_gallery}),
             quarantine=quarantine_table(results.quarantine),
             duplicates=duplicates_table(results.duplicates),
+            card=results.card,
             provenance=provenance_tables(results),
             style=asset("report.css"),
             scripts=scripts,

@@ -65,6 +65,7 @@ def _per_class(results: StudyResults) -> Plot:
         ),
         figure=results.figures["per_class_figure"],
         tables=(tables.per_class_table(before, after),),
+        open=True,
     )
 
 

@@ -16,6 +16,7 @@ from sports_clip_pipeline.reporting.figures.cast import Cast
 from sports_clip_pipeline.reporting.highlights import compose_cast
 from sports_clip_pipeline.reporting.judgement import Judgement
 from sports_clip_pipeline.reporting.labels import method_name
+from sports_clip_pipeline.reporting.model_card import ModelCard
 
 SPLITS = ("train", "validation", "test")
 PARTS = ("development", "evaluation", "unlabelled_test")
@@ -29,6 +30,7 @@ class StudyResults:
         config: the words and limits of the page.
         figures: name of the dataset -> figure; those of the judgement may be missing.
         judged: what the study concludes beyond its curves.
+        card: the model card; None leaves its section out.
         the rest: the dataset of that name.
     """
 
@@ -49,6 +51,7 @@ class StudyResults:
     provenance: Mapping[str, Any]
     figures: Mapping[str, go.Figure]
     judged: Judgement = field(default_factory=Judgement)
+    card: ModelCard | None = None
 
     @property
     def evaluation_photographs(self) -> int:

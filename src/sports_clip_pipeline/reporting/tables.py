@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.reporting.blocks import INTERVAL, DataTable, table
+from sports_clip_pipeline.reporting.blocks import INTERVAL, Column, DataTable, table
 from sports_clip_pipeline.reporting.figures.training import DIRECTIONS, RANKS
 from sports_clip_pipeline.reporting.frames import records, tallies
 from sports_clip_pipeline.reporting.labels import (
@@ -16,8 +16,11 @@ from sports_clip_pipeline.reporting.labels import (
     fraction_name,
     interval,
     percent,
+    points,
 )
 from sports_clip_pipeline.reporting.results import SPLITS, StudyResults
+
+SCORES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 
 
 def learning_tables(results: StudyResults) -> tuple[DataTable, ...]:
@@ -82,27 +85,20 @@ def retrieval_table(retrieval: Mapping[str, Any]) -> DataTable:
 def per_class_table(
     zero_shot: Mapping[str, Mapping[str, float]], finetuned: Mapping[str, Mapping[str, float]]
 ) -> DataTable:
-    """One row a class, in the order of the configuration."""
+    """One row a class, in the order of the configuration; readers may sort it."""
     rows = []
     for label, after in finetuned.items():
         before = zero_shot[label]
-        gain = 100 * (float(after["f1"]) - float(before["f1"]))
-        shares = [scores[name] for scores in (before, after) for name in ("precision", "recall")]
-        f1s = (percent(before["f1"]), percent(after["f1"]), f"{gain:+.1f}".replace("-", "−"))
-        photographs = count(after["support"])
-        rows.append((class_name(label), photographs, *map(percent, shares), *f1s))
-    heads = (
-        "Class",
-        "Photographs",
-        "Zero-shot precision",
-        "Zero-shot recall",
-        "Fine-tuned precision",
-        "Fine-tuned recall",
-        "Zero-shot F1",
-        "Fine-tuned F1",
-        "Gain in points",
-    )
-    return table("Each class, zero-shot and fine-tuned", heads, rows)
+        gain = points(float(after["f1"]) - float(before["f1"]))
+        shares = [percent(scores[name]) for scores in (before, after) for name in SCORES]
+        rows.append((class_name(label), count(after["support"]), *shares, gain))
+    measures = [
+        Column(words, group=group)
+        for group in ("Zero-shot", "Fine-tuned")
+        for words in SCORES.values()
+    ]
+    heads = (Column("Class", False), Column("Photographs"), *measures, Column("F1 gained"))
+    return DataTable("Each class, zero-shot and fine-tuned", heads, tuple(rows), sortable=True)
 
 
 def confusion_table(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> DataTable:

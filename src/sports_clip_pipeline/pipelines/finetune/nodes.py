@@ -129,7 +129,15 @@ def judge_predictor(
     target = evaluation_target(splits, predictor.classes)
     zero_shot = zero_shot_predictions[zero_shot_predictions["part"] == "evaluation"]
     report = classification_report(probabilities, target, predictor.classes)
-    metrics = {"best_method": predictor.origin["method"], "origin": predictor.origin, **report}
+    metrics = {
+        "best_method": predictor.origin["method"],
+        "origin": predictor.origin,
+        "towers": [tower.name for tower in predictor.towers],
+        "temperature": predictor.temperature,
+        # The least probability that is answered; a predictor without one refuses nothing.
+        "threshold": getattr(predictor, "threshold", None),
+        **report,
+    }
     return evaluation_table(zero_shot, probabilities, predictor.classes), metrics
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sports_clip_pipeline.annotations import Document, Figure, Table
+from sports_clip_pipeline.config.model_card import ModelCardConfig
 from sports_clip_pipeline.config.report import ReportConfig
 
 FIGURE = "_figure"
@@ -164,6 +165,20 @@ def describe_provenance(
         "device": machine(),
         "towers": describe_towers(embed_audit),
     }
+
+
+def describe_model(report: ReportConfig, model_card: ModelCardConfig, **facts: Any) -> Any:
+    """The model card: what the shipped classifier is, what it is for, how good, from what."""
+    from sports_clip_pipeline.reporting.model_card import CardFacts, compose_model_card
+
+    return compose_model_card(CardFacts(report=report, model_card=model_card, **facts))
+
+
+def write_model_card(card: Any) -> str:
+    """The model card as Markdown."""
+    from sports_clip_pipeline.reporting.model_card_markdown import card_markdown
+
+    return card_markdown(card)
 
 
 def write_report(report: ReportConfig, **results: Any) -> str:

@@ -36,6 +36,20 @@ RESULTS = (
     "duplicates",
     "cam_gallery",
     "provenance",
+    "card",
+)
+# What the model card speaks of.
+CARD = (
+    "zero_shot_metrics",
+    "finetune_metrics",
+    "finetune_arms",
+    "pixel_arms",
+    "calibration",
+    "pretrain_history",
+    "ingest_audit",
+    "tokenize_audit",
+    "embed_audit",
+    "provenance",
 )
 # What judges the study; empty where a part of the plan did not run.
 JUDGED = (
@@ -60,7 +74,7 @@ DRAWN_WITH = ["finetune_curves", "finetune_arms", "params:report"]
 
 
 def create_pipeline() -> Pipeline:
-    """Results to figures, `metrics.json` and `report.html`."""
+    """Results to figures, `metrics.json`, `model_card.md` and `report.html`."""
     return _figures() + _judged_figures() + _page()
 
 
@@ -164,6 +178,17 @@ def _page() -> Pipeline:
                 "provenance",
                 name="describe_provenance",
             ),
+            node(
+                nodes.describe_model,
+                {
+                    "report": "params:report",
+                    "model_card": "params:model_card",
+                    **{name: name for name in CARD},
+                },
+                "card",
+                name="describe_model",
+            ),
+            node(nodes.write_model_card, "card", "model_card", name="write_model_card"),
             node(
                 nodes.write_report,
                 {
