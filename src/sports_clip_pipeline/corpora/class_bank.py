@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+import yaml
 
 from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.ingest import IngestConfig
 from sports_clip_pipeline.corpora.archive import Archive
 from sports_clip_pipeline.corpora.listing import Listing, composed
+from sports_clip_pipeline.corpora.splits import least_fraction
 from sports_clip_pipeline.corpora.sports import list_labelled
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal.disk import write_atomically
 
+BESIDE = "parameters_ingest.yml"
 TEMPLATES = ("a photo of {}.", "This picture shows {}.")
 USUAL_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 HEADER = """\
@@ -34,7 +37,7 @@ class_bank:
 ENTRIES = """\
   # label, as the folder or the list spells it:
   #   names: what captions would call it (in English, for the packaged text tower); one or more,
-  #     and none that two classes share. The first is shown.
+  #     and none that two classes share.
   #   sentences: what its photographs show, in the manner of captions; may stay empty. Write them
   #     before you look at any result.
   classes:
@@ -52,6 +55,22 @@ def read_classes(place: Path, config: IngestConfig) -> Listing:
     bare = place.with_suffix("") if place.suffix.casefold() == ".zip" else place
     archive = Archive.open(bare, config.limits)
     return list_labelled(archive, lambda label, _: composed(label), config.labelled)
+
+
+def ingest_beside(out: Path) -> IngestConfig:
+    """The settings of ingest in the same environment; the defaults where it has none of its own.
+
+    Raises: UserFacingError: they are no settings of ingest.
+    """
+    path = out.with_name(BESIDE)
+    if not path.is_file():
+        return IngestConfig()
+    try:
+        return IngestConfig(**yaml.safe_load(path.read_text("utf-8"))["ingest"])
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        what = f"holds no block `ingest` with known fields ({' '.join(str(error).split())})"
+        remedy = "compare it with conf/base/parameters_ingest.yml"
+        raise UserFacingError(path, what, remedy) from error
 
 
 def class_bank_yaml(labels: Sequence[str]) -> str:
@@ -74,94 +93,83 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def least_fraction(counts: Mapping[str, int], evaluation_share: float) -> tuple[str, int, float]:
-    """The smallest class, its development photographs, the least share that buys each class one.
-
-    Args:
-        counts: photographs a class, before any is set aside; 2 or more each.
-    """
-    label = min(counts, key=lambda one: counts[one])
-    evaluation = min(max(1, round(evaluation_share * counts[label])), counts[label] - 1)
-    development = counts[label] - evaluation
-    return label, development, math.ceil(10_000 / development) / 10_000
-
-
 def summary(listing: Listing, evaluation_share: float) -> str:
     """What was found, and which label fractions suit it.
 
-    Raises: UserFacingError: a class with one photograph alone.
+    Raises: UserFacingError: too few photographs of a class.
     """
     counts = Counter(entry.label for entry in listing.entries if entry.label is not None)
     for label, count in counts.items():
         if count < 2:
             what = f"has {count} photograph, and each class wants two or more"
             raise UserFacingError(f"the class {label}", what, "add some, or take it away")
-    unlabelled = len(listing.entries) - counts.total()
-    label, development, least = least_fraction(counts, evaluation_share)
+    development = {label: _development(n, evaluation_share) for label, n in counts.items()}
+    smallest, largest = (choose(development, key=development.__getitem__) for choose in (min, max))
+    if development[largest] < 2:
+        what = f"leaves one of its {counts[largest]} photographs to learn from, as all others do"
+        raise UserFacingError(f"the class {largest}", what, "add some: one class has to leave two")
+    least = least_fraction(development[smallest], development[largest])
     usual = ", ".join(f"{share:g}" for share in USUAL_FRACTIONS if share >= least)
+    lists = [item.path for item in listing.aside if item.path.casefold().endswith(".csv")]
+    unread = f"\nNot read: {', '.join(lists)}; a list is named in ingest.labels_file."
     return (
-        f"{len(counts)} classes, {counts.total()} photographs with a label, {unlabelled} without\n"
+        f"{len(counts)} classes, {counts.total()} photographs with a label, "
+        f"{len(listing.entries) - counts.total()} without\n"
         f"  {', '.join(f'{name} {count}' for name, count in sorted(counts.items()))}\n"
-        f"The smallest class, {label}, leaves about {development} photographs for development.\n"
-        f"So the least label fraction is {least}; fractions: [{usual}] suit it."
+        f"The smallest class, {smallest}, leaves about {development[smallest]} photographs for "
+        f"development.\nThe least label fraction is about {least:g}; fractions: [{usual}] suit it."
+        f"{unread if lists else ''}"
     )
+
+
+def _development(count: int, evaluation_share: float) -> int:
+    """Photographs of a class to learn from, where none is a duplicate or unusable."""
+    return count - min(max(1, round(evaluation_share * count)), count - 1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and write; returns the exit status."""
     given = _parser().parse_args(arguments)
     try:
-        config = IngestConfig(
-            labelled_form=given.form,
-            labels_file=given.labels_file,
-            image_column=given.image_column,
-            label_column=given.label_column,
-            images_folder=given.images_folder,
-            unlabelled_folder=given.unlabelled_folder,
-        )
-        if given.out.exists() and not given.replace:
-            raise UserFacingError(given.out, "stands there already", "add --replace to lose it")
-        listing = read_classes(given.photographs, config)
-        labels = sorted({entry.label for entry in listing.entries if entry.label is not None})
-        if len(labels) < 2:
-            named = f" ({', '.join(labels)})" if labels else ""
-            raise UserFacingError(
-                given.photographs,
-                f"holds {len(labels)} classes{named}, and a study wants two or more",
-                "put a folder for each class there, or a list with labels",
-            )
-        text, found = class_bank_yaml(labels), summary(listing, config.evaluation_share)
-        write_atomically(given.out, text.encode())
+        told = _write(given.photographs, given.out, given.replace)
     except UserFacingError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    print(f"{found}\nWritten: {given.out}")
+    print(told)
     return 0
+
+
+def _write(place: Path, out: Path, replace: bool) -> str:
+    """Read the corpus, write the block, tell what was found."""
+    if out.exists() and not replace:
+        raise UserFacingError(out, "stands there already", "add --replace to lose it")
+    config = ingest_beside(out)
+    listing = read_classes(place, config)
+    labels = sorted({entry.label for entry in listing.entries if entry.label is not None})
+    if len(labels) < 2:
+        named = f" ({', '.join(labels)})" if labels else ""
+        raise UserFacingError(
+            place,
+            f"holds {len(labels)} classes{named}, and a study wants two or more",
+            "put a folder for each class there, or a list with labels",
+        )
+    text, found = class_bank_yaml(labels), summary(listing, config.evaluation_share)
+    write_atomically(out, text.encode())
+    return f"{found}\nWritten: {out}"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m sports_clip_pipeline.corpora.class_bank",
-        description="Write the parameter block class_bank for labelled photographs.",
+        description="Write the parameter block class_bank for labelled photographs. How they are "
+        f"laid out is read from the block `ingest` in {BESIDE}, where that stands beside the file "
+        "to write.",
         epilog="example: python -m sports_clip_pipeline.corpora.class_bank "
         "data/01_raw/own/photographs conf/own/parameters_class_bank.yml",
     )
     parser.add_argument("photographs", type=Path, help="folder or zip of the labelled photographs")
     parser.add_argument("out", type=Path, help="file to write")
     parser.add_argument("--replace", action="store_true", help="write over a file that is there")
-    defaults = IngestConfig()
-    for name, what in (
-        ("form", "auto, csv or folders"),
-        ("labels-file", "the list of the form csv"),
-        ("image-column", "its column of paths"),
-        ("label-column", "its column of labels"),
-        ("images-folder", "where its paths begin, below the list's own folder"),
-        ("unlabelled-folder", "photographs without a label"),
-    ):
-        field = "labelled_form" if name == "form" else name.replace("-", "_")
-        default = getattr(defaults, field)
-        text = f"{what}; as ingest.{field} (default: {default or 'that folder'})"
-        parser.add_argument(f"--{name}", default=default, help=text)
     return parser
 
 

@@ -48,7 +48,7 @@ def list_folders(
     for path, inside in _unwrapped(archive, labels):
         folder, slash, rest = inside.partition("/")
         if why := _why_not(folder if slash else "", rest or folder):
-            if is_image_name(path) or slash:
+            if slash or is_image_name(path) or path.casefold().endswith(".csv"):
                 aside.append(Aside(inside, path, "not_listed", why))
         elif folder == form.unlabelled_folder:
             tests.append(Entry(inside, path, "test"))
@@ -75,7 +75,7 @@ def _unwrapped(archive: Archive, labels: Sequence[str]) -> list[tuple[str, str]]
     names = archive.names()
     tops = {name.partition("/")[0] for name in names if "/" in name}
     if len(tops) == 1 and not {composed(top) for top in tops} & {composed(one) for one in labels}:
-        return [(name, name.partition("/")[2] or base_name(name)) for name in names if "/" in name]
+        return [(name, name.partition("/")[2] or name) for name in names]
     return [(name, name) for name in names]
 
 
