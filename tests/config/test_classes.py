@@ -13,7 +13,7 @@ TENNIS = {"names": ["tennis", "a tennis match"], "sentences": ["A man swings a r
 
 
 def bank(**changes: object) -> ClassBank:
-    block = {"templates": ["a photo of {}."], "classes": {"tennis": TENNIS}}
+    block = {"templates": ["a photo of {}."], "classes": {"tennis": TENNIS, "go": {"names": "go"}}}
     return ClassBank(**{**block, **changes})
 
 
@@ -39,7 +39,7 @@ def test_labels_keep_the_order_of_the_configuration() -> None:
 
 
 def test_a_class_without_sentences_has_its_templates_alone() -> None:
-    assert bank(classes={"go": {"names": ["go"]}}).prompts("go") == ("a photo of go.",)
+    assert bank().prompts("go") == ("a photo of go.",)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,8 @@ def test_a_class_without_sentences_has_its_templates_alone() -> None:
         ({"classes": {"tennis": {"names": ["a"], "prompts": ["b"]}}}, "prompts"),
         ({"classes": {"tennis": {"names": ["a", " "]}}}, "class_bank.classes.tennis.names"),
         ({"classes": {1: TENNIS}}, "got 1"),
+        ({"classes": {True: TENNIS}}, "quotes), got True"),
+        ({"classes": {"tennis": TENNIS}}, "two classes or more, got ['tennis']"),
         ({"classes": {"tennis ": TENNIS}}, "'tennis '"),
         ({"classes": {"Tennis": {"names": ["a"]}, "tennis": {"names": ["b"]}}}, "'tennis'"),
         ({"classes": {"a": {"names": ["Ball"]}, "b": {"names": ["ball"]}}}, "class_bank.classes.b"),

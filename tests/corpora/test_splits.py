@@ -130,6 +130,16 @@ def test_a_fraction_below_one_image_names_the_class_and_the_least_fraction() -> 
     assert len(labels_for_fraction(splits, 0.0167, 0))
 
 
+def test_a_fraction_that_buys_one_image_of_each_class_is_refused_with_what_buys_two() -> None:
+    splits = make_splits(manifest({"a": 13, "b": 12}), ["a", "b"])  # 10 and 10 for development
+    with pytest.raises(UserFacingError, match=r"one image of each class.*; use 0\.2 or more"):
+        labels_for_fraction(splits, 0.1, 0)
+    assert len(labels_for_fraction(splits, 0.2, 0)) == 4
+    pairs = make_splits(manifest({"a": 2, "b": 2}), ["a", "b"])
+    with pytest.raises(UserFacingError, match="add images: three in one class"):
+        labels_for_fraction(pairs, 1.0, 0)
+
+
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.01])
 def test_a_fraction_outside_is_refused(fraction: float) -> None:
     splits = make_splits(manifest({"a": 10}), ["a"])

@@ -37,6 +37,7 @@ class ClassBank:
         is_mapping = isinstance(self.classes, dict) and bool(self.classes)
         require(is_mapping, "class_bank.classes", wanted, self.classes)
         checked = {label: _entry(label, entry) for label, entry in self.classes.items()}
+        require(len(checked) > 1, "class_bank.classes", "two classes or more", list(checked))
         _refuse_twins(checked)
         object.__setattr__(self, "classes", checked)
 
@@ -79,7 +80,8 @@ class ClassBank:
 def _entry(label: Any, entry: Any) -> dict[str, tuple[str, ...]]:
     """One class's block with its lists as tuples."""
     is_label = isinstance(label, str) and label == label.strip() != ""
-    require(is_label, "class_bank.classes", "labels that are text without outer blanks", label)
+    wanted = "labels that are text without outer blanks (a number, yes or no wants quotes)"
+    require(is_label, "class_bank.classes", wanted, label)
     where = f"class_bank.classes.{label}"
     wanted = f"a mapping with the keys {' and '.join(_KEYS)} alone"
     require(isinstance(entry, dict) and set(entry) <= set(_KEYS), where, wanted, entry)

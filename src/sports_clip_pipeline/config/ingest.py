@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sports_clip_pipeline.config.checks import require_choice, require_number
+from sports_clip_pipeline.config.checks import require, require_choice, require_number
 from sports_clip_pipeline.machine import cores
 
-LABELLED_FORMS = ("auto", "kaggle", "folders")
+LABELLED_FORMS = ("auto", "kaggle", "csv", "folders")
 _MIB = 1024 * 1024
 
 
@@ -48,12 +48,36 @@ class ImageRules:
 
 
 @dataclass(frozen=True)
+class LabelledForm:
+    """How the labelled corpus says which photograph is of which class.
+
+    Attributes:
+        form: `kaggle`, `csv`, `folders` or `auto`; see `IngestConfig.labelled_form`.
+        labels_file: name of the list of the form `csv`.
+        image_column, label_column: its columns.
+        images_folder: where its paths begin, below the list's own folder; empty: there.
+        unlabelled_folder: folder of photographs without a label, beside the list or the classes.
+    """
+
+    form: str = "auto"
+    labels_file: str = "labels.csv"
+    image_column: str = "image"
+    label_column: str = "label"
+    images_folder: str = ""
+    unlabelled_folder: str = "unlabelled"
+
+
+@dataclass(frozen=True)
 class IngestConfig:
     """How the corpora are opened, checked, kept, searched for duplicates and split.
 
     Attributes:
-        labelled_form: form of the labelled corpus: `kaggle` (lists beside folders), `folders`
-            (one folder a class), or `auto`: `kaggle` where train_labels.csv stands.
+        labelled_form: form of the labelled corpus: `kaggle` (lists beside folders), `csv` (a list
+            of image and label), `folders` (one folder a class), or `auto`: `kaggle` where
+            train_labels.csv stands, else `csv` where labels_file stands on top, else `folders`.
+        labels_file, image_column, label_column: the list of the form `csv`, and its columns.
+        images_folder: folder that its paths begin in, below the list's own; empty: that one.
+        unlabelled_folder: photographs that only get predictions, in the forms `csv` and `folders`.
         short_side: images are scaled down to this short side, pixels; smaller ones keep their size.
         jpeg_quality: of images that are encoded anew, 1..95.
         min_side: a shorter side is set aside, pixels.
@@ -73,6 +97,11 @@ class IngestConfig:
     """
 
     labelled_form: str = "auto"
+    labels_file: str = "labels.csv"
+    image_column: str = "image"
+    label_column: str = "label"
+    images_folder: str = ""
+    unlabelled_folder: str = "unlabelled"
     short_side: int = 256
     jpeg_quality: int = 92
     min_side: int = 32
@@ -95,10 +124,31 @@ class IngestConfig:
 
     def __post_init__(self) -> None:
         require_choice(self.labelled_form, "ingest.labelled_form", LABELLED_FORMS)
+        for name in ("labels_file", "image_column", "label_column", "unlabelled_folder"):
+            value = getattr(self, name)
+            is_name = isinstance(value, str) and value.strip() == value != ""
+            wanted = "a name without outer blanks"
+            require(is_name, f"ingest.{name}", wanted, value)
+            if "column" not in name:
+                _require_inside(value, f"ingest.{name}", deep=False)
+        if self.images_folder != "":
+            _require_inside(self.images_folder, "ingest.images_folder", deep=True)
         for name, low, high in _WHOLE:
             require_number(getattr(self, name), f"ingest.{name}", low, high, integer=True)
         for name, least, most in _REAL:
             require_number(getattr(self, name), f"ingest.{name}", least, most)
+
+    @property
+    def labelled(self) -> LabelledForm:
+        """How the labelled corpus says which photograph is of which class."""
+        return LabelledForm(
+            self.labelled_form,
+            self.labels_file,
+            self.image_column,
+            self.label_column,
+            self.images_folder,
+            self.unlabelled_folder,
+        )
 
     @property
     def limits(self) -> ArchiveLimits:
@@ -125,6 +175,15 @@ class IngestConfig:
     def processes(self) -> int:
         """Processes that decode."""
         return self.workers or cores()
+
+
+def _require_inside(value: object, parameter: str, *, deep: bool) -> None:
+    """A name below the corpus: one part, or several with `/` where it may be deep."""
+    parts = value.split("/") if isinstance(value, str) and value else []
+    plain = isinstance(value, str) and not set(value) & set("\\:")
+    inside = plain and not {"", ".", ".."} & set(parts) and (deep or len(parts) == 1)
+    kind = "a folder inside the corpus, such as images/all" if deep else "a name without folders"
+    require(inside, parameter, kind, value)
 
 
 _WHOLE = (

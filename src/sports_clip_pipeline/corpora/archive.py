@@ -22,6 +22,10 @@ _RATIO_FROM_BYTES = 1024 * 1024
 _CHUNK = 1024 * 1024
 
 
+PUBLISHED = ("flickr8k", "sports")
+"""Archives that can be fetched; their names are those that conf/base gives them."""
+
+
 class _Form(Protocol):
     def sizes(self) -> dict[str, int]: ...
     def read(self, name: str, at_most: int) -> bytes: ...
@@ -60,11 +64,7 @@ class Archive:
         if folder.is_dir():
             return cls(folder, limits)
         raise UserFacingError(
-            packed,
-            f"there is no such file, and no folder {folder} either",
-            f"fetch it with `make data` (`make sample` for the sample), or put {packed.name} or "
-            f"the unpacked folder {folder.name}/ into {folder.parent}; another place is "
-            "--params=raw_dir=PATH",
+            packed, f"there is no such file, and no folder {folder} either", _how_to_get(folder)
         )
 
     def within(self, limits: ArchiveLimits) -> Archive:
@@ -221,6 +221,15 @@ class _Folder:
 
     def close(self) -> None:
         pass
+
+
+def _how_to_get(folder: Path) -> str:
+    """The remedy where neither the folder nor its zip stands there."""
+    put = f"put {folder.name}.zip or the unpacked folder {folder.name}/ into {folder.parent}"
+    elsewhere = "another place is --params=raw_dir=PATH"
+    if folder.name not in PUBLISHED:
+        return f"{put} (docs/your-own-data.md says in which form); {elsewhere}"
+    return f"fetch it with `make data` (`make sample` for the sample), or {put}; {elsewhere}"
 
 
 def safe_name(name: str, archive: Path) -> str:

@@ -1,6 +1,7 @@
 """Flickr8k in both of its published forms.
 
-* `Images/*.jpg` beside `captions.txt`, a CSV `image,caption` with five rows an image;
+* `Images/*.jpg` beside `captions.txt`, a CSV `image,caption` with five rows an image; anybody's
+  captions may come in this form, with any number of rows an image (`captions.csv` is read too);
 * `Flicker8k_Dataset/*.jpg` beside `Flickr8k.token.txt` (`name.jpg#0<TAB>caption`) and the lists
   `Flickr_8k.{train,dev,test}Images.txt`.
 
@@ -65,13 +66,14 @@ def list_flickr8k(archive: Archive) -> Listing:
 
 
 def _read_captions(archive: Archive) -> Captions:
-    table, tokens = find_file(archive, "captions.txt"), find_file(archive, "Flickr8k.token.txt")
+    table = find_file(archive, "captions.txt") or find_file(archive, "captions.csv")
+    tokens = find_file(archive, "Flickr8k.token.txt")
     if not image_folder(archive, FOLDERS) or not (table or tokens):
         raise UserFacingError(
             archive.path,
             "holds neither Images/ with captions.txt nor Flicker8k_Dataset/ with "
             "Flickr8k.token.txt",
-            "put Flickr8k there as it is published, in one of these two forms",
+            "put Flickr8k there as it is published, or captions of your own in the first form",
         )
     captions = _from_table(archive, table) if table else _from_tokens(archive, tokens or "")
     if not captions:

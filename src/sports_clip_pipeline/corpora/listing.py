@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -79,10 +80,12 @@ def read_text(archive: Archive, path: str) -> str:
 
 
 def read_columns(
-    archive: Archive, path: str, columns: Sequence[str]
+    archive: Archive, path: str, columns: Sequence[str], remedy: str = "add the column"
 ) -> list[tuple[int, list[str]]]:
     """The wanted columns of a CSV file, row by row, each with its line number.
 
+    Args:
+        remedy: what to do where a column is missing.
     Raises: UserFacingError: a column is missing, a row is too short, or it is no CSV.
     """
     where = f"{archive.path}:{path}"
@@ -90,7 +93,7 @@ def read_columns(
     rows = []
     try:
         header = [field.strip() for field in next(reader, [])]
-        places = [_column(header, column, where) for column in columns]
+        places = [_column(header, column, where, remedy) for column in columns]
         for row in reader:
             if not row:
                 continue
@@ -105,11 +108,13 @@ def read_columns(
     return rows
 
 
-def _column(header: list[str], column: str, where: str) -> int:
+def _column(header: list[str], column: str, where: str, remedy: str) -> int:
     if column not in header:
         found = ", ".join(header)[:120] or "nothing"
+        if len(header) == 1 and set(found) & set(";\t"):
+            remedy = "save it with commas between the columns"
         raise UserFacingError(
-            where, f"has no column {column!r}, its first line holds: {found}", "add the column"
+            where, f"has no column {column!r}, its first line holds: {found}", remedy
         )
     return header.index(column)
 
@@ -124,6 +129,31 @@ def plain_name(name: str, where: str) -> str:
             where, f"names the image {name!r}, which climbs out of its folder", "mend the line"
         )
     return name
+
+
+def inner_path(name: str, where: str) -> str:
+    """`name` with `/` and without `.` parts, once it is sure to stay below the folder it starts in.
+
+    Raises: UserFacingError: empty, absolute, or with `..` in it.
+    """
+    plain = name.replace("\\", "/")
+    parts = [part for part in plain.split("/") if part not in {"", "."}]
+    is_drive = len(plain) > 1 and plain[1] == ":"
+    if not parts or ".." in parts or plain.startswith("/") or is_drive or not is_text(plain):
+        raise UserFacingError(
+            where,
+            f"names the image {name!r}, which is no path below the folder of images",
+            "write it from that folder on",
+        )
+    return "/".join(parts)
+
+
+def composed(text: str) -> str:
+    """The text with each accented letter as one character (Unicode's form NFC).
+
+    Some file systems keep them as two, and look the same.
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 def image_folder(archive: Archive, candidates: Iterable[str]) -> dict[str, str]:

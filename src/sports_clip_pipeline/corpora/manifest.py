@@ -15,6 +15,7 @@ from sports_clip_pipeline.corpora.duplicates import find_groups, judge, list_dup
 from sports_clip_pipeline.corpora.scan import Scan, thumbnails
 from sports_clip_pipeline.corpora.splits import split_captioned
 from sports_clip_pipeline.corpora.store import ImageStore, write_index
+from sports_clip_pipeline.errors import UserFacingError
 
 COLUMNS = (
     "image",
@@ -63,6 +64,7 @@ def settle(flickr8k: Scan, sports: Scan, config: IngestConfig) -> Settled:
     )
     images["split"] = _with_own_splits(images, config)
     images["action"] = judge(images)
+    _refuse_too_few(images)
     duplicates = list_duplicates(images, images["action"])
     quarantine = pd.concat([*(scan.quarantine for scan in scans), _conflicts(images)])
     return Settled(images, quarantine.reset_index(drop=True), duplicates)
@@ -82,6 +84,18 @@ def _with_own_splits(images: pd.DataFrame, config: IngestConfig) -> pd.Series:
             config.seed,
         )
     return split
+
+
+def _refuse_too_few(images: pd.DataFrame) -> None:
+    """Pretraining learns from the captioned corpus, and its held-out parts choose and judge."""
+    kept = images[(images["corpus"] == "flickr8k") & (images["action"] == "kept")]
+    lacking = [name for name in ("train", "validation", "test") if name not in set(kept["split"])]
+    if lacking:
+        raise UserFacingError(
+            "the captioned corpus",
+            f"has {len(kept)} usable photographs, none of them in its part {lacking[0]}",
+            "add photographs with captions (a few hundred at least, 8,000 in Flickr8k)",
+        )
 
 
 def _conflicts(images: pd.DataFrame) -> pd.DataFrame:

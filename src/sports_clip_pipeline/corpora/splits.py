@@ -126,13 +126,19 @@ def labels_for_fraction(splits: pd.DataFrame, fraction: float, seed: int) -> np.
         fraction: of the development images, in (0, 1].
         seed: 0..4, of the ranks.
     Returns: (n,) int64 row positions in `splits`, ascending.
-    Raises: UserFacingError: a fraction outside (0, 1], or one that leaves a class less than one
-        image.
+    Raises: UserFacingError: a fraction outside (0, 1], one that leaves a class less than one
+        image, or all of them no more than one.
     """
     development = splits[splits["part"] == "development"]
     sizes = development["label"].value_counts().sort_index()
     share = _share(fraction, sizes)
     allowed = pd.Series(seats(sizes.to_numpy(), share), index=sizes.index)
+    if allowed.max() < 2:
+        raise UserFacingError(
+            f"label fraction {fraction}",
+            "buys one image of each class, which leaves none to choose settings by",
+            _for_two(int(sizes.max())),
+        )
     if f"rank_seed_{seed}" not in splits:
         raise ValueError(f"ranks are kept for seeds 0..{RANK_SEEDS - 1}, got {seed}")
     limit = splits["label"].map(allowed).fillna(0).to_numpy()
@@ -146,13 +152,32 @@ def _share(fraction: float, sizes: pd.Series) -> Fraction:
         raise UserFacingError(f"label fraction {fraction}", "is outside (0, 1]", "change it")
     smallest = int(sizes.min())
     if share * smallest < 1:
-        least = math.ceil(10_000 / smallest) / 10_000
+        least = least_fraction(smallest, max(2, int(sizes.max())))
         raise UserFacingError(
             f"label fraction {fraction}",
             f"leaves the class {sizes.idxmin()} less than one of its {smallest} development images",
             f"use {least} or more",
         )
     return share
+
+
+def _for_two(largest: int) -> str:
+    """What buys two images of the largest class."""
+    if largest < 2:
+        return "add images: three in one class, one of which judges"
+    return f"use {least_fraction(largest, largest)} or more"
+
+
+def least_fraction(smallest: int, largest: int) -> float:
+    """The least fraction, to four places, that buys an image of each class, and two of one.
+
+    Hyper-parameters are chosen on held-out rows, and the only row of a class is never held out.
+
+    Args:
+        smallest, largest: development images of the smallest and of the largest class; 1 or more,
+            2 or more.
+    """
+    return max(math.ceil(10_000 / smallest), math.ceil(20_000 / largest)) / 10_000
 
 
 def seats(sizes: np.ndarray, share: Fraction) -> np.ndarray:

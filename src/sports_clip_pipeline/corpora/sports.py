@@ -1,4 +1,4 @@
-"""The labelled corpus: as on Kaggle, or any tree with one folder a class.
+"""The labelled corpus: as on Kaggle, or somebody's own photographs (`own_photographs`).
 
 The Kaggle form is `train_labels.csv` (`image,sports`) over `train/train/` or `train/`, and
 `test_images_list.csv` (`image`) over `test/test/` or `test/`.
@@ -8,35 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sports_clip_pipeline.config.ingest import LabelledForm
 from sports_clip_pipeline.corpora.archive import Archive
 from sports_clip_pipeline.corpora.listing import (
     Aside,
     Entry,
     Listing,
-    base_name,
+    composed,
     find_file,
     image_folder,
     is_image_name,
     plain_name,
     read_columns,
 )
+from sports_clip_pipeline.corpora.own_photographs import (
+    Known,
+    has_table_on_top,
+    list_folders,
+    list_table,
+)
 from sports_clip_pipeline.errors import UserFacingError
 
 LABELS, TESTS = "train_labels.csv", "test_images_list.csv"
+BY_COMMAND = "`python -m sports_clip_pipeline.corpora.class_bank` writes the block"
 
 
-def list_sports(archive: Archive, labels: Sequence[str], form: str = "auto") -> Listing:
+def list_sports(
+    archive: Archive, labels: Sequence[str], form: LabelledForm | None = None
+) -> Listing:
     """The images of the labelled corpus.
 
     Args:
         archive: the corpus.
         labels: the classes of the study.
-        form: `kaggle`, `folders`, or `auto`: `kaggle` where train_labels.csv stands.
+        form: how it says which image is of which class; by default, what stands there decides.
     Raises: UserFacingError: a malformed list, an unknown label, an image that is not there, or
         a class without any image.
     """
-    is_kaggle = form == "kaggle" or (form == "auto" and find_file(archive, LABELS) is not None)
-    listing = _kaggle(archive, labels) if is_kaggle else _folders(archive, labels)
+    listing = list_labelled(archive, one_of(labels), form or LabelledForm(), labels)
     used = {entry.label for entry in listing.entries}
     for label in labels:
         if label not in used:
@@ -48,16 +57,52 @@ def list_sports(archive: Archive, labels: Sequence[str], form: str = "auto") -> 
     return listing
 
 
-def _kaggle(archive: Archive, labels: Sequence[str]) -> Listing:
+def list_labelled(
+    archive: Archive, known: Known, form: LabelledForm, labels: Sequence[str] = ()
+) -> Listing:
+    """The images of the labelled corpus, whatever its classes.
+
+    Args:
+        known: a label and where it stands to the class it means, or an error.
+        labels: names that are no wrapping folder, though they stand alone.
+    """
+    kind = form.form
+    if kind == "auto" and find_file(archive, LABELS) is not None:
+        kind = "kaggle"
+    elif kind == "auto":
+        kind = "csv" if has_table_on_top(archive, form) else "folders"
+    if kind == "kaggle":
+        return _kaggle(archive, known)
+    if kind == "csv":
+        return list_table(archive, known, form)
+    return list_folders(archive, known, form, labels)
+
+
+def one_of(labels: Sequence[str]) -> Known:
+    """What refuses a label that is none of these; accents are compared as they look."""
+    classes = {composed(label): label for label in labels}
+
+    def known(label: str, where: str) -> str:
+        if composed(label) not in classes:
+            raise UserFacingError(
+                where,
+                f"has the label {label!r}, which is none of the {len(labels)} classes",
+                f"mend it, or add the class to class_bank.classes ({BY_COMMAND})",
+            )
+        return classes[composed(label)]
+
+    return known
+
+
+def _kaggle(archive: Archive, known: Known) -> Listing:
     train = image_folder(archive, ("train/train",)) or image_folder(archive, ("train",))
     test = image_folder(archive, ("test/test",)) or image_folder(archive, ("test",))
     tests = _listed(archive, TESTS, ("image",), test)
     labelled = _listed(archive, LABELS, ("image", "sports"), train)
     entries = []
     for name, (where, label) in labelled.items():
-        _known(label, labels, where)
         image = f"train/{name}" if name in tests else name
-        entries.append(Entry(image, train[name], "train", label))
+        entries.append(Entry(image, train[name], "train", known(label, where)))
     entries += [Entry(name, test[name], "test") for name in tests]
     unlisted = [
         Aside(name, path, "not_listed", f"{listname} does not list it")
@@ -95,36 +140,3 @@ def _listed(
             )
         found[image] = (where, row[-1])
     return found
-
-
-def _folders(archive: Archive, labels: Sequence[str]) -> Listing:
-    entries, aside = [], []
-    for path, inside in _unwrapped(archive, labels):
-        label, slash, rest = inside.partition("/")
-        if not slash:
-            if is_image_name(path):
-                aside.append(Aside(inside, path, "not_listed", "stands outside the class folders"))
-        elif "/" in rest:
-            aside.append(Aside(inside, path, "not_listed", "stands below its class's folder"))
-        else:
-            _known(label, labels, f"{archive.path}:{path}")
-            entries.append(Entry(inside, path, "train", label))
-    return Listing("sports", tuple(entries), tuple(aside))
-
-
-def _unwrapped(archive: Archive, labels: Sequence[str]) -> list[tuple[str, str]]:
-    """Each file with its name below one wrapping folder, if there is one."""
-    names = archive.names()
-    tops = {name.partition("/")[0] for name in names if "/" in name}
-    if len(tops) == 1 and not tops & set(labels):
-        return [(name, name.partition("/")[2] or base_name(name)) for name in names if "/" in name]
-    return [(name, name) for name in names]
-
-
-def _known(label: str, labels: Sequence[str], where: str) -> None:
-    if label not in labels:
-        raise UserFacingError(
-            where,
-            f"has the label {label!r}, which is none of the {len(labels)} classes",
-            "mend it, or add the class to class_bank.classes",
-        )
