@@ -10,6 +10,9 @@ BIN := $(VENV)/bin
 TORCH ?= pypi
 # Where the real corpora stand, for `make verify-real`.
 RAW_DIR ?= data/01_raw/real
+# The finished study of `make demo`, and its port on 127.0.0.1.
+STUDY ?= sample
+PORT ?= 7860
 TORCH_PINS := torch==2.14.1 torchvision==0.29.1
 TORCH_INDEX := $(if $(filter pypi,$(TORCH)),,--index-url https://download.pytorch.org/whl/$(TORCH))
 READY := $(VENV)/.ready-$(TORCH)
@@ -19,11 +22,11 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help run test install sample data ui viz verify-real bench gpu-check check lock clean clean-cache
+.PHONY: help run test install sample data ui viz demo verify-real bench gpu-check check lock clean clean-cache
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
-	@echo; echo "Variables: PYTHON (an interpreter, 3.11 or newer), TORCH (pypi, cpu, cu130 …), RAW_DIR (real corpora)"
+	@echo; echo "Variables: PYTHON (an interpreter, 3.11 or newer), TORCH (pypi, cpu, cu130 …), RAW_DIR (real corpora), STUDY and PORT (of the demo)"
 
 $(READY): requirements/lock.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1); name another one: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
@@ -55,6 +58,9 @@ check: $(READY)  ## ruff, mypy, import-linter
 
 data: $(READY)  ## the public archives of the real corpora, into data/01_raw/real
 	@$(BIN)/kedro run --env=real --pipelines=download
+
+demo: $(READY)  ## a page on 127.0.0.1 that answers for one photograph, from a finished study
+	@$(BIN)/python -m sports_clip_pipeline.demo --study "$(STUDY)" --port "$(PORT)"
 
 verify-real: $(READY)  ## the real DAG with all checks; rewrites docs/results.md
 	@$(BIN)/python benchmarks/verify_real.py --raw-dir "$(RAW_DIR)"

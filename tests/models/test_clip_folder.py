@@ -80,6 +80,15 @@ def test_open_clip_reads_the_folder_in_its_place(
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-3)
 
 
+def test_texts_are_embedded_as_the_model_does_it(folder: Path) -> None:
+    clip = load_clip(folder)
+    found = clip.embed_texts(TEXTS)
+    _, wanted = embeddings(clip.model, clip.tokenizer)
+    wanted = np.asarray(wanted) / np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert found.dtype == np.float32
+
+
 def test_a_copy_works_where_the_original_is_gone(folder: Path, tmp_path: Path) -> None:
     original, copy = tmp_path / "original", tmp_path / "moved" / "copy"
     shutil.copytree(folder, original)

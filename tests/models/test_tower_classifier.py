@@ -75,3 +75,18 @@ def test_gradients_reach_the_pixels_through_every_tower(both: TowerClassifier) -
         weight.copy_(kept)
     assert first.abs().sum() > 0
     assert not torch.allclose(whole, first)
+
+
+def test_under_another_head_the_same_towers_answer_and_the_first_head_stays(
+    both: TowerClassifier,
+) -> None:
+    weight = np.ones((2, 2560), np.float32)
+    other = both.under(
+        Head((Operation("affine", {"weight": weight, "bias": np.zeros(2, np.float32)}),))
+    )
+    assert other.tower is both.tower and other.companions is both.companions
+    with torch.inference_mode():
+        features = [pooled(tower, PIXELS) for tower in (both.tower, both.companions[0].tower)]
+        total = torch.cat(features, dim=1).sum(dim=1, keepdim=True)
+        torch.testing.assert_close(other(PIXELS), total.expand(-1, 2), rtol=1e-4, atol=1e-3)
+        assert both(PIXELS).shape == (2, 3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.models.head import Operation, softmax
-from sports_clip_pipeline.models.zero_shot_head import NamedClasses, Witnesses, hubness
+from sports_clip_pipeline.models.zero_shot_head import NamedClasses, Witnesses, hubness, named_in
 
 RNG = np.random.default_rng(0)
 
@@ -81,3 +81,16 @@ def test_a_tower_that_names_no_classes_is_described_like_nothing_and_adds_nothin
     features = RNG.normal(size=(5, 6)).astype(np.float32)
     np.testing.assert_array_equal(parts.describe(features), np.zeros((5, 2)))
     np.testing.assert_array_equal(parts.head(0.3)(features), parts.head(0.0)(features))
+
+
+@pytest.mark.parametrize("widths", [(), (6, 3)])
+def test_the_named_classes_are_found_again_in_a_head(widths: tuple[int, ...]) -> None:
+    parts = witnesses(widths)
+    found = named_in(parts.head(0.3))
+    for name in ("weight", "bias", "words"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(parts.named, name))
+
+
+def test_no_named_classes_are_found_in_a_head_that_counts_none() -> None:
+    assert named_in(witnesses((6, 3)).head(0.0)) is None
+    assert named_in(replace(witnesses(), named=None).head(0.3)) is None

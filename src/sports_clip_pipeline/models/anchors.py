@@ -24,14 +24,19 @@ def encode_prompts(
     Args:
         clip_folder: whose text tower reads the prompts where it was trained.
     """
-    texts = [
+    texts = prompt_texts(bank)
+    return dict(zip(texts, encode_texts(texts, text_tower, tokenize, clip_folder), strict=True))
+
+
+def prompt_texts(bank: ClassBank) -> list[str]:
+    """Every prompt of the bank, each once."""
+    texts = (
         text
         for label in bank.labels
         for kind in ("names", "sentences")
         for text in _texts(bank, label, kind)
-    ]
-    unique = list(dict.fromkeys(texts))
-    return dict(zip(unique, encode_texts(unique, text_tower, tokenize, clip_folder), strict=True))
+    )
+    return list(dict.fromkeys(texts))
 
 
 def class_anchors(
@@ -76,9 +81,20 @@ def encode_texts(
     Args:
         clip_folder: whose text tower reads them where it was trained.
     """
-    ids = caption_tokenizer(text_tower, tokenize.context_length)(texts).ids
-    backend = build_backend(
-        TowerProgram("text", text_tower, Path(), clip_folder=clip_folder), "torch", cores()
-    )
-    blocks = [ids[i : i + 64] for i in range(0, len(ids), 64)]
-    return np.concatenate([backend(*pad(block))[0] for block in blocks])
+    return text_reader(text_tower, tokenize, clip_folder)(texts)
+
+
+def text_reader(
+    text_tower: str, tokenize: TokenizeConfig, clip_folder: Path | None
+) -> Callable[[Sequence[str]], np.ndarray]:
+    """`encode_texts` with the tower built once, for whoever reads again and again."""
+    tokenizer = caption_tokenizer(text_tower, tokenize.context_length)
+    program = TowerProgram("text", text_tower, Path(), clip_folder=clip_folder)
+    backend = build_backend(program, "torch", cores())
+
+    def read(texts: Sequence[str]) -> np.ndarray:
+        ids = tokenizer(texts).ids
+        blocks = [ids[i : i + 64] for i in range(0, len(ids), 64)]
+        return np.concatenate([backend(*pad(block))[0] for block in blocks])
+
+    return read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,14 @@ class LoadedClip(NamedTuple):
     model: nn.Module
     preprocessing: ImagePreprocessing
     tokenizer: Callable[..., torch.Tensor]
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """(M, P) float32 unit-norm embeddings of M texts."""
+        with torch.inference_mode():
+            embedded: torch.Tensor = self.model.encode_text(  # type: ignore[operator]
+                self.tokenizer(list(texts)), normalize=True
+            )
+        return embedded.float().numpy()
 
 
 def write_clip_folder(

@@ -132,12 +132,20 @@ class Predictor:
         """The most probable class of each row (N, C), `none of these` below the threshold."""
         return answers_of(probabilities, self.classes, self.threshold)
 
-    def features(self, images: Sequence[Image.Image], batch: int = 32) -> np.ndarray:
+    def features(
+        self,
+        images: Sequence[Image.Image],
+        batch: int = 32,
+        module: TowerClassifier | None = None,
+    ) -> np.ndarray:
         """Pooled features (N, ΣD) float32 of photographs, through eager torch.
 
         Each tower's are means over its views; the towers stand side by side.
+
+        Args:
+            module: what `module()` gave, for whoever asks again and again; else built anew.
         """
-        module = self.module()
+        module = module or self.module()
         trunks = [module.tower, *(companion.tower for companion in module.companions)]
         pairs = list(zip(self.towers, trunks, strict=True))
         blocks = [images[start : start + batch] for start in range(0, len(images), batch)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,6 +70,12 @@ class TowerClassifier(nn.Module):
         """(B, 3, H, W), as the first tower wants them, to (B, C)."""
         features = [pooled(self.tower, pixels), *(other(pixels) for other in self.companions)]
         return self.head(torch.cat(features, dim=1))  # (B, ΣD) to (B, C)
+
+    def under(self, head: Head) -> TowerClassifier:
+        """The same towers, not copies of them, under another head."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, "head": HeadModule(head)}
+        return other
 
 
 def pooled(tower: Any, pixels: torch.Tensor) -> torch.Tensor:

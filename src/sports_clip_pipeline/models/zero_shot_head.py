@@ -135,6 +135,19 @@ def named_classes(
     return NamedClasses(weight, bias, words)
 
 
+def named_in(head: Head) -> NamedClasses | None:
+    """The named classes that `Witnesses.head` built into a head; None where it built in none.
+
+    The head of a study holds what took thousands of texts to read.
+    """
+    joined = head.operations[-1]
+    if joined.kind != "sum":
+        return None
+    classifier, _, described, _, _ = joined.branches[1].operations
+    words = np.ascontiguousarray(described.arrays["weight"].T)
+    return NamedClasses(classifier.arrays["weight"], classifier.arrays["bias"], words)
+
+
 def affine(weight: np.ndarray, bias: np.ndarray | None = None) -> Operation:
     """The map x Wᵀ + b as an operation, float32; without a bias, b = 0."""
     offset = np.zeros(len(weight)) if bias is None else bias

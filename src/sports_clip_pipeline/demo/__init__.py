@@ -1,0 +1,1 @@
+"""A page that answers for one photograph at a time, from a finished study. Needs gradio."""

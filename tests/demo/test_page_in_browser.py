@@ -1,0 +1,218 @@
+"""The page as somebody uses it: the real process, a real browser, the small finished study."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.browsing import headless_chromium
+from tests.conftest import command, refusal
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+ANSWER_MS = 30_000
+DEMO = ("sports_clip_pipeline.demo", "--port", "0")
+
+
+@pytest.fixture(scope="module")
+def address(finished_run: Path) -> Iterator[str]:
+    """The page of the finished study; it ends on Ctrl-C and leaves nothing behind."""
+    environment = {**os.environ, "PYTHONPATH": str(finished_run / "src"), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", *DEMO],
+        cwd=finished_run, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(2)]
+    found = re.match(r"(http://127\.0\.0\.1:\d+) shows the study sample", lines[1])
+    if found is None:
+        process.kill()
+        raise AssertionError(f"{lines}\n{process.communicate()}")
+    yield found[1]
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 0 and "Traceback" not in told, told
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with headless_chromium() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def open_page(browser: Any, address: str) -> Iterator[Any]:
+    """Opens the page; afterwards nothing may have failed or been asked for elsewhere."""
+    contexts, troubles, requests = [], [], []
+
+    def opened(width: int = 1280, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(ANSWER_MS)
+        page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else 0)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(address)
+        page.wait_for_selector("#names textarea")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert troubles == []
+    elsewhere = [url for url in requests if not url.startswith((address, "data:", "blob:"))]
+    assert elsewhere == []
+
+
+@pytest.fixture(scope="module")
+def photograph() -> bytes:
+    sink = io.BytesIO()
+    Image.radial_gradient("L").resize((320, 200)).convert("RGB").save(sink, "JPEG")
+    return sink.getvalue()
+
+
+def upload(page: Any, content: bytes, name: str = "photo.jpg", kind: str = "image/jpeg") -> None:
+    page.set_input_files(
+        "#photo input[type=file]", {"name": name, "mimeType": kind, "buffer": content}
+    )
+
+
+def told(page: Any, title: str) -> list[str]:
+    """Names of one answer, the most probable first."""
+    section = page.get_by_role("region", name=title)
+    section.wait_for()
+    return section.locator("tbody th").all_text_contents()
+
+
+def test_an_upload_is_answered_twice_with_a_map_each(open_page: Any, photograph: bytes) -> None:
+    page = open_page()
+    upload(page, photograph)
+    assert len(told(page, "Zero-shot")) == len(told(page, "Fine-tuned")) == 8
+    for title in ("Zero-shot", "Fine-tuned"):
+        section = page.get_by_role("region", name=title)
+        picture = section.get_by_role("img", name=re.compile("Class activation map"))
+        assert picture.evaluate("image => image.naturalWidth") == 448
+        shares = [
+            float(text.split()[0]) for text in section.locator("tbody td").all_text_contents()
+        ]
+        assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(100, abs=1)
+
+
+def test_other_names_change_zero_shot_alone(open_page: Any, photograph: bytes) -> None:
+    page = open_page()
+    upload(page, photograph)
+    before = told(page, "Fine-tuned")
+    page.get_by_label("Class names for zero-shot").fill("a lamp\nthe moon, <b>a face</b>")
+    page.get_by_role("button", name="Answer").click()
+    page.get_by_role("region", name="Zero-shot").get_by_text("the moon").first.wait_for()
+    assert set(told(page, "Zero-shot")) == {"a lamp", "the moon", "<b>a face</b>"}
+    assert told(page, "Fine-tuned") == before
+    page.get_by_role("button", name="The study’s own names").click()
+    page.wait_for_function("document.querySelector('#names textarea').value.includes('tennis')")
+
+
+def test_a_photograph_of_the_study_is_answered_at_a_click(open_page: Any) -> None:
+    page = open_page()
+    page.locator("#samples button.thumbnail-item").first.click()
+    assert len(told(page, "Zero-shot")) == 8
+    page.wait_for_selector("#photo img")
+    first = told(page, "Fine-tuned")
+    page.get_by_role("button", name="Answer").click()
+    page.wait_for_timeout(500)
+    assert told(page, "Fine-tuned") == first
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"no photograph at all", "This file is no photograph"), (b"\xff\xd8\xff\xe0", "photograph")],
+)
+def test_garbage_gets_a_sentence(open_page: Any, content: bytes, sentence: str) -> None:
+    page = open_page()
+    upload(page, content)
+    alert = page.get_by_role("alert").filter(has_text=sentence)
+    alert.wait_for()
+    assert "Traceback" not in alert.inner_text()
+
+
+def test_one_name_alone_gets_a_sentence(open_page: Any, photograph: bytes) -> None:
+    page = open_page()
+    page.get_by_label("Class names for zero-shot").fill("tennis")
+    upload(page, photograph)
+    page.get_by_role("alert").filter(has_text="at least two class names").wait_for()
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_the_page_fits_its_window(open_page: Any, photograph: bytes, width: int) -> None:
+    page = open_page(width)
+    upload(page, photograph)
+    told(page, "Fine-tuned")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_page_follows_the_system(open_page: Any) -> None:
+    tone = "getComputedStyle(document.body).backgroundColor"
+    assert open_page(color_scheme="dark").evaluate(tone) == "rgb(21, 23, 26)"
+    assert open_page(color_scheme="light").evaluate(tone) == "rgb(253, 253, 251)"
+
+
+def post(address: str, route: str, body: bytes, kind: str = "application/json") -> tuple[int, str]:
+    asked = urllib.request.Request(f"{address}{route}", body, {"content-type": kind})
+    try:
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "{study}", "http://127.0.0.1:1/photo.jpg"])
+def test_a_forged_path_gets_an_error(address: str, finished_run: Path, path: str) -> None:
+    report = finished_run / "data/08_reporting/sample/report.html"
+    named = {"path": path.format(study=report), "meta": {"_type": "gradio.FileData"}}
+    question = {"data": [named, "tennis, chess"], "fn_index": 0, "session_hash": "forged"}
+    for route in ("/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/call/answer"):
+        status, said = post(address, route, json.dumps(question).encode())
+        assert status == 403 and "not uploaded here" in said
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{address}/gradio_api/file={report}", timeout=10)
+    assert refused.value.code == 403
+
+
+def test_too_large_an_upload_is_refused(address: str) -> None:
+    start = b'--x\r\ncontent-disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+    body = start + bytes(21 * 1000 * 1000) + b"\r\n--x--\r\n"
+    status, _ = post(address, "/gradio_api/upload", body, "multipart/form-data; boundary=x")
+    assert status == 413
+
+
+@pytest.mark.parametrize("route", ["/docs", "/openapi.json", "/gradio_api/runs", "/monitoring"])
+def test_what_the_page_does_without_is_not_there(address: str, route: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as missing:
+        urllib.request.urlopen(f"{address}{route}", timeout=10)
+    assert missing.value.code in (403, 404)
+
+
+def test_without_a_finished_study_one_line_says_what_to_run(
+    empty_project: Path, finished_run: Path
+) -> None:
+    line = refusal(command(empty_project, *DEMO))
+    assert "the study sample is not finished" in line and "run `make run` first" in line
+    line = refusal(command(empty_project, *DEMO, "--study", "real"))
+    assert "run `kedro run --env=real` first" in line
+    line = refusal(command(finished_run, *DEMO, "--study", "mine"))
+    assert line.endswith(
+        "run `kedro run --params=study=mine` first, or name a finished study: --study sample"
+    )
