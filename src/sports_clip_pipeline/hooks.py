@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
 
+    from sports_clip_pipeline.config.tracking import TrackingConfig
     from sports_clip_pipeline.tracking.outputs import Output
     from sports_clip_pipeline.tracking.run import TrackedRun
 
@@ -64,6 +65,7 @@ class TrackingHooks:
     def __init__(self) -> None:
         self._context: KedroContext | None = None
         self._run: TrackedRun | None = None
+        self._config: TrackingConfig | None = None
         self._outputs: dict[str, Output] = {}
 
     @hook_impl
@@ -87,6 +89,7 @@ class TrackingHooks:
         config = read_tracking(loader["mlflow"])
         if not config.enabled or not leads():
             return
+        self._config = config
         from sports_clip_pipeline.tracking.begin import begin
         from sports_clip_pipeline.tracking.outputs import planned_outputs
 
@@ -125,8 +128,12 @@ class TrackingHooks:
             record_output(self._run, self._outputs[dataset_name], data)
 
     @hook_impl
-    def after_pipeline_run(self) -> None:
-        """Close the run."""
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Compare the run, register what it made, and close it."""
+        if self._run is not None and self._config is not None:
+            from sports_clip_pipeline.tracking.ending import conclude
+
+            conclude(self._run, self._config, pipeline, catalog)
         self._end("FINISHED")
 
     @hook_impl

@@ -13,7 +13,7 @@ PROJECT = Path(__file__).parents[2]
 
 def test_the_committed_file_says_what_the_defaults_say():
     document = yaml.safe_load((PROJECT / "conf/base/mlflow.yml").read_text())
-    assert read_tracking(document) == TrackingConfig()
+    assert read_tracking(document, {}) == TrackingConfig()
 
 
 def test_familiar_keys_are_read():
@@ -21,9 +21,25 @@ def test_familiar_keys_are_read():
         "server": {"mlflow_tracking_uri": "http://127.0.0.1:5000"},
         "tracking": {"enabled": False, "experiment": {"name": "e"}, "run": {"name": "r"}},
     }
-    assert read_tracking(document) == TrackingConfig(
-        enabled=False, uri="http://127.0.0.1:5000", experiment="e", run_name="r"
+    document["tracking"]["register"] = False
+    assert read_tracking(document, {}) == TrackingConfig(
+        enabled=False, uri="http://127.0.0.1:5000", experiment="e", run_name="r", register=False
     )
+
+
+def test_the_environment_names_another_store():
+    document = {"server": {"mlflow_tracking_uri": "sqlite:///a.db"}}
+    environ = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:5001"}
+    assert read_tracking(document, environ).uri == "http://127.0.0.1:5001"
+    assert read_tracking(document, {"MLFLOW_TRACKING_URI": ""}).uri == "sqlite:///a.db"
+    with pytest.raises(UserFacingError, match=r"server\.mlflow_tracking_uri"):
+        read_tracking(document, {"MLFLOW_TRACKING_URI": "ftp://a"})
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated():
+    with pytest.raises(UserFacingError, match="MLFLOW_TRACKING_PASSWORD") as caught:
+        TrackingConfig(uri="https://me:secret@host:5000")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_mistyped_key_is_refused_with_the_nearest():
@@ -42,7 +58,14 @@ def test_a_store_that_mlflow_would_not_take_is_refused(uri):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("enabled", "yes"), ("experiment", ""), ("run_name", 3), ("ui_port", 0), ("ui_port", "a")],
+    [
+        ("enabled", "yes"),
+        ("register", 1),
+        ("experiment", ""),
+        ("run_name", 3),
+        ("ui_port", 0),
+        ("ui_port", "a"),
+    ],
 )
 def test_a_value_out_of_range_is_refused(field, value):
     with pytest.raises(UserFacingError):

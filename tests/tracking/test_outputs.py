@@ -84,6 +84,28 @@ def test_numbers_of_a_document_become_metrics(start, tmp_path, all_runs):
     assert all_runs()["a run"].data.metrics == metrics
 
 
+def test_arms_become_curves_over_the_number_of_labels(start, tmp_path):
+    run = start()
+    rows = [("a", 0.1, 63, 0, 0.5, 0.9), ("a", 0.1, 63, 1, 0.7, 0.7), ("b", 0.1, 63, 0, 0.9, 0.7),
+            ("a", 1.0, 630, 0, 0.8, 0.5), ("b", 1.0, 630, 0, 0.75, 0.9)]  # fmt: skip
+    columns = ["method", "fraction", "labels", "seed", "top1", "cv_top1"]
+    arms = pd.DataFrame(rows, columns=columns)
+    record_output(run, Output(None, None, None, curves=True), arms)
+    run.flush()
+    client = connect(run.store.uri)
+
+    def curve(name):
+        found = client.get_metric_history(run.run_id, f"learning_curve/{name}")
+        return {point.step: pytest.approx(point.value) for point in found}
+
+    assert curve("a") == {63: 0.6, 630: 0.8}
+    assert curve("b") == {63: 0.9, 630: 0.75}
+    assert curve("best_by_validation") == {63: 0.6, 630: 0.75}, "not what is best on evaluation"
+    told = client.get_run(run.run_id).data.tags["learning_curve.methods"]
+    assert told == '{"63": "a", "630": "b"}'
+    record_output(run, Output(None, None, None, curves=True), arms.head(0))
+
+
 @pytest.mark.parametrize(("prefix", "name"), [("", "a/b"), ("p", "p/a/b")])
 def test_lists_texts_and_truths_are_no_metrics(prefix, name):
     document = {"a": {"b": 1, "c": [1, 2], "d": "1", "e": None, "f": False}}

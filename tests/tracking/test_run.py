@@ -10,6 +10,7 @@ import pytest
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.tracking.run import DATA_TAG, PROCESS_TAG
 from sports_clip_pipeline.tracking.store import connect
+from sports_clip_pipeline.tracking.upload import upload_all
 
 
 def _history(run, name):
@@ -170,8 +171,12 @@ def test_a_pickled_copy_writes_to_the_same_run(start):
     assert _history(run, "loss") == [(0, 1.0)]
 
 
-def test_a_store_that_breaks_under_way_warns_once_and_the_work_goes_on(start, project, caplog):
+def test_a_store_that_breaks_under_way_warns_once_and_is_whole_after_the_upload(
+    start, project, caplog, all_runs
+):
     run = start()
+    run.log_metrics({"loss": 0.5}, 1)
+    run.flush()
     whole = (project / "mlruns" / "mlflow.db").read_bytes()
     (project / "mlruns" / "mlflow.db").write_bytes(b"no database at all\n" * 100)
     with caplog.at_level(logging.WARNING):
@@ -182,10 +187,15 @@ def test_a_store_that_breaks_under_way_warns_once_and_the_work_goes_on(start, pr
     assert len(told) == 1
     assert "could not record arm a" in told[0]
     (project / "mlruns" / "mlflow.db").write_bytes(whole)
+    assert upload_all(project, lambda line: None) == 0
+    assert {name: found.info.status for name, found in all_runs().items()} == dict.fromkeys(
+        ["a run", "a", "b"], "FINISHED"
+    )
 
 
-def test_a_run_that_could_not_be_closed_is_killed_by_the_next_start(start, project, all_runs):
+def test_a_run_that_could_be_closed_nowhere_is_killed_by_the_next_start(start, project, all_runs):
     run = start("lost")
+    (project / "mlruns" / "outbox").write_text("in the way")
     store = project / "mlruns" / "mlflow.db"
     whole = store.read_bytes()
     store.write_bytes(b"no database at all\n" * 100)

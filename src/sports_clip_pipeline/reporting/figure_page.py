@@ -49,6 +49,7 @@ _PAGE = Template(
 </head>
 <body>
 <div id="plot"></div>
+{{ below }}
 <script id="figure" type="application/json">{{ figure }}</script>
 <script id="bundle" type="text/plain">{{ bundle }}</script>
 <script>{{ script }}</script>
@@ -58,15 +59,17 @@ _PAGE = Template(
 )
 
 
-def compose_figure_page(figure: go.Figure, title: str) -> str:
+def compose_figure_page(figure: go.Figure, title: str, below: str = "") -> str:
     """The figure as HTML that asks nothing of a network, wherever the file is shown.
 
     Args:
         figure: in the light tones of `theme`; it may use what the bundle can draw.
         title: of the browser's window.
+        below: HTML that follows the figure, whatever is not ours in it escaped.
     """
     return _PAGE.render(
         title=title,
+        below=below,
         policy=_POLICY,
         paper=PAPER[0],
         figure=figure_json(figure),

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sports_clip_pipeline.config.tracking import TrackingConfig
+from sports_clip_pipeline.tracking.outbox import kept_records
 from sports_clip_pipeline.tracking.parameters import flatten
 from sports_clip_pipeline.tracking.provenance import device_name, git_tags
-from sports_clip_pipeline.tracking.run import DATA_TAG, TrackedRun
-from sports_clip_pipeline.tracking.store import life_folder, open_store
+from sports_clip_pipeline.tracking.run import DATA_TAG, UPLOAD, TrackedRun
+from sports_clip_pipeline.tracking.store import life_folder, open_store, outbox_folder
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
 
 AUDIT = "ingest_audit"
+_logger = logging.getLogger(__name__)
 
 
 def begin(
@@ -49,7 +52,15 @@ def begin(
     store = open_store(config, project)
     run = TrackedRun(store, life_folder(project), config.run_name or f"{study} {pipelines}", tags)
     run.log_params(parameters_of(pipeline, catalog))
+    remind(project)
     return run
+
+
+def remind(project: Path) -> None:
+    """Say that records of earlier runs wait to be uploaded, where some do."""
+    waiting = len(kept_records(outbox_folder(project)))
+    if waiting:
+        _logger.info("Records of earlier runs that MLflow lacks: %d; %s", waiting, UPLOAD)
 
 
 def parameters_of(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, str]:

@@ -53,6 +53,21 @@ def fall_silent(name: str) -> None:
         _OWN.pop(name).close()
 
 
+def is_alive(folder: Path, name: str) -> bool:
+    """Whether the process that shows itself as `name` still runs; this one counts too."""
+    path = _sign(folder, name)
+    if name in _OWN:
+        return True
+    try:
+        with path.open("r+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+
+
 def dead(folder: Path, uri: str) -> list[str]:
     """Names whose processes ended without taking their sign away, of the runs in `uri`."""
     if not folder.is_dir():

@@ -4,16 +4,19 @@ metadata:
   mlflow:
     artifact: figures     # the saved file goes among the run's artifacts, in this folder
     metrics: zero_shot    # the numbers of a JSON document become metrics under this prefix
+    curves: true          # a table of arms becomes curves over the number of labels
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sports_clip_pipeline.tracking.run import TrackedRun
+from sports_clip_pipeline.tracking.seen import CURVE
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
@@ -22,11 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Output:
-    """How one dataset is recorded: its file, the artifact folder, the metrics' prefix."""
+    """How one dataset is recorded: its file, the artifact folder, the metrics' prefix, curves."""
 
     path: Path | None
     folder: str | None
     prefix: str | None
+    curves: bool = False
 
 
 def planned_outputs(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Output]:
@@ -36,7 +40,8 @@ def planned_outputs(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, O
         dataset = catalog.get(name) if name in catalog else None
         wish = (getattr(dataset, "metadata", None) or {}).get("mlflow")
         if wish:
-            outputs[name] = Output(file_of(dataset), wish.get("artifact"), wish.get("metrics"))
+            kinds = wish.get("artifact"), wish.get("metrics"), bool(wish.get("curves"))
+            outputs[name] = Output(file_of(dataset), *kinds)
     return outputs
 
 
@@ -54,6 +59,8 @@ def record_output(run: TrackedRun, output: Output, data: Any) -> None:
     """
     if output.prefix is not None:
         run.log_metrics(dict(numbers(data, output.prefix)), None)
+    if output.curves:
+        log_curves(run, data)
     if output.folder is None or output.path is None:
         return
     place = f"{output.folder}/{output.path.stem}"
@@ -65,6 +72,32 @@ def record_output(run: TrackedRun, output: Output, data: Any) -> None:
         from sports_clip_pipeline.reporting.figure_page import compose_figure_page
 
         run.log_text(compose_figure_page(data, output.path.stem), f"{place}.html")
+
+
+def log_curves(run: TrackedRun, arms: Any) -> None:
+    """Accuracy by number of labels: `learning_curve/<method>`, whose step is that number.
+
+    `learning_curve/best_by_validation` follows, at each fraction, the method that does best on the
+    labelled photographs held out of fitting; the tag `learning_curve.methods` names them.
+
+    Args:
+        arms: one row an arm: `method`, `fraction`, `labels`, `top1`, `cv_top1`; may be empty.
+    """
+    from sports_clip_pipeline.evaluation.paired import best_by_folds
+
+    if arms.empty:
+        return
+    chosen = {}
+    for fraction, some in arms.groupby("fraction"):
+        labels = int(some["labels"].max())
+        by_method = some.groupby("method")["top1"].mean()
+        means = {str(name): float(top1) for name, top1 in by_method.items()}
+        run.log_metrics({f"learning_curve/{name}": top1 for name, top1 in means.items()}, labels)
+        best = best_by_folds(arms, float(fraction))
+        if best is not None:
+            chosen[labels] = best
+            run.log_metrics({CURVE: means[best]}, labels)
+    run.set_tag("learning_curve.methods", json.dumps(chosen))
 
 
 def numbers(document: Any, prefix: str) -> Iterator[tuple[str, float]]:

@@ -30,6 +30,9 @@ _ENVIRONMENT = {
     # A server that is gone is noticed within seconds; MLflow's own patience is minutes a call.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # A connection a session: pooled ones must not cross a fork.
     "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
@@ -81,9 +84,23 @@ def connect(uri: str) -> MlflowClient:
 
         for logger in ("mlflow", "alembic"):
             logging.getLogger(logger).setLevel(logging.ERROR)
+        # Our one warning says that a server is gone; each retry of each call need not.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         # It prints a traceback for what is raised, and told in one line, anyway.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         return MlflowClient(tracking_uri=uri)
+
+
+def check_store(uri: str) -> None:
+    """Find out within seconds whether a store answers.
+
+    Raises: UserFacingError: it does not.
+    """
+    database = sqlite_path(uri)
+    if database is None:
+        _check_server(uri)
+    else:
+        _check_database(database)
 
 
 def resolve_uri(uri: str, project: Path) -> str:
@@ -104,6 +121,11 @@ def sqlite_path(uri: str) -> Path | None:
 def artifact_root(project: Path) -> Path:
     """Where a sqlite store keeps the files of its runs."""
     return project.resolve() / "mlartifacts"
+
+
+def outbox_folder(project: Path) -> Path:
+    """Where runs keep what their store did not take."""
+    return life_folder(project).with_name("outbox")
 
 
 def life_folder(project: Path) -> Path:

@@ -25,7 +25,13 @@ def log_arm(journal: Journal, arm: Any, shared: dict[str, Any], plan: str = "") 
     name = f"{row['method']} {row['fraction']:g} seed {row['seed']}"
     journal.log_arm(
         f"{plan} {name}".strip(),
-        {**params, **shared, **({"plan": plan} if plan else {}), **fit.hyperparameters},
+        {
+            **params,
+            "backbone": shared["tower"],
+            **shared,
+            **({"plan": plan} if plan else {}),
+            **fit.hyperparameters,
+        },
         metrics,
         {"reused": str(row["reused"]).lower()},
     )

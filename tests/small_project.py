@@ -1,0 +1,148 @@
+"""A Kedro project of two pipelines with our hooks, small enough to run many times."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+from sports_clip_pipeline.config.tracking import TrackingConfig
+from sports_clip_pipeline.tracking.store import connect, open_store
+
+FILES = {
+    "pyproject.toml": """
+        [tool.kedro]
+        package_name = "small_project"
+        project_name = "small"
+        kedro_init_version = "1.7.0"
+        source_dir = "src"
+        """,
+    ".telemetry": "consent: false\n",
+    "conf/local/.gitkeep": "",
+    "conf/base/globals.yml": "study: sample\n",
+    "conf/base/mlflow.yml": "tracking: {experiment: {name: test}}\n",
+    "conf/base/parameters.yml": "finetune: {seeds: [0, 1], fail: false, wait: false}\n",
+    "conf/base/catalog.yml": """
+        finetune_journal:
+          type: sports_clip_pipeline.datasets.JournalDataset
+          filepath: data/journal
+        ingest_audit:
+          type: sports_clip_pipeline.datasets.JsonDocument
+          filepath: data/audit.json
+        curves:
+          type: sports_clip_pipeline.datasets.CsvTable
+          filepath: data/curves.csv
+          save_args: {index: false}
+          metadata: {mlflow: {artifact: tables}}
+        zero_shot_metrics:
+          type: sports_clip_pipeline.datasets.JsonDocument
+          filepath: data/metrics.json
+          metadata: {mlflow: {artifact: tables, metrics: ''}}
+        """,
+    "src/small_project/__init__.py": "",
+    "src/small_project/cli.py": "from sports_clip_pipeline.cli import cli, run\n",
+    "src/small_project/settings.py": """
+        from sports_clip_pipeline.hooks import GuardHooks, TrackingHooks
+        HOOKS = (GuardHooks(), TrackingHooks())
+        CONFIG_LOADER_ARGS = {
+            "base_env": "base",
+            "default_run_env": "local",
+            "config_patterns": {"mlflow": ["mlflow*"]},
+        }
+        """,
+    "src/small_project/pipeline_registry.py": """
+        import time
+        from pathlib import Path
+        from dataclasses import dataclass
+        from kedro.pipeline import Pipeline, node
+
+        @dataclass(frozen=True)
+        class Finetune:
+            seeds: list
+            fail: bool
+            wait: bool
+
+        def ingest():
+            return {"data_digest": "abc"}
+
+        def finetune(audit: object, finetune: Finetune, journal: object):
+            import pandas as pd
+            for step in range(3):
+                journal.log_metrics({"finetune/loss": 1.0 - step / 4}, step)
+            for seed in finetune.seeds:
+                journal.log_arm(f"arm {seed}", {"seed": seed}, {"test/top1": 0.5}, {})
+            if finetune.fail:
+                raise ValueError("the images ran out")
+            journal.log_metrics({"test/zero_shot_top1": 0.25})
+            if finetune.wait:
+                print("waiting", flush=True)
+                for _ in range(600):
+                    if Path("go").exists():
+                        break
+                    time.sleep(0.1)
+            for step in range(3, 100):
+                journal.log_metrics({"finetune/loss": 1.0 / step}, step)
+            journal.log_arm("last arm", {"seed": 9}, {"test/top1": 0.75}, {})
+            return pd.DataFrame({"top1": [0.5]}), {"zero_shot": {"top1": 0.25}}
+
+        def register_pipelines():
+            parts = {
+                "ingest": Pipeline([node(ingest, None, "ingest_audit", name="ingest")]),
+                "finetune": Pipeline([node(
+                    finetune,
+                    ["ingest_audit", "params:finetune", "finetune_journal"],
+                    ["curves", "zero_shot_metrics"],
+                    name="finetune",
+                )]),
+            }
+            return {**parts, "__default__": parts["ingest"] + parts["finetune"]}
+        """,
+}
+
+
+def make_project(folder):
+    """Write the project's files."""
+    for name, text in FILES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip())
+    return folder
+
+
+def start_kedro(folder, *words, flags=(), **environment):
+    """`kedro WORDS` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, *flags, "-m", "kedro", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={
+            **os.environ,
+            "DO_NOT_TRACK": "1",
+            "COLUMNS": "400",
+            "PYTHONUNBUFFERED": "1",
+            **environment,
+        },
+    )
+
+
+def run_kedro(folder, *words, flags=(), **environment):
+    """Exit status, standard output and standard error of `kedro WORDS`."""
+    process = start_kedro(folder, *words, flags=flags, **environment)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def records_in(folder, uri=TrackingConfig.uri):
+    """A client of the project's store, and its runs by name."""
+    store = open_store(TrackingConfig(experiment="test", uri=uri), folder)
+    client = connect(store.uri)
+    return client, {run.info.run_name: run for run in client.search_runs([store.experiment_id])}
+
+
+def wait_for(process, word):
+    """Read what the process prints until `word` comes."""
+    for line in process.stdout:
+        if word in line:
+            return
+    raise AssertionError(process.stderr.read())
