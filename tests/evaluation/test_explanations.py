@@ -101,7 +101,7 @@ def test_a_sentence_says_where_it_does_not_and_by_how_much(known):
     verdict = judge_explanations(summarise_explanations(known, 500, 0), 0.5, str).iloc[0]
     assert verdict["measures_beaten"] == "road, insertion"
     assert verdict["sentence"] == (
-        "cam of the classifier does not beat the better floor in deletion "
+        "Cam of the classifier does not beat the better floor in deletion "
         "(−0.100, 95 % interval −0.100 to −0.100)."
     )
 

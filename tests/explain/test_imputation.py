@@ -49,9 +49,9 @@ def test_the_usual_tolerance_is_close_at_the_size_of_a_tower():
     pixels = picture(96, 96)
     removed = torch.ones(1, 96, 96, dtype=torch.bool)
     removed[0, :30, :40] = False  # most of the picture is gone
-    rough, exact = (fill_in(pixels, removed, tolerance=t) for t in (1e-3, 1e-7))
-    assert (rough - exact).abs().max() < 0.05
-    assert (rough - exact).abs().mean() < 0.01
+    rough, exact = fill_in(pixels, removed), fill_in(pixels, removed, tolerance=1e-6)
+    assert (rough - exact).abs().max() < 0.1
+    assert (rough - exact).abs().mean() < 0.015
 
 
 def test_known_pixels_stay_and_noise_falls_on_the_others_alone():

@@ -51,7 +51,7 @@ class CamEvalConfig:
     methods: tuple[str, ...] = tuple(METHODS)
     scorecam_photographs: int = 20
     road_shares: tuple[float, ...] = (0.2, 0.5, 0.8)
-    steps: int = 6
+    steps: int = 5
     randomised_photographs: int = 50
     stages: int = 3
     correlation_limit: float = 0.5

@@ -139,6 +139,7 @@ def _dependence(part: pd.DataFrame, limit: float) -> tuple[bool | None, float, s
 def _sentences(
     name: str, target: str, judged: pd.DataFrame, dependence: tuple[bool | None, float, str]
 ) -> Iterator[str]:
+    name = f"{name[:1].upper()}{name[1:]}"
     of = {"classifier": "of the classifier", "prompts": "of the prompts"}.get(target, target)
     short = [name for name in BETTER_IS if name not in judged.index or not _beats(judged, name)]
     if short:
