@@ -52,7 +52,7 @@ def test_a_run_is_recorded_whole_and_says_nothing_of_it(small):
         }  # fmt: skip
 
 
-def test_workers_of_the_parallel_runner_write_to_the_samerun_kedro(small):
+def test_workers_of_the_parallel_runner_write_to_the_same_run(small):
     code, out, err = run_kedro(small, "run", "--runner=ParallelRunner")
     assert code == 0, out + err
     _, runs = records_in(small)

@@ -97,9 +97,7 @@ def test_a_run_whose_server_is_killed_is_whole_after_the_upload(server, tmp_path
     assert upload_all(project, said.append) == 0
     assert "is whole" in said[0]
     client = connect(server.uri)
-    undisturbed, disturbed = (
-        everything(client, server.uri, run) for run in parents(client, server.uri)
-    )
+    undisturbed, disturbed = (everything(client, run) for run in parents(client))
     assert disturbed == undisturbed
     assert undisturbed["of children"] == 3
     assert len(undisturbed["metrics"]["finetune/loss"]) == 100
