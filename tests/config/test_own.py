@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import shutil
+import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from kedro.config import OmegaConfigLoader
 
 from sports_clip_pipeline.corpora.class_bank import class_bank_yaml
+from sports_clip_pipeline.guards import check_study, check_text_towers
+from sports_clip_pipeline.pipeline_registry import register_pipelines
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 LABELS = ("bald_eagle", "Würger – neu", "no", "St. Bernard", "2020")
@@ -25,11 +33,46 @@ def loader(tmp_path: Path) -> OmegaConfigLoader:
     )
 
 
+def hinted_blocks() -> Iterator[tuple[str, Any]]:
+    """Every parameter block that a node takes, with its dataclass."""
+    for node in register_pipelines()["__default__"].nodes:
+        hints = typing.get_type_hints(node.func)
+        given = node._inputs  # a mapping where the function takes its inputs by name
+        if not isinstance(given, dict):
+            given = inspect.signature(node.func).bind(*node.inputs).arguments
+        for argument, name in given.items():
+            if name.startswith("params:"):
+                yield name.removeprefix("params:"), hints[argument]
+
+
+def test_every_block_that_a_node_takes_can_be_built(loader: OmegaConfigLoader) -> None:
+    parameters = loader["parameters"]
+    built = {name: hint(**parameters[name]) for name, hint in hinted_blocks()}
+    assert {"ingest", "class_bank", "embed", "pretrain", "finetune", "judging"} <= set(built)
+    assert built["class_bank"].labels == LABELS
+    assert built["report"].study == "own"
+    assert built["report"].reference == ()
+    check_study(loader)
+    check_text_towers(loader)
+
+
 def test_the_corpora_stand_under_the_names_of_its_globals(loader: OmegaConfigLoader) -> None:
     catalog = loader["catalog"]
     assert catalog["sports_source"]["filepath"] == "data/01_raw/own/photographs"
     assert catalog["flickr8k_source"]["filepath"] == "data/01_raw/own/flickr8k"
     assert catalog["report"]["filepath"].startswith("data/08_reporting/own/")
+
+
+@pytest.mark.parametrize(("block", "changed"), [("ingest", set()), ("finetune", {"fractions"})])
+def test_a_field_that_is_left_out_has_the_value_of_base(block: str, changed: set[str]) -> None:
+    """Kedro takes the whole block of the environment, so that the defaults have to be base's."""
+    hint = dict(hinted_blocks())[block]
+    base, own = (
+        hint(**yaml.safe_load((CONF / env / f"parameters_{block}.yml").read_text())[block])
+        for env in ("base", "own")
+    )
+    fields = {field.name for field in dataclasses.fields(hint)}
+    assert {name for name in fields if getattr(base, name) != getattr(own, name)} == changed
 
 
 def test_no_class_bank_comes_with_it() -> None:

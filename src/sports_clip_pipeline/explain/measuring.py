@@ -118,13 +118,16 @@ def plan_items(
         what = f"{len(lost)} evaluation photographs are not in the manifest, first {lost[0]}"
         remedy = "run `kedro run --pipelines=finetune` and then cam_eval on the same images"
         raise UserFacingError("evaluation_predictions", what, remedy)
-    pairs = zip(draw["image"], draw["label"], strict=True)
+    rows = [
+        (image, label, *stored[image])
+        for image, label in zip(draw["image"], draw["label"], strict=True)
+    ]
     return tuple(
         Item(
-            image, label, *stored[image],
+            image, label, row, digest,
             place < config.scorecam_photographs, place < config.randomised_photographs,
         )
-        for place, (image, label) in enumerate(pairs)
+        for place, (image, label, row, digest) in enumerate(rows)
     )  # fmt: skip
 
 
