@@ -61,7 +61,6 @@ def test_a_class_without_sentences_has_its_templates_alone() -> None:
         ({"classes": {"tennis": {"names": ["a", " "]}}}, "class_bank.classes.tennis.names"),
         ({"classes": {1: TENNIS}}, "got 1"),
         ({"classes": {True: TENNIS}}, "quotes), got True"),
-        ({"classes": {"tennis": TENNIS}}, "two classes or more, got ['tennis']"),
         ({"classes": {"tennis ": TENNIS}}, "'tennis '"),
         ({"classes": {"Tennis": {"names": ["a"]}, "tennis": {"names": ["b"]}}}, "'tennis'"),
         ({"classes": {"a": {"names": ["Ball"]}, "b": {"names": ["ball"]}}}, "class_bank.classes.b"),
@@ -88,3 +87,9 @@ def test_the_sample_speaks_of_the_real_classes_in_the_same_words() -> None:
     assert set(sample.labels) < set(real.labels)
     assert sample.templates == real.templates
     assert all(sample.classes[label] == real.classes[label] for label in sample.labels)
+
+
+def test_a_study_of_one_class_is_refused_though_a_bank_may_hold_one():
+    alone = ClassBank(("a photo of {}.",), {"tennis": TENNIS})
+    with pytest.raises(UserFacingError, match=r"two classes or more, got \['tennis'\]"):
+        alone.require_two()

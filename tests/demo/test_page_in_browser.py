@@ -175,7 +175,8 @@ def post(address: str, route: str, body: bytes, kind: str = "application/json") 
         with urllib.request.urlopen(asked, timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        with error:
+            return error.code, error.read().decode()
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "{study}", "http://127.0.0.1:1/photo.jpg"])
@@ -188,7 +189,8 @@ def test_a_forged_path_gets_an_error(address: str, finished_run: Path, path: str
         assert status == 403 and "not uploaded here" in said
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{address}/gradio_api/file={report}", timeout=10)
-    assert refused.value.code == 403
+    with refused.value as error:
+        assert error.code == 403
 
 
 def test_too_large_an_upload_is_refused(address: str) -> None:
@@ -202,7 +204,8 @@ def test_too_large_an_upload_is_refused(address: str) -> None:
 def test_what_the_page_does_without_is_not_there(address: str, route: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as missing:
         urllib.request.urlopen(f"{address}{route}", timeout=10)
-    assert missing.value.code in (403, 404)
+    with missing.value as error:
+        assert error.code in (403, 404)
 
 
 def test_without_a_finished_study_one_line_says_what_to_run(

@@ -30,6 +30,7 @@ def test_in_a_corner_only_the_neighbours_that_there_are_count():
     assert fill_in(pixels, removed)[0, 0, 0, 0].item() == pytest.approx(8.4, abs=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # the library's own
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
 def test_it_is_what_the_librarys_direct_solver_gives(share):
     torch.manual_seed(0)

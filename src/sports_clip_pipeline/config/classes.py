@@ -37,9 +37,13 @@ class ClassBank:
         is_mapping = isinstance(self.classes, dict) and bool(self.classes)
         require(is_mapping, "class_bank.classes", wanted, self.classes)
         checked = {label: _entry(label, entry) for label, entry in self.classes.items()}
-        require(len(checked) > 1, "class_bank.classes", "two classes or more", list(checked))
         _refuse_twins(checked)
         object.__setattr__(self, "classes", checked)
+
+    def require_two(self) -> None:
+        """Raises: UserFacingError: a study of one class, which has nothing to tell apart."""
+        labels = list(self.classes)
+        require(len(labels) > 1, "class_bank.classes", "two classes or more", labels)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -171,9 +171,10 @@ def _probabilities(metrics: Mapping[str, Any]) -> tuple[str, ...]:
 def _data(facts: CardFacts) -> tuple[str, ...]:
     audit = facts.ingest_audit
     parts, duplicates = audit["parts"], audit["duplicates"]
+    unlabelled = parts.get("unlabelled_test", 0)
     return (
         f"{count(parts['development'])} labelled photographs to learn and to choose from, "
-        f"{count(parts['evaluation'])} to judge by, {count(parts['unlabelled_test'])} without a "
+        f"{count(parts['evaluation'])} to judge by, {count(unlabelled)} without a "
         f"label that only get answers. {count(audit['quarantine']['total'])} files were set aside; "
         f"{count(duplicates['images'])} photographs stand in {count(duplicates['groups'])} groups "
         "of duplicates, none of which lies in two parts. "

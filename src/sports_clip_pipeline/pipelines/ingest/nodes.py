@@ -30,6 +30,7 @@ def scan_sports(
     from sports_clip_pipeline.corpora.sports import list_sports
 
     archive = source.within(config.limits)
+    class_bank.require_two()
     listing = list_sports(archive, class_bank.labels, config.labelled)
     order = pd.DataFrame({"image": pd.Series(listing.test_order, dtype="str")})
     return scan_corpus(archive, listing, config, journal), order
