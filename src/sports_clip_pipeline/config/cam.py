@@ -66,8 +66,7 @@ class CamConfig:
         require(isinstance(self.guided, bool), "cam.guided", "true or false", self.guided)
         require_number(self.picture_px, "cam.picture_px", 32, 1024, integer=True)
         require_number(self.picture_quality, "cam.picture_quality", 30, 95, integer=True)
-        is_name = isinstance(self.layer, str) and bool(self.layer.strip())
-        require(is_name, "cam.layer", "a dotted module name, or auto", self.layer)
+        require_layer(self.layer, "cam.layer")
         object.__setattr__(self, "classes", _texts(self.classes, "cam.classes"))
         object.__setattr__(self, "prompts", _texts(self.prompts, "cam.prompts"))
         for wish in self.classes:
@@ -76,6 +75,12 @@ class CamConfig:
         for prompt in self.prompts:
             plain = prompt in (TRUE, PREDICTED) or not {"{", "}"} & set(prompt)
             require(plain, "cam.prompts", f"free text, or {PREDICTED} or {TRUE} alone", prompt)
+
+
+def require_layer(value: object, parameter: str) -> None:
+    """Raises: UserFacingError: no name of a layer."""
+    is_name = isinstance(value, str) and bool(value.strip())
+    require(is_name, parameter, "a dotted module name, or auto", value)
 
 
 def method_names(value: object, parameter: str) -> tuple[str, ...]:

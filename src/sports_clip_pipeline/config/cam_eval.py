@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sports_clip_pipeline.config.cam import METHODS, method_names
+from sports_clip_pipeline.config.cam import METHODS, method_names, require_layer
 from sports_clip_pipeline.config.checks import as_tuple, require, require_choice, require_number
 
 TARGETS = ("classifier", "prompts")
+FLOORS = ("centre", "random")
+"""Maps that saw neither the photograph nor the network: a blob in the middle, and noise."""
+CORRELATION = "rank correlation: "
+"""Measures that begin so are of the randomisation check; the level follows."""
 _WHOLE = (
     ("photographs", 1, 1_000_000),
     ("seed", 0, 2**31 - 1),
@@ -75,5 +79,4 @@ class CamEvalConfig:
         for share in shares:
             require(0.0 < share < 1.0, "cam_eval.road_shares", "values in (0, 1)", share)
         object.__setattr__(self, "road_shares", shares)
-        is_name = isinstance(self.layer, str) and bool(self.layer.strip())
-        require(is_name, "cam_eval.layer", "a dotted module name, or auto", self.layer)
+        require_layer(self.layer, "cam_eval.layer")

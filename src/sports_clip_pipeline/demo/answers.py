@@ -126,18 +126,9 @@ def draw_map(
     Raises: UserFacingError: the tower has no such layer, or the score cannot be explained.
     """
     from sports_clip_pipeline.explain.explainer import Explainer, Prediction
-    from sports_clip_pipeline.explain.layers import find_layer
 
     name, probability = answer
-    explainer = Explainer(
-        module=module,
-        layer=find_layer(module.tower, layer),
-        preprocessing=predictor.preprocessing,
-        kind="class",
-        names=predictor.classes,
-        picture_px=MAP_PX,
-        picture_quality=MAP_QUALITY,
-    )
+    explainer = Explainer.of_predictor(predictor, layer, MAP_PX, MAP_QUALITY, module)
     said = Prediction("the photograph", label=name, predicted=name, probability=probability)
     card = explainer.gradcam(photo, said, name)
     return Map(name, card.method, card.map_jpeg)

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sports_clip_pipeline.config.cam_eval import CORRELATION, FLOORS
 from sports_clip_pipeline.evaluation.intervals import resampled_means
 
-FLOORS = ("centre", "random")
 BETTER_IS = {"road": 1, "insertion": 1, "deletion": -1}
 """The measures that judge a method; 1 where more is better, -1 where less is."""
 ALSO = ("road_morf", "road_lerf")
-CORRELATION = "rank correlation: "
 KINDS = ("all", "right", "wrong")
 SUMMARY = (
     "target", "method", "photographs_of", "measure", "photographs", "mean", "low", "high",

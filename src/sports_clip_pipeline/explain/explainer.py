@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from sports_clip_pipeline.config.cam import METHODS
 from sports_clip_pipeline.explain.activation_maps import Target, class_activation_map, stands_out
 from sports_clip_pipeline.explain.gallery import Card
 from sports_clip_pipeline.explain.guided import guided_gradients
+from sports_clip_pipeline.explain.layers import find_layer
 from sports_clip_pipeline.explain.overlay import fit_within, gradient_picture, jpeg, overlay
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
@@ -51,6 +53,33 @@ class Explainer:
     names: tuple[str, ...]
     picture_px: int
     picture_quality: int
+
+    @classmethod
+    def of_predictor(
+        cls,
+        predictor: Any,
+        layer: str,
+        picture_px: int,
+        picture_quality: int,
+        module: Any = None,
+    ) -> Explainer:
+        """Of a classifier's classes, at a layer of its first tower.
+
+        Args:
+            predictor: a `models.predictor.Predictor`. layer: see `find_layer`.
+            module: of the predictor, where it is built already.
+        Raises: UserFacingError: the tower has no such layer.
+        """
+        module = predictor.module() if module is None else module
+        return cls(
+            module=module,
+            layer=find_layer(module.tower, layer),
+            preprocessing=predictor.preprocessing,
+            kind="class",
+            names=tuple(predictor.classes),
+            picture_px=picture_px,
+            picture_quality=picture_quality,
+        )
 
     def gradcam(self, photo: Image.Image, said: Prediction, name: str) -> Card:
         """A class activation map over the photograph. Raises: as `class_activation_map`."""

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from sports_clip_pipeline.config.cam import METHODS
-from sports_clip_pipeline.config.cam_eval import CamEvalConfig
+from sports_clip_pipeline.config.cam_eval import CORRELATION, FLOORS, CamEvalConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.explain import (
     activation_maps,
@@ -34,7 +34,6 @@ from sports_clip_pipeline.explain.faithfulness import Photograph, see
 from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.randomised import Randomised
 from sports_clip_pipeline.explain.ranking import (
-    FLOORS,
     centre_map,
     random_map,
     rank_correlation,
@@ -43,8 +42,6 @@ from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.machine import cores, end_with_parent, sharing_workers
 
 COLUMNS = ("image", "label", "answer", "right", "target", "method", "measure", "value")
-CORRELATION = "rank correlation: "
-"""Measures that begin so are of the randomisation check; the level follows."""
 FITTED_ON = 16  # photographs that shuffled batch norms are fitted on
 _WORKER: dict[str, Any] = {}
 # How many are measured and by whom: no photograph's own numbers depend on these.

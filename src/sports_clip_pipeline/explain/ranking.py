@@ -6,9 +6,6 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-FLOORS = ("centre", "random")
-"""Maps that saw neither the photograph nor the network: a blob in the middle, and noise."""
-
 
 def pixel_order(heat: np.ndarray, seed: int) -> np.ndarray:
     """All pixels from the most relevant to the least, ties in a seeded random order.

@@ -214,16 +214,19 @@ def _example(program: TowerProgram) -> tuple[tuple[Any, ...], Any]:
     return (block, block.clone()), ({0: batch, 1: tokens}, {0: batch, 1: tokens})
 
 
-def _onnx_backend(program: TowerProgram, threads: int) -> Backend:
+def onnx_session(path: Path, threads: int) -> Any:
+    """An ONNX network on the processor; 0 threads means one for each core."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        export_onnx(program), options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _onnx_backend(program: TowerProgram, threads: int) -> Backend:
+    session = onnx_session(export_onnx(program), threads)
     rows = ONNX_ROWS[program.kind]
 
     def run(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:

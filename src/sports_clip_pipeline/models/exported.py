@@ -17,6 +17,7 @@ from PIL import Image
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.answers import answers_of
+from sports_clip_pipeline.models.backends import onnx_session
 from sports_clip_pipeline.preprocessing.looks import Look
 
 FORM = 1
@@ -44,7 +45,7 @@ class ExportedPredictor:
         self.classes = tuple(record["classes"])
         self.looks = tuple(Look.from_dict(look) for look in record["looks"])
         self.threshold: float | None = record["threshold"]
-        self._session = _session(folder / NETWORK, threads)
+        self._session = onnx_session(folder / NETWORK, threads)
 
     def __call__(self, squares: Sequence[np.ndarray]) -> np.ndarray:
         """(B, S, S, 3) uint8 of each look to probabilities (B, C) float32."""
@@ -105,13 +106,3 @@ def network_digest(folder: Path) -> str:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-def _session(path: Path, threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

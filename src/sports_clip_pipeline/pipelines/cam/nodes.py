@@ -42,9 +42,10 @@ def explain_photographs(
     cam: CamConfig,
 ) -> list[Any]:
     """Cards: maps for classes and for prompts, guided gradients, and contrasts of two classes."""
-    from sports_clip_pipeline.explain.explainer import Prediction
+    from sports_clip_pipeline.explain.explainer import Explainer, Prediction
 
-    by_class = _class_explainer(predictor, cam)
+    pictures = (cam.layer, cam.picture_px, cam.picture_quality)
+    by_class = Explainer.of_predictor(predictor, *pictures)
     by_text = _text_explainer(clip_model, cam_choice, class_bank, cam)
     rows = _rows(sports_manifest, [*cam_choice["image"], *cam_pairs["image"]])
     chosen = cam_choice[["image", "label", "predicted", "probability"]].itertuples(index=False)
@@ -98,22 +99,6 @@ def _contrasts(photo: Any, said: Any, by_class: Any, pair: list[str], cam: CamCo
         by_class.contrast(photo, said, names, method)
         for names in ((first, second), (second, first))
     ]
-
-
-def _class_explainer(predictor: Any, cam: CamConfig) -> Any:
-    from sports_clip_pipeline.explain.explainer import Explainer
-    from sports_clip_pipeline.explain.layers import find_layer
-
-    module = predictor.module()
-    return Explainer(
-        module=module,
-        layer=find_layer(module.tower, cam.layer),
-        preprocessing=predictor.preprocessing,
-        kind="class",
-        names=tuple(predictor.classes),
-        picture_px=cam.picture_px,
-        picture_quality=cam.picture_quality,
-    )
 
 
 def _text_explainer(clip_model: Path, choice: Table, bank: ClassBank, cam: CamConfig) -> Any:

@@ -62,19 +62,10 @@ def _map_drawer(predictor: Any, predict: PredictConfig, cam: CamConfig) -> Any:
     All that this pipeline knows of explanations stands here.
     """
     from sports_clip_pipeline.explain.explainer import Explainer, Prediction
-    from sports_clip_pipeline.explain.layers import find_layer
     from sports_clip_pipeline.preprocessing.upright import open_upright
 
-    module = predictor.module()
-    explainer = Explainer(
-        module=module,
-        layer=find_layer(module.tower, cam.layer),
-        preprocessing=predictor.preprocessing,
-        kind="class",
-        names=tuple(predictor.classes),
-        picture_px=cam.picture_px,
-        picture_quality=cam.picture_quality,
-    )
+    pictures = (cam.layer, cam.picture_px, cam.picture_quality)
+    explainer = Explainer.of_predictor(predictor, *pictures)
 
     def draw(source: Any, answer: str, probability: float) -> bytes:
         photo = open_upright(source.read(), predict.image_rules).image
