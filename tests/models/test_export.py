@@ -15,10 +15,10 @@ from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal
 from sports_clip_pipeline.models import export
 from sports_clip_pipeline.models.answers import NONE_OF_THESE
-from sports_clip_pipeline.models.export import export_predictor, kept_export, predictor_mark
+from sports_clip_pipeline.models.export import export_predictor, kept_export
 from sports_clip_pipeline.models.head import Head, Operation, add
 from sports_clip_pipeline.models.image_towers import image_preprocessing, image_tower
-from sports_clip_pipeline.models.predictor import Predictor, TowerInput
+from sports_clip_pipeline.models.predictor import Predictor, TowerInput, predictor_mark
 from tests.models.tower_making import write_image_tower
 
 RNG = np.random.default_rng(0)

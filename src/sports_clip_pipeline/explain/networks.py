@@ -17,6 +17,7 @@ from sports_clip_pipeline.journal import file_sha256, fingerprint
 from sports_clip_pipeline.models.clip_folder import load_clip
 from sports_clip_pipeline.models.clip_parts import image_blocks, timm_stages
 from sports_clip_pipeline.models.head_module import HeadModule
+from sports_clip_pipeline.models.predictor import predictor_mark
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 CLASSIFIER, PROMPTS = "classifier", "prompts"
@@ -148,13 +149,9 @@ class NetworkPlan:
 
     def identity(self) -> str:
         """A fingerprint of their weights and questions."""
-        own = self.predictor
-        arrays = {**own.head.to_arrays(), **{f"tower.{k}": v for k, v in own.tower_weights.items()}}
-        towers = [tower.to_dict() for tower in own.towers]
         files = sorted(self.clip.glob("*.safetensors")) if PROMPTS in self.kinds else []
         return fingerprint(
-            list(self.kinds), list(own.classes), own.temperature, towers, own.head.describe(),
-            list(arrays), *arrays.values(), list(self.prompts), self.layer,
+            list(self.kinds), predictor_mark(self.predictor), list(self.prompts), self.layer,
             [file_sha256(file) for file in files],
         )  # fmt: skip
 

@@ -26,7 +26,7 @@ from sports_clip_pipeline.models.exported import (
     load_exported,
     network_digest,
 )
-from sports_clip_pipeline.models.predictor import Predictor
+from sports_clip_pipeline.models.predictor import Predictor, predictor_mark
 
 PARITY = 1e-4
 # A protobuf holds 2 GiB; weights beyond this stand in a file beside it.
@@ -71,24 +71,12 @@ def export_predictor(predictor: Predictor, folder: Path) -> float:
 
 def kept_export(predictor: Predictor, journal: Journal) -> Path:
     """The exported form in the journal's workspace, made there if it is not; see above."""
-    folder = journal.workspace("exported", predictor_mark(predictor)) / "model"
+    folder = journal.workspace("exported", fingerprint(FORM, predictor_mark(predictor))) / "model"
     if not (folder / RECORD).exists():
         # What torch's export leaves in memory ends with that process.
         with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
             pool.submit(export_predictor, predictor, folder).result()
     return folder
-
-
-def predictor_mark(predictor: Predictor) -> str:
-    """A fingerprint of everything that a predictor's answers depend on."""
-    from sports_clip_pipeline.models.image_towers import image_tower
-
-    named = [item for pair in sorted(predictor.tower_weights.items()) for item in pair]
-    arrays = [item for pair in sorted(predictor.head.to_arrays().items()) for item in pair]
-    towers = [{**tower.to_dict(), "digest": image_tower(tower.name).digest}
-              for tower in predictor.towers]  # fmt: skip
-    described = [list(predictor.classes), predictor.temperature, predictor.threshold]
-    return fingerprint(FORM, described, towers, predictor.head.describe(), *arrays, *named)
 
 
 def parity(predictor: Predictor, folder: Path) -> float:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal import fingerprint
 from sports_clip_pipeline.journal.disk import replacing_folder
 from sports_clip_pipeline.models.answers import answers_of
 from sports_clip_pipeline.models.head import Head, softmax
@@ -228,6 +229,19 @@ def load_predictor(path: str | Path) -> Predictor:
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
         what = f"does not say what it should ({error!r})"
         raise UserFacingError(folder / "predictor.json", what, remedy) from error
+
+
+def predictor_mark(predictor: Predictor) -> str:
+    """A fingerprint of everything that a predictor's answers depend on."""
+    from sports_clip_pipeline.models.image_towers import image_tower
+
+    named = [item for pair in sorted(predictor.tower_weights.items()) for item in pair]
+    arrays = [item for pair in sorted(predictor.head.to_arrays().items()) for item in pair]
+    towers = [
+        {**tower.to_dict(), "digest": image_tower(tower.name).digest} for tower in predictor.towers
+    ]
+    described = [list(predictor.classes), predictor.temperature, predictor.threshold]
+    return fingerprint(described, towers, predictor.head.describe(), *arrays, *named)
 
 
 def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predictor:
