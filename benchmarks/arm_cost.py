@@ -2,13 +2,14 @@
 
     python benchmarks/arm_cost.py [--env real] [--method committee] [--fraction 0.1] [--rounds 3]
 
-Both sides fit the same classifier on the same labelled photographs of a study that has run. One
-reads their features; the other computes them first, on all cores, with the towers and views of the
-study, as refitting without a cache would. Sides take turns; medians and their ratio are printed.
+Both sides fit the same classifier on the same photographs of a study that has run: the labelled
+ones, and the other development photographs too where the method learns from them. One reads their
+features; the other computes them first, on all cores, with the towers and views of the study, as
+refitting without a cache would. Sides take turns; medians and their ratio are printed.
 
-The last line is computed, not run: what the arms of the study took, beside the same with the
-measured seconds a photograph added for every label (and, for a method that reads one tower, with
-that tower's share of them).
+The last line is computed, not run: what the arms of the study took, each with what it borrowed from
+another one, beside the same with the measured seconds a photograph added for all that an arm learns
+from (and, for a method that reads one tower, with that tower's share of them).
 """
 
 from __future__ import annotations
@@ -108,17 +109,22 @@ def embed(store: Any, rows: np.ndarray, audit: dict[str, Any]) -> np.ndarray:
     return np.hstack(blocks).astype(np.float32)
 
 
-def plan_in_words(arms: pd.DataFrame, audit: dict[str, Any], photograph_s: float) -> str:
+def plan_in_words(
+    arms: pd.DataFrame, development: int, audit: dict[str, Any], photograph_s: float
+) -> str:
     """Seconds an arm of the whole plan, from the cache and with every photograph seen again.
 
     Args:
+        development: photographs that a method with unlabelled ones learns from.
         photograph_s: seconds of all cores for one photograph through all towers and views.
     """
     times = [tower["ms_per_image"] for tower in audit["towers"]]
     alone = times[0] / sum(times)
     share = arms["method"].map(lambda name: 1.0 if METHODS[name].space == "towers" else alone)
     cached = float(arms["elapsed_s"].sum()) / cores()
-    again = float((arms["labels"] * share).sum()) * photograph_s
+    everything = arms["method"].map(lambda name: METHODS[name].unlabelled)
+    seen = arms["labels"].where(~everything, development)
+    again = float((seen * share).sum()) * photograph_s
     return (
         f"The plan's {len(arms)} arms: {cached / len(arms):.2f} s an arm from the cache, "
         f"{(cached + again) / len(arms):.1f} s with the photographs, "
@@ -138,25 +144,33 @@ def main() -> int:
     arm, spec = Arm(given.method, given.fraction, 0), METHODS[given.method]
     anchors = replace(data.anchors, space=spec.space)
     labelled = data.labelled(arm, config.folds)
-    hidden = data.features[data.hidden_rows(arm)] if spec.unlabelled else None
-    mine = study.places[data.labelled_rows(arm)]
+    rest = data.hidden_rows(arm) if spec.unlabelled else np.zeros(0, dtype=np.intp)
+    mine, others = study.places[data.labelled_rows(arm)], study.places[rest]
+    cached_hidden = data.features[rest] if spec.unlabelled else None
     seconds: dict[str, list[float]] = {"from cached features": [], "from the photographs": []}
     for _ in range(given.rounds):
         for side, times in seconds.items():
             start = time.perf_counter()
             used = replace(labelled)  # without what the round before remembers of its rows
+            hidden = cached_hidden
             if side == "from the photographs":
                 used = replace(labelled, features=embed(study.store, mine, audit))
+                hidden = embed(study.store, others, audit) if spec.unlabelled else None
             find_method(given.method)(used, anchors, config, 0, hidden)
             times.append(time.perf_counter() - start)
     medians = {side: statistics.median(times) for side, times in seconds.items()}
     cached, fresh = medians.values()
-    print(f"{given.method}, {len(mine)} labels, {cores()} cores, medians of {given.rounds}:\n")
+    learned_from = len(mine) + len(others)
+    print(
+        f"{given.method}, {len(mine)} labels of {learned_from} photographs, {cores()} cores, "
+        f"medians of {given.rounds}:\n"
+    )
     print("| arm | seconds |\n|---|---|")
     for side, median in medians.items():
         print(f"| {side} | {median:.2f} |")
     print(f"\n{fresh / cached:.1f} x cheaper from the cache")
-    print(plan_in_words(study.arms, audit, (fresh - cached) / len(mine)))
+    development = len(data.splits)
+    print(plan_in_words(study.arms, development, audit, (fresh - cached) / learned_from))
     return 0
 
 

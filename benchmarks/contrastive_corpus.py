@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from sports_clip_pipeline.corpora.store import write_index, write_shard
 from sports_clip_pipeline.sample import write_sample
@@ -70,8 +71,19 @@ def _read(archive: Path, images: int) -> tuple[dict[str, list[str]], dict[str, b
         captions: dict[str, list[str]] = {}
         for line in lines:
             captions.setdefault(line["image"], []).append(line["caption"])
-        chosen = {name: said for name, said in captions.items() if name in members}
-        chosen = dict(list(chosen.items())[:images])
-        if len(chosen) < images:
-            raise ValueError(f"{archive} has {len(chosen)} captioned photographs, wanted {images}")
-        return chosen, {name: file.read(members[name]) for name in chosen}
+        jpegs: dict[str, bytes] = {}
+        for name in captions:
+            if len(jpegs) < images and name in members and _whole(jpeg := file.read(members[name])):
+                jpegs[name] = jpeg
+        if len(jpegs) < images:
+            raise ValueError(f"{archive} has {len(jpegs)} captioned photographs, wanted {images}")
+        return {name: captions[name] for name in jpegs}, jpegs
+
+
+def _whole(jpeg: bytes) -> bool:
+    """Whether a photograph can be read; the drawn corpus has some that cannot."""
+    try:
+        Image.open(io.BytesIO(jpeg), formats=("JPEG",)).load()
+    except OSError:
+        return False
+    return True

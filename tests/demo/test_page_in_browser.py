@@ -169,6 +169,24 @@ def test_the_page_follows_the_system(open_page: Any) -> None:
     assert open_page(color_scheme="light").evaluate(tone) == "rgb(253, 253, 251)"
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
+def test_axe_finds_nothing_serious(
+    open_page: Any, photograph: bytes, width: int, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = open_page(width, color_scheme=scheme)
+    upload(page, photograph)
+    told(page, "Fine-tuned")
+    found = axe.run(page).response
+    grave = {
+        f"{fault['id']}: {fault['nodes'][0]['html'][:200]}"
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+    }
+    assert grave == set()
+    assert len(found["passes"]) > 10
+
+
 def post(address: str, route: str, body: bytes, kind: str = "application/json") -> tuple[int, str]:
     asked = urllib.request.Request(f"{address}{route}", body, {"content-type": kind})
     try:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from sports_clip_pipeline.evaluation.explanations import (
+    answers_mark,
     headline_numbers,
     judge_explanations,
     summarise_explanations,
@@ -120,6 +121,22 @@ def test_maps_that_outlive_the_weights_fail(known, correlation, passes):
     assert verdict["depends_on_weights"] == passes
     assert verdict["highest_at"] == "head"
     assert ("passes" if passes else "fails") + " the randomisation check" in verdict["sentence"]
+
+
+def test_other_answers_have_another_mark():
+    said = pd.DataFrame(
+        {
+            "image": ["1.jpg", "2.jpg"],
+            "finetuned_label": ["golf", "judo"],
+            "finetuned_probability": [0.9, 0.8],
+            "zero_shot_label": ["golf", "golf"],
+            "zero_shot_probability": [0.5, 0.4],
+        }
+    )
+    mark = answers_mark(said)
+    assert answers_mark(said.copy()) == mark
+    assert answers_mark(said.assign(finetuned_label="golf")) != mark
+    assert answers_mark(said.assign(zero_shot_probability=[0.5, 0.3])) != mark
 
 
 def test_the_logged_numbers_have_flat_names(known):

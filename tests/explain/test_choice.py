@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.explain.choice import (
     COLUMNS,
     PAIR_COLUMNS,
     choose,
     choose_pairs,
     draw_for_measuring,
+    refuse_lost,
 )
 
 
@@ -114,3 +116,9 @@ def test_of_a_confused_pair_the_surest_error_is_taken_and_else_the_closest_call(
     assert set(chosen["first"]) == {"a"} and set(chosen["second"]) == {"b"}
     assert choose_pairs(said, pairs, 0).empty
     assert choose_pairs(said, pd.DataFrame(), 3).empty
+
+
+def test_a_photograph_that_the_store_lacks_is_named():
+    refuse_lost(["a.jpg"], ["a.jpg", "b.jpg"], "cam")
+    with pytest.raises(UserFacingError, match=r"1 of its .*first c\.jpg.*then cam_eval"):
+        refuse_lost(["a.jpg", "c.jpg"], ["a.jpg", "b.jpg"], "cam_eval")

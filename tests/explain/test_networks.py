@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.explain.networks import NetworkPlan, embed_prompts
-from sports_clip_pipeline.models.clip_folder import write_clip_folder
+from sports_clip_pipeline.explain.networks import NetworkPlan
+from sports_clip_pipeline.models.clip_folder import load_clip, write_clip_folder
 from sports_clip_pipeline.models.head import Head, Operation
 from sports_clip_pipeline.models.image_towers import image_preprocessing
 from sports_clip_pipeline.models.predictor import Predictor
@@ -30,7 +30,7 @@ def plan(tmp_path_factory) -> NetworkPlan:
     folder = tmp_path_factory.mktemp("networks") / "clip"
     projections = Projections(draw(16, 1280), draw(16), draw(16, 384), 2.0)
     write_clip_folder(folder, projections, "lite0", "minilm", seen, 32)
-    embedded = embed_prompts(folder, list(PROMPTS))
+    embedded = load_clip(folder).embed_texts(PROMPTS)
     return NetworkPlan(
         ("classifier", "prompts"), predictor, folder, PROMPTS, embedded, "auto", batch=2
     )

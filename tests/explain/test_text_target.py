@@ -9,7 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.explain.activation_maps import class_activation_map
-from sports_clip_pipeline.explain.text_target import TextTarget, encode_prompts
+from sports_clip_pipeline.explain.text_target import TextTarget
+from sports_clip_pipeline.models.clip_folder import LoadedClip
+from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 
 class TinyClip(nn.Module):
@@ -41,7 +43,8 @@ def tokenize(texts: list[str]) -> torch.Tensor:
 @pytest.fixture
 def target() -> TextTarget:
     clip = TinyClip().eval()
-    return TextTarget(clip, encode_prompts(clip, tokenize, ["r", "gg", "rb"]))
+    loaded = LoadedClip(clip, ImagePreprocessing(2, (0, 0, 0), (1, 1, 1)), tokenize)
+    return TextTarget(clip, torch.from_numpy(loaded.embed_texts(["r", "gg", "rb"])))
 
 
 def test_the_score_is_the_scaled_cosine(target):

@@ -63,4 +63,5 @@ def test_a_finished_study_is_measured_and_its_page_says_so(own_run: Path, kedro:
     again = kedro(own_run, "run", "--pipelines=report")
     assert again.returncode == 0, again.stderr
     page = (reports / "report.html").read_text(encoding="utf-8")
+    assert "Measured on an earlier classifier" not in page
     assert "Can these maps be trusted?" in page

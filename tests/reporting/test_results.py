@@ -40,10 +40,10 @@ def test_parts_come_in_the_order_of_their_use():
     }
 
     assert list(data_parts(audit).items()) == [
-        ("Flickr8k train", 7),
-        ("Flickr8k test", 2),
-        ("Sports development", 5),
-        ("Sports evaluation", 3),
+        ("Captioned: train", 7),
+        ("Captioned: test", 2),
+        ("Labelled: development", 5),
+        ("Labelled: evaluation", 3),
     ]
 
 

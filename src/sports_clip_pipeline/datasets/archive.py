@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NoReturn
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
 from sports_clip_pipeline.corpora.archive import Archive
+from sports_clip_pipeline.datasets.place import PlacedDataset
 
 
-class ArchiveDataset(AbstractDataset[Any, Archive]):
+class ArchiveDataset(PlacedDataset[Any, Archive]):
     """`FILEPATH.zip`, or the folder `FILEPATH`; the zip wins where both stand.
 
     Example:
         >>> ArchiveDataset(filepath="data/01_raw/real/flickr8k").load()
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> Archive:
         """The archive, not yet listed. Raises: UserFacingError: neither form stands there."""
@@ -32,6 +28,3 @@ class ArchiveDataset(AbstractDataset[Any, Archive]):
     def _exists(self) -> bool:
         packed = self._filepath.with_name(f"{self._filepath.name}.zip")
         return packed.is_file() or self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -6,23 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from sports_clip_pipeline.datasets.place import PlacedDataset
 from sports_clip_pipeline.journal.disk import replacing_file, write_atomically
 
 
-class Arrays(AbstractDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
+class Arrays(PlacedDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
     """A dictionary of arrays.
 
     Example:
         >>> Arrays(filepath="features.safetensors").save({"features": np.zeros((2, 3))})
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> dict[str, np.ndarray]:
         """The arrays. Raises: DatasetError: no whole safetensors file stands there."""
@@ -37,9 +34,6 @@ class Arrays(AbstractDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 class LinkedArrays(Arrays):

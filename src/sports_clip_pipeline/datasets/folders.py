@@ -6,17 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
-
+from sports_clip_pipeline.datasets.place import PlacedDataset
 from sports_clip_pipeline.journal.disk import replacing_folder
 
 
-class ClipFolderDataset(AbstractDataset[Path, Path]):
+class ClipFolderDataset(PlacedDataset[Path, Path]):
     """open_clip's folder form. Saved from a folder that a node assembled; loaded as its path."""
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> Path:
         """The folder's path, for `load_clip` and `read_projections`."""
@@ -34,16 +29,9 @@ class ClipFolderDataset(AbstractDataset[Path, Path]):
     def _exists(self) -> bool:
         return (self._filepath / "open_clip_config.json").is_file()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
-
-class PredictorDataset(AbstractDataset[Any, Any]):
+class PredictorDataset(PlacedDataset[Any, Any]):
     """A `models.predictor.Predictor` as its folder."""
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> Any:
         """The predictor."""
@@ -58,20 +46,13 @@ class PredictorDataset(AbstractDataset[Any, Any]):
     def _exists(self) -> bool:
         return (self._filepath / "predictor.json").is_file()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
-
-class PredictorFoldersDataset(AbstractDataset[Any, Any]):
+class PredictorFoldersDataset(PlacedDataset[Any, Any]):
     """Several predictors, each a folder under its name; what is no longer among them goes.
 
     Saved from name -> function that makes the predictor, so that one at a time is in memory;
     loaded as name -> function that reads it.
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> dict[str, Any]:
         """Readers of the predictors, by name."""
@@ -94,16 +75,9 @@ class PredictorFoldersDataset(AbstractDataset[Any, Any]):
     def _exists(self) -> bool:
         return self._filepath.is_dir()
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
-
-class ExportedPredictorDataset(AbstractDataset[Path, Any]):
+class ExportedPredictorDataset(PlacedDataset[Path, Any]):
     """An exported predictor. Saved from a folder that a node assembled; loaded to be asked."""
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> Any:
         """The `models.exported.ExportedPredictor`."""
@@ -119,6 +93,3 @@ class ExportedPredictorDataset(AbstractDataset[Path, Any]):
 
     def _exists(self) -> bool:
         return (self._filepath / "exported.json").is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

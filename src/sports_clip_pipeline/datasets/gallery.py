@@ -10,9 +10,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 from kedro_datasets._typing import ImagePreview
 
+from sports_clip_pipeline.datasets.place import PlacedDataset
 from sports_clip_pipeline.explain.gallery import JPEG, Card, contact_sheet
 from sports_clip_pipeline.journal.disk import replacing_folder
 
@@ -21,16 +22,12 @@ _PICTURE_NAME = re.compile(r"[0-9a-f]{16}\.jpg")
 _INDEX = "index.json"
 
 
-class GalleryDataset(AbstractDataset[list[Card], list[Card]]):
+class GalleryDataset(PlacedDataset[list[Card], list[Card]]):
     """A list of cards: `index.json`, and each different picture once, named by its content.
 
     The folder is written beside its place and renamed into it: readers find the old gallery or
     the new one.
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> list[Card]:
         """The cards. Raises: DatasetError: the folder is not a whole gallery."""
@@ -63,9 +60,6 @@ class GalleryDataset(AbstractDataset[list[Card], list[Card]]):
 
     def _exists(self) -> bool:
         return (self._filepath / _INDEX).is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 def _write(folder: Path, card: Card) -> dict[str, Any]:

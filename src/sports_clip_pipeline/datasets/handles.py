@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NoReturn
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
+from sports_clip_pipeline.datasets.place import PlacedDataset
 from sports_clip_pipeline.journal import DiskJournal
 
 
-class _Handle(AbstractDataset[Any, Any]):
+class _Handle(PlacedDataset[Any, Any]):
     """A folder handed to a node as an object; always there, never saved by Kedro."""
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def save(self, data: Any) -> NoReturn:
         """Refuse: the node writes through the handle."""
@@ -23,9 +19,6 @@ class _Handle(AbstractDataset[Any, Any]):
 
     def _exists(self) -> bool:
         return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 class JournalDataset(_Handle):

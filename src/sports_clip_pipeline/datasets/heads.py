@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from sports_clip_pipeline.datasets.place import PlacedDataset
 from sports_clip_pipeline.journal.disk import write_atomically
 from sports_clip_pipeline.models.head import Head
 
 
-class HeadFile(AbstractDataset[Head, Head]):
+class HeadFile(PlacedDataset[Head, Head]):
     """A `models.head.Head`.
 
     Example:
         >>> HeadFile(filepath="zero_shot_head.safetensors").save(head)
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> Head:
         """The head. Raises: DatasetError: no whole file of a head stands there."""
@@ -42,6 +37,3 @@ class HeadFile(AbstractDataset[Head, Head]):
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from kedro.io import AbstractDataset
-
 from sports_clip_pipeline.corpora.store import INDEX, ImageStore, publish
+from sports_clip_pipeline.datasets.place import PlacedDataset
 
 
-class ImageStoreDataset(AbstractDataset[ImageStore, ImageStore]):
+class ImageStoreDataset(PlacedDataset[ImageStore, ImageStore]):
     """A folder of Arrow shards with an index.
 
     Example:
         >>> ImageStoreDataset(filepath="data/03_primary/sample/sports_images").load()
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> ImageStore:
         """Open the store. Raises: UserFacingError: no complete store stands there."""
@@ -31,6 +23,3 @@ class ImageStoreDataset(AbstractDataset[ImageStore, ImageStore]):
 
     def _exists(self) -> bool:
         return (self._filepath / INDEX).is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

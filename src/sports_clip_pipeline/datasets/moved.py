@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
-from kedro.io import AbstractDataset
-
+from sports_clip_pipeline.datasets.place import PlacedDataset
 from sports_clip_pipeline.datasets.tables import CsvTable
 from sports_clip_pipeline.journal.disk import replacing_file, replacing_folder
 from sports_clip_pipeline.journal.disk_refusals import naming_file
@@ -23,12 +21,8 @@ class MovedTable(CsvTable):
             shutil.move(data, partial)
 
 
-class MovedFolder(AbstractDataset[Path, Path]):
+class MovedFolder(PlacedDataset[Path, Path]):
     """A folder of files. Saved from the path of one that a node has filled; loaded as its path."""
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> Path:
         """The folder's path."""
@@ -46,6 +40,3 @@ class MovedFolder(AbstractDataset[Path, Path]):
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -5,20 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NoReturn
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
+
+from sports_clip_pipeline.datasets.place import PlacedDataset
 
 
-class RawFolderDataset(AbstractDataset[Any, Any]):
+class RawFolderDataset(PlacedDataset[Any, Any]):
     """The raw folder as a `pathlib.Path`; it need not exist yet.
 
     Example:
         >>> RawFolderDataset(filepath="data/01_raw/real").load().name
         'real'
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def load(self) -> Path:
         """The folder's path."""
@@ -30,6 +28,3 @@ class RawFolderDataset(AbstractDataset[Any, Any]):
 
     def _exists(self) -> bool:
         return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -14,6 +14,7 @@ import pandas as pd
 
 from sports_clip_pipeline.config.cam_eval import CORRELATION, FLOORS
 from sports_clip_pipeline.evaluation.intervals import resampled_means
+from sports_clip_pipeline.journal import fingerprint
 
 BETTER_IS = {"road": 1, "insertion": 1, "deletion": -1}
 """The measures that judge a method; 1 where more is better, -1 where less is."""
@@ -103,6 +104,18 @@ def judge_explanations(summary: pd.DataFrame, limit: float, called: Called) -> p
              sentence)
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(VERDICTS))
+
+
+def answers_mark(predictions: pd.DataFrame) -> str:
+    """A fingerprint of the answers that were explained: another classifier has another one.
+
+    Args:
+        predictions: `image`, `finetuned_label`, `finetuned_probability`, `zero_shot_label`,
+            `zero_shot_probability` of the evaluation photographs.
+    """
+    words = predictions[["image", "finetuned_label", "zero_shot_label"]].to_numpy(dtype=str)
+    sure = predictions[["finetuned_probability", "zero_shot_probability"]].to_numpy(np.float64)
+    return fingerprint(words.tolist(), sure)
 
 
 def headline_numbers(summary: pd.DataFrame) -> dict[str, float]:

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
+from sports_clip_pipeline.errors import UserFacingError
+
 COLUMNS = ("image", "label", "predicted", "probability", "right")
 PAIR_COLUMNS = ("image", "label", "predicted", "probability", "first", "second")
+
+
+def refuse_lost(images: Iterable[str], stored: Iterable[str], pipeline: str) -> None:
+    """Every photograph that is explained must stand in the store.
+
+    Args:
+        images: that are wanted. stored: that the manifest lists. pipeline: that wants them.
+    Raises: UserFacingError: one of them is not there.
+    """
+    lost = sorted(set(images) - set(stored))
+    if lost:
+        what = f"{len(lost)} of its photographs are not in the manifest, first {lost[0]}"
+        remedy = f"run `kedro run --pipelines=finetune` and then {pipeline} on the same images"
+        raise UserFacingError("evaluation_predictions", what, remedy)
 
 
 def choose(

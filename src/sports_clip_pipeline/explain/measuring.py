@@ -20,7 +20,6 @@ import torch
 
 from sports_clip_pipeline.config.cam import METHODS
 from sports_clip_pipeline.config.cam_eval import CORRELATION, FLOORS, CamEvalConfig
-from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.explain import (
     activation_maps,
     faithfulness,
@@ -30,6 +29,7 @@ from sports_clip_pipeline.explain import (
     ranking,
 )
 from sports_clip_pipeline.explain.activation_maps import class_activation_maps
+from sports_clip_pipeline.explain.choice import refuse_lost
 from sports_clip_pipeline.explain.faithfulness import Photograph, see
 from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.randomised import Randomised
@@ -110,11 +110,7 @@ def plan_items(
     Raises: UserFacingError: an image that is not in the store.
     """
     stored = dict(zip(manifest["image"], enumerate(manifest["stored_sha256"]), strict=True))
-    lost = sorted(set(draw["image"]) - set(stored))
-    if lost:
-        what = f"{len(lost)} evaluation photographs are not in the manifest, first {lost[0]}"
-        remedy = "run `kedro run --pipelines=finetune` and then cam_eval on the same images"
-        raise UserFacingError("evaluation_predictions", what, remedy)
+    refuse_lost(draw["image"], stored, "cam_eval")
     rows = [
         (image, label, *stored[image])
         for image, label in zip(draw["image"], draw["label"], strict=True)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sports_clip_pipeline.explain.layers import AUTO, find_layer, token_grid
-from sports_clip_pipeline.explain.text_target import TextTarget, encode_prompts
+from sports_clip_pipeline.explain.text_target import TextTarget
 from sports_clip_pipeline.journal import file_sha256, fingerprint
 from sports_clip_pipeline.models.clip_folder import load_clip
 from sports_clip_pipeline.models.clip_parts import image_blocks, timm_stages
@@ -162,12 +162,6 @@ class NetworkPlan:
             raise ValueError("prompts have no embeddings")
         classes = tuple(self.predictor.classes)
         return prompt_network(self.clip, self.prompt_emb, classes, self.layer, self.batch)
-
-
-def embed_prompts(folder: Path, prompts: list[str]) -> np.ndarray:
-    """(C, E) float32 unit-norm embeddings of the classes' prompts."""
-    clip = load_clip(folder)
-    return np.asarray(encode_prompts(clip.model, clip.tokenizer, prompts).numpy())
 
 
 def _stages(tower: Any) -> tuple[tuple[torch.Tensor, ...], ...]:

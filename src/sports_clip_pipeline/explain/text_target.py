@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import nn
 
-from sports_clip_pipeline.explain.frozen import frozen
 from sports_clip_pipeline.models.clip_parts import image_tower
 
 
@@ -35,14 +32,3 @@ class TextTarget(nn.Module):
         """(B, 3, H, W) to (B, P)."""
         image_emb: torch.Tensor = self.clip.encode_image(pixels, normalize=True)  # type: ignore[operator]
         return self.clip.logit_scale.exp() * image_emb @ self.text_emb.T  # type: ignore[operator]
-
-
-def encode_prompts(
-    clip: nn.Module, tokenizer: Callable[[list[str]], torch.Tensor], prompts: Sequence[str]
-) -> torch.Tensor:
-    """(P, E) float32 unit-norm embeddings of P prompts."""
-    device = next(clip.parameters()).device
-    with frozen(clip), torch.inference_mode():
-        tokens = tokenizer(list(prompts)).to(device)  # (P, T)
-        embedded = clip.encode_text(tokens, normalize=True)  # type: ignore[operator]
-    return embedded.float().clone()

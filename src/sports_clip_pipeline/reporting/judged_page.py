@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
+from sports_clip_pipeline.evaluation.explanations import answers_mark
 from sports_clip_pipeline.evaluation.ledger import summarise_looks
 from sports_clip_pipeline.reporting import judged_tables as tables
 from sports_clip_pipeline.reporting.blocks import DataTable
@@ -27,6 +30,7 @@ class JudgedParts:
         suspected: how many are likely mislabelled altogether.
         explanations: whether the maps can be trusted, by method.
         untrusted: the methods that do not beat the floors, a sentence each.
+        outdated: whether the maps were measured on another classifier than the report's.
         looks: how often the evaluation photographs were looked at.
     """
 
@@ -40,6 +44,7 @@ class JudgedParts:
     suspected: int = 0
     explanations: DataTable | None = None
     untrusted: tuple[str, ...] = ()
+    outdated: bool = False
     looks: str = ""
 
 
@@ -61,8 +66,13 @@ def compose_judged(results: StudyResults) -> JudgedParts:
         suspected=len(wrong),
         explanations=None if maps.empty else explanations_table(maps),
         untrusted=() if maps.empty else tuple(maps.loc[~maps["beats_floors"], "sentence"]),
+        outdated=not maps.empty and _of_others(maps, results.evaluation_predictions),
         looks=looks_sentence(judged.ledger),
     )
+
+
+def _of_others(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> bool:
+    return bool((verdicts["answers"] != answers_mark(predictions)).any())
 
 
 def paragraphs(sentences: Sequence[str]) -> tuple[str, ...]:

@@ -36,7 +36,8 @@ class Judgement:
         ablation: `name`, `top1`, `low`, `high`, `changed`, `chosen_on`.
         transduction: `method`, `part`, `top1`, `low`, `high`, `prior`.
         cam_eval_verdicts: `target`, `method`, `beats_floors`, `depends_on_weights`,
-            `highest_correlation`, `photographs`, `sentence`.
+            `highest_correlation`, `photographs`, `sentence`, `answers` (of
+            `evaluation.explanations.answers_mark`).
         ledger: the looks at the evaluation part, as `evaluation.ledger.record_look` gives them,
             or their summary with its `sentence`.
     """

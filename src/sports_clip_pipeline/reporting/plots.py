@@ -97,7 +97,7 @@ def _training(results: StudyResults) -> Plot:
     return Plot(
         name="training_curve_figure",
         title="Contrastive pretraining",
-        summary=f"{count(len(history))} epochs on captions and photographs of Flickr8k.",
+        summary=f"{count(len(history))} epochs on the captioned photographs.",
         figure=results.figures["training_curve_figure"],
         tables=(tables.training_table(history),),
     )
@@ -109,8 +109,8 @@ def _retrieval(results: StudyResults) -> Plot:
         name="retrieval_figure",
         title="Retrieval",
         summary=(
-            f"{count(found['captions'])} captions against {count(found['images'])} test "
-            "photographs of Flickr8k; each photograph owns all its captions."
+            f"{count(found['captions'])} captions against {count(found['images'])} "
+            "captioned test photographs; each photograph owns all its captions."
         ),
         figure=results.figures["retrieval_figure"],
         tables=(tables.retrieval_table(found),),

@@ -105,13 +105,13 @@ def data_parts(ingest_audit: Mapping[str, Any]) -> dict[str, int]:
     """Photographs in each part of the study, by what people call it.
 
     Args:
-        ingest_audit: `images: {corpus: {total, train, validation, test}}` of which Flickr8k's is
-            read, and `parts: {part: photographs}` of the labelled corpus.
+        ingest_audit: `images: {corpus: {total, train, validation, test}}` of which the
+            captioned one is read, and `parts: {part: photographs}` of the labelled corpus.
     """
     captioned, labelled = ingest_audit["images"]["flickr8k"], ingest_audit["parts"]
-    parts = {f"Flickr8k {split}": captioned[split] for split in SPLITS if split in captioned}
+    parts = {f"Captioned: {split}": captioned[split] for split in SPLITS if split in captioned}
     parts |= {
-        f"Sports {part.replace('_', ' ')}": labelled[part] for part in PARTS if part in labelled
+        f"Labelled: {part.replace('_', ' ')}": labelled[part] for part in PARTS if part in labelled
     }
     return parts
 

@@ -4,10 +4,10 @@ from sports_clip_pipeline.reporting.figures.audit import mention_bars, part_bars
 
 
 def test_parts_keep_their_order():
-    (bars,) = part_bars({"Flickr8k train": 6091, "Sports evaluation": 2200}).data
+    (bars,) = part_bars({"Captioned: train": 6091, "Labelled: evaluation": 2200}).data
 
     assert list(bars.x) == [6091, 2200]
-    assert list(bars.customdata) == ["Flickr8k train", "Sports evaluation"]
+    assert list(bars.customdata) == ["Captioned: train", "Labelled: evaluation"]
     assert list(bars.text) == ["6,091", "2,200"]
 
 

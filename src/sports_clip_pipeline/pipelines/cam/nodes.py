@@ -8,7 +8,6 @@ from typing import Any
 from sports_clip_pipeline.annotations import Table
 from sports_clip_pipeline.config.cam import GUIDED, PREDICTED, TRUE, CamConfig
 from sports_clip_pipeline.config.classes import ClassBank
-from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 
 # These draw no difference of two scores: the one looks at no score, the other at the pixels.
@@ -68,12 +67,10 @@ def _said(evaluation_predictions: Table) -> Table:
 
 def _rows(manifest: Table, chosen: list[str]) -> dict[str, int]:
     """Place of each image in the store; all the chosen ones must be there."""
+    from sports_clip_pipeline.explain.choice import refuse_lost
+
     rows = {image: row for row, image in enumerate(manifest["image"])}
-    lost = sorted(set(chosen) - set(rows))
-    if lost:
-        what = f"{len(lost)} chosen photographs are not in the manifest, first {lost[0]}"
-        remedy = "run `kedro run --pipelines=finetune` and then cam on the same images"
-        raise UserFacingError("cam_choice", what, remedy)
+    refuse_lost(chosen, rows, "cam")
     return rows
 
 
@@ -103,9 +100,11 @@ def _contrasts(photo: Any, said: Any, by_class: Any, pair: list[str], cam: CamCo
 
 def _text_explainer(clip_model: Path, choice: Table, bank: ClassBank, cam: CamConfig) -> Any:
     """Every prompt that any of the photographs needs, encoded once."""
+    import torch
+
     from sports_clip_pipeline.explain.explainer import Explainer
     from sports_clip_pipeline.explain.layers import find_layer
-    from sports_clip_pipeline.explain.text_target import TextTarget, encode_prompts
+    from sports_clip_pipeline.explain.text_target import TextTarget
     from sports_clip_pipeline.models.clip_folder import load_clip
 
     pairs = zip(choice["label"], choice["predicted"], strict=True)
@@ -113,7 +112,7 @@ def _text_explainer(clip_model: Path, choice: Table, bank: ClassBank, cam: CamCo
     if not prompts:
         return None
     clip = load_clip(clip_model)
-    module = TextTarget(clip.model, encode_prompts(clip.model, clip.tokenizer, prompts))
+    module = TextTarget(clip.model, torch.from_numpy(clip.embed_texts(prompts)))
     return Explainer(
         module=module,
         layer=find_layer(module.tower, cam.layer),

@@ -55,12 +55,15 @@ def summarise_maps(
     return summary
 
 
-def judge_methods(cam_eval_summary: Table, cam_eval: CamEvalConfig) -> Table:
+def judge_methods(
+    cam_eval_summary: Table, evaluation_predictions: Table, cam_eval: CamEvalConfig
+) -> Table:
     """A sentence for each method: whether it beats the floors, and whether weights matter to it."""
-    from sports_clip_pipeline.evaluation.explanations import judge_explanations
+    from sports_clip_pipeline.evaluation.explanations import answers_mark, judge_explanations
 
     limit = cam_eval.correlation_limit
-    return judge_explanations(cam_eval_summary, limit, lambda name: METHODS.get(name, name))
+    judged = judge_explanations(cam_eval_summary, limit, lambda name: METHODS.get(name, name))
+    return judged.assign(answers=answers_mark(evaluation_predictions))
 
 
 def draw_maps_figure(cam_eval_summary: Table) -> Figure:
@@ -74,13 +77,14 @@ def _networks(
     predictor: Any, clip_model: Path, class_bank: ClassBank, cam_eval: CamEvalConfig
 ) -> Any:
     """The plan of the networks; the first prompt of each class is encoded once."""
-    from sports_clip_pipeline.explain.networks import PROMPTS, NetworkPlan, embed_prompts
+    from sports_clip_pipeline.explain.networks import PROMPTS, NetworkPlan
+    from sports_clip_pipeline.models.clip_folder import load_clip
 
     prompts: tuple[str, ...] = ()
     embedded = None
     if PROMPTS in cam_eval.targets:
         prompts = tuple(class_bank.prompts(label)[0] for label in predictor.classes)
-        embedded = embed_prompts(clip_model, list(prompts))
+        embedded = load_clip(clip_model).embed_texts(prompts)
     return NetworkPlan(
         cam_eval.targets,
         predictor,

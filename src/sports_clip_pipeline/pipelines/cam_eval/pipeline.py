@@ -35,7 +35,11 @@ def create_pipeline() -> Pipeline:
                 ["cam_eval_scores", "cam_eval_journal", "params:cam_eval"],
                 "cam_eval_summary",
             ),
-            node(judge_methods, ["cam_eval_summary", "params:cam_eval"], "cam_eval_verdicts"),
+            node(
+                judge_methods,
+                ["cam_eval_summary", "evaluation_predictions", "params:cam_eval"],
+                "cam_eval_verdicts",
+            ),
             node(draw_maps_figure, "cam_eval_summary", "cam_eval_figure"),
         ]
     )
