@@ -86,6 +86,13 @@ def test_a_budget_beyond_what_there_is_takes_everything_once() -> None:
         assert table["rank"].tolist() == [1, 2, 3, 4]
 
 
+def test_where_all_have_a_label_there_is_none_to_ask_for() -> None:
+    for below in (0.0, 10.0):
+        nobody = np.zeros((0, 2))
+        table = next_to_label([], nobody, nobody, circle(0, 90), LABELS, 9, 0, below)
+        assert table.empty and "reason" in table
+
+
 def test_other_lengths_and_no_budget_are_refused() -> None:
     with pytest.raises(ValueError, match="1 images, 2 probabilities, 2 features"):
         next_to_label(["a"], np.ones((2, 2)), circle(0, 1), NONE, LABELS, 1)

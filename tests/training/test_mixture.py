@@ -106,6 +106,14 @@ def test_whole_shrinkage_leaves_distances_to_the_means() -> None:
     np.testing.assert_array_equal(logits.argmax(axis=1), nearest)
 
 
+def test_one_row_a_class_is_enough() -> None:
+    rows = np.random.default_rng(0).normal(size=(2, 64)).astype(np.float32)
+    rows -= rows.mean(axis=0)
+    logits = fit_gaussians(100.0 * rows, np.eye(2), 0.1)(100.0 * rows)
+    assert np.isfinite(logits).all()
+    assert list(logits.argmax(axis=1)) == [0, 1]
+
+
 def test_a_class_without_rows_never_wins() -> None:
     rows, target = clusters(30)
     logits = fit_gaussians(rows, np.eye(4)[target], 0.2)(rows)

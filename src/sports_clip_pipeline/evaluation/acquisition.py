@@ -102,7 +102,7 @@ def most_typical(
         chosen.append(queues[place].pop(0))
         described.append((int(sizes[place]), int(held[place])))
         taken[place] += 1
-    return np.array(chosen), described
+    return np.array(chosen, dtype=np.intp), described
 
 
 def undecided_and_apart(

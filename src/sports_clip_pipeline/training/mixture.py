@@ -22,6 +22,7 @@ from sports_clip_pipeline.models.head import softmax
 
 _LEAST = 1e-9
 _NEVER = -1e4
+_LEAST_SPREAD = 1e-3
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,9 @@ def fit_gaussians(rows: np.ndarray, shares: np.ndarray, shrinkage: float) -> Dis
     Args:
         rows: (N, d) float32. shares: (N, C) >= 0; what a row's shares sum to is its weight.
         shrinkage: the covariance is (1 − s) Σ + s tr(Σ)/d I.
-    A class without any row gets no weight, and a bias that never wins.
+    A class without any row gets no weight, and a bias that never wins. Where no class has a second
+    row, nothing is known of how rows spread about their means: a thousandth of their own spread is
+    taken then, which is beyond what rounding leaves of nothing.
     """
     count = shares.sum(axis=0)  # (C,)
     seen = count > _LEAST
@@ -122,7 +125,9 @@ def fit_gaussians(rows: np.ndarray, shares: np.ndarray, shrinkage: float) -> Dis
     heavy = rows * root[:, None]
     between = means * np.sqrt(count)[:, None]
     covariance = (heavy.T @ heavy - between.T @ between) / count.sum()  # (d, d)
-    variance = max(float(np.trace(covariance)) / len(covariance), _LEAST)
+    spread = float(np.vdot(heavy, heavy)) / count.sum() / len(covariance)  # about the rows' mean
+    within = float(np.trace(covariance)) / len(covariance)
+    variance = max(within, _LEAST_SPREAD * spread, _LEAST)
     covariance *= 1.0 - shrinkage
     covariance.flat[:: len(covariance) + 1] += max(shrinkage, 1e-6) * variance
     factor = cho_factor(covariance, overwrite_a=True, check_finite=False)

@@ -57,6 +57,15 @@ def test_finished_arms_are_reused_and_shown_without_training(tmp_path: Path) -> 
     assert left == {"0.safetensors"}, "states of unfinished stages are gone"
 
 
+def test_shares_too_small_for_the_classes_are_no_finished_arms(tmp_path: Path) -> None:
+    journal = DiskJournal(tmp_path / "journal")
+    made = study(tmp_path / "store", journal)
+    tiny = dataclasses.replace(ALL, fractions=(0.001, 1.0))
+    with pytest.raises(UserFacingError, match=r"label fraction 0\.001"):
+        next(iter(run_pixel_arms(made, tiny, journal)))
+    assert not list(finished_pixel_arms(made, tiny, journal))
+
+
 def test_a_changed_setting_trains_anew_only_who_reads_it(tmp_path: Path) -> None:
     journal = Journal()
     made = study(tmp_path, journal)

@@ -14,6 +14,7 @@ import torch
 
 from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.corpora.splits import labels_for_fraction
+from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.machine import cores, keep_freed_memory
@@ -93,7 +94,11 @@ def finished_pixel_arms(
 ) -> Iterator[PixelArm]:
     """The arms of the plan that an earlier run finished under the same fingerprint."""
     for arm in plan_pixel_arms(config):
-        kept = read_pixel_arm(arm, study.mark(arm, config), journal)
+        try:
+            mark = study.mark(arm, config)
+        except UserFacingError:  # too small a fraction for these classes: nobody has trained it
+            continue
+        kept = read_pixel_arm(arm, mark, journal)
         if kept is not None:
             yield kept
 
