@@ -72,6 +72,17 @@ def test_the_sentence_names_the_labels_that_were_needed():
     assert "With 88 labelled photographs it is 65.0 %, with 8,800 it is 86.0 %." in sentence
 
 
+def test_a_study_of_one_share_is_told_once():
+    results = make_results()
+    alone = results.finetune_curves[results.finetune_curves["fraction"] == 1.0]
+
+    headline = compose_headline(dataclasses.replace(results, finetune_curves=alone))
+
+    assert "With 8,800 labelled photographs it is 86.0 %." in plain(headline.sentence)
+    assert [plain(row[0]) for row in headline.table.rows].count("Top-1 with 100 % of labels") == 1
+    assert len(headline.cards) == 4
+
+
 def test_photographs_are_counted_by_what_fine_tuning_did_to_them():
     # Of 600: wrong before and right after are the 300 odd ones; every tenth, an even one, breaks.
     sentence = repair_sentence(make_results())

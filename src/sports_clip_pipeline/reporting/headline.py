@@ -19,6 +19,7 @@ from sports_clip_pipeline.reporting.labels import (
 from sports_clip_pipeline.reporting.results import StudyResults, chosen_point
 
 HERE = "This study"
+FEWEST, WITH_REST, ALL = "fewest_labels_top1", "fewest_labels_unlabelled_top1", "all_labels_top1"
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -41,17 +42,12 @@ class Headline:
 
 def compose_headline(results: StudyResults) -> Headline:
     """Sentence, cards and table of a study."""
-    curves, shipped = results.finetune_curves, results.finetune_metrics["best_method"]
-    arms = results.finetune_arms
-    few, more = at_fewest(curves, arms)
-    # With all labels the method is the one that was shipped, which broke ties by its log loss.
-    of_shipped = results.curves[results.curves["method"] == shipped]
-    every = chosen_point(of_shipped, arms, curves["fraction"].max())
+    points = _points(results)
     notes = tuple(dict.fromkeys(entry.note for entry in results.config.reference))
     return Headline(
-        sentence=_sentence(results, few, more, every),
-        cards=_cards(results, few, more, every),
-        table=_table(results, few, more, every, notes),
+        sentence=_sentence(results, points),
+        cards=_cards(results, points),
+        table=_table(results, points, notes),
         notes=tuple(f"{raised(n)} {note}" for n, note in enumerate(notes, start=1)),
     )
 
@@ -74,29 +70,41 @@ def raised(number: int) -> str:
     return str(number).translate(_RAISED)
 
 
-def _sentence(
-    results: StudyResults, few: pd.Series, more: pd.Series | None, every: pd.Series
-) -> str:
-    zero_shot = results.zero_shot_metrics
-    rest = "" if more is None else f" ({percent(more['top1_mean'])} with the rest unlabelled)"
-    classes = len(zero_shot["classes"])
+def _points(results: StudyResults) -> dict[str, pd.Series]:
+    """What labels buy, by measure: with the fewest and with all; one point where that is one."""
+    curves, shipped = results.finetune_curves, results.finetune_metrics["best_method"]
+    arms = results.finetune_arms
+    # With all labels the method is the one that was shipped, which broke ties by its log loss.
+    of_shipped = results.curves[results.curves["method"] == shipped]
+    every = {ALL: chosen_point(of_shipped, arms, curves["fraction"].max())}
+    if curves["fraction"].nunique() == 1:
+        return every
+    few, more = at_fewest(curves, arms)
+    return {FEWEST: few} | ({} if more is None else {WITH_REST: more}) | every
+
+
+def _sentence(results: StudyResults, points: dict[str, pd.Series]) -> str:
+    zero_shot, every = results.zero_shot_metrics, points[ALL]
+    few = points.get(FEWEST, every)
+    bought = f"With {count(few['labels'])} labelled photographs it is {percent(few['top1_mean'])}"
+    if WITH_REST in points:
+        bought += f" ({percent(points[WITH_REST]['top1_mean'])} with the rest unlabelled)"
+    if FEWEST in points:
+        bought += f", with {count(every['labels'])} it is {percent(every['top1_mean'])}"
     return (
-        f"Without a single label the model names the right one of {classes} classes in "
-        f"{percent(zero_shot['top1'])} of {count(results.evaluation_photographs)} photographs. "
-        f"With {count(few['labels'])} labelled photographs it is {percent(few['top1_mean'])}"
-        f"{rest}, with {count(every['labels'])} it is {percent(every['top1_mean'])}."
+        f"Without a single label the model names the right one of {len(zero_shot['classes'])} "
+        f"classes in {percent(zero_shot['top1'])} of {count(results.evaluation_photographs)} "
+        f"photographs. {bought}."
     )
 
 
-def _cards(
-    results: StudyResults, few: pd.Series, more: pd.Series | None, every: pd.Series
-) -> tuple[Card, ...]:
+def _cards(results: StudyResults, points: dict[str, pd.Series]) -> tuple[Card, ...]:
     zero_shot, retrieval = results.zero_shot_metrics, results.retrieval_metrics
     common = f"always the commonest class: {percent(zero_shot['majority'])}"
     return (
         Card("Zero-shot top-1", percent(zero_shot["top1"]), _bracket(zero_shot), "no labels"),
         Card("Chance", percent(zero_shot["chance"]), "", common),
-        *(_point_card(results, point) for point in (few, more, every) if point is not None),
+        *(_point_card(results, point) for point in points.values()),
         Card(
             "Retrieval recall@5",
             percent(retrieval["t2i"]["r5"]),
@@ -126,11 +134,7 @@ def _bracket(zero_shot: Any) -> str:
 
 
 def _table(
-    results: StudyResults,
-    few: pd.Series,
-    more: pd.Series | None,
-    every: pd.Series,
-    notes: tuple[str, ...],
+    results: StudyResults, points: dict[str, pd.Series], notes: tuple[str, ...]
 ) -> DataTable:
     """Rows of measures; a column for each place where numbers were published."""
     reference = results.config.reference
@@ -138,7 +142,7 @@ def _table(
     published = {(entry.measure, entry.label): percent(entry.value) for entry in reference}
     rows = tuple(
         (label, number, spread, *(published.get((measure, place), "–") for place in places))
-        for measure, label, number, spread in _measures(results, few, more, every)
+        for measure, label, number, spread in _measures(results, points)
     )
     heads = (
         Column("Measure", False),
@@ -158,7 +162,7 @@ def _marked(place: str, reference: tuple[Reference, ...], notes: tuple[str, ...]
 
 
 def _measures(
-    results: StudyResults, few: pd.Series, more: pd.Series | None, every: pd.Series
+    results: StudyResults, points: dict[str, pd.Series]
 ) -> list[tuple[str, str, str, str]]:
     """Key of the measure, words, number, interval."""
     zero_shot, ways = results.zero_shot_metrics, results.retrieval_metrics
@@ -168,13 +172,7 @@ def _measures(
         ("zero_shot_top5", "Zero-shot top-5", percent(zero_shot["top5"]), "–"),
         ("zero_shot_macro_f1", "Zero-shot macro F1", percent(zero_shot["macro_f1"]), "–"),
     ]
-    for measure, point in (
-        ("fewest_labels_top1", few),
-        ("fewest_labels_unlabelled_top1", more),
-        ("all_labels_top1", every),
-    ):
-        if point is None:
-            continue
+    for measure, point in points.items():
         words = _point_words(point)
         spread = interval(point["top1_low"], point["top1_high"])
         rows.append((measure, words, percent(point["top1_mean"]), spread))
