@@ -24,3 +24,19 @@ def headless_chromium() -> Iterator[Any]:
         chromium = playwright.chromium.launch(executable_path=path, args=flags)
         yield chromium
         chromium.close()
+
+
+def axe_findings(page: Any, options: dict[str, Any] | None = None) -> tuple[set[str], int]:
+    """What axe-core calls serious or critical on a page, and how many of its rules held.
+
+    Args:
+        options: its context: what to look at, or to leave out.
+    """
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page, options).response
+    grave = {
+        f"{fault['id']}: {fault['nodes'][0]['html'][:200]}"
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+    }
+    return grave, len(found["passes"])

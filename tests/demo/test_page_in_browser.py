@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.browsing import headless_chromium
+from tests.browsing import axe_findings, headless_chromium
 from tests.conftest import command, refusal
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -173,18 +173,12 @@ def test_the_page_follows_the_system(open_page: Any) -> None:
 def test_axe_finds_nothing_serious(
     open_page: Any, photograph: bytes, width: int, scheme: str
 ) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = open_page(width, color_scheme=scheme)
     upload(page, photograph)
     told(page, "Fine-tuned")
-    found = axe.run(page).response
-    grave = {
-        f"{fault['id']}: {fault['nodes'][0]['html'][:200]}"
-        for fault in found["violations"]
-        if fault["impact"] in ("serious", "critical")
-    }
+    grave, held = axe_findings(page)
     assert grave == set()
-    assert len(found["passes"]) > 10
+    assert held > 10
 
 
 def post(address: str, route: str, body: bytes, kind: str = "application/json") -> tuple[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sports_clip_pipeline.reporting.page import compose_page
+from tests.browsing import axe_findings
 from tests.reporting.study import make_judged_results
 
 pytestmark = pytest.mark.browser
@@ -277,20 +278,14 @@ def small_address(tmp_path_factory):
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1440, "light")])
 def test_axe_finds_nothing_serious(browser, small_address, width, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page.goto(small_address)
     page.wait_for_selector(".plot .main-svg")
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
 
     # The inside of a figure is one picture to a screen reader; its colours are tested apart.
-    found = axe.run(page, {"exclude": [[".plot .main-svg"]]}).response
+    grave, held = axe_findings(page, {"exclude": [[".plot .main-svg"]]})
     page.close()
 
-    grave = {
-        f"{fault['id']}: {fault['nodes'][0]['html'][:200]}"
-        for fault in found["violations"]
-        if fault["impact"] in ("serious", "critical")
-    }
     assert grave == set()
-    assert len(found["passes"]) > 20
+    assert held > 20
