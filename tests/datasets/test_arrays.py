@@ -29,6 +29,37 @@ def test_half_a_file_is_refused(tmp_path: Path) -> None:
         dataset.load()
 
 
+def test_mapped_arrays_are_the_same_and_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    arrays = {
+        "wide": np.arange(12, dtype=np.float16).reshape(3, 4),
+        "alone": np.array(7),
+        "none": np.zeros((0, 3), np.float32),
+        "row": np.arange(5),
+    }
+    Arrays(filepath=str(path)).save(arrays)
+    found = Arrays(filepath=str(path), mapped=True).load()
+    assert found.keys() == arrays.keys()
+    for name, value in arrays.items():
+        assert found[name].dtype == value.dtype
+        np.testing.assert_array_equal(found[name], value)
+    assert isinstance(found["wide"], np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        found["row"][0] = 1
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(DatasetError, match=r"a\.safetensors"):
+        Arrays(filepath=str(path), mapped=True).load()
+
+
+def test_what_is_mapped_is_written_again_and_linked(tmp_path: Path) -> None:
+    place, source = str(tmp_path / "a.safetensors"), str(tmp_path / "source.safetensors")
+    Arrays(filepath=source).save({"a": np.arange(6.0).reshape(2, 3)})
+    LinkedArrays(filepath=place, source=source).save(Arrays(filepath=source, mapped=True).load())
+    assert Path(place).samefile(source)
+    Arrays(filepath=source).save(Arrays(filepath=source, mapped=True).load())
+    np.testing.assert_array_equal(Arrays(filepath=source).load()["a"], [[0, 1, 2], [3, 4, 5]])
+
+
 def linked(folder: Path) -> tuple[Arrays, LinkedArrays]:
     source = folder / "source.safetensors"
     link = folder / "deep/link.safetensors"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sports_clip_pipeline.evaluation import retrieval
 from sports_clip_pipeline.evaluation.retrieval import (
     image_recall_at_k,
     recall_at_k,
@@ -44,6 +45,22 @@ def test_five_captions_an_image_agree_with_the_naive_twins(k: int) -> None:
     similarity[np.arange(60), owner] += 1.0
     assert recall_at_k(similarity, owner, k) == naive_t2i(similarity, owner, k)
     assert image_recall_at_k(similarity, owner, k) == naive_i2t(similarity, owner, k)
+
+
+def test_blocks_of_captions_give_what_all_at_once_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    owner = rng.permutation(np.repeat(np.arange(12), 5))
+    image, text = rng.normal(size=(12, 4)), rng.normal(size=(60, 4))
+    whole = retrieval_metrics(image, text, owner)
+    monkeypatch.setattr(retrieval, "_AT_ONCE", 12 * 7)
+    assert retrieval_metrics(image, text, owner) == whole
+    assert 0.0 < whole["t2i"]["r5"] < 1.0
+
+
+def test_embeddings_that_are_no_numbers_earn_nothing() -> None:
+    broken, owner = np.full((3, 2), np.nan), np.array([0, 1, 2, 0])
+    metrics = retrieval_metrics(broken, broken[owner], owner)
+    assert metrics["t2i"]["r1"] == metrics["i2t"]["r1"] == 0.0
 
 
 def test_a_constant_similarity_earns_nothing() -> None:

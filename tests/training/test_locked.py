@@ -11,6 +11,7 @@ import torch
 
 from sports_clip_pipeline.config.pretrain import LOSSES, PretrainConfig
 from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.models.feature_rows import FeatureRows
 from sports_clip_pipeline.models.projections import Projections
 from sports_clip_pipeline.training.locked import (
     STATE,
@@ -36,7 +37,7 @@ def pairs(images: int = 30, each: int = 3) -> PairedFeatures:
     image = rng.normal(3.0, 1.0, (images, 16)).astype(np.float32)
     owner = np.repeat(np.arange(images), each)
     text = image[owner] @ rng.normal(size=(16, 12)) + rng.normal(0, 0.3, (len(owner), 12))
-    return PairedFeatures(image, text.astype(np.float32), owner)
+    return PairedFeatures(FeatureRows(image), FeatureRows(text.astype(np.float32)), owner)
 
 
 def nothing(projections: Projections) -> dict[str, float]:
@@ -50,11 +51,15 @@ def test_folded_projections_give_the_modules_own_embeddings() -> None:
     training.run_epoch()
     with torch.no_grad():
         image_emb, text_emb = training.model(
-            torch.from_numpy(data.image), torch.from_numpy(data.text), torch.Generator()
+            torch.from_numpy(np.asarray(data.image)),
+            torch.from_numpy(np.asarray(data.text)),
+            torch.Generator(),
         )
     folded = training.model.folded()
-    np.testing.assert_allclose(folded.image_embeddings(data.image), image_emb, atol=1e-5)
-    np.testing.assert_allclose(folded.text_embeddings(data.text), text_emb, atol=1e-5)
+    np.testing.assert_allclose(
+        folded.image_embeddings(np.asarray(data.image)), image_emb, atol=1e-5
+    )
+    np.testing.assert_allclose(folded.text_embeddings(np.asarray(data.text)), text_emb, atol=1e-5)
     assert folded.logit_scale == float(training.model.logit_scale.detach())
 
 
@@ -64,7 +69,10 @@ def test_training_brings_captions_to_their_images() -> None:
         CONFIG, embed_dim=16, epochs=80, peak_lr=0.02, feature_noise=0.0, feature_dropout=0.0
     )
     projections, history = pretrain_projections(data, nothing, config, Journal(), "f")
-    cosine = projections.text_embeddings(data.text) @ projections.image_embeddings(data.image).T
+    cosine = (
+        projections.text_embeddings(np.asarray(data.text))
+        @ projections.image_embeddings(np.asarray(data.image)).T
+    )
     assert (cosine.argmax(axis=1) == data.owner).mean() > 0.9
     assert history[-1]["loss"] < history[0]["loss"] / 2
     assert [row["epoch"] for row in history] == list(range(1, 81))
@@ -116,7 +124,10 @@ def test_every_loss_brings_captions_to_their_images(loss: str) -> None:
         loss=loss,
     )  # fmt: skip
     projections, history = pretrain_projections(data, nothing, config, Journal(), "f")
-    cosine = projections.text_embeddings(data.text) @ projections.image_embeddings(data.image).T
+    cosine = (
+        projections.text_embeddings(np.asarray(data.text))
+        @ projections.image_embeddings(np.asarray(data.image)).T
+    )
     assert (cosine.argmax(axis=1) == data.owner).mean() > 0.7
     assert (projections.logit_bias is not None) == (loss == "siglip")
     assert all(math.isfinite(row["loss"]) for row in history)
@@ -185,7 +196,9 @@ def test_the_scale_stays_within_what_clip_allows() -> None:
 
 
 def test_captions_of_each_image_are_its_own_rows() -> None:
-    data = PairedFeatures(np.zeros((3, 1)), np.zeros((4, 1)), np.array([2, 0, 2, 1]))
+    data = PairedFeatures(
+        FeatureRows(np.zeros((3, 1))), FeatureRows(np.zeros((4, 1))), np.array([2, 0, 2, 1])
+    )
     assert [rows.tolist() for rows in data.captions_of()] == [[1], [3], [0, 2]]
 
 
@@ -196,8 +209,8 @@ def test_a_split_is_renumbered_and_drops_images_without_captions() -> None:
     )
     image, text = np.arange(4.0)[:, None], np.arange(4.0)[:, None] * 10
     split = pairs_of_split(image, text, manifest, captions, "train")
-    assert split.image.ravel().tolist() == [1, 3]
-    assert split.text.ravel().tolist() == [0, 20, 30]
+    assert np.asarray(split.image).ravel().tolist() == [1, 3]
+    assert np.asarray(split.text).ravel().tolist() == [0, 20, 30]
     assert split.owner.tolist() == [1, 0, 1]
     with pytest.raises(ValueError, match="no captioned image in the split 'validation'"):
         pairs_of_split(image, text, manifest, captions, "validation")
@@ -205,9 +218,11 @@ def test_a_split_is_renumbered_and_drops_images_without_captions() -> None:
 
 def test_a_drawn_view_is_one_of_each_images_own() -> None:
     data = pairs()
-    apart = np.stack([data.image + 5.0, data.image - 5.0])
+    apart = np.stack([np.asarray(data.image) + 5.0, np.asarray(data.image) - 5.0])
     config = dataclasses.replace(CONFIG, feature_noise=0.0, feature_dropout=0.0)
-    training = LockedTraining(dataclasses.replace(data, views=apart), config)
+    training = LockedTraining(
+        dataclasses.replace(data, views=tuple(map(FeatureRows, apart))), config
+    )
     seen: list[torch.Tensor] = []
     forward = training.model.forward
 
@@ -229,6 +244,5 @@ def test_views_of_a_split_follow_its_images() -> None:
     captions = pd.DataFrame({"split": ["train", "train"], "image_row": [2, 1]})
     image = np.arange(3.0)[:, None]
     found = pairs_of_split(image, np.zeros((2, 1)), manifest, captions, "train", [image, -image])
-    assert found.views is not None
-    np.testing.assert_array_equal(found.views[:, :, 0], [[1, 2], [-1, -2]])
-    assert pairs_of_split(image, np.zeros((2, 1)), manifest, captions, "train").views is None
+    np.testing.assert_array_equal(np.stack(found.views)[:, :, 0], [[1, 2], [-1, -2]])
+    assert pairs_of_split(image, np.zeros((2, 1)), manifest, captions, "train").views == ()

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
+import filecmp
+import math
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from kedro.io import DatasetError
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
 
 from sports_clip_pipeline.datasets.place import PlacedDataset
-from sports_clip_pipeline.journal.disk import replacing_file, write_atomically
+from sports_clip_pipeline.journal.disk import replacing_file
+from sports_clip_pipeline.journal.disk_refusals import naming_file
+from sports_clip_pipeline.models.feature_rows import release_pages
 
 
 class Arrays(PlacedDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
     """A dictionary of arrays.
 
+    Args:
+        mapped: load the arrays read-only, each of its numbers read when it is asked for.
+
     Example:
         >>> Arrays(filepath="features.safetensors").save({"features": np.zeros((2, 3))})
     """
 
+    def __init__(
+        self, *, filepath: str, mapped: bool = False, metadata: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(filepath=filepath, metadata=metadata)
+        self._mapped = mapped
+
     def load(self) -> dict[str, np.ndarray]:
         """The arrays. Raises: DatasetError: no whole safetensors file stands there."""
         try:
-            return load_file(self._filepath)
+            return _mapped(self._filepath) if self._mapped else load_file(self._filepath)
         except (SafetensorError, OSError) as error:
             raise DatasetError(f"{self._filepath}: cannot be read ({error})") from error
 
     def save(self, data: dict[str, np.ndarray]) -> None:
         """Write all arrays, whole or not at all."""
-        write_atomically(self._filepath, _as_bytes(data))
+        with naming_file(self._filepath), replacing_file(self._filepath) as partial:
+            _write(partial, data)
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
@@ -43,39 +59,59 @@ class LinkedArrays(Arrays):
 
     Args:
         source: the other file.
+        mapped: see `Arrays`.
     """
 
     def __init__(
-        self, *, filepath: str, source: str, metadata: dict[str, Any] | None = None
+        self,
+        *,
+        filepath: str,
+        source: str,
+        mapped: bool = False,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(filepath=filepath, metadata=metadata)
+        super().__init__(filepath=filepath, mapped=mapped, metadata=metadata)
         self._source = Path(source)
 
     def save(self, data: dict[str, np.ndarray]) -> None:
         """Link the source where it holds these arrays, else write them; whole or not at all."""
-        content = _as_bytes(data)
-        if not (_holds(self._source, content) and self._linked()):
-            write_atomically(self._filepath, content)
+        with naming_file(self._filepath), replacing_file(self._filepath) as partial:
+            _write(partial, data)
+            if self._source.is_file() and filecmp.cmp(self._source, partial, shallow=False):
+                with suppress(OSError):  # some disks have no links
+                    self._link(partial)
 
-    def _linked(self) -> bool:
-        """Whether the file is a link to its source now; some disks have no links."""
-        try:
-            with replacing_file(self._filepath) as partial:
-                partial.hardlink_to(self._source)
-        except OSError:
-            return False
-        return True
+    def _link(self, partial: Path) -> None:
+        """Let `partial` be a link to the source; where that fails, it is as it was."""
+        with replacing_file(partial) as link:
+            link.hardlink_to(self._source)
 
     def _describe(self) -> dict[str, Any]:
         return {**super()._describe(), "source": str(self._source)}
 
 
-def _as_bytes(arrays: dict[str, np.ndarray]) -> bytes:
-    content: bytes = save({name: np.asarray(value, order="C") for name, value in arrays.items()})
-    return content
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write a new file through to the disk; arrays that are mapped files are not read whole."""
+    save_file({name: np.asarray(value, order="C") for name, value in arrays.items()}, path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    for value in arrays.values():
+        release_pages(value)
 
 
-def _holds(path: Path, content: bytes) -> bool:
-    if not path.is_file() or path.stat().st_size != len(content):
-        return False
-    return path.read_bytes() == content
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    """The file's arrays, which stand one after the other at its end."""
+    arrays: dict[str, np.ndarray] = {}
+    with safe_open(path, framework="numpy") as file:
+        end = path.stat().st_size
+        for name in reversed(file.offset_keys()):
+            piece = file.get_slice(name)
+            shape = tuple(piece.get_shape())
+            if math.prod(shape) == 0 or not shape:
+                arrays[name] = file.get_tensor(name)
+            else:
+                dtype = piece[:1].dtype
+                begin = end - math.prod(shape) * dtype.itemsize
+                arrays[name] = np.memmap(path, dtype, "r", begin, shape)
+            end -= arrays[name].nbytes
+    return arrays

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+_AT_ONCE = 1 << 24  # similarities
+
 
 class Embeds(Protocol):
     """Something that maps pooled features of both towers to one space."""
@@ -31,8 +33,7 @@ def recall_at_k(similarity: np.ndarray, owner: np.ndarray, k: int) -> float:
     Source: Hodosh et al. 2013, section 4.
     """
     _check(similarity, owner, k)
-    own = similarity[np.arange(len(owner)), owner][:, None]  # (M, 1)
-    return float(((similarity >= own).sum(axis=1) <= k).mean())
+    return _share_within(k, _ranks(lambda part: similarity[part], owner, similarity.shape[1])[0])
 
 
 def image_recall_at_k(similarity: np.ndarray, owner: np.ndarray, k: int) -> float:
@@ -47,10 +48,7 @@ def image_recall_at_k(similarity: np.ndarray, owner: np.ndarray, k: int) -> floa
     Raises: ValueError: owner is not (M,), or k is outside 1..M.
     """
     _check(similarity.T, owner, k, captions=len(similarity))
-    mine = owner[:, None] == np.arange(similarity.shape[1])  # (M, N)
-    best_own = np.where(mine, similarity, -np.inf).max(axis=0)  # (N,)
-    nearer = ((similarity >= best_own) & ~mine).sum(axis=0)  # (N,) foreign captions as near
-    return float((nearer < k)[mine.any(axis=0)].mean())
+    return _share_within(k, _ranks(lambda part: similarity[part], owner, similarity.shape[1])[1])
 
 
 def retrieval_metrics(
@@ -62,18 +60,54 @@ def retrieval_metrics(
         image_emb: (N, D) unit-norm. text_emb: (M, D) unit-norm. owner: (M,) int in [0, N).
     Returns: `{"t2i": {"r1", "r5", "r10"}, "i2t": {…}}`; k is capped by what there is.
     """
-    return retrieval_metrics_of(text_emb @ image_emb.T, owner)
+    return _metrics(lambda part: text_emb[part] @ image_emb.T, owner, len(image_emb))
 
 
 def retrieval_metrics_of(similarity: np.ndarray, owner: np.ndarray) -> dict[str, dict[str, float]]:
     """The same from similarities (M, N) of captions with images."""
-    captions, images = similarity.shape
+    return _metrics(lambda part: similarity[part], owner, similarity.shape[1])
+
+
+def _metrics(
+    similarity_of: Callable[[slice], np.ndarray], owner: np.ndarray, images: int
+) -> dict[str, dict[str, float]]:
+    caption_ranks, image_ranks = _ranks(similarity_of, owner, images)
     return {
-        "t2i": {f"r{k}": recall_at_k(similarity, owner, min(k, images)) for k in (1, 5, 10)},
-        "i2t": {
-            f"r{k}": image_recall_at_k(similarity, owner, min(k, captions)) for k in (1, 5, 10)
-        },
+        "t2i": {f"r{k}": _share_within(min(k, images), caption_ranks) for k in (1, 5, 10)},
+        "i2t": {f"r{k}": _share_within(min(k, len(owner)), image_ranks) for k in (1, 5, 10)},
     }
+
+
+def _ranks(
+    similarity_of: Callable[[slice], np.ndarray], owner: np.ndarray, images: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """At which rank a caption finds its image (M,), and an image its first caption.
+
+    Ranks begin with 1. Images without a caption are left out. Similarities are looked at in blocks
+    of captions, twice, so that they need not all be there at once.
+
+    Args:
+        similarity_of: similarities (B, N) of a slice of the captions with all images.
+    """
+    rows = max(1, _AT_ONCE // images)
+    parts = [slice(start, start + rows) for start in range(0, len(owner), rows)]
+    caption_ranks = np.empty(len(owner), np.int64)
+    best_own = np.full(images, -np.inf)
+    for part in parts:
+        similarity, mine = similarity_of(part), owner[part]
+        own = similarity[np.arange(len(mine)), mine]
+        caption_ranks[part] = (~(similarity < own[:, None])).sum(axis=1)  # also beyond NaN
+        with np.errstate(invalid="ignore"):
+            np.maximum.at(best_own, mine, own)
+    nearer = np.zeros(images, np.int64)  # foreign captions as near as an image's best own one
+    for part in parts:
+        foreign = owner[part][:, None] != np.arange(images)
+        nearer += (~(similarity_of(part) < best_own) & foreign).sum(axis=0)
+    return caption_ranks, 1 + nearer[np.bincount(owner, minlength=images) > 0]
+
+
+def _share_within(k: int, ranks: np.ndarray) -> float:
+    return float((ranks <= k).mean())
 
 
 def _check(similarity: np.ndarray, owner: np.ndarray, k: int, captions: int | None = None) -> None:

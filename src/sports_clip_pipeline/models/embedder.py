@@ -30,13 +30,15 @@ from sports_clip_pipeline.models.embedding import (
     embed_captions,
     embed_images,
 )
-from sports_clip_pipeline.models.feature_cache import FeatureCache, FeatureSpace
+from sports_clip_pipeline.models.feature_cache import FeatureCache, FeatureSpace, mean_of_spaces
+from sports_clip_pipeline.models.feature_rows import release_pages, scratch_array
 from sports_clip_pipeline.models.tower_weights import file_name
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 TRIAL_IMAGES = 16
 TRIAL_CAPTIONS = 64
+_ROWS_AT_ONCE = 1024
 
 
 class Embedder:
@@ -116,16 +118,13 @@ class Embedder:
         Args:
             computed_per_s: photographs a second of each view that was computed, for the audit.
         """
-        total: dict[str, np.ndarray] = {}
         for view in self.preprocessings:
             rate = round(computed_per_s.get(view.view, 0.0), 1)
             self._audit["computed_per_s"][f"{name} {view.view}"] = rate
-            for key, value in self._space(view).gather(keys).items():
-                share = value.astype(np.float32) / len(self.preprocessings)
-                total[key] = total[key] + share if key in total else share
+        means = mean_of_spaces([self._space(view) for view in self.preprocessings], keys)
         return {
-            "features": total["features"],
-            "logits": total["logits"].astype(np.float16),
+            "features": means["features"],
+            "logits": _halves(means["logits"], self._cache.root),
             "row": np.arange(len(keys), dtype=np.int64),
         }
 
@@ -286,6 +285,16 @@ def tower_price(
     seen = dataclasses.replace(config, image_size=size, views=tuple(views), companions=())
     row = Embedder(seen, cache, Journal()).tower(store)
     return {**row, "name": f"{row['name']} trained, {size} px"}
+
+
+def _halves(values: np.ndarray, folder: Path) -> np.ndarray:
+    """The values as float16, in a scratch file."""
+    halves = scratch_array(folder, values.shape, np.float16)
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        halves[start : start + _ROWS_AT_ONCE] = values[start : start + _ROWS_AT_ONCE]
+        release_pages(values)
+        release_pages(halves)
+    return halves
 
 
 def _row(trial: Trial) -> dict[str, Any]:

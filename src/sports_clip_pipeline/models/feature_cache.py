@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from sports_clip_pipeline.journal.disk import write_atomically
+from sports_clip_pipeline.models.feature_rows import release_pages, scratch_array
 
 _KEYS = "keys"
 
@@ -81,7 +83,22 @@ class FeatureSpace:
         self._index(path)
 
     def gather(self, keys: list[bytes]) -> dict[str, np.ndarray]:
-        """All arrays with one row a key, in the order of `keys`.
+        """All arrays with one row a key, in the order of `keys`, in scratch files.
+
+        Raises: KeyError: a key is not kept.
+        """
+        gathered: dict[str, np.ndarray] = {}
+        for positions, arrays in self.blocks(keys):
+            for name, value in arrays.items():
+                if name not in gathered:
+                    shape = len(keys), *value.shape[1:]
+                    gathered[name] = scratch_array(self.folder, shape, value.dtype)
+                gathered[name][positions] = value
+                release_pages(gathered[name])
+        return gathered
+
+    def blocks(self, keys: list[bytes]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """The rows of `keys`, as many at once as a file holds, with their positions in `keys`.
 
         Raises: KeyError: a key is not kept.
         """
@@ -89,16 +106,10 @@ class FeatureSpace:
         for position, key in enumerate(keys):
             file, row = self._where[key]
             by_file.setdefault(file, []).append((position, row))
-        gathered: dict[str, np.ndarray] = {}
         for file, pairs in by_file.items():
             positions, rows = np.array(pairs).T
-            for name, value in load_file(self.folder / file).items():
-                if name == _KEYS:
-                    continue
-                if name not in gathered:
-                    gathered[name] = np.empty((len(keys), *value.shape[1:]), value.dtype)
-                gathered[name][positions] = value[rows]
-        return gathered
+            arrays = load_file(self.folder / file)
+            yield positions, {n: value[rows] for n, value in arrays.items() if n != _KEYS}
 
     def _index(self, path: Path) -> None:
         try:
@@ -109,3 +120,22 @@ class FeatureSpace:
             return
         for row, key in enumerate(keys):
             self._where[key.tobytes()] = (path.name, row)
+
+
+def mean_of_spaces(spaces: Sequence[FeatureSpace], keys: list[bytes]) -> dict[str, np.ndarray]:
+    """Float32 means of what several spaces hold, one row a key, in scratch files.
+
+    Raises: KeyError: a key is not kept.
+    """
+    total: dict[str, np.ndarray] = {}
+    for space in spaces:
+        for positions, arrays in space.blocks(keys):
+            for name, value in arrays.items():
+                share = value.astype(np.float32) / len(spaces)
+                if name not in total:
+                    shape = len(keys), *share.shape[1:]
+                    total[name] = scratch_array(space.folder, shape, np.float32)
+                before = total[name][positions] if space is not spaces[0] else None
+                total[name][positions] = share if before is None else before + share
+                release_pages(total[name])
+    return total

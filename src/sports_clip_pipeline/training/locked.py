@@ -1,6 +1,7 @@
 """Contrastive pretraining over locked towers: only the two projections and the scale are learned.
 
-The towers' features are computed once, so an epoch over Flickr8k costs a fraction of a second.
+The towers' features are computed once, so an epoch over Flickr8k costs a fraction of a second. They
+are read from their file step by step.
 This is LiT (Zhai et al. 2022) with both towers locked, and several captions an image.
 """
 
@@ -21,6 +22,7 @@ from torch.nn import functional
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.models.feature_rows import FeatureRows
 from sports_clip_pipeline.models.projection_heads import build_head, first_layer
 from sports_clip_pipeline.models.projections import IMAGE, TEXT, Projections, projections_of
 from sports_clip_pipeline.objectives import find_objective
@@ -40,14 +42,14 @@ class PairedFeatures:
         image: (N, D) float32 pooled image features.
         text: (M, E) float32 pooled caption features.
         owner: (M,) int in [0, N); the image that caption m describes.
-        views: (V, N, D) float32; what each view gives, whose mean the image features are. None
+        views: (N, D) float32 each; what each view gives, whose mean the image features are; none
             where the mean alone is learned from.
     """
 
-    image: np.ndarray
-    text: np.ndarray
+    image: FeatureRows
+    text: FeatureRows
     owner: np.ndarray
-    views: np.ndarray | None = None
+    views: tuple[FeatureRows, ...] = ()
 
     def captions_of(self) -> list[np.ndarray]:
         """For each image, the rows of its captions."""
@@ -64,7 +66,7 @@ def pairs_of_split(
     split: str,
     views: Sequence[np.ndarray] = (),
 ) -> PairedFeatures:
-    """The features of one split, its images renumbered from 0.
+    """The features of one split, its images renumbered from 0; none is read yet.
 
     Args:
         image: (N, D) features in manifest order. text: (M, E) features in caption order.
@@ -77,8 +79,10 @@ def pairs_of_split(
     if len(rows) == 0:
         raise ValueError(f"no captioned image in the split {split!r}")
     owner = np.searchsorted(rows, captions["image_row"].to_numpy()[mine])
-    apart = np.stack([view[rows] for view in views]) if views else None  # (V, N, D)
-    return PairedFeatures(image[rows], text[mine], owner.astype(np.int64), apart)
+    apart = tuple(FeatureRows(view, rows) for view in views)
+    return PairedFeatures(
+        FeatureRows(image, rows), FeatureRows(text, mine), owner.astype(np.int64), apart
+    )
 
 
 class _Projector(nn.Module):
@@ -90,11 +94,11 @@ class _Projector(nn.Module):
 
     def __init__(self, pairs: PairedFeatures, config: PretrainConfig) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.from_numpy(pairs.image.mean(axis=0)))
+        self.register_buffer("mean", torch.from_numpy(pairs.image.column_means()))
         # One scale for all features: scaling each to unit variance blows up the rare ones, and
         # cost 2 points of R@5 on Flickr8k validation.
-        self.register_buffer("scale", torch.tensor(float(pairs.image.std()) + 1e-6))
-        self.register_buffer("text_scale", torch.tensor(float(np.sqrt((pairs.text**2).mean()))))
+        self.register_buffer("scale", torch.tensor(pairs.image.standard_deviation() + 1e-6))
+        self.register_buffer("text_scale", torch.tensor(pairs.text.root_mean_square()))
         kind, space = config.projections, config.embed_dim
         # Features are dropped by a generator of their own; a head's dropout waits for the towers.
         self.image = build_head(kind, pairs.image.shape[1], space, bias=True).eval()
@@ -156,9 +160,6 @@ class LockedTraining:
             lr=config.peak_lr, betas=(0.9, 0.98),
         )  # fmt: skip
         self.captions = pairs.captions_of()
-        self.image = torch.from_numpy(pairs.image)
-        self.views = None if pairs.views is None else torch.from_numpy(pairs.views)
-        self.text = torch.from_numpy(pairs.text)
         self.steps_per_epoch = max(1, round(len(pairs.image) / config.batch_size))
         self.epoch = 0
         self.history: list[dict[str, float]] = []
@@ -172,7 +173,7 @@ class LockedTraining:
         rng = np.random.default_rng([self.config.seed, self.epoch])
         noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
         losses = []
-        parts = np.array_split(rng.permutation(len(self.image)), self.steps_per_epoch)
+        parts = np.array_split(rng.permutation(len(self.pairs.image)), self.steps_per_epoch)
         for number, images in enumerate(parts):
             step = self.epoch * self.steps_per_epoch + number
             losses.append(self._step(step, images, rng, noise))
@@ -193,10 +194,9 @@ class LockedTraining:
             rng.permutation(self.captions[n])[: self.config.captions_per_image] for n in images
         ]
         owner = torch.from_numpy(np.repeat(np.arange(len(images)), [len(d) for d in drawn]))
-        seen = self.image[images]
-        if self.views is not None:
-            seen = self.views[rng.integers(len(self.views), size=len(images)), images]
-        image_emb, text_emb = self.model(seen, self.text[np.concatenate(drawn)], noise)
+        seen = torch.from_numpy(self._seen(images, rng))
+        read = torch.from_numpy(self.pairs.text[np.concatenate(drawn)])
+        image_emb, text_emb = self.model(seen, read, noise)
         scale = self.model.logit_scale.exp()
         loss = self.objective.loss(image_emb, text_emb, owner, scale, self.model.logit_bias)
         self.optimizer.zero_grad(set_to_none=True)
@@ -205,6 +205,17 @@ class LockedTraining:
         with torch.no_grad():
             self.model.logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
         return float(loss.detach())
+
+    def _seen(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Features (B, D) of the images; where views are told apart, of one drawn for each."""
+        views = self.pairs.views
+        if not views:
+            return self.pairs.image[images]
+        drawn = rng.integers(len(views), size=len(images))
+        seen = np.empty((len(images), views[0].shape[1]), np.float32)
+        for number, view in enumerate(views):
+            seen[drawn == number] = view[images[drawn == number]]
+        return seen
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything needed to go on: weights, AdamW's moments, epoch, history."""
@@ -294,5 +305,5 @@ def _epoch_row(
         "lr": training.lr(step - 1),
         "logit_scale": float(training.model.logit_scale.detach().exp()),
         **(judge(training.model.folded()) if due else {}),
-        "pairs_per_s": len(training.text) / elapsed_s,
+        "pairs_per_s": len(training.pairs.text) / elapsed_s,
     }

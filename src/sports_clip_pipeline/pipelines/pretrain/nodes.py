@@ -165,18 +165,22 @@ def _learn_projections(
     journal: Journal,
 ) -> tuple[Any, list[dict[str, float]], str]:
     """Projections over locked towers, the curve, and the fingerprint of both."""
+    import numpy as np
+
     from sports_clip_pipeline.evaluation.retrieval import recall_columns
     from sports_clip_pipeline.journal import fingerprint
+    from sports_clip_pipeline.models import feature_rows
     from sports_clip_pipeline.objectives import find_objective
     from sports_clip_pipeline.training import locked
 
     train = locked.pairs_of_split(**corpus, split="train", views=views)
     validation = locked.pairs_of_split(**corpus, split="validation")
     loss = find_objective(config.loss).module
-    arrays = train.image, train.text, train.owner
-    apart = [] if train.views is None else [train.views]
-    mark = fingerprint(config.locked_part(), locked, loss, *arrays, *apart)
-    judge = recall_columns(validation.image, validation.text, validation.owner)
+    digests = [rows.digest() for rows in (train.image, train.text, *train.views)]
+    mark = fingerprint(config.locked_part(), locked, loss, feature_rows, digests, train.owner)
+    judge = recall_columns(
+        np.asarray(validation.image), np.asarray(validation.text), validation.owner
+    )
     if start is not None:
         return start, [locked.starting_row(start, judge)], mark
     return *locked.pretrain_projections(train, judge, config, journal, mark), mark

@@ -79,6 +79,8 @@ def choose_zero_shot(
     config: ZeroShotConfig,
 ) -> tuple[Any, Document]:
     """The zero-shot head; its two settings are chosen on held-out captions."""
+    import numpy as np
+
     from sports_clip_pipeline.evaluation.zero_shot_choice import Seen, choose_settings
     from sports_clip_pipeline.models.clip_folder import read_projections
     from sports_clip_pipeline.models.unit_norm import unit_norm
@@ -92,13 +94,14 @@ def choose_zero_shot(
         images = clip_flickr8k_features["features"]
         pairs = pairs_of_split(images, clip_caption_features["features"], *corpus)
         plain = pairs_of_split(images, caption_features["features"], *corpus)
+        photographs = np.asarray(pairs.image)
         seen[split] = (
-            pairs.image,
+            photographs,
             Seen(
-                projections.image_embeddings(pairs.image),
-                witnesses.describe(pairs.image),
-                projections.text_embeddings(pairs.text),
-                unit_norm(plain.text),
+                projections.image_embeddings(photographs),
+                witnesses.describe(photographs),
+                projections.text_embeddings(np.asarray(pairs.text)),
+                unit_norm(np.asarray(plain.text)),
                 pairs.owner,
             ),
         )
@@ -224,6 +227,8 @@ def score_retrieval(
     journal: Journal,
 ) -> Document:
     """Recall at 1, 5 and 10 both ways on the caption corpus's test split."""
+    import numpy as np
+
     from sports_clip_pipeline.evaluation.retrieval import retrieval_metrics
     from sports_clip_pipeline.models.clip_folder import read_projections
     from sports_clip_pipeline.training.locked import pairs_of_split
@@ -232,8 +237,8 @@ def score_retrieval(
     pairs = pairs_of_split(*features, flickr8k_manifest, captions, "test")
     projections = read_projections(clip_model)
     metrics = retrieval_metrics(
-        projections.image_embeddings(pairs.image),
-        projections.text_embeddings(pairs.text),
+        projections.image_embeddings(np.asarray(pairs.image)),
+        projections.text_embeddings(np.asarray(pairs.text)),
         pairs.owner,
     )
     journal.log_metrics({f"test/t2i_{name}": value for name, value in metrics["t2i"].items()})

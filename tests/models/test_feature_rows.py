@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.models import feature_rows
+from sports_clip_pipeline.models.feature_rows import FeatureRows, release_pages, scratch_array
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> np.ndarray:
+    """(500, 40) float32 of a mapped file."""
+    values = np.random.default_rng(0).normal(0.3, 2.0, (500, 40)).astype(np.float32)
+    values.tofile(tmp_path / "values")
+    return np.memmap(tmp_path / "values", np.float32, "r", shape=(500, 40))
+
+
+def some_rows() -> np.ndarray:
+    return np.sort(np.random.default_rng(1).permutation(500)[:333])
+
+
+def test_rows_are_those_of_the_array_in_their_own_order(on_disk: np.ndarray) -> None:
+    rows = FeatureRows(on_disk, np.array([7, 3, 400]))
+    assert rows.shape == (3, 40)
+    assert len(rows) == 3
+    np.testing.assert_array_equal(rows[np.array([2, 0, 0])], on_disk[[400, 7, 7]])
+    np.testing.assert_array_equal(np.asarray(rows), on_disk[[7, 3, 400]])
+    assert rows[np.array([1])].flags.writeable
+    np.testing.assert_array_equal(np.asarray(FeatureRows(on_disk)), on_disk)
+
+
+def test_sums_over_blocks_are_numpys_to_the_bit(
+    on_disk: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_rows, "_BLOCK", 1000)
+    rows, whole = FeatureRows(on_disk, some_rows()), on_disk[some_rows()]
+    np.testing.assert_array_equal(rows.column_means(), whole.mean(axis=0))
+    assert rows.standard_deviation() == whole.std()
+    assert rows.root_mean_square() == np.sqrt((whole**2).mean())
+
+
+def test_a_digest_is_of_the_rows_and_not_of_where_they_stand(on_disk: np.ndarray) -> None:
+    rows = some_rows()
+    digest = FeatureRows(on_disk, rows).digest()
+    assert digest == FeatureRows(np.array(on_disk)[rows]).digest()
+    assert digest != FeatureRows(on_disk, rows[::-1]).digest()
+    assert digest != FeatureRows(on_disk, rows[1:]).digest()
+    assert digest != FeatureRows(on_disk.astype(np.float64), rows).digest()
+
+
+def test_the_mean_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no rows"):
+        FeatureRows(np.zeros((3, 2)), np.array([], int)).column_means()
+
+
+def test_rows_of_a_file_are_pickled_by_its_name(on_disk: np.ndarray) -> None:
+    rows = FeatureRows(on_disk, some_rows())
+    sent = pickle.dumps(rows)
+    assert len(sent) < on_disk.nbytes / 4
+    np.testing.assert_array_equal(np.asarray(pickle.loads(sent)), np.asarray(rows))
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(100, 400)])
+def test_other_rows_are_pickled_with_what_they_hold(on_disk: np.ndarray, part: slice) -> None:
+    source = np.array(on_disk) if part == slice(None) else on_disk[part]
+    rows = FeatureRows(source, np.array([5, 2]))
+    np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(rows))), source[[5, 2]])
+
+
+def test_a_scratch_array_keeps_what_is_written_and_leaves_no_file(tmp_path: Path) -> None:
+    array = scratch_array(tmp_path, (300, 1000), np.float32)
+    array[7] = 3.0
+    release_pages(array)
+    assert array.sum() == 3000.0
+    assert list(tmp_path.iterdir()) == []
+    sent = pickle.loads(pickle.dumps(FeatureRows(array)))
+    assert np.asarray(sent).sum() == 3000.0
+    assert scratch_array(tmp_path, (0, 4), np.float32).shape == (0, 4)
+
+
+def test_a_full_disk_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    with pytest.raises(UserFacingError, match=re.escape(str(tmp_path))):
+        scratch_array(tmp_path, (3, 4), np.float32)
+
+
+def _resident_kib(array: np.ndarray) -> int:
+    """How much of a mapped file this process holds in memory."""
+    start = f"{array.ctypes.data & ~4095:x}-"
+    lines = Path("/proc/self/smaps").read_text().splitlines()
+    where = next(i for i, line in enumerate(lines) if line.startswith(start))
+    return next(int(line.split()[1]) for line in lines[where:] if line.startswith("Rss:"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="wants Linux's /proc")
+def test_what_was_read_is_not_held(tmp_path: Path) -> None:
+    np.ones((4000, 256), np.float32).tofile(tmp_path / "values")
+    values = np.memmap(tmp_path / "values", np.float32, "r", shape=(4000, 256))
+    values.sum()
+    assert _resident_kib(values) > 3000
+    FeatureRows(values).standard_deviation()
+    assert _resident_kib(values) < 500
