@@ -1,4 +1,4 @@
-"""How memory grows with the corpus: embedding and locked pretraining at several sizes.
+"""How memory grows with the corpus: tokenizing, embedding and locked pretraining.
 
     python benchmarks/memory_by_size.py [--base 200] [--factors 1 10 100]
 
@@ -26,6 +26,7 @@ from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_sh
 
 HERE = Path(__file__).resolve().parent
 SHARD, SIDE = 512, 64
+STEPS = ("tokenize", "embed", "pretrain")
 
 
 def grow(base: Path, folder: Path, factor: int) -> int:
@@ -64,47 +65,63 @@ def peak_bytes(step: str, folder: Path) -> int:
 
 
 def run_step(step: str, folder: Path) -> None:
-    """`embed` fills the cache; `pretrain` learns from it."""
+    """Each reads what the one before has written, as the pipelines of these names do."""
     from contrastive_sides import CONTEXT, TEXT_TOWER, manifest_of
 
+    from sports_clip_pipeline.datasets import Arrays, ParquetTable
+
+    manifest = manifest_of(folder)
+    captions = ParquetTable(filepath=str(folder / "captions.parquet"))
+    image, text = (
+        Arrays(filepath=str(folder / f"{name}.safetensors"), mapped=True)
+        for name in ("image", "text")
+    )
+    if step == "tokenize":
+        from sports_clip_pipeline.corpora.caption_table import caption_table
+        from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+
+        captions.save(caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT)))
+        return
+    if step == "pretrain":
+        from sports_clip_pipeline.config.pretrain import PretrainConfig
+        from sports_clip_pipeline.journal import Journal
+        from sports_clip_pipeline.training import locked
+
+        features = image.load()["features"], text.load()["features"]
+        pairs = locked.pairs_of_split(*features, manifest, captions.load(), "train")
+        once = PretrainConfig(epochs=2)
+        locked.pretrain_projections(pairs, lambda found: {}, once, Journal(), "benchmark")
+        return
+
     from sports_clip_pipeline.config.embed import EmbedConfig
-    from sports_clip_pipeline.config.pretrain import PretrainConfig
-    from sports_clip_pipeline.corpora.caption_table import caption_table
     from sports_clip_pipeline.journal import Journal
     from sports_clip_pipeline.models.embedder import Embedder
     from sports_clip_pipeline.models.feature_cache import FeatureCache
-    from sports_clip_pipeline.models.tokenizers import caption_tokenizer
-    from sports_clip_pipeline.training import locked
 
-    manifest = manifest_of(folder)
-    captions = caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT))
     config = EmbedConfig("lite0", TEXT_TOWER, image_size=SIDE, backend="onnxruntime")
     embedder = Embedder(config, FeatureCache(folder / "cache"), Journal())
-    image = embedder.images("images", ImageStore(folder / "store"), manifest)["features"]
-    text = embedder.captions(list(captions["token_ids"]))["features"]
-    if step == "pretrain":
-        pairs = locked.pairs_of_split(image, text, manifest, captions, "train")
-        once = PretrainConfig(epochs=2)
-        locked.pretrain_projections(pairs, lambda found: {}, once, Journal(), "benchmark")
+    image.save(embedder.images("images", ImageStore(folder / "store"), manifest))
+    text.save(embedder.captions(list(captions.load()["token_ids"])))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", type=int, default=200, help="photographs at 1 × (default: 200)")
     parser.add_argument("--factors", type=int, nargs="+", default=[1, 10, 100])
-    parser.add_argument("--step", choices=("embed", "pretrain"), help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step:
         run_step(given.step, given.folder)
         return
-    print("| photographs | embed GiB | s | pretrain GiB | s |\n|---|---|---|---|---|")
+    print(f"| photographs |{''.join(f' {step} GiB | s |' for step in STEPS)}")
+    print("|---|" + "---|---|" * len(STEPS))
     with tempfile.TemporaryDirectory() as place:
         base = write_corpus(Path(place) / "base", None, given.base)
         for factor in given.factors:
             folder = Path(place) / str(factor)
             cells = [f"{grow(base, folder, factor):,}"]
-            for step in ("embed", "pretrain"):
+            for step in STEPS:
                 start = time.perf_counter()
                 peak = peak_bytes(step, folder)
                 cells += [f"{peak / GIB:.2f}", f"{time.perf_counter() - start:.0f}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import sys
 from collections.abc import Sequence
@@ -50,6 +51,15 @@ def end_with_parent() -> None:
         os._exit(1)
 
     Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+def release_pages(mapped: mmap.mmap) -> None:
+    """Give the memory of a mapped file back to the system; what it holds is read again when asked.
+
+    Without that, a process that reads through a file counts all of it as its own in the end.
+    """
+    if hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def keep_freed_memory() -> bool:

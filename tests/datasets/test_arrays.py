@@ -20,6 +20,12 @@ def test_arrays_come_back_with_type_and_shape(tmp_path: Path) -> None:
     assert found["row"].dtype == np.int64
 
 
+def test_a_file_has_the_rights_that_new_files_have(tmp_path: Path) -> None:
+    Arrays(filepath=str(tmp_path / "a.safetensors")).save({"a": np.zeros(3)})
+    (tmp_path / "other").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_half_a_file_is_refused(tmp_path: Path) -> None:
     dataset = Arrays(filepath=str(tmp_path / "a.safetensors"))
     dataset.save({"a": np.zeros(9)})

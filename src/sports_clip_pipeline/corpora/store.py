@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,21 @@ from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import file_sha256
 from sports_clip_pipeline.journal.disk import write_atomically
 from sports_clip_pipeline.journal.disk_refusals import naming_file
+from sports_clip_pipeline.machine import release_pages
 
 INDEX = "index.json"
 FORMAT = "sports-clip-image-store/1"
 _SCHEMA = pa.schema([("image", pa.string()), ("jpeg", pa.large_binary())])
 _REMEDY = "delete the folder and run the ingest pipeline again"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """Where the images of a mapped shard begin (R + 1,), and their bytes one after the other."""
+
+    offsets: np.ndarray
+    data: memoryview
+    file: mmap.mmap
 
 
 class ImageStore:
@@ -52,7 +64,7 @@ class ImageStore:
         ]
         self._row = np.concatenate([np.empty(0, np.int64), *kept])
         self._shard = np.repeat(np.arange(len(kept)), [len(rows) for rows in kept])
-        self._columns: dict[int, tuple[np.ndarray, memoryview]] = {}
+        self._columns: dict[int, _Column] = {}
 
     def __len__(self) -> int:
         return len(self._row)
@@ -61,9 +73,10 @@ class ImageStore:
         """The JPEG of row i. Raises: IndexError: i is outside 0..len-1."""
         if not 0 <= i < len(self):
             raise IndexError(f"row {i} of a store of {len(self)} images")
-        offsets, data = self._shard_columns(int(self._shard[i]))
-        row = self._row[i]
-        return bytes(data[offsets[row] : offsets[row + 1]])
+        column, row = self._column(int(self._shard[i])), self._row[i]
+        jpeg = bytes(column.data[column.offsets[row] : column.offsets[row + 1]])
+        release_pages(column.file)
+        return jpeg
 
     def get(self, i: int) -> Image.Image:
         """The image of row i, upright, mode RGB. Raises: IndexError: i is outside 0..len-1."""
@@ -86,18 +99,20 @@ class ImageStore:
             if not path.is_file() or file_sha256(path) != shard["sha256"]:
                 raise UserFacingError(path, "is missing or damaged", _REMEDY)
 
-    def _shard_columns(self, number: int) -> tuple[np.ndarray, memoryview]:
-        """Offsets (R + 1,) int64 and data of a shard's `jpeg` column, straight from the map."""
+    def _column(self, number: int) -> _Column:
+        """A shard's `jpeg` column, straight from the map."""
         if number not in self._columns:
             shard = self._index["shards"][number]
             path = self.path / shard["file"]
             try:
-                with pa.memory_map(str(path)) as file:
-                    batch = pa.ipc.open_file(file).get_batch(0)
-            except (OSError, pa.ArrowInvalid) as error:
+                with path.open("rb") as file:
+                    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                batch = pa.ipc.open_file(pa.py_buffer(mapped)).get_batch(0)
+            except (OSError, ValueError) as error:
                 raise UserFacingError(path, f"cannot be read ({error})", _REMEDY) from error
             _, offsets, data = batch.column(1).buffers()
-            self._columns[number] = (np.frombuffer(offsets, np.int64), memoryview(data))
+            found = _Column(np.frombuffer(offsets, np.int64), memoryview(data), mapped)
+            self._columns[number] = found
         return self._columns[number]
 
     def __reduce__(self) -> tuple[type[ImageStore], tuple[Path]]:

@@ -92,7 +92,10 @@ class LinkedArrays(Arrays):
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write a new file through to the disk; arrays that are mapped files are not read whole."""
+    path.touch()
+    mode = path.stat().st_mode  # safetensors' own file would be its owner's alone
     save_file({name: np.asarray(value, order="C") for name, value in arrays.items()}, path)
+    path.chmod(mode)
     with path.open("rb") as file:
         os.fsync(file.fileno())
     for value in arrays.values():

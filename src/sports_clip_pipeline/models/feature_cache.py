@@ -54,10 +54,10 @@ class FeatureSpace:
 
     def missing(self, keys: list[bytes]) -> list[int]:
         """Positions in `keys` that are not kept; of equal keys the first position alone."""
-        seen = set(self._where)
+        seen: set[bytes] = set()
         positions = []
         for position, key in enumerate(keys):
-            if key not in seen:
+            if key not in self._where and key not in seen:
                 seen.add(key)
                 positions.append(position)
         return positions

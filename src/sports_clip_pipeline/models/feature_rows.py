@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sports_clip_pipeline import machine
 from sports_clip_pipeline.journal.disk_refusals import naming_file
 
 _BLOCK = 1 << 20  # numbers read at once where all are
@@ -129,7 +130,7 @@ def scratch_array(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarra
 
 
 def release_pages(array: np.ndarray) -> None:
-    """Give the pages of a mapped file back to the system, which has the file; else do nothing."""
+    """Give the memory of a mapped array back to the system; of others, do nothing."""
     mapped = getattr(array, "_mmap", None)
-    if mapped is not None and hasattr(mapped, "madvise"):
-        mapped.madvise(mmap.MADV_DONTNEED)
+    if mapped is not None:
+        machine.release_pages(mapped)
