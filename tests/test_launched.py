@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sports_clip_pipeline.errors import PartDone
+from sports_clip_pipeline.errors import PartDone, UserFacingError
 from sports_clip_pipeline.launched import (
     end_unless_leading,
     launched,
@@ -10,11 +10,12 @@ from sports_clip_pipeline.launched import (
     meet_others,
     own_cores,
     own_part,
+    take_own_device,
 )
 
 
 def told(monkeypatch: pytest.MonkeyPatch, **environment: str) -> None:
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -50,3 +51,32 @@ def test_all_but_the_first_end_when_their_part_is_done(monkeypatch: pytest.Monke
 def test_processes_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     told(monkeypatch, LOCAL_WORLD_SIZE="4")
     assert [own_cores(count) for count in (16, 6, 2)] == [4, 1, 1]
+
+
+@pytest.fixture
+def devices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Two CUDA devices that only say which of them was taken."""
+    taken: list[int] = []
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", taken.append)
+    return taken
+
+
+def test_a_process_takes_its_own_device(
+    monkeypatch: pytest.MonkeyPatch, devices: list[int]
+) -> None:
+    told(monkeypatch)
+    take_own_device(alone=True)
+    told(monkeypatch, RANK="5", WORLD_SIZE="6", LOCAL_RANK="1", LOCAL_WORLD_SIZE="2")
+    take_own_device(alone=True)
+    assert devices == [1]
+
+
+def test_more_processes_than_devices_share_them_or_are_refused(
+    monkeypatch: pytest.MonkeyPatch, devices: list[int]
+) -> None:
+    told(monkeypatch, RANK="2", WORLD_SIZE="3", LOCAL_RANK="2", LOCAL_WORLD_SIZE="3")
+    take_own_device()
+    assert devices == [0]
+    with pytest.raises(UserFacingError, match="for each of 3 processes, and there are 2"):
+        take_own_device(alone=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,14 @@ from sports_clip_pipeline.models.image_towers import (
     load_image_tower,
     pooled_features,
 )
-from sports_clip_pipeline.models.open_clip_pair import build_pair, load_pair, pair_spec
+from sports_clip_pipeline.models.open_clip_pair import (
+    PairTokenizer,
+    build_pair,
+    load_pair,
+    pair_spec,
+)
 from sports_clip_pipeline.models.projections import identity_projections
-from sports_clip_pipeline.models.text_towers import load_text_tower
+from sports_clip_pipeline.models.text_towers import load_text_tower, text_tower_spec
 from sports_clip_pipeline.models.tokenizers import caption_tokenizer
 
 CONFIG = {
@@ -85,6 +91,31 @@ def test_its_folder_is_read_by_open_clip_and_by_us(
     with torch.inference_mode():
         torch.testing.assert_close(ours.model.encode_image(pixels), theirs.encode_image(pixels))
         torch.testing.assert_close(ours.model.encode_text(ids), theirs.encode_text(ids))
+
+
+def read_by_another_tokenizer(folder: Path) -> PairTokenizer:
+    """Of a pair whose tokenizer is Hugging Face's, not CLIP's."""
+    folder.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(text_tower_spec("minilm").folder / name, folder)
+    text = {**CONFIG["text_cfg"], "hf_tokenizer_name": "its folder", "context_length": 8}
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": {**CONFIG, "text_cfg": text}})
+    )
+    (folder / "open_clip_model.safetensors").touch()
+    return PairTokenizer(pair_spec(f"open_clip/tiny@{folder}"))
+
+
+def test_every_tokenizer_tells_what_it_cuts(name: str, tmp_path: Path) -> None:
+    of_words = ["dog " * count for count in range(1, 10)]
+    hf = read_by_another_tokenizer(tmp_path / "hf")
+    tokens = hf(of_words)
+    assert {len(row) for row in tokens.ids} == {8}
+    # Six words fit between the first token and the last.
+    assert tokens.truncated.tolist() == [False] * 6 + [True] * 3
+    assert not hf([""]).truncated.any()
+    own = caption_tokenizer(name, 77)
+    assert own(["dog " * 75, "dog " * 76]).truncated.tolist() == [False, True]
 
 
 def test_other_sizes_and_lengths_than_its_own_are_refused(name: str) -> None:

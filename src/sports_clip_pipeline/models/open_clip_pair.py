@@ -177,12 +177,17 @@ class PairTokenizer:
         """Tokens of cleaned texts, padding among them."""
         cleaned = [clean_caption(text) for text in texts]
         block = self._tokenizer(cleaned, context_length=self.context_length)
-        rows = block.numpy().astype(np.int32)
-        return Tokens(list(rows), np.array([self._is_cut(text) for text in cleaned], dtype=bool))
+        return Tokens(list(block.numpy().astype(np.int32)), self._are_cut(cleaned, block))
 
-    def _is_cut(self, text: str) -> bool:
-        encode = getattr(self._tokenizer, "encode", None)  # of CLIP's own; others do not tell
-        return encode is not None and len(encode(text)) + 2 > self.context_length
+    def _are_cut(self, texts: list[str], block: torch.Tensor) -> np.ndarray:
+        """(B,) bool: with room for one more, a text that is cut has one token more."""
+        if hasattr(self._tokenizer, "encode"):  # CLIP's own, which pads with the id of a token
+            lengths = [len(self._tokenizer.encode(text)) + 2 for text in texts]
+            return np.array(lengths) > self.context_length
+        longer = self._tokenizer([*texts, ""], context_length=self.context_length + 1)
+        padding = longer[-1, -2]  # behind nothing; some forms end all rows with a class token
+        more = (longer[:-1] != padding).sum(dim=1) > (block != padding).sum(dim=1)
+        return more.numpy()
 
 
 @cache

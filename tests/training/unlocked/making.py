@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import open_clip
 import pandas as pd
 import torch
+from safetensors.torch import save_file
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
@@ -53,15 +56,17 @@ class Corpus:
     image: np.ndarray
     text: np.ndarray
     preprocessing: ImagePreprocessing
+    towers: tuple[str, str] = ("lite0", "minilm")
+    context_length: int = CONTEXT
 
     @property
     def recipe(self) -> dict[str, Any]:
         """What `build_clip` takes beside projections."""
         return {
-            "image_tower": "lite0",
-            "text_tower": "minilm",
+            "image_tower": self.towers[0],
+            "text_tower": self.towers[1],
             "preprocessing": self.preprocessing,
-            "context_length": CONTEXT,
+            "context_length": self.context_length,
         }
 
     def pairs(self, split: str) -> TowerPairs:
@@ -91,6 +96,35 @@ def make_corpus(raw: Path) -> Corpus:
     return Corpus(store, manifest, captions, image, text, view)
 
 
+def write_pair(folder: Path) -> str:
+    """A tiny pair of open_clip's with random weights, as its name."""
+    text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2}
+    image = {"image_size": 32, "layers": 2, "width": 16, "head_width": 8, "patch_size": 16}
+    model = {"embed_dim": SPACE, "vision_cfg": image, "text_cfg": text}
+    folder.mkdir()
+    torch.manual_seed(3)
+    save_file(
+        open_clip.CustomTextCLIP(**model).state_dict(), folder / "open_clip_model.safetensors"
+    )
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model}))
+    return f"open_clip/tiny@{folder}"
+
+
+def of_pair(corpus: Corpus, name: str) -> Corpus:
+    """The corpus as a pair of open_clip's reads and embeds it."""
+    view = image_preprocessing(name, 32, "full")
+    pixels = view.normalise([view.crop(corpus.store.get(i)) for i in range(len(corpus.store))])
+    ids = caption_tokenizer(name, 77)(list(corpus.captions["text"])).ids
+    block = torch.from_numpy(np.stack(ids)).long()
+    with torch.inference_mode():
+        text = load_text_tower(name)(block, torch.ones_like(block)).numpy()
+    return replace(
+        corpus, captions=corpus.captions.assign(token_ids=ids), text=text, towers=(name, name),
+        image=pooled_features(load_image_tower(name), pixels), preprocessing=view,
+        context_length=77,
+    )  # fmt: skip
+
+
 def random_projections(corpus: Corpus) -> Projections:
     """Random projections to a small space."""
     rng = np.random.default_rng(0)
@@ -115,6 +149,7 @@ def _captions(lines: list[dict[str, str]], names: list[str], splits: list[str]) 
     return pd.DataFrame(
         {
             "image_row": rows,
+            "text": [line["caption"] for line in lines],
             "split": [splits[row] for row in rows],
             "token_ids": [ids.tolist() for ids in tokens.ids],
         }

@@ -19,10 +19,13 @@ from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal
 from sports_clip_pipeline.models.clip_model import build_clip
+from sports_clip_pipeline.models.open_clip_pair import load_pair
+from sports_clip_pipeline.models.projections import identity_projections
 from sports_clip_pipeline.training.unlocked.group import Group
 from sports_clip_pipeline.training.unlocked.precision import Compute
 from sports_clip_pipeline.training.unlocked.processes import TowerTask, train_in_processes
 from sports_clip_pipeline.training.unlocked.run import STATE, TrainedTowers, train_towers
+from tests.training.unlocked.making import SPACE, Corpus, of_pair, write_pair
 
 CPU = Compute("cpu", "fp32")
 
@@ -103,6 +106,33 @@ def test_two_processes_give_the_curve_of_one(
     )
     steps = [step for metrics, step in heard.metrics if "pretrain/step_loss" in metrics]
     assert steps == [0, 1, 2, 3]
+
+
+def test_two_processes_unlock_one_tower_of_a_pair(
+    corpus: Corpus, together: PretrainConfig, tmp_path: Path
+) -> None:
+    name = write_pair(tmp_path / "pair")
+    seen = of_pair(corpus, name)
+    config = replace(
+        together, unlocked_image_blocks=-1, unlocked_text_blocks=0, projections="none", epochs=0
+    )
+    task = TowerTask(
+        identity_projections(SPACE, 2.5, None), seen.recipe, seen.pairs("train"),
+        seen.pairs("validation"), counted, seen.preprocessing, config, CPU, tmp_path / "both", "f",
+    )  # fmt: skip
+    train_in_processes(task, DiskJournal(tmp_path / "both"))
+    both = read_back(task, DiskJournal(tmp_path / "both"))
+    alone = read_back(task, DiskJournal(tmp_path / "alone"))
+    losses = [[row["loss"] for row in trained.history] for trained in (both, alone)]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    assert both.weights.keys() == alone.weights.keys()
+    assert all(key.startswith("visual.") for key in both.weights)
+    start = load_pair(name).state_dict()
+    for key, value in alone.weights.items():
+        np.testing.assert_allclose(both.weights[key], value, atol=2e-3, err_msg=key)
+    assert any(
+        np.abs(value - start[key].numpy()).max() > 1e-4 for key, value in both.weights.items()
+    )
 
 
 def test_parts_are_disjoint_and_together_the_batch() -> None:

@@ -29,7 +29,12 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, FollowingJournal, Journal
-from sports_clip_pipeline.launched import end_unless_leading, launched, own_cores
+from sports_clip_pipeline.launched import (
+    end_unless_leading,
+    launched,
+    own_cores,
+    take_own_device,
+)
 from sports_clip_pipeline.machine import cores, end_with_parent
 from sports_clip_pipeline.models.clip_model import build_clip
 from sports_clip_pipeline.models.projections import Projections
@@ -131,7 +136,8 @@ def work(task: TowerTask, folder: str, events: Any) -> None:
     rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     end_with_parent()
     torch.set_num_threads(max(1, cores() // count))
-    _take_device(task)
+    if task.compute.device == "cuda":
+        take_own_device(alone=True)
     if sys.platform == "linux":
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     try:
@@ -163,7 +169,8 @@ def train_as_part(task: TowerTask, journal: Journal) -> None:
             "use fewer, or a larger pretrain.tower_batch_size",
         )
     torch.set_num_threads(own_cores(cores()))
-    _take_device(task)
+    if task.compute.device == "cuda":
+        take_own_device(alone=True)
     distributed.init_process_group(_backend(task))
     _train(task, journal, Group(*group))
     end_unless_leading("pretraining")
@@ -180,12 +187,6 @@ def _train(task: TowerTask, journal: Journal, group: Group) -> None:
 
 def _backend(task: TowerTask) -> str:
     return "nccl" if task.compute.device == "cuda" else "gloo"
-
-
-def _take_device(task: TowerTask) -> None:
-    """Each process of a machine has a CUDA device of its own."""
-    if task.compute.device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
 def _listen(events: Any, journal: Journal) -> None:
