@@ -26,6 +26,32 @@ if __name__ == "__main__":
 """
 
 
+LEAVING = """
+import atexit
+from sports_clip_pipeline.machine import end_without_sweep
+
+class Ring:
+    def __init__(self):
+        self.me = self
+    def __del__(self):
+        print("swept", flush=True)
+
+ring = Ring()
+atexit.register(print, "closed")
+if {sparing}:
+    end_without_sweep()
+del ring
+"""
+
+
+@pytest.mark.parametrize(("sparing", "said"), [(True, ["closed"]), (False, ["closed", "swept"])])
+def test_a_process_may_end_without_looking_through_its_memory(sparing: bool, said: list) -> None:
+    script = LEAVING.format(sparing=sparing)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split() == said
+    assert done.returncode == 0
+
+
 def test_cores_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
     assert cores() == 3

@@ -11,7 +11,7 @@ from kedro.framework.hooks import hook_impl
 
 from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.machine import give_back_freed_memory
+from sports_clip_pipeline.machine import end_without_sweep, give_back_freed_memory
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -49,6 +49,7 @@ class GuardHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Refuse to start where what an earlier pipeline makes is missing."""
+        end_without_sweep()
         from kedro.framework.project import pipelines
 
         from sports_clip_pipeline import guards
