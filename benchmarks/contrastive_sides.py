@@ -92,13 +92,14 @@ def pretrain_ours(folder: Path, given: argparse.Namespace) -> None:
     """Features of photographs and captions, then projections over the locked towers."""
     from sports_clip_pipeline.models.tokenizers import caption_tokenizer
     from sports_clip_pipeline.training import locked
+    from sports_clip_pipeline.training.paired_features import pairs_of_split
 
     manifest = manifest_of(folder)
     captions = caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT))
     embedder = embedder_of(folder, given.tower, given.backend)
     image = embedder.images("images", ImageStore(folder / "store"), manifest)["features"]
     text = embedder.captions(list(captions["token_ids"]))["features"]
-    pairs = locked.pairs_of_split(image, text, manifest, captions, "train")
+    pairs = pairs_of_split(image, text, manifest, captions, "train")
     config = PretrainConfig(epochs=given.epochs, batch_size=128)
     start = time.perf_counter()
     locked.pretrain_projections(pairs, lambda projections: {}, config, Journal(), "benchmark")

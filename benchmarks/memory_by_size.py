@@ -86,9 +86,10 @@ def run_step(step: str, folder: Path) -> None:
         from sports_clip_pipeline.config.pretrain import PretrainConfig
         from sports_clip_pipeline.journal import Journal
         from sports_clip_pipeline.training import locked
+        from sports_clip_pipeline.training.paired_features import pairs_of_split
 
         features = image.load()["features"], text.load()["features"]
-        pairs = locked.pairs_of_split(*features, manifest, captions.load(), "train")
+        pairs = pairs_of_split(*features, manifest, captions.load(), "train")
         once = PretrainConfig(epochs=2)
         locked.pretrain_projections(pairs, lambda found: {}, once, Journal(), "benchmark")
         return

@@ -18,11 +18,10 @@ from torch import nn
 
 from sports_clip_pipeline.config.cam import GUIDED, METHODS
 from sports_clip_pipeline.explain.frozen import frozen
+from sports_clip_pipeline.explain.guided import guided_gradients
 from sports_clip_pipeline.explain.layers import TokenGrid, token_grid
 from sports_clip_pipeline.explain.library_maps import LIBRARY, unexplainable
-
-Target = int | tuple[int, int]
-"""A score, or the difference of two: what speaks for the first against the second."""
+from sports_clip_pipeline.explain.scores import Target, pick_score
 
 
 def class_activation_map(
@@ -101,25 +100,6 @@ def stands_out(heat: np.ndarray) -> bool:
     return bool(np.any(heat > 0))
 
 
-def pick_score(
-    scores: torch.Tensor, target: Target, image: str, needs_gradient: bool = True
-) -> torch.Tensor:
-    """One score of a (C,) vector, or a difference of two, checked that it can be explained.
-
-    Raises: ValueError: no such score. UserFacingError: not finite, or no layer reaches it.
-    """
-    wanted = (target,) if isinstance(target, int) else target
-    for place in wanted:
-        if not 0 <= place < len(scores):
-            raise ValueError(f"target {place} is outside the module's {len(scores)} scores")
-        if not torch.isfinite(scores[place]):
-            raise unexplainable(image, f"score {place} is {scores[place].item()}")
-    score = scores[wanted[0]] if len(wanted) == 1 else scores[wanted[0]] - scores[wanted[1]]
-    if needs_gradient and not score.requires_grad:
-        raise unexplainable(image, f"no gradient of score {target} reaches the chosen layer")
-    return score
-
-
 def _pairs(targets: Sequence[Target], images: Sequence[str]) -> list[tuple[Target, str]]:
     return list(zip(targets, images, strict=True))
 
@@ -137,8 +117,6 @@ def _guided_sizes(
     images: Sequence[str],
     strict: bool,
 ) -> np.ndarray:
-    from sports_clip_pipeline.explain.guided import guided_gradients
-
     maps = [
         guided_gradients(module, one[None], target, image=image, strict=strict)
         for one, (target, image) in zip(pixels, _pairs(targets, images), strict=True)

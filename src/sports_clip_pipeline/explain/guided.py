@@ -19,9 +19,9 @@ from pytorch_grad_cam.guided_backprop import GuidedBackpropReLUasModule
 from torch import nn
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.explain.activation_maps import Target, pick_score
 from sports_clip_pipeline.explain.frozen import frozen
 from sports_clip_pipeline.explain.library_maps import unexplainable
+from sports_clip_pipeline.explain.scores import Target, pick_score
 
 
 class _GuidedReLU6Function(torch.autograd.Function):

@@ -27,6 +27,7 @@ from sports_clip_pipeline.explain import (
     library_maps,
     randomised,
     ranking,
+    scores,
 )
 from sports_clip_pipeline.explain.activation_maps import class_activation_maps
 from sports_clip_pipeline.explain.choice import refuse_lost
@@ -275,7 +276,7 @@ def _mark(item: Item, work: Work) -> str:
     """What a photograph's numbers depend on."""
     settings = {key: value for key, value in vars(work.config).items() if key not in _PLAN}
     code = (
-        activation_maps, faithfulness, imputation, library_maps, randomised, ranking,
+        activation_maps, faithfulness, imputation, library_maps, randomised, ranking, scores,
         sys.modules[__name__],
     )  # fmt: skip
     return fingerprint(

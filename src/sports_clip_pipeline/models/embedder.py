@@ -31,14 +31,12 @@ from sports_clip_pipeline.models.embedding import (
     embed_images,
 )
 from sports_clip_pipeline.models.feature_cache import FeatureCache, FeatureSpace, mean_of_spaces
-from sports_clip_pipeline.models.feature_rows import release_pages, scratch_array
 from sports_clip_pipeline.models.tower_weights import file_name
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 TRIAL_IMAGES = 16
 TRIAL_CAPTIONS = 64
-_ROWS_AT_ONCE = 1024
 
 
 class Embedder:
@@ -124,7 +122,7 @@ class Embedder:
         means = mean_of_spaces([self._space(view) for view in self.preprocessings], keys)
         return {
             "features": means["features"],
-            "logits": _halves(means["logits"], self._cache.root),
+            "logits": means["logits"],
             "row": np.arange(len(keys), dtype=np.int64),
         }
 
@@ -285,16 +283,6 @@ def tower_price(
     seen = dataclasses.replace(config, image_size=size, views=tuple(views), companions=())
     row = Embedder(seen, cache, Journal()).tower(store)
     return {**row, "name": f"{row['name']} trained, {size} px"}
-
-
-def _halves(values: np.ndarray, folder: Path) -> np.ndarray:
-    """The values as float16, in a scratch file."""
-    halves = scratch_array(folder, values.shape, np.float16)
-    for start in range(0, len(values), _ROWS_AT_ONCE):
-        halves[start : start + _ROWS_AT_ONCE] = values[start : start + _ROWS_AT_ONCE]
-        release_pages(values)
-        release_pages(halves)
-    return halves
 
 
 def _row(trial: Trial) -> dict[str, Any]:

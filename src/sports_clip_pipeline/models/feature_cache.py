@@ -16,6 +16,7 @@ from sports_clip_pipeline.journal.disk import write_atomically
 from sports_clip_pipeline.models.feature_rows import release_pages, scratch_array
 
 _KEYS = "keys"
+_ROWS_AT_ONCE = 1024
 
 
 class FeatureCache:
@@ -123,11 +124,12 @@ class FeatureSpace:
 
 
 def mean_of_spaces(spaces: Sequence[FeatureSpace], keys: list[bytes]) -> dict[str, np.ndarray]:
-    """Float32 means of what several spaces hold, one row a key, in scratch files.
+    """Means of what several spaces hold, one row a key, of the kept type, in scratch files.
 
     Raises: KeyError: a key is not kept.
     """
     total: dict[str, np.ndarray] = {}
+    kept: dict[str, np.dtype] = {}
     for space in spaces:
         for positions, arrays in space.blocks(keys):
             for name, value in arrays.items():
@@ -135,7 +137,20 @@ def mean_of_spaces(spaces: Sequence[FeatureSpace], keys: list[bytes]) -> dict[st
                 if name not in total:
                     shape = len(keys), *share.shape[1:]
                     total[name] = scratch_array(space.folder, shape, np.float32)
+                    kept[name] = value.dtype
                 before = total[name][positions] if space is not spaces[0] else None
                 total[name][positions] = share if before is None else before + share
                 release_pages(total[name])
-    return total
+    return {name: _as_type(kept[name], value, spaces[0].folder) for name, value in total.items()}
+
+
+def _as_type(dtype: np.dtype, values: np.ndarray, folder: Path) -> np.ndarray:
+    """The values in another type, in a scratch file; as they are where they have it."""
+    if values.dtype == dtype:
+        return values
+    cast = scratch_array(folder, values.shape, dtype)
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        cast[start : start + _ROWS_AT_ONCE] = values[start : start + _ROWS_AT_ONCE]
+        release_pages(values)
+        release_pages(cast)
+    return cast

@@ -171,13 +171,14 @@ def _learn_projections(
     from sports_clip_pipeline.journal import fingerprint
     from sports_clip_pipeline.models import feature_rows
     from sports_clip_pipeline.objectives import find_objective
-    from sports_clip_pipeline.training import locked
+    from sports_clip_pipeline.training import locked, paired_features
 
-    train = locked.pairs_of_split(**corpus, split="train", views=views)
-    validation = locked.pairs_of_split(**corpus, split="validation")
+    train = paired_features.pairs_of_split(**corpus, split="train", views=views)
+    validation = paired_features.pairs_of_split(**corpus, split="validation")
     loss = find_objective(config.loss).module
     digests = [rows.digest() for rows in (train.image, train.text, *train.views)]
-    mark = fingerprint(config.locked_part(), locked, loss, feature_rows, digests, train.owner)
+    code = locked, paired_features, feature_rows, loss
+    mark = fingerprint(config.locked_part(), *code, digests, train.owner)
     judge = recall_columns(
         np.asarray(validation.image), np.asarray(validation.text), validation.owner
     )

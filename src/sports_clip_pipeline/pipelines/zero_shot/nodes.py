@@ -85,7 +85,7 @@ def choose_zero_shot(
     from sports_clip_pipeline.models.clip_folder import read_projections
     from sports_clip_pipeline.models.unit_norm import unit_norm
     from sports_clip_pipeline.models.zero_shot_head import hubness
-    from sports_clip_pipeline.training.locked import pairs_of_split
+    from sports_clip_pipeline.training.paired_features import pairs_of_split
 
     projections = read_projections(clip_model)
     seen = {}
@@ -231,7 +231,7 @@ def score_retrieval(
 
     from sports_clip_pipeline.evaluation.retrieval import retrieval_metrics
     from sports_clip_pipeline.models.clip_folder import read_projections
-    from sports_clip_pipeline.training.locked import pairs_of_split
+    from sports_clip_pipeline.training.paired_features import pairs_of_split
 
     features = clip_flickr8k_features["features"], clip_caption_features["features"]
     pairs = pairs_of_split(*features, flickr8k_manifest, captions, "test")

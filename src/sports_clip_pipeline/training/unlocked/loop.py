@@ -14,13 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
-from sports_clip_pipeline.models.clip_parts import project_images, project_texts
 from sports_clip_pipeline.objectives import find_objective
-from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.locked import MAX_LOGIT_SCALE
 from sports_clip_pipeline.training.schedule import warmup_cosine
@@ -31,6 +27,7 @@ from sports_clip_pipeline.training.unlocked.blocks import (
     unlock,
 )
 from sports_clip_pipeline.training.unlocked.caching import Chunk, backward_in_chunks
+from sports_clip_pipeline.training.unlocked.encoder import PairEncoder
 from sports_clip_pipeline.training.unlocked.group import Group
 from sports_clip_pipeline.training.unlocked.learned import (
     learned_arrays,
@@ -85,15 +82,14 @@ class TowerTraining:
         )  # fmt: skip
         if compute.compiled:
             compile_unlocked(self.model, self.unlocked)
-        self.encoder = group.wrapped(_PairEncoder(self.model, self._embed_part))
+        self.bare = PairEncoder(self.model, self.unlocked, compute)
+        self.encoder = group.wrapped(self.bare)
         self.optimizer = torch.optim.AdamW(
             decay_groups(self.model, config.weight_decay),
             lr=config.tower_peak_lr, betas=(0.9, 0.98), fused=compute.device == "cuda",
         )  # fmt: skip
         self.scaler = compute.scaler()
         self.image_width = int(pairs.features.image.shape[1])
-        # Pairs of open_clip's own have rows of one length, and no configuration.
-        self.padding = int(getattr(getattr(model.text, "config", None), "pad_token_id", 0) or 0)
         self.captions = pairs.features.captions_of()
         self.steps_per_epoch = max(1, round(len(pairs) / config.tower_batch_size))
         self.epoch, self.step = 0, 0
@@ -150,9 +146,9 @@ class TowerTraining:
             batches = [(pairs.rows[block], None) for block in blocks]
             pixels = self._pixels(pairs, batches)
         with torch.inference_mode():
-            image = [self._image(pairs, block, next(pixels)) for block in blocks]
+            image = [self.bare.images(pairs, block, next(pixels)) for block in blocks]
             text = [
-                self._text(pairs, texts[i : i + _EVALUATED])
+                self.bare.texts(pairs, texts[i : i + _EVALUATED])
                 for i in range(0, len(texts), _EVALUATED)
             ]
         return torch.cat(image).cpu().numpy(), torch.cat(text).cpu().numpy()
@@ -194,7 +190,7 @@ class TowerTraining:
         def loss_of(
             image_emb: torch.Tensor, text_emb: torch.Tensor, *learned: torch.Tensor
         ) -> torch.Tensor:
-            scale, *rest = learned or self.encoder_scale()
+            scale, *rest = learned or self.bare.scale()
             bias = rest[0] if rest else None
             image_all = self.group.gathered(image_emb, of_images)
             text_all = self.group.gathered(text_emb, of_texts)
@@ -209,11 +205,6 @@ class TowerTraining:
         self.scaler.scale(loss).backward()
         return loss.detach()
 
-    def encoder_scale(self) -> tuple[torch.Tensor, ...]:
-        """The scale of cosines, and the bias where there is one."""
-        bias = self.model.logit_bias
-        return (self.model.logit_scale.exp(), *([] if bias is None else [bias]))
-
     def _chunks(
         self, images: np.ndarray, captions: list[np.ndarray], pixels: torch.Tensor | None
     ) -> list[Chunk]:
@@ -223,42 +214,12 @@ class TowerTraining:
 
         def run(part: np.ndarray) -> tuple[torch.Tensor, ...]:
             seen = None if pixels is None else pixels[part[0] - mine[0] : part[-1] + 1 - mine[0]]
-            encoder = self.encoder
-            if not torch.is_grad_enabled():
-                encoder = getattr(encoder, "module", encoder)
-            embedded: tuple[torch.Tensor, ...] = encoder(
-                images[part], np.concatenate([captions[n] for n in part]), seen
-            )
+            encoder = self.encoder if torch.is_grad_enabled() else self.bare
+            texts = np.concatenate([captions[n] for n in part])
+            embedded: tuple[torch.Tensor, ...] = encoder(self.pairs, images[part], texts, seen)
             return embedded
 
         return [partial(run, part) for part in np.array_split(mine, count)]
-
-    def _embed_part(
-        self, images: np.ndarray, captions: np.ndarray, pixels: torch.Tensor | None
-    ) -> tuple[torch.Tensor, ...]:
-        embedded = self._image(self.pairs, images, pixels), self._text(self.pairs, captions)
-        return (*embedded, *self.encoder_scale())
-
-    def _image(self, pairs: TowerPairs, images: np.ndarray, pixels: Any) -> torch.Tensor:
-        """Images (B,) of a split to (B, P) float32 unit-norm; through pixels where unlocked."""
-        with self.compute.autocast():
-            if self.unlocked.image:
-                projected = self.model.visual(pixels)
-            else:
-                features = self._on_device(pairs.features.image[images])
-                projected = project_images(self.model, features)
-        return functional.normalize(projected.float(), dim=1)
-
-    def _text(self, pairs: TowerPairs, captions: np.ndarray) -> torch.Tensor:
-        """Captions (B,) of a split to (B, P) float32 unit-norm; through tokens where unlocked."""
-        with self.compute.autocast():
-            if self.unlocked.text:
-                ids, _ = pad([pairs.token_ids[row] for row in captions], self.padding)
-                projected = self.model.text(self._on_device(ids))
-            else:
-                features = self._on_device(pairs.features.text[captions])
-                projected = project_texts(self.model, features)
-        return functional.normalize(projected.float(), dim=1)
 
     def _training_pixels(
         self, order: Sequence[np.ndarray], rng: np.random.Generator
@@ -275,9 +236,6 @@ class TowerTraining:
     def _pixels(self, pairs: TowerPairs, batches: Sequence[Any]) -> Iterator[torch.Tensor]:
         for squares in read_squares(pairs.store, batches, self.preprocessing):
             yield to_pixels(squares, self.preprocessing, self.compute.device)
-
-    def _on_device(self, values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(values).to(self.compute.device)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything needed to go on: changed weights, AdamW's moments, scaler, position, history.
@@ -300,15 +258,3 @@ class TowerTraining:
         self.scaler.load_state_dict(meta["scaler"])
         self.epoch, self.step, self.history = meta["epoch"], meta["step"], list(meta["history"])
         self._losses = [torch.tensor(loss, device=self.compute.device) for loss in meta["losses"]]
-
-
-class _PairEncoder(nn.Module):
-    """The model as one module from a part of a batch to its embeddings, for torch's wrappers."""
-
-    def __init__(self, model: nn.Module, embed: Callable[..., tuple[torch.Tensor, ...]]) -> None:
-        super().__init__()
-        self.model, self._embed = model, embed
-
-    def forward(self, *part: Any) -> tuple[torch.Tensor, ...]:
-        """Image and caption embeddings, the scale, and the bias where there is one."""
-        return self._embed(*part)

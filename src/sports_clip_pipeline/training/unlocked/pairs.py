@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.corpora.store import ImageStore
-from sports_clip_pipeline.training.locked import PairedFeatures, pairs_of_split
+from sports_clip_pipeline.training.paired_features import PairedFeatures, pairs_of_split
 
 
 @dataclass(frozen=True)
