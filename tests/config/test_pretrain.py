@@ -17,6 +17,7 @@ OTHERWISE = {
     "tower_accumulation": 4,
     "tower_dropout": False,
     "tower_statistics": "kept",
+    "tower_ema_decay": 0.9,
     "compiled": "on",
     "num_processes": 2,
     "checkpoint_every_steps": 7,

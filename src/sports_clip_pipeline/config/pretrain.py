@@ -23,6 +23,7 @@ _TOWERS = (
     "tower_accumulation",
     "tower_dropout",
     "tower_statistics",
+    "tower_ema_decay",
     "num_processes",
     "checkpoint_every_steps",
     "precision",
@@ -76,6 +77,8 @@ class PretrainConfig:
         tower_dropout: whether dropout inside what is unlocked is on.
         tower_statistics: batch norms of what is unlocked follow the batch (`batch`), or keep the
             statistics they came with (`kept`).
+        tower_ema_decay: of the moving average of what learns in those passes, which is judged and
+            kept in the place of the last step's weights; 0 takes no average.
         num_processes: processes of those passes, each with its part of every batch and, on CUDA,
             with a device of its own; the loss sees the whole batch.
         precision: of those passes; `auto` is bf16 on a CUDA device that has it, fp16 on another,
@@ -112,6 +115,7 @@ class PretrainConfig:
     tower_accumulation: int = 1
     tower_dropout: bool = True
     tower_statistics: str = "batch"
+    tower_ema_decay: float = 0.0
     num_processes: int = 1
     precision: str = "auto"
     device: str = "auto"
@@ -144,6 +148,7 @@ class PretrainConfig:
             ("feature_noise", 0.0, 10.0),
             ("initial_temperature", 0.01, 1.0),
             ("tower_peak_lr", 1e-7, 1.0),
+            ("tower_ema_decay", 0.0, 0.99999),
         ):
             require_number(getattr(self, name), f"pretrain.{name}", low_share, high_share)
         for name in ("tower_dropout", "drawn_views"):

@@ -20,8 +20,9 @@ from sports_clip_pipeline.training.unlocked.run import TrainedTowers, train_towe
 from tests.training.unlocked.making import ONE_BLOCK, make_corpus, random_projections
 
 CONFIG = replace(
-    ONE_BLOCK, tower_epochs=4, tower_batch_size=3, tower_accumulation=2, checkpoint_every_steps=1
-)
+    ONE_BLOCK, tower_epochs=4, tower_batch_size=3, tower_accumulation=2, checkpoint_every_steps=1,
+    tower_ema_decay=0.9,
+)  # fmt: skip
 STEPS = 12
 
 

@@ -8,7 +8,10 @@ from types import ModuleType
 
 def rooms() -> list[ModuleType]:
     """The modules whose code the result depends on, for fingerprints."""
-    names = ("blocks", "caching", "encoder", "group", "loop", "pairs", "precision", "run", "views")
+    names = (
+        "averaging", "blocks", "caching", "encoder", "group", "loop", "pairs", "precision", "run",
+        "views",
+    )  # fmt: skip
     models = ("clip_model", "clip_parts", "projection_heads", "projections")
     return [
         *(import_module(f"{__name__}.{name}") for name in names),

@@ -20,6 +20,7 @@ from sports_clip_pipeline.objectives import find_objective
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.locked import MAX_LOGIT_SCALE
 from sports_clip_pipeline.training.schedule import warmup_cosine
+from sports_clip_pipeline.training.unlocked.averaging import MovingAverage
 from sports_clip_pipeline.training.unlocked.blocks import (
     compile_unlocked,
     decay_groups,
@@ -88,6 +89,7 @@ class TowerTraining:
             decay_groups(self.model, config.weight_decay),
             lr=config.tower_peak_lr, betas=(0.9, 0.98), fused=compute.device == "cuda",
         )  # fmt: skip
+        self.average = MovingAverage(self.model, self.unlocked.names, config.tower_ema_decay)
         self.scaler = compute.scaler()
         self.image_width = int(pairs.features.image.shape[1])
         self.captions = pairs.features.captions_of()
@@ -137,7 +139,10 @@ class TowerTraining:
         return warmup_cosine(step, steps, self.config.tower_peak_lr, self.config.warmup_share)
 
     def embed(self, pairs: TowerPairs) -> tuple[np.ndarray, np.ndarray]:
-        """Unit-norm embeddings of all images (N, P) and captions (M, P) of a split, float32."""
+        """Unit-norm embeddings of all images (N, P) and captions (M, P) of a split, float32.
+
+        They are those of the moving average, where there is one.
+        """
         self.model.eval()
         images, texts = np.arange(len(pairs)), np.arange(len(pairs.features.text))
         blocks = [images[i : i + _EVALUATED] for i in range(0, len(images), _EVALUATED)]
@@ -145,7 +150,7 @@ class TowerTraining:
         if self.unlocked.image:
             batches = [(pairs.rows[block], None) for block in blocks]
             pixels = self._pixels(pairs, batches)
-        with torch.inference_mode():
+        with self.average.used(), torch.inference_mode():
             image = [self.bare.images(pairs, block, next(pixels)) for block in blocks]
             text = [
                 self.bare.texts(pairs, texts[i : i + _EVALUATED])
@@ -168,6 +173,7 @@ class TowerTraining:
         self.scaler.update()
         with torch.no_grad():
             self.model.logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
+        self.average.update(step)
         return loss
 
     def _backward(
@@ -238,9 +244,10 @@ class TowerTraining:
             yield to_pixels(squares, self.preprocessing, self.compute.device)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Everything needed to go on: changed weights, AdamW's moments, scaler, position, history.
+        """Everything needed to go on: changed weights, their average, moments, position, history.
 
-        No generator is among it: each is made anew, from the seed and the position.
+        AdamW's moments and the scaler's state are among it. No generator is: each is made anew,
+        from the seed and the position.
         """
         arrays = learned_arrays(self.model, self.optimizer, self.unlocked.names)
         meta = {
@@ -250,11 +257,12 @@ class TowerTraining:
             "history": list(self.history),
             "scaler": self.scaler.state_dict(),
         }
-        return arrays, meta
+        return arrays | self.average.arrays(), meta
 
     def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """The inverse of `state`."""
         take_learned_arrays(self.model, self.optimizer, arrays)
+        self.average.take(arrays)
         self.scaler.load_state_dict(meta["scaler"])
         self.epoch, self.step, self.history = meta["epoch"], meta["step"], list(meta["history"])
         self._losses = [torch.tensor(loss, device=self.compute.device) for loss in meta["losses"]]

@@ -174,7 +174,8 @@ def _row(
 
 
 def _trained(training: TowerTraining) -> TrainedTowers:
-    changed = changed_state(training.model, training.unlocked.names)
+    with training.average.used():
+        changed = changed_state(training.model, training.unlocked.names)
     state = {name: value.numpy() for name, value in changed.items()}
     # A pair of open_clip's own ends in the shared space by itself.
     width = training.image_width if training.config.projections == "none" else 0
