@@ -2,8 +2,9 @@
 
     python benchmarks/memory_by_size.py [--base 200] [--factors 1 10 100]
 
-The photographs are few pictures with other bytes behind their end, so that each is computed anew;
-they are seen small, since what is kept of one does not depend on that. Memory is the largest sum
+The photographs are few pictures with other bytes behind their end, and their captions have a number
+at theirs, so that each is computed anew; they are seen small, since what is kept of one does not
+depend on that. Memory is the largest sum
 of proportional set sizes over a side's processes.
 """
 
@@ -25,7 +26,7 @@ from verify_real import GIB, watch
 from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
 
 HERE = Path(__file__).resolve().parent
-SHARD, SIDE = 512, 64
+SIDE = 64
 STEPS = ("tokenize", "embed", "pretrain")
 
 
@@ -45,8 +46,10 @@ def grow(base: Path, folder: Path, factor: int) -> int:
         shard = write_shard(place / f"shard-{copy:05d}.arrow", called, own)
         shards.append({**shard, "dropped": []})
     write_index(place, shards)
+    said = [[f"{line} {copy}" for line in own] for copy in range(factor) for own in few["captions"]]
     table = pd.concat([few] * factor, ignore_index=True)
-    table.assign(image=names, stored_sha256=digests).to_parquet(folder / TABLE)
+    table = table.assign(image=names, stored_sha256=digests, captions=said)
+    table.to_parquet(folder / TABLE)
     return len(names)
 
 

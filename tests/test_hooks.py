@@ -6,7 +6,10 @@ import sys
 import time
 
 import pytest
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
 
+from sports_clip_pipeline.hooks import GuardHooks
 from tests.small_project import make_project, records_in, run_kedro, start_kedro, wait_for
 
 
@@ -50,6 +53,13 @@ def test_a_run_is_recorded_whole_and_says_nothing_of_it(small):
         assert child.data.params == {
             "seed": str(seed), "study": "sample", "data_digest": "abc"
         }  # fmt: skip
+
+
+def test_the_process_of_a_run_ends_without_a_sweep(monkeypatch):
+    asked = []
+    monkeypatch.setattr("sports_clip_pipeline.hooks.end_without_sweep", lambda: asked.append(1))
+    GuardHooks().before_pipeline_run({}, Pipeline([]), DataCatalog())
+    assert asked == [1]
 
 
 def test_workers_of_the_parallel_runner_write_to_the_same_run(small):

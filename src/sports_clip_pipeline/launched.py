@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from typing import TypeVar
 
-from sports_clip_pipeline.errors import PartDone, UserFacingError
+from sports_clip_pipeline.errors import PartDone
 
 Item = TypeVar("Item")
 
@@ -60,27 +60,18 @@ def own_cores(cores: int) -> int:
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def take_own_device(alone: bool = False) -> None:
+def take_own_device() -> None:
     """Use the CUDA device of this process, where a launcher started several on one machine.
 
-    Args:
-        alone: no other process may use it, as NCCL wants it.
-    Raises: UserFacingError: `alone`, and the machine has fewer devices than processes.
+    Where a machine has fewer devices than processes, or shows each process its own alone, they go
+    round; NCCL refuses two processes on one device by itself.
     """
     if launched() is None:
         return
     import torch
 
-    devices = torch.cuda.device_count()
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if alone and here > devices:
-        raise UserFacingError(
-            "pretraining in several processes",
-            f"wanted a CUDA device for each of {here} processes, and there are {devices}",
-            "start one process for each device (pretrain.num_processes, --nproc-per-node)",
-        )
-    if devices:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % devices)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
 def end_unless_leading(work: str) -> None:

@@ -72,6 +72,15 @@ def release_pages(mapped: mmap.mmap) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
+def expect_reading(mapped: mmap.mmap, at_random: bool) -> None:
+    """Tell the system how a mapped file is read next: in order, what follows read ahead, or not.
+
+    At random, what is read ahead from a disk would be thrown away: many times what was asked for.
+    """
+    if hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_RANDOM if at_random else mmap.MADV_NORMAL)
+
+
 def keep_freed_memory() -> bool:
     """Let glibc's allocator keep what is freed, instead of giving it back and asking again.
 

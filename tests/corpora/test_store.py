@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 from pathlib import Path
 
 import pyarrow as pa
@@ -98,6 +99,35 @@ def test_a_damaged_shard_is_found(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(UserFacingError, match=r"shard-00001\.arrow: cannot be read"):
         ImageStore(tmp_path).get(4)
+
+
+def test_many_shards_need_no_more_open_files_than_one(tmp_path: Path) -> None:
+    shards = [
+        write_shard(tmp_path / f"shard-{n:05d}.arrow", [str(n)], [JPEGS[n % 5]]) for n in range(60)
+    ]
+    write_index(tmp_path, [{**shard, "dropped": []} for shard in shards])
+    store = ImageStore(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = sum(1 for _ in Path("/dev/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 20, hard))
+    try:
+        assert [store.get_bytes(n) for n in range(60)] == [JPEGS[n % 5] for n in range(60)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_file_that_may_not_be_read_is_not_told_to_be_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(tmp_path)
+    store.get(4)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(UserFacingError, match=r"Too many open files.*make it readable"):
+        store.get(4)
 
 
 def test_a_store_crosses_a_process_border_as_its_path(tmp_path: Path) -> None:

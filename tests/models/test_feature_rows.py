@@ -83,6 +83,14 @@ def test_a_scratch_array_keeps_what_is_written_and_leaves_no_file(tmp_path: Path
     assert scratch_array(tmp_path, (0, 4), np.float32).shape == (0, 4)
 
 
+def test_a_copy_on_write_keeps_what_was_written_to_it(tmp_path: Path) -> None:
+    np.zeros(2048, np.float32).tofile(tmp_path / "values")
+    copy = np.memmap(tmp_path / "values", np.float32, "c", shape=(2048,))
+    copy[:] = 1.0
+    release_pages(copy)
+    assert copy.sum() == 2048.0
+
+
 def test_a_full_disk_is_told_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

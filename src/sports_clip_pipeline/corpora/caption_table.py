@@ -11,6 +11,8 @@ import pandas as pd
 
 from sports_clip_pipeline.preprocessing.captions import Tokens, clean_caption
 
+_AT_ONCE = 4096
+
 
 def caption_table(
     manifest: pd.DataFrame, tokenizer: Callable[[Sequence[str]], Tokens]
@@ -25,7 +27,9 @@ def caption_table(
     counts = manifest["captions"].map(len).to_numpy()
     rows = np.repeat(np.arange(len(manifest)), counts)
     texts = [clean_caption(text) for captions in manifest["captions"] for text in captions]
-    tokens = tokenizer(texts)
+    # A tokenizer's own objects are many times as large as what is kept of them.
+    blocks = [tokenizer(texts[n : n + _AT_ONCE]) for n in range(0, len(texts), _AT_ONCE)]
+    ids = [row for block in blocks for row in block.ids]
     return pd.DataFrame(
         {
             "caption_id": np.arange(len(texts)),
@@ -33,9 +37,9 @@ def caption_table(
             "image_row": rows,
             "split": manifest["split"].to_numpy()[rows],
             "text": texts,
-            "token_ids": tokens.ids,
-            "length": [len(ids) for ids in tokens.ids],
-            "truncated": tokens.truncated,
+            "token_ids": ids,
+            "length": [len(row) for row in ids],
+            "truncated": [cut for block in blocks for cut in block.truncated],
         }
     )
 

@@ -1,4 +1,4 @@
-"""A store of images: Arrow shards, memory-mapped, behind an index that is written last.
+"""A store of images: Arrow shards, read by row, behind an index that is written last.
 
 A folder with `index.json` and `shard-00000.arrow`, …. Each shard is an uncompressed Arrow IPC file
 with the columns `image` (string) and `jpeg` (large_binary, a baseline RGB JPEG), so that any Arrow
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import mmap
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,6 @@ from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import file_sha256
 from sports_clip_pipeline.journal.disk import write_atomically
 from sports_clip_pipeline.journal.disk_refusals import naming_file
-from sports_clip_pipeline.machine import release_pages
 
 INDEX = "index.json"
 FORMAT = "sports-clip-image-store/1"
@@ -37,18 +35,45 @@ _REMEDY = "delete the folder and run the ingest pipeline again"
 
 @dataclass(frozen=True)
 class _Column:
-    """Where the images of a mapped shard begin (R + 1,), and their bytes one after the other."""
+    """The images of a shard.
 
+    The file is opened for each reading: no open file is held, and none of its pages counts as this
+    process's memory.
+
+    Attributes:
+        path: of the file. start: where the bytes of its first image stand.
+        offsets: (R + 1,) int64; where each image begins after that, and the last one ends.
+    """
+
+    path: Path
+    start: int
     offsets: np.ndarray
-    data: memoryview
-    file: mmap.mmap
+
+    def read(self, begin: int, end: int) -> bytes:
+        """The bytes from `begin` to `end`. Raises: UserFacingError: the file lacks them."""
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                file.seek(self.start + begin)
+                found = file.read(end - begin)
+        except OSError as error:
+            raise UserFacingError(self.path, f"cannot be read ({error})", _remedy(error)) from error
+        if len(found) != end - begin:
+            what = f"cannot be read (wanted {end - begin} bytes, got {len(found)})"
+            raise UserFacingError(self.path, what, _REMEDY)
+        return found
+
+
+def _remedy(error: Exception) -> str:
+    """A file that is gone or damaged is made again; what else a disk says is no fault of it."""
+    whole = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+    return "make it readable, then run it again" if whole else _REMEDY
 
 
 class ImageStore:
     """The images of one corpus, by row.
 
-    Opening reads the index alone; shards are memory-mapped when they are first asked for. A store
-    crosses process borders as its path.
+    Opening reads the index alone; where a shard's images stand is learned when it is first asked
+    for one. A store crosses process borders as its path.
 
     Attributes:
         path: the folder.
@@ -74,9 +99,8 @@ class ImageStore:
         if not 0 <= i < len(self):
             raise IndexError(f"row {i} of a store of {len(self)} images")
         column, row = self._column(int(self._shard[i])), self._row[i]
-        jpeg = bytes(column.data[column.offsets[row] : column.offsets[row + 1]])
-        release_pages(column.file)
-        return jpeg
+        begin, end = column.offsets[row : row + 2]
+        return column.read(int(begin), int(end))
 
     def get(self, i: int) -> Image.Image:
         """The image of row i, upright, mode RGB. Raises: IndexError: i is outside 0..len-1."""
@@ -89,7 +113,10 @@ class ImageStore:
         start = 0
         while start < len(self):
             stop = int(np.searchsorted(self._shard, self._shard[start], side="right"))
-            yield start, [self.get_bytes(i) for i in range(start, stop)]
+            column = self._column(int(self._shard[start]))
+            whole = column.read(0, int(column.offsets[-1]))
+            bounds = (column.offsets[row : row + 2] for row in self._row[start:stop])
+            yield start, [whole[begin:end] for begin, end in bounds]
             start = stop
 
     def verify(self) -> None:
@@ -100,18 +127,18 @@ class ImageStore:
                 raise UserFacingError(path, "is missing or damaged", _REMEDY)
 
     def _column(self, number: int) -> _Column:
-        """A shard's `jpeg` column, straight from the map."""
+        """Where a shard's images stand in its file."""
         if number not in self._columns:
-            shard = self._index["shards"][number]
-            path = self.path / shard["file"]
+            path = self.path / self._index["shards"][number]["file"]
             try:
-                with path.open("rb") as file:
-                    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                batch = pa.ipc.open_file(pa.py_buffer(mapped)).get_batch(0)
-            except (OSError, ValueError) as error:
-                raise UserFacingError(path, f"cannot be read ({error})", _REMEDY) from error
+                with pa.memory_map(str(path)) as file:
+                    everything = file.read_buffer()
+                    batch = pa.ipc.open_file(everything).get_batch(0)
+            except (OSError, pa.ArrowInvalid) as error:
+                raise UserFacingError(path, f"cannot be read ({error})", _remedy(error)) from error
             _, offsets, data = batch.column(1).buffers()
-            found = _Column(np.frombuffer(offsets, np.int64), memoryview(data), mapped)
+            start = data.address - everything.address if data.size else 0
+            found = _Column(path, start, np.frombuffer(offsets, np.int64).copy())
             self._columns[number] = found
         return self._columns[number]
 

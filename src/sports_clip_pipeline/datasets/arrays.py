@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import filecmp
 import math
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,8 @@ from sports_clip_pipeline.datasets.place import PlacedDataset
 from sports_clip_pipeline.journal.disk import replacing_file
 from sports_clip_pipeline.journal.disk_refusals import naming_file
 from sports_clip_pipeline.models.feature_rows import release_pages
+
+_ROWS_AT_ONCE = 1024
 
 
 class Arrays(PlacedDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
@@ -75,16 +75,17 @@ class LinkedArrays(Arrays):
 
     def save(self, data: dict[str, np.ndarray]) -> None:
         """Link the source where it holds these arrays, else write them; whole or not at all."""
-        with naming_file(self._filepath), replacing_file(self._filepath) as partial:
-            _write(partial, data)
-            if self._source.is_file() and filecmp.cmp(self._source, partial, shallow=False):
-                with suppress(OSError):  # some disks have no links
-                    self._link(partial)
+        if not (_holds(self._source, data) and self._linked()):
+            super().save(data)
 
-    def _link(self, partial: Path) -> None:
-        """Let `partial` be a link to the source; where that fails, it is as it was."""
-        with replacing_file(partial) as link:
-            link.hardlink_to(self._source)
+    def _linked(self) -> bool:
+        """Whether the file is a link to its source now; some disks have no links."""
+        try:
+            with replacing_file(self._filepath) as partial:
+                partial.hardlink_to(self._source)
+        except OSError:
+            return False
+        return True
 
     def _describe(self) -> dict[str, Any]:
         return {**super()._describe(), "source": str(self._source)}
@@ -100,6 +101,28 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
         os.fsync(file.fileno())
     for value in arrays.values():
         release_pages(value)
+
+
+def _holds(path: Path, arrays: dict[str, np.ndarray]) -> bool:
+    """Whether a file has these arrays and no others, byte for byte."""
+    try:
+        kept = _mapped(path)
+    except (SafetensorError, OSError):
+        return False
+    return kept.keys() == arrays.keys() and all(_same(kept[n], arrays[n]) for n in arrays)
+
+
+def _same(kept: np.ndarray, given: np.ndarray) -> bool:
+    if (kept.dtype, kept.shape) != (given.dtype, given.shape):
+        return False
+    first, second = np.atleast_1d(kept), np.atleast_1d(given)
+    for start in range(0, len(first), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        if first[rows].tobytes() != second[rows].tobytes():
+            return False
+        release_pages(kept)
+        release_pages(given)
+    return True
 
 
 def _mapped(path: Path) -> dict[str, np.ndarray]:

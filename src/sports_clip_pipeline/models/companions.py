@@ -31,7 +31,7 @@ def embed_with_companions(
     names = [name, *(f"{name} {tower}" for tower in others)]
     seen, *further = embed_together([first, *others.values()], names, store, manifest, journal)
     named = zip(others, further, strict=True)
-    arrays = {companion_key(tower): found["features"] for tower, found in named}
+    arrays = {companion_key(tower): found["features"] for tower, found in named if found}
     return {**seen, **arrays}, others
 
 

@@ -14,7 +14,7 @@ from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.config.tower_names import is_pair
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal, file_sha256
-from sports_clip_pipeline.launched import own_cores
+from sports_clip_pipeline.launched import leads, own_cores
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models import image_towers, price, text_towers
 from sports_clip_pipeline.models.backends import (
@@ -115,10 +115,13 @@ class Embedder:
 
         Args:
             computed_per_s: photographs a second of each view that was computed, for the audit.
+        Returns: nothing in a process that only helps the first one.
         """
         for view in self.preprocessings:
             rate = round(computed_per_s.get(view.view, 0.0), 1)
             self._audit["computed_per_s"][f"{name} {view.view}"] = rate
+        if self._only_helps():
+            return {}
         means = mean_of_spaces([self._space(view) for view in self.preprocessings], keys)
         return {
             "features": means["features"],
@@ -132,7 +135,9 @@ class Embedder:
         Raises: KeyError: the cache does not hold them any more.
         """
         keys = [bytes.fromhex(digest) for digest in manifest["stored_sha256"]]
-        return [self._space(view).gather(keys)["features"] for view in self.preprocessings]
+        return [
+            self._space(view).gather(keys, ["features"])["features"] for view in self.preprocessings
+        ]
 
     def captions(self, token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """`features` (M, E) float32 of tokenized captions."""
@@ -143,7 +148,11 @@ class Embedder:
             engine = self._engine("text", pad(ids[:TRIAL_CAPTIONS]))
             rate = embed_captions(ids, space, engine, self._journal, self.together)
         self._audit["computed_per_s"]["captions"] = round(rate, 1)
-        return space.gather(keys)
+        return {} if self._only_helps() else space.gather(keys)
+
+    def _only_helps(self) -> bool:
+        """Whether another process that a launcher started gathers what this one computed."""
+        return self.together and not leads()
 
     def companion(self, tower: str) -> Embedder:
         """The same for another image tower, as it came."""

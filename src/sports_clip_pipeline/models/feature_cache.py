@@ -83,14 +83,18 @@ class FeatureSpace:
         write_atomically(path, save({_KEYS: block, **arrays}))
         self._index(path)
 
-    def gather(self, keys: list[bytes]) -> dict[str, np.ndarray]:
-        """All arrays with one row a key, in the order of `keys`, in scratch files.
+    def gather(self, keys: list[bytes], wanted: Sequence[str] = ()) -> dict[str, np.ndarray]:
+        """Arrays with one row a key, in the order of `keys`, in scratch files.
 
+        Args:
+            wanted: names of the arrays; all of them by default.
         Raises: KeyError: a key is not kept.
         """
         gathered: dict[str, np.ndarray] = {}
         for positions, arrays in self.blocks(keys):
             for name, value in arrays.items():
+                if wanted and name not in wanted:
+                    continue
                 if name not in gathered:
                     shape = len(keys), *value.shape[1:]
                     gathered[name] = scratch_array(self.folder, shape, value.dtype)
@@ -128,9 +132,11 @@ def mean_of_spaces(spaces: Sequence[FeatureSpace], keys: list[bytes]) -> dict[st
 
     Raises: KeyError: a key is not kept.
     """
+    if len(spaces) == 1:
+        return spaces[0].gather(keys)
     total: dict[str, np.ndarray] = {}
     kept: dict[str, np.dtype] = {}
-    for space in spaces:
+    for number, space in enumerate(spaces):
         for positions, arrays in space.blocks(keys):
             for name, value in arrays.items():
                 share = value.astype(np.float32) / len(spaces)
@@ -138,7 +144,7 @@ def mean_of_spaces(spaces: Sequence[FeatureSpace], keys: list[bytes]) -> dict[st
                     shape = len(keys), *share.shape[1:]
                     total[name] = scratch_array(space.folder, shape, np.float32)
                     kept[name] = value.dtype
-                before = total[name][positions] if space is not spaces[0] else None
+                before = total[name][positions] if number else None
                 total[name][positions] = share if before is None else before + share
                 release_pages(total[name])
     return {name: _as_type(kept[name], value, spaces[0].folder) for name, value in total.items()}

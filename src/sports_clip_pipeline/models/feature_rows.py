@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import os
@@ -38,13 +39,11 @@ class FeatureRows:
         return len(self._rows)
 
     def __getitem__(self, index: np.ndarray) -> np.ndarray:
-        """A copy (B, D) of the rows at `index` (B,)."""
-        found: np.ndarray = np.asarray(self._source[self._rows[index]])
-        release_pages(self._source)
-        return found
+        """A copy (B, D) of the rows at `index` (B,), in any order."""
+        return self._read(index, at_random=True)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self[np.arange(len(self))], dtype)
+        return np.asarray(self._read(np.arange(len(self)), at_random=False), dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
         source = self._source
@@ -82,10 +81,19 @@ class FeatureRows:
         mean = self._source.dtype.type(self._total(np.square) / float(np.prod(self.shape)))
         return float(np.sqrt(mean))
 
+    def _read(self, index: np.ndarray, at_random: bool) -> np.ndarray:
+        mapped = _mapping_of(self._source)
+        if mapped is not None:
+            machine.expect_reading(mapped, at_random)
+        found: np.ndarray = np.asarray(self._source[self._rows[index]])
+        release_pages(self._source)
+        return found
+
     def _blocks(self) -> Iterator[np.ndarray]:
         rows = max(1, _BLOCK // max(1, int(np.prod(self.shape[1:]))))
         for start in range(0, len(self), rows):
-            yield self[np.arange(start, min(start + rows, len(self)))]
+            stop = min(start + rows, len(self))
+            yield self._read(np.arange(start, stop), at_random=False)
 
     def _total(self, made_of: Callable[[np.ndarray], np.ndarray]) -> Any:
         """The sum of what is made of each number, added in halves of halves as NumPy does."""
@@ -103,7 +111,7 @@ class FeatureRows:
         """Those from `start` to `stop` of all numbers, row after row."""
         width = int(np.prod(self.shape[1:]))
         first, last = start // width, -(-stop // width)
-        flat = self[np.arange(first, last)].reshape(-1)
+        flat = self._read(np.arange(first, last), at_random=False).reshape(-1)
         return flat[start - first * width : stop - first * width]
 
 
@@ -125,12 +133,31 @@ def scratch_array(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarra
     with naming_file(folder), TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             # A mapped file that meets a full disk later ends the process without a word.
-            os.posix_fallocate(file.fileno(), 0, size)
+            _reserve(file.fileno(), size)
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
+def _reserve(file: int, size: int) -> None:
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV):
+            raise  # those disks cannot reserve
+
+
 def release_pages(array: np.ndarray) -> None:
-    """Give the memory of a mapped array back to the system; of others, do nothing."""
-    mapped = getattr(array, "_mmap", None)
+    """Give the memory of a mapped array back to the system; of others, do nothing.
+
+    What was written to an array stays: but for copies on write (`c`), which are left alone, it is
+    the file's already.
+    """
+    mapped = _mapping_of(array)
     if mapped is not None:
         machine.release_pages(mapped)
+
+
+def _mapping_of(array: np.ndarray) -> mmap.mmap | None:
+    if not isinstance(array, np.memmap) or array.mode == "c":
+        return None
+    mapped: mmap.mmap | None = getattr(array, "_mmap", None)
+    return mapped

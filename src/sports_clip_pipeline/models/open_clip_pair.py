@@ -184,9 +184,9 @@ class PairTokenizer:
         if hasattr(self._tokenizer, "encode"):  # CLIP's own, which pads with the id of a token
             lengths = [len(self._tokenizer.encode(text)) + 2 for text in texts]
             return np.array(lengths) > self.context_length
-        longer = self._tokenizer([*texts, ""], context_length=self.context_length + 1)
-        padding = longer[-1, -2]  # behind nothing; some forms end all rows with a class token
-        more = (longer[:-1] != padding).sum(dim=1) > (block != padding).sum(dim=1)
+        longer = self._tokenizer(texts, context_length=self.context_length + 1)
+        padding = self._tokenizer.tokenizer.pad_token_id
+        more = (longer != padding).sum(dim=1) > (block != padding).sum(dim=1)
         return more.numpy()
 
 

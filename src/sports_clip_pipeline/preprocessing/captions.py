@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-_AT_ONCE = 4096
 _SPACES = re.compile(r"\s+")
 
 
@@ -50,17 +49,12 @@ class CaptionTokenizer:
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """Tokens of cleaned texts; a text that is too long keeps its end-of-text token."""
+        encoded = self._tokenizer.encode_batch([clean_caption(text) for text in texts])
         limit = self.context_length
-        ids = [row for start in range(0, len(texts), _AT_ONCE) for row in self._ids(texts, start)]
+        ids = [np.asarray(e.ids, dtype=np.int32) for e in encoded]
         truncated = np.array([len(row) > limit for row in ids], dtype=bool)
         cut = [np.append(row[: limit - 1], row[-1]) if len(row) > limit else row for row in ids]
         return Tokens([row.astype(np.int32) for row in cut], truncated)
-
-    def _ids(self, texts: Sequence[str], start: int) -> list[np.ndarray]:
-        """Token ids of the texts from `start` on; the library's own objects are large."""
-        cleaned = [clean_caption(text) for text in texts[start : start + _AT_ONCE]]
-        encoded = self._tokenizer.encode_batch(cleaned)
-        return [np.asarray(tokens.ids, dtype=np.int32) for tokens in encoded]
 
 
 def pad(ids: Sequence[np.ndarray], padding: int = 0) -> tuple[np.ndarray, np.ndarray]:

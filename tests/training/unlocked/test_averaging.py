@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -18,7 +19,7 @@ NAMES = ("weight", "bias", "running_mean", "num_batches_tracked")
 
 
 def norm_of(value: float) -> nn.BatchNorm1d:
-    """A norm whose entries all are `value`, and whose batches are ten times that."""
+    """A norm whose entries all are `value`, but for its count of batches: ten times that."""
     model = nn.BatchNorm1d(1)
     put(model, value)
     return model
@@ -51,11 +52,9 @@ def test_an_error_within_the_block_puts_the_entries_back_too() -> None:
     model = norm_of(1.0)
     average = MovingAverage(model, NAMES, decay=0.5)
     put(model, 3.0)
-    try:
-        with average.used():
-            raise RuntimeError
-    except RuntimeError:
-        assert entries(model) == [3.0, 3.0, 3.0, 30.0]
+    with pytest.raises(RuntimeError), average.used():
+        raise RuntimeError
+    assert entries(model) == [3.0, 3.0, 3.0, 30.0]
 
 
 def test_averages_come_back_from_their_arrays() -> None:

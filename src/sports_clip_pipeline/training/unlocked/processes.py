@@ -137,7 +137,7 @@ def work(task: TowerTask, folder: str, events: Any) -> None:
     end_with_parent()
     torch.set_num_threads(max(1, cores() // count))
     if task.compute.device == "cuda":
-        take_own_device(alone=True)
+        take_own_device()
     if sys.platform == "linux":
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     try:
@@ -170,7 +170,7 @@ def train_as_part(task: TowerTask, journal: Journal) -> None:
         )
     torch.set_num_threads(own_cores(cores()))
     if task.compute.device == "cuda":
-        take_own_device(alone=True)
+        take_own_device()
     distributed.init_process_group(_backend(task))
     _train(task, journal, Group(*group))
     end_unless_leading("pretraining")

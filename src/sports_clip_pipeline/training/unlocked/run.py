@@ -162,12 +162,14 @@ def _row(
 ) -> dict[str, float]:
     """One row of the history; epochs and steps count on from those over locked towers."""
     step = training.epoch * training.steps_per_epoch
+    with training.average.used():
+        scale = float(training.model.logit_scale.detach().exp())
     return {
         "epoch": training.config.epochs + training.epoch,
         "step": steps_before + step,
         "loss": loss,
         "lr": training.lr(step - 1),
-        "logit_scale": float(training.model.logit_scale.detach().exp()),
+        "logit_scale": scale,
         **metrics,
         "pairs_per_s": rate,
     }
