@@ -115,7 +115,7 @@ def read_files(folder: Path) -> Reader:
 
 
 FORMATS = {
-    "Arrow IPC, mapped": (write_arrow, read_arrow),
+    "Arrow IPC": (write_arrow, read_arrow),
     "Parquet, row groups of 32": (write_parquet, read_parquet),
     "zip, uncompressed": (write_zip, read_zip),
     "flat file and offsets, mapped": (write_flat, read_flat),
