@@ -2,10 +2,10 @@
 
     python benchmarks/memory_by_size.py [--base 200] [--factors 1 10 100]
 
-The photographs are few pictures with other bytes behind their end, and their captions have a number
-at theirs, so that each is computed anew; they are seen small, since what is kept of one does not
-depend on that. Memory is the largest sum
-of proportional set sizes over a side's processes.
+The photographs are few pictures with other bytes behind their end, and their captions end in a
+number of their own, so that each is computed anew; they are seen small, since what is kept of one
+does not depend on that. All are trained on. Memory is the largest sum of proportional set sizes
+over a side's processes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def grow(base: Path, folder: Path, factor: int) -> int:
         shard = write_shard(place / f"shard-{copy:05d}.arrow", called, own)
         shards.append({**shard, "dropped": []})
     write_index(place, shards)
-    said = [[f"{line} {copy}" for line in own] for copy in range(factor) for own in few["captions"]]
+    every = [own for _ in range(factor) for own in few["captions"]]
+    said = [[f"{line} {number}" for line in own] for number, own in enumerate(every)]
     table = pd.concat([few] * factor, ignore_index=True)
     table = table.assign(image=names, stored_sha256=digests, captions=said)
     table.to_parquet(folder / TABLE)

@@ -1,14 +1,42 @@
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Sequence
 
-from sports_clip_pipeline.corpora.caption_table import rows_without_mention
+import numpy as np
+import pandas as pd
+import pytest
+
+from sports_clip_pipeline.corpora.caption_table import caption_table, rows_without_mention
+from sports_clip_pipeline.preprocessing.captions import Tokens
 
 NAMES = {"hockey": ["hockey"], "table_tennis": ["table tennis", "ping pong"]}
 
 
 def captions(*rows: tuple[int, str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["image_row", "split", "text"])
+
+
+def test_blocks_of_captions_give_what_all_at_once_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = pd.DataFrame(
+        {
+            "image": list("ab"),
+            "split": "train",
+            "captions": [["one dog", "two"], ["a b c", "x", "y z"]],
+        }
+    )
+    asked: list[int] = []
+
+    def tokenizer(texts: Sequence[str]) -> Tokens:
+        asked.append(len(texts))
+        ids = [np.arange(len(text.split()), dtype=np.int32) for text in texts]
+        return Tokens(ids, np.array([len(row) > 2 for row in ids]))
+
+    whole = caption_table(manifest, tokenizer)
+    monkeypatch.setattr("sports_clip_pipeline.corpora.caption_table._AT_ONCE", 2)
+    pd.testing.assert_frame_equal(caption_table(manifest, tokenizer), whole)
+    assert asked == [5, 2, 2, 1]
+    assert whole["length"].tolist() == [2, 1, 3, 1, 2]
+    assert whole["truncated"].tolist() == [False, False, True, False, False]
 
 
 def test_one_caption_that_names_a_class_takes_its_photograph_out() -> None:

@@ -101,6 +101,38 @@ def test_a_damaged_shard_is_found(tmp_path: Path) -> None:
         ImageStore(tmp_path).get(4)
 
 
+def test_damage_within_a_shard_is_told_as_damage(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    path = tmp_path / "shard-00000.arrow"
+    content = bytearray(path.read_bytes())
+    content[-30:-22] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(UserFacingError, match=r"cannot be read.*delete the folder"):
+        store.get(0)
+
+
+def test_a_file_without_rows_where_some_are_promised_is_damaged(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    with pa.ipc.new_file(str(tmp_path / "shard-00000.arrow"), pa.schema([])):
+        pass
+    with pytest.raises(UserFacingError, match=r"cannot be read.*delete the folder"):
+        store.get(0)
+
+
+def test_a_store_that_is_made_anew_under_a_reader_is_told(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    publish(make_store(tmp_path / "old"), place)
+    reader = ImageStore(place)
+    assert reader.get_bytes(0) == JPEGS[0]
+    (tmp_path / "new").mkdir()
+    shard = write_shard(tmp_path / "new" / "shard-00000.arrow", list("cba"), JPEGS[2::-1])
+    write_index(tmp_path / "new", [{**shard, "dropped": []}])
+    publish(ImageStore(tmp_path / "new"), place)
+    with pytest.raises(UserFacingError, match="was made anew while it was read; run it again"):
+        reader.get_bytes(0)
+    assert ImageStore(place).get_bytes(0) == JPEGS[2]
+
+
 def test_many_shards_need_no_more_open_files_than_one(tmp_path: Path) -> None:
     shards = [
         write_shard(tmp_path / f"shard-{n:05d}.arrow", [str(n)], [JPEGS[n % 5]]) for n in range(60)

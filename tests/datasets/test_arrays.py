@@ -87,6 +87,15 @@ def test_equal_arrays_are_linked_and_others_written(tmp_path: Path) -> None:
     assert sorted(file.name for file in path.parent.iterdir()) == ["link.safetensors"]
 
 
+def test_a_difference_behind_the_first_rows_is_seen(tmp_path: Path) -> None:
+    source, dataset = linked(tmp_path)
+    rows = np.arange(5000.0)
+    source.save({"a": rows})
+    dataset.save({"a": np.where(rows == 4999.0, -1.0, rows)})
+    assert not (tmp_path / "deep/link.safetensors").samefile(tmp_path / "source.safetensors")
+    assert dataset.load()["a"][-1] == -1.0
+
+
 def test_a_link_keeps_its_arrays_when_the_source_is_saved_anew(tmp_path: Path) -> None:
     source, dataset = linked(tmp_path)
     source.save({"a": np.zeros(3)})

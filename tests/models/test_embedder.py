@@ -13,6 +13,7 @@ from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models import embedder as embedder_module
+from sports_clip_pipeline.models.companions import embed_with_companions
 from sports_clip_pipeline.models.embedder import Embedder
 from sports_clip_pipeline.models.embedding import Engine
 from sports_clip_pipeline.models.feature_cache import FeatureCache
@@ -53,6 +54,31 @@ def test_a_second_embedder_reads_what_the_first_has_computed(
     np.testing.assert_array_equal(read["features"], made["features"][order])
     assert second.audit()["computed_per_s"] == {"sports full": 0.0}
     assert second.audit()["backends"] == {}
+
+
+@pytest.mark.parametrize(("rank", "gathers"), [("0", True), ("1", False)])
+def test_of_processes_that_work_together_the_first_one_gathers(
+    store: ImageStore, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch,
+    rank: str, gathers: bool,
+) -> None:  # fmt: skip
+    manifest, cache = manifest_of(store), FeatureCache(tmp_path)
+    tokens = [np.array([101, 2158, 102])]
+    config = replace(CONFIG, companions=("lite1",))
+
+    def embed(together: bool) -> list[dict[str, np.ndarray]]:
+        embedder = Embedder(config, cache, Journal(), together=together)
+        several = embed_with_companions(
+            embedder, config.companions, "sports", store, manifest, Journal()
+        )[0]
+        return [embedder.images("flickr8k", store, manifest), several, embedder.captions(tokens)]
+
+    alone = embed(together=False)
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for found, wanted in zip(embed(together=True), alone, strict=True):
+        assert found.keys() == (wanted.keys() if gathers else set())
+        for name, value in found.items():
+            np.testing.assert_array_equal(value, wanted[name])
 
 
 def test_a_store_of_another_length_than_its_manifest_is_refused(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import pickle
 import re
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sports_clip_pipeline import machine
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models import feature_rows
 from sports_clip_pipeline.models.feature_rows import FeatureRows, release_pages, scratch_array
@@ -100,6 +102,30 @@ def test_a_full_disk_is_told_before_anything_is_written(
     monkeypatch.setattr("os.posix_fallocate", full, raising=False)
     with pytest.raises(UserFacingError, match=re.escape(str(tmp_path))):
         scratch_array(tmp_path, (3, 4), np.float32)
+
+
+def test_a_disk_that_cannot_reserve_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable(*arguments: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("os.posix_fallocate", unable, raising=False)
+    assert scratch_array(tmp_path, (3, 4), np.float32).sum() == 0.0
+
+
+def test_rows_by_index_are_read_at_random_and_blocks_in_order(
+    on_disk: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(
+        "sports_clip_pipeline.machine.expect_reading", lambda _, at: told.append(at)
+    )
+    rows = FeatureRows(on_disk)
+    rows[np.array([3, 1])]
+    rows.digest()
+    np.asarray(rows)
+    assert told == [True, False, False]
 
 
 def _resident_kib(array: np.ndarray) -> int:

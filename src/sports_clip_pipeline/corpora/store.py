@@ -8,6 +8,7 @@ row i of the store counts the others.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -41,32 +42,41 @@ class _Column:
     process's memory.
 
     Attributes:
-        path: of the file. start: where the bytes of its first image stand.
+        path: of the file. identity: of the very file, which another may replace.
+        start: where the bytes of its first image stand.
         offsets: (R + 1,) int64; where each image begins after that, and the last one ends.
     """
 
     path: Path
+    identity: tuple[int, int, int]
     start: int
     offsets: np.ndarray
 
     def read(self, begin: int, end: int) -> bytes:
-        """The bytes from `begin` to `end`. Raises: UserFacingError: the file lacks them."""
+        """The bytes from `begin` to `end`.
+
+        Raises: UserFacingError: the file cannot be read, or is another one by now.
+        """
         try:
-            with self.path.open("rb", buffering=0) as file:
+            with self.path.open("rb") as file:
+                same = _identity(os.fstat(file.fileno())) == self.identity
                 file.seek(self.start + begin)
-                found = file.read(end - begin)
+                found = file.read(end - begin) if same else b""
         except OSError as error:
             raise UserFacingError(self.path, f"cannot be read ({error})", _remedy(error)) from error
-        if len(found) != end - begin:
-            what = f"cannot be read (wanted {end - begin} bytes, got {len(found)})"
-            raise UserFacingError(self.path, what, _REMEDY)
+        if not same:
+            raise UserFacingError(self.path, "was made anew while it was read", "run it again")
         return found
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size
 
 
 def _remedy(error: Exception) -> str:
     """A file that is gone or damaged is made again; what else a disk says is no fault of it."""
-    whole = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
-    return "make it readable, then run it again" if whole else _REMEDY
+    refused = getattr(error, "errno", None) not in (None, errno.ENOENT)
+    return "make it readable, then run it again" if refused else _REMEDY
 
 
 class ImageStore:
@@ -131,14 +141,15 @@ class ImageStore:
         if number not in self._columns:
             path = self.path / self._index["shards"][number]["file"]
             try:
+                identity = _identity(path.stat())
                 with pa.memory_map(str(path)) as file:
                     everything = file.read_buffer()
                     batch = pa.ipc.open_file(everything).get_batch(0)
-            except (OSError, pa.ArrowInvalid) as error:
+            except (OSError, ValueError) as error:  # Arrow says both of what is damaged
                 raise UserFacingError(path, f"cannot be read ({error})", _remedy(error)) from error
             _, offsets, data = batch.column(1).buffers()
             start = data.address - everything.address if data.size else 0
-            found = _Column(path, start, np.frombuffer(offsets, np.int64).copy())
+            found = _Column(path, identity, start, np.frombuffer(offsets, np.int64).copy())
             self._columns[number] = found
         return self._columns[number]
 

@@ -104,3 +104,6 @@ def test_what_is_judged_and_kept_is_the_average(
     }
     assert 0.0 < moved[0.9] < moved[0.0], "it lags behind"
     assert not np.array_equal(seen[0.0][-1], seen[0.9][-1])
+    for trained in (plain, averaged):
+        told = trained.history[-1]["logit_scale"]
+        assert told == pytest.approx(np.exp(trained.projections.logit_scale), rel=1e-6)
