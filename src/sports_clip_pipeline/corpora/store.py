@@ -59,14 +59,13 @@ class _Column:
         """
         try:
             with self.path.open("rb") as file:
-                same = _identity(os.fstat(file.fileno())) == self.identity
+                if _identity(os.fstat(file.fileno())) != self.identity:
+                    what = "was made anew while it was read"
+                    raise UserFacingError(self.path, what, "run it again")
                 file.seek(self.start + begin)
-                found = file.read(end - begin) if same else b""
+                return file.read(end - begin)
         except OSError as error:
             raise UserFacingError(self.path, f"cannot be read ({error})", _remedy(error)) from error
-        if not same:
-            raise UserFacingError(self.path, "was made anew while it was read", "run it again")
-        return found
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:

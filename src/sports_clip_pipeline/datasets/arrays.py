@@ -59,18 +59,12 @@ class LinkedArrays(Arrays):
 
     Args:
         source: the other file.
-        mapped: see `Arrays`.
     """
 
     def __init__(
-        self,
-        *,
-        filepath: str,
-        source: str,
-        mapped: bool = False,
-        metadata: dict[str, Any] | None = None,
+        self, *, filepath: str, source: str, metadata: dict[str, Any] | None = None
     ) -> None:
-        super().__init__(filepath=filepath, mapped=mapped, metadata=metadata)
+        super().__init__(filepath=filepath, metadata=metadata)
         self._source = Path(source)
 
     def save(self, data: dict[str, np.ndarray]) -> None:

@@ -93,13 +93,8 @@ class FeatureSpace:
         gathered: dict[str, np.ndarray] = {}
         for positions, arrays in self.blocks(keys):
             for name, value in arrays.items():
-                if wanted and name not in wanted:
-                    continue
-                if name not in gathered:
-                    shape = len(keys), *value.shape[1:]
-                    gathered[name] = scratch_array(self.folder, shape, value.dtype)
-                gathered[name][positions] = value
-                release_pages(gathered[name])
+                if not wanted or name in wanted:
+                    _put(gathered, name, positions, value, len(keys), self.folder)
         return gathered
 
     def blocks(self, keys: list[bytes]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
@@ -140,14 +135,26 @@ def mean_of_spaces(spaces: Sequence[FeatureSpace], keys: list[bytes]) -> dict[st
         for positions, arrays in space.blocks(keys):
             for name, value in arrays.items():
                 share = value.astype(np.float32) / len(spaces)
-                if name not in total:
-                    shape = len(keys), *share.shape[1:]
-                    total[name] = scratch_array(space.folder, shape, np.float32)
-                    kept[name] = value.dtype
-                before = total[name][positions] if number else None
-                total[name][positions] = share if before is None else before + share
-                release_pages(total[name])
+                if number:
+                    share = total[name][positions] + share
+                _put(total, name, positions, share, len(keys), space.folder)
+                kept[name] = value.dtype
     return {name: _as_type(kept[name], value, spaces[0].folder) for name, value in total.items()}
+
+
+def _put(
+    gathered: dict[str, np.ndarray],
+    name: str,
+    positions: np.ndarray,
+    value: np.ndarray,
+    count: int,
+    folder: Path,
+) -> None:
+    """Write rows of a scratch file of `count` rows, which is made with the first ones."""
+    if name not in gathered:
+        gathered[name] = scratch_array(folder, (count, *value.shape[1:]), value.dtype)
+    gathered[name][positions] = value
+    release_pages(gathered[name])
 
 
 def _as_type(dtype: np.dtype, values: np.ndarray, folder: Path) -> np.ndarray:

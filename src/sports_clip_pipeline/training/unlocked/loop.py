@@ -139,10 +139,7 @@ class TowerTraining:
         return warmup_cosine(step, steps, self.config.tower_peak_lr, self.config.warmup_share)
 
     def embed(self, pairs: TowerPairs) -> tuple[np.ndarray, np.ndarray]:
-        """Unit-norm embeddings of all images (N, P) and captions (M, P) of a split, float32.
-
-        They are those of the moving average, where there is one.
-        """
+        """Unit-norm embeddings of all images (N, P) and captions (M, P) of a split, float32."""
         self.model.eval()
         images, texts = np.arange(len(pairs)), np.arange(len(pairs.features.text))
         blocks = [images[i : i + _EVALUATED] for i in range(0, len(images), _EVALUATED)]
@@ -150,7 +147,7 @@ class TowerTraining:
         if self.unlocked.image:
             batches = [(pairs.rows[block], None) for block in blocks]
             pixels = self._pixels(pairs, batches)
-        with self.average.used(), torch.inference_mode():
+        with torch.inference_mode():
             image = [self.bare.images(pairs, block, next(pixels)) for block in blocks]
             text = [
                 self.bare.texts(pairs, texts[i : i + _EVALUATED])

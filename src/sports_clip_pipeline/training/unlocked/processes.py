@@ -136,14 +136,10 @@ def work(task: TowerTask, folder: str, events: Any) -> None:
     rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     end_with_parent()
     torch.set_num_threads(max(1, cores() // count))
-    if task.compute.device == "cuda":
-        take_own_device()
     if sys.platform == "linux":
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     try:
-        distributed.init_process_group(
-            _backend(task), init_method=f"file://{folder}/group", rank=rank, world_size=count
-        )
+        _meet(task, init_method=f"file://{folder}/group", rank=rank, world_size=count)
         journal = DiskJournal(task.journal) if rank == 0 else FollowingJournal(task.journal)
         journal.attach(_Relay(events) if rank == 0 else None)
         _train(task, journal, Group(rank, count))
@@ -169,9 +165,7 @@ def train_as_part(task: TowerTask, journal: Journal) -> None:
             "use fewer, or a larger pretrain.tower_batch_size",
         )
     torch.set_num_threads(own_cores(cores()))
-    if task.compute.device == "cuda":
-        take_own_device()
-    distributed.init_process_group(_backend(task))
+    _meet(task)
     _train(task, journal, Group(*group))
     end_unless_leading("pretraining")
 
@@ -185,8 +179,12 @@ def _train(task: TowerTask, journal: Journal, group: Group) -> None:
     distributed.destroy_process_group()
 
 
-def _backend(task: TowerTask) -> str:
-    return "nccl" if task.compute.device == "cuda" else "gloo"
+def _meet(task: TowerTask, **group: Any) -> None:
+    """Join the other processes; on CUDA, each of a machine with a device of its own."""
+    on_cuda = task.compute.device == "cuda"
+    if on_cuda:
+        take_own_device()
+    distributed.init_process_group("nccl" if on_cuda else "gloo", **group)
 
 
 def _listen(events: Any, journal: Journal) -> None:

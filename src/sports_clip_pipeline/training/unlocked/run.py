@@ -98,8 +98,9 @@ def train_towers(
             if loss is None:
                 break
             rate = (training.pairs_done - before) / (time.perf_counter() - start)
-            metrics = _judged(training, validation, judge)
-            row = _row(training, steps_before, loss, rate, metrics)
+            with training.average.used():
+                metrics = _judged(training, validation, judge)
+                row = _row(training, steps_before, loss, rate, metrics)
             training.history.append(row)
             live = {f"pretrain/{key}": value for key, value in row.items() if key != "epoch"}
             journal.log_metrics(live, step=int(row["epoch"]))
@@ -162,14 +163,12 @@ def _row(
 ) -> dict[str, float]:
     """One row of the history; epochs and steps count on from those over locked towers."""
     step = training.epoch * training.steps_per_epoch
-    with training.average.used():
-        scale = float(training.model.logit_scale.detach().exp())
     return {
         "epoch": training.config.epochs + training.epoch,
         "step": steps_before + step,
         "loss": loss,
         "lr": training.lr(step - 1),
-        "logit_scale": scale,
+        "logit_scale": float(training.model.logit_scale.detach().exp()),
         **metrics,
         "pairs_per_s": rate,
     }
