@@ -300,11 +300,8 @@ TEXT_ZIP = make_zip({"Flickr8k.token.txt": CAPTIONS})
 def config(server):
     """Both corpora, Flickr8k from the local server."""
     archives = [
-        RemoteArchive(
-            name="photos.zip",
-            checksum=md5(IMAGE_ZIP),
-            mirrors=[server.serve("/photos.zip", IMAGE_ZIP)],
-        ),
+        RemoteArchive(name=name, checksum=md5(content), mirrors=[server.serve(f"/{name}", content)])
+        for name, content in (("photos.zip", IMAGE_ZIP), ("texts.zip", TEXT_ZIP))
     ]
     return configure(archives, corpora="flickr8k+sports")
 

@@ -1,4 +1,4 @@
-"""Image formats, decoding of untrusted files to upright RGB, and image preprocessing (resize, crop)."""
+"""Image formats, decoding of untrusted files upright, and image preprocessing."""
 
 from __future__ import annotations
 
