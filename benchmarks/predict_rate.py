@@ -30,7 +30,7 @@ from side_by_side import add_force, refuse_when_busy, verdict
 
 from sports_clip_pipeline import load_exported, load_predictor
 from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
-from sports_clip_pipeline.data.user_images import Photographs
+from sports_clip_pipeline.data.user_images import ImageFiles
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
@@ -63,7 +63,7 @@ class Clock(Counter):
         return self.count / (self.end_s - self.start_s)
 
 
-def whole_rate(photographs: Photographs, folder: Path, predictor: Predictor, workers: int) -> float:
+def whole_rate(photographs: ImageFiles, folder: Path, predictor: Predictor, workers: int) -> float:
     """Photographs a second of all that `predict.images` does."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as place:
@@ -91,7 +91,7 @@ def answer_from_memory(number: int) -> None:
     HERE["network"](HERE["squares"])  # type: ignore[operator]
 
 
-def squares_of(photographs: Photographs, network: ExportedPredictor) -> list[np.ndarray]:
+def squares_of(photographs: ImageFiles, network: ExportedPredictor) -> list[np.ndarray]:
     """A block of the photographs as the network sees them, in memory."""
     seen = []
     for file in islice(photographs, 4 * BLOCK):
@@ -140,7 +140,7 @@ def in_turns(sides: dict[str, Callable[[], float]], rounds: int) -> dict[str, fl
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def compare(predictor: Predictor, photographs: Photographs, rounds: int, workers: int) -> None:
+def compare(predictor: Predictor, photographs: ImageFiles, rounds: int, workers: int) -> None:
     """Print both comparisons."""
     count = photographs.count()
     with tempfile.TemporaryDirectory() as place:
@@ -179,7 +179,7 @@ def main() -> None:
     add_force(parser)
     options = parser.parse_args()
     print(f"load average {refuse_when_busy(options.force):.1f}, {cores()} cores")
-    photographs = Photographs.at(options.photographs)
+    photographs = ImageFiles.at(options.photographs)
     workers = options.workers or cores()
     compare(load_predictor(options.predictor), photographs, options.rounds, workers)
 

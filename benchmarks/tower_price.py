@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 from side_by_side import add_force, refuse_when_busy
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders
 from sports_clip_pipeline.encoders.backends import (
     TowerProgram,
@@ -50,7 +50,7 @@ def drawn_jpeg() -> bytes:
     return sink.getvalue()
 
 
-def to_pixels(jpeg: bytes, seen: ImagePreprocessing, block: int) -> np.ndarray:
+def to_pixels(jpeg: bytes, seen: ImageTransform, block: int) -> np.ndarray:
     """(B, 3, size, size): the same photograph decoded and prepared B times."""
     return seen.normalise([seen.crop(Image.open(io.BytesIO(jpeg))) for _ in range(block)])
 

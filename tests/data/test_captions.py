@@ -38,7 +38,7 @@ def test_blocks_of_captions_give_what_all_at_once_give(monkeypatch: pytest.Monke
     assert whole["truncated"].tolist() == [False, False, True, False, False]
 
 
-def test_one_caption_that_names_a_class_takes_its_photograph_out() -> None:
+def test_one_caption_that_names_a_class_takes_its_image_out() -> None:
     table = captions(
         (7, "test", "A dog runs ."),
         (7, "test", "A dog plays Ping Pong !"),

@@ -1,4 +1,4 @@
-"""The command that writes the class bank of somebody's own photographs."""
+"""The command that writes the class bank of somebody's own images."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_classes_come_from_folders_with_underscores_as_blanks(tmp_path: Path, ca
         "This picture shows bald eagle.",
     )
     told = capsys.readouterr().out
-    assert "3 classes, 21 photographs with a label, 1 without" in told
-    # 5 photographs: one judges, four are for development.
+    assert "3 classes, 21 images with a label, 1 without" in told
+    # 5 images: one judges, four are for development.
     assert "Würger – neu, leaves about 4" in told
     assert "least label fraction is about 0.25; fractions: [0.25, 0.5, 1] suit it" in told
 
@@ -100,8 +100,8 @@ def test_a_class_bank_that_is_there_is_kept_unless_asked(tmp_path: Path, capsys)
     ("names", "said"),
     [
         (["a/1.jpg", "a/2.jpg"], "holds 0 classes, and a study wants two or more"),
-        (["a/1.jpg", "a/2.jpg", "b/1.jpg"], "the class b: has 1 photograph"),
-        (["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"], "leaves one of its 2 photographs"),
+        (["a/1.jpg", "a/2.jpg", "b/1.jpg"], "the class b: has 1 image"),
+        (["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"], "leaves one of its 2 images"),
         (["a_b/1.jpg", "a_b/2.jpg", "a b/1.jpg", "a b/2.jpg"], "names of its own"),
         ([], "there is no such file"),
     ],

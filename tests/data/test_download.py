@@ -368,7 +368,7 @@ def test_flickr8k_stays_where_kaggle_refuses(config, tmp_path):
     assert not (tmp_path / "sports").exists()
 
 
-def test_the_sample_study_is_not_filled_with_photographs(tmp_path):
+def test_the_sample_study_is_not_filled_with_images(tmp_path):
     with pytest.raises(UserFacingError, match="add --env=real"):
         download_corpora(configure(study="sample"), tmp_path, Journal())
     assert list(tmp_path.iterdir()) == []

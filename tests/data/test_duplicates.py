@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.data.duplicates import _near_pairs, find_groups, judge, list_duplicates
+from sports_clip_pipeline.data.duplicates import (
+    _near_pairs,
+    duplicate_actions,
+    group_near_duplicates,
+    list_duplicates,
+)
 
 GREY = np.full((1, 256), 100, np.uint8)
 
@@ -17,26 +22,26 @@ def hexed(*values: int) -> list[str]:
 
 def test_equal_hashes_belong_together_whatever_the_thumbnails() -> None:
     thumbnails = np.concatenate([GREY, GREY + 100, GREY])
-    assert find_groups(hexed(7, 7, 1 << 40), thumbnails, 2, 8.0).tolist() == [0, 0, 1]
+    assert group_near_duplicates(hexed(7, 7, 1 << 40), thumbnails, 2, 8.0).tolist() == [0, 0, 1]
 
 
 def test_near_hashes_belong_together_only_where_thumbnails_agree() -> None:
     thumbnails = np.concatenate([GREY, GREY + 8, GREY + 9])
     hashes = hexed(0, 0b11, 0b11 << 60)
-    assert find_groups(hashes, thumbnails, 2, 8.0).tolist() == [0, 0, 1]
-    assert find_groups(hashes, thumbnails, 2, 9.0).tolist() == [0, 0, 0]
-    assert find_groups(hashes, thumbnails, 1, 9.0).tolist() == [0, 1, 2]
-    assert find_groups(hashes, thumbnails, 0, 9.0).tolist() == [0, 1, 2]
+    assert group_near_duplicates(hashes, thumbnails, 2, 8.0).tolist() == [0, 0, 1]
+    assert group_near_duplicates(hashes, thumbnails, 2, 9.0).tolist() == [0, 0, 0]
+    assert group_near_duplicates(hashes, thumbnails, 1, 9.0).tolist() == [0, 1, 2]
+    assert group_near_duplicates(hashes, thumbnails, 0, 9.0).tolist() == [0, 1, 2]
 
 
 def test_groups_join_through_a_member_between_and_are_numbered_by_first_member() -> None:
     hashes = hexed(0xFF00, 0b1111, 0b11, 0, 0xFF00)
-    groups = find_groups(hashes, np.repeat(GREY, 5, axis=0), 2, 8.0)
+    groups = group_near_duplicates(hashes, np.repeat(GREY, 5, axis=0), 2, 8.0)
     assert groups.tolist() == [0, 1, 1, 1, 0]
 
 
 def test_no_images_make_no_groups() -> None:
-    assert find_groups([], np.empty((0, 256), np.uint8), 2, 8.0).tolist() == []
+    assert group_near_duplicates([], np.empty((0, 256), np.uint8), 2, 8.0).tolist() == []
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
@@ -96,13 +101,13 @@ TEST, LABELLED = ("sports", "test", None), ("sports", "train", "chess")
 )
 def test_a_group_keeps_its_highest_tier_and_no_doubtful_label(group, verdicts: str) -> None:
     frame = images(*((*member, 0) for member in group), ("sports", "train", "tennis", 1))
-    assert judge(frame).tolist() == [*verdicts.split(), "kept"]
+    assert duplicate_actions(frame).tolist() == [*verdicts.split(), "kept"]
 
 
 def test_groups_of_two_or_more_are_listed_with_their_kind() -> None:
     frame = images((*LABELLED, 0), (*LABELLED, 0), (*TEST, 0), (*LABELLED, 1))
     frame["sha256"] = ["a", "a", "b", "c"]
-    table = list_duplicates(frame, judge(frame))
+    table = list_duplicates(frame, duplicate_actions(frame))
     assert table["image"].tolist() == ["0.jpg", "1.jpg", "2.jpg"]
     assert table["kind"].tolist() == ["exact", "exact", "near"]
     assert table["action"].tolist() == ["dropped", "dropped", "kept"]

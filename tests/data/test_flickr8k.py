@@ -27,7 +27,7 @@ def test_the_table_form_is_read_packed_unpacked_and_wrapped(tmp_path, make, wrap
     assert listing.entries[0].path == f"{wrap}Images/100_abc.jpg"
     assert listing.entries[0].captions == ("A dog runs .", 'A man , a "ball" and a dog .')
     assert {entry.split for entry in listing.entries} == {""}
-    assert listing.aside == ()
+    assert listing.rejected == ()
 
 
 def test_the_token_form_brings_its_published_splits(tmp_path: Path) -> None:
@@ -47,14 +47,14 @@ def test_captions_without_an_image_are_set_aside_in_the_token_form(tmp_path: Pat
     files = token_form(4)
     files["Flickr8k.token.txt"] += b"2258277193_586949ec62.jpg.1#0\tsome people .\n"
     listing = list_flickr8k(zipped(tmp_path / "f", files))
-    assert [(item.image, item.reason) for item in listing.aside] == [
+    assert [(item.image, item.reason) for item in listing.rejected] == [
         ("2258277193_586949ec62.jpg.1", "missing")
     ]
 
 
 def test_an_image_without_captions_is_set_aside(tmp_path: Path) -> None:
     archive = with_table(tmp_path, "image,caption\na.jpg,x\n", "a.jpg", "b.jpg", "Thumbs.db")
-    assert [(item.image, item.reason) for item in list_flickr8k(archive).aside] == [
+    assert [(item.image, item.reason) for item in list_flickr8k(archive).rejected] == [
         ("b.jpg", "no_caption")
     ]
 

@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from sports_clip_pipeline.data.flickr8k import list_flickr8k
-from sports_clip_pipeline.data.ingest import audit, close_store, data_digest, scan_corpus, settle
+from sports_clip_pipeline.data.ingest import (
+    audit,
+    close_store,
+    data_digest,
+    resolve_duplicates,
+    scan_corpus,
+)
 from sports_clip_pipeline.data.labelled import list_sports
 from sports_clip_pipeline.data.splits import make_splits
 from sports_clip_pipeline.datasets.schemas import (
@@ -48,13 +54,13 @@ def messy() -> tuple[Files, Files]:
 
 
 @pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory):
+def resolved(tmp_path_factory: pytest.TempPathFactory):
     both = scans(tmp_path_factory.mktemp("messy"), *messy())
-    return both, settle(*both, CONFIG)
+    return both, resolve_duplicates(*both, CONFIG)
 
 
-def test_every_duplicate_gets_its_verdict(settled) -> None:
-    table = settled[1].duplicates.sort_values(["corpus", "image"])
+def test_every_duplicate_gets_its_verdict(resolved) -> None:
+    table = resolved[1].duplicates.sort_values(["corpus", "image"])
     facts = table[["image", "kind", "action"]].to_numpy().tolist()
     assert facts == [
         ["105_abc.jpg", "exact", "dropped"],
@@ -70,8 +76,8 @@ def test_every_duplicate_gets_its_verdict(settled) -> None:
     ]
 
 
-def test_the_quarantine_names_reason_and_detail(settled) -> None:
-    facts = settled[1].quarantine[["image", "reason", "detail"]].to_numpy().tolist()
+def test_the_quarantine_names_reason_and_detail(resolved) -> None:
+    facts = resolved[1].quarantine[["image", "reason", "detail"]].to_numpy().tolist()
     assert facts == [
         ["1012.jpg", "not_an_image", "starts with b'<html>'"],
         ["1002.jpg", "conflicting_labels", "chess / tennis"],
@@ -79,10 +85,10 @@ def test_the_quarantine_names_reason_and_detail(settled) -> None:
     ]
 
 
-def test_row_i_of_a_manifest_is_row_i_of_its_store(settled) -> None:
+def test_row_i_of_a_manifest_is_row_i_of_its_store(resolved) -> None:
     import hashlib
 
-    both, result = settled
+    both, result = resolved
     for scan in both:
         store, manifest = close_store(scan, result.images), result.manifest(scan.corpus)
         assert len(store) == len(manifest)
@@ -92,15 +98,15 @@ def test_row_i_of_a_manifest_is_row_i_of_its_store(settled) -> None:
     assert len(manifest) == 24 - 4
 
 
-def test_unpublished_splits_are_made_and_hold_out_no_shared_photograph(settled) -> None:
-    manifest = settled[1].manifest("flickr8k")
+def test_unpublished_splits_are_made_and_hold_out_no_shared_image(resolved) -> None:
+    manifest = resolved[1].manifest("flickr8k")
     assert manifest["split"].value_counts().to_dict() == {"train": 17, "validation": 3, "test": 3}
-    images = settled[1].images
+    images = resolved[1].images
     assert images.loc[images["image"] == "105_abc.jpg", "split"].item() == "train"
 
 
-def test_the_tables_fit_their_schemas(settled) -> None:
-    result = settled[1]
+def test_the_tables_fit_their_schemas(resolved) -> None:
+    result = resolved[1]
     CaptionedManifest.validate(result.manifest("flickr8k"))
     LabelledManifest.validate(result.manifest("sports"))
     Quarantine.validate(result.quarantine)
@@ -108,8 +114,8 @@ def test_the_tables_fit_their_schemas(settled) -> None:
     Splits.validate(make_splits(result.manifest("sports"), LABELS))
 
 
-def test_the_audit_counts_what_happened(settled) -> None:
-    result = settled[1]
+def test_the_audit_counts_what_happened(resolved) -> None:
+    result = resolved[1]
     document = audit(result, make_splits(result.manifest("sports"), LABELS), {"a": "b"}, CONFIG)
     assert document["images"]["sports"] == {"total": 20, "train": 16, "test": 4}
     assert document["captions"] == 46
@@ -122,16 +128,18 @@ def test_the_audit_counts_what_happened(settled) -> None:
     assert document["duplicates"]["dropped_by_corpus"] == {"flickr8k": 1, "sports": 1}
 
 
-def test_the_digest_of_the_data_is_the_same_packed_and_unpacked(settled, tmp_path: Path) -> None:
-    images = settled[1].images
+def test_the_digest_of_the_data_is_the_same_packed_and_unpacked(resolved, tmp_path: Path) -> None:
+    images = resolved[1].images
     kept = images[images["action"] == "kept"]
-    other = settle(*scans(tmp_path, *messy(), make=unpacked), CONFIG).images
+    other = resolve_duplicates(*scans(tmp_path, *messy(), make=unpacked), CONFIG).images
     assert data_digest(kept) == data_digest(other[other["action"] == "kept"])
     assert data_digest(kept) != data_digest(kept.iloc[1:])
 
 
 def test_corpora_without_any_duplicate_are_settled_too(tmp_path: Path) -> None:
-    result = settle(*scans(tmp_path, flickr8k(12), kaggle({"chess": 2, "tennis": 2}, 0)), CONFIG)
+    result = resolve_duplicates(
+        *scans(tmp_path, flickr8k(12), kaggle({"chess": 2, "tennis": 2}, 0)), CONFIG
+    )
     assert len(result.duplicates) == len(result.quarantine) == 0
     Duplicates.validate(result.duplicates)
     Quarantine.validate(result.quarantine)

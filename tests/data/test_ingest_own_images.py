@@ -1,4 +1,4 @@
-"""Ingest on real photographs: a seeded subset, and the messy files of the same crawl."""
+"""Ingest on real images: a seeded subset, and the messy files of the same crawl."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sports_clip_pipeline.data.flickr8k import list_flickr8k
-from sports_clip_pipeline.data.ingest import Scan, close_store, scan_corpus, settle
+from sports_clip_pipeline.data.ingest import Scan, close_store, resolve_duplicates, scan_corpus
 from sports_clip_pipeline.data.labelled import list_sports
 from sports_clip_pipeline.data.splits import labels_for_fraction, make_splits
 from sports_clip_pipeline.journal import Journal
@@ -85,13 +85,13 @@ def test_a_subset_of_the_corpora_becomes_stores_manifests_and_splits(tmp_path: P
         scan_corpus(flickr8k, list_flickr8k(flickr8k), config, Journal()),
         scan_corpus(sports, list_sports(sports, labels), config, Journal()),
     )
-    settled = settle(*scans, config)
-    assert set(settled.quarantine["reason"]) <= {"conflicting_labels"}
+    resolved = resolve_duplicates(*scans, config)
+    assert set(resolved.quarantine["reason"]) <= {"conflicting_labels"}
     for scan in scans:
-        store, manifest = close_store(scan, settled.images), settled.manifest(scan.corpus)
+        store, manifest = close_store(scan, resolved.images), resolved.manifest(scan.corpus)
         digests = [hashlib.sha256(store.get_bytes(i)).hexdigest() for i in range(len(store))]
         assert digests == manifest["stored_sha256"].tolist() == manifest["sha256"].tolist()
-    assert settled.manifest("flickr8k")["captions"].map(len).eq(5).all()
+    assert resolved.manifest("flickr8k")["captions"].map(len).eq(5).all()
     splits = make_splits(manifest, labels)
     share = (splits["split"] == "evaluation").sum() / splits["label"].notna().sum()
     assert share == pytest.approx(0.2, abs=0.02)

@@ -30,9 +30,9 @@ def with_table(text: str, name: str = "labels.csv") -> Files:
     return {**IMAGES, name: text.encode()}
 
 
-@pytest.mark.parametrize("wrap", ["", "photographs/"])
+@pytest.mark.parametrize("wrap", ["", "images/"])
 @pytest.mark.parametrize("make", [zipped, unpacked])
-def test_folders_hold_classes_at_any_depth_and_photographs_without_a_label(
+def test_folders_hold_classes_at_any_depth_and_images_without_a_label(
     tmp_path: Path, wrap: str, make
 ) -> None:
     files = {
@@ -51,10 +51,10 @@ def test_folders_hold_classes_at_any_depth_and_photographs_without_a_label(
         ("unlabelled/y.jpg", "test", None),
     ]
     assert listing.test_order == ("unlabelled/deep/x.jpg", "unlabelled/y.jpg")
-    assert not listing.aside
+    assert not listing.rejected
 
 
-def test_what_devices_put_beside_photographs_is_set_aside_unopened(tmp_path: Path) -> None:
+def test_what_devices_put_beside_images_is_set_aside_unopened(tmp_path: Path) -> None:
     files = {
         "Würger/1.jpg": b"",
         "Würger/1.json": b"{}",
@@ -66,13 +66,13 @@ def test_what_devices_put_beside_photographs_is_set_aside_unopened(tmp_path: Pat
     }
     listing = listed(tmp_path, files)
     assert [entry.image for entry in listing.entries] == ["Würger/1.jpg", "bald eagle/1.jpg"]
-    assert [item.image for item in listing.aside] == [
+    assert [item.image for item in listing.rejected] == [
         "Würger/1.json",
         "Würger/Thumbs.db",
         "Würger/deep/notes",
         "top.jpg",
     ]
-    assert {item.reason for item in listing.aside} == {"not_listed"}
+    assert {item.reason for item in listing.rejected} == {"not_listed"}
 
 
 def test_an_accent_in_two_characters_is_the_one_of_the_class_bank(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_an_accent_in_two_characters_is_the_one_of_the_class_bank(tmp_path: Path
     ]
 
 
-def test_a_folder_of_photographs_without_a_label_may_have_another_name(tmp_path: Path) -> None:
+def test_a_folder_of_images_without_a_label_may_have_another_name(tmp_path: Path) -> None:
     files = {"Würger/1.jpg": b"", "bald eagle/1.jpg": b"", "new ones/1.jpg": b""}
     form = LabelledForm(unlabelled_folder="new ones")
     assert listed(tmp_path, files, form).test_order == ("new ones/1.jpg",)
@@ -96,7 +96,7 @@ def test_a_folder_of_photographs_without_a_label_may_have_another_name(tmp_path:
         listed(tmp_path, files)
 
 
-@pytest.mark.parametrize("wrap", ["", "photographs/"])
+@pytest.mark.parametrize("wrap", ["", "images/"])
 @pytest.mark.parametrize("make", [zipped, unpacked])
 def test_a_list_on_top_is_read_without_being_asked_for(tmp_path: Path, wrap: str, make) -> None:
     files = {**with_table(TABLE), "unlabelled/d.jpg": b"", "2021/e.jpg": b"", "2021/e.txt": b""}
@@ -109,7 +109,9 @@ def test_a_list_on_top_is_read_without_being_asked_for(tmp_path: Path, wrap: str
     ]
     assert next(entry.path for entry in listing.entries) == f"{wrap}2021/a.jpg"
     assert listing.test_order == ("c.jpg", "unlabelled/d.jpg")
-    assert [(item.image, item.reason) for item in listing.aside] == [("2021/e.jpg", "not_listed")]
+    assert [(item.image, item.reason) for item in listing.rejected] == [
+        ("2021/e.jpg", "not_listed")
+    ]
 
 
 def test_a_list_in_a_class_s_folder_makes_no_csv_form(tmp_path: Path) -> None:

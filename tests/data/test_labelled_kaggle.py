@@ -53,8 +53,8 @@ def test_unlisted_images_are_set_aside(tmp_path: Path) -> None:
         "train/train/x.jpg": b"",
         "test/test/y.png": b"",
     }
-    aside = list_sports(zipped(tmp_path / "s", files), LABELS).aside
-    assert [(item.image, item.reason) for item in aside] == [
+    rejected = list_sports(zipped(tmp_path / "s", files), LABELS).rejected
+    assert [(item.image, item.reason) for item in rejected] == [
         ("x.jpg", "not_listed"),
         ("y.png", "not_listed"),
     ]
@@ -96,7 +96,7 @@ def test_any_class_per_folder_tree_is_a_labelled_corpus(tmp_path: Path, wrap: st
         ("tennis/1.jpg", "tennis"),
         ("tennis/page.html", "tennis"),
     ]
-    assert [(item.path, item.reason) for item in listing.aside] == [
+    assert [(item.path, item.reason) for item in listing.rejected] == [
         (f"{wrap}chess/x.jpg/y", "not_listed")
     ]
     assert listing.test_order == ()

@@ -66,10 +66,10 @@ def test_every_exif_orientation_is_turned_upright(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = encoded(upright if undo is None else upright.transpose(undo), exif=exif, quality=95)
-    photograph = open_upright(content, RULES)
-    assert photograph.plain == (orientation == 1)
-    assert photograph.image.size == (60, 40)
-    assert is_like(photograph.image, upright)
+    image = open_upright(content, RULES)
+    assert image.plain == (orientation == 1)
+    assert image.image.size == (60, 40)
+    assert is_like(image.image, upright)
     if orientation > 1:
         assert is_like(stored(content), upright)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sports_clip_pipeline.data import ingest as scanning
 from sports_clip_pipeline.data.ingest import scan_corpus, thumbnails
-from sports_clip_pipeline.data.listing import Aside, Entry, Listing
+from sports_clip_pipeline.data.listing import Entry, Listing, RejectedFile
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
@@ -114,7 +114,9 @@ def test_too_many_unusable_images_stop_the_run(tmp_path: Path) -> None:
 
 
 def test_listed_images_that_are_missing_count_against_the_limit(tmp_path: Path) -> None:
-    listing = Listing("flickr8k", (), (Aside("x.jpg", "", "missing", "has captions, no image"),))
+    listing = Listing(
+        "flickr8k", (), (RejectedFile("x.jpg", "", "missing", "has captions, no image"),)
+    )
     with pytest.raises(UserFacingError, match=r"1 of 1 images cannot be used.*x\.jpg: missing"):
         scan_corpus(zipped(tmp_path / "s", FILES), listing, CONFIG, Journal())
 

@@ -8,12 +8,12 @@ from PIL import Image
 
 from sports_clip_pipeline.data import user_images
 from sports_clip_pipeline.data.transforms import UnusableImageError
-from sports_clip_pipeline.data.user_images import PhotographFile, Photographs
+from sports_clip_pipeline.data.user_images import ImageFile, ImageFiles
 from sports_clip_pipeline.errors import UserFacingError
 
 
 def names(images: Path) -> list[str]:
-    return [file.name for file in Photographs.at(str(images))]
+    return [file.name for file in ImageFiles.at(str(images))]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder_means_its_files_and_those_below_but_no_hidden_ones(folder: Path) -> None:
     wanted = ["a.txt", "b.png", "trip/c.JPG", "trip/day 2/d"]
     assert names(folder) == [str(folder / name) for name in wanted]
-    assert Photographs.at(str(folder)).count() == 4
+    assert ImageFiles.at(str(folder)).count() == 4
 
 
 def test_links_to_folders_are_not_followed_and_links_to_files_are(folder: Path) -> None:
@@ -43,12 +43,12 @@ def test_links_to_folders_are_not_followed_and_links_to_files_are(folder: Path) 
     assert len(found) == 6
 
 
-def test_one_photograph_is_itself_whatever_its_name(folder: Path) -> None:
+def test_one_image_is_itself_whatever_its_name(folder: Path) -> None:
     plain = (folder / "b.png").rename(folder / "b.txt")
     assert names(plain) == [str(plain)]
 
 
-def test_a_broken_file_is_one_photograph_too(folder: Path) -> None:
+def test_a_broken_file_is_one_image_too(folder: Path) -> None:
     broken = folder / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\0\0 no image")
     assert names(broken) == [str(broken)]
@@ -57,30 +57,30 @@ def test_a_broken_file_is_one_photograph_too(folder: Path) -> None:
 @pytest.mark.parametrize("text", ["b.png\n\ntrip/c.JPG\n", "﻿b.png\r\n \r\ntrip/c.JPG"])
 def test_a_list_s_relative_paths_start_at_its_folder(folder: Path, text: str) -> None:
     (folder / "list.csv").write_bytes(text.encode())
-    listed = list(Photographs.at(str(folder / "list.csv")))
+    listed = list(ImageFiles.at(str(folder / "list.csv")))
     assert [file.name for file in listed] == ["b.png", "trip/c.JPG"]
     assert [file.path for file in listed] == [str(folder / "b.png"), str(folder / "trip/c.JPG")]
 
 
 def test_a_list_s_absolute_paths_stay(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "list").write_text(f"{folder / 'b.png'}\n")
-    (only,) = Photographs.at(str(tmp_path / "list"))
+    (only,) = ImageFiles.at(str(tmp_path / "list"))
     assert only.read() == (folder / "b.png").read_bytes()
 
 
 def test_what_is_not_there_or_holds_nothing_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserFacingError, match=r"nothing is at 'nowhere/x'.*name a folder"):
-        Photographs.at("nowhere/x")
+        ImageFiles.at("nowhere/x")
     with pytest.raises(UserFacingError, match="has no file"):
-        Photographs.at(str(tmp_path)).count()
+        ImageFiles.at(str(tmp_path)).count()
     (tmp_path / "list.txt").write_text("\n\n")
-    with pytest.raises(UserFacingError, match="names no photograph"):
-        Photographs.at(str(tmp_path / "list.txt")).count()
+    with pytest.raises(UserFacingError, match="names no image"):
+        ImageFiles.at(str(tmp_path / "list.txt")).count()
 
 
 def reason(path: Path) -> str:
     with pytest.raises(UnusableImageError) as caught:
-        PhotographFile(str(path), str(path)).read()
+        ImageFile(str(path), str(path)).read()
     return caught.value.reason
 
 

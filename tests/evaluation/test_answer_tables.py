@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.data.user_images import PhotographFile
+from sports_clip_pipeline.data.user_images import ImageFile
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.predictor.batch_prediction import Block, Failure, Source
 from sports_clip_pipeline.predictor.prediction_tables import (
@@ -33,7 +33,7 @@ class Bar(Counter):
 
 
 def block(rows: dict[str, list[float]], *failures: Failure) -> Block:
-    sources = tuple(PhotographFile(name, name) for name in rows)
+    sources = tuple(ImageFile(name, name) for name in rows)
     return Block(sources, np.array([*rows.values()]).reshape(len(rows), 3), failures)
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.explain.explainer import GUIDED, Explainer, Prediction, as_seen
 
 
-def preprocessing(view: str) -> ImagePreprocessing:
-    return ImagePreprocessing(8, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), view=view)
+def preprocessing(view: str) -> ImageTransform:
+    return ImageTransform(8, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), view=view)
 
 
 def explainer(module, view: str = "centre") -> Explainer:
@@ -81,7 +81,7 @@ def test_an_unknown_score_is_an_error(red_not_green, wide):
 
 def test_guided_backpropagation_draws_the_tower_on_the_shape_of_the_photograph(lite0, wide):
     names = tuple(map(str, range(1000)))
-    seen = ImagePreprocessing(64, (0.5,) * 3, (0.5,) * 3, view="full")
+    seen = ImageTransform(64, (0.5,) * 3, (0.5,) * 3, view="full")
     drawer = Explainer(lite0, lite0.bn2, seen, "class", names, 96, 80)
     card = drawer.guided(wide, SAID, "7")
     assert card.method == GUIDED and "fails sanity checks" in GUIDED

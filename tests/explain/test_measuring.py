@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.evaluation.explanations import judge_explanations, summarise_explanations
 from sports_clip_pipeline.explain import measuring
@@ -55,7 +55,7 @@ class RedCorner(nn.Module):
 
 def build() -> list[Network]:
     module = RedCorner().eval()
-    seen = ImagePreprocessing(SIDE, (0.0,) * 3, (1.0,) * 3)
+    seen = ImageTransform(SIDE, (0.0,) * 3, (1.0,) * 3)
     stages = (tuple(module.maps.parameters()),)
     head = (module.head.weight, module.head.bias)
     return [Network("classifier", module, module.maps, seen, ("red", "none"), 1.0, head, stages)]

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.clip.folder import LoadedClip
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.explain.activation_maps import class_activation_map
 from sports_clip_pipeline.explain.text_target import TextTarget
 
@@ -43,7 +43,7 @@ def tokenize(texts: list[str]) -> torch.Tensor:
 @pytest.fixture
 def target() -> TextTarget:
     clip = TinyClip().eval()
-    loaded = LoadedClip(clip, ImagePreprocessing(2, (0, 0, 0), (1, 1, 1)), tokenize)
+    loaded = LoadedClip(clip, ImageTransform(2, (0, 0, 0), (1, 1, 1)), tokenize)
     return TextTarget(clip, torch.from_numpy(loaded.embed_texts(["r", "gg", "rb"])))
 
 

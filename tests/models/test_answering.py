@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.data.transforms import Look, Photograph, UnusableImageError, open_upright
+from sports_clip_pipeline.data.transforms import InputSpec, DecodedImage, UnusableImageError, open_upright
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor import batch_prediction
 from sports_clip_pipeline.predictor.batch_prediction import Block, answer_all, answer_block
 
 RULES = ImageRules()
-LOOKS = (Look(32, "bicubic", "full"), Look(48, "bicubic", "centre"))
+LOOKS = (InputSpec(32, "bicubic", "full"), InputSpec(48, "bicubic", "centre"))
 
 
 def png(grey: int) -> bytes:
@@ -122,7 +122,7 @@ def test_one_photograph_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch) -> No
         nonlocal alive
         alive -= 1
 
-    def opened(content: bytes, rules: ImageRules) -> Photograph:
+    def opened(content: bytes, rules: ImageRules) -> DecodedImage:
         nonlocal alive, most
         photograph = open_upright(content, rules)
         weakref.finalize(photograph.image, dropped)

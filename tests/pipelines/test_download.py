@@ -11,7 +11,7 @@ import yaml
 
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.download.config import DownloadConfig
-from sports_clip_pipeline.pipelines.download.nodes import bring_corpora
+from sports_clip_pipeline.pipelines.download.nodes import download_corpora
 from sports_clip_pipeline.pipelines.download.pipeline import create_pipeline
 from tests.data.conftest import CAPTIONS, configure, make_zip, md5
 from tests.data.faulty_server import running
@@ -37,7 +37,7 @@ def test_the_committed_parameters_are_valid_and_every_mirror_checked():
 
 
 def test_the_hints_of_the_node_resolve():
-    hints = typing.get_type_hints(bring_corpora)
+    hints = typing.get_type_hints(download_corpora)
     assert hints["config"] is DownloadConfig
 
 
@@ -47,7 +47,7 @@ def test_the_node_fills_the_raw_folder(monkeypatch, tmp_path):
     with running() as server:
         url = server.serve("/all.zip", content)
         config = configure([{"name": "all.zip", "checksum": md5(content), "mirrors": [url]}])
-        receipt = bring_corpora(config, tmp_path, Journal())
+        receipt = download_corpora(config, tmp_path, Journal())
     assert [row["file"] for row in receipt["files"]] == ["all.zip"]
     assert (tmp_path / "flickr8k" / "Flicker8k_Dataset" / "a.jpg").exists()
 

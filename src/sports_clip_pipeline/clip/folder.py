@@ -22,7 +22,7 @@ from sports_clip_pipeline.clip.model import (
     tower_prefixes,
 )
 from sports_clip_pipeline.clip.projections import Projections, projections_of
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
 from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.errors import UserFacingError
@@ -42,7 +42,7 @@ class LoadedClip(NamedTuple):
     """A CLIP folder in memory: model in eval mode, preprocessing, tokenizer."""
 
     model: nn.Module
-    preprocessing: ImagePreprocessing
+    preprocessing: ImageTransform
     tokenizer: Callable[..., torch.Tensor]
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -59,7 +59,7 @@ def write_clip_folder(
     projections: Projections,
     image_encoder: str,
     text_encoder: str,
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
     context_length: int,
     trained: Mapping[str, np.ndarray] | None = None,
 ) -> None:
@@ -144,7 +144,7 @@ def read_projections(path: str | Path) -> Projections:
         return projections_of({name: file.get_tensor(name) for name in names}, own_width)
 
 
-def read_preprocessing(path: str | Path) -> ImagePreprocessing:
+def read_preprocessing(path: str | Path) -> ImageTransform:
     """The preprocessing that a CLIP folder records."""
     return _preprocessing(json.loads((Path(path) / CONFIG).read_text()))
 
@@ -196,9 +196,9 @@ def _tokenizer(config: dict[str, Any], folder: Path) -> Callable[..., torch.Tens
     return tokenizer
 
 
-def _preprocessing(config: dict[str, Any]) -> ImagePreprocessing:
+def _preprocessing(config: dict[str, Any]) -> ImageTransform:
     record = config["preprocess_cfg"]
-    return ImagePreprocessing(
+    return ImageTransform(
         size=record["size"][0],
         mean=tuple(record["mean"]),
         std=tuple(record["std"]),

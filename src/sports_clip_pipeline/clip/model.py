@@ -13,7 +13,7 @@ from torch import nn
 from transformers import AutoConfig
 
 from sports_clip_pipeline.clip.projections import Projections, build_head, state_of
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
 from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.encoders.open_clip_pairs import build_pair, load_pair, pair_spec
@@ -149,7 +149,7 @@ def clip_config(
     projections: Projections,
     image_encoder: str,
     text_encoder: str,
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
     context_length: int,
     folder: Path,
 ) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def clip_config(
     }
 
 
-def _preprocess_config(preprocessing: ImagePreprocessing) -> dict[str, Any]:
+def _preprocess_config(preprocessing: ImageTransform) -> dict[str, Any]:
     return {
         "size": [preprocessing.size, preprocessing.size],
         "mean": list(preprocessing.mean),
@@ -203,7 +203,7 @@ def build_clip(
     projections: Projections,
     image_encoder: str,
     text_encoder: str,
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
     context_length: int,
 ) -> nn.Module:
     """The `CustomTextCLIP` of the towers' own weights and learned projections, in eval mode."""

@@ -41,7 +41,7 @@ class Tokens:
 
 
 class CaptionTokenizer:
-    """The tokenizer of a text tower, read from its `tokenizer.json`."""
+    """The tokenizer of a text encoder, read from its `tokenizer.json`."""
 
     def __init__(self, path: Path, context_length: int) -> None:
         self._tokenizer = Tokenizer.from_file(str(path))
@@ -63,7 +63,7 @@ def pad(ids: Sequence[np.ndarray], padding: int = 0) -> tuple[np.ndarray, np.nda
     """Rows of token ids as one block.
 
     Args:
-        padding: the id behind shorter rows; towers that are given the mask do not care.
+        padding: the id behind shorter rows; encoders that are given the mask ignore it.
     Returns: ids (B, T) int64, and the mask (B, T) int64 of real tokens, where T is
         the longest row.
     """
@@ -135,11 +135,11 @@ def caption_audit(captions: pd.DataFrame, names: Mapping[str, Sequence[str]]) ->
 def rows_without_mention(
     captions: pd.DataFrame, names: Mapping[str, Sequence[str]], split: str
 ) -> np.ndarray:
-    """Photographs of which no caption mentions any class.
+    """Images of which no caption mentions any class.
 
     Args:
         captions: as `caption_table` makes them. names: as of `caption_audit`.
-        split: whose photographs.
+        split: whose images.
     Returns: (N,) int64 `image_row`, ascending.
     """
     own = captions[captions["split"] == split]

@@ -1,4 +1,4 @@
-"""`python -m sports_clip_pipeline.data.class_bank`: the classes of somebody's own photographs.
+"""`python -m sports_clip_pipeline.data.class_bank`: the classes of somebody's own images.
 
 It writes the block `class_bank` with a name for each class, for a person to go over. The order of
 the classes is that of logits and confusion matrices, so that the block is a file that a study keeps
@@ -38,7 +38,7 @@ ENTRIES = """\
   # label, as the folder or the list spells it:
   #   names: what captions would call it (in English, for the packaged text tower); one or more,
   #     and none that two classes share.
-  #   sentences: what its photographs show, in the manner of captions; may stay empty. Write them
+  #   sentences: what its images show, in the manner of captions; may stay empty. Write them
   #     before you look at any result.
   classes:
 """
@@ -99,34 +99,34 @@ def _quoted(text: str) -> str:
 def summary(listing: Listing, test_share: float) -> str:
     """What was found, and which label fractions suit it.
 
-    Raises: UserFacingError: too few photographs of a class.
+    Raises: UserFacingError: too few images of a class.
     """
     counts = Counter(entry.label for entry in listing.entries if entry.label is not None)
     for label, count in counts.items():
         if count < 2:
-            what = f"has {count} photograph, and each class wants two or more"
+            what = f"has {count} image, and each class wants two or more"
             raise UserFacingError(f"the class {label}", what, "add some, or take it away")
     development = {label: _development(n, test_share) for label, n in counts.items()}
     smallest, largest = (choose(development, key=development.__getitem__) for choose in (min, max))
     if development[largest] < 2:
-        what = f"leaves one of its {counts[largest]} photographs to learn from, as all others do"
+        what = f"leaves one of its {counts[largest]} images to learn from, as all others do"
         raise UserFacingError(f"the class {largest}", what, "add some: one class has to leave two")
     least = least_fraction(development[smallest], development[largest])
     usual = ", ".join(f"{share:g}" for share in USUAL_FRACTIONS if share >= least)
-    lists = [item.path for item in listing.aside if item.path.casefold().endswith(".csv")]
+    lists = [item.path for item in listing.rejected if item.path.casefold().endswith(".csv")]
     unread = f"\nNot read: {', '.join(lists)}; a list is named in ingest.labelled.labels_file."
     return (
-        f"{len(counts)} classes, {counts.total()} photographs with a label, "
+        f"{len(counts)} classes, {counts.total()} images with a label, "
         f"{len(listing.entries) - counts.total()} without\n"
         f"  {', '.join(f'{name} {count}' for name, count in sorted(counts.items()))}\n"
-        f"The smallest class, {smallest}, leaves about {development[smallest]} photographs for "
+        f"The smallest class, {smallest}, leaves about {development[smallest]} images for "
         f"development.\nThe least label fraction is about {least:g}; fractions: [{usual}] suit it."
         f"{unread if lists else ''}"
     )
 
 
 def _development(count: int, test_share: float) -> int:
-    """Photographs of a class to learn from, where none is a duplicate or unusable."""
+    """Images of a class to learn from, where none is a duplicate or unusable."""
     return count - min(max(1, round(test_share * count)), count - 1)
 
 
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and write; returns the exit status."""
     given = _parser().parse_args(arguments)
     try:
-        told = _write(given.photographs, given.out, given.replace)
+        told = _write(given.images, given.out, given.replace)
     except UserFacingError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -164,13 +164,13 @@ def _write(place: Path, out: Path, replace: bool) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m sports_clip_pipeline.data.class_bank",
-        description="Write the parameter block class_bank for labelled photographs. How they are "
+        description="Write the parameter block class_bank for labelled images. How they are "
         f"laid out is read from the block `ingest` in {BESIDE}, where that stands beside the file "
         "to write.",
         epilog="example: python -m sports_clip_pipeline.data.class_bank "
         "data/01_raw/own/photographs conf/own/parameters_class_bank.yml",
     )
-    parser.add_argument("photographs", type=Path, help="folder or zip of the labelled photographs")
+    parser.add_argument("images", type=Path, help="folder or zip of the labelled images")
     parser.add_argument("out", type=Path, help="file to write")
     parser.add_argument("--replace", action="store_true", help="write over a file that is there")
     return parser

@@ -1,4 +1,4 @@
-"""Exact and near duplicates within and across corpora, and which of them may stay.
+"""Near-duplicate grouping by difference hash (dHash, a perceptual hash), and which images stay.
 
 Two images belong together when their difference hashes are equal, or when the hashes are at most
 `bits` apart and their 16 × 16 grey thumbnails differ by at most `grey_levels` on average. On the
@@ -19,7 +19,7 @@ HASH_BITS = 64
 TIERS = {"test": 3, "validation": 2, "labelled": 1, "train": 0}
 
 
-def find_groups(
+def group_near_duplicates(
     hashes: Sequence[str], thumbnails: np.ndarray, bits: int, grey_levels: float
 ) -> np.ndarray:
     """Number the groups of duplicates; an image without any is a group of its own.
@@ -71,21 +71,21 @@ def _root(parent: np.ndarray, k: int) -> int:
     return k
 
 
-def _numbered(marks: np.ndarray) -> np.ndarray:
-    """Marks renamed 0, 1, … in the order of their first appearance."""
-    _, first, inverse = np.unique(marks, return_index=True, return_inverse=True)
+def _numbered(labels: np.ndarray) -> np.ndarray:
+    """Labels renamed 0, 1, … in the order of their first appearance."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[inverse]
 
 
-def judge(images: pd.DataFrame) -> pd.Series:
+def duplicate_actions(images: pd.DataFrame) -> pd.Series:
     """What becomes of each image: `kept`, `dropped` or `quarantined`.
 
     Labelled members of a group with two labels are quarantined: one of the labels is wrong, and
     nobody knows which. Of the rest, a group keeps the members of its highest tier: test images of
     either corpus, then Flickr8k's validation, then labelled images, then Flickr8k's training
-    images. So no training side ever shares a photograph with what judges it.
+    images. So no training image is also a validation or test image.
 
     Args:
         images: columns `corpus`, `split`, `label` (null where there is none) and `group`.
@@ -95,23 +95,23 @@ def judge(images: pd.DataFrame) -> pd.Series:
     role = images["split"].where(images["label"].isna(), "labelled")
     tier = role.map(TIERS).where(~conflict, -1)
     highest = tier.groupby(images["group"]).transform("max")
-    verdict = pd.Series("kept", index=images.index, dtype="str")
-    verdict[tier < highest] = "dropped"
-    verdict[conflict] = "quarantined"
-    return verdict
+    actions = pd.Series("kept", index=images.index, dtype="str")
+    actions[tier < highest] = "dropped"
+    actions[conflict] = "quarantined"
+    return actions
 
 
-def list_duplicates(images: pd.DataFrame, verdict: pd.Series) -> pd.DataFrame:
+def list_duplicates(images: pd.DataFrame, actions: pd.Series) -> pd.DataFrame:
     """One row a member of each group of two or more; `kind` is `exact` where the bytes are equal.
 
     Args:
         images: columns `corpus`, `image`, `split`, `label`, `sha256`, `group`.
-        verdict: of `judge`.
+        actions: of `duplicate_actions`.
     """
     several = images.groupby("group")["image"].transform("size") > 1
     twins = images.groupby(["group", "sha256"])["image"].transform("size") > 1
     found = images.assign(
-        kind=np.where(twins, "exact", "near"), action=verdict, split=images["split"]
+        kind=np.where(twins, "exact", "near"), action=actions, split=images["split"]
     )[several]
     columns = ["group", "corpus", "image", "split", "label", "kind", "action"]
     return found[columns].sort_values(["group", "corpus", "image"]).reset_index(drop=True)

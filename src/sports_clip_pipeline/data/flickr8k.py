@@ -16,9 +16,9 @@ import re
 
 from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.data.listing import (
-    Aside,
     Entry,
     Listing,
+    RejectedFile,
     find_file,
     image_folder,
     is_image_name,
@@ -45,7 +45,7 @@ def list_flickr8k(archive: Archive) -> Listing:
     """The images of Flickr8k with their captions, and with their splits where lists are published.
 
     Images without a caption, and captions of the token file whose image is not there (the
-    published file has five such), are set aside.
+    published file has five such), are rejected.
 
     Raises: UserFacingError: neither form stands in the archive, or a file of it is malformed.
     """
@@ -57,14 +57,14 @@ def list_flickr8k(archive: Archive) -> Listing:
         for name in sorted(captions)
         if name in images
     )
-    missing = [Aside(name, "", "missing", "has captions, no image") for name in captions]
+    missing = [RejectedFile(name, "", "missing", "has captions, no image") for name in captions]
     silent = [
-        Aside(name, path, "no_caption", "no caption speaks of it")
+        RejectedFile(name, path, "no_caption", "no caption speaks of it")
         for name, path in images.items()
         if name not in captions and is_image_name(name)
     ]
-    aside = (*(item for item in missing if item.image not in images), *silent)
-    return Listing("flickr8k", entries, aside)
+    rejected = (*(item for item in missing if item.image not in images), *silent)
+    return Listing("flickr8k", entries, rejected)
 
 
 def _read_captions(archive: Archive) -> Captions:

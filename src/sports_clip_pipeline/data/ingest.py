@@ -23,12 +23,16 @@ from PIL import Image
 
 from sports_clip_pipeline.data import transforms
 from sports_clip_pipeline.data.archives import Archive
-from sports_clip_pipeline.data.duplicates import find_groups, judge, list_duplicates
+from sports_clip_pipeline.data.duplicates import (
+    duplicate_actions,
+    group_near_duplicates,
+    list_duplicates,
+)
 from sports_clip_pipeline.data.image_store import ImageStore, shard_name, write_index, write_shard
 from sports_clip_pipeline.data.listing import Entry, Listing
 from sports_clip_pipeline.data.splits import split_captioned
 from sports_clip_pipeline.data.transforms import (
-    Photograph,
+    DecodedImage,
     UnusableImageError,
     open_upright,
     stored_bytes,
@@ -79,8 +83,8 @@ def scan_corpus(archive: Archive, listing: Listing, config: IngestConfig, journa
     rules, size = config.image_rules, config.shard_images
     names = [(entry.image, entry.path) for entry in listing.entries]
     digest = archive.digest()
-    mark = fingerprint(digest, names, rules, size, transforms, scan_shard, _facts, write_shard)
-    folder = journal.workspace(listing.corpus, mark)
+    key = fingerprint(digest, names, rules, size, transforms, scan_shard, _facts, write_shard)
+    folder = journal.workspace(listing.corpus, key)
     chunks = [names[start : start + size] for start in range(0, len(names), size)]
     todo = [number for number in range(len(chunks)) if not _is_finished(folder, number)]
     work = partial(_scan_numbered, archive, rules, folder)
@@ -100,25 +104,25 @@ def scan_shard(
 ) -> dict[str, Any]:
     """Open the images `(image, path)` and write those that are usable as one shard.
 
-    Returns: `shard`, its line of the index; `kept`, columns of facts; `aside`, rows of image,
+    Returns: `shard`, its line of the index; `kept`, columns of facts; `rejected`, rows of image,
         reason and detail.
     """
     kept: dict[str, list[Any]] = {name: [] for name in _FACTS}
     jpegs: list[bytes] = []
-    aside: list[tuple[str, str, str]] = []
+    rejected: list[tuple[str, str, str]] = []
     for image, member in names:
         try:
             content = _content(archive, member)
-            photograph = open_upright(content, rules)
+            decoded = open_upright(content, rules)
         except UnusableImageError as error:
-            aside.append((image, error.reason, error.detail))
+            rejected.append((image, error.reason, error.detail))
             continue
-        jpeg = stored_bytes(content, photograph, rules)
-        for name, fact in zip(_FACTS, _facts(image, content, jpeg, photograph), strict=False):
+        jpeg = stored_bytes(content, decoded, rules)
+        for name, fact in zip(_FACTS, _facts(image, content, jpeg, decoded), strict=False):
             kept[name].append(fact)
         kept["row"].append(len(jpegs))
         jpegs.append(jpeg)
-    return {"shard": write_shard(path, kept["image"], jpegs), "kept": kept, "aside": aside}
+    return {"shard": write_shard(path, kept["image"], jpegs), "kept": kept, "rejected": rejected}
 
 
 def _content(archive: Archive, member: str) -> bytes:
@@ -128,8 +132,8 @@ def _content(archive: Archive, member: str) -> bytes:
         raise UnusableImageError("damaged", error.what) from error
 
 
-def _facts(image: str, content: bytes, jpeg: bytes, photograph: Photograph) -> tuple[Any, ...]:
-    pixels = photograph.image
+def _facts(image: str, content: bytes, jpeg: bytes, decoded: DecodedImage) -> tuple[Any, ...]:
+    pixels = decoded.image
     grey = pixels.convert("L").resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
     return (
         image,
@@ -189,17 +193,17 @@ def _assemble(
     config: IngestConfig,
 ) -> Scan:
     entries = {entry.image: entry for entry in listing.entries}
-    shards, tables, aside = [], [], []
+    shards, tables, rejected = [], [], []
     for number in range(count):
         facts = json.loads(_facts_path(folder, number).read_bytes())
         shards.append(facts["shard"])
         tables.append(pd.DataFrame(facts["kept"], columns=list(_FACTS)).assign(shard=number))
-        aside += facts["aside"]
+        rejected += facts["rejected"]
     rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(_FACTS))
-    missing = [(item.image, item.reason, item.detail) for item in listing.aside if not item.path]
-    _refuse_too_many(archive, [*aside, *missing], len(entries) + len(missing), config)
-    unopened = [(item.image, item.path, item.reason, item.detail) for item in listing.aside]
-    opened = [(image, entries[image].path, reason, what) for image, reason, what in aside]
+    missing = [(item.image, item.reason, item.detail) for item in listing.rejected if not item.path]
+    _refuse_too_many(archive, [*rejected, *missing], len(entries) + len(missing), config)
+    unopened = [(item.image, item.path, item.reason, item.detail) for item in listing.rejected]
+    opened = [(image, entries[image].path, reason, what) for image, reason, what in rejected]
     quarantine = pd.DataFrame([*opened, *unopened], columns=_ASIDE, dtype="str")
     quarantine = quarantine.assign(corpus=listing.corpus)[["corpus", *_ASIDE]].astype("str")
     published = _published([entries[image] for image in rows["image"]])
@@ -219,12 +223,14 @@ def _published(entries: Sequence[Entry]) -> pd.DataFrame:
     )
 
 
-def _refuse_too_many(archive: Archive, aside: list[Any], total: int, config: IngestConfig) -> None:
-    if len(aside) > config.max_quarantine_share * total:
-        image, reason, detail = aside[0]
+def _refuse_too_many(
+    archive: Archive, rejected: list[Any], total: int, config: IngestConfig
+) -> None:
+    if len(rejected) > config.max_quarantine_share * total:
+        image, reason, detail = rejected[0]
         raise UserFacingError(
             archive.path,
-            f"{len(aside)} of {total} images cannot be used, more than the allowed "
+            f"{len(rejected)} of {total} images cannot be used, more than the allowed "
             f"{config.max_quarantine_share:.1%} (the first: {image}: {reason}, {detail})",
             "mend the archive, or raise ingest.max_quarantine_share",
         )
@@ -253,13 +259,13 @@ CONFLICT = "conflicting_labels"
 
 
 @dataclass(frozen=True)
-class Settled:
-    """Both corpora with duplicates found and judged.
+class ResolvedCorpora:
+    """Both corpora with duplicates found and resolved.
 
     Attributes:
         images: one row an opened image of either corpus: the manifest's columns, `corpus`,
             `shard`, `row` and `action` (`kept`, `dropped`, `quarantined`).
-        quarantine: all that is set aside.
+        quarantine: all that is rejected.
         duplicates: members of groups of two or more.
     """
 
@@ -273,20 +279,20 @@ class Settled:
         return self.images.loc[ours, list(COLUMNS)].reset_index(drop=True)
 
 
-def settle(flickr8k: Scan, sports: Scan, config: IngestConfig) -> Settled:
-    """Find duplicates over both corpora, split Flickr8k where it is not, and judge."""
+def resolve_duplicates(flickr8k: Scan, sports: Scan, config: IngestConfig) -> ResolvedCorpora:
+    """Find duplicates over both corpora, split Flickr8k where it is not, decide what stays."""
     scans = (flickr8k, sports)
     images = pd.concat([scan.rows.assign(corpus=scan.corpus) for scan in scans], ignore_index=True)
     small = np.concatenate([thumbnails(scan.rows) for scan in scans])
-    images["group"] = find_groups(
+    images["group"] = group_near_duplicates(
         list(images["dhash"]), small, config.near_bits, config.near_grey_levels
     )
     images["split"] = _with_own_splits(images, config)
-    images["action"] = judge(images)
+    images["action"] = duplicate_actions(images)
     _refuse_too_few(images)
     duplicates = list_duplicates(images, images["action"])
     quarantine = pd.concat([*(scan.quarantine for scan in scans), _conflicts(images)])
-    return Settled(images, quarantine.reset_index(drop=True), duplicates)
+    return ResolvedCorpora(images, quarantine.reset_index(drop=True), duplicates)
 
 
 def _with_own_splits(images: pd.DataFrame, config: IngestConfig) -> pd.Series:
@@ -306,14 +312,14 @@ def _with_own_splits(images: pd.DataFrame, config: IngestConfig) -> pd.Series:
 
 
 def _refuse_too_few(images: pd.DataFrame) -> None:
-    """Pretraining learns from the captioned corpus, and its held-out parts choose and judge."""
+    """Refuse a captioned corpus without training, validation or test images."""
     kept = images[(images["corpus"] == "flickr8k") & (images["action"] == "kept")]
     lacking = [name for name in ("train", "validation", "test") if name not in set(kept["split"])]
     if lacking:
         raise UserFacingError(
             "the captioned corpus",
-            f"has {len(kept)} usable photographs, none of them in its part {lacking[0]}",
-            "add photographs with captions (a few hundred at least, 8,000 in Flickr8k)",
+            f"has {len(kept)} usable images, none of them in its split {lacking[0]}",
+            "add images with captions (a few hundred at least, 8,000 in Flickr8k)",
         )
 
 
@@ -332,7 +338,7 @@ def close_store(scan: Scan, images: pd.DataFrame) -> ImageStore:
 
     Args:
         scan: the corpus.
-        images: `Settled.images`.
+        images: `ResolvedCorpora.images`.
     """
     gone = images[(images["corpus"] == scan.corpus) & (images["action"] != "kept")]
     dropped = gone.groupby("shard")["row"].agg(list).to_dict()
@@ -345,18 +351,18 @@ def close_store(scan: Scan, images: pd.DataFrame) -> ImageStore:
 
 
 def audit(
-    settled: Settled, splits: pd.DataFrame, archives: dict[str, str], config: IngestConfig
+    resolved: ResolvedCorpora, splits: pd.DataFrame, archives: dict[str, str], config: IngestConfig
 ) -> dict[str, Any]:
-    """Counts by corpus, split and part, what was set aside and why, duplicates, data digest.
+    """Counts by corpus and split, what was rejected and why, duplicates, data digest.
 
     Args:
-        settled: both corpora.
+        resolved: both corpora.
         splits: of the labelled one.
         archives: corpus -> digest of its archive.
         config: names the limit of the quarantine.
     """
-    kept = settled.images[settled.images["action"] == "kept"]
-    found = settled.duplicates
+    kept = resolved.images[resolved.images["action"] == "kept"]
+    found = resolved.duplicates
     images = {
         corpus: {"total": len(rows), **_counts(rows["split"])}
         for corpus, rows in kept.groupby("corpus")
@@ -367,9 +373,9 @@ def audit(
         "classes": _counts(kept["label"].dropna()),
         "parts": _counts(splits["split"]),
         "quarantine": {
-            "total": len(settled.quarantine),
-            "by_reason": _counts(settled.quarantine["reason"]),
-            "by_corpus": _counts(settled.quarantine["corpus"]),
+            "total": len(resolved.quarantine),
+            "by_reason": _counts(resolved.quarantine["reason"]),
+            "by_corpus": _counts(resolved.quarantine["corpus"]),
             "limit_share": config.max_quarantine_share,
         },
         "duplicates": {

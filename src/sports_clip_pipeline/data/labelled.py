@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 
 from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.data.listing import (
-    Aside,
     Entry,
     Listing,
+    RejectedFile,
     base_name,
     composed,
     find_file,
@@ -22,17 +22,17 @@ from sports_clip_pipeline.data.listing import (
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import LabelledForm
 
-Known = Callable[[str, str], str]
+LabelResolver = Callable[[str, str], str]
 """A label and where it stands -> the class it means. Raises: UserFacingError: none."""
 _RENAMED = "name yours in ingest.labelled.image_column and ingest.labelled.label_column"
 BESIDE = frozenset(
     {".txt", ".csv", ".json", ".xml", ".xmp", ".aae", ".md", ".pdf", ".ini", ".db", ".mov", ".mp4"}
 )
-"""Suffixes of what cameras, phones and file managers put beside photographs."""
+"""Suffixes of what cameras, phones and file managers put beside images."""
 
 
 def list_folders(
-    archive: Archive, known: Known, form: LabelledForm, labels: Sequence[str] = ()
+    archive: Archive, known: LabelResolver, form: LabelledForm, labels: Sequence[str] = ()
 ) -> Listing:
     """One folder a class, at the top or below one wrapping folder.
 
@@ -42,29 +42,29 @@ def list_folders(
         known: refuses folders that are no class.
         labels: names that are no wrapping folder, though they stand alone.
     """
-    entries, tests, aside = [], [], []
+    entries, tests, rejected = [], [], []
     for path, inside in _unwrapped(archive, labels):
         folder, slash, rest = inside.partition("/")
         if why := _why_not(folder if slash else "", rest or folder):
             if slash or is_image_name(path) or path.casefold().endswith(".csv"):
-                aside.append(Aside(inside, path, "not_listed", why))
+                rejected.append(RejectedFile(inside, path, "not_listed", why))
         elif folder == form.unlabelled_folder:
             tests.append(Entry(inside, path, "test"))
         else:
             label = known(folder, f"{archive.path}:{path}")
             entries.append(Entry(inside, path, "train", label))
     order = tuple(entry.image for entry in tests)
-    return Listing("sports", (*entries, *tests), tuple(aside), order)
+    return Listing("sports", (*entries, *tests), tuple(rejected), order)
 
 
 def _why_not(folder: str, name: str) -> str:
-    """Why a file is no photograph of a class; nothing where it is to be opened."""
+    """Why a file is no image of a class; nothing where it is to be opened."""
     if not folder:
         return "stands outside the class folders"
     if PurePosixPath(name).suffix.casefold() in BESIDE:
-        return "is no photograph by its name"
+        return "is no image by its name"
     if "/" in name and not is_image_name(name):
-        return "stands below its class's folder, and is no photograph by its name"
+        return "stands below its class's folder, and is no image by its name"
     return ""
 
 
@@ -86,11 +86,11 @@ def has_table_on_top(archive: Archive, form: LabelledForm) -> bool:
     return "/" not in folder and all(name.startswith(f"{folder}/") for name in archive.names())
 
 
-def list_table(archive: Archive, known: Known, form: LabelledForm) -> Listing:
-    """A CSV list of image and label; a row without a label is a photograph without one.
+def list_table(archive: Archive, known: LabelResolver, form: LabelledForm) -> Listing:
+    """A CSV list of image and label; a row without a label is an image without one.
 
     Paths are read from the list's own folder on, or from `images_folder` below it, and name the
-    images. Photographs that the list leaves out are set aside, but for those of
+    images. Images that the list leaves out are rejected, but for those of
     `unlabelled_folder`.
 
     Raises: UserFacingError: no list, a column that is missing, an image that is not there, named
@@ -100,20 +100,22 @@ def list_table(archive: Archive, known: Known, form: LabelledForm) -> Listing:
     top = path.rpartition("/")[0]
     listed = _rows(archive, path, known, form)
     used = {entry.path for entry in listed}
-    entries, aside, names = list(listed), [], {entry.image for entry in listed}
+    entries, rejected, names = list(listed), [], {entry.image for entry in listed}
     for member in archive.names():
         inside = member.removeprefix(f"{top}/") if top else member
         if member in used or not is_image_name(member):
             continue
         if not inside.startswith(f"{form.unlabelled_folder}/"):
-            aside.append(Aside(inside, member, "not_listed", f"{base_name(path)} does not list it"))
+            rejected.append(
+                RejectedFile(inside, member, "not_listed", f"{base_name(path)} does not list it")
+            )
         elif inside in names:
             what = f"has the name of another image in {base_name(path)}"
             raise UserFacingError(f"{archive.path}:{member}", what, "rename one of them")
         else:
             entries.append(Entry(inside, member, "test"))
     order = tuple(entry.image for entry in entries if entry.split == "test")
-    return Listing("sports", tuple(entries), tuple(aside), order)
+    return Listing("sports", tuple(entries), tuple(rejected), order)
 
 
 def _table(archive: Archive, form: LabelledForm) -> str:
@@ -129,7 +131,7 @@ def _table(archive: Archive, form: LabelledForm) -> str:
     return path
 
 
-def _rows(archive: Archive, path: str, known: Known, form: LabelledForm) -> list[Entry]:
+def _rows(archive: Archive, path: str, known: LabelResolver, form: LabelledForm) -> list[Entry]:
     """The list's images in its order."""
     members = {composed(name): name for name in archive.names()}
     root = PurePosixPath(path).parent / form.images_folder
@@ -169,7 +171,7 @@ def list_sports(
     Raises: UserFacingError: a malformed list, an unknown label, an image that is not there, or
         a class without any image.
     """
-    listing = list_labelled(archive, one_of(labels), form or LabelledForm(), labels)
+    listing = list_labelled(archive, label_resolver(labels), form or LabelledForm(), labels)
     used = {entry.label for entry in listing.entries}
     for label in labels:
         if label not in used:
@@ -182,7 +184,7 @@ def list_sports(
 
 
 def list_labelled(
-    archive: Archive, known: Known, form: LabelledForm, labels: Sequence[str] = ()
+    archive: Archive, known: LabelResolver, form: LabelledForm, labels: Sequence[str] = ()
 ) -> Listing:
     """The images of the labelled corpus, whatever its classes.
 
@@ -202,7 +204,7 @@ def list_labelled(
     return list_folders(archive, known, form, labels)
 
 
-def one_of(labels: Sequence[str]) -> Known:
+def label_resolver(labels: Sequence[str]) -> LabelResolver:
     """What refuses a label that is none of these; accents are compared as they look."""
     classes = {composed(label): label for label in labels}
 
@@ -218,7 +220,7 @@ def one_of(labels: Sequence[str]) -> Known:
     return known
 
 
-def _kaggle(archive: Archive, known: Known) -> Listing:
+def _kaggle(archive: Archive, known: LabelResolver) -> Listing:
     train = image_folder(archive, ("train/train",)) or image_folder(archive, ("train",))
     test = image_folder(archive, ("test/test",)) or image_folder(archive, ("test",))
     tests = _listed(archive, TESTS, ("image",), test)
@@ -229,7 +231,7 @@ def _kaggle(archive: Archive, known: Known) -> Listing:
         entries.append(Entry(image, train[name], "train", known(label, where)))
     entries += [Entry(name, test[name], "test") for name in tests]
     unlisted = [
-        Aside(name, path, "not_listed", f"{listname} does not list it")
+        RejectedFile(name, path, "not_listed", f"{listname} does not list it")
         for folder, names, listname in ((train, labelled, LABELS), (test, tests, TESTS))
         for name, path in folder.items()
         if name not in names and is_image_name(name)

@@ -34,8 +34,8 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Aside:
-    """One file that is set aside: where, why, and what exactly was found."""
+class RejectedFile:
+    """One file that is rejected: where, why, and what exactly was found."""
 
     image: str
     path: str
@@ -45,7 +45,7 @@ class Aside:
 
 @dataclass(frozen=True)
 class Listing:
-    """All images of a corpus in a fixed order, and what is set aside unopened.
+    """All images of a corpus in a fixed order, and what is rejected unopened.
 
     Attributes:
         test_order: names of the published test list, in its order.
@@ -53,7 +53,7 @@ class Listing:
 
     corpus: str
     entries: tuple[Entry, ...]
-    aside: tuple[Aside, ...] = ()
+    rejected: tuple[RejectedFile, ...] = ()
     test_order: tuple[str, ...] = ()
 
 

@@ -104,11 +104,11 @@ def _evaluation(
     count = len(np.unique(groups[members]))
     if count < 2:
         what = f"the class {label} has {len(members)} usable images in {count} duplicate groups"
-        raise UserFacingError(_WHERE, what, "add images: one to learn from and one to judge by")
+        raise UserFacingError(_WHERE, what, "add images: one for development and one for the test")
     rng = np.random.default_rng([seed, zlib.crc32(f"evaluation {label}".encode())])
     wanted = min(max(1, round(share * len(members))), len(members) - 1)
     taken = _take_groups(groups[members], np.ones(len(members), bool), wanted, rng)
-    if not taken.any():  # only groups larger than the share: the smallest judges
+    if not taken.any():  # only groups larger than the share: the smallest is taken
         unique, sizes = np.unique(groups[members], return_counts=True)
         taken = groups[members] == unique[np.argmin(sizes)]
     return members[taken]
@@ -164,7 +164,7 @@ def _share(fraction: float, sizes: pd.Series) -> Fraction:
 def _for_two(largest: int) -> str:
     """What buys two images of the largest class."""
     if largest < 2:
-        return "add images: three in one class, one of which judges"
+        return "add images: three in one class, one of which is the test image"
     return f"use {least_fraction(largest, largest)} or more"
 
 

@@ -31,7 +31,7 @@ _PAPER = (255, 255, 255)
 
 
 class UnusableImageError(Exception):
-    """A file that is set aside.
+    """A file that cannot be decoded or used as an image.
 
     Attributes:
         reason: one of `empty`, `not_an_image`, `truncated`, `unreadable`,
@@ -45,7 +45,7 @@ class UnusableImageError(Exception):
 
 
 @dataclass(frozen=True)
-class Photograph:
+class DecodedImage:
     """An upright RGB image in its original size.
 
     Attributes:
@@ -57,7 +57,7 @@ class Photograph:
     plain: bool
 
 
-def open_upright(content: bytes, rules: ImageRules) -> Photograph:
+def open_upright(content: bytes, rules: ImageRules) -> DecodedImage:
     """Decode a file: the first frame, upright, in RGB, transparency over white.
 
     Raises: UnusableImageError: nothing usable is in it.
@@ -78,7 +78,7 @@ def open_upright(content: bytes, rules: ImageRules) -> Photograph:
         except Exception as error:  # a broken file breaks a decoder in any way it likes
             reason = "truncated" if "truncated" in str(error).casefold() else "unreadable"
             raise UnusableImageError(reason, str(error)) from error
-        return Photograph(_as_rgb(image), plain)
+        return DecodedImage(_as_rgb(image), plain)
 
 
 def _decode(content: bytes, rules: ImageRules) -> tuple[Image.Image, bool]:
@@ -91,14 +91,14 @@ def _decode(content: bytes, rules: ImageRules) -> tuple[Image.Image, bool]:
         return file, file.format == "JPEG" and file.mode == "RGB"
 
 
-def stored_bytes(content: bytes, photograph: Photograph, rules: ImageRules) -> bytes:
+def stored_bytes(content: bytes, decoded: DecodedImage, rules: ImageRules) -> bytes:
     """What the store keeps: the original bytes of a small plain JPEG, else a new JPEG.
 
     Returns: a baseline RGB JPEG whose short side is at most `rules.short_side` pixels.
     """
-    image = photograph.image
+    image = decoded.image
     scale = rules.short_side / min(image.size)
-    if scale >= 1 and photograph.plain:
+    if scale >= 1 and decoded.plain:
         return content
     if scale < 1:
         width, height = (max(rules.short_side, round(side * scale)) for side in image.size)
@@ -160,14 +160,14 @@ RESAMPLING = {
 
 
 @dataclass(frozen=True)
-class ImagePreprocessing:
-    """What one tower sees of a photograph.
+class ImageTransform:
+    """Image preprocessing of an encoder: resize or centre crop, then normalise.
 
     Attributes:
-        size: side of the square the tower sees, pixels.
-        mean, std: per channel, of pixel values in [0, 1]; from the tower's own record.
+        size: side of the input square, pixels.
+        mean, std: per channel, of pixel values in [0, 1]; as the encoder was trained.
         interpolation: `bicubic` or `bilinear`.
-        view: `full` squashes the whole photograph into the square, `centre` scales the short
+        view: `full` squashes the whole image into the square, `centre` scales the short
             side to `size` and cuts the middle; `…_flip` mirrors it.
     """
 
@@ -185,7 +185,7 @@ class ImagePreprocessing:
             )
 
     def crop(self, image: Image.Image) -> Image.Image:
-        """The RGB square of `size` × `size` pixels that the tower sees."""
+        """The RGB input of `size` × `size` pixels."""
         resample = RESAMPLING[self.interpolation]
         image = image.convert("RGB")
         if self.view.startswith("centre"):
@@ -220,18 +220,18 @@ class ImagePreprocessing:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ImagePreprocessing:
+    def from_dict(cls, values: dict[str, Any]) -> ImageTransform:
         """The inverse of `to_dict`, from JSON."""
         return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
 
 @dataclass(frozen=True)
-class Look:
-    """One way of looking at a photograph; `ImagePreprocessing` without mean and spread.
+class InputSpec:
+    """Input spec: resize and crop of an `ImageTransform`, without mean and standard deviation.
 
     Attributes:
         size: side of the square, pixels.
-        interpolation, view: see `ImagePreprocessing`.
+        interpolation, view: see `ImageTransform`.
     """
 
     size: int
@@ -239,8 +239,8 @@ class Look:
     view: str
 
     @classmethod
-    def of(cls, seen: ImagePreprocessing) -> Look:
-        """What a tower's preprocessing looks at."""
+    def of(cls, seen: ImageTransform) -> InputSpec:
+        """The input spec of a transform."""
         return cls(seen.size, seen.interpolation, seen.view)
 
     @property
@@ -249,9 +249,9 @@ class Look:
         return f"{self.view}_{self.size}_{self.interpolation}"
 
     def square(self, image: Image.Image) -> np.ndarray:
-        """(size, size, 3) uint8 of an upright photograph."""
+        """(size, size, 3) uint8 of an upright image."""
         nothing = (0.0, 0.0, 0.0)
-        seen = ImagePreprocessing(self.size, nothing, nothing, self.interpolation, self.view)
+        seen = ImageTransform(self.size, nothing, nothing, self.interpolation, self.view)
         return np.asarray(seen.crop(image))
 
     def to_dict(self) -> dict[str, Any]:
@@ -259,9 +259,9 @@ class Look:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Look:
+    def from_dict(cls, values: Mapping[str, Any]) -> InputSpec:
         """The inverse of `to_dict`. Raises: ValueError: a view or interpolation is unknown."""
         look = cls(values["size"], values["interpolation"], values["view"])
         nothing = (0.0, 0.0, 0.0)
-        ImagePreprocessing(look.size, nothing, nothing, look.interpolation, look.view)
+        ImageTransform(look.size, nothing, nothing, look.interpolation, look.view)
         return look

@@ -1,4 +1,4 @@
-"""Photographs of one's own: where they are, and their bytes, one at a time."""
+"""Images of one's own: where they are, and their bytes, one at a time."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _PARAMETER = "parameter predict.images"
 
 
 @dataclass(frozen=True)
-class PhotographFile:
-    """A file that may be a photograph.
+class ImageFile:
+    """A file that may be an image.
 
     Attributes:
         name: what it is called in tables: its path as it was given or found.
@@ -50,8 +50,8 @@ class PhotographFile:
 
 
 @dataclass(frozen=True)
-class StoredPhotograph:
-    """A photograph of a corpus's store."""
+class StoredImage:
+    """An image of a corpus's store."""
 
     store: ImageStore
     row: int
@@ -67,8 +67,8 @@ class StoredPhotograph:
 
 
 @dataclass(frozen=True)
-class Photographs:
-    """The photographs that a path means; never all of their names in memory.
+class ImageFiles:
+    """The images that a path means; never all of their names in memory.
 
     Attributes:
         kind: `folder`, `file` or `list`. path: as it was given.
@@ -78,10 +78,10 @@ class Photographs:
     path: Path
 
     @classmethod
-    def at(cls, images: str) -> Photographs:
-        """What a path means: a folder, one photograph, or a text file that lists photographs.
+    def at(cls, images: str) -> ImageFiles:
+        """What a path means: a folder, one image, or a text file that lists images.
 
-        A file that Pillow knows is a photograph; any other file of UTF-8 text is a list.
+        A file that Pillow knows is an image; any other file of UTF-8 text is a list.
 
         Raises: UserFacingError: nothing is there, or it can be none of them.
         """
@@ -89,17 +89,17 @@ class Photographs:
         if path.is_dir():
             return cls("folder", path)
         if not path.is_file():
-            wanted = "name a folder, a photograph, or a text file with a path a line"
+            wanted = "name a folder, an image, or a text file with a path a line"
             raise UserFacingError(_PARAMETER, f"nothing is at {images!r}", wanted)
         return cls("list" if not _known(path) and _is_text(path) else "file", path)
 
-    def __iter__(self) -> Iterator[PhotographFile]:
+    def __iter__(self) -> Iterator[ImageFile]:
         """Each in turn; those of a folder by name, its own files before its subfolders.
 
         Raises: UserFacingError: a folder cannot be read.
         """
         if self.kind == "file":
-            yield PhotographFile(str(self.path), str(self.path))
+            yield ImageFile(str(self.path), str(self.path))
         elif self.kind == "list":
             yield from self._listed()
         else:
@@ -109,20 +109,20 @@ class Photographs:
         """How many there are. Raises: UserFacingError: none, or a folder cannot be read."""
         found = sum(1 for _ in self)
         if not found:
-            what = "has no file" if self.kind == "folder" else "names no photograph"
-            raise UserFacingError(self.path, what, f"put photographs there, or change {_PARAMETER}")
+            what = "has no file" if self.kind == "folder" else "names no image"
+            raise UserFacingError(self.path, what, f"put images there, or change {_PARAMETER}")
         return found
 
-    def _listed(self) -> Iterator[PhotographFile]:
+    def _listed(self) -> Iterator[ImageFile]:
         place = self.path.parent
         with self.path.open(encoding="utf-8-sig", newline=None) as lines:
             for line in lines:
                 name = line.rstrip("\n")
                 if name.strip():
-                    yield PhotographFile(name, str(place / name))
+                    yield ImageFile(name, str(place / name))
 
 
-def _within(folder: str) -> Iterator[PhotographFile]:
+def _within(folder: str) -> Iterator[ImageFile]:
     """Files below a folder; hidden ones are left out, and links to folders are not followed."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -133,7 +133,7 @@ def _within(folder: str) -> Iterator[PhotographFile]:
     folders = [entry for entry in visible if entry.is_dir(follow_symlinks=False)]
     for entry in visible:
         if not entry.is_dir():
-            yield PhotographFile(entry.path, entry.path)
+            yield ImageFile(entry.path, entry.path)
     for entry in folders:
         yield from _within(entry.path)
 

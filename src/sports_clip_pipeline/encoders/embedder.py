@@ -12,7 +12,7 @@ import pandas as pd
 
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, inference_cost, text_encoders
 from sports_clip_pipeline.encoders.backends import TowerProgram, Trial, candidates, choose_backends
 from sports_clip_pipeline.encoders.embedding import (
@@ -78,7 +78,7 @@ class Embedder:
             "computed_per_s": {},
         }
         self._chosen: dict[str, str] = {}
-        self._spaces: dict[ImagePreprocessing, FeatureSpace] = {}
+        self._spaces: dict[ImageTransform, FeatureSpace] = {}
 
     def images(self, name: str, store: ImageStore, manifest: pd.DataFrame) -> dict[str, np.ndarray]:
         """`features` (N, D) float32, `logits` (N, 1000) float16 and `row` (N,) of a corpus.
@@ -188,7 +188,7 @@ class Embedder:
         """How the features were made, JSON-like."""
         return self._audit
 
-    def _space(self, view: ImagePreprocessing) -> FeatureSpace:
+    def _space(self, view: ImageTransform) -> FeatureSpace:
         """The cache's space of a view; its index is read from the disk once."""
         if view not in self._spaces:
             described = {"weights": self._weights["image"], "preprocessing": view.to_dict()}
@@ -232,7 +232,7 @@ class Embedder:
         rate = inference_cost.Rate(inference_cost.machine(), self._config.backend, backend, ms)
         inference_cost.keep_rate(self._program(kind), rate)
 
-    def _first_pixels(self, store: ImageStore, preprocessing: ImagePreprocessing) -> np.ndarray:
+    def _first_pixels(self, store: ImageStore, preprocessing: ImageTransform) -> np.ndarray:
         """A block (B, 3, size, size) of the real input, to try backends on."""
         rows = range(min(TRIAL_IMAGES, len(store)))
         return preprocessing.normalise([preprocessing.crop(store.get(row)) for row in rows])

@@ -21,7 +21,7 @@ import numpy as np
 
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.backends import Backend, TowerProgram, build_backend
 from sports_clip_pipeline.encoders.feature_store import FeatureSpace
 from sports_clip_pipeline.errors import UserFacingError
@@ -64,7 +64,7 @@ class Sight:
     """
 
     engine: Engine
-    preprocessing: ImagePreprocessing
+    preprocessing: ImageTransform
     space: FeatureSpace
 
 
@@ -198,7 +198,7 @@ def _pool(
 
 
 def _set_up_images(
-    engine: Engine, looks: Sequence[tuple[Engine, ImagePreprocessing]], store_path: Path
+    engine: Engine, looks: Sequence[tuple[Engine, ImageTransform]], store_path: Path
 ) -> None:
     end_with_parent()
     backends: dict[tuple[TowerProgram, str], Backend] = {}

@@ -14,7 +14,7 @@ import torch
 from timm.data import ImageNetInfo
 from torch import nn
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.encoders.weights import (
     HubFile,
@@ -190,10 +190,10 @@ def pooled_features(tower: Any, pixels: np.ndarray) -> np.ndarray:
     return features
 
 
-def image_preprocessing(name: str, size: int, view: str) -> ImagePreprocessing:
+def image_preprocessing(name: str, size: int, view: str) -> ImageTransform:
     """The preprocessing that is recorded for the tower, at another size and view."""
     record = image_encoder(name).record()
-    return ImagePreprocessing(
+    return ImageTransform(
         size=size,
         mean=tuple(record["mean"]),
         std=tuple(record["std"]),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sports_clip_pipeline.data.image_store import INDEX, ImageStore
-from sports_clip_pipeline.data.user_images import StoredPhotograph
+from sports_clip_pipeline.data.user_images import StoredImage
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
 from sports_clip_pipeline.journal import Journal, file_sha256, fingerprint
 from sports_clip_pipeline.machine import cores
@@ -87,7 +87,7 @@ def strange_probabilities(
         return kept[0]["probabilities"]
     exports = can_export(predictor)
     recipe = Exported(kept_export(predictor, journal)) if exports else Eager(predictor)
-    sources = [StoredPhotograph(store, int(row)) for row in rows]
+    sources = [StoredImage(store, int(row)) for row in rows]
     found = [np.zeros((0, len(predictor.classes)), dtype=np.float32)]
     with journal.counting("photographs without a class", len(rows), "image") as bar:
         for block in answer_all(sources, recipe, _ANY, cores()):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.explain.activation_maps import class_activation_map, stands_out
 from sports_clip_pipeline.explain.gallery import Card
 from sports_clip_pipeline.explain.guided import guided_gradients
@@ -49,7 +49,7 @@ class Explainer:
 
     module: nn.Module
     layer: nn.Module
-    preprocessing: ImagePreprocessing
+    preprocessing: ImageTransform
     kind: str
     names: tuple[str, ...]
     picture_px: int
@@ -146,7 +146,7 @@ class Explainer:
         )
 
 
-def as_seen(preprocessing: ImagePreprocessing, photo: Image.Image, long_side: int) -> Image.Image:
+def as_seen(preprocessing: ImageTransform, photo: Image.Image, long_side: int) -> Image.Image:
     """The part of the photograph that the network saw, in its natural shape.
 
     A centre crop is a square. Where the whole photograph was squashed into the square, it is

@@ -13,7 +13,7 @@ from torch import nn
 
 from sports_clip_pipeline.clip.folder import load_clip
 from sports_clip_pipeline.clip.model import image_blocks, timm_stages
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.explain.layers import AUTO, find_layer, token_grid
 from sports_clip_pipeline.explain.text_target import TextTarget
 from sports_clip_pipeline.journal import file_sha256, fingerprint
@@ -43,7 +43,7 @@ class Network:
     kind: str
     module: nn.Module
     layer: nn.Module
-    preprocessing: ImagePreprocessing
+    preprocessing: ImageTransform
     classes: tuple[str, ...]
     temperature: float
     head: tuple[torch.Tensor, ...]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sports_clip_pipeline.data.transforms import Look, UnusableImageError, open_upright
+from sports_clip_pipeline.data.transforms import InputSpec, UnusableImageError, open_upright
 from sports_clip_pipeline.machine import cores, end_with_parent
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
@@ -58,7 +58,7 @@ class Source(Protocol):
 class Answerer(Protocol):
     """Squares of bytes to probabilities."""
 
-    looks: tuple[Look, ...]
+    looks: tuple[InputSpec, ...]
 
     def __call__(self, squares: Sequence[np.ndarray]) -> np.ndarray:
         """(B, S, S, 3) uint8 of each look to probabilities (B, C) float32."""
@@ -158,7 +158,7 @@ def answer_block(sources: Sequence[Source], answerer: Answerer, rules: ImageRule
     return Block(tuple(known), answerer(squares), tuple(failures))
 
 
-def _squares(source: Source, looks: Sequence[Look], rules: ImageRules) -> list[np.ndarray]:
+def _squares(source: Source, looks: Sequence[InputSpec], rules: ImageRules) -> list[np.ndarray]:
     image = open_upright(source.read(), rules).image
     return [look.square(image) for look in looks]
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing, Look
+from sports_clip_pipeline.data.transforms import ImageTransform, InputSpec
 from sports_clip_pipeline.encoders.image_encoders import image_encoder, load_image_tower
 from sports_clip_pipeline.predictor.head import Head, HeadModule
 from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
@@ -24,7 +24,7 @@ class CompanionTower(nn.Module):
     another mean or spread, so gradients reach the pixels through it as well.
     """
 
-    def __init__(self, tower: str, wanted: ImagePreprocessing, given: ImagePreprocessing) -> None:
+    def __init__(self, tower: str, wanted: ImageTransform, given: ImageTransform) -> None:
         """A tower by name, the preprocessing it wants, and the one the pixels come with."""
         super().__init__()
         self.tower: Any = load_image_tower(tower)
@@ -88,7 +88,7 @@ def pooled(tower: Any, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _renormalisation(
-    wanted: ImagePreprocessing, given: ImagePreprocessing
+    wanted: ImageTransform, given: ImageTransform
 ) -> dict[str, torch.Tensor]:
     """`factor` and `shift` (1, 3, 1, 1) that turn given pixels into wanted ones."""
     mean, std = (torch.tensor([given.mean, wanted.mean]), torch.tensor([given.std, wanted.std]))
@@ -98,9 +98,9 @@ def _renormalisation(
     }
 
 
-def looks_of(predictor: Predictor) -> tuple[Look, ...]:
+def looks_of(predictor: Predictor) -> tuple[InputSpec, ...]:
     """What the towers look at, each once, in the order in which they first ask for it."""
-    asked = (Look.of(view) for tower in predictor.towers for view in tower.each_view())
+    asked = (InputSpec.of(view) for tower in predictor.towers for view in tower.each_view())
     return tuple(dict.fromkeys(asked))
 
 
@@ -153,10 +153,10 @@ class TorchAnswerer:
 class _Eye(nn.Module):
     """One tower: its views of the squares to the mean of what it makes of them."""
 
-    def __init__(self, tower: TowerInput, trunk: Any, looks: Sequence[Look]) -> None:
+    def __init__(self, tower: TowerInput, trunk: Any, looks: Sequence[InputSpec]) -> None:
         super().__init__()
         self.trunk = trunk
-        self.places = [looks.index(Look.of(view)) for view in tower.each_view()]
+        self.places = [looks.index(InputSpec.of(view)) for view in tower.each_view()]
         for name in ("mean", "std"):
             value = torch.tensor(getattr(tower.preprocessing, name)).reshape(1, 3, 1, 1)
             self.register_buffer(name, value)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sports_clip_pipeline.data.transforms import Look
+from sports_clip_pipeline.data.transforms import InputSpec
 from sports_clip_pipeline.encoders.backends import onnx_session
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.predictor.batch_prediction import answers_of
@@ -43,7 +43,7 @@ class ExportedPredictor:
         """Open a folder whose record was read; `load_exported` checks it first."""
         self.record = dict(record)
         self.classes = tuple(record["classes"])
-        self.looks = tuple(Look.from_dict(look) for look in record["looks"])
+        self.looks = tuple(InputSpec.from_dict(look) for look in record["looks"])
         self.threshold: float | None = record["threshold"]
         self._session = onnx_session(folder / NETWORK, threads)
 

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.additional_encoders import stack_towers
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import fingerprint
@@ -46,11 +46,11 @@ class TowerInput:
     """
 
     name: str
-    preprocessing: ImagePreprocessing
+    preprocessing: ImageTransform
     views: tuple[str, ...]
     width: int
 
-    def each_view(self) -> list[ImagePreprocessing]:
+    def each_view(self) -> list[ImageTransform]:
         """The preprocessing of every view."""
         names = self.views or (self.preprocessing.view,)
         return [replace(self.preprocessing, view=name) for name in names]
@@ -67,7 +67,7 @@ class TowerInput:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TowerInput:
         """From `to_dict`'s form, or from a row of `towers` in `embed_audit`."""
-        seen = ImagePreprocessing.from_dict(values["preprocessing"])
+        seen = ImageTransform.from_dict(values["preprocessing"])
         return cls(values["name"], seen, tuple(values["views"]), values["width"])
 
 
@@ -92,7 +92,7 @@ class Predictor:
 
     classes: tuple[str, ...]
     tower: str
-    preprocessing: ImagePreprocessing
+    preprocessing: ImageTransform
     head: Head
     temperature: float = 1.0
     views: tuple[str, ...] = ()
@@ -261,7 +261,7 @@ def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predi
     return Predictor(
         classes=tuple(record["classes"]),
         tower=first["name"],
-        preprocessing=ImagePreprocessing.from_dict(first["preprocessing"]),
+        preprocessing=ImageTransform.from_dict(first["preprocessing"]),
         head=Head.from_arrays(record["head"], _under("head.", arrays)),
         temperature=record["temperature"],
         views=tuple(first["views"]),

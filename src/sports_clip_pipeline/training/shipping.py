@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
 from sports_clip_pipeline.training.arm import FittedArm
@@ -33,7 +33,7 @@ def predictor_of(
     return Predictor(
         classes=tuple(labels),
         tower=embed_audit["image_encoder"],
-        preprocessing=ImagePreprocessing.from_dict(embed_audit["preprocessing"]),
+        preprocessing=ImageTransform.from_dict(embed_audit["preprocessing"]),
         head=head,
         temperature=fitted.fit.temperature,
         views=tuple(embed_audit["views"]),

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.predictor.head import Head, Operation, softmax
 from sports_clip_pipeline.training.arm import Arm, FittedArm
@@ -118,7 +118,7 @@ def test_each_predictor_has_the_threshold_of_its_own_held_out_answers() -> None:
     """Of 30 held-out photographs one may fall below it: the second least sure one sets it."""
     trained = pixel("flyp", answers(3, 1, 3, HELD_OUT))
     made = joined([trained], fitted(FROZEN, FROZEN_WIDTH, answers(3, 1.5, 1)))
-    seen = ImagePreprocessing(64, (0.5,) * 3, (0.5,) * 3)
+    seen = ImageTransform(64, (0.5,) * 3, (0.5,) * 3)
     alone = predictor_of(trained, ("a", "b", "c"), "lite0", seen, ("full",))
     both = predictor_of_joined(made, alone, {"towers": []})
     for predictor, arm in ((alone, trained.fitted), (both, made.fitted)):

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from sports_clip_pipeline.clip.projections import Projections
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
     load_image_tower,
@@ -58,7 +58,7 @@ class Corpus:
     captions: pd.DataFrame
     image: np.ndarray
     text: np.ndarray
-    preprocessing: ImagePreprocessing
+    preprocessing: ImageTransform
     towers: tuple[str, str] = ("lite0", "minilm")
     context_length: int = CONTEXT
 

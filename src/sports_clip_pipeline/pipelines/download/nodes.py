@@ -1,4 +1,4 @@
-"""The node that brings the published corpora into the raw folder."""
+"""Downloads the published corpora into the raw folder."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.download.config import DownloadConfig
 
 
-def bring_corpora(config: DownloadConfig, raw_folder: Path, journal: Journal) -> Document:
+def download_corpora(config: DownloadConfig, raw_folder: Path, journal: Journal) -> Document:
     """Download what is missing of the corpora; see `data.download`.
 
     Returns: the receipt: `files`, one entry each with corpus, file, url, sha256, bytes, licence.
     Raises: UserFacingError: a corpus cannot be had.
     """
-    from sports_clip_pipeline.data.download import download_corpora
+    from sports_clip_pipeline.data import download
 
-    return download_corpora(config, raw_folder, journal)
+    return download.download_corpora(config, raw_folder, journal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-from sports_clip_pipeline.pipelines.download.nodes import bring_corpora
+from sports_clip_pipeline.pipelines.download.nodes import download_corpora
 
 
 def create_pipeline() -> Pipeline:
@@ -12,10 +12,10 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                bring_corpora,
+                download_corpora,
                 inputs=["params:download", "raw_folder", "download_journal"],
                 outputs="download_receipt",
-                name="bring_corpora",
+                name="download_corpora",
             )
         ]
     )

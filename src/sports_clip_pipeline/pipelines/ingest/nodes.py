@@ -36,26 +36,26 @@ def scan_sports(
     return scan_corpus(archive, listing, config, journal), order
 
 
-def settle_duplicates(
+def resolve_duplicates(
     flickr8k_scan: Any, sports_scan: Any, config: IngestConfig
 ) -> tuple[Any, Table, Table, Table, Table]:
-    """Judge duplicates over both corpora.
+    """Resolve duplicates over both corpora: which images stay, are dropped or quarantined.
 
-    Returns: a `data.ingest.Settled`, both manifests, the quarantine, the duplicates.
+    Returns: a `data.ingest.ResolvedCorpora`, both manifests, the quarantine, the duplicates.
     """
-    from sports_clip_pipeline.data.ingest import settle
+    from sports_clip_pipeline.data import ingest
 
-    settled = settle(flickr8k_scan, sports_scan, config)
-    manifests = settled.manifest("flickr8k"), settled.manifest("sports")
-    return settled, *manifests, settled.quarantine, settled.duplicates
+    resolved = ingest.resolve_duplicates(flickr8k_scan, sports_scan, config)
+    manifests = resolved.manifest("flickr8k"), resolved.manifest("sports")
+    return resolved, *manifests, resolved.quarantine, resolved.duplicates
 
 
-def close_stores(flickr8k_scan: Any, sports_scan: Any, settled: Any) -> tuple[Any, Any]:
+def close_stores(flickr8k_scan: Any, sports_scan: Any, resolved: Any) -> tuple[Any, Any]:
     """Complete the two image stores with what is kept."""
     from sports_clip_pipeline.data.ingest import close_store
 
     scans = flickr8k_scan, sports_scan
-    flickr8k, sports = (close_store(scan, settled.images) for scan in scans)
+    flickr8k, sports = (close_store(scan, resolved.images) for scan in scans)
     return flickr8k, sports
 
 
@@ -67,10 +67,10 @@ def split_sports(manifest: Table, config: IngestConfig, class_bank: ClassBank) -
 
 
 def audit_ingest(
-    settled: Any, splits: Table, flickr8k_scan: Any, sports_scan: Any, config: IngestConfig
+    resolved: Any, splits: Table, flickr8k_scan: Any, sports_scan: Any, config: IngestConfig
 ) -> Document:
-    """Count what came in, what was set aside, and what was found twice."""
+    """Count what came in, what was rejected, and what was found twice."""
     from sports_clip_pipeline.data.ingest import audit
 
     archives = {scan.corpus: scan.digest for scan in (flickr8k_scan, sports_scan)}
-    return audit(settled, splits, archives, config)
+    return audit(resolved, splits, archives, config)

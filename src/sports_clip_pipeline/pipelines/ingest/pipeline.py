@@ -24,7 +24,7 @@ def create_pipeline() -> Pipeline:
                 name="scan_sports",
             ),
             node(
-                nodes.settle_duplicates,
+                nodes.resolve_duplicates,
                 inputs=["flickr8k_scan", "sports_scan", "params:ingest"],
                 outputs=[
                     "settled_corpora",
@@ -33,7 +33,7 @@ def create_pipeline() -> Pipeline:
                     "quarantine",
                     "duplicates",
                 ],
-                name="settle_duplicates",
+                name="resolve_duplicates",
             ),
             node(
                 nodes.close_stores,

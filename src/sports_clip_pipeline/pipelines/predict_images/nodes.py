@@ -26,14 +26,14 @@ def answer_photographs(
     """
     from uuid import uuid4
 
-    from sports_clip_pipeline.data.user_images import Photographs
+    from sports_clip_pipeline.data.user_images import ImageFiles
     from sports_clip_pipeline.predictor.batch_prediction import answer_all
     from sports_clip_pipeline.predictor.prediction_tables import AnswerFiles, write_answers
 
     if not predict.images:
         what, remedy = "names no photographs", "say --params=predict.images=PATH"
         raise UserFacingError("parameter predict.images", what, remedy)
-    photographs = Photographs.at(predict.images)
+    photographs = ImageFiles.at(predict.images)
     total = photographs.count()
     # A new name each time: the workspace is emptied of what a killed run has left.
     files = AnswerFiles.within(journal.workspace("answers", uuid4().hex))

@@ -29,7 +29,7 @@ def pretrain_clip(
     import pandas as pd
 
     from sports_clip_pipeline.clip.folder import write_clip_folder
-    from sports_clip_pipeline.data.transforms import ImagePreprocessing
+    from sports_clip_pipeline.data.transforms import ImageTransform
     from sports_clip_pipeline.journal import FollowingJournal
     from sports_clip_pipeline.launched import end_unless_leading, leads
 
@@ -47,7 +47,7 @@ def pretrain_clip(
     recipe = {
         "image_encoder": embed_audit["image_encoder"],
         "text_encoder": embed_audit["text_encoder"],
-        "preprocessing": ImagePreprocessing.from_dict(embed_audit["preprocessing"]),
+        "preprocessing": ImageTransform.from_dict(embed_audit["preprocessing"]),
         "context_length": tokenize.context_length,
     }
     compute = _compute(config)

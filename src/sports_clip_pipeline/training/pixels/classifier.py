@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.prompts import ClassPrompts
@@ -151,7 +151,7 @@ def projection_of(anchors: TextAnchors) -> nn.Linear:
 def pooled_squares(
     model: Any,
     squares: np.ndarray,
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
     views: Sequence[str],
     batch: int = 64,
 ) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.machine import cores, keep_freed_memory
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.pixels.arms import PixelStudy, arm_steps, plan_pixel_arms
@@ -74,7 +74,7 @@ def estimate_study(study: PixelStudy, config: EndToEndConfig, trial_steps: int =
 def measure_rate(
     method: str,
     start: Start,
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
     config: EndToEndConfig,
     steps: int = 3,
 ) -> float:

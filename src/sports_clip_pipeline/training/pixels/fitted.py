@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.training.arm import Arm, FittedArm, arm_from_state, arm_to_state
 from sports_clip_pipeline.training.threshold import refusal_threshold
@@ -33,7 +33,7 @@ def predictor_of(
     done: PixelArm,
     classes: Sequence[str],
     tower: str,
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
     views: Sequence[str],
 ) -> Predictor:
     """The arm as a classifier that stands on its own, at its own resolution.

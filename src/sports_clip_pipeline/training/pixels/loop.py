@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.pause import hearing_signals
@@ -39,7 +39,7 @@ class Photographs:
     squares: np.ndarray
     rows: np.ndarray
     target: np.ndarray
-    preprocessing: ImagePreprocessing
+    preprocessing: ImageTransform
 
 
 class PixelTraining:

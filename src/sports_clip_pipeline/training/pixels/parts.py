@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.training.pixels.squares import Squares
 
@@ -16,7 +16,7 @@ def squares_of_part(
     splits: pd.DataFrame,
     store: ImageStore,
     manifest: pd.DataFrame,
-    seen: ImagePreprocessing,
+    seen: ImageTransform,
     journal: Journal,
 ) -> Squares:
     """A part's photographs as a tower sees them whole; decoded when first opened.

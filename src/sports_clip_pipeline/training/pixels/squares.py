@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.machine import cores
 
@@ -35,7 +35,7 @@ class Squares:
     store: ImageStore
     rows: np.ndarray
     addresses: Sequence[str]
-    preprocessing: ImagePreprocessing
+    preprocessing: ImageTransform
     journal: Journal
     name: str
 
@@ -69,7 +69,7 @@ class Squares:
                 bar.update(len(block))
 
 
-def normalised(squares: np.ndarray, preprocessing: ImagePreprocessing) -> torch.Tensor:
+def normalised(squares: np.ndarray, preprocessing: ImageTransform) -> torch.Tensor:
     """(B, S, S, 3) uint8 to (B, 3, S, S) float32, channels last, as the tower wants them."""
     mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
     std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)

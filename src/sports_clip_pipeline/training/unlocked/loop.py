@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from sports_clip_pipeline.clip.losses import find_objective
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.locked import MAX_LOGIT_SCALE
 from sports_clip_pipeline.training.schedule import warmup_cosine
@@ -68,7 +68,7 @@ class TowerTraining:
         self,
         model: Any,
         pairs: TowerPairs,
-        preprocessing: ImagePreprocessing,
+        preprocessing: ImageTransform,
         config: PretrainConfig,
         compute: Compute,
         group: Group = ALONE,

@@ -28,7 +28,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from sports_clip_pipeline.clip.model import build_clip
 from sports_clip_pipeline.clip.projections import Projections
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, FollowingJournal, Journal
 from sports_clip_pipeline.launched import end_unless_leading, launched, own_cores, take_own_device
@@ -59,7 +59,7 @@ class TowerTask:
     train: TowerPairs
     validation: TowerPairs
     judge: Judge
-    preprocessing: ImagePreprocessing
+    preprocessing: ImageTransform
     config: PretrainConfig
     compute: Compute
     journal: Path

@@ -13,7 +13,7 @@ import torch
 
 from sports_clip_pipeline.clip.model import tower_prefixes
 from sports_clip_pipeline.clip.projections import Projections, projections_of
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
@@ -51,7 +51,7 @@ def train_towers(
     train: TowerPairs,
     validation: TowerPairs,
     judge: Judge,
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
     config: PretrainConfig,
     compute: Compute,
     journal: Journal,

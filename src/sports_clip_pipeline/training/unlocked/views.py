@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.data.transforms import RESAMPLING, ImagePreprocessing
+from sports_clip_pipeline.data.transforms import RESAMPLING, ImageTransform
 from sports_clip_pipeline.machine import cores
 
 LEAST_AREA = 0.5
@@ -32,7 +32,7 @@ class Crop:
     lower: float
     mirrored: bool
 
-    def square(self, image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
+    def square(self, image: Image.Image, preprocessing: ImageTransform) -> Image.Image:
         """The part as a square of the preprocessing's size."""
         width, height = image.size
         box = (self.left * width, self.upper * height, self.right * width, self.lower * height)
@@ -64,7 +64,7 @@ def draw_crops(count: int, rng: np.random.Generator, least_area: float = LEAST_A
 def read_squares(
     store: ImageStore,
     batches: Iterable[tuple[np.ndarray, Sequence[Crop] | None]],
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
 ) -> Iterator[torch.Tensor]:
     """Each batch as (B, S, S, 3) uint8, read one batch ahead.
 
@@ -93,7 +93,7 @@ def read_squares(
 
 
 def to_pixels(
-    squares: torch.Tensor, preprocessing: ImagePreprocessing, device: str
+    squares: torch.Tensor, preprocessing: ImageTransform, device: str
 ) -> torch.Tensor:
     """(B, S, S, 3) uint8 to (B, 3, S, S) float32 on the device, normalised, channels last."""
     mean = torch.tensor(preprocessing.mean, device=device).view(1, 3, 1, 1)
