@@ -5,7 +5,7 @@ import torch
 
 from sports_clip_pipeline.clip.losses import find_objective
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES
-from tests.objectives.making import embeddings
+from tests.clip.making import embeddings
 
 
 def test_every_loss_of_the_configuration_is_found_and_runs() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sports_clip_pipeline.clip.losses import soft_target_loss
-from tests.objectives.making import embeddings
+from tests.clip.making import embeddings
 
 
 def notebook(image: torch.Tensor, text: torch.Tensor) -> float:

@@ -7,7 +7,7 @@ import torch
 from open_clip.loss import ClipLoss
 
 from sports_clip_pipeline.clip.losses import multi_positive_info_nce
-from tests.objectives.making import embeddings
+from tests.clip.making import embeddings
 
 
 def naive(image: torch.Tensor, text: torch.Tensor, owner: list[int], scale: float) -> float:

@@ -19,7 +19,7 @@ from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE
 from sports_clip_pipeline.predictor.export import export_predictor, kept_export
 from sports_clip_pipeline.predictor.head import Head, Operation, add
 from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput, predictor_mark
-from tests.models.tower_making import write_image_tower
+from tests.encoders.making import write_image_tower
 
 RNG = np.random.default_rng(0)
 CLASSES = ("chess", "judo", "wwe")

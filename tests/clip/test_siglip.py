@@ -7,7 +7,7 @@ import torch
 from open_clip.loss import SigLipLoss
 
 from sports_clip_pipeline.clip.losses import multi_positive_siglip, starting_bias
-from tests.objectives.making import embeddings
+from tests.clip.making import embeddings
 
 
 def test_the_hand_worked_value_of_orthogonal_images() -> None:
