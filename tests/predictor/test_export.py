@@ -166,8 +166,8 @@ def test_a_damaged_export_is_told_with_the_command_that_mends_it(
     with pytest.raises(UserFacingError, match="its checksum differs"):
         load_exported(copy)
     (copy / "model.onnx").write_bytes(network)
-    (copy / "exported.json").write_text(json.dumps({**json.loads(record), "form": 9}))
-    with pytest.raises(UserFacingError, match="has form 9, wanted 1"):
+    (copy / "exported.json").write_text(json.dumps({**json.loads(record), "format": 9}))
+    with pytest.raises(UserFacingError, match="has format 9, wanted 1"):
         load_exported(copy)
     (copy / "exported.json").write_text(json.dumps({**json.loads(record), "looks": [{}]}))
     with pytest.raises(UserFacingError, match="does not say what it should"):
