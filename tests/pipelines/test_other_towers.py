@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import save_file
 
 from sports_clip_pipeline import load_clip, load_predictor
-from tests.models.tower_making import ARCHITECTURE, write_image_tower, write_text_tower
+from tests.encoders.making import ARCHITECTURE, write_image_tower, write_text_tower
 
 STEPS = "--pipelines=tokenize,embed,pretrain,zero_shot,finetune,predict"
 PAIR = {

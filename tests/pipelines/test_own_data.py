@@ -15,7 +15,7 @@ import yaml
 from sports_clip_pipeline import load_predictor
 from sports_clip_pipeline.sample import write_sample
 from tests.conftest import command, copy_project, refusal
-from tests.models.tower_making import ARCHITECTURE, write_image_tower, write_text_tower
+from tests.encoders.making import ARCHITECTURE, write_image_tower, write_text_tower
 
 FOLDERS = {"chess": "Échecs – le jeu", "swimming": "st. swimming", "tennis": "tennis"}
 BANK = ("data/01_raw/own/photographs", "conf/own/parameters_class_bank.yml")

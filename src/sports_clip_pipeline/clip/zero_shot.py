@@ -1,4 +1,4 @@
-"""Zero-shot classification: prompt-ensembled text classifiers, CLIP + ConSE scores, open vocabulary."""
+"""Zero-shot classification: text classifiers, CLIP + ConSE scores, open vocabulary."""
 
 from __future__ import annotations
 

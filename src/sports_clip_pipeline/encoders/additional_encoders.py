@@ -38,12 +38,12 @@ def embed_with_companions(
 def audit_towers(
     first: Embedder, others: Mapping[str, Embedder], store: ImageStore
 ) -> dict[str, Any]:
-    """How all features were made, JSON-like: the first embedder's audit, and the additional_encoders'.
+    """How all features were made, JSON-like: the first embedder's audit, then the others'.
 
     Args:
         store: photographs to measure the towers' cost with, where it is not known yet.
-    Returns: the first audit with `additional_encoders`; `towers`, a row a tower, the first one first (see
-        `Embedder.tower`); `backends` with `companion.<tower>`; `computed_per_s` of all.
+    Returns: the first audit with `additional_encoders`; `towers`, a row a tower, the first one
+        first (see `Embedder.tower`); `backends` with `companion.<tower>`; `computed_per_s` of all.
     """
     audit = first.audit()
     rows = [embedder.tower(store) for embedder in (first, *others.values())]
@@ -73,8 +73,8 @@ def stack_towers(
     Args:
         arrays: of one corpus: `features` (N, D₀), and `companion.<tower>` (N, Dₖ) of each
             companion.
-        additional_encoders: those to take, in this order; all there are, by name, for None. Names are in
-            order in the configuration too, so both agree.
+        additional_encoders: those to take, in this order; all there are, by name, for None.
+            Names are in order in the configuration too, so both agree.
     Returns: (N, ΣD) float32, the first tower's columns first, and the columns of each tower. For
         `features` (2, 3) and `companion.lite0` (2, 4): (2, 7) and (3, 4).
 

@@ -284,7 +284,9 @@ def tower_price(
 
     Its weights do not matter to its price. `name` says the size.
     """
-    seen = dataclasses.replace(config, image_size=size, views=tuple(views), additional_encoders=())
+    seen = config.model_copy(
+        update={"image_size": size, "views": tuple(views), "additional_encoders": ()}
+    )
     row = Embedder(seen, cache, Journal()).tower(store)
     return {**row, "name": f"{row['name']} trained, {size} px"}
 

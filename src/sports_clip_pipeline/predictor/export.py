@@ -19,7 +19,7 @@ from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.journal.disk import replacing_folder
 from sports_clip_pipeline.machine import end_with_parent
 from sports_clip_pipeline.predictor.onnx_predictor import (
-    FORM,
+    FORMAT,
     NETWORK,
     PROBABILITIES,
     RECORD,
@@ -71,7 +71,7 @@ def export_predictor(predictor: Predictor, folder: Path) -> float:
 
 def kept_export(predictor: Predictor, journal: Journal) -> Path:
     """The exported form in the journal's workspace, made there if it is not; see above."""
-    folder = journal.workspace("exported", fingerprint(FORM, predictor_mark(predictor))) / "model"
+    folder = journal.workspace("exported", fingerprint(FORMAT, predictor_mark(predictor))) / "model"
     if not (folder / RECORD).exists():
         # What torch's export leaves in memory ends with that process.
         with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
@@ -128,7 +128,7 @@ def _write_network(predictor: Predictor, path: Path) -> list[dict[str, Any]]:
 
 def _record(predictor: Predictor, looks: list[dict[str, Any]], digest: str) -> dict[str, Any]:
     return {
-        "form": FORM,
+        "format": FORMAT,
         "classes": list(predictor.classes),
         "looks": looks,
         "towers": [tower.to_dict() for tower in predictor.towers],

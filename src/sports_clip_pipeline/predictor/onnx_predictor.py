@@ -20,7 +20,7 @@ from sports_clip_pipeline.encoders.backends import onnx_session
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.predictor.batch_prediction import answers_of
 
-FORM = 1
+FORMAT = 1
 RECORD, NETWORK = "exported.json", "model.onnx"
 PROBABILITIES = "probabilities"
 _REMEDY = "run `kedro run --pipelines=export` to make it again"
@@ -75,17 +75,17 @@ def load_exported(path: str | Path, threads: int = 0) -> ExportedPredictor:
 
     Args:
         threads: of ONNX Runtime; 0 means one for each core.
-    Raises: UserFacingError: a file is missing or damaged, or is of another form.
+    Raises: UserFacingError: a file is missing or damaged, or is of another format.
     """
     folder = Path(path)
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        form, checksum = record["form"], record["sha256"]
+        file_format, checksum = record["format"], record["sha256"]
         found = network_digest(folder)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserFacingError(folder, f"is no exported predictor ({error!r})", _REMEDY) from error
-    if form != FORM:
-        raise UserFacingError(folder, f"has form {form!r}, wanted {FORM}", _REMEDY)
+    if file_format != FORMAT:
+        raise UserFacingError(folder, f"has format {file_format!r}, wanted {FORMAT}", _REMEDY)
     if found != checksum:
         raise UserFacingError(folder / NETWORK, "its checksum differs", _REMEDY)
     try:

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from sports_clip_pipeline.predictor.encoder_classifier import TowerClassifier
 
 
-FORM = 3
-_READABLE = (1, 2, 3)
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ class Predictor:
         arrays |= {f"tower.{name}": value for name, value in self.tower_weights.items()}
         weights = save({name: np.asarray(value, order="C") for name, value in arrays.items()})
         record = {
-            "form": FORM,
+            "format": FORMAT,
             "classes": list(self.classes),
             "towers": [tower.to_dict() for tower in self.towers],
             "tower_weights": "own" if self.tower_weights else "packaged",
@@ -214,23 +213,20 @@ class Predictor:
 
 
 def load_predictor(path: str | Path) -> Predictor:
-    """Read a predictor's folder, of this form or of one before.
+    """Read a predictor's folder.
 
-    Form 1 had one tower, and neither it nor form 2 had a threshold: they refuse nothing.
-
-    Raises: UserFacingError: a file is missing or damaged, or was written by another form.
+    Raises: UserFacingError: a file is missing or damaged, or is of another format.
     """
     folder = Path(path)
     remedy = "run `kedro run --pipelines=finetune` to make it again"
     try:
         record = json.loads((folder / "predictor.json").read_text())
         weights = (folder / "weights.safetensors").read_bytes()
-        form, checksum = record["form"], record["weights_sha256"]
+        file_format, checksum = record["format"], record["weights_sha256"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserFacingError(folder, f"is no whole predictor ({error!r})", remedy) from error
-    if form not in _READABLE:
-        wanted = f"{', '.join(map(str, _READABLE[:-1]))} or {_READABLE[-1]}"
-        raise UserFacingError(folder, f"has form {form!r}, wanted {wanted}", remedy)
+    if file_format != FORMAT:
+        raise UserFacingError(folder, f"has format {file_format!r}, wanted {FORMAT}", remedy)
     if hashlib.sha256(weights).hexdigest() != checksum:
         raise UserFacingError(folder / "weights.safetensors", "its checksum differs", remedy)
     try:
@@ -255,9 +251,7 @@ def predictor_mark(predictor: Predictor) -> str:
 
 
 def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predictor:
-    first, additional_encoders = (
-        (_single_tower(record), ()) if record["form"] == 1 else _towers(record["towers"])
-    )
+    first, *further = record["towers"]
     return Predictor(
         classes=tuple(record["classes"]),
         tower=first["name"],
@@ -267,8 +261,8 @@ def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predi
         views=tuple(first["views"]),
         tower_weights=_under("tower.", arrays),
         origin=record["origin"],
-        additional_encoders=additional_encoders,
-        threshold=_threshold(record.get("threshold")),
+        additional_encoders=tuple(TowerInput.from_dict(row) for row in further),
+        threshold=_threshold(record["threshold"]),
     )
 
 
@@ -280,16 +274,6 @@ def _threshold(value: Any) -> float | None:
     if not 0.0 <= threshold <= 1.0:
         raise ValueError(f"threshold is a probability, got {value!r}")
     return threshold
-
-
-def _single_tower(record: dict[str, Any]) -> dict[str, Any]:
-    """The tower of a record of form 1."""
-    return {"name": record["tower"], **{key: record[key] for key in ("preprocessing", "views")}}
-
-
-def _towers(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], tuple[TowerInput, ...]]:
-    """The first tower's row as it stands, and its additional_encoders."""
-    return rows[0], tuple(TowerInput.from_dict(row) for row in rows[1:])
 
 
 def _view_mean(tower: TowerInput, trunk: Any, images: Sequence[Image.Image]) -> np.ndarray:

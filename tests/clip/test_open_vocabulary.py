@@ -85,7 +85,7 @@ def test_for_the_banks_own_labels_the_head_is_the_one_that_the_study_makes(
 def test_a_name_is_known_by_label_or_by_any_name_whatever_its_case() -> None:
     words = vocabulary()
     for typed in ("ice_hockey", "ICE hockey", " a  Hockey game "):
-        assert words.bank_of(typed).classes == {"ice_hockey": BANK.classes["ice_hockey"]}
+        assert words.bank_of(typed).classes == BANK.classes[:1]
         assert words.bank_of(typed).templates == BANK.templates
     other = words.bank_of("hockey {x}")
     assert other.templates == GENERAL_TEMPLATES and other.labels == ("hockey {x}",)

@@ -19,7 +19,7 @@ from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE
 from sports_clip_pipeline.predictor.export import export_predictor, kept_export
 from sports_clip_pipeline.predictor.head import Head, Operation, add
 from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput, predictor_mark
-from tests.models.tower_making import write_image_tower
+from tests.encoders.making import write_image_tower
 
 RNG = np.random.default_rng(0)
 CLASSES = ("chess", "judo", "wwe")
@@ -166,8 +166,8 @@ def test_a_damaged_export_is_told_with_the_command_that_mends_it(
     with pytest.raises(UserFacingError, match="its checksum differs"):
         load_exported(copy)
     (copy / "model.onnx").write_bytes(network)
-    (copy / "exported.json").write_text(json.dumps({**json.loads(record), "form": 9}))
-    with pytest.raises(UserFacingError, match="has form 9, wanted 1"):
+    (copy / "exported.json").write_text(json.dumps({**json.loads(record), "format": 9}))
+    with pytest.raises(UserFacingError, match="has format 9, wanted 1"):
         load_exported(copy)
     (copy / "exported.json").write_text(json.dumps({**json.loads(record), "looks": [{}]}))
     with pytest.raises(UserFacingError, match="does not say what it should"):

@@ -95,8 +95,8 @@ def test_damage_is_told_with_the_command_that_mends_it(
     with pytest.raises(UserFacingError, match="its checksum differs"):
         load_predictor(folder)
     record = json.loads((folder / "predictor.json").read_text())
-    (folder / "predictor.json").write_text(json.dumps({**record, "form": 99}))
-    with pytest.raises(UserFacingError, match="has form 99, wanted 1, 2 or 3"):
+    (folder / "predictor.json").write_text(json.dumps({**record, "format": 99}))
+    with pytest.raises(UserFacingError, match="has format 99, wanted 3"):
         load_predictor(folder)
 
 
@@ -201,38 +201,6 @@ def test_an_own_tower_is_the_first_one_alone(tmp_path: Path) -> None:
     assert torch.equal(
         module.additional_encoders[0].tower.state_dict()["conv_head.weight"], packaged
     )
-
-
-def test_a_folder_of_the_first_form_is_still_read(predictor: Predictor, tmp_path: Path) -> None:
-    folder = tmp_path / "p"
-    replace(predictor, views=("full", "centre")).save(folder)
-    record = json.loads((folder / "predictor.json").read_text())
-    (tower,) = record.pop("towers")
-    old = {"form": 1, "tower": tower["name"], "preprocessing": tower["preprocessing"]}
-    old["views"] = tower["views"]
-    (folder / "predictor.json").write_text(json.dumps({**record, **old}))
-    again = load_predictor(folder)
-    features = RNG.normal(size=(4, 1280)).astype(np.float32)
-    np.testing.assert_array_equal(again.predict_proba(features), predictor.predict_proba(features))
-    assert (again.tower, again.views, again.additional_encoders) == (
-        "lite0",
-        ("full", "centre"),
-        (),
-    )
-    assert again.preprocessing == predictor.preprocessing
-
-
-def test_a_folder_of_the_second_form_is_still_read_and_refuses_nothing(
-    predictor: Predictor, tmp_path: Path
-) -> None:
-    folder = tmp_path / "p"
-    replace(predictor, threshold=0.9).save(folder)
-    record = json.loads((folder / "predictor.json").read_text())
-    assert (record.pop("threshold"), record["form"]) == (0.9, 3)
-    (folder / "predictor.json").write_text(json.dumps({**record, "form": 2}))
-    again = load_predictor(folder)
-    assert again == replace(again, threshold=None)
-    assert again.answers(np.array([[0.5, 0.3, 0.2]])) == ["Baseball"]
 
 
 def test_a_threshold_travels_in_the_folder_and_refuses_what_lies_below(

@@ -9,7 +9,7 @@ from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.encoders import text_encoders
 from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
 from sports_clip_pipeline.errors import UserFacingError
-from tests.models.tower_making import write_text_tower
+from tests.encoders.making import write_text_tower
 
 
 def test_pooled_text_features_ignore_the_padding() -> None:

@@ -7,21 +7,21 @@ import torch
 from open_clip.loss import ClipLoss
 
 from sports_clip_pipeline.clip.losses import multi_positive_info_nce
-from tests.objectives.making import embeddings
+from tests.clip.making import embeddings
 
 
-def naive(image: torch.Tensor, text: torch.Tensor, owner: list[int], scale: float) -> float:
+def naive(image: torch.Tensor, text: torch.Tensor, image_index: list[int], scale: float) -> float:
     """Both directions, one logarithm at a time."""
     cosine = (scale * text @ image.T).tolist()
     captions, images = len(text), len(image)
     t2i = 0.0
     for m in range(captions):
         total = sum(math.exp(cosine[m][n]) for n in range(images))
-        t2i -= math.log(math.exp(cosine[m][owner[m]]) / total) / captions
+        t2i -= math.log(math.exp(cosine[m][image_index[m]]) / total) / captions
     i2t = 0.0
     for n in range(images):
         total = sum(math.exp(cosine[m][n]) for m in range(captions))
-        own = [m for m in range(captions) if owner[m] == n]
+        own = [m for m in range(captions) if image_index[m] == n]
         i2t -= sum(math.log(math.exp(cosine[m][n]) / total) for m in own) / len(own) / images
     return (t2i + i2t) / 2
 
@@ -45,33 +45,37 @@ def test_one_caption_an_image_is_open_clips_loss() -> None:
 
 
 def test_uneven_captions_agree_with_the_naive_twin() -> None:
-    owner = [2, 0, 1, 1, 3, 1, 0, 3, 3]
-    image, text = embeddings(4, len(owner))
-    ours = multi_positive_info_nce(image, text, torch.tensor(owner), torch.tensor(5.0).double())
-    assert float(ours) == pytest.approx(naive(image, text, owner, 5.0), rel=1e-12)
+    image_index = [2, 0, 1, 1, 3, 1, 0, 3, 3]
+    image, text = embeddings(4, len(image_index))
+    ours = multi_positive_info_nce(
+        image, text, torch.tensor(image_index), torch.tensor(5.0).double()
+    )
+    assert float(ours) == pytest.approx(naive(image, text, image_index, 5.0), rel=1e-12)
 
 
 def test_the_order_of_captions_does_not_matter() -> None:
-    owner = torch.tensor([0, 0, 1, 1, 2])
+    image_index = torch.tensor([0, 0, 1, 1, 2])
     image, text = embeddings(3, 5)
     order = torch.tensor([4, 2, 0, 3, 1])
     scale = torch.tensor(10.0)
-    before = multi_positive_info_nce(image, text, owner, scale)
-    after = multi_positive_info_nce(image, text[order], owner[order], scale)
+    before = multi_positive_info_nce(image, text, image_index, scale)
+    after = multi_positive_info_nce(image, text[order], image_index[order], scale)
     assert float(before) == pytest.approx(float(after), rel=1e-12)
 
 
 def test_gradients_agree_with_finite_differences() -> None:
-    owner = torch.tensor([0, 1, 1, 2])
+    image_index = torch.tensor([0, 1, 1, 2])
     image, text = embeddings(3, 4)
     scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     leaves = (image.requires_grad_(), text.requires_grad_(), scale)
-    assert torch.autograd.gradcheck(lambda i, t, s: multi_positive_info_nce(i, t, owner, s), leaves)
+    assert torch.autograd.gradcheck(
+        lambda i, t, s: multi_positive_info_nce(i, t, image_index, s), leaves
+    )
 
 
-def test_owners_of_another_number_and_bare_images_are_refused() -> None:
+def test_image_index_of_another_length_and_bare_images_are_refused() -> None:
     image, text = embeddings(3, 4)
-    with pytest.raises(ValueError, match=r"owner has shape \(3,\) for 4 captions"):
+    with pytest.raises(ValueError, match=r"image_index has shape \(3,\) for 4 captions"):
         multi_positive_info_nce(image, text, torch.tensor([0, 1, 2]), torch.tensor(1.0))
-    with pytest.raises(ValueError, match="image 1 of the batch owns no caption"):
+    with pytest.raises(ValueError, match="image 1 of the batch has no caption"):
         multi_positive_info_nce(image, text, torch.tensor([0, 0, 2, 2]), torch.tensor(1.0))

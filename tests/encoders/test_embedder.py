@@ -63,7 +63,7 @@ def test_of_processes_that_work_together_the_first_one_gathers(
 ) -> None:  # fmt: skip
     manifest, cache = manifest_of(store), FeatureCache(tmp_path)
     tokens = [np.array([101, 2158, 102])]
-    config = replace(CONFIG, additional_encoders=("lite1",))
+    config = CONFIG.model_copy(update={"additional_encoders": ("lite1",)})
 
     def embed(together: bool) -> list[dict[str, np.ndarray]]:
         embedder = Embedder(config, cache, Journal(), together=together)
@@ -102,10 +102,12 @@ def test_features_of_several_views_are_the_mean_of_each_views_own(
     manifest, cache = manifest_of(store), FeatureCache(tmp_path)
     views = ("full", "centre", "full_flip")
     alone = [
-        Embedder(replace(CONFIG, views=(view,)), cache, Journal()).images("sports", store, manifest)
+        Embedder(CONFIG.model_copy(update={"views": (view,)}), cache, Journal()).images(
+            "sports", store, manifest
+        )
         for view in views
     ]
-    together = Embedder(replace(CONFIG, views=views), cache, Journal())
+    together = Embedder(CONFIG.model_copy(update={"views": views}), cache, Journal())
     found = together.images("sports", store, manifest)
     assert not np.allclose(alone[0]["features"], alone[1]["features"], atol=1e-3)
     for name, atol in (("features", 1e-5), ("logits", 1e-2)):
@@ -128,13 +130,13 @@ def test_another_view_computes_that_view_alone(
         return real(store, keys, sights, journal)
 
     monkeypatch.setattr(embedder_module, "embed_images", counted)
-    second = Embedder(replace(CONFIG, views=("full", "centre")), cache, Journal())
+    second = Embedder(CONFIG.model_copy(update={"views": ("full", "centre")}), cache, Journal())
     second.images("sports", store, manifest)
     assert computed == [("centre", len(store))]
     rates = second.audit()["computed_per_s"]
     assert rates["sports full"] == 0.0 < rates["sports centre"]
 
-    third = Embedder(replace(CONFIG, views=("centre",)), cache, Journal())
+    third = Embedder(CONFIG.model_copy(update={"views": ("centre",)}), cache, Journal())
     third.images("sports", store, manifest)
     assert len(computed) == 1
 

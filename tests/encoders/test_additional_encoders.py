@@ -53,7 +53,9 @@ def test_a_companion_gives_what_it_gives_as_the_first_tower(
 ) -> None:
     arrays, _ = made(store, manifest, FeatureCache(tmp_path / "a"))
     alone = Embedder(
-        replace(CONFIG, image_encoder="lite1"), FeatureCache(tmp_path / "b"), Journal()
+        CONFIG.model_copy(update={"image_encoder": "lite1"}),
+        FeatureCache(tmp_path / "b"),
+        Journal(),
     )
     wanted = alone.images("sports", store, manifest)["features"]
     assert list(arrays) == ["features", "logits", "row", "companion.lite1"]

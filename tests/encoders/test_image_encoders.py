@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from sports_clip_pipeline.encoders import image_encoders
 from sports_clip_pipeline.encoders.weights import HubFile
 from sports_clip_pipeline.errors import UserFacingError
-from tests.models.tower_making import ARCHITECTURE, write_image_tower
+from tests.encoders.making import ARCHITECTURE, write_image_tower
 
 
 @pytest.mark.parametrize("name", sorted(image_encoders.IMAGE_ENCODERS))

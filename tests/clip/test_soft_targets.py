@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sports_clip_pipeline.clip.losses import soft_target_loss
-from tests.objectives.making import embeddings
+from tests.clip.making import embeddings
 
 
 def notebook(image: torch.Tensor, text: torch.Tensor) -> float:
@@ -27,12 +27,12 @@ def notebook(image: torch.Tensor, text: torch.Tensor) -> float:
     return loss / len(image) / 2
 
 
-@pytest.mark.parametrize("owner", [[0, 1, 2, 3], [2, 0, 1, 1, 3, 1, 0, 3]])
-def test_it_is_the_notebooks_with_the_scale_as_squared_length(owner: list[int]) -> None:
-    image, text = embeddings(4, len(owner))
-    ours = soft_target_loss(image, text, torch.tensor(owner), torch.tensor(6.0).double())
+@pytest.mark.parametrize("image_index", [[0, 1, 2, 3], [2, 0, 1, 1, 3, 1, 0, 3]])
+def test_it_is_the_notebooks_with_the_scale_as_squared_length(image_index: list[int]) -> None:
+    image, text = embeddings(4, len(image_index))
+    ours = soft_target_loss(image, text, torch.tensor(image_index), torch.tensor(6.0).double())
     root = math.sqrt(6.0)
-    wanted = notebook(root * image[torch.tensor(owner)], root * text)
+    wanted = notebook(root * image[torch.tensor(image_index)], root * text)
     assert float(ours) == pytest.approx(wanted, rel=1e-12)
 
 
@@ -46,14 +46,14 @@ def test_the_hand_worked_value_of_two_orthogonal_pairs() -> None:
 
 
 def test_gradients_agree_with_finite_differences() -> None:
-    owner = torch.tensor([0, 1, 1, 2])
+    image_index = torch.tensor([0, 1, 1, 2])
     image, text = embeddings(3, 4)
     scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     leaves = (image.requires_grad_(), text.requires_grad_(), scale)
-    assert torch.autograd.gradcheck(lambda i, t, s: soft_target_loss(i, t, owner, s), leaves)
+    assert torch.autograd.gradcheck(lambda i, t, s: soft_target_loss(i, t, image_index, s), leaves)
 
 
-def test_owners_of_another_number_are_refused() -> None:
+def test_image_index_of_another_length_are_refused() -> None:
     image, text = embeddings(3, 4)
-    with pytest.raises(ValueError, match=r"owner has shape \(3,\) for 4 captions"):
+    with pytest.raises(ValueError, match=r"image_index has shape \(3,\) for 4 captions"):
         soft_target_loss(image, text, torch.tensor([0, 1, 2]), torch.tensor(1.0))

@@ -5,19 +5,21 @@ import torch
 
 from sports_clip_pipeline.clip.losses import find_objective
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES
-from tests.objectives.making import embeddings
+from tests.clip.making import embeddings
 
 
 def test_every_loss_of_the_configuration_is_found_and_runs() -> None:
     image, text = embeddings(3, 4)
-    owner = torch.tensor([0, 1, 1, 2])
+    image_index = torch.tensor([0, 1, 1, 2])
     values = set()
     for name in LOSSES:
         objective = find_objective(name)
         start = objective.starting_bias(3)
         assert (start is not None) == objective.biased == (name == "siglip")
         bias = None if start is None else torch.tensor(start)
-        values.add(round(float(objective.loss(image, text, owner, torch.tensor(5.0), bias)), 9))
+        values.add(
+            round(float(objective.loss(image, text, image_index, torch.tensor(5.0), bias)), 9)
+        )
     assert len(values) == len(LOSSES)
 
 

@@ -50,5 +50,5 @@ def test_a_trained_tower_pays_for_itself_and_joined_for_the_frozen_ones_too() ->
     assert table.loc["end_to_end_ensemble", "ms_per_photograph"] == 18.0
     assert table.loc["end_to_end_ensemble", "parameters"] == 13
     assert table.loc["gda", "ms_per_photograph"] == 14.0
-    with pytest.raises(ValueError, match="full_imagenet trains through the pixels"):
+    with pytest.raises(ValueError, match="end_to_end_ensemble trains through the pixels"):
         price_table(curves, TOWERS)
