@@ -29,14 +29,14 @@ from kedro.framework.startup import bootstrap_project
 
 from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.fewshot.base import METHODS, find_method
+from sports_clip_pipeline.fewshot.study import StudyData
+from sports_clip_pipeline.fewshot.trial import Arm
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.backends import TowerProgram, build_backend
 from sports_clip_pipeline.models.predictor import TowerInput
 from sports_clip_pipeline.models.tower_weights import file_name
 from sports_clip_pipeline.pipelines.finetune.nodes import select_development
-from sports_clip_pipeline.training.arm import Arm
-from sports_clip_pipeline.training.methods import METHODS, find_method
-from sports_clip_pipeline.training.study import StudyData
 
 PROJECT = Path(__file__).resolve().parents[1]
 BATCH = 32

@@ -20,15 +20,14 @@ from typing import Any
 import numpy as np
 from arm_cost import BATCH, FinishedStudy, study_of
 
-from sports_clip_pipeline.evaluation.mislabelled import likely_mislabelled
+from sports_clip_pipeline.fewshot.base import Labelled, find_method
+from sports_clip_pipeline.fewshot.cross_validation import assign_folds
+from sports_clip_pipeline.fewshot.label_issues import likely_mislabelled
+from sports_clip_pipeline.fewshot.study import StudyData, kept_arms
+from sports_clip_pipeline.fewshot.trial import Arm
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.backends import TowerProgram, build_backend
 from sports_clip_pipeline.models.image_towers import image_preprocessing
-from sports_clip_pipeline.training.arm import Arm
-from sports_clip_pipeline.training.methods import find_method
-from sports_clip_pipeline.training.methods.cross_validation import assign_folds
-from sports_clip_pipeline.training.methods.interface import Labelled
-from sports_clip_pipeline.training.study import StudyData, kept_arms
 
 SIZES = (96, 128, 160, 224, 288)
 

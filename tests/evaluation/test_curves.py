@@ -12,9 +12,9 @@ from sports_clip_pipeline.evaluation.curves import (
     learning_curves,
     score_arm,
 )
+from sports_clip_pipeline.fewshot.base import Fit
+from sports_clip_pipeline.fewshot.trial import Arm, FittedArm
 from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.training.arm import Arm, FittedArm
-from sports_clip_pipeline.training.methods.interface import Fit
 
 IDENTITY = Head((Operation("affine", {"weight": np.eye(2), "bias": np.zeros(2)}),))
 

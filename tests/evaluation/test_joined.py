@@ -8,23 +8,22 @@ import pandas as pd
 import pytest
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.config.methods import METHODS
 from sports_clip_pipeline.config.pixels import JOINED_METHOD
 from sports_clip_pipeline.evaluation import shipped
 from sports_clip_pipeline.evaluation.joined import JoinedScores
 from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
 from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
+from sports_clip_pipeline.fewshot.base import METHODS, TextAnchors
+from sports_clip_pipeline.fewshot.study import StudyData, kept_arms, run_study
+from sports_clip_pipeline.fewshot.trial import Arm
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.image_towers import (
     image_preprocessing,
     load_image_tower,
     pooled_features,
 )
-from sports_clip_pipeline.training.arm import Arm
-from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.arms import run_pixel_arms
 from sports_clip_pipeline.training.pixels.joined import FROZEN, join_all
-from sports_clip_pipeline.training.study import StudyData, kept_arms, run_study
 from tests.training.pixels.making import CLASSES, FAST, anchors, image_store, pictures, study
 
 COUNT = 30

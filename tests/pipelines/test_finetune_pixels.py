@@ -15,6 +15,7 @@ from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.tokenize import TokenizeConfig
 from sports_clip_pipeline.errors import DryRun
+from sports_clip_pipeline.fewshot.study import StudyData
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.models import clip_folder
 from sports_clip_pipeline.models.projections import Projections
@@ -23,7 +24,6 @@ from sports_clip_pipeline.pipelines.finetune.pixel_nodes import (
     join_plans,
     select_pixels,
 )
-from sports_clip_pipeline.training.study import StudyData
 from tests.training.pixels.making import FAST, anchors, image_store, pictures, prompts, splits_of
 
 BANK = ClassBank(

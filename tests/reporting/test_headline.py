@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from sports_clip_pipeline.config.methods import METHODS, MethodSpec
 from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.fewshot.base import METHODS, MethodSpec
 from sports_clip_pipeline.reporting.headline import compose_headline, raised, repair_sentence
 from tests.reporting.judged_study import make_pixel_curves
 from tests.reporting.study import NOTE, make_arms, make_curves, make_results

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sports_clip_pipeline.config.checks import as_tuple, require, require_choice, require_number
-from sports_clip_pipeline.config.methods import METHODS
 
 PLANS = ("features", "pixels")
 _STRENGTHS = (
@@ -20,7 +19,7 @@ class FinetuneConfig:
     Attributes:
         plan: `features` fits on cached features; `pixels` trains through the image tower.
         dry_run: only tell how many arms, hours and bytes the plan takes.
-        methods: which methods to fit, of those in `config.methods`.
+        methods: which methods to fit, of those in `fewshot.base`.
         fractions: shares of the development labels, in (0, 1].
         seeds: subsets drawn at fractions below `many_labels`.
         many_labels: from this fraction on `seeds_at_many_labels` subsets are enough; at 1.0 there
@@ -103,6 +102,8 @@ class FinetuneConfig:
     bootstrap_resamples: int = 1000
 
     def __post_init__(self) -> None:
+        from sports_clip_pipeline.fewshot.base import METHODS
+
         for name, cast in (
             ("methods", str),
             ("fractions", float),

@@ -11,14 +11,14 @@ import numpy as np
 
 from sports_clip_pipeline.evaluation.curves import ScoredArm
 from sports_clip_pipeline.evaluation.pixels import PixelScores, folder_name
+from sports_clip_pipeline.fewshot.study import StudyData
+from sports_clip_pipeline.fewshot.trial import FittedArm
 from sports_clip_pipeline.models.predictor import Predictor
-from sports_clip_pipeline.training.arm import FittedArm
 from sports_clip_pipeline.training.pixels.joined import (
     JoinedArm,
     better_than,
     predictor_of_joined,
 )
-from sports_clip_pipeline.training.study import StudyData
 
 
 @dataclass(frozen=True)

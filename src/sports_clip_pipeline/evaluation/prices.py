@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.config.methods import METHODS
 from sports_clip_pipeline.config.pixels import JOINED_METHOD
+from sports_clip_pipeline.fewshot.base import METHODS
 
 
 def price_table(

@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Mapping
 
-from sports_clip_pipeline.config.methods import METHODS
+from sports_clip_pipeline.fewshot.base import METHODS
 
 SPACE = "\u00a0"
 

@@ -16,9 +16,9 @@ from torch import nn
 
 from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
+from sports_clip_pipeline.fewshot.base import TextAnchors
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.image_towers import image_preprocessing
-from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.arms import PixelStudy
 from sports_clip_pipeline.training.pixels.methods.interface import Start
 from sports_clip_pipeline.training.pixels.prompts import ClassPrompts

@@ -12,8 +12,8 @@ import pytest
 
 from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.fewshot.trial import Arm
 from sports_clip_pipeline.journal import DiskJournal, Journal
-from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.pixels.arms import (
     finished_pixel_arms,
     plan_pixel_arms,

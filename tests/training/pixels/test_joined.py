@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.config.pixels import JOINED_METHOD
+from sports_clip_pipeline.fewshot.base import Fit
+from sports_clip_pipeline.fewshot.trial import Arm, FittedArm
 from sports_clip_pipeline.models.head import Head, Operation, softmax
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
-from sports_clip_pipeline.training.arm import Arm, FittedArm
-from sports_clip_pipeline.training.methods.interface import Fit
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, predictor_of
 from sports_clip_pipeline.training.pixels.joined import (
     FROZEN,

@@ -137,7 +137,7 @@ def find_mislabelled(
     chosen_arms: Any, study_data: Any, class_bank: ClassBank, judging: JudgingConfig
 ) -> Table:
     """Development photographs whose labels the held-out folds of the best arm doubt."""
-    from sports_clip_pipeline.evaluation.mislabelled import likely_mislabelled
+    from sports_clip_pipeline.fewshot.label_issues import likely_mislabelled
 
     best = chosen_arms[max(chosen_arms)]
     rows = study_data.labelled_rows(best.arm)
@@ -154,7 +154,7 @@ def propose_labels(
     chosen_arms: Any, study_data: Any, class_bank: ClassBank, judging: JudgingConfig
 ) -> Table:
     """Which photographs to label next, were there as many labels as at one fraction."""
-    from sports_clip_pipeline.evaluation.acquisition import next_to_label
+    from sports_clip_pipeline.fewshot.active_learning import next_to_label
     from sports_clip_pipeline.models.head import Head, softmax
 
     fraction = min(chosen_arms, key=lambda share: abs(share - judging.label_next_fraction))

@@ -22,10 +22,10 @@ def select_development(
 ) -> Any:
     """What fitting may see: development photographs, their labels, what is known without labels."""
     from sports_clip_pipeline.evaluation.zero_shot import encode_labels
+    from sports_clip_pipeline.fewshot.base import TextAnchors
+    from sports_clip_pipeline.fewshot.study import StudyData
     from sports_clip_pipeline.models.clip_folder import read_projections
     from sports_clip_pipeline.models.stacking import stack_towers
-    from sports_clip_pipeline.training.methods.interface import TextAnchors
-    from sports_clip_pipeline.training.study import StudyData
 
     rows = (splits["part"] == "development").to_numpy()
     features, widths = stack_towers(clip_sports_features)
@@ -65,7 +65,7 @@ def fit_arms(
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every arm, judge it on the evaluation part, and draw the curves' numbers."""
     from sports_clip_pipeline.evaluation import curves
-    from sports_clip_pipeline.training.study import read_arm, run_study
+    from sports_clip_pipeline.fewshot.study import read_arm, run_study
 
     if config.dry_run and config.plan == "features":
         _tell_plan(study_data, config, journal)
@@ -100,8 +100,8 @@ def keep_predictors(
     """
     from functools import partial
 
+    from sports_clip_pipeline.fewshot.shipping import predictor_of
     from sports_clip_pipeline.models.clip_folder import read_image_tower
-    from sports_clip_pipeline.training.shipping import predictor_of
 
     towers = embed_audit, class_bank.labels, read_image_tower(clip_model)
     makers = {share: partial(predictor_of, arm, *towers) for share, arm in chosen_arms.items()}
@@ -143,6 +143,6 @@ def judge_predictor(
 
 def _tell_plan(study_data: Any, config: FinetuneConfig, journal: Journal) -> None:
     from sports_clip_pipeline.errors import DryRun
-    from sports_clip_pipeline.training.plan import estimate_plan, plan_in_words
+    from sports_clip_pipeline.fewshot.study import estimate_plan, plan_in_words
 
     raise DryRun(plan_in_words(estimate_plan(study_data, config, journal)))

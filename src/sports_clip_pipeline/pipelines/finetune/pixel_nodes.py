@@ -29,8 +29,8 @@ def select_pixels(
 ) -> Any:
     """What training may see: development photographs, their labels, tower, anchors, prompts."""
     from sports_clip_pipeline.evaluation.zero_shot import encode_labels
+    from sports_clip_pipeline.fewshot.base import TextAnchors
     from sports_clip_pipeline.models.clip_folder import read_image_tower, read_projections
-    from sports_clip_pipeline.training.methods.interface import TextAnchors
     from sports_clip_pipeline.training.pixels.arms import PixelStudy
     from sports_clip_pipeline.training.pixels.methods.interface import Start
     from sports_clip_pipeline.training.pixels.prompts import prompts_of
@@ -140,8 +140,8 @@ def _refuse_untrainable(start: Any) -> None:
 
 def _tell_plan(pixel_study: Any, pixels: PixelsConfig) -> None:
     from sports_clip_pipeline.errors import DryRun
+    from sports_clip_pipeline.fewshot.study import plan_in_words
     from sports_clip_pipeline.training.pixels.estimate import estimate_study
-    from sports_clip_pipeline.training.plan import plan_in_words
 
     raise DryRun(plan_in_words(estimate_study(pixel_study, pixels)))
 

@@ -171,9 +171,9 @@ def learn_without_labels(
     of learning from the evaluation photographs themselves stands in rows of its own.
     """
     from sports_clip_pipeline.evaluation.zero_shot import evaluation_target, transduction_table
+    from sports_clip_pipeline.fewshot.base import tower_rows
+    from sports_clip_pipeline.fewshot.transduction import transduce
     from sports_clip_pipeline.models.stacking import stack_towers
-    from sports_clip_pipeline.training.methods.interface import tower_rows
-    from sports_clip_pipeline.training.transduction import transduce
 
     features, widths = stack_towers(clip_sports_features)
     part = splits["part"].to_numpy()

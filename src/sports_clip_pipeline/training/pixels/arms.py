@@ -15,13 +15,13 @@ import torch
 from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.corpora.splits import labels_for_fraction
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.fewshot.base import Fit
+from sports_clip_pipeline.fewshot.cross_validation import fit_temperature, log_loss
+from sports_clip_pipeline.fewshot.trial import Arm, FittedArm
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.machine import cores, keep_freed_memory
 from sports_clip_pipeline.models.head import softmax
-from sports_clip_pipeline.training.arm import Arm, FittedArm
-from sports_clip_pipeline.training.methods.cross_validation import fit_temperature, log_loss
-from sports_clip_pipeline.training.methods.interface import Fit
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier, pooled_squares
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, from_state, to_state
 from sports_clip_pipeline.training.pixels.holdout import held_out_rows, steps_for

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.models.predictor import Predictor
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
-from sports_clip_pipeline.training.arm import (
+from sports_clip_pipeline.fewshot.shipping import refusal_threshold
+from sports_clip_pipeline.fewshot.trial import (
     Arm,
     FittedArm,
     arm_from_state,
     arm_to_state,
 )
-from sports_clip_pipeline.training.threshold import refusal_threshold
+from sports_clip_pipeline.models.predictor import Predictor
+from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 
 @dataclass(frozen=True)

@@ -19,18 +19,18 @@ import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.pixels import JOINED_METHOD
+from sports_clip_pipeline.fewshot.base import Fit, Labelled
+from sports_clip_pipeline.fewshot.blending import best_beside
+from sports_clip_pipeline.fewshot.cross_validation import judged
+from sports_clip_pipeline.fewshot.shipping import refusal_threshold
+from sports_clip_pipeline.fewshot.study import StudyData, kept_arms
+from sports_clip_pipeline.fewshot.trial import Arm, FittedArm
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.head import Head, Operation, blend
 from sports_clip_pipeline.models.image_towers import image_tower
 from sports_clip_pipeline.models.predictor import Predictor, TowerInput
-from sports_clip_pipeline.training.arm import Arm, FittedArm
-from sports_clip_pipeline.training.methods.blending import best_beside
-from sports_clip_pipeline.training.methods.cross_validation import judged
-from sports_clip_pipeline.training.methods.interface import Fit, Labelled
 from sports_clip_pipeline.training.pixels.arms import PixelStudy
 from sports_clip_pipeline.training.pixels.fitted import PixelArm
-from sports_clip_pipeline.training.study import StudyData, kept_arms
-from sports_clip_pipeline.training.threshold import refusal_threshold
 
 _LOG = logging.getLogger(__name__)
 # The method of the feature plan that it is joined to.

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.config.pixels import PixelsConfig
+from sports_clip_pipeline.fewshot.base import TextAnchors
 from sports_clip_pipeline.models.image_towers import load_image_tower, timm_tower
-from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier
 from sports_clip_pipeline.training.pixels.prompts import ClassPrompts
 

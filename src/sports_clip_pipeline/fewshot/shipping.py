@@ -1,0 +1,89 @@
+"""From a fitted arm to a predictor that stands on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sports_clip_pipeline.fewshot.trial import FittedArm
+from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.models.predictor import Predictor, TowerInput
+from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+
+# Of the held-out development photographs, so many keep their answer.
+KEPT_SHARE = 0.95
+
+
+def predictor_of(
+    fitted: FittedArm,
+    embed_audit: Mapping[str, Any],
+    labels: Sequence[str],
+    tower_weights: Mapping[str, np.ndarray],
+) -> Predictor:
+    """The arm with the towers whose features it was fitted on.
+
+    An arm that reads the first tower alone is shipped without the others.
+
+    Args:
+        embed_audit: how the features were made. labels: of the classes, in the order of logits.
+        tower_weights: of the first tower where it was trained; empty for the packaged ones.
+    """
+    first, *companions = (TowerInput.from_dict(row) for row in embed_audit["towers"])
+    head, alone = without_companions(fitted.fit.head, first.width)
+    return Predictor(
+        classes=tuple(labels),
+        tower=embed_audit["image_tower"],
+        preprocessing=ImagePreprocessing.from_dict(embed_audit["preprocessing"]),
+        head=head,
+        temperature=fitted.fit.temperature,
+        views=tuple(embed_audit["views"]),
+        tower_weights=dict(tower_weights),
+        origin={
+            "method": fitted.arm.method,
+            "fraction": fitted.arm.fraction,
+            "seed": fitted.arm.seed,
+            "labels": fitted.labels,
+            "hyperparameters": fitted.fit.hyperparameters,
+            "cv_top1": fitted.fit.cv_top1,
+        },
+        companions=() if alone else tuple(companions),
+        threshold=refusal_threshold(fitted.fit.held_out),
+    )
+
+
+def without_companions(head: Head, width: int) -> tuple[Head, bool]:
+    """The head on the first tower's features alone, if that is all it reads, and whether it is."""
+    first = head.operations[0]
+    reads_first = (
+        first.kind == "columns"
+        and int(first.arrays["start"]) == 0
+        and int(first.arrays["stop"]) == width
+    )
+    return (Head(head.operations[1:]), True) if reads_first else (head, False)
+
+
+def refusal_threshold(held_out: np.ndarray | None, kept_share: float = KEPT_SHARE) -> float | None:
+    """The highest threshold under which at most 1 − kept_share of the held-out rows fall.
+
+    A row is refused where its greatest probability is below the threshold. Neither evaluation nor
+    test photographs have a say: these are the rows that the k-fold inside the labelled part held
+    out, and that the temperature was fitted on.
+
+    Args:
+        held_out: (n, C) calibrated probabilities by heads that did not see the row; NaN where a row
+            was never held out. None where nothing was.
+    Returns: a probability, or None where no row was held out: nothing is refused then. Of the
+        confidences .9, .8, .7, .6 with kept_share .75 it is .7, and .6 is refused.
+    Source: Chow 1970; El-Yaniv and Wiener 2010, section 2 (coverage of a selective classifier).
+    """
+    if held_out is None:
+        return None
+    confidence = held_out.max(axis=1)  # (n,)
+    confidence = np.sort(confidence[~np.isnan(confidence)].astype(np.float64))
+    if len(confidence) == 0:
+        return None
+    # The small number keeps 20 rows and .95 from becoming 0.999…, which refuses none.
+    refused = int(np.floor((1.0 - kept_share) * len(confidence) + 1e-9))
+    return float(confidence[min(refused, len(confidence) - 1)])
