@@ -5,8 +5,8 @@ import math
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.fewshot.base import METHODS, MethodSpec
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.reporting.highlights import compose_cast, highlights
 
 # `few` leads with few labels, `many` with many, `even` by most on average.
