@@ -27,15 +27,15 @@ import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.fewshot.base import METHODS, find_method
 from sports_clip_pipeline.fewshot.study import StudyData
-from sports_clip_pipeline.fewshot.trial import Arm
+from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.backends import TowerProgram, build_backend
 from sports_clip_pipeline.models.predictor import TowerInput
 from sports_clip_pipeline.models.tower_weights import file_name
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.nodes import select_development
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -109,7 +109,7 @@ def embed(store: Any, rows: np.ndarray, audit: dict[str, Any]) -> np.ndarray:
     return np.hstack(blocks).astype(np.float32)
 
 
-def plan_in_words(
+def describe_plan(
     arms: pd.DataFrame, development: int, audit: dict[str, Any], photograph_s: float
 ) -> str:
     """Seconds an arm of the whole plan, from the cache and with every photograph seen again.
@@ -141,10 +141,10 @@ def main() -> int:
     given = parser.parse_args()
     study = study_of(given.env)
     data, audit, config = study.data, study.audit, study.config
-    arm, spec = Arm(given.method, given.fraction, 0), METHODS[given.method]
+    arm, spec = TrialKey(given.method, given.fraction, 0), METHODS[given.method]
     anchors = replace(data.anchors, space=spec.space)
     labelled = data.labelled(arm, config.folds)
-    rest = data.hidden_rows(arm) if spec.unlabelled else np.zeros(0, dtype=np.intp)
+    rest = data.unlabelled_rows(arm) if spec.unlabelled else np.zeros(0, dtype=np.intp)
     mine, others = study.places[data.labelled_rows(arm)], study.places[rest]
     cached_hidden = data.features[rest] if spec.unlabelled else None
     seconds: dict[str, list[float]] = {"from cached features": [], "from the photographs": []}
@@ -170,7 +170,7 @@ def main() -> int:
         print(f"| {side} | {median:.2f} |")
     print(f"\n{fresh / cached:.1f} x cheaper from the cache")
     development = len(data.splits)
-    print(plan_in_words(study.arms, development, audit, (fresh - cached) / learned_from))
+    print(describe_plan(study.arms, development, audit, (fresh - cached) / learned_from))
     return 0
 
 

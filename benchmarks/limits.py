@@ -22,9 +22,9 @@ from arm_cost import BATCH, FinishedStudy, study_of
 
 from sports_clip_pipeline.fewshot.base import Labelled, find_method
 from sports_clip_pipeline.fewshot.cross_validation import assign_folds
-from sports_clip_pipeline.fewshot.label_issues import likely_mislabelled
-from sports_clip_pipeline.fewshot.study import StudyData, kept_arms
-from sports_clip_pipeline.fewshot.trial import Arm
+from sports_clip_pipeline.fewshot.label_issues import find_issues
+from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
+from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.backends import TowerProgram, build_backend
 from sports_clip_pipeline.models.image_towers import image_preprocessing
@@ -52,7 +52,7 @@ def towers_table(data: StudyData, config: Any, names: list[str]) -> list[str]:
             widths = tuple(data.anchors.widths[i] for i in chosen)
             cells = []
             for fraction in (0.1, 1.0):
-                rows = data.labelled_rows(Arm("ridge", fraction, 0))
+                rows = data.labelled_rows(TrialKey("ridge", fraction, 0))
                 top1 = ridge_top1(data, config, columns[rows], data.target[rows], widths)
                 cells.append(f"{100 * top1:.1f}")
             lines.append(f"| {' + '.join(names[i] for i in chosen)} | {' | '.join(cells)} |")
@@ -83,11 +83,11 @@ def sizes_table(study: FinishedStudy, tower: str, count: int) -> list[str]:
 def labels_table(study: FinishedStudy, labels: list[str]) -> list[str]:
     """Labels that held-out answers of the committee doubt, and its accuracy without them."""
     data = study.data
-    (arm,) = kept_arms([Arm("committee", 1.0, 0)], data, study.config, study.journal)
+    (arm,) = finished_trials([TrialKey("committee", 1.0, 0)], data, study.config, study.journal)
     held_out = arm.fit.held_out
     assert held_out is not None
     images = data.splits["image"].tolist()
-    doubted = set(likely_mislabelled(images, data.target, held_out, labels)["image"])
+    doubted = set(find_issues(images, data.target, held_out, labels)["image"])
     kept = np.array([image not in doubted for image in images])
     right = held_out.argmax(axis=1) == data.target
     return [

@@ -47,7 +47,7 @@ WANTED = (
     ("gda_em", "0.05", 0.82),
     ("gda_em", "0.1", 0.85),
 )
-# The same of the pixel plan, where it has run (hours; `--params=finetune.plan=pixels`).
+# The same of the pixel plan, where it has run (hours; `--params=finetune.plan=end_to_end`).
 WANTED_OF_PIXELS = (
     ("end_to_end_ensemble", "0.1", 0.85),
     ("end_to_end_ensemble", "1.0", 0.91),

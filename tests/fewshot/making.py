@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.fewshot.base import Labelled, TextAnchors
+from sports_clip_pipeline.fewshot.base import Labelled, Pretrained
 from sports_clip_pipeline.fewshot.cross_validation import assign_folds
 from sports_clip_pipeline.fewshot.study import StudyData
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 
 WIDTH, SPACE = 12, 8
 FAST = FinetuneConfig(
@@ -31,13 +31,13 @@ def toy(rows: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     return features.astype(np.float32), target.astype(np.int64)
 
 
-def anchors(classes: int, seed: int = 1) -> TextAnchors:
+def anchors(classes: int, seed: int = 1) -> Pretrained:
     """Anchors that stand where the projection puts the classes' directions, roughly."""
     rng = np.random.default_rng(seed)
     weight = rng.normal(size=(SPACE, WIDTH)) / np.sqrt(WIDTH)
     points = weight[:, :classes].T + rng.normal(0, 0.05, (classes, SPACE))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
-    return TextAnchors(
+    return Pretrained(
         points.astype(np.float32), 20.0, weight.astype(np.float32), np.zeros(SPACE, np.float32)
     )
 

@@ -5,7 +5,7 @@ import pytest
 
 from sports_clip_pipeline.fewshot.active_learning import (
     most_typical,
-    next_to_label,
+    query_images,
     undecided_and_apart,
 )
 
@@ -67,10 +67,10 @@ def test_few_labels_ask_for_typical_and_many_for_undecided_photographs() -> None
     features = circle(0, 2, 4, 90)
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.45, 0.55], [0.7, 0.3]])
     names = ["a", "b", "c", "d"]
-    few = next_to_label(names, probabilities, features, NONE, LABELS, 2)
+    few = query_images(names, probabilities, features, NONE, LABELS, 2)
     assert few["image"].tolist() == ["b", "d"]
     assert few["reason"][0] == "typical of 3 alike photographs, of which none had a label"
-    many = next_to_label(names, probabilities, features, circle(*[1] * 20), LABELS, 1)
+    many = query_images(names, probabilities, features, circle(*[1] * 20), LABELS, 1)
     assert many["image"].tolist() == ["d"]
     assert many["reason"].tolist() == ["undecided between Chess and Cricket"]
     assert many["margin"].tolist() == pytest.approx([0.4])
@@ -81,7 +81,7 @@ def test_a_budget_beyond_what_there_is_takes_everything_once() -> None:
     features = circle(0, 0, 0, 90)
     probabilities = np.full((4, 2), 0.5, dtype=np.float16)
     for below in (0.0, 10.0):
-        table = next_to_label(list("abcd"), probabilities, features, NONE, LABELS, 9, 0, below)
+        table = query_images(list("abcd"), probabilities, features, NONE, LABELS, 9, 0, below)
         assert sorted(table["image"]) == list("abcd")
         assert table["rank"].tolist() == [1, 2, 3, 4]
 
@@ -89,12 +89,12 @@ def test_a_budget_beyond_what_there_is_takes_everything_once() -> None:
 def test_where_all_have_a_label_there_is_none_to_ask_for() -> None:
     for below in (0.0, 10.0):
         nobody = np.zeros((0, 2))
-        table = next_to_label([], nobody, nobody, circle(0, 90), LABELS, 9, 0, below)
+        table = query_images([], nobody, nobody, circle(0, 90), LABELS, 9, 0, below)
         assert table.empty and "reason" in table
 
 
 def test_other_lengths_and_no_budget_are_refused() -> None:
     with pytest.raises(ValueError, match="1 images, 2 probabilities, 2 features"):
-        next_to_label(["a"], np.ones((2, 2)), circle(0, 1), NONE, LABELS, 1)
+        query_images(["a"], np.ones((2, 2)), circle(0, 1), NONE, LABELS, 1)
     with pytest.raises(ValueError, match="at least 1 photograph is wanted, got 0"):
-        next_to_label(["a"], np.ones((1, 2)), circle(0), NONE, LABELS, 0)
+        query_images(["a"], np.ones((1, 2)), circle(0), NONE, LABELS, 0)

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import softmax
+from sports_clip_pipeline.fewshot.row_space import affine
 
 from sports_clip_pipeline.fewshot.base import Labelled
-from sports_clip_pipeline.fewshot.blending import choose_blend, fit_weights
 from sports_clip_pipeline.fewshot.cross_validation import fit_temperature, log_loss
-from sports_clip_pipeline.fewshot.row_space import affine
+from sports_clip_pipeline.fewshot.ensemble import choose_blend, fit_weights
 from sports_clip_pipeline.models.head import Head
 
 RNG = np.random.default_rng(0)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 from scipy.special import softmax
+from sports_clip_pipeline.fewshot.clap import objective, solve, zero_shot_trust
 
 from sports_clip_pipeline.fewshot.base import Labelled
-from sports_clip_pipeline.fewshot.clap import objective, solve, zero_shot_trust
 
 RNG = np.random.default_rng(0)
 

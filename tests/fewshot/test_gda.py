@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sports_clip_pipeline.fewshot.softmax_regression import NEVER
 
 from sports_clip_pipeline.fewshot import gda
 from sports_clip_pipeline.fewshot.base import Labelled
-from sports_clip_pipeline.fewshot.softmax_regression import NEVER
 from sports_clip_pipeline.models.head import Head
 from tests.fewshot.making import FAST, anchors, labelled
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-
 from sports_clip_pipeline.fewshot.gda_em import mixture, voice
 from sports_clip_pipeline.fewshot.mixture import fit_gaussians
 from sports_clip_pipeline.fewshot.pool import Pool
 from sports_clip_pipeline.fewshot.teacher import teach
+
 from tests.fewshot.making import FAST, anchors, labelled, unlabelled
 
 ROWS = labelled(45, 3)

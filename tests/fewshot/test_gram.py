@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from sports_clip_pipeline.fewshot.gram import BLOCK, lower_gram
 
 RNG = np.random.default_rng(0)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from sports_clip_pipeline.fewshot.graph import neighbour_graph, spread
 
 RNG = np.random.default_rng(0)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.fewshot.label_issues import likely_mislabelled
+from sports_clip_pipeline.fewshot.label_issues import find_issues
 
 LABELS = ("Chess", "Cricket", "Kabaddi")
 
@@ -21,7 +21,7 @@ def toy(rows: int = 90, wrong: int = 6) -> tuple[list[str], np.ndarray, np.ndarr
 
 def test_moved_labels_are_found_and_the_true_ones_suggested() -> None:
     images, given, probabilities, true = toy()
-    table = likely_mislabelled(images, given, probabilities, LABELS)
+    table = find_issues(images, given, probabilities, LABELS)
     assert set(table["image"]) == {f"{i}.jpg" for i in range(6)}
     place = [int(name.split(".")[0]) for name in table["image"]]
     assert table["label"].tolist() == [LABELS[given[i]] for i in place]
@@ -43,23 +43,23 @@ def test_the_list_agrees_with_the_definition_written_out() -> None:
         chosen = max(confident, key=lambda c: row[c]) if confident else target[i]
         if chosen != target[i] and row.argmax() != target[i]:
             expected.add(str(i))
-    found = likely_mislabelled([str(i) for i in range(200)], target, probabilities, LABELS)
+    found = find_issues([str(i) for i in range(200)], target, probabilities, LABELS)
     assert set(found["image"]) == expected
 
 
 def test_rows_never_held_out_are_passed_over_and_the_list_is_cut() -> None:
     images, given, probabilities, _ = toy()
     probabilities[[0, 50]] = np.nan
-    table = likely_mislabelled(images, given, probabilities.astype(np.float16), LABELS)
+    table = find_issues(images, given, probabilities.astype(np.float16), LABELS)
     assert set(table["image"]) == {f"{i}.jpg" for i in range(1, 6)}
-    assert len(likely_mislabelled(images, given, probabilities, LABELS, top=2)) == 2
+    assert len(find_issues(images, given, probabilities, LABELS, top=2)) == 2
 
 
 def test_nothing_wrong_or_nothing_known_gives_an_empty_table() -> None:
     images, _, probabilities, true = toy()
     columns = ["image", "label", "suggested", "self_confidence", "margin", "rank"]
     for rows in (probabilities, np.full_like(probabilities, np.nan)):
-        table = likely_mislabelled(images, true, rows, LABELS)
+        table = find_issues(images, true, rows, LABELS)
         assert table.empty
         assert list(table.columns) == columns
 
@@ -67,9 +67,9 @@ def test_nothing_wrong_or_nothing_known_gives_an_empty_table() -> None:
 def test_a_class_without_photographs_does_no_harm() -> None:
     images, given, probabilities, _ = toy()
     wide = np.hstack([probabilities, np.zeros((90, 1))])
-    assert len(likely_mislabelled(images, given, wide, (*LABELS, "Luge"))) == 6
+    assert len(find_issues(images, given, wide, (*LABELS, "Luge"))) == 6
 
 
 def test_other_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="1 images, 2 labels, 2 rows"):
-        likely_mislabelled(["a"], np.zeros(2, int), np.ones((2, 3)), LABELS)
+        find_issues(["a"], np.zeros(2, int), np.ones((2, 3)), LABELS)

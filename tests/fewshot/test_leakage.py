@@ -19,14 +19,14 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from scipy.stats import binom
 
-from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.evaluation.zero_shot import encode_labels
 from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.study import StudyData, run_study
-from sports_clip_pipeline.fewshot.trial import FittedArm
+from sports_clip_pipeline.fewshot.trial import FittedTrial
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.stacking import stack_towers
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.pipeline import create_pipeline
 
 FAST = FinetuneConfig(
@@ -84,7 +84,7 @@ def _labels(project: Path) -> list[str]:
     return [entry["label"] for entry in document["class_bank"]["classes"]]
 
 
-def fitted(data: StudyData, config: FinetuneConfig = FAST) -> list[FittedArm]:
+def fitted(data: StudyData, config: FinetuneConfig = FAST) -> list[FittedTrial]:
     return list(run_study(data, config, Journal()))
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import check_grad
 from scipy.special import log_softmax
+from sports_clip_pipeline.fewshot.logreg_clip_text_init import fit_around
 
 from sports_clip_pipeline.fewshot import logreg_clip_text_init as module
-from sports_clip_pipeline.fewshot.logreg_clip_text_init import fit_around
 from tests.fewshot.making import FAST, anchors, labelled
 
 RNG = np.random.default_rng(0)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-
 from sports_clip_pipeline.fewshot.logreg_tower import NEVER, _affine
 
 

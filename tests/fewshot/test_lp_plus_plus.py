@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.special import log_softmax
+from sports_clip_pipeline.fewshot.softmax_regression import principal_axes
 
 from sports_clip_pipeline.fewshot import lp_plus_plus
 from sports_clip_pipeline.fewshot.base import Labelled
 from sports_clip_pipeline.fewshot.cross_validation import fit_temperature
-from sports_clip_pipeline.fewshot.softmax_regression import principal_axes
 from sports_clip_pipeline.models.head import Head
 from tests.fewshot.making import FAST, anchors, labelled
 

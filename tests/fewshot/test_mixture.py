@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from sports_clip_pipeline.fewshot.mixture import (
     MixtureSettings,
     balanced,
     fit_gaussians,
     fit_mixture,
 )
+
 from sports_clip_pipeline.models.head import softmax
 
 RNG = np.random.default_rng(0)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+from sports_clip_pipeline.fewshot.nearest_mean import class_means
 
 from sports_clip_pipeline.fewshot import nearest_mean
-from sports_clip_pipeline.fewshot.nearest_mean import class_means
 from tests.fewshot.making import FAST, anchors, labelled
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-
 from sports_clip_pipeline.fewshot.notebook_mlp import _batches, _operations, _perceptron
+
 from sports_clip_pipeline.models.head import Head
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from sports_clip_pipeline.fewshot import study
-from sports_clip_pipeline.fewshot.study import estimate_plan, plan_in_words, run_study
+from sports_clip_pipeline.fewshot.study import describe_plan, estimate_plan, run_study
 from sports_clip_pipeline.journal import Journal
 from tests.fewshot.making import FAST, study_data
 
@@ -41,7 +41,7 @@ def test_the_words_give_each_method_and_the_sum() -> None:
             "disk_bytes": [2e6, 3e6],
         }
     )
-    gda, ridge, total = plan_in_words(plan).splitlines()
+    gda, ridge, total = describe_plan(plan).splitlines()
     assert gda.split()[:5] == ["gda", "3", "arms,", "1", "finished,"]
     assert "30.0 min" in gda and "15.0 min" in ridge
     assert total.startswith("all") and "45.0 min" in total and "5.0 MB" in total
@@ -49,6 +49,6 @@ def test_the_words_give_each_method_and_the_sum() -> None:
 
 def test_a_plan_with_a_row_an_arm_is_summed_by_method() -> None:
     plan = pd.DataFrame({"method": ["flyp", "flyp"], "hours": [1.0, 1.0], "disk_bytes": [1e6, 1e6]})
-    first, _ = plan_in_words(plan).splitlines()
+    first, _ = describe_plan(plan).splitlines()
     assert first.split()[:3] == ["flyp", "2", "arms,"]
     assert "120.0 min" in first

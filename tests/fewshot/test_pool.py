@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-
 from sports_clip_pipeline.fewshot.pool import Pool
+
 from sports_clip_pipeline.models.head import Head
 from tests.fewshot.making import anchors, labelled, unlabelled
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sports_clip_pipeline.fewshot.probes import Probes
 
 from sports_clip_pipeline.fewshot import base as interface
 from sports_clip_pipeline.fewshot import logreg_blend, probes, ridge
 from sports_clip_pipeline.fewshot.base import Labelled, Memory, find_method
 from sports_clip_pipeline.fewshot.cross_validation import hold_out
-from sports_clip_pipeline.fewshot.probes import Probes
 from tests.fewshot.making import FAST, anchors, labelled
 
 SHARING = ("ridge", "gda", "ridge_blend", "gda_blend", "logreg_blend", "lp_plus_plus", "committee")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 from scipy.special import softmax
+from sports_clip_pipeline.fewshot.prolip import Problem
 
 from sports_clip_pipeline.fewshot import prolip
-from sports_clip_pipeline.fewshot.prolip import Problem
 from sports_clip_pipeline.models.head import Head
 from tests.fewshot.making import FAST, anchors, labelled
 

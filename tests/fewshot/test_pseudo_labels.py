@@ -3,10 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-
 from sports_clip_pipeline.fewshot.pool import Pool
 from sports_clip_pipeline.fewshot.pseudo_labels import rounds
 from sports_clip_pipeline.fewshot.soft_regression import fit_shares
+
 from tests.fewshot.making import FAST, anchors, labelled, unlabelled
 
 POOL = Pool.of(labelled(21, 3), replace(anchors(3), space="towers"), unlabelled(60, 3), 100)

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sports_clip_pipeline.fewshot.row_space import RowSpace, affine
 
 from sports_clip_pipeline.fewshot.base import Labelled
-from sports_clip_pipeline.fewshot.row_space import RowSpace, affine
 from sports_clip_pipeline.models.head import Head, Operation
 
 RNG = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import numpy as np
 
 from sports_clip_pipeline.fewshot.base import Fit
 from sports_clip_pipeline.fewshot.shipping import predictor_of, without_companions
-from sports_clip_pipeline.fewshot.trial import Arm, FittedArm
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.models.head import Head, Operation
 
 SEEN = {
@@ -34,7 +34,7 @@ AUDIT = {
 
 def shipped(*operations: Operation, held_out: np.ndarray | None = None):
     fit = Fit(Head(operations), 2.0, {"c": 1.0}, 0.5, 1.0, held_out)
-    fitted = FittedArm(Arm("gda", 0.1, 3), fit, 88, 0.1, False)
+    fitted = FittedTrial(TrialKey("gda", 0.1, 3), fit, 88, 0.1, False)
     return predictor_of(fitted, AUDIT, ("chess", "kabaddi"), {})
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
-
 from sports_clip_pipeline.fewshot.soft_regression import fit_shares
 
 RNG = np.random.default_rng(0)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import approx_fprime
 from sklearn.linear_model import LogisticRegression
-
 from sports_clip_pipeline.fewshot.softmax_regression import (
     NEVER,
     Problem,

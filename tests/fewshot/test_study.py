@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.base import METHODS
-from sports_clip_pipeline.fewshot.study import StudyData, plan_arms, run_study
-from sports_clip_pipeline.fewshot.trial import Arm, FittedArm
+from sports_clip_pipeline.fewshot.study import StudyData, plan_trials, run_study
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from tests.fewshot.making import FAST, study_data
 
 
@@ -30,7 +30,7 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
 LINEAR = dataclasses.replace(FAST, methods=("logreg_tower", "logreg_clip_text_init"))
 
 
-def run(config: FinetuneConfig, journal: Journal, data: StudyData | None = None) -> list[FittedArm]:
+def run(config: FinetuneConfig, journal: Journal, data: StudyData | None = None) -> list[FittedTrial]:
     return list(run_study(data or study_data(), config, journal))
 
 
@@ -39,14 +39,14 @@ def refitted(config: FinetuneConfig, journal: Journal, data: StudyData | None = 
 
 
 def test_the_plan_has_every_method_at_every_fraction_and_seed() -> None:
-    arms = plan_arms(FinetuneConfig())
+    arms = plan_trials(FinetuneConfig())
     assert len(arms) == len(set(arms)) == 3 * (4 * 5 + 2 * 3 + 1)
-    assert arms[0] == Arm("notebook_mlp", 1.0, 0)
+    assert arms[0] == TrialKey("notebook_mlp", 1.0, 0)
     assert [arm.fraction for arm in arms] == sorted((a.fraction for a in arms), reverse=True)
     assert len({arm.key for arm in arms}) == len(arms)
     few = FinetuneConfig(methods="logreg_tower", fractions="0.1+0.5", seeds=2)
-    assert plan_arms(few) == [
-        Arm("logreg_tower", fraction, seed) for fraction in (0.5, 0.1) for seed in (0, 1)
+    assert plan_trials(few) == [
+        TrialKey("logreg_tower", fraction, seed) for fraction in (0.5, 0.1) for seed in (0, 1)
     ]
 
 
@@ -128,7 +128,7 @@ def test_a_fraction_that_leaves_a_class_empty_stops_before_the_first_arm() -> No
 
 def test_a_method_sees_the_labelled_rows_alone() -> None:
     data = study_data()
-    arm = Arm("logreg_tower", 0.2, 1)
+    arm = TrialKey("logreg_tower", 0.2, 1)
     rows = data.labelled(arm, 3)
     assert np.bincount(rows.target).tolist() == [4, 4, 4]
     ranks = data.splits["rank_seed_1"].to_numpy()
@@ -153,7 +153,7 @@ from tests.fewshot.making import FAST, study_data
 study.cores = lambda: 1
 slow = dataclasses.replace(FAST, methods=("notebook_mlp",), mlp_steps=(700,), seeds=5)
 for fitted in run_study(study_data(), slow, DiskJournal(sys.argv[1])):
-    print(fitted.arm.key, fitted.reused, flush=True)
+    print(fitted.key.key, fitted.reused, flush=True)
 """
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.fewshot.shipping import refusal_threshold
+from sports_clip_pipeline.fewshot.shipping import abstention_threshold
 
 
 def held_out(*confidences: float) -> np.ndarray:
@@ -14,12 +14,12 @@ def held_out(*confidences: float) -> np.ndarray:
 
 
 def test_of_four_rows_three_keep_their_answer_at_three_quarters() -> None:
-    assert refusal_threshold(held_out(0.9, 0.6, 0.8, 0.7), 0.75) == pytest.approx(0.7)
+    assert abstention_threshold(held_out(0.9, 0.6, 0.8, 0.7), 0.75) == pytest.approx(0.7)
 
 
 def test_of_twenty_rows_the_least_sure_one_is_refused() -> None:
     confidences = [0.5 + place / 50 for place in range(20)]  # .50, .52, … .88
-    threshold = refusal_threshold(held_out(*confidences))
+    threshold = abstention_threshold(held_out(*confidences))
     assert threshold == pytest.approx(0.52)
     assert sum(value >= threshold for value in np.max(held_out(*confidences), axis=1)) == 19
 
@@ -30,7 +30,7 @@ def test_at_least_the_wanted_share_keeps_its_answer_and_one_more_refusal_would_b
 ) -> None:
     probabilities = np.random.default_rng(rows).dirichlet([0.3] * 4, rows)
     confidence = probabilities.max(axis=1)
-    threshold = refusal_threshold(probabilities)
+    threshold = abstention_threshold(probabilities)
     assert threshold is not None
     assert (confidence >= threshold).mean() >= 0.95
     assert (confidence > threshold).sum() < 0.95 * rows
@@ -39,13 +39,13 @@ def test_at_least_the_wanted_share_keeps_its_answer_and_one_more_refusal_would_b
 def test_rows_that_were_never_held_out_have_no_say() -> None:
     rows = held_out(0.9, 0.6, 0.8, 0.7)
     blank = np.full((3, 2), np.nan)
-    assert refusal_threshold(np.concatenate([blank, rows]), 0.75) == pytest.approx(0.7)
+    assert abstention_threshold(np.concatenate([blank, rows]), 0.75) == pytest.approx(0.7)
 
 
 def test_equal_confidences_are_all_kept() -> None:
-    assert refusal_threshold(held_out(*[0.8] * 40)) == pytest.approx(0.8)
+    assert abstention_threshold(held_out(*[0.8] * 40)) == pytest.approx(0.8)
 
 
 def test_where_nothing_was_held_out_nothing_is_refused() -> None:
-    assert refusal_threshold(None) is None
-    assert refusal_threshold(np.full((3, 2), np.nan)) is None
+    assert abstention_threshold(None) is None
+    assert abstention_threshold(np.full((3, 2), np.nan)) is None

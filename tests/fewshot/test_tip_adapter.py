@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sports_clip_pipeline.fewshot.tip_adapter import Cache, build_cache
 
 from sports_clip_pipeline.fewshot import tip_adapter
 from sports_clip_pipeline.fewshot.base import Labelled
-from sports_clip_pipeline.fewshot.tip_adapter import Cache, build_cache
 from sports_clip_pipeline.models.head import Head
 from tests.fewshot.making import FAST, anchors, labelled
 

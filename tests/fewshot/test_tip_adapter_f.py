@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from sports_clip_pipeline.fewshot.tip_adapter import Cache, build_cache
+from sports_clip_pipeline.fewshot.tip_adapter_f import Course, train
 
 from sports_clip_pipeline.fewshot import tip_adapter, tip_adapter_f
 from sports_clip_pipeline.fewshot.cross_validation import log_loss
-from sports_clip_pipeline.fewshot.tip_adapter import Cache, build_cache
-from sports_clip_pipeline.fewshot.tip_adapter_f import Course, train
 from sports_clip_pipeline.models.head import Head
 from tests.fewshot.making import FAST, anchors, labelled
 

@@ -5,32 +5,32 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sports_clip_pipeline.fewshot.study import Turns, fit_in_turns
-from sports_clip_pipeline.fewshot.trial import Arm
+from sports_clip_pipeline.fewshot.trial import TrialKey
 
 
-def arms(*subsets: tuple[float, int], methods: str = "ab") -> list[Arm]:
-    return [Arm(method, fraction, seed) for fraction, seed in subsets for method in methods]
+def arms(*subsets: tuple[float, int], methods: str = "ab") -> list[TrialKey]:
+    return [TrialKey(method, fraction, seed) for fraction, seed in subsets for method in methods]
 
 
 def test_a_worker_stays_with_its_subset_though_others_come_between() -> None:
     turns = Turns(arms((1.0, 0), (0.5, 0), (0.5, 1)))
     asked = [0, 1, 1, 0, 1, 1]
     assert [turns.next_for(worker) for worker in asked] == [
-        Arm("a", 1.0, 0),
-        Arm("a", 0.5, 0),
-        Arm("b", 0.5, 0),
-        Arm("b", 1.0, 0),
-        Arm("a", 0.5, 1),
-        Arm("b", 0.5, 1),
+        TrialKey("a", 1.0, 0),
+        TrialKey("a", 0.5, 0),
+        TrialKey("b", 0.5, 0),
+        TrialKey("b", 1.0, 0),
+        TrialKey("a", 0.5, 1),
+        TrialKey("b", 0.5, 1),
     ]
     assert turns.next_for(0) is None
 
 
 def test_a_worker_without_a_subset_of_its_own_helps_with_the_last_arm() -> None:
     turns = Turns(arms((1.0, 0), methods="abcd"))
-    assert turns.next_for(0) == Arm("a", 1.0, 0)
-    assert turns.next_for(1) == Arm("d", 1.0, 0)
-    assert turns.next_for(0) == Arm("b", 1.0, 0)
+    assert turns.next_for(0) == TrialKey("a", 1.0, 0)
+    assert turns.next_for(1) == TrialKey("d", 1.0, 0)
+    assert turns.next_for(0) == TrialKey("b", 1.0, 0)
 
 
 def test_every_arm_is_fitted_once_by_however_many_workers() -> None:
@@ -43,7 +43,7 @@ def test_every_arm_is_fitted_once_by_however_many_workers() -> None:
 
 
 def test_what_a_fit_raises_arrives() -> None:
-    def refuse(arm: Arm) -> None:
+    def refuse(arm: TrialKey) -> None:
         raise ValueError(arm.name)
 
     with pytest.raises(ValueError, match="a/1/0"):

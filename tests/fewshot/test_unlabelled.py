@@ -12,7 +12,7 @@ from sports_clip_pipeline.fewshot.base import (
     METHODS,
     Fit,
     Labelled,
-    TextAnchors,
+    Pretrained,
     find_method,
 )
 from sports_clip_pipeline.models.head import Head, Operation
@@ -28,7 +28,7 @@ def fit(name: str, rows: Labelled, others: np.ndarray | None = OTHERS) -> Fit:
     return find_method(name)(rows, texts(), FAST, 0, others)
 
 
-def texts() -> TextAnchors:
+def texts() -> Pretrained:
     return replace(anchors(CLASSES), space="towers")
 
 

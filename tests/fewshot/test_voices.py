@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from sports_clip_pipeline.fewshot.pool import Pool
 from sports_clip_pipeline.fewshot.teacher import teach
 from sports_clip_pipeline.fewshot.voices import Voice, join
+
 from sports_clip_pipeline.models.head import softmax
 from tests.fewshot.making import FAST, anchors, labelled, toy, unlabelled
 

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 import torch
 
-from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.fewshot.study import StudyData
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.models import clip_folder
 from sports_clip_pipeline.models.projections import Projections
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.pixel_nodes import (
     fit_pixel_arms,
     join_plans,

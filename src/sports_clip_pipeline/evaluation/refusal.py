@@ -11,7 +11,7 @@ import numpy as np
 from sports_clip_pipeline.corpora.photographs import StoredPhotograph
 from sports_clip_pipeline.corpora.store import INDEX, ImageStore
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
-from sports_clip_pipeline.fewshot.shipping import KEPT_SHARE
+from sports_clip_pipeline.fewshot.shipping import COVERAGE
 from sports_clip_pipeline.journal import Journal, file_sha256, fingerprint
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.answering import Eager, Exported, answer_all
@@ -49,7 +49,7 @@ def refusal_report(
     counted = Counter(classes[place] for place in strange[~refused].argmax(axis=1))
     return {
         "threshold": threshold,
-        "wanted_kept_share": KEPT_SHARE,
+        "wanted_kept_share": COVERAGE,
         "evaluation": {
             **_share("kept_share", kept),
             "top1_of_kept": _mean(correct[kept]),

@@ -1,14 +1,13 @@
-"""Which photographs to label next.
+"""Active learning: the query strategy that picks the images to label next.
 
-The rule. Below ten labels a class a classifier's doubts say little, and typical photographs teach
-the most: the unlabelled are grouped into as many groups as there will be labels, and the most
-typical photograph of each of the largest groups without a label is taken (TypiClust). From ten
-labels a class on, the photographs that the classifier is least decided about are gathered, ten for
-each one wanted, and of those the ones furthest from everything labelled or taken so far are
-taken one by one (greedy k-centre), so that no two say the same.
+Below ten labels a class a classifier's uncertainty says little, and typical images teach the most:
+the images are clustered, and the most typical one of each of the largest clusters without a label
+is taken (TypiClust). From ten labels a class on, the acquisition score is the margin between the
+two most probable classes; of the ten least certain images for each one to label, those furthest
+from everything labelled or taken so far are taken one by one (greedy k-centre, a core-set).
 
 Source: Hacohen et al. 2022, sections 3 and 4 (typical at low budgets, with the sizes used here:
-20 neighbours, at most 500 groups); Scheffer et al. 2001 (margin); Sener and Savarese 2018,
+20 neighbours, at most 500 clusters); Scheffer et al. 2001 (margin); Sener and Savarese 2018,
 algorithm 1 (k-centre).
 """
 
@@ -26,10 +25,10 @@ from sports_clip_pipeline.models.unit_norm import unit_norm
 
 TYPICAL_BELOW = 10.0
 POOL = 10
-_NEIGHBOURS, _MOST_GROUPS, _ITERATIONS = 20, 500, 30
+_NEIGHBOURS, _MOST_CLUSTERS, _ITERATIONS = 20, 500, 30
 
 
-def next_to_label(
+def query_images(
     images: Sequence[str],
     probabilities: np.ndarray,
     features: np.ndarray,
@@ -39,15 +38,15 @@ def next_to_label(
     seed: int = 0,
     typical_below: float = TYPICAL_BELOW,
 ) -> pd.DataFrame:
-    """The photographs whose labels are likely to help most, the first the most.
+    """The images whose labels are likely to help most, the best first.
 
     Args:
-        images: (M,) names of unlabelled development photographs.
+        images: (M,) names of unlabelled development images.
         probabilities: (M, C) of the chosen predictor. features: (M, D).
         labelled_features: (L, D) of those that have labels, L >= 0. labels: the C class names.
-        budget: photographs wanted; all where there are fewer.
+        budget: images to label; all where there are fewer.
         seed: of the grouping.
-        typical_below: labels a class (L / C) below which typical photographs are taken.
+        typical_below: labels a class (L / C) below which typical images are taken.
     Returns: `image`, `rank` (1 first), `reason` (words), `predicted`, `probability`, `margin`
         (to the second most probable class; 0 is undecided).
     Raises: ValueError: the lengths differ, or the budget is below 1.
@@ -57,19 +56,18 @@ def next_to_label(
             f"{len(images)} images, {len(probabilities)} probabilities, {len(features)} features"
         )
     if budget < 1:
-        raise ValueError(f"a budget of at least 1 photograph is wanted, got {budget}")
+        raise ValueError(f"wanted a budget of at least 1 image, got {budget}")
     budget = min(budget, len(images))
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]  # (M, 2)
-    best, second = np.take_along_axis(probabilities.astype(np.float64), order, axis=1).T
+    order, margin = acquisition_score(probabilities)
     near, known = unit_norm(features), unit_norm(labelled_features)
     if len(known) < typical_below * len(labels):
-        chosen, groups = most_typical(near, known, budget, seed)
+        chosen, groups = query_typical(near, known, budget, seed)
         reasons = [
-            f"typical of {size} alike photographs, of which {held or 'none'} had a label"
+            f"typical of {size} alike images, of which {held or 'none'} had a label"
             for size, held in groups
         ]
     else:
-        chosen = undecided_and_apart(best - second, near, known, budget)
+        chosen = query_uncertain(margin, near, known, budget)
         reasons = [f"undecided between {labels[a]} and {labels[b]}" for a, b in order[chosen]]
     return pd.DataFrame(
         {
@@ -77,21 +75,28 @@ def next_to_label(
             "rank": np.arange(1, len(chosen) + 1),
             "reason": reasons,
             "predicted": np.asarray(labels, dtype=object)[order[chosen, 0]],
-            "probability": best[chosen],
-            "margin": (best - second)[chosen],
+            "probability": probabilities[chosen, order[chosen, 0]].astype(np.float64),
+            "margin": margin[chosen],
         }
     )
 
 
-def most_typical(
+def acquisition_score(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two most probable classes (M, 2), and the margin between them (M,); least is queried."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+    best, second = np.take_along_axis(probabilities.astype(np.float64), order, axis=1).T
+    return order, best - second
+
+
+def query_typical(
     features: np.ndarray, labelled: np.ndarray, budget: int, seed: int
 ) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """One photograph after the other from the largest group with the fewest labels.
+    """One image after the other from the largest group with the fewest labels.
 
     Args: features: (M, D). labelled: (L, D). budget: at most M.
     Returns: (budget,) rows, and for each the size of its group and how many of it had a label.
     """
-    group = _groups(np.concatenate([features, labelled]), len(labelled) + budget, seed)
+    group = _clusters(np.concatenate([features, labelled]), len(labelled) + budget, seed)
     own, groups = group[: len(features)], group.max() + 1
     sizes = np.bincount(group, minlength=groups)
     held = np.bincount(group[len(features) :], minlength=groups)
@@ -105,10 +110,10 @@ def most_typical(
     return np.array(chosen, dtype=np.intp), described
 
 
-def undecided_and_apart(
+def query_uncertain(
     margin: np.ndarray, features: np.ndarray, labelled: np.ndarray, budget: int, pool: int = POOL
 ) -> np.ndarray:
-    """Of the least decided photographs, those furthest from all labelled or taken so far.
+    """Of the least decided images, those furthest from all labelled or taken so far.
 
     Args: margin: (M,). features: (M, D). labelled: (L, D). pool: candidates for each one wanted.
     Returns: (budget,) rows. Without labelled ones the least decided is the first.
@@ -127,8 +132,8 @@ def undecided_and_apart(
     return candidates[chosen]
 
 
-def _groups(points: np.ndarray, wanted: int, seed: int) -> np.ndarray:
-    count = min(wanted, _MOST_GROUPS, len(points))
+def _clusters(points: np.ndarray, wanted: int, seed: int) -> np.ndarray:
+    count = min(wanted, _MOST_CLUSTERS, len(points))
     model = KMeans(count, n_init=1, max_iter=_ITERATIONS, random_state=seed)
     with warnings.catch_warnings():  # fewer groups than asked for are enough
         warnings.simplefilter("ignore", ConvergenceWarning)

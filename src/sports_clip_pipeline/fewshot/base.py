@@ -1,4 +1,8 @@
-"""What every few-label method takes and gives."""
+"""Few-shot methods: the interface of all of them, and the registry with their display facts.
+
+A method is a pydantic model whose fields are its settings (`finetune.methods.<name>` in `conf/`)
+and whose `fit` returns a classifier head. A new method is one class and one line of `METHODS`.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +10,41 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from sports_clip_pipeline.models.head import Head, Operation
-
-if TYPE_CHECKING:
-    from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.parameters import Parameters
 
 Value = TypeVar("Value")
 
 
-class Memory:
-    """What methods made of one set of rows, for the next method on the same rows.
+class ResultCache:
+    """Intermediate results of one labelled subset, shared by the methods that are fitted on it.
 
     Attributes:
-        borrowed_s: seconds that those took who made what the method at hand found here; it costs as
-            much as if it had made that itself.
+        reused_s: seconds that computing what the current trial reused took; they count as its own.
     """
 
     def __init__(self) -> None:
-        self._made: dict[Hashable, tuple[Any, float]] = {}
-        self.begin()
+        self._values: dict[Hashable, tuple[Any, float]] = {}
+        self.begin_trial()
 
-    def begin(self) -> None:
-        """A method begins: it has borrowed nothing yet."""
-        self.borrowed_s = 0.0
+    def begin_trial(self) -> None:
+        """Reset the account of reused seconds."""
+        self.reused_s = 0.0
         self._own: set[Hashable] = set()
 
-    def once(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value under `key`, made if it is not there; nobody may change it."""
-        if key in self._made:
-            value, elapsed_s = self._made[key]
-            self.borrowed_s += 0.0 if key in self._own else elapsed_s
+    def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """The value under `key`, computed on first use; it must not be changed."""
+        if key in self._values:
+            value, elapsed_s = self._values[key]
+            self.reused_s += 0.0 if key in self._own else elapsed_s
         else:
             start = time.perf_counter()
-            value = make()
-            self._made[key] = value, time.perf_counter() - start
+            value = compute()
+            self._values[key] = value, time.perf_counter() - start
         self._own.add(key)
         found: Value = value
         return found
@@ -51,21 +52,21 @@ class Memory:
 
 @dataclass(frozen=True)
 class Labelled:
-    """The labelled photographs of one arm.
+    """The labelled images of one trial.
 
     Attributes:
-        features: (n, D) float32 pooled tower features.
+        features: (n, D) float32 pooled encoder features.
         target: (n,) int64 in [0, classes).
-        fold: (n,) int; which fold holds the row out, −1 for never.
+        fold: (n,) int; the cross-validation fold that holds the row out, −1 for never.
         classes: number of classes of the study.
-        memory: of these very rows.
+        cache: intermediate results of exactly these rows.
     """
 
     features: np.ndarray
     target: np.ndarray
     fold: np.ndarray
     classes: int
-    memory: Memory = field(default_factory=Memory, init=False, repr=False, compare=False)
+    cache: ResultCache = field(default_factory=ResultCache, init=False, repr=False, compare=False)
 
     def where(self, mask: np.ndarray) -> Labelled:
         """The rows under a boolean mask (n,)."""
@@ -73,28 +74,27 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class TextAnchors:
-    """What is known before the first label: the classes' text anchors, and the features' spaces.
+class Pretrained:
+    """What is known before the first label: zero-shot weights, image projection, feature spaces.
 
     Attributes:
-        anchors: (C, P) float32 unit-norm text embeddings.
+        zero_shot_weights: (C, P) float32 unit-norm text embeddings, one a class.
         logit_scale: scale of cosines, > 0.
-        image_weight: (P, D₀) projection of the first tower's pooled features. image_bias: (P,).
+        image_weight: (P, D₀) projection of the first encoder's features. image_bias: (P,).
         image_body: operations on those features before it.
-        widths: columns of each tower in the features, the first tower first; empty where the
-            features are those of one tower.
-        zero_shot: features (N, D) to zero-shot logits (N, C); None for the cosines to `anchors`.
-        space: what `scaled` gives: `tower` (the first), `towers` (all), `clip` (embeddings).
+        widths: columns of each encoder in the features; empty where there is one encoder.
+        zero_shot: features (N, D) to zero-shot logits (N, C); None for cosines to the weights.
+        space: what `scaled` returns: `first_encoder`, `all_encoders` or `clip` (embeddings).
     """
 
-    anchors: np.ndarray
+    zero_shot_weights: np.ndarray
     logit_scale: float
     image_weight: np.ndarray
     image_bias: np.ndarray
     widths: tuple[int, ...] = ()
     zero_shot: Head | None = None
     image_body: tuple[Operation, ...] = ()
-    space: str = "tower"
+    space: str = "first_encoder"
 
     def embed(self) -> tuple[Operation, ...]:
         """Pooled features to unit-norm image embeddings, as operations of a head."""
@@ -103,45 +103,44 @@ class TextAnchors:
         return (*self._first(), *mapped, Operation("l2_normalise"))
 
     def scaled(self, root: bool = False) -> tuple[Operation, ...]:
-        """Pooled features to unit-norm rows of the method's own space.
+        """Pooled features to unit-norm rows of the method's feature space.
 
         Args:
-            root: take the square root before; tower features only (pooled activations are
-                non-negative, embeddings are not). Source: Arandjelović and Zisserman 2012.
+            root: take the square root first (Hellinger map); pooled features only, which are
+                non-negative. Source: Arandjelović and Zisserman 2012.
         """
         if self.space == "clip":
             return self.embed()
-        if self.space == "tower":
-            return (*self._first(), *tower_rows((), root))
-        return tower_rows(self.widths, root)
+        if self.space == "first_encoder":
+            return (*self._first(), *normalise_features((), root))
+        return normalise_features(self.widths, root)
 
     def raw(self) -> tuple[Operation, ...]:
-        """Pooled features to the unscaled columns of the method's own space."""
+        """Pooled features to the unscaled columns of the method's feature space."""
         if self.space == "clip":
             return self.embed()
-        return self._first() if self.space == "tower" else ()
+        return self._first() if self.space == "first_encoder" else ()
 
     def zero_shot_head(self) -> Head:
         """Features (N, D) to zero-shot logits (N, C)."""
         if self.zero_shot is not None:
             return self.zero_shot
-        weight = (self.anchors * self.logit_scale).astype(np.float32)
-        bias = np.zeros(len(weight), dtype=np.float32)
-        return Head((*self.embed(), Operation("affine", {"weight": weight, "bias": bias})))
+        weight = self.zero_shot_weights * self.logit_scale
+        return Head((*self.embed(), affine(weight, np.zeros(len(weight)))))
 
     def _first(self) -> tuple[Operation, ...]:
-        """The first tower's columns, where there are others."""
+        """The first encoder's columns, where there are others."""
         if len(self.widths) < 2:
             return ()
         stop = np.asarray(self.widths[0], dtype=np.float32)
         return (Operation("columns", {"start": np.zeros_like(stop), "stop": stop}),)
 
 
-def tower_rows(widths: tuple[int, ...], root: bool = False) -> tuple[Operation, ...]:
-    """Pooled features of towers side by side to unit-norm rows, each tower with an even share.
+def normalise_features(widths: tuple[int, ...], root: bool = False) -> tuple[Operation, ...]:
+    """Concatenated features to unit-norm rows in which each encoder has an equal share.
 
     Args:
-        widths: columns of each tower; fewer than two for one tower. root: see `scaled`.
+        widths: columns of each encoder; fewer than two for one encoder. root: see `scaled`.
     """
     exponent = {"exponent": np.asarray(0.5, dtype=np.float32)}
     power = (Operation("power", exponent),) if root else ()
@@ -151,14 +150,35 @@ def tower_rows(widths: tuple[int, ...], root: bool = False) -> tuple[Operation, 
     return (*power, Operation("blocks_l2_normalise", blocks))
 
 
+def affine(weight: np.ndarray, bias: np.ndarray) -> Operation:
+    """The map x Wᵀ + b with weight (Out, In) and bias (Out,), as an operation."""
+    arrays = {"weight": weight.astype(np.float32), "bias": np.asarray(bias, dtype=np.float32)}
+    return Operation("affine", arrays)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is fitted on.
+
+    Attributes:
+        pretrained: with `space` set to the method's. seed: of everything random in the method.
+        unlabelled: (U, D) pooled features of the other development images, or None.
+    """
+
+    labelled: Labelled
+    pretrained: Pretrained
+    seed: int = 0
+    unlabelled: np.ndarray | None = None
+
+
 @dataclass(frozen=True)
 class Fit:
-    """A fitted head, and what the labelled part alone says of it.
+    """A fitted head and its cross-validation scores.
 
     Attributes:
         head: pooled features (N, D) to logits (N, C).
         temperature: divides the logits; fitted on held-out folds.
-        hyperparameters: what k-fold chose, JSON-like.
+        hyperparameters: what cross-validation chose, JSON-like.
         cv_top1: accuracy on held-out folds. cv_log_loss: nats, after the temperature.
         held_out: (n, C) float32 probabilities of each labelled row by heads that did not see it;
             NaN where a row was never held out.
@@ -172,87 +192,83 @@ class Fit:
     held_out: np.ndarray | None = None
 
 
-class Method(Protocol):
-    """Fit a classifier from few labels."""
+class Method(Parameters):
+    """Base class of few-shot methods; the fields are the settings."""
 
-    def __call__(
-        self,
-        labelled: Labelled,
-        anchors: TextAnchors,
-        config: FinetuneConfig,
-        seed: int,
-        unlabelled: np.ndarray | None = None,
-    ) -> Fit:
-        """Fit on the labelled rows.
-
-        Args:
-            anchors: with `space` set to the method's own.
-            seed: of everything random in the method.
-            unlabelled: (U, D) pooled features of further development photographs, or None.
-        """
+    def fit(self, task: Task) -> Fit:
+        """Fit a classifier on the task's labelled images."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """Where a method lives.
+    """A registered method.
 
     Attributes:
-        module: in this package.
-        space: what it sees: `tower` (the first image tower), `towers` (all side by side), `clip`
+        path: `module:Class` in this package.
+        space: the features it uses: `first_encoder`, `all_encoders` (concatenated), or `clip`
             (embeddings in the space shared with text).
-        settings: prefixes of the fields of `FinetuneConfig` that it alone reads.
-        unlabelled: whether it learns from the development photographs without labels too.
+        display_name: in figures and tables.
+        unlabelled: whether it learns from the unlabelled development images too.
     """
 
-    module: str
+    path: str
     space: str
-    settings: tuple[str, ...] = ()
+    display_name: str
     unlabelled: bool = False
 
+    @property
+    def module(self) -> str:
+        """The full name of its module."""
+        return f"{__package__}.{self.path.split(':')[0]}"
 
+
+_FIRST, _ALL, _CLIP = "first_encoder", "all_encoders", "clip"
+_LOGREG, _NEAREST = "linear:LogisticRegression", "linear:NearestMean"
 METHODS: Mapping[str, MethodSpec] = {
-    "notebook_mlp": MethodSpec("notebook_mlp", "clip", ("mlp_",)),
-    "logreg_tower": MethodSpec("logreg_tower", "tower", ("logreg_c",)),
-    "logreg_towers": MethodSpec("logreg_tower", "towers", ("logreg_c",)),
-    "logreg_clip": MethodSpec("logreg_tower", "clip", ("logreg_c",)),
-    "logreg_clip_text_init": MethodSpec("logreg_clip_text_init", "clip", ("text_init_c",)),
-    "nearest_mean": MethodSpec("nearest_mean", "towers"),
-    "nearest_mean_clip": MethodSpec("nearest_mean", "clip"),
-    "ridge": MethodSpec("ridge", "towers", ("ridge_",)),
-    "ridge_clip": MethodSpec("ridge", "clip", ("ridge_",)),
-    "gda": MethodSpec("gda", "towers", ("gda_",)),
-    "gda_clip": MethodSpec("gda", "clip", ("gda_",)),
-    "gda_blend": MethodSpec("gda_blend", "towers", ("gda_",)),
-    "tip_adapter": MethodSpec("tip_adapter", "towers", ("tip_keys", "tip_sharpness")),
-    "tip_adapter_clip": MethodSpec("tip_adapter", "clip", ("tip_keys", "tip_sharpness")),
-    "tip_adapter_f": MethodSpec("tip_adapter_f", "towers", ("tip_",)),
-    "tip_adapter_f_clip": MethodSpec("tip_adapter_f", "clip", ("tip_",)),
-    "lp_plus_plus": MethodSpec("lp_plus_plus", "towers", ("lp_",)),
-    "lp_plus_plus_clip": MethodSpec("lp_plus_plus", "clip", ("lp_",)),
-    "clap": MethodSpec("clap", "clip"),
-    "prolip": MethodSpec("prolip", "tower"),
-    "ridge_blend": MethodSpec("ridge_blend", "towers", ("ridge_",)),
-    "logreg_blend": MethodSpec("logreg_blend", "towers", ("blend_",)),
-    "committee": MethodSpec("committee", "towers", ("blend_", "ridge_")),
-    "gda_em": MethodSpec("gda_em", "towers", ("blend_", "em_"), unlabelled=True),
+    "notebook_mlp": MethodSpec("adapters:NotebookMlp", _CLIP, "MLP head of the notebook"),
+    "logreg": MethodSpec(_LOGREG, _FIRST, "Logistic regression, first encoder"),
+    "logreg_all_encoders": MethodSpec(_LOGREG, _ALL, "Logistic regression, all encoders"),
+    "logreg_clip": MethodSpec(_LOGREG, _CLIP, "Logistic regression, CLIP space"),
+    "logreg_clip_text_init": MethodSpec(
+        "linear:TextInitLogisticRegression", _CLIP, "Logistic regression with a text prior"
+    ),
+    "nearest_mean": MethodSpec(_NEAREST, _ALL, "Nearest class mean, all encoders"),
+    "nearest_mean_clip": MethodSpec(_NEAREST, _CLIP, "Nearest class mean, CLIP space"),
+    "ridge": MethodSpec("linear:Ridge", _ALL, "Ridge regression, all encoders"),
+    "ridge_clip": MethodSpec("linear:Ridge", _CLIP, "Ridge regression, CLIP space"),
+    "gda": MethodSpec("discriminant:Gda", _ALL, "GDA, all encoders"),
+    "gda_clip": MethodSpec("discriminant:Gda", _CLIP, "GDA, CLIP space"),
+    "gda_blend": MethodSpec("ensemble:GdaBlend", _ALL, "GDA with zero-shot"),
+    "tip_adapter": MethodSpec("adapters:TipAdapter", _ALL, "Tip-Adapter, all encoders"),
+    "tip_adapter_clip": MethodSpec("adapters:TipAdapter", _CLIP, "Tip-Adapter, CLIP space"),
+    "tip_adapter_f": MethodSpec("adapters:TipAdapterF", _ALL, "Tip-Adapter-F, all encoders"),
+    "tip_adapter_f_clip": MethodSpec("adapters:TipAdapterF", _CLIP, "Tip-Adapter-F, CLIP space"),
+    "lp_plus_plus": MethodSpec("linear:LpPlusPlus", _ALL, "LP++, all encoders"),
+    "lp_plus_plus_clip": MethodSpec("linear:LpPlusPlus", _CLIP, "LP++, CLIP space"),
+    "clap": MethodSpec("linear:Clap", _CLIP, "CLAP"),
+    "prolip": MethodSpec("adapters:ProLip", _FIRST, "ProLIP"),
+    "ridge_blend": MethodSpec("ensemble:RidgeBlend", _ALL, "Ridge regression with zero-shot"),
+    "logreg_blend": MethodSpec("ensemble:LogregBlend", _ALL, "Logistic regression with zero-shot"),
+    "stacked_ensemble": MethodSpec("ensemble:StackedEnsemble", _ALL, "Stacked ensemble"),
+    "gda_em": MethodSpec("semi_supervised:GdaEm", _ALL, "Gaussian mixture by EM", True),
     "self_training": MethodSpec(
-        "self_training", "towers", ("blend_", "em_", "student_"), unlabelled=True
+        "semi_supervised:SelfTraining", _ALL, "Self-training with unlabelled images", True
     ),
     "label_propagation": MethodSpec(
-        "label_propagation",
-        "towers",
-        ("blend_", "em_width", "student_", "spread_"),
-        unlabelled=True,
+        "semi_supervised:LabelPropagation", _ALL, "Label propagation over unlabelled images", True
     ),
     "pseudo_labels": MethodSpec(
-        "pseudo_labels", "towers", ("em_width", "student_steps", "pseudo_"), unlabelled=True
+        "semi_supervised:PseudoLabels", _ALL, "Pseudo-labels on unlabelled images", True
     ),
 }
 
 
-def find_method(name: str) -> Method:
-    """The `fit` of the method's module. Raises: ValueError: no such method."""
+def method_class(name: str) -> type[Method]:
+    """The class of a registered method. Raises: ValueError: there is no such method."""
     if name not in METHODS:
-        raise ValueError(f"method is one of {', '.join(METHODS)}, got {name!r}")
-    method: Method = import_module(f"{__package__}.{METHODS[name].module}").fit
-    return method
+        raise ValueError(f"wanted one of {', '.join(METHODS)}, got {name!r}")
+    found: type[Method] = getattr(
+        import_module(METHODS[name].module), METHODS[name].path.split(":")[1]
+    )
+    return found

@@ -1,9 +1,9 @@
-"""k-fold inside the labelled part: the one place where hyper-parameters are chosen."""
+"""k-fold cross-validation inside the labelled subset: where all hyper-parameters are chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -11,14 +11,11 @@ from scipy.optimize import minimize_scalar
 from sports_clip_pipeline.fewshot.base import Fit, Labelled
 from sports_clip_pipeline.models.head import Head, softmax
 
-Choice = TypeVar("Choice")
-
 
 def assign_folds(target: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Stratified folds: within each class, rows in a seeded order are dealt out in turn.
+    """Stratified folds: within each class, rows in a seeded order are assigned round-robin.
 
-    A class with fewer rows than folds is held out by some folds and not by others; fewer folds
-    instead would leave every fit with half of the labels that it will have in the end.
+    A class with fewer rows than folds is held out by some folds alone.
 
     Args:
         target: (n,) int. folds: how many.
@@ -33,13 +30,13 @@ def assign_folds(target: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return fold
 
 
-def choose_by_folds(
+def cross_validate(
     labelled: Labelled,
     fit_all: Callable[[Labelled], Mapping[str, Head]],
     describe: Callable[[str], dict[str, Any]],
     refit: Callable[[str], Head] | None = None,
 ) -> Fit:
-    """Fit every candidate without each fold, keep the one with the least held-out loss, refit it.
+    """Select the candidate with the least held-out loss, and refit it on all rows.
 
     Args:
         fit_all: the heads of all candidates, by name, fitted on the rows it is given.
@@ -48,10 +45,10 @@ def choose_by_folds(
     Returns: the chosen candidate fitted on all rows, its temperature fitted on held-out logits.
     """
     again = refit or (lambda name: fit_all(labelled)[name])
-    return keep_best(labelled, hold_out(labelled, fit_all), describe, again)
+    return select_candidate(labelled, held_out_logits(labelled, fit_all), describe, again)
 
 
-def hold_out(
+def held_out_logits(
     labelled: Labelled,
     fit_all: Callable[[Labelled], Mapping[str, Head]],
     enough: int | None = None,
@@ -75,19 +72,13 @@ def hold_out(
     return held_out
 
 
-def keep_best(
+def select_candidate(
     labelled: Labelled,
     held_out: Mapping[str, np.ndarray],
     describe: Callable[[str], dict[str, Any]],
     refit: Callable[[str], Head],
 ) -> Fit:
-    """The candidate with the least held-out loss after its temperature, fitted on all rows.
-
-    Args:
-        held_out: of `hold_out`.
-        describe: a candidate's hyper-parameters.
-        refit: a candidate fitted on all rows.
-    """
+    """The candidate with the least held-out loss after temperature scaling, refitted on all rows."""
     scores = {}
     for name, logits in held_out.items():
         tested = ~np.isnan(logits[:, 0])
@@ -96,17 +87,17 @@ def keep_best(
         scores[name] = (loss, temperature)
     best = min(scores, key=lambda name: scores[name][0])
     temperature = scores[best][1]
-    return judged(labelled, held_out[best], refit(best), describe(best), temperature)
+    return fit_from_held_out(labelled, held_out[best], refit(best), describe(best), temperature)
 
 
-def judged(
+def fit_from_held_out(
     labelled: Labelled,
     logits: np.ndarray,
     head: Head,
     hyperparameters: dict[str, Any],
     temperature: float = 1.0,
 ) -> Fit:
-    """A head with what its held-out logits (n, C; NaN where a row was not held out) say of it."""
+    """A head with the scores of its held-out logits (n, C), NaN where a row was not held out."""
     tested = ~np.isnan(logits[:, 0])
     target = labelled.target[tested]
     scaled = logits[tested] / temperature

@@ -1,4 +1,4 @@
-"""Photographs whose label is most likely wrong."""
+"""Label issues: images whose label is likely wrong, by confident learning (cleanlab)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from cleanlab.filter import find_label_issues
 _COLUMNS = ("image", "label", "suggested", "self_confidence", "margin", "rank")
 
 
-def likely_mislabelled(
+def find_issues(
     images: Sequence[str],
     target: np.ndarray,
     held_out: np.ndarray,
     labels: Sequence[str],
     top: int | None = None,
 ) -> pd.DataFrame:
-    """Confident learning: photographs that held-out classifiers put confidently elsewhere.
+    """Confident learning: images that held-out classifiers put confidently elsewhere.
 
-    A photograph is listed where, of the classes it reaches the usual confidence of (the mean
-    probability that the class gets on photographs labelled so), the most probable is not its
-    label. A list to look through, not a verdict: a photograph may show two sports.
+    A image is listed where, of the classes it reaches the usual confidence of (the mean
+    probability that the class gets on images labelled so), the most probable is not its
+    label. A list to look through, not a verdict: a image may show two sports.
 
     Args:
         images: (n,) names. target: (n,) int, the labels given.

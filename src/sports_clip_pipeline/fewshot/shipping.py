@@ -1,4 +1,4 @@
-"""From a fitted arm to a predictor that stands on its own."""
+"""A fitted trial as a stand-alone predictor, and its abstention threshold."""
 
 from __future__ import annotations
 
@@ -7,31 +7,33 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.fewshot.trial import FittedArm
+from sports_clip_pipeline.fewshot.trial import FittedTrial
 from sports_clip_pipeline.models.head import Head
 from sports_clip_pipeline.models.predictor import Predictor, TowerInput
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
-# Of the held-out development photographs, so many keep their answer.
-KEPT_SHARE = 0.95
+# Share of the held-out labelled images that are answered.
+COVERAGE = 0.95
 
 
-def predictor_of(
-    fitted: FittedArm,
+def trial_predictor(
+    fitted: FittedTrial,
     embed_audit: Mapping[str, Any],
     labels: Sequence[str],
     tower_weights: Mapping[str, np.ndarray],
+    coverage: float = COVERAGE,
 ) -> Predictor:
-    """The arm with the towers whose features it was fitted on.
+    """The trial with the encoders whose features it was fitted on.
 
-    An arm that reads the first tower alone is shipped without the others.
+    A trial that reads the first encoder alone is shipped without the others.
 
     Args:
         embed_audit: how the features were made. labels: of the classes, in the order of logits.
-        tower_weights: of the first tower where it was trained; empty for the packaged ones.
+        tower_weights: of the first encoder where it was trained; empty for packaged ones.
+        coverage: share of held-out images that are answered.
     """
     first, *additional_encoders = (TowerInput.from_dict(row) for row in embed_audit["towers"])
-    head, alone = without_companions(fitted.fit.head, first.width)
+    head, alone = without_additional_encoders(fitted.fit.head, first.width)
     return Predictor(
         classes=tuple(labels),
         tower=embed_audit["image_encoder"],
@@ -41,20 +43,20 @@ def predictor_of(
         views=tuple(embed_audit["views"]),
         tower_weights=dict(tower_weights),
         origin={
-            "method": fitted.arm.method,
-            "fraction": fitted.arm.fraction,
-            "seed": fitted.arm.seed,
+            "method": fitted.key.method,
+            "fraction": fitted.key.label_fraction,
+            "seed": fitted.key.seed,
             "labels": fitted.labels,
             "hyperparameters": fitted.fit.hyperparameters,
             "cv_top1": fitted.fit.cv_top1,
         },
         additional_encoders=() if alone else tuple(additional_encoders),
-        threshold=refusal_threshold(fitted.fit.held_out),
+        threshold=abstention_threshold(fitted.fit.held_out, coverage),
     )
 
 
-def without_companions(head: Head, width: int) -> tuple[Head, bool]:
-    """The head on the first tower's features alone, if that is all it reads, and whether it is."""
+def without_additional_encoders(head: Head, width: int) -> tuple[Head, bool]:
+    """The head on the first encoder alone, if that is all it reads, and whether it is."""
     first = head.operations[0]
     reads_first = (
         first.kind == "columns"
@@ -64,18 +66,17 @@ def without_companions(head: Head, width: int) -> tuple[Head, bool]:
     return (Head(head.operations[1:]), True) if reads_first else (head, False)
 
 
-def refusal_threshold(held_out: np.ndarray | None, kept_share: float = KEPT_SHARE) -> float | None:
-    """The highest threshold under which at most 1 − kept_share of the held-out rows fall.
+def abstention_threshold(held_out: np.ndarray | None, coverage: float = COVERAGE) -> float | None:
+    """The highest confidence threshold under which at most 1 − coverage of held-out rows fall.
 
-    A row is refused where its greatest probability is below the threshold. Neither evaluation nor
-    test photographs have a say: these are the rows that the k-fold inside the labelled part held
-    out, and that the temperature was fitted on.
+    The predictor abstains where its greatest probability is below it. The rows are those that
+    cross-validation inside the labelled subset held out; no test image is used.
 
     Args:
         held_out: (n, C) calibrated probabilities by heads that did not see the row; NaN where a row
             was never held out. None where nothing was.
-    Returns: a probability, or None where no row was held out: nothing is refused then. Of the
-        confidences .9, .8, .7, .6 with kept_share .75 it is .7, and .6 is refused.
+    Returns: a probability, or None where no row was held out: it never abstains then. Of the
+        confidences .9, .8, .7, .6 with coverage .75 it is .7, and .6 is abstained from.
     Source: Chow 1970; El-Yaniv and Wiener 2010, section 2 (coverage of a selective classifier).
     """
     if held_out is None:
@@ -84,6 +85,6 @@ def refusal_threshold(held_out: np.ndarray | None, kept_share: float = KEPT_SHAR
     confidence = np.sort(confidence[~np.isnan(confidence)].astype(np.float64))
     if len(confidence) == 0:
         return None
-    # The small number keeps 20 rows and .95 from becoming 0.999…, which refuses none.
-    refused = int(np.floor((1.0 - kept_share) * len(confidence) + 1e-9))
-    return float(confidence[min(refused, len(confidence) - 1)])
+    # The small number keeps 20 rows and .95 from becoming 0.999…, which abstains from none.
+    rejected = int(np.floor((1.0 - coverage) * len(confidence) + 1e-9))
+    return float(confidence[min(rejected, len(confidence) - 1)])

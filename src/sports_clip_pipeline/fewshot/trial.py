@@ -1,4 +1,4 @@
-"""One classifier of a study: which it is, what was fitted, and the form that the journal keeps."""
+"""A trial of the study: its key, its fitted classifier, and the form that is saved."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from sports_clip_pipeline.models.head import Head
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One classifier of the study: a method on one subset of the labels."""
+class TrialKey:
+    """One method on one nested label subset."""
 
     method: str
-    fraction: float
+    label_fraction: float
     seed: int
 
     @property
     def subset(self) -> tuple[float, int]:
-        """Which labels it sees: arms of one subset see the same."""
-        return self.fraction, self.seed
-
-    @property
-    def key(self) -> str:
-        """Where its state is kept."""
-        return f"arms/{self.name}"
+        """The labelled subset; trials of one subset share its intermediate results."""
+        return self.label_fraction, self.seed
 
     @property
     def name(self) -> str:
-        """Method, fraction and seed."""
-        return f"{self.method}/{self.fraction:g}/{self.seed}"
+        """Method, label fraction and seed, for logs and names of arrays."""
+        return f"{self.method}/{self.label_fraction:g}/{self.seed}"
+
+    @property
+    def path(self) -> str:
+        """Where its state is saved."""
+        return f"trials/{self.name}"
 
 
 @dataclass(frozen=True)
-class FittedArm:
-    """An arm with its classifier.
+class FittedTrial:
+    """A trial with its classifier.
 
     Attributes:
-        labels: photographs whose labels it used.
+        labels: number of labelled images it used.
         elapsed_s: of its fit, in the run that fitted it.
         reused: whether an earlier run fitted it.
-        mark: the fingerprint that it is kept under.
+        fingerprint: of its data, settings and code, under which its state is saved.
     """
 
-    arm: Arm
+    key: TrialKey
     fit: Fit
     labels: int
     elapsed_s: float
     reused: bool
-    mark: str = ""
+    fingerprint: str = ""
 
-    def without_arrays(self) -> FittedArm:
-        """The same without the head and the held-out answers, of which hundreds fill the memory."""
+    def without_arrays(self) -> FittedTrial:
+        """The same without head and held-out probabilities: hundreds of them fill the memory."""
         return replace(self, fit=replace(self.fit, head=Head(()), held_out=None))
 
 
-def arm_to_state(fitted: FittedArm) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and JSON-like record for the journal."""
+def trial_to_state(fitted: FittedTrial) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and JSON-like record of a fitted trial."""
     fit = fitted.fit
     meta = {
         "operations": fit.head.describe(),
@@ -77,10 +77,10 @@ def arm_to_state(fitted: FittedArm) -> tuple[dict[str, np.ndarray], dict[str, An
     return arrays, json.loads(json.dumps(meta))
 
 
-def arm_from_state(
-    arm: Arm, arrays: dict[str, np.ndarray], meta: dict[str, Any], mark: str = ""
-) -> FittedArm:
-    """The inverse of `arm_to_state`, marked as reused."""
+def trial_from_state(
+    key: TrialKey, arrays: dict[str, np.ndarray], meta: dict[str, Any], fingerprint: str = ""
+) -> FittedTrial:
+    """The inverse of `trial_to_state`, with `reused` set."""
     fit = Fit(
         head=Head.from_arrays(meta["operations"], arrays, "head."),
         temperature=meta["temperature"],
@@ -89,4 +89,4 @@ def arm_from_state(
         cv_log_loss=meta["cv_log_loss"],
         held_out=arrays.get("held_out"),
     )
-    return FittedArm(arm, fit, meta["labels"], meta["elapsed_s"], True, mark)
+    return FittedTrial(key, fit, meta["labels"], meta["elapsed_s"], True, fingerprint)

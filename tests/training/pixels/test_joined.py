@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.fewshot.base import Fit
-from sports_clip_pipeline.fewshot.trial import Arm, FittedArm
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.models.head import Head, Operation, softmax
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
@@ -41,16 +41,16 @@ def head(width: int, seed: int) -> Head:
 
 def fitted(
     method: str, width: int, held_out: np.ndarray | None, temperature: float = 1.0
-) -> FittedArm:
+) -> FittedTrial:
     fit = Fit(head(width, 1), temperature, {}, 0.5, 1.0, held_out)
-    return FittedArm(Arm(method, 0.5, 0), fit, 60, 2.0, reused=False)
+    return FittedTrial(TrialKey(method, 0.5, 0), fit, 60, 2.0, reused=False)
 
 
 def pixel(method: str, held_out: np.ndarray | None, temperature: float = 1.0) -> PixelArm:
     return PixelArm(fitted(method, TRAINED_WIDTH, held_out, temperature), {}, "mark")
 
 
-def joined(trained: list[PixelArm], frozen: FittedArm):
+def joined(trained: list[PixelArm], frozen: FittedTrial):
     return join(trained, frozen, TARGET, (TRAINED_WIDTH, FROZEN_WIDTH))
 
 
@@ -62,7 +62,7 @@ def test_the_trained_tower_that_errs_least_beside_the_committee_speaks() -> None
     )
     made = joined([poor, good], frozen)
     assert made.pixel.method == "full_imagenet"
-    assert made.fitted.arm == Arm(END_TO_END_ENSEMBLE, 0.5, 0)
+    assert made.fitted.key == TrialKey(END_TO_END_ENSEMBLE, 0.5, 0)
     assert made.fitted.fit.hyperparameters["pixel_method"] == "full_imagenet"
     assert made.fitted.elapsed_s == 4.0
     assert better_than(made, frozen, TARGET)
