@@ -15,9 +15,11 @@ FAST = FinetuneConfig(
     fractions=(0.2, 1.0),
     seeds=2,
     folds=3,
-    logreg_c=(3.0, 30.0),
-    text_init_c=(0.1, 1.0),
-    mlp_steps=(20, 60),
+    methods={
+        "notebook_mlp": {"steps": [20, 60]},
+        "logreg": {"c": [3.0, 30.0]},
+        "logreg_clip_text_init": {"c": [0.1, 1.0]},
+    },
     workers=1,
 )
 
@@ -31,8 +33,8 @@ def toy(rows: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     return features.astype(np.float32), target.astype(np.int64)
 
 
-def anchors(classes: int, seed: int = 1) -> Pretrained:
-    """Anchors that stand where the projection puts the classes' directions, roughly."""
+def pretrained(classes: int, seed: int = 1) -> Pretrained:
+    """Zero-shot weights that stand where the projection puts the classes' directions, roughly."""
     rng = np.random.default_rng(seed)
     weight = rng.normal(size=(SPACE, WIDTH)) / np.sqrt(WIDTH)
     points = weight[:, :classes].T + rng.normal(0, 0.05, (classes, SPACE))
@@ -51,7 +53,7 @@ def labelled(rows: int, classes: int, seed: int = 0, shuffle: bool = False) -> L
 
 
 def study_data(rows: int = 60, classes: int = 3) -> StudyData:
-    """A study's development part, with ranks as ingest makes them."""
+    """A study's development images, with ranks as ingest makes them."""
     features, target = toy(rows, classes)
     splits = pd.DataFrame(
         {
@@ -63,9 +65,14 @@ def study_data(rows: int = 60, classes: int = 3) -> StudyData:
     for seed in range(5):
         shuffled = splits.sample(frac=1.0, random_state=seed)
         splits[f"rank_seed_{seed}"] = shuffled.groupby("label").cumcount()
-    return StudyData(features, target, splits, anchors(classes))
+    return StudyData(features, target, splits, pretrained(classes))
 
 
 def unlabelled(rows: int, classes: int, seed: int = 50) -> np.ndarray:
-    """Toy rows without labels, for methods that learn from them."""
+    """Toy rows without labels."""
     return toy(rows, classes, seed)[0]
+
+
+def changed(config: FinetuneConfig, **changes: object) -> FinetuneConfig:
+    """The configuration with other fields, validated."""
+    return FinetuneConfig(**(config.model_dump() | changes))

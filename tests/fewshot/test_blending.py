@@ -3,11 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import softmax
-from sports_clip_pipeline.fewshot.row_space import affine
 
-from sports_clip_pipeline.fewshot.base import Labelled
+from sports_clip_pipeline.fewshot.base import Labelled, affine
 from sports_clip_pipeline.fewshot.cross_validation import fit_temperature, log_loss
-from sports_clip_pipeline.fewshot.ensemble import choose_blend, fit_weights
+from sports_clip_pipeline.fewshot.ensemble import blend_with_zero_shot, fit_weights
 from sports_clip_pipeline.models.head import Head
 
 RNG = np.random.default_rng(0)
@@ -50,7 +49,7 @@ def test_the_candidate_that_helps_zero_shot_most_is_refitted_and_blended() -> No
     labelled = Labelled(features, TARGET, np.zeros(400, int), 3)
     unheld = GOOD.copy()
     unheld[:7] = np.nan
-    fit = choose_blend(
+    fit = blend_with_zero_shot(
         labelled,
         {"noise": RNG.normal(size=(400, 3)), "good": unheld},
         lambda name: {"name": name},

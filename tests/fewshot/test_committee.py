@@ -2,21 +2,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from sports_clip_pipeline.fewshot import committee, gda, ridge
-from sports_clip_pipeline.fewshot.base import Labelled
+from sports_clip_pipeline.fewshot.base import Labelled, Task
+from sports_clip_pipeline.fewshot.discriminant import solve_gda
+from sports_clip_pipeline.fewshot.ensemble import StackedEnsemble
+from sports_clip_pipeline.fewshot.linear import solve_ridge
 from sports_clip_pipeline.models.head import Head
-from tests.fewshot.making import FAST, anchors, labelled
+from tests.fewshot.making import FAST, labelled, pretrained
 
 
 def test_its_logits_are_the_weighted_sum_of_its_members() -> None:
-    rows, texts = labelled(60, 3, shuffle=True), anchors(3)
-    found = committee.fit(rows, texts, FAST, 0)
+    rows, texts = labelled(60, 3, shuffle=True), pretrained(3)
+    found = StackedEnsemble().fit(Task(rows, texts, 0))
     chosen = found.hyperparameters
     columns = Head(texts.scaled(root=True))(rows.features)
     whole = Labelled(columns, rows.target, rows.fold, 3)
     alpha, shrinkage = chosen["ridge_alpha"], chosen["gda_shrinkage"]
-    wanted = chosen["ridge_weight"] * ridge.solve(whole, (alpha,))[str(alpha)](columns)
-    member = gda.solve(whole, (shrinkage,))[str(shrinkage)](columns)
+    wanted = chosen["ridge_weight"] * solve_ridge(whole, (alpha,))[str(alpha)](columns)
+    member = solve_gda(whole, (shrinkage,))[str(shrinkage)](columns)
     wanted = wanted + chosen["gda_weight"] * member
     wanted = wanted + chosen["zero_shot_weight"] * texts.zero_shot_head()(rows.features)
     logreg = found.head.operations[0].branches[0]
@@ -28,8 +30,8 @@ def test_its_logits_are_the_weighted_sum_of_its_members() -> None:
 def test_it_foretells_held_out_rows_no_worse_than_each_member_beside_zero_shot() -> None:
     from sports_clip_pipeline.fewshot import gda_blend, logreg_blend, ridge_blend
 
-    rows, texts = labelled(60, 3), anchors(3, seed=4)
+    rows, texts = labelled(60, 3), pretrained(3, seed=4)
     rows = Labelled(rows.features**4, rows.target, rows.fold, 3)
-    whole = committee.fit(rows, texts, FAST, 0).cv_log_loss
+    whole = StackedEnsemble().fit(Task(rows, texts, 0)).cv_log_loss
     for member in (gda_blend, logreg_blend, ridge_blend):
         assert whole <= member.fit(rows, texts, FAST, 0).cv_log_loss + 1e-4

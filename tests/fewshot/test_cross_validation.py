@@ -6,7 +6,7 @@ import pytest
 from sports_clip_pipeline.fewshot.base import Labelled
 from sports_clip_pipeline.fewshot.cross_validation import (
     assign_folds,
-    choose_by_folds,
+    cross_validate,
     fit_temperature,
     log_loss,
 )
@@ -77,7 +77,7 @@ def test_the_candidate_with_the_least_held_out_loss_is_refitted_on_all_rows() ->
         seen.append(len(part.target))
         return {"wrong": scaled(-1.0), "right": scaled(1.0)}
 
-    fit = choose_by_folds(rows, fit_all, lambda name: {"name": name})
+    fit = cross_validate(rows, fit_all, lambda name: {"name": name})
     assert seen == [3, 3, 5]
     assert fit.hyperparameters == {"name": "right"}
     assert fit.cv_top1 == 1.0

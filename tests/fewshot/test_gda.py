@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sports_clip_pipeline.fewshot.softmax_regression import NEVER
 
-from sports_clip_pipeline.fewshot import gda
-from sports_clip_pipeline.fewshot.base import Labelled
+from sports_clip_pipeline.fewshot.base import Labelled, Task
+from sports_clip_pipeline.fewshot.discriminant import Gda, solve_gda
+from sports_clip_pipeline.fewshot.softmax_solver import NEVER
 from sports_clip_pipeline.models.head import Head
-from tests.fewshot.making import FAST, anchors, labelled
+from tests.fewshot.making import labelled, pretrained
 
 RNG = np.random.default_rng(0)
 TARGET = np.repeat([0, 1, 2], [20, 12, 28])
@@ -24,7 +24,7 @@ def test_it_is_the_textbook_formula_with_the_published_precision(strength: float
     sigma = sigma / (60 - 1)
     precision = 6 * np.linalg.inv(59 * sigma + strength * np.trace(sigma) * np.eye(6))
     wanted = [[m @ precision @ x - 0.5 * m @ precision @ m for m in means] for x in FEATURES]
-    found = gda.solve(ROWS, (strength,))[str(strength)](FEATURES)
+    found = solve_gda(ROWS, (strength,))[str(strength)](FEATURES)
     apart = found - np.array(wanted)
     np.testing.assert_allclose(apart - apart[:, :1], 0.0, atol=1e-3)
 
@@ -36,7 +36,7 @@ def test_with_equal_classes_it_is_scikit_learns_discriminant() -> None:
     ratio = 2.0 * 6 / 59
     twin = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=ratio / (1 + ratio))
     wanted = twin.fit(FEATURES, target).predict_log_proba(FEATURES)
-    found = gda.solve(rows, (2.0,))["2.0"](FEATURES)
+    found = solve_gda(rows, (2.0,))["2.0"](FEATURES)
     apart = found[:, 1:] - found[:, :1]
     ratios = apart / (wanted[:, 1:] - wanted[:, :1])
     np.testing.assert_allclose(ratios, np.median(ratios), rtol=1e-2)
@@ -47,24 +47,24 @@ def test_two_points_on_a_line_part_in_the_middle() -> None:
     rows = Labelled(
         np.array([[-1.5], [-0.5], [0.5], [1.5]], np.float32), np.array([0, 0, 1, 1]), np.zeros(4), 2
     )
-    head = gda.solve(rows, (1.0,))["1.0"]
+    head = solve_gda(rows, (1.0,))["1.0"]
     logits = head(np.array([[-1.0], [0.0], [1.0]], np.float32))
     # (N − 1) Σ = 4 · 0.25 = 1, tr Σ = 1/3, so P = 1 / (1 + 1/3) = 0.75 and w x = ±0.75 x.
     np.testing.assert_allclose(logits[:, 1] - logits[:, 0], [-1.5, 0.0, 1.5], atol=1e-5)
 
 
 def test_more_columns_than_rows_are_no_trouble_and_lose_nothing_in_the_rows_span() -> None:
-    rows, texts = labelled(9, 3), anchors(3)
-    fit = gda.fit(rows, texts, FAST, 0)
+    rows, texts = labelled(9, 3), pretrained(3)
+    fit = Gda().fit(Task(rows, texts, 0))
     strength = fit.hyperparameters["shrinkage"]
     columns = Head(texts.scaled(root=True))
     wide = Labelled(columns(rows.features), rows.target, rows.fold, 3)
-    whole = gda.solve(wide, (strength,))[str(strength)]
+    whole = solve_gda(wide, (strength,))[str(strength)]
     unseen = labelled(20, 3, seed=5).features
     ours, theirs = fit.head(unseen), whole(columns(unseen)) * 9 / 12  # D is a scale of all logits
     np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-2 * np.abs(theirs).max())
 
 
 def test_a_class_without_rows_never_wins() -> None:
-    head = gda.solve(Labelled(FEATURES, TARGET, np.zeros(60, int), 4), (1.0,))["1.0"]
+    head = solve_gda(Labelled(FEATURES, TARGET, np.zeros(60, int), 4), (1.0,))["1.0"]
     assert (head(FEATURES)[:, 3] == NEVER).all()

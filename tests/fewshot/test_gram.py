@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sports_clip_pipeline.fewshot.gram import BLOCK, lower_gram
+
+from sports_clip_pipeline.fewshot.subspace import BLOCK, lower_gram
 
 RNG = np.random.default_rng(0)
 

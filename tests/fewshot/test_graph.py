@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sports_clip_pipeline.fewshot.graph import neighbour_graph, spread
+
+from sports_clip_pipeline.fewshot.semi_supervised import neighbour_graph, propagate
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(30, 5)).astype(np.float32)
@@ -40,7 +41,7 @@ def test_spreading_is_the_closed_form(alpha: float) -> None:
     start = np.zeros((30, 2))
     start[0, 0] = start[1, 1] = 1.0
     closed = (1 - alpha) * np.linalg.solve(np.eye(30) - alpha * graph.toarray(), start)
-    np.testing.assert_allclose(spread(graph, start, alpha, 1e-8), closed, atol=1e-7)
+    np.testing.assert_allclose(propagate(graph, start, alpha, 1e-8), closed, atol=1e-7)
 
 
 def test_labels_stay_in_their_part_of_the_graph() -> None:
@@ -49,7 +50,7 @@ def test_labels_stay_in_their_part_of_the_graph() -> None:
     rows = np.vstack([left, right]) + RNG.normal(0, 0.05, (16, 4))
     start = np.zeros((16, 2))
     start[0, 0] = start[15, 1] = 1.0
-    even = spread(neighbour_graph(rows.astype(np.float32), 3), start, 0.9)
+    even = propagate(neighbour_graph(rows.astype(np.float32), 3), start, 0.9)
     np.testing.assert_array_equal(even[:8, 1], 0.0)
     np.testing.assert_array_equal(even[8:, 0], 0.0)
     assert (even[:8, 0] > 0.0).all()

@@ -64,7 +64,7 @@ def test_nothing_wrong_or_nothing_known_gives_an_empty_table() -> None:
         assert list(table.columns) == columns
 
 
-def test_a_class_without_photographs_does_no_harm() -> None:
+def test_a_class_without_images_does_no_harm() -> None:
     images, given, probabilities, _ = toy()
     wide = np.hstack([probabilities, np.zeros((90, 1))])
     assert len(find_issues(images, given, wide, (*LABELS, "Luge"))) == 6

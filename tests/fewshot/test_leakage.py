@@ -1,6 +1,6 @@
 """Nothing of the evaluation part reaches a model.
 
-Two proofs: labels torn from their photographs give chance, so no path carries the truth around the
+Two proofs: labels torn from their images give chance, so no path carries the truth around the
 fit; and the evaluation part can be deleted before fitting without changing a bit of any model.
 """
 
@@ -28,10 +28,12 @@ from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.stacking import stack_towers
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.pipeline import create_pipeline
+from tests.fewshot.making import changed
 
 FAST = FinetuneConfig(
-    methods=("logreg_tower",), fractions=(0.25,), seeds=1, folds=2, logreg_c=(1.0,), workers=1
-)
+    methods={"logreg": {"c": [1.0]}, "notebook_mlp": {"steps": [40]}},
+    select=("logreg",), fractions=(0.25,), seeds=1, folds=2, workers=1,
+)  # fmt: skip
 SHUFFLES = 6
 Change = Callable[[str, Any], Any]
 
@@ -72,7 +74,7 @@ def development(project: Path, change: Change = unchanged) -> StudyData:
 
 
 def evaluation(project: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, D) and classes (N,) of the evaluation photographs."""
+    """Features (N, D) and classes (N,) of the evaluation images."""
     splits, labels = stored(project, "splits"), _labels(project)
     rows = (splits["split"] == "evaluation").to_numpy()
     features = stack_towers(stored(project, "clip_sports_features"))[0][rows]
@@ -93,7 +95,7 @@ def test_shuffled_labels_give_chance(finished_run: Path) -> None:
     data = development(finished_run)
     features, target = evaluation(finished_run)
     shares = np.bincount(target, minlength=len(_labels(finished_run))) / len(target)
-    config, hits, chance = replace(FAST, fractions=(1.0,)), 0, 0.0
+    config, hits, chance = changed(FAST, fractions=(1.0,)), 0, 0.0
     for seed in range(SHUFFLES):
         torn = np.random.default_rng(seed).permutation(data.target)
         fit = fitted(replace(data, target=torn), config)[0].fit
@@ -124,15 +126,15 @@ def without_evaluation(splits: pd.DataFrame) -> Change:
 
 def test_the_evaluation_part_can_be_deleted_without_changing_a_bit(finished_run: Path) -> None:
     splits = stored(finished_run, "splits")
-    config = replace(FAST, methods=tuple(METHODS), fractions=(0.1,), mlp_steps=(40,))
-    whole = {arm.arm: arm for arm in fitted(development(finished_run), config)}
+    config = changed(FAST, select=tuple(METHODS), fractions=(0.1,))
+    whole = {arm.key: arm for arm in fitted(development(finished_run), config)}
     less = fitted(development(finished_run, without_evaluation(splits)), config)
     assert len(less) == len(whole) == len(METHODS)
     for arm in less:
-        other = whole[arm.arm]
+        other = whole[arm.key]
         assert arm.fit.head.describe() == other.fit.head.describe()
         arrays = other.fit.head.to_arrays()
         for name, values in arm.fit.head.to_arrays().items():
-            assert values.tobytes() == arrays[name].tobytes(), f"{arm.arm} {name}"
+            assert values.tobytes() == arrays[name].tobytes(), f"{arm.key} {name}"
         assert arm.fit.temperature == other.fit.temperature
         assert (arm.fit.cv_top1, arm.labels) == (other.fit.cv_top1, other.labels)

@@ -1,19 +1,16 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from sports_clip_pipeline.fewshot import logreg_blend
+from sports_clip_pipeline.fewshot.ensemble import LogregBlend
 from sports_clip_pipeline.models.head import Head
-from tests.fewshot.making import FAST, anchors, labelled
+from tests.fewshot.making import labelled, pretrained
 
 
-def test_it_is_scikit_learns_probe_on_rooted_rows_plus_weighted_zero_shot(monkeypatch) -> None:
-    monkeypatch.setattr(logreg_blend, "TOLERANCE", 1e-9)
-    rows, texts = labelled(90, 3, shuffle=True), anchors(3)
-    found = logreg_blend.fit(rows, texts, replace(FAST, blend_c=(3.0,)), 0)
+def test_it_is_scikit_learns_probe_on_rooted_rows_plus_weighted_zero_shot() -> None:
+    rows, texts = labelled(90, 3, shuffle=True), pretrained(3)
+    found = LogregBlend(c=(3.0,)).fit(Task(rows, texts))
     columns = Head(texts.scaled(root=True))(rows.features)
     twin = LogisticRegression(C=3.0, tol=1e-8, max_iter=5000).fit(columns, rows.target)
     chosen = found.hyperparameters
@@ -24,6 +21,7 @@ def test_it_is_scikit_learns_probe_on_rooted_rows_plus_weighted_zero_shot(monkey
 
 
 def test_the_weaker_of_two_strengths_wins_where_labels_are_noise() -> None:
-    config = replace(FAST, blend_c=(0.01, 1000.0))
-    chosen = logreg_blend.fit(labelled(60, 3, shuffle=True), anchors(3), config, 0).hyperparameters
+    chosen = logreg_blend.fit(
+        labelled(60, 3, shuffle=True), pretrained(3), config, 0
+    ).hyperparameters
     assert chosen["c"] == 0.01 or chosen["probe_weight"] == 0.0

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.fewshot.base import METHODS, Fit, Labelled, find_method
-from tests.fewshot.making import FAST, anchors, labelled, toy, unlabelled
+from sports_clip_pipeline.fewshot.base import METHODS, Fit, Labelled, Task, method_class
+from tests.fewshot.making import labelled, pretrained, toy, unlabelled
 
 
 def fit(name: str, rows: Labelled, seed: int = 0, torn_anchors: bool = False) -> Fit:
@@ -19,14 +19,14 @@ def fit(name: str, rows: Labelled, seed: int = 0, torn_anchors: bool = False) ->
     """
     spec = METHODS[name]
     others = unlabelled(60, rows.classes) if spec.unlabelled else None
-    texts = replace(anchors(rows.classes), space=spec.space)
+    texts = replace(pretrained(rows.classes), space=spec.space)
     if torn_anchors:
-        texts = replace(texts, anchors=np.roll(texts.anchors, 1, axis=0))
-    return find_method(name)(rows, texts, FAST, seed, others)
+        texts = replace(texts, anchors=np.roll(texts.zero_shot_weights, 1, axis=0))
+    return method_class(name)().fit(Task(rows, texts, seed, others))
 
 
 def accuracy(found: Fit) -> float:
-    """On toy photographs that no fit saw."""
+    """On toy images that no fit saw."""
     features, target = toy(200, 4, seed=7)
     return float((found.head(features).argmax(axis=1) == target).mean())
 
@@ -64,7 +64,7 @@ def test_two_classes_are_a_plain_case(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_one_photograph_of_a_class_is_enough_to_fit(name: str) -> None:
+def test_one_image_of_a_class_is_enough_to_fit(name: str) -> None:
     rows = labelled(9, 3)
     keep = np.array([0, 1, 2, 3, 4, 6, 7])  # class 2 keeps its first row alone
     fold = np.array([0, 0, -1, 1, 1, 0, 0])
@@ -83,5 +83,5 @@ def test_equal_seeds_give_equal_heads(name: str) -> None:
 
 
 def test_a_method_that_is_not_listed_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"method is one of notebook_mlp.*'svm'"):
-        find_method("svm")
+    with pytest.raises(ValueError, match=r"wanted one of notebook_mlp.*'svm'"):
+        method_class("svm")

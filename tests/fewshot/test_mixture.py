@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sports_clip_pipeline.fewshot.mixture import (
+
+from sports_clip_pipeline.fewshot.discriminant import (
     MixtureSettings,
     balanced,
     fit_gaussians,
     fit_mixture,
 )
-
 from sports_clip_pipeline.models.head import softmax
 
 RNG = np.random.default_rng(0)
@@ -155,7 +155,7 @@ def test_em_makes_a_poor_classifier_better() -> None:
 def test_an_endless_pull_leaves_the_other_classifier_as_it_is() -> None:
     rows, _ = clusters(60)
     pull = RNG.normal(size=(60, 3))
-    settings = MixtureSettings(5, 1.0, pull=1e6, balance_rounds=0)
+    settings = MixtureSettings(5, 1.0, prior_strength=1e6, balance_rounds=0)
     found = fit_mixture(rows, pull, EVEN, settings)
     np.testing.assert_array_equal(found.probabilities.argmax(axis=1), pull.argmax(axis=1))
 

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
-from sports_clip_pipeline.fewshot.nearest_mean import class_means
 
-from sports_clip_pipeline.fewshot import nearest_mean
-from tests.fewshot.making import FAST, anchors, labelled
+from sports_clip_pipeline.fewshot.base import Task
+from sports_clip_pipeline.fewshot.linear import NearestMean, class_means
+from tests.fewshot.making import labelled, pretrained
 
 
 def test_logits_are_cosines_to_the_means_of_unit_norm_rows() -> None:
     rows = labelled(30, 3)
-    head = nearest_mean.fit(rows, anchors(3), FAST, 0).head
+    head = NearestMean().fit(Task(rows, pretrained(3), 0)).head
     root = np.sqrt(rows.features)
     root /= np.linalg.norm(root, axis=1, keepdims=True)
     wanted = np.empty((30, 3))

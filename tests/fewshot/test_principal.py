@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sports_clip_pipeline.fewshot.principal import PrincipalSpace
 
-from sports_clip_pipeline.fewshot import principal
+from sports_clip_pipeline.fewshot import subspace as principal
+from sports_clip_pipeline.fewshot.subspace import PrincipalSpace
 from sports_clip_pipeline.models.head import Operation
 
 ROWS = np.random.default_rng(0).normal(size=(70, 6)).astype(np.float32) @ np.diag(

@@ -4,22 +4,31 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sports_clip_pipeline.fewshot.probes import Probes
 
 from sports_clip_pipeline.fewshot import base as interface
-from sports_clip_pipeline.fewshot import logreg_blend, probes, ridge
-from sports_clip_pipeline.fewshot.base import Labelled, Memory, find_method
-from sports_clip_pipeline.fewshot.cross_validation import hold_out
-from tests.fewshot.making import FAST, anchors, labelled
+from sports_clip_pipeline.fewshot import subspace as probes
+from sports_clip_pipeline.fewshot.base import Labelled, ResultCache, Task, method_class
+from sports_clip_pipeline.fewshot.cross_validation import held_out_logits
+from sports_clip_pipeline.fewshot.linear import logreg_path, solve_ridge
+from sports_clip_pipeline.fewshot.subspace import LinearProbes
+from tests.fewshot.making import labelled, pretrained
 
-SHARING = ("ridge", "gda", "ridge_blend", "gda_blend", "logreg_blend", "lp_plus_plus", "committee")
+SHARING = (
+    "ridge",
+    "gda",
+    "ridge_blend",
+    "gda_blend",
+    "logreg_blend",
+    "lp_plus_plus",
+    "stacked_ensemble",
+)
 
 
 def test_held_out_answers_are_those_of_fits_on_the_other_folds() -> None:
     rows = labelled(60, 3, shuffle=True)
-    made = Probes.of(rows, anchors(3))
-    found = made.hold_out(ridge.solve, (0.1, 1.0))
-    wanted = hold_out(made.space.rows, lambda some: ridge.solve(some, (0.1, 1.0)))
+    made = LinearProbes.of(Task(rows, pretrained(3)))
+    found = made.held_out(solve_ridge, (0.1, 1.0))
+    wanted = held_out_logits(made.space.rows, lambda some: solve_ridge(some, (0.1, 1.0)))
     for name, logits in wanted.items():
         np.testing.assert_array_equal(found.logits[name], logits)
     for fold, heads in found.without.items():
@@ -30,9 +39,9 @@ def test_held_out_answers_are_those_of_fits_on_the_other_folds() -> None:
 
 def test_a_probe_on_pooled_features_says_what_it_says_in_the_axes() -> None:
     rows = labelled(60, 3)
-    made = Probes.of(rows, anchors(3))
-    inside = made.fit(logreg_blend.solve, "30.0")(made.space.rows.features)
-    outside = made.expanded(logreg_blend.solve, "30.0")(rows.features)
+    made = LinearProbes.of(Task(rows, pretrained(3)))
+    inside = made.fit(logreg_path, "30.0")(made.space.rows.features)
+    outside = made.expanded(logreg_path, "30.0")(rows.features)
     np.testing.assert_allclose(outside, inside, atol=1e-4)
 
 
@@ -41,9 +50,9 @@ def test_a_method_finds_the_same_after_all_others_as_alone(method: str) -> None:
     shared, alone = labelled(60, 3, shuffle=True), labelled(60, 3, shuffle=True)
     for other in SHARING:
         if other != method:
-            find_method(other)(shared, anchors(3), FAST, 0)
-    after = find_method(method)(shared, anchors(3), FAST, 0)
-    first = find_method(method)(alone, anchors(3), FAST, 0)
+            method_class(other)().fit(Task(shared, pretrained(3), 0))
+    after = method_class(method)().fit(Task(shared, pretrained(3), 0))
+    first = method_class(method)().fit(Task(alone, pretrained(3), 0))
     assert after.hyperparameters == first.hyperparameters
     np.testing.assert_array_equal(after.held_out, first.held_out)
     np.testing.assert_array_equal(after.head(alone.features), first.head(alone.features))
@@ -62,10 +71,10 @@ def test_axes_are_found_once_for_the_same_rows_and_again_for_others(
     monkeypatch.setattr(probes, "principal_axes", counted)
     rows = labelled(60, 3)
     for method in SHARING:
-        find_method(method)(rows, anchors(3), FAST, 0)
+        method_class(method)().fit(Task(rows, pretrained(3), 0))
     assert found == [60]
-    find_method("ridge")(rows.where(rows.fold != 0), anchors(3), FAST, 0)
-    find_method("ridge")(rows, replace(anchors(3), space="clip"), FAST, 0)
+    method_class("ridge")().fit(Task(rows.where(rows.fold != 0), pretrained(3), 0))
+    method_class("ridge")().fit(Task(rows, replace(pretrained(3), space="clip"), 0))
     assert len(found) == 3
 
 
@@ -74,20 +83,20 @@ def test_a_method_is_charged_once_for_what_it_finds_and_not_for_what_it_made(
 ) -> None:
     clock = iter(range(0, 1000, 7))
     monkeypatch.setattr(interface.time, "perf_counter", lambda: float(next(clock)))
-    memory, made = Memory(), []
+    memory, made = ResultCache(), []
     for _ in range(2):
-        assert memory.once("sum", lambda: made.append(1) or 5) == 5
-    assert memory.borrowed_s == 0.0, "its own"
-    memory.begin()
+        assert memory.get("sum", lambda: made.append(1) or 5) == 5
+    assert memory.reused_s == 0.0, "its own"
+    memory.begin_trial()
     for _ in range(3):
-        assert memory.once("sum", lambda: made.append(1) or 5) == 5
-    assert memory.borrowed_s == 7.0
+        assert memory.get("sum", lambda: made.append(1) or 5) == 5
+    assert memory.reused_s == 7.0
     assert made == [1]
 
 
 def test_other_rows_have_a_memory_of_their_own() -> None:
     rows = labelled(60, 3)
-    rows.memory.once("something", lambda: 1)
+    rows.cache.get("something", lambda: 1)
     for other in (rows.where(rows.target > 0), replace(rows, features=rows.features + 1)):
         assert isinstance(other, Labelled)
-        assert other.memory.once("something", lambda: 2) == 2
+        assert other.cache.get("something", lambda: 2) == 2

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 from scipy.special import softmax
-from sports_clip_pipeline.fewshot.prolip import Problem
 
-from sports_clip_pipeline.fewshot import prolip
+from sports_clip_pipeline.fewshot.adapters import ProjectionProblem, ProLip
+from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.models.head import Head
-from tests.fewshot.making import FAST, anchors, labelled
+from tests.fewshot.making import labelled, pretrained
 
 RNG = np.random.default_rng(0)
 TARGET = np.arange(24) % 3
 TEXT = RNG.normal(size=(3, 4))
 TEXT /= np.linalg.norm(TEXT, axis=1, keepdims=True)
-PROBLEM = Problem(
+PROBLEM = ProjectionProblem(
     pooled=np.abs(RNG.normal(size=(24, 6))),
     target=TARGET,
     text=TEXT,
@@ -43,8 +43,7 @@ def test_the_gradient_agrees_with_finite_differences() -> None:
     np.testing.assert_allclose(gradient, numeric, atol=1e-5)
 
 
-def test_no_projection_near_the_one_found_is_better(monkeypatch) -> None:
-    monkeypatch.setattr(prolip, "_TOLERANCE", 1e-10)
+def test_no_projection_near_the_one_found_is_better() -> None:
     found = PROBLEM.solve()
     lowest = PROBLEM.objective(found)[0]
     assert lowest < PROBLEM.objective(PROBLEM.origin)[0]
@@ -53,13 +52,13 @@ def test_no_projection_near_the_one_found_is_better(monkeypatch) -> None:
 
 
 def test_an_unbending_penalty_leaves_the_pretrained_projection(monkeypatch) -> None:
-    monkeypatch.setattr(Problem, "_firmness", property(lambda self: 1e8))
+    monkeypatch.setattr(ProjectionProblem, "_firmness", property(lambda self: 1e8))
     np.testing.assert_allclose(PROBLEM.solve(), PROBLEM.origin, atol=1e-4)
 
 
 def test_with_few_labels_only_the_directions_they_fill_are_moved() -> None:
-    rows, texts = labelled(6, 3), replace(anchors(3), space="tower")
-    head = prolip.fit(rows, texts, FAST, 0).head
+    rows, texts = labelled(6, 3), replace(pretrained(3), space="first_encoder")
+    head = ProLip().fit(Task(rows, texts, 0)).head
     moved = head.operations[0].arrays["weight"] - texts.image_weight
     assert np.abs(moved).max() > 1e-3
     outside = np.linalg.svd(rows.features)[2][6:]
@@ -67,9 +66,9 @@ def test_with_few_labels_only_the_directions_they_fill_are_moved() -> None:
 
 
 def test_the_head_ends_in_cosines_to_the_texts() -> None:
-    rows, texts = labelled(30, 3), replace(anchors(3), space="tower")
-    head = prolip.fit(rows, texts, FAST, 0).head
+    rows, texts = labelled(30, 3), replace(pretrained(3), space="first_encoder")
+    head = ProLip().fit(Task(rows, texts, 0)).head
     projected = Head(head.operations[:1])(rows.features)
     projected /= np.linalg.norm(projected, axis=1, keepdims=True)
-    wanted = texts.logit_scale * projected @ texts.anchors.T
+    wanted = texts.logit_scale * projected @ texts.zero_shot_weights.T
     np.testing.assert_allclose(head(rows.features), wanted, atol=1e-4)

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.fewshot import ridge
-from sports_clip_pipeline.fewshot.base import Labelled
+from sports_clip_pipeline.fewshot.base import Labelled, Task
+from sports_clip_pipeline.fewshot.linear import Ridge, solve_ridge
 from sports_clip_pipeline.models.head import Head
-from tests.fewshot.making import FAST, anchors, labelled
+from tests.fewshot.making import labelled, pretrained
 
 RNG = np.random.default_rng(0)
 
@@ -16,7 +16,7 @@ def test_it_is_least_squares_with_the_penalty_as_further_rows(count: int) -> Non
     """√α I under the rows, zeros under the targets; the bias column goes unpenalised."""
     features = RNG.normal(size=(count, 12)).astype(np.float32)
     target = np.arange(count) % 3
-    heads = ridge.solve(Labelled(features, target, target, 3), (0.1, 2.0))
+    heads = solve_ridge(Labelled(features, target, target, 3), (0.1, 2.0))
     for alpha in (0.1, 2.0):
         design = np.vstack(
             [
@@ -32,12 +32,12 @@ def test_it_is_least_squares_with_the_penalty_as_further_rows(count: int) -> Non
 
 def test_few_rows_in_their_own_span_give_what_all_columns_would() -> None:
     rows = labelled(9, 3)
-    fit = ridge.fit(rows, anchors(3), FAST, 0)
-    whole = Head(anchors(3).scaled(root=True))(rows.features)
+    fit = Ridge().fit(Task(rows, pretrained(3), 0))
+    whole = Head(pretrained(3).scaled(root=True))(rows.features)
     alpha = fit.hyperparameters["alpha"]
-    wide = ridge.solve(Labelled(whole, rows.target, rows.fold, 3), (alpha,))[str(alpha)]
+    wide = solve_ridge(Labelled(whole, rows.target, rows.fold, 3), (alpha,))[str(alpha)]
     unseen = labelled(20, 3, seed=5).features
-    scaled = Head(anchors(3).scaled(root=True))(unseen)
+    scaled = Head(pretrained(3).scaled(root=True))(unseen)
     np.testing.assert_allclose(fit.head(unseen), wide(scaled), atol=1e-4)
 
 
@@ -46,7 +46,7 @@ def test_an_infinite_penalty_leaves_the_shares_of_the_classes() -> None:
         RNG.normal(size=(10, 4)).astype(np.float32), np.array([0] * 7 + [1] * 3), np.zeros(10), 2
     )
     np.testing.assert_allclose(
-        ridge.solve(rows, (1e9,))["1000000000.0"](rows.features),
+        solve_ridge(rows, (1e9,))["1000000000.0"](rows.features),
         np.tile([0.7, 0.3], (10, 1)),
         atol=1e-4,
     )

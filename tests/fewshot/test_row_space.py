@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sports_clip_pipeline.fewshot.row_space import RowSpace, affine
 
-from sports_clip_pipeline.fewshot.base import Labelled
+from sports_clip_pipeline.fewshot.base import Labelled, affine
+from sports_clip_pipeline.fewshot.subspace import RowSpace
 from sports_clip_pipeline.models.head import Head, Operation
 
 RNG = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def test_inner_products_of_rows_survive_in_as_few_columns_as_there_are_rows(
 def test_an_expanded_head_says_of_the_rows_what_it_said_in_their_columns(count: int) -> None:
     labelled = rows(count, 12)
     axes = np.linalg.qr(RNG.normal(size=(min(count, 12),) * 2))[0].astype(np.float32)
-    space = RowSpace.of(labelled, UNIT).turned(axes)
+    space = RowSpace.of(labelled, UNIT).rotated(axes)
     weight = RNG.normal(size=(4, space.width))
     head = Head((affine(weight, np.arange(4)), Operation("relu")))
     np.testing.assert_allclose(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from sports_clip_pipeline.fewshot.base import Fit
-from sports_clip_pipeline.fewshot.shipping import predictor_of, without_companions
+from sports_clip_pipeline.fewshot.shipping import trial_predictor, without_additional_encoders
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.models.head import Head, Operation
 
@@ -35,7 +35,7 @@ AUDIT = {
 def shipped(*operations: Operation, held_out: np.ndarray | None = None):
     fit = Fit(Head(operations), 2.0, {"c": 1.0}, 0.5, 1.0, held_out)
     fitted = FittedTrial(TrialKey("gda", 0.1, 3), fit, 88, 0.1, False)
-    return predictor_of(fitted, AUDIT, ("chess", "kabaddi"), {})
+    return trial_predictor(fitted, AUDIT, ("chess", "kabaddi"), {})
 
 
 def test_an_arm_that_reads_all_towers_ships_with_all() -> None:
@@ -52,7 +52,7 @@ def test_an_arm_that_reads_the_first_tower_ships_without_the_others() -> None:
 
 
 def test_a_head_on_a_part_of_the_first_tower_keeps_its_columns() -> None:
-    head, alone = without_companions(Head((columns(3),)), 1280)
+    head, alone = without_additional_encoders(Head((columns(3),)), 1280)
     assert not alone
     assert head.describe() == ["columns"]
 

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.optimize import approx_fprime
+from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
-from sports_clip_pipeline.fewshot.softmax_regression import (
-    NEVER,
-    Problem,
-    Solution,
-    principal_axes,
-)
+
+from sports_clip_pipeline.fewshot.softmax_solver import NEVER, SoftmaxProblem, SoftmaxWeights
+from sports_clip_pipeline.fewshot.subspace import principal_axes
 
 RNG = np.random.default_rng(0)
 TARGET = RNG.integers(0, 3, 60)
@@ -16,10 +16,12 @@ ROWS = (RNG.normal(size=(60, 5)) + np.eye(3, 5)[TARGET]).astype(np.float32)
 TEXT = (RNG.normal(size=(60, 3)) + np.eye(3)[TARGET]).astype(np.float32)
 
 
-def in_axes(text: np.ndarray | None = None, pull: float = 1.0) -> tuple[Problem, np.ndarray]:
+def in_axes(text: np.ndarray | None = None, pull: float = 1.0) -> tuple[SoftmaxProblem, np.ndarray]:
     axes, energy = principal_axes(ROWS)
     centred = (ROWS - ROWS.mean(axis=0)) @ axes
-    return Problem(centred, TARGET, 3, energy, text, centre=0.7, pull=pull), axes
+    return SoftmaxProblem(
+        centred, TARGET, 3, text=text, multiplier_prior=0.7, prior_strength=pull, energy=energy
+    ), axes
 
 
 def test_the_axes_are_orthonormal_and_hold_the_rows_energy() -> None:
@@ -42,19 +44,11 @@ def test_the_minimum_is_that_of_scikit_learn() -> None:
 
 def test_the_gradient_agrees_with_finite_differences() -> None:
     problem, _ = in_axes(TEXT, pull=2.0)
-    problem = Problem(
-        problem.rows.astype(np.float64),
-        TARGET,
-        3,
-        problem.energy,
-        TEXT.astype(np.float64),
-        0.7,
-        2.0,
-    )
+    problem = replace(problem, rows=problem.rows.astype(np.float64), text=TEXT.astype(np.float64))
 
-    def split(flat: np.ndarray) -> Solution:
+    def split(flat: np.ndarray) -> SoftmaxWeights:
         values = flat.reshape(3, 7)
-        return Solution(values[:, :5], values[:, 5], values[:, 6])
+        return SoftmaxWeights(values[:, :5], values[:, 5], values[:, 6])
 
     start = RNG.normal(size=21)
     _, gradient = problem.objective(split(start), 0.4)
@@ -80,6 +74,44 @@ def test_where_it_starts_makes_no_difference_to_where_it_ends() -> None:
 
 def test_a_class_without_rows_never_wins() -> None:
     axes, energy = principal_axes(ROWS)
-    found = Problem((ROWS - ROWS.mean(axis=0)) @ axes, TARGET, 4, energy).solve(1.0, 1e-4)
+    found = SoftmaxProblem((ROWS - ROWS.mean(axis=0)) @ axes, TARGET, 4, energy=energy).solve(
+        1.0, 1e-4
+    )
     assert found.bias[3] == NEVER
     assert not found.weight[3].any()
+
+
+def test_a_row_weight_of_two_is_a_row_twice() -> None:
+    weight = np.ones(60, np.float32)
+    weight[:10] = 2.0
+    one = SoftmaxProblem(ROWS, TARGET, 3, weight).solve(1.0, 1e-10)
+    twice = SoftmaxProblem(np.vstack([ROWS, ROWS[:10]]), np.r_[TARGET, TARGET[:10]], 3)
+    np.testing.assert_allclose(one.weight, twice.solve(1.0, 1e-10).weight, atol=5e-3)
+
+
+PRIOR = RNG.normal(size=(3, 5)).astype(np.float32)
+
+
+def with_prior(c: float, start: SoftmaxWeights | None = None) -> np.ndarray:
+    problem = SoftmaxProblem(ROWS, TARGET, 3, prior=PRIOR, intercept=False)
+    found = problem.solve(c, 1e-9, start)
+    np.testing.assert_array_equal(found.bias, 0.0)
+    return found.weight
+
+
+def test_without_weight_on_the_labels_the_classifier_is_the_prior_mean() -> None:
+    np.testing.assert_allclose(with_prior(1e-9), PRIOR, atol=1e-6)
+    away = [np.linalg.norm(with_prior(c) - PRIOR) for c in (0.001, 0.01, 0.1, 1.0)]
+    assert away == sorted(away)
+
+
+def test_the_minimum_with_a_prior_is_one_of_the_naive_objective_from_any_start() -> None:
+    def naive(weight: np.ndarray) -> float:
+        own = log_softmax(ROWS @ weight.T, axis=1)[np.arange(60), TARGET]
+        return float(-0.5 * own.sum() + 0.5 * ((weight - PRIOR) ** 2).sum())
+
+    found = with_prior(0.5)
+    for _ in range(20):
+        assert naive(found + RNG.normal(0, 0.05, PRIOR.shape)) > naive(found)
+    far = with_prior(0.5, SoftmaxWeights(PRIOR + 3.0, np.zeros(3), np.zeros(3)))
+    np.testing.assert_allclose(far, found, atol=2e-2)

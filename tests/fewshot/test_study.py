@@ -18,7 +18,7 @@ from sports_clip_pipeline.fewshot.study import StudyData, plan_trials, run_study
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
-from tests.fewshot.making import FAST, study_data
+from tests.fewshot.making import FAST, changed, study_data
 
 
 @pytest.fixture(autouse=True)
@@ -27,26 +27,30 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "cores", lambda: 1)
 
 
-LINEAR = dataclasses.replace(FAST, methods=("logreg_tower", "logreg_clip_text_init"))
+LINEAR = changed(FAST, select=("logreg", "logreg_clip_text_init"))
 
 
-def run(config: FinetuneConfig, journal: Journal, data: StudyData | None = None) -> list[FittedTrial]:
+def run(
+    config: FinetuneConfig, journal: Journal, data: StudyData | None = None
+) -> list[FittedTrial]:
     return list(run_study(data or study_data(), config, journal))
 
 
 def refitted(config: FinetuneConfig, journal: Journal, data: StudyData | None = None) -> set[str]:
-    return {found.arm.method for found in run(config, journal, data) if not found.reused}
+    return {found.key.method for found in run(config, journal, data) if not found.reused}
 
 
 def test_the_plan_has_every_method_at_every_fraction_and_seed() -> None:
     arms = plan_trials(FinetuneConfig())
     assert len(arms) == len(set(arms)) == 3 * (4 * 5 + 2 * 3 + 1)
     assert arms[0] == TrialKey("notebook_mlp", 1.0, 0)
-    assert [arm.fraction for arm in arms] == sorted((a.fraction for a in arms), reverse=True)
-    assert len({arm.key for arm in arms}) == len(arms)
-    few = FinetuneConfig(methods="logreg_tower", fractions="0.1+0.5", seeds=2)
+    assert [arm.label_fraction for arm in arms] == sorted(
+        (a.label_fraction for a in arms), reverse=True
+    )
+    assert len({arm.path for arm in arms}) == len(arms)
+    few = FinetuneConfig(select="logreg", fractions="0.1+0.5", seeds=2)
     assert plan_trials(few) == [
-        TrialKey("logreg_tower", fraction, seed) for fraction in (0.5, 0.1) for seed in (0, 1)
+        TrialKey("logreg", fraction, seed) for fraction in (0.5, 0.1) for seed in (0, 1)
     ]
 
 
@@ -56,9 +60,9 @@ def test_an_unchanged_study_is_read_back_whole(tmp_path: Path) -> None:
     assert [f.reused for f in first] == [False] * 9
     assert [f.reused for f in second] == [True] * 9
     features = study_data().features
-    by_arm = {f.arm: f for f in first}
+    by_arm = {f.key: f for f in first}
     for again in second:
-        once = by_arm[again.arm]
+        once = by_arm[again.key]
         np.testing.assert_array_equal(again.fit.head(features), once.fit.head(features))
         np.testing.assert_array_equal(again.fit.held_out, once.fit.held_out)
         same = dataclasses.replace(again.fit, head=once.fit.head, held_out=None)
@@ -69,17 +73,17 @@ def test_an_unchanged_study_is_read_back_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "method"),
     [
-        ({"logreg_c": (5.0,)}, "logreg_tower"),
-        ({"text_init_c": (0.2,)}, "logreg_clip_text_init"),
-        ({"mlp_lr": 0.01}, "notebook_mlp"),
-        ({"mlp_steps": (10,)}, "notebook_mlp"),
+        ({"logreg": {"c": [5.0]}}, "logreg"),
+        ({"logreg_clip_text_init": {"c": [0.2]}}, "logreg_clip_text_init"),
+        ({"notebook_mlp": {"lr": 0.01}}, "notebook_mlp"),
+        ({"notebook_mlp": {"steps": [10]}}, "notebook_mlp"),
     ],
 )
 def test_a_changed_setting_refits_the_one_method_that_reads_it(change: dict, method: str) -> None:
     journal = Journal()
-    config = dataclasses.replace(FAST, fractions=(0.2,), seeds=1)
+    config = changed(FAST, fractions=(0.2,), seeds=1)
     run(config, journal)
-    assert refitted(dataclasses.replace(config, **change), journal) == {method}
+    assert refitted(changed(config, methods=FAST.methods | change), journal) == {method}
 
 
 def test_the_plan_and_the_processes_refit_nothing_and_the_folds_all() -> None:
@@ -88,10 +92,10 @@ def test_the_plan_and_the_processes_refit_nothing_and_the_folds_all() -> None:
     for change in (
         {"workers": 0, "fractions": (1.0,)},
         {"seeds": 1},
-        {"methods": FAST.methods[1:]},
+        {"select": ("logreg",)},
     ):
-        assert not refitted(dataclasses.replace(FAST, **change), journal)
-    assert refitted(dataclasses.replace(FAST, folds=2), journal) == set(FAST.methods)
+        assert not refitted(changed(FAST, **change), journal)
+    assert refitted(changed(FAST, folds=2), journal) == set(FAST.methods)
 
 
 def test_other_features_labels_or_ranks_refit_all() -> None:
@@ -102,16 +106,18 @@ def test_other_features_labels_or_ranks_refit_all() -> None:
     for change in (
         {"features": data.features + 0.01},
         {"splits": other},
-        {"anchors": dataclasses.replace(data.anchors, logit_scale=10.0)},
+        {"pretrained": dataclasses.replace(data.pretrained, logit_scale=10.0)},
     ):
-        assert refitted(LINEAR, journal, dataclasses.replace(data, **change)) == set(LINEAR.methods)
+        assert refitted(LINEAR, journal, dataclasses.replace(data, **change)) == set(
+            LINEAR.selected
+        )
         run(LINEAR, journal, data)
 
 
 def test_several_processes_fit_what_one_fits() -> None:
-    config = dataclasses.replace(LINEAR, fractions=(1.0,))
-    alone = {f.arm: f.fit for f in run(config, Journal())}
-    together = {f.arm: f.fit for f in run(dataclasses.replace(config, workers=2), Journal())}
+    config = changed(LINEAR, fractions=(1.0,))
+    alone = {f.key: f.fit for f in run(config, Journal())}
+    together = {f.key: f.fit for f in run(changed(config, workers=2), Journal())}
     assert alone.keys() == together.keys()
     features = study_data().features
     for arm, fit in alone.items():
@@ -122,38 +128,37 @@ def test_several_processes_fit_what_one_fits() -> None:
 def test_a_fraction_that_leaves_a_class_empty_stops_before_the_first_arm() -> None:
     journal = Journal()
     with pytest.raises(UserFacingError, match=r"0\.01"):
-        run(dataclasses.replace(FAST, fractions=(0.01, 1.0)), journal)
+        run(changed(FAST, fractions=(0.01, 1.0)), journal)
     assert not journal._states
 
 
 def test_a_method_sees_the_labelled_rows_alone() -> None:
     data = study_data()
-    arm = TrialKey("logreg_tower", 0.2, 1)
+    arm = TrialKey("logreg", 0.2, 1)
     rows = data.labelled(arm, 3)
     assert np.bincount(rows.target).tolist() == [4, 4, 4]
     ranks = data.splits["rank_seed_1"].to_numpy()
     np.testing.assert_array_equal(rows.features, data.features[ranks < 4])
 
 
-def test_a_study_has_no_room_for_evaluation_photographs() -> None:
+def test_a_study_has_no_room_for_evaluation_images() -> None:
     assert {f.name for f in dataclasses.fields(StudyData)} == {
         "features",
         "target",
         "splits",
-        "anchors",
+        "pretrained",
     }
 
 
 SWEEP = """
-import sys, dataclasses
+import sys
 from sports_clip_pipeline.journal import DiskJournal
-from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.study import run_study
-from tests.fewshot.making import FAST, study_data
+from tests.fewshot.making import FAST, changed, study_data
 study.cores = lambda: 1
-slow = dataclasses.replace(FAST, methods=("notebook_mlp",), mlp_steps=(700,), seeds=5)
+slow = changed(FAST, methods={"notebook_mlp": {"steps": [700]}}, seeds=5)
 for fitted in run_study(study_data(), slow, DiskJournal(sys.argv[1])):
-    print(fitted.key.key, fitted.reused, flush=True)
+    print(fitted.key.path, fitted.reused, flush=True)
 """
 
 
@@ -171,23 +176,27 @@ def test_a_sweep_killed_by_the_system_goes_on_from_its_finished_arms(tmp_path: P
     assert 2 <= len(done) < 6, "the kill came too late to test anything"
     time.sleep(0.1)
 
-    config = dataclasses.replace(FAST, methods=("notebook_mlp",), mlp_steps=(700,), seeds=5)
+    config = changed(FAST, methods={"notebook_mlp": {"steps": [700]}}, seeds=5)
     resumed = run(config, DiskJournal(tmp_path))
     assert len(resumed) == 6
-    assert {f.arm.key for f in resumed if f.reused} >= set(done)
+    assert {f.key.path for f in resumed if f.reused} >= set(done)
     assert any(not f.reused for f in resumed)
 
 
-def test_an_arm_depends_on_the_code_beside_its_method_and_on_no_others() -> None:
+def test_a_trial_depends_on_the_modules_its_method_imports_and_on_no_others() -> None:
     names = [module.__name__.rsplit(".", 1)[1] for module in study._code(METHODS["gda_blend"])]
-    assert {"gda_blend", "gda", "blending", "row_space", "cross_validation"} <= set(names)
-    assert not {"notebook_mlp", "study", "logreg_blend"} & set(names)
+    assert {"ensemble", "discriminant", "subspace", "cross_validation"} <= set(names)
+    assert not {"adapters", "semi_supervised", "study"} & set(names)
 
 
-def test_a_method_reads_its_own_settings_though_others_share_the_beginning_of_their_names() -> None:
-    settings = dataclasses.asdict(FAST)
-    assert "tip_keys_per_class" in study._own("tip_adapter", settings)
-    assert "tip_f_lr" not in study._own("tip_adapter", settings)
-    assert "tip_f_lr" in study._own("tip_adapter_f", settings)
-    assert "folds" in study._own("tip_adapter", settings)
-    assert "mlp_lr" not in study._own("tip_adapter", settings)
+def test_wrong_settings_of_a_method_are_named_when_the_configuration_is_built() -> None:
+    for methods, named in (
+        ({"ridge": {"alpha": [-1.0]}}, r"methods\.ridge\.alpha"),
+        ({"ridge": {"beta": 1.0}}, r"methods\.ridge\.beta"),
+        ({"svm": {}}, "'svm'"),
+    ):
+        with pytest.raises(UserFacingError, match=named):
+            FinetuneConfig(methods=methods)
+    with pytest.raises(UserFacingError, match="'svm'"):
+        FinetuneConfig(select="ridge+svm")
+    assert FinetuneConfig(select="ridge+gda").selected == ("ridge", "gda")

@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sports_clip_pipeline.fewshot.tip_adapter import Cache, build_cache
 
-from sports_clip_pipeline.fewshot import tip_adapter
-from sports_clip_pipeline.fewshot.base import Labelled
+from sports_clip_pipeline.fewshot.adapters import KeyCache, TipAdapter, build_cache
+from sports_clip_pipeline.fewshot.base import Labelled, Task
 from sports_clip_pipeline.models.head import Head
-from tests.fewshot.making import FAST, anchors, labelled
+from tests.fewshot.making import labelled, pretrained
 
 RNG = np.random.default_rng(0)
 
@@ -25,12 +24,12 @@ def test_cache_logits_are_the_sum_over_keys_of_each_class() -> None:
     for i, row in enumerate(rows):
         for key, label in zip(keys, owner, strict=True):
             wanted[i, label] += np.exp(-5.5 * (1.0 - row @ key))
-    np.testing.assert_allclose(Cache(keys, owner, 3).head(5.5)(rows), wanted, rtol=1e-5)
+    np.testing.assert_allclose(KeyCache(keys, owner, 3).head(5.5)(rows), wanted, rtol=1e-5)
 
 
 def test_the_fit_adds_cache_and_zero_shot_with_its_weights() -> None:
-    rows, texts = labelled(30, 3), anchors(3)
-    found = tip_adapter.fit(rows, texts, FAST, 0)
+    rows, texts = labelled(30, 3), pretrained(3)
+    found = TipAdapter().fit(Task(rows, texts, 0))
     chosen = found.hyperparameters
     columns = Head(texts.scaled(root=True))(rows.features)
     cache = build_cache(replace(rows, features=columns), 32, 0).head(chosen["sharpness"])
@@ -43,7 +42,7 @@ def test_a_class_with_few_rows_keeps_them_all_as_keys() -> None:
     rows = Labelled(unit(RNG.normal(size=(9, 4))), np.array([0] * 4 + [1] * 5), np.zeros(9), 2)
     cache = build_cache(rows, 5, seed=0)
     np.testing.assert_array_equal(cache.keys, rows.features)
-    np.testing.assert_array_equal(cache.owner, rows.target)
+    np.testing.assert_array_equal(cache.key_class, rows.target)
 
 
 def test_a_class_with_many_rows_keeps_the_centres_of_its_groups() -> None:
@@ -62,5 +61,5 @@ def test_a_class_with_many_rows_keeps_the_centres_of_its_groups() -> None:
 def test_no_class_has_more_keys_than_allowed(most: int) -> None:
     rows = labelled(60, 3)
     cache = build_cache(replace(rows, features=unit(rows.features)), most, 0)
-    assert np.bincount(cache.owner).tolist() == [most] * 3
+    assert np.bincount(cache.key_class).tolist() == [most] * 3
     assert np.isfinite(cache.keys).all()

@@ -6,12 +6,12 @@ import pytest
 from sports_clip_pipeline.fewshot.transduction import transduce, zero_shot_with_unlabelled
 from sports_clip_pipeline.models.head import Head, Operation, softmax
 from sports_clip_pipeline.pipelines.zero_shot.config import TRANSDUCTIONS, TransductionConfig
-from tests.fewshot.making import WIDTH, anchors, toy
+from tests.fewshot.making import WIDTH, pretrained, toy
 
 CLASSES = 4
 FEATURES, TARGET = toy(280, CLASSES)
 OTHERS, TRUTH = toy(120, CLASSES, seed=5)
-SCALED = anchors(CLASSES).scaled(root=True)
+SCALED = pretrained(CLASSES).scaled(root=True)
 CONFIG = TransductionConfig()
 
 
@@ -27,7 +27,7 @@ def right(logits: np.ndarray, target: np.ndarray) -> float:
     return float((logits.argmax(axis=1) == target).mean())
 
 
-def test_the_mixture_learns_from_photographs_without_labels() -> None:
+def test_the_mixture_learns_from_images_without_labels() -> None:
     poor = muddled()
     assert right(poor(OTHERS), TRUTH) < 0.8
     better = zero_shot_with_unlabelled(FEATURES, poor, SCALED, CONFIG)
@@ -35,7 +35,7 @@ def test_the_mixture_learns_from_photographs_without_labels() -> None:
 
 
 @pytest.mark.parametrize("method", TRANSDUCTIONS)
-def test_the_head_agrees_with_the_probabilities_of_the_photographs_it_saw(method: str) -> None:
+def test_the_head_agrees_with_the_probabilities_of_the_images_it_saw(method: str) -> None:
     found = transduce(method, FEATURES, muddled(), SCALED, CONFIG)
     assert found.probabilities.shape == (280, CLASSES)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0, atol=1e-5)
@@ -44,7 +44,7 @@ def test_the_head_agrees_with_the_probabilities_of_the_photographs_it_saw(method
 
 
 @pytest.mark.parametrize("method", TRANSDUCTIONS)
-def test_the_order_of_the_photographs_does_not_matter(method: str) -> None:
+def test_the_order_of_the_images_does_not_matter(method: str) -> None:
     order = np.random.default_rng(0).permutation(280)
     one = transduce(method, FEATURES, muddled(), SCALED, CONFIG)
     two = transduce(method, FEATURES[order], muddled(), SCALED, CONFIG)
@@ -90,7 +90,7 @@ def test_probabilities_are_no_bolder_than_the_zero_shot_ones_allow() -> None:
     assert expected_loss(1.0) <= min(expected_loss(0.9), expected_loss(1.1))
 
 
-def test_few_photographs_are_a_plain_case() -> None:
+def test_few_images_are_a_plain_case() -> None:
     for method in TRANSDUCTIONS:
         found = transduce(method, FEATURES[:5], muddled(), SCALED, CONFIG)
         assert np.isfinite(found.head(OTHERS)).all()

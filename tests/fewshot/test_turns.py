@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sports_clip_pipeline.fewshot.study import Turns, fit_in_turns
+from sports_clip_pipeline.fewshot.study import TrialScheduler, schedule_trials
 from sports_clip_pipeline.fewshot.trial import TrialKey
 
 
@@ -13,7 +13,7 @@ def arms(*subsets: tuple[float, int], methods: str = "ab") -> list[TrialKey]:
 
 
 def test_a_worker_stays_with_its_subset_though_others_come_between() -> None:
-    turns = Turns(arms((1.0, 0), (0.5, 0), (0.5, 1)))
+    turns = TrialScheduler(arms((1.0, 0), (0.5, 0), (0.5, 1)))
     asked = [0, 1, 1, 0, 1, 1]
     assert [turns.next_for(worker) for worker in asked] == [
         TrialKey("a", 1.0, 0),
@@ -27,7 +27,7 @@ def test_a_worker_stays_with_its_subset_though_others_come_between() -> None:
 
 
 def test_a_worker_without_a_subset_of_its_own_helps_with_the_last_arm() -> None:
-    turns = Turns(arms((1.0, 0), methods="abcd"))
+    turns = TrialScheduler(arms((1.0, 0), methods="abcd"))
     assert turns.next_for(0) == TrialKey("a", 1.0, 0)
     assert turns.next_for(1) == TrialKey("d", 1.0, 0)
     assert turns.next_for(0) == TrialKey("b", 1.0, 0)
@@ -37,7 +37,7 @@ def test_every_arm_is_fitted_once_by_however_many_workers() -> None:
     plan = arms((1.0, 0), (0.5, 0), (0.5, 1), methods="abc")
     for count in (1, 2, 5):
         workers = [ThreadPoolExecutor(1) for _ in range(count)]
-        assert sorted(fit_in_turns(plan, lambda arm: arm.name, workers)) == sorted(
+        assert sorted(schedule_trials(plan, lambda arm: arm.name, workers)) == sorted(
             arm.name for arm in plan
         )
 
@@ -47,4 +47,4 @@ def test_what_a_fit_raises_arrives() -> None:
         raise ValueError(arm.name)
 
     with pytest.raises(ValueError, match="a/1/0"):
-        list(fit_in_turns(arms((1.0, 0)), refuse, [ThreadPoolExecutor(1)]))
+        list(schedule_trials(arms((1.0, 0)), refuse, [ThreadPoolExecutor(1)]))

@@ -1,4 +1,4 @@
-"""What must hold of every method that learns from photographs without labels."""
+"""What must hold of every method that learns from images without labels."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.fewshot import logreg_blend
 from sports_clip_pipeline.fewshot.base import (
     METHODS,
     Fit,
     Labelled,
     Pretrained,
-    find_method,
+    Task,
+    method_class,
 )
+from sports_clip_pipeline.fewshot.ensemble import LogregBlend
 from sports_clip_pipeline.models.head import Head, Operation
-from tests.fewshot.making import FAST, WIDTH, anchors, labelled, toy
+from tests.fewshot.making import WIDTH, labelled, pretrained, toy
 
 NAMES = [name for name, spec in METHODS.items() if spec.unlabelled]
 CLASSES = 4
@@ -25,11 +26,11 @@ JUDGED, TRUTH = toy(200, CLASSES, seed=7)
 
 
 def fit(name: str, rows: Labelled, others: np.ndarray | None = OTHERS) -> Fit:
-    return find_method(name)(rows, texts(), FAST, 0, others)
+    return method_class(name)().fit(Task(rows, texts(), 0, others))
 
 
 def texts() -> Pretrained:
-    return replace(anchors(CLASSES), space="towers")
+    return replace(pretrained(CLASSES), space="all_encoders")
 
 
 def noisy(rows: int, seed: int = 0) -> Labelled:
@@ -41,7 +42,7 @@ def noisy(rows: int, seed: int = 0) -> Labelled:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_order_of_photographs_without_labels_does_not_matter(name: str) -> None:
+def test_the_order_of_images_without_labels_does_not_matter(name: str) -> None:
     order = np.random.default_rng(0).permutation(len(OTHERS))
     one, two = (fit(name, noisy(24), others) for others in (OTHERS, OTHERS[order]))
     np.testing.assert_allclose(
@@ -53,7 +54,7 @@ def test_the_order_of_photographs_without_labels_does_not_matter(name: str) -> N
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("others", [None, np.zeros((0, WIDTH), dtype=np.float32)])
-def test_with_no_photograph_left_without_a_label_it_still_fits(
+def test_with_no_image_left_without_a_label_it_still_fits(
     name: str, others: np.ndarray | None
 ) -> None:
     found = fit(name, labelled(80, CLASSES), others)
@@ -72,7 +73,7 @@ def test_labels_of_a_fold_are_not_in_what_is_said_of_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "pseudo_labels"])
 def test_they_are_not_worse_than_the_supervised_blend(name: str) -> None:
-    blend = logreg_blend.fit(noisy(40), texts(), FAST, 0)
+    blend = LogregBlend().fit(Task(noisy(40), texts()))
     found = fit(name, noisy(40))
     assert found.cv_log_loss <= blend.cv_log_loss + 1e-3
     right = [(one.head(JUDGED).argmax(axis=1) == TRUTH).mean() for one in (blend, found)]
@@ -85,7 +86,7 @@ def test_em_learns_what_few_labels_do_not_tell() -> None:
                                        "bias": np.zeros(CLASSES, np.float32)}),))  # fmt: skip
     rows = noisy(8)
     found, blend = (
-        find_method(name)(rows, replace(texts(), zero_shot=blind), FAST, 0, OTHERS)
+        method_class(name)().fit(Task(rows, replace(texts(), zero_shot=blind), 0, OTHERS))
         for name in ("gda_em", "logreg_blend")
     )
     right = [(one.head(JUDGED).argmax(axis=1) == TRUTH).mean() for one in (blend, found)]

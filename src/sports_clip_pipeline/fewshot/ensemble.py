@@ -154,9 +154,7 @@ class StackedEnsemble(Method):
     published shrinkage); then all weights are fitted at once on the folds.
     """
 
-    c: Strengths = Field(
-        LogregBlend.model_fields["c"].default, description="As of `logreg_blend`."
-    )
+    c: Strengths = Field(LogregBlend.model_fields["c"].default, description="As of `logreg_blend`.")
     alpha: Strengths = Field(Ridge.model_fields["alpha"].default, description="As of `ridge`.")
 
     def fit(self, task: Task) -> Fit:

@@ -209,7 +209,10 @@ class Student(Parameters):
 
     c: float = Field(10.0, ge=1e-6, le=1e6, description="Inverse regularisation strength.")
     confidence: float = Field(
-        2.0, ge=0, le=100, description="Unlabelled images weigh their top probability to this power."
+        2.0,
+        ge=0,
+        le=100,
+        description="Unlabelled images weigh their top probability to this power.",
     )
     label_weight: float = Field(5.0, ge=0, le=1e6, description="Weight of a labelled image.")
     max_iterations: int = Field(60, ge=1, le=1_000_000, description="Of L-BFGS.")
@@ -255,7 +258,10 @@ class GdaEm(LogregBlend):
     )
     shrinkage: float = Field(0.2, ge=0, le=1, description="Of the covariance to its mean variance.")
     confidence: float = Field(
-        3.0, ge=0, le=100, description="Unlabelled images weigh their top probability to this power."
+        3.0,
+        ge=0,
+        le=100,
+        description="Unlabelled images weigh their top probability to this power.",
     )
     label_weight: float = Field(10.0, ge=0, le=1e6, description="Weight of a labelled image.")
 

@@ -127,7 +127,11 @@ class SoftmaxProblem:
         count = len(self.rows) if self.row_weight is None else float(self.row_weight.sum())
         energy = self.energy
         if energy is None:
-            squares = (self.rows, self.rows, *(() if self.row_weight is None else [self.row_weight]))
+            squares = (
+                self.rows,
+                self.rows,
+                *(() if self.row_weight is None else [self.row_weight]),
+            )
             spec = "nd,nd->d" if self.row_weight is None else "nd,nd,n->d"
             energy = np.einsum(spec, *squares, optimize=self.row_weight is not None)
         curvature = np.append(energy, [count, text])

@@ -84,9 +84,7 @@ def transduce(
     return Transduced(tempered, probabilities.astype(np.float32), prior)
 
 
-def balanced_assignment(
-    images: _Images, config: TransductionConfig
-) -> tuple[Head, np.ndarray]:
+def balanced_assignment(images: _Images, config: TransductionConfig) -> tuple[Head, np.ndarray]:
     """Zero-shot logits with one bias a class, so that the classes have even shares."""
     logits = config.prior_strength * images.text
     probabilities, bias = balanced(logits, _even(logits), config.balance_rounds)

@@ -126,7 +126,12 @@ def run_pixel_arms(
 
 
 def _train_arm(
-    arm: TrialKey, mark: str, study: PixelStudy, config: EndToEndConfig, journal: Journal, bar: Counter
+    arm: TrialKey,
+    mark: str,
+    study: PixelStudy,
+    config: EndToEndConfig,
+    journal: Journal,
+    bar: Counter,
 ) -> PixelArm:
     """Train on the labelled photographs but the held-out ones, choose, and refit where few."""
     rows = study.rows(arm)
@@ -194,7 +199,11 @@ def _train(
 
 
 def _choose(
-    arm: TrialKey, training: PixelTraining, study: PixelStudy, rows: np.ndarray, config: EndToEndConfig
+    arm: TrialKey,
+    training: PixelTraining,
+    study: PixelStudy,
+    rows: np.ndarray,
+    config: EndToEndConfig,
 ) -> Choice:
     """The candidate with the least loss on held-out labelled photographs, and its temperature."""
     squares, target = study.squares, study.target[rows]
