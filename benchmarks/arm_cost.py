@@ -1,6 +1,6 @@
 """An arm of the study from cached features, beside the same arm from the photographs.
 
-    python benchmarks/arm_cost.py [--env real] [--method committee] [--fraction 0.1] [--rounds 3]
+    python benchmarks/arm_cost.py [--env real] [--method stacked_ensemble] [--fraction 0.1] [--rounds 3]
 
 Both sides fit the same classifier on the same photographs of a study that has run: the labelled
 ones, and the other development photographs too where the method learns from them. One reads their
@@ -135,7 +135,7 @@ def describe_plan(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--env", default="base")
-    parser.add_argument("--method", default="committee", choices=sorted(METHODS))
+    parser.add_argument("--method", default="stacked_ensemble", choices=sorted(METHODS))
     parser.add_argument("--fraction", type=float, default=0.25)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()

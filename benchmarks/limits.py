@@ -5,7 +5,7 @@
 Everything is measured by held-out folds of the development part of a finished study; the
 evaluation photographs are not looked at. Three tables are printed: ridge regression on every set of
 the study's towers; ridge regression on the first tower's features at several resolutions, on a
-seeded part of the photographs; and how many labels held-out answers of the committee doubt.
+seeded part of the photographs; and how many labels held-out answers of the stacked ensemble doubt.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def sizes_table(study: FinishedStudy, tower: str, count: int) -> list[str]:
 
 
 def labels_table(study: FinishedStudy, labels: list[str]) -> list[str]:
-    """Labels that held-out answers of the committee doubt, and its accuracy without them."""
+    """Labels that held-out answers of the stacked ensemble doubt, and its accuracy without them."""
     data = study.data
-    (arm,) = finished_trials([TrialKey("committee", 1.0, 0)], data, study.config, study.journal)
+    (arm,) = finished_trials([TrialKey("stacked_ensemble", 1.0, 0)], data, study.config, study.journal)
     held_out = arm.fit.held_out
     assert held_out is not None
     images = data.splits["image"].tolist()

@@ -126,18 +126,18 @@ def test_what_a_trained_tower_saw_of_a_part_is_kept(
 def test_only_what_wins_on_held_out_labels_is_shipped(plans: dict[str, Any]) -> None:
     import dataclasses
 
-    joined, data, (committee,) = plans["joined"], plans["data"], plans["fitted"]
-    target = data.target[data.labelled_rows(committee.arm)]
+    joined, data, (stacked_ensemble,) = plans["joined"], plans["data"], plans["fitted"]
+    target = data.target[data.labelled_rows(stacked_ensemble.arm)]
     blind = np.full((COUNT, CLASSES), 1 / CLASSES, np.float32)
     knowing = np.eye(CLASSES, dtype=np.float32)[target]
 
     def shipped_beside(said: np.ndarray) -> set[float]:
-        fit = dataclasses.replace(committee.fit, held_out=said)
-        return set(joined.shipped({1.0: dataclasses.replace(committee, fit=fit)}, data))
+        fit = dataclasses.replace(stacked_ensemble.fit, held_out=said)
+        return set(joined.shipped({1.0: dataclasses.replace(stacked_ensemble, fit=fit)}, data))
 
     assert shipped_beside(knowing) == set()
     assert shipped_beside(blind) == {1.0}
-    other = dataclasses.replace(committee, arm=TrialKey(FROZEN, 1.0, 1))
+    other = dataclasses.replace(stacked_ensemble, arm=TrialKey(FROZEN, 1.0, 1))
     assert joined.shipped({1.0: other}, data) == {}
 
 

@@ -96,5 +96,5 @@ def test_where_all_have_a_label_there_is_none_to_ask_for() -> None:
 def test_other_lengths_and_no_budget_are_refused() -> None:
     with pytest.raises(ValueError, match="1 images, 2 probabilities, 2 features"):
         query_images(["a"], np.ones((2, 2)), circle(0, 1), NONE, LABELS, 1)
-    with pytest.raises(ValueError, match="at least 1 image is wanted, got 0"):
+    with pytest.raises(ValueError, match="at least 1 image, got 0"):
         query_images(["a"], np.ones((1, 2)), circle(0), NONE, LABELS, 0)

@@ -4,10 +4,15 @@ import numpy as np
 
 from sports_clip_pipeline.fewshot.base import Labelled, Task
 from sports_clip_pipeline.fewshot.discriminant import solve_gda
-from sports_clip_pipeline.fewshot.ensemble import StackedEnsemble
+from sports_clip_pipeline.fewshot.ensemble import (
+    GdaBlend,
+    LogregBlend,
+    RidgeBlend,
+    StackedEnsemble,
+)
 from sports_clip_pipeline.fewshot.linear import solve_ridge
 from sports_clip_pipeline.models.head import Head
-from tests.fewshot.making import FAST, labelled, pretrained
+from tests.fewshot.making import labelled, pretrained
 
 
 def test_its_logits_are_the_weighted_sum_of_its_members() -> None:
@@ -28,10 +33,8 @@ def test_its_logits_are_the_weighted_sum_of_its_members() -> None:
 
 
 def test_it_foretells_held_out_rows_no_worse_than_each_member_beside_zero_shot() -> None:
-    from sports_clip_pipeline.fewshot import gda_blend, logreg_blend, ridge_blend
-
     rows, texts = labelled(60, 3), pretrained(3, seed=4)
     rows = Labelled(rows.features**4, rows.target, rows.fold, 3)
     whole = StackedEnsemble().fit(Task(rows, texts, 0)).cv_log_loss
-    for member in (gda_blend, logreg_blend, ridge_blend):
-        assert whole <= member.fit(rows, texts, FAST, 0).cv_log_loss + 1e-4
+    for member in (GdaBlend, LogregBlend, RidgeBlend):
+        assert whole <= member().fit(Task(rows, texts)).cv_log_loss + 1e-4

@@ -23,7 +23,7 @@ def naive(rows: np.ndarray, neighbours: int) -> np.ndarray:
 
 
 def test_the_graph_is_that_of_a_naive_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sports_clip_pipeline.fewshot.graph._BLOCK", 8)
+    monkeypatch.setattr("sports_clip_pipeline.fewshot.semi_supervised.BLOCK", 8)
     graph = neighbour_graph(ROWS, 4).toarray()
     np.testing.assert_allclose(graph, naive(ROWS, 4), atol=1e-6)
     np.testing.assert_array_equal(np.diag(graph), 0.0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.ensemble import LogregBlend
 from sports_clip_pipeline.models.head import Head
 from tests.fewshot.making import labelled, pretrained
@@ -21,7 +22,6 @@ def test_it_is_scikit_learns_probe_on_rooted_rows_plus_weighted_zero_shot() -> N
 
 
 def test_the_weaker_of_two_strengths_wins_where_labels_are_noise() -> None:
-    chosen = logreg_blend.fit(
-        labelled(60, 3, shuffle=True), pretrained(3), config, 0
-    ).hyperparameters
+    task = Task(labelled(60, 3, shuffle=True), pretrained(3))
+    chosen = LogregBlend(c=(0.01, 1000.0)).fit(task).hyperparameters
     assert chosen["c"] == 0.01 or chosen["probe_weight"] == 0.0

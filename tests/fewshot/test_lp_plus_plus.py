@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax
 
-from sports_clip_pipeline.fewshot.base import Labelled
+from sports_clip_pipeline.fewshot.base import Labelled, Task
 from sports_clip_pipeline.fewshot.cross_validation import fit_temperature
 from sports_clip_pipeline.fewshot.linear import LpPlusPlus
 from sports_clip_pipeline.fewshot.subspace import principal_axes
@@ -36,14 +36,14 @@ def test_the_minimum_is_one_of_the_naive_objective() -> None:
         pull = 0.5 * 2.0 * ((multiplier - centre) ** 2).sum()
         return float(-0.8 * own.sum() + 0.5 * (weight**2).sum() + pull)
 
-    found = solved(0.8, prior_strength=2.0)
+    found = solved(0.8, pull=2.0)
     lowest = naive(*found)
     for _ in range(30):
         assert naive(*(part + RNG.normal(0, 0.05, part.shape) for part in found)) > lowest
 
 
 def test_with_no_weight_on_the_probe_and_a_strong_pull_it_is_calibrated_zero_shot() -> None:
-    weight, bias, multiplier = solved(1e-4, prior_strength=1e6)
+    weight, bias, multiplier = solved(1e-4, pull=1e6)
     np.testing.assert_allclose(multiplier, 1.0 / fit_temperature(TEXT, TARGET), rtol=1e-3)
     np.testing.assert_allclose(weight, 0.0, atol=2e-2)
     assert np.ptp(bias) < 0.5

@@ -21,7 +21,7 @@ def fit(name: str, rows: Labelled, seed: int = 0, torn_anchors: bool = False) ->
     others = unlabelled(60, rows.classes) if spec.unlabelled else None
     texts = replace(pretrained(rows.classes), space=spec.space)
     if torn_anchors:
-        texts = replace(texts, anchors=np.roll(texts.zero_shot_weights, 1, axis=0))
+        texts = replace(texts, zero_shot_weights=np.roll(texts.zero_shot_weights, 1, axis=0))
     return method_class(name)().fit(Task(rows, texts, seed, others))
 
 

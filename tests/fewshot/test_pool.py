@@ -44,5 +44,5 @@ def test_the_prior_is_the_labels_shares_drawn_to_even_ones() -> None:
 
 
 def test_no_images_without_labels_are_none_at_all() -> None:
-    none = Pool.of(ROWS, TEXT, np.zeros((0, 12), dtype=np.float32), 100)
+    none = Pool.of(Task(ROWS, TEXT, 0, np.zeros((0, 12), dtype=np.float32)), 100)
     np.testing.assert_array_equal(none.rows, Pool.of(Task(ROWS, TEXT, 0, None), 100).rows)

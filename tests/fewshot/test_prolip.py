@@ -52,7 +52,7 @@ def test_no_projection_near_the_one_found_is_better() -> None:
 
 
 def test_an_unbending_penalty_leaves_the_pretrained_projection(monkeypatch) -> None:
-    monkeypatch.setattr(ProjectionProblem, "_firmness", property(lambda self: 1e8))
+    monkeypatch.setattr(ProjectionProblem, "penalty", property(lambda self: 1e8))
     np.testing.assert_allclose(PROBLEM.solve(), PROBLEM.origin, atol=1e-4)
 
 

@@ -32,7 +32,7 @@ def test_the_fit_adds_cache_and_zero_shot_with_its_weights() -> None:
     found = TipAdapter().fit(Task(rows, texts, 0))
     chosen = found.hyperparameters
     columns = Head(texts.scaled(root=True))(rows.features)
-    cache = build_cache(replace(rows, features=columns), 32, 0).head(chosen["sharpness"])
+    cache = build_cache(replace(rows, features=columns), 32, 0).head(chosen["beta"])
     wanted = chosen["probe_weight"] * cache(columns)
     wanted += chosen["zero_shot_weight"] * texts.zero_shot_head()(rows.features)
     np.testing.assert_allclose(found.head(rows.features), wanted, rtol=1e-3, atol=1e-3)

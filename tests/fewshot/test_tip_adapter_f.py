@@ -26,7 +26,7 @@ COURSE = KeyTraining(5.5, 2.0, 0.3, (1, 40), lr=1e-2, batch_size=60, seed=0)
 
 
 def loss_of(cache: KeyCache) -> float:
-    logits = COURSE.cache_weight * cache.head(COURSE.sharpness)(COLUMNS.features)
+    logits = COURSE.cache_weight * cache.head(COURSE.beta)(COLUMNS.features)
     return log_loss(logits + COURSE.text_weight * TEXT, COLUMNS.target)
 
 

@@ -99,7 +99,7 @@ def run(
     arms, curves, predictors, shipped = join_plans(
         scores, study, data, {}, judging, AUDIT, config, journal
     )
-    assert not shipped, "no committee was fitted"
+    assert not shipped, "no stacked ensemble was fitted"
     return arms, curves, predictors
 
 

@@ -23,7 +23,7 @@ PAIR = {
 }
 FINETUNE = {
     "fractions": [1.0], "seeds": 1,
-    "methods": ["notebook_mlp", "logreg_tower", "logreg_clip_text_init"], "mlp_steps": [20],
+    "methods": ["notebook_mlp", "logreg", "logreg_clip_text_init"], "mlp_steps": [20],
 }  # fmt: skip
 TOWERS = {"unlocked_image_blocks": -1, "unlocked_text_blocks": 1, "encoder_epochs": 1}
 

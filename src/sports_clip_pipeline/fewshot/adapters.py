@@ -228,8 +228,8 @@ class ProLip(Method):
 
     Loss: cross-entropy of s · cos(W x + b, t) plus λ ‖W − W₀‖², with λ = 1/N for N labels a class.
 
-    Source: Fahes et al. 2024, "CLIP's Visual Embedding Projector is a Few-shot Cornucopia", section 4
-    and the paragraph on λ = 1/N. L-BFGS replaces 300 steps of Adam.
+    Source: Fahes et al. 2024, "CLIP's Visual Embedding Projector is a Few-shot Cornucopia",
+    section 4 and the paragraph on λ = 1/N. L-BFGS replaces 300 steps of Adam.
     """
 
     def fit(self, task: Task) -> Fit:

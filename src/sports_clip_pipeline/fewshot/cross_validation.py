@@ -78,7 +78,7 @@ def select_candidate(
     describe: Callable[[str], dict[str, Any]],
     refit: Callable[[str], Head],
 ) -> Fit:
-    """The candidate with the least held-out loss after temperature scaling, refitted on all rows."""
+    """The candidate with the least loss after temperature scaling, refitted on all rows."""
     scores = {}
     for name, logits in held_out.items():
         tested = ~np.isnan(logits[:, 0])

@@ -26,7 +26,7 @@ class Gda(Method):
     """GDA: a Gaussian for each class, one covariance for all, a uniform prior; closed form.
 
     With class means μ and precision P the logits are μ P x − ½ μ P μ. The precision is
-    P = D ((N − 1) Σ + s · tr(Σ) I)⁻¹ with s = 1 in the paper; cross-validation chooses s here, since
+    P = D ((N − 1) Σ + s · tr(Σ) I)⁻¹ with s = 1 in the paper; cross-validation chooses s here:
     pooled features are wider and less even than CLIP embeddings.
 
     Source: Wang et al. 2024, "A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation",

@@ -19,13 +19,12 @@ from sports_clip_pipeline.fewshot.cross_validation import (
     select_candidate,
 )
 from sports_clip_pipeline.fewshot.softmax_solver import SoftmaxProblem
-from sports_clip_pipeline.fewshot.subspace import LinearProbes, RowSpace, lower_gram
+from sports_clip_pipeline.fewshot.subspace import LinearProbes, RowSpace, lower_gram, principal_axes
 from sports_clip_pipeline.models.head import Head, Operation, softmax
 from sports_clip_pipeline.models.unit_norm import unit_norm
 from sports_clip_pipeline.parameters import Floats, between
 
 Strengths = Annotated[Floats, between(1e-6, 1e6)]
-_TOLERANCE = 1e-4
 _TEXT_TOLERANCE = 1e-7
 
 
@@ -45,10 +44,9 @@ class LogisticRegression(Method):
         scalings = ("unit", "standard") if is_clip else ("unit", "root", "standard")
 
         def path(rows: Labelled, scaling: str, strengths: Sequence[float]) -> Mapping[str, Head]:
-            operations = _scaling(scaling, pretrained, rows)
-            scaled = Head(operations)(rows.features)
-            heads = logreg_path(labelled_with(rows, scaled), strengths, _TOLERANCE)
-            return {c: Head((*operations, *head.operations)) for c, head in heads.items()}
+            space = RowSpace.of(rows, _scaling(scaling, pretrained, rows))
+            space = space.rotated(principal_axes(space.rows.features)[0])
+            return {c: space.expand(head) for c, head in logreg_path(space.rows, strengths).items()}
 
         def fit_all(rows: Labelled) -> dict[str, Head]:
             return {
@@ -83,15 +81,13 @@ def labelled_with(rows: Labelled, features: np.ndarray) -> Labelled:
     return Labelled(features, rows.target, rows.fold, rows.classes)
 
 
-def logreg_path(
-    rows: Labelled, strengths: Sequence[float], tolerance: float = 1e-3
-) -> dict[str, Head]:
+def logreg_path(rows: Labelled, strengths: Sequence[float]) -> dict[str, Head]:
     """One logistic regression for each C, by its name; each starts from the one before."""
     mean = rows.features.mean(axis=0)
     problem = SoftmaxProblem(rows.features - mean, rows.target, rows.classes)
     heads, found = {}, None
     for c in sorted(strengths):
-        found = problem.solve(c, tolerance, found)
+        found = problem.solve(c, start=found)
         heads[str(c)] = Head((affine(found.weight, found.bias - found.weight @ mean),))
     return heads
 

@@ -328,8 +328,8 @@ class LabelPropagation(LogregBlend):
     Every image starts with the teacher's probabilities, labelled ones with their class. A fold's
     images stay in the graph, as unlabelled ones.
 
-    Source: Zhou et al. 2003, "Learning with Local and Global Consistency"; Iscen et al. 2019 for the
-    graph and the student; Zhu et al. 2003, section 4 (an external classifier at every node, classes
+    Source: Zhou et al. 2003, "Learning with Local and Global Consistency"; Iscen et al. 2019 for
+    graph and student; Zhu et al. 2003, section 4 (an external classifier at every node, classes
     scaled to known shares).
     """
 
@@ -404,8 +404,8 @@ def propagate(
 class PseudoLabels(Method):
     """Pseudo-labels: logistic regression on its own predictions, without text, round by round.
 
-    Source: Lee 2013, "Pseudo-Label", equations 15-16 (the mean loss over pseudo-labels is added with
-    a weight that rises to 3).
+    Source: Lee 2013, "Pseudo-Label", equations 15-16 (the mean loss over pseudo-labels is added
+    with a weight that rises to 3).
     """
 
     components: int = Field(1024, ge=1, le=65_536, description="Principal components at most.")

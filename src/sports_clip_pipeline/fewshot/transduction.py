@@ -141,7 +141,7 @@ def _even(logits: np.ndarray) -> np.ndarray:
 
 
 def _temperature(logits: np.ndarray, expected: np.ndarray) -> float:
-    """The temperature in [0.01, 100] with the least expected log-loss under probabilities (N, C)."""
+    """The temperature in [0.01, 100] with the least expected log-loss, probabilities (N, C)."""
     gap = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
 
     def loss(log_t: float) -> float:

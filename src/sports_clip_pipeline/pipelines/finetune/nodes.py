@@ -9,7 +9,7 @@ from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
-from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
+from sports_clip_pipeline.pipelines.finetune.config import AnalysisConfig, FinetuneConfig
 
 
 def select_development(
@@ -93,6 +93,7 @@ def keep_predictors(
     clip_model: Path,
     embed_audit: Document,
     class_bank: ClassBank,
+    analysis: AnalysisConfig,
 ) -> tuple[Any, Any]:
     """The classifier of the most labels as the predictor, and those of every fraction by name.
 
@@ -103,8 +104,10 @@ def keep_predictors(
     from sports_clip_pipeline.fewshot.shipping import trial_predictor
     from sports_clip_pipeline.models.clip_folder import read_image_tower
 
-    towers = embed_audit, class_bank.labels, read_image_tower(clip_model)
-    makers = {share: partial(trial_predictor, arm, *towers) for share, arm in chosen_trials.items()}
+    encoders = embed_audit, class_bank.labels, read_image_tower(clip_model), analysis.coverage
+    makers = {
+        share: partial(trial_predictor, trial, *encoders) for share, trial in chosen_trials.items()
+    }
     makers |= joined_predictors
     return makers[max(makers)](), {f"{share:g}": make for share, make in makers.items()}
 

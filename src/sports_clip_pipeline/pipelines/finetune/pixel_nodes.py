@@ -111,7 +111,7 @@ def join_plans(
     finetune: FinetuneConfig,
     finetune_state: Journal,
 ) -> tuple[Table, Table, Any, Any]:
-    """Pixel arms, also joined to the committee of the same labels; which of those to ship."""
+    """Pixel arms, also joined to the stacked ensemble of the same labels; which of those to ship."""
     from sports_clip_pipeline.evaluation.joined import JoinedScores
     from sports_clip_pipeline.evaluation.pixels import pixel_tables
     from sports_clip_pipeline.training.pixels.joined import join_all

@@ -1,4 +1,4 @@
-"""A tower trained through its pixels, joined to a committee on frozen features.
+"""A tower trained through its pixels, joined to a stacked ensemble on frozen features.
 
 One knows these photographs' pixels, the other keeps what several towers learned from ImageNet; they
 err differently, so their logits are added. Which of the trained towers speaks, and how much each
@@ -69,9 +69,9 @@ def join_all(
     config: FinetuneConfig,
     journal: Journal,
 ) -> list[JoinedArm]:
-    """Each fraction and seed of the pixel plan joined to the committee of the same labels.
+    """Each fraction and seed of the pixel plan joined to the stacked ensemble of the same labels.
 
-    Where the feature plan has no such committee, or where contrastive pretraining changed the image
+    Where the feature plan has no such stacked_ensemble, or where contrastive pretraining changed the image
     tower that its features come from, there is nothing to join.
 
     Args:
