@@ -49,7 +49,7 @@ def _asked(
 ) -> list[Mapping[str, Any]]:
     """The towers that a method's predictor runs."""
     if method in METHODS:
-        return list(towers if METHODS[method].space == "towers" else towers[:1])
+        return list(towers if METHODS[method].space == "all_encoders" else towers[:1])
     if trained is None:
         raise ValueError(f"{method} trains through the pixels, and its tower's price is not given")
     return [trained, *towers] if method == END_TO_END_ENSEMBLE else [trained]
