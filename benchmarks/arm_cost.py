@@ -28,15 +28,15 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
+from sports_clip_pipeline.encoders.weights import file_name
 from sports_clip_pipeline.fewshot.base import METHODS, find_method
 from sports_clip_pipeline.fewshot.study import StudyData
 from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models.backends import TowerProgram, build_backend
-from sports_clip_pipeline.models.predictor import TowerInput
-from sports_clip_pipeline.models.tower_weights import file_name
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.nodes import select_development
+from sports_clip_pipeline.predictor.predictor import TowerInput
 
 PROJECT = Path(__file__).resolve().parents[1]
 BATCH = 32

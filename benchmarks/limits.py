@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 from arm_cost import BATCH, FinishedStudy, study_of
 
+from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.fewshot.base import Labelled, find_method
 from sports_clip_pipeline.fewshot.cross_validation import assign_folds
 from sports_clip_pipeline.fewshot.label_issues import find_issues
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
 from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models.backends import TowerProgram, build_backend
-from sports_clip_pipeline.models.image_towers import image_preprocessing
 
 SIZES = (96, 128, 160, 224, 288)
 

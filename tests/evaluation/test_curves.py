@@ -14,7 +14,7 @@ from sports_clip_pipeline.evaluation.curves import (
 )
 from sports_clip_pipeline.fewshot.base import Fit
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
-from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation
 
 IDENTITY = Head((Operation("affine", {"weight": np.eye(2), "bias": np.zeros(2)}),))
 

@@ -7,6 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sports_clip_pipeline.encoders.image_encoders import (
+    image_preprocessing,
+    load_image_tower,
+    pooled_features,
+)
 from sports_clip_pipeline.evaluation import shipped
 from sports_clip_pipeline.evaluation.joined import JoinedScores
 from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
@@ -15,11 +20,6 @@ from sports_clip_pipeline.fewshot.base import METHODS, Pretrained
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials, run_study
 from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.image_towers import (
-    image_preprocessing,
-    load_image_tower,
-    pooled_features,
-)
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE, FinetuneConfig
 from sports_clip_pipeline.training.pixels.arms import run_pixel_arms
 from sports_clip_pipeline.training.pixels.joined import FROZEN, join_all

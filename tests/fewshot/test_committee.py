@@ -11,7 +11,7 @@ from sports_clip_pipeline.fewshot.ensemble import (
     StackedEnsemble,
 )
 from sports_clip_pipeline.fewshot.linear import solve_ridge
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from tests.fewshot.making import labelled, pretrained
 
 

@@ -10,7 +10,7 @@ from sports_clip_pipeline.fewshot.cross_validation import (
     fit_temperature,
     log_loss,
 )
-from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation
 
 
 def test_each_fold_holds_out_an_even_share_of_each_class() -> None:

@@ -7,7 +7,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sports_clip_pipeline.fewshot.base import Labelled, Task
 from sports_clip_pipeline.fewshot.discriminant import Gda, solve_gda
 from sports_clip_pipeline.fewshot.softmax_solver import NEVER
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from tests.fewshot.making import labelled, pretrained
 
 RNG = np.random.default_rng(0)

@@ -5,7 +5,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.ensemble import LogregBlend
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from tests.fewshot.making import labelled, pretrained
 
 

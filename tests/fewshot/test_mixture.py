@@ -9,7 +9,7 @@ from sports_clip_pipeline.fewshot.discriminant import (
     fit_gaussians,
     fit_mixture,
 )
-from sports_clip_pipeline.models.head import softmax
+from sports_clip_pipeline.predictor.head import softmax
 
 RNG = np.random.default_rng(0)
 EVEN = np.full(3, 1 / 3)

@@ -6,7 +6,7 @@ import numpy as np
 
 from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.semi_supervised import Pool
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from tests.fewshot.making import labelled, pretrained, unlabelled
 
 ROWS = labelled(30, 3)

@@ -5,7 +5,7 @@ import pytest
 
 from sports_clip_pipeline.fewshot import subspace as principal
 from sports_clip_pipeline.fewshot.subspace import PrincipalSpace
-from sports_clip_pipeline.models.head import Operation
+from sports_clip_pipeline.predictor.head import Operation
 
 ROWS = np.random.default_rng(0).normal(size=(70, 6)).astype(np.float32) @ np.diag(
     np.array([5, 1, 3, 0.5, 2, 4], dtype=np.float32)

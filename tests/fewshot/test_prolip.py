@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from sports_clip_pipeline.fewshot.adapters import ProjectionProblem, ProLip
 from sports_clip_pipeline.fewshot.base import Task
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from tests.fewshot.making import labelled, pretrained
 
 RNG = np.random.default_rng(0)

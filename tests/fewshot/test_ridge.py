@@ -5,7 +5,7 @@ import pytest
 
 from sports_clip_pipeline.fewshot.base import Labelled, Task
 from sports_clip_pipeline.fewshot.linear import Ridge, solve_ridge
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from tests.fewshot.making import labelled, pretrained
 
 RNG = np.random.default_rng(0)

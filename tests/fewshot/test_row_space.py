@@ -5,7 +5,7 @@ import pytest
 
 from sports_clip_pipeline.fewshot.base import Labelled, affine
 from sports_clip_pipeline.fewshot.subspace import RowSpace
-from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation
 
 RNG = np.random.default_rng(0)
 UNIT = (Operation("l2_normalise"),)

@@ -16,7 +16,7 @@ from sports_clip_pipeline.fewshot.base import (
     method_class,
 )
 from sports_clip_pipeline.fewshot.ensemble import LogregBlend
-from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation
 from tests.fewshot.making import WIDTH, labelled, pretrained, toy
 
 NAMES = [name for name, spec in METHODS.items() if spec.unlabelled]

@@ -9,7 +9,7 @@ import pytest
 from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.ensemble import LogregBlend
 from sports_clip_pipeline.fewshot.semi_supervised import Component, Pool, Teacher, stack_components
-from sports_clip_pipeline.models.head import softmax
+from sports_clip_pipeline.predictor.head import softmax
 from tests.fewshot.making import labelled, pretrained, toy, unlabelled
 
 C = LogregBlend().c

@@ -13,7 +13,7 @@ import pandas as pd
 from sports_clip_pipeline.evaluation.classification import macro_f1
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
 from sports_clip_pipeline.fewshot.trial import FittedTrial
-from sports_clip_pipeline.models.head import softmax
+from sports_clip_pipeline.predictor.head import softmax
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sports_clip_pipeline.evaluation.curves import ScoredArm
 from sports_clip_pipeline.evaluation.pixels import PixelScores, folder_name
 from sports_clip_pipeline.fewshot.study import StudyData
 from sports_clip_pipeline.fewshot.trial import FittedTrial
-from sports_clip_pipeline.models.predictor import Predictor
+from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.training.pixels.joined import (
     JoinedArm,
     better_than,

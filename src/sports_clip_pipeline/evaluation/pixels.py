@@ -17,8 +17,8 @@ from sports_clip_pipeline.evaluation.curves import (
 )
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.journal import Journal, fingerprint
-from sports_clip_pipeline.models.head import Head
-from sports_clip_pipeline.models.predictor import Predictor
+from sports_clip_pipeline.predictor.head import Head
+from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.training.pixels.arms import read_pixel_arm
 from sports_clip_pipeline.training.pixels.classifier import pooled_squares
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, predictor_of

@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from torch import nn
 from torch.nn import functional
 
+from sports_clip_pipeline.clip.projections import unit_norm
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Pretrained, Task, affine
 from sports_clip_pipeline.fewshot.cross_validation import (
@@ -25,9 +26,8 @@ from sports_clip_pipeline.fewshot.cross_validation import (
 from sports_clip_pipeline.fewshot.ensemble import blend_with_zero_shot
 from sports_clip_pipeline.fewshot.linear import Strengths
 from sports_clip_pipeline.fewshot.subspace import RowSpace
-from sports_clip_pipeline.models.head import Head, Operation, softmax
-from sports_clip_pipeline.models.unit_norm import unit_norm
 from sports_clip_pipeline.parameters import Ints, between
+from sports_clip_pipeline.predictor.head import Head, Operation, softmax
 
 Steps = Annotated[Ints, between(1, 1_000_000)]
 # Held-out rows that suffice for a temperature or a handful of candidates of a costly fit.

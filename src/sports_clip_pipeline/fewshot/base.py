@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sports_clip_pipeline.models.head import Head, Operation
 from sports_clip_pipeline.parameters import Parameters
+from sports_clip_pipeline.predictor.head import Head, Operation
 
 Value = TypeVar("Value")
 

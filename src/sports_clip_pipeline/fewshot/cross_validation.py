@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from sports_clip_pipeline.fewshot.base import Fit, Labelled
-from sports_clip_pipeline.models.head import Head, softmax
+from sports_clip_pipeline.predictor.head import Head, softmax
 
 
 def assign_folds(target: np.ndarray, folds: int, seed: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out, log
 from sports_clip_pipeline.fewshot.discriminant import PUBLISHED_SHRINKAGE, Gda, solve_gda
 from sports_clip_pipeline.fewshot.linear import Ridge, Strengths, logreg_path, solve_ridge
 from sports_clip_pipeline.fewshot.subspace import LinearProbes, Solve
-from sports_clip_pipeline.models.head import Head, blend, softmax
+from sports_clip_pipeline.predictor.head import Head, blend, softmax
 
 
 def fit_weights(logits: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from pydantic import Field
 from scipy.sparse import csr_array, diags_array
 from scipy.special import log_softmax
 
+from sports_clip_pipeline.clip.projections import unit_norm
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Pretrained, Task
 from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out, select_candidate
 from sports_clip_pipeline.fewshot.discriminant import (
@@ -29,9 +30,8 @@ from sports_clip_pipeline.fewshot.ensemble import LogregBlend, blend_probe, fit_
 from sports_clip_pipeline.fewshot.linear import logreg_path
 from sports_clip_pipeline.fewshot.softmax_solver import SoftmaxProblem
 from sports_clip_pipeline.fewshot.subspace import BLOCK, LinearProbes, PrincipalSpace
-from sports_clip_pipeline.models.head import Head, blend
-from sports_clip_pipeline.models.unit_norm import unit_norm
 from sports_clip_pipeline.parameters import Parameters
+from sports_clip_pipeline.predictor.head import Head, blend
 
 TEACHER = "teacher"
 # Images of every class that the shares among the labels are smoothed with.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from sports_clip_pipeline.fewshot.trial import FittedTrial
-from sports_clip_pipeline.models.head import Head
-from sports_clip_pipeline.models.predictor import Predictor, TowerInput
+from sports_clip_pipeline.predictor.head import Head
+from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 # Share of the held-out labelled images that are answered.

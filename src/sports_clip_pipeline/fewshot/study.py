@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from sports_clip_pipeline.corpora.splits import labels_for_fraction
+from sports_clip_pipeline.data.splits import labels_for_fraction
 from sports_clip_pipeline.fewshot import base, cross_validation
 from sports_clip_pipeline.fewshot.base import METHODS, Labelled, MethodSpec, Pretrained, Task
 from sports_clip_pipeline.fewshot.trial import (
@@ -33,7 +33,7 @@ from sports_clip_pipeline.machine import (
     give_back_freed_memory,
     sharing_workers,
 )
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 
 if TYPE_CHECKING:
     from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig

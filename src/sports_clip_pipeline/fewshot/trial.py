@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sports_clip_pipeline.fewshot.base import Fit
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
+from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.fewshot.base import Pretrained
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.image_towers import image_preprocessing
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.pixels.arms import PixelStudy
 from sports_clip_pipeline.training.pixels.methods.interface import Start

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.fewshot.base import Fit
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
-from sports_clip_pipeline.models.head import Head, Operation, softmax
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.predictor.head import Head, Operation, softmax
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, predictor_of
 from sports_clip_pipeline.training.pixels.joined import (
     FROZEN,

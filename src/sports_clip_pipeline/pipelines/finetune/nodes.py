@@ -21,11 +21,11 @@ def select_development(
     class_bank: ClassBank,
 ) -> Any:
     """What fitting may see: development photographs, their labels, what is known without labels."""
+    from sports_clip_pipeline.clip.folder import read_projections
+    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
     from sports_clip_pipeline.evaluation.zero_shot import encode_labels
     from sports_clip_pipeline.fewshot.base import Pretrained
     from sports_clip_pipeline.fewshot.study import StudyData
-    from sports_clip_pipeline.models.clip_folder import read_projections
-    from sports_clip_pipeline.models.stacking import stack_towers
 
     rows = (splits["split"] == "development").to_numpy()
     features, widths = stack_towers(clip_sports_features)
@@ -101,8 +101,8 @@ def keep_predictors(
     """
     from functools import partial
 
+    from sports_clip_pipeline.clip.folder import read_image_tower
     from sports_clip_pipeline.fewshot.shipping import trial_predictor
-    from sports_clip_pipeline.models.clip_folder import read_image_tower
 
     encoders = embed_audit, class_bank.labels, read_image_tower(clip_model), analysis.coverage
     makers = {

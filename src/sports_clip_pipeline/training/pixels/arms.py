@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sports_clip_pipeline.corpora.splits import labels_for_fraction
+from sports_clip_pipeline.data.splits import labels_for_fraction
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot.base import Fit
 from sports_clip_pipeline.fewshot.cross_validation import fit_temperature, log_loss
@@ -20,8 +20,8 @@ from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.machine import cores, keep_freed_memory
-from sports_clip_pipeline.models.head import softmax
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
+from sports_clip_pipeline.predictor.head import softmax
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier, pooled_squares
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, from_state, to_state
 from sports_clip_pipeline.training.pixels.holdout import held_out_rows, steps_for

@@ -15,8 +15,7 @@ from sports_clip_pipeline.fewshot.trial import (
     trial_from_state,
     trial_to_state,
 )
-from sports_clip_pipeline.models.predictor import Predictor
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.predictor.predictor import Predictor
 
 
 @dataclass(frozen=True)

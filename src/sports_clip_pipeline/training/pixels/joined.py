@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sports_clip_pipeline.encoders.image_encoders import image_encoder
 from sports_clip_pipeline.fewshot.base import Fit, Labelled
 from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out
 from sports_clip_pipeline.fewshot.ensemble import choose_with_zero_shot
@@ -24,10 +25,9 @@ from sports_clip_pipeline.fewshot.shipping import abstention_threshold
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.head import Head, Operation, blend
-from sports_clip_pipeline.models.image_towers import image_encoder
-from sports_clip_pipeline.models.predictor import Predictor, TowerInput
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE, FinetuneConfig
+from sports_clip_pipeline.predictor.head import Head, Operation, blend
+from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
 from sports_clip_pipeline.training.pixels.arms import PixelStudy
 from sports_clip_pipeline.training.pixels.fitted import PixelArm
 
