@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.fewshot.trial import FittedTrial
 from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 # Share of the held-out labelled images that are answered.
 COVERAGE = 0.95

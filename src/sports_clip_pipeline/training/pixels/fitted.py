@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.fewshot.shipping import abstention_threshold
 from sports_clip_pipeline.fewshot.trial import (
     FittedTrial,
