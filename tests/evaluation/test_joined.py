@@ -32,7 +32,7 @@ AUDIT = {
     "towers": [{"name": "lite0", "width": 1280, "views": ["full"], "preprocessing": SEEN.to_dict()}]
 }
 CONFIG = FinetuneConfig(
-    methods=(FROZEN,), fractions=(1.0,), seeds=1, folds=3, workers=1, blend_c=(30.0,),
+    select=(FROZEN,), fractions=(1.0,), seeds=1, folds=3, workers=1, blend_c=(30.0,),
     ridge_alpha=(1.0,),
 )  # fmt: skip
 
@@ -127,7 +127,7 @@ def test_only_what_wins_on_held_out_labels_is_shipped(plans: dict[str, Any]) -> 
     import dataclasses
 
     joined, data, (stacked_ensemble,) = plans["joined"], plans["data"], plans["fitted"]
-    target = data.target[data.labelled_rows(stacked_ensemble.arm)]
+    target = data.target[data.labelled_rows(stacked_ensemble.key)]
     blind = np.full((COUNT, CLASSES), 1 / CLASSES, np.float32)
     knowing = np.eye(CLASSES, dtype=np.float32)[target]
 
@@ -144,5 +144,5 @@ def test_only_what_wins_on_held_out_labels_is_shipped(plans: dict[str, Any]) -> 
 def test_kept_arms_are_those_that_stand_under_the_same_fingerprint(plans: dict[str, Any]) -> None:
     arms = [TrialKey(FROZEN, 1.0, 0), TrialKey("ridge", 1.0, 0)]
     kept = list(finished_trials(arms, plans["data"], CONFIG, plans["journal"]))
-    assert [one.arm for one in kept] == arms[:1]
+    assert [one.key for one in kept] == arms[:1]
     assert kept[0].reused
