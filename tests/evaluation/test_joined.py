@@ -32,9 +32,8 @@ AUDIT = {
     "towers": [{"name": "lite0", "width": 1280, "views": ["full"], "preprocessing": SEEN.to_dict()}]
 }
 CONFIG = FinetuneConfig(
-    select=(FROZEN,), fractions=(1.0,), seeds=1, folds=3, workers=1, blend_c=(30.0,),
-    ridge_alpha=(1.0,),
-)  # fmt: skip
+    methods={FROZEN: {"c": [30.0], "alpha": [1.0]}}, fractions=(1.0,), seeds=1, folds=3, workers=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +47,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         load_image_tower("lite0"), SEEN.normalise([SEEN.crop(store.get(i)) for i in range(COUNT)])
     )
     known = anchors()
-    text = Pretrained(known.anchors, 10.0, known.image_weight, known.image_bias)
+    text = Pretrained(known.zero_shot_weights, 10.0, known.image_weight, known.image_bias)
     data = StudyData(features, target, pixels.splits, text)
     fitted = list(run_study(data, CONFIG, journal))
     judge = PixelJudge(pixels.squares, target, LABELS, "lite0", FAST.views, 100, journal)

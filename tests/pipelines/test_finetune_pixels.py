@@ -75,7 +75,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "store": image_store(tmp_path / "store", images),
         "manifest": pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(24)]}),
         "anchors": {
-            "anchors": known.anchors,
+            "anchors": known.zero_shot_weights,
             "logit_scale": np.array([known.logit_scale], dtype=np.float32),
         },
     }
@@ -113,7 +113,7 @@ def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
 
     heard = Heard()
     journal.attach(heard)
-    trained, curves, predictors = run(tables, journal, plan="pixels")
+    trained, curves, predictors = run(tables, journal, plan="end_to_end")
     assert trained["fraction"].tolist() == [0.5, 1.0]
     assert trained["labels"].tolist() == [9, 18]
     assert not trained["reused"].any()
@@ -137,7 +137,7 @@ def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
 def test_a_dry_run_tells_the_plan_and_trains_nothing(tables: dict[str, Any]) -> None:
     journal = Journal()
     with pytest.raises(DryRun, match=r"full_imagenet .* 2 arms"):
-        run(tables, journal, plan="pixels", dry_run=True)
+        run(tables, journal, plan="end_to_end", dry_run=True)
     assert not journal._states
 
 
