@@ -1,6 +1,6 @@
 """An arm of the study from cached features, beside the same arm from the photographs.
 
-    python benchmarks/arm_cost.py [--env real] [--method committee] [--fraction 0.1] [--rounds 3]
+    python benchmarks/arm_cost.py [--env real] [--method stacked_ensemble] [--fraction 0.1] [--rounds 3]
 
 Both sides fit the same classifier on the same photographs of a study that has run: the labelled
 ones, and the other development photographs too where the method learns from them. One reads their
@@ -27,16 +27,16 @@ import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
 from sports_clip_pipeline.encoders.weights import file_name
+from sports_clip_pipeline.fewshot.base import METHODS, find_method
+from sports_clip_pipeline.fewshot.study import StudyData
+from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.machine import cores
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.nodes import select_development
 from sports_clip_pipeline.predictor.predictor import TowerInput
-from sports_clip_pipeline.training.arm import Arm
-from sports_clip_pipeline.training.methods import METHODS, find_method
-from sports_clip_pipeline.training.study import StudyData
 
 PROJECT = Path(__file__).resolve().parents[1]
 BATCH = 32
@@ -109,7 +109,7 @@ def embed(store: Any, rows: np.ndarray, audit: dict[str, Any]) -> np.ndarray:
     return np.hstack(blocks).astype(np.float32)
 
 
-def plan_in_words(
+def describe_plan(
     arms: pd.DataFrame, development: int, audit: dict[str, Any], photograph_s: float
 ) -> str:
     """Seconds an arm of the whole plan, from the cache and with every photograph seen again.
@@ -135,16 +135,16 @@ def plan_in_words(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--env", default="base")
-    parser.add_argument("--method", default="committee", choices=sorted(METHODS))
+    parser.add_argument("--method", default="stacked_ensemble", choices=sorted(METHODS))
     parser.add_argument("--fraction", type=float, default=0.25)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     study = study_of(given.env)
     data, audit, config = study.data, study.audit, study.config
-    arm, spec = Arm(given.method, given.fraction, 0), METHODS[given.method]
+    arm, spec = TrialKey(given.method, given.fraction, 0), METHODS[given.method]
     anchors = replace(data.anchors, space=spec.space)
     labelled = data.labelled(arm, config.folds)
-    rest = data.hidden_rows(arm) if spec.unlabelled else np.zeros(0, dtype=np.intp)
+    rest = data.unlabelled_rows(arm) if spec.unlabelled else np.zeros(0, dtype=np.intp)
     mine, others = study.places[data.labelled_rows(arm)], study.places[rest]
     cached_hidden = data.features[rest] if spec.unlabelled else None
     seconds: dict[str, list[float]] = {"from cached features": [], "from the photographs": []}
@@ -170,7 +170,7 @@ def main() -> int:
         print(f"| {side} | {median:.2f} |")
     print(f"\n{fresh / cached:.1f} x cheaper from the cache")
     development = len(data.splits)
-    print(plan_in_words(study.arms, development, audit, (fresh - cached) / learned_from))
+    print(describe_plan(study.arms, development, audit, (fresh - cached) / learned_from))
     return 0
 
 

@@ -5,7 +5,7 @@
 Everything is measured by held-out folds of the development part of a finished study; the
 evaluation photographs are not looked at. Three tables are printed: ridge regression on every set of
 the study's towers; ridge regression on the first tower's features at several resolutions, on a
-seeded part of the photographs; and how many labels held-out answers of the committee doubt.
+seeded part of the photographs; and how many labels held-out answers of the stacked ensemble doubt.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from arm_cost import BATCH, FinishedStudy, study_of
 
 from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
-from sports_clip_pipeline.evaluation.mislabelled import likely_mislabelled
+from sports_clip_pipeline.fewshot.base import Labelled, find_method
+from sports_clip_pipeline.fewshot.cross_validation import assign_folds
+from sports_clip_pipeline.fewshot.label_issues import find_issues
+from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
+from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.training.arm import Arm
-from sports_clip_pipeline.training.methods import find_method
-from sports_clip_pipeline.training.methods.cross_validation import assign_folds
-from sports_clip_pipeline.training.methods.interface import Labelled
-from sports_clip_pipeline.training.study import StudyData, kept_arms
 
 SIZES = (96, 128, 160, 224, 288)
 
@@ -53,7 +52,7 @@ def towers_table(data: StudyData, config: Any, names: list[str]) -> list[str]:
             widths = tuple(data.anchors.widths[i] for i in chosen)
             cells = []
             for fraction in (0.1, 1.0):
-                rows = data.labelled_rows(Arm("ridge", fraction, 0))
+                rows = data.labelled_rows(TrialKey("ridge", fraction, 0))
                 top1 = ridge_top1(data, config, columns[rows], data.target[rows], widths)
                 cells.append(f"{100 * top1:.1f}")
             lines.append(f"| {' + '.join(names[i] for i in chosen)} | {' | '.join(cells)} |")
@@ -82,13 +81,13 @@ def sizes_table(study: FinishedStudy, tower: str, count: int) -> list[str]:
 
 
 def labels_table(study: FinishedStudy, labels: list[str]) -> list[str]:
-    """Labels that held-out answers of the committee doubt, and its accuracy without them."""
+    """Labels that held-out answers of the stacked ensemble doubt, and its accuracy without them."""
     data = study.data
-    (arm,) = kept_arms([Arm("committee", 1.0, 0)], data, study.config, study.journal)
+    (arm,) = finished_trials([TrialKey("stacked_ensemble", 1.0, 0)], data, study.config, study.journal)
     held_out = arm.fit.held_out
     assert held_out is not None
     images = data.splits["image"].tolist()
-    doubted = set(likely_mislabelled(images, data.target, held_out, labels)["image"])
+    doubted = set(find_issues(images, data.target, held_out, labels)["image"])
     kept = np.array([image not in doubted for image in images])
     right = held_out.argmax(axis=1) == data.target
     return [

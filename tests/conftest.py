@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_SIZE = 320
 SMALL_STUDY = (
     "--params=finetune.fractions=0.25+1.0,finetune.seeds=1,"
-    "finetune.methods=logreg_tower+logreg_clip_text_init,pretrain.epochs=3"
+    "finetune.select=logreg+logreg_clip_text_init,pretrain.epochs=3"
 )
 
 

@@ -23,7 +23,7 @@ ANSWERS = "data/07_model_output/sample"
 # An arm that the finished study does not have, and that is fitted in no time.
 ONE_ARM = (
     "--params=finetune.fractions=0.25,finetune.seeds_at_many_labels=1,"
-    "finetune.methods=logreg_tower,finetune.logreg_c=5.0"
+    "finetune.select=logreg,finetune.methods.logreg.c=5.0"
 )
 # Mounts in a namespace of their own: nobody else sees them, and they end with the command.
 APART = ("unshare", "--map-root-user", "--mount")
@@ -133,6 +133,6 @@ def test_a_state_that_finds_no_room_is_named_and_the_states_before_it_stay(
     before = contents(folder)
     under = (*APART, "sh", "-c", ON_A_SMALL_DISK, "sh", str(folder), str(after), "0")
     line = refusal(kedro(own_run, "run", "--pipelines=finetune", ONE_ARM, under=under))
-    assert f"{folder}/arms/logreg_tower/" in line
+    assert f"{folder}/arms/logreg/" in line
     assert ".safetensors: No space left on device (" in line
     assert contents(after) == before

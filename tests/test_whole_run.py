@@ -20,7 +20,7 @@ from tests.conftest import SMALL_STUDY, refusal
 pytestmark = pytest.mark.slow
 
 Kedro = Callable[..., CompletedProcess[str]]
-METHODS = {"logreg_tower", "logreg_clip_text_init"}
+METHODS = {"logreg", "logreg_clip_text_init"}
 FRACTIONS = {"0.25", "1.0"}
 
 
@@ -121,7 +121,7 @@ def test_the_sample_is_above_chance_without_labels_and_below_perfect(finished_ru
     metrics = metrics_of(finished_run)
     chance = 1 / len(class_labels(finished_run))
     assert metrics["zero_shot"]["top1"] > 2 * chance
-    fewest = metrics["finetune"]["logreg_tower"]["0.25"]["top1_mean"]
+    fewest = metrics["finetune"]["logreg"]["0.25"]["top1_mean"]
     assert 2 * chance < fewest < 1
 
 
@@ -167,12 +167,12 @@ def test_a_second_run_with_nothing_changed_fits_no_arm_and_changes_no_number(
 def test_a_changed_setting_of_one_method_fits_only_that_method_again(
     own_run: Path, kedro: Kedro
 ) -> None:
-    changed = f"{SMALL_STUDY},finetune.logreg_c=3.0+10.0"
+    changed = f"{SMALL_STUDY},finetune.methods.logreg.c=3.0+10.0"
     again = kedro(own_run, "run", "--pipelines=finetune", changed)
     assert again.returncode == 0, again.stderr
     arms = arms_of(own_run)
-    assert set(arms.loc[~arms["reused"], "method"]) == {"logreg_tower"}
-    assert not arms.loc[arms["method"] == "logreg_tower", "reused"].any()
+    assert set(arms.loc[~arms["reused"], "method"]) == {"logreg"}
+    assert not arms.loc[arms["method"] == "logreg", "reused"].any()
 
 
 @pytest.mark.parametrize("option", ["--pipelines=finetune", "--pipeline=finetune"])
@@ -265,7 +265,7 @@ def test_each_fraction_has_its_predictor(finished_run: Path) -> None:
 
 def test_a_dry_run_tells_the_plan_and_fits_nothing(own_run: Path, kedro: Kedro) -> None:
     before = (own_run / "data/08_reporting/sample/finetune_trials.parquet").stat().st_mtime_ns
-    words = "finetune.dry_run=true,finetune.methods=gda+ridge,finetune.fractions=0.5+1.0"
+    words = "finetune.dry_run=true,finetune.select=gda+ridge,finetune.fractions=0.5+1.0"
     told = kedro(own_run, "run", "--pipelines=finetune", f"--params={words}")
     assert told.returncode == 0, told.stderr
     lines = [line.split() for line in told.stdout.splitlines() if " arms, " in line]

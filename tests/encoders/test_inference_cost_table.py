@@ -12,7 +12,7 @@ TOWERS = [
 ]
 CURVES = pd.DataFrame(
     {
-        "method": ["gda", "gda", "logreg_tower"],
+        "method": ["gda", "gda", "logreg"],
         "fraction": [0.01, 1.0, 1.0],
         "top1_mean": [0.6, 0.9, 0.87],
     }
@@ -23,10 +23,10 @@ def test_a_method_pays_for_the_towers_it_asks() -> None:
     table = price_table(CURVES, TOWERS).set_index("method")
     assert table.loc["gda", "towers"] == "lite2 + lite0"
     assert (table.loc["gda", "parameters"], table.loc["gda", "ms_per_photograph"]) == (8, 14.0)
-    assert table.loc["logreg_tower", "towers"] == "lite2"
-    assert table.loc["logreg_tower", "ms_per_photograph"] == 8.0
+    assert table.loc["logreg", "towers"] == "lite2"
+    assert table.loc["logreg", "ms_per_photograph"] == 8.0
     assert table.loc["gda", "top1_0.01"] == 0.6
-    assert np.isnan(table.loc["logreg_tower", "top1_0.01"])
+    assert np.isnan(table.loc["logreg", "top1_0.01"])
 
 
 def test_an_unknown_time_stays_unknown() -> None:

@@ -12,18 +12,18 @@ from sports_clip_pipeline.evaluation.curves import (
     score_arm,
     trial_probabilities,
 )
+from sports_clip_pipeline.fewshot.base import Fit
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.predictor.head import Head, Operation
-from sports_clip_pipeline.training.arm import Arm, FittedArm
-from sports_clip_pipeline.training.methods.interface import Fit
 
 IDENTITY = Head((Operation("affine", {"weight": np.eye(2), "bias": np.zeros(2)}),))
 
 
 def arm(
     method: str = "a", fraction: float = 1.0, seed: int = 0, cv: float = 0.5, loss: float = 1.0
-) -> FittedArm:
+) -> FittedTrial:
     fit = Fit(IDENTITY, 1.0, {"c": 3.0}, cv, loss)
-    return FittedArm(Arm(method, fraction, seed), fit, int(10 * fraction), 0.1, False)
+    return FittedTrial(TrialKey(method, fraction, seed), fit, int(10 * fraction), 0.1, False)
 
 
 def scored(right: int, **of_arm: float) -> ScoredArm:
@@ -72,7 +72,7 @@ def test_methods_are_compared_by_their_mean_over_seeds_and_ship_the_first() -> N
 
 def test_the_answers_of_arms_go_by_their_names() -> None:
     arm = scored(2, seed=1)
-    answers = trial_probabilities([arm])[arm.fitted.arm.name]
+    answers = trial_probabilities([arm])[arm.fitted.key.name]
     assert answers.dtype == np.float16
     odds = np.e / (1 + np.e)
     np.testing.assert_allclose(answers[0], [odds, 1 - odds], atol=1e-3)

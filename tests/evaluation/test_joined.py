@@ -7,8 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.config.methods import METHODS
 from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
     load_image_tower,
@@ -18,13 +16,13 @@ from sports_clip_pipeline.evaluation import shipped
 from sports_clip_pipeline.evaluation.joined import JoinedScores
 from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
 from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
+from sports_clip_pipeline.fewshot.base import METHODS, Pretrained
+from sports_clip_pipeline.fewshot.study import StudyData, finished_trials, run_study
+from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
-from sports_clip_pipeline.training.arm import Arm
-from sports_clip_pipeline.training.methods.interface import TextAnchors
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE, FinetuneConfig
 from sports_clip_pipeline.training.pixels.arms import run_pixel_arms
 from sports_clip_pipeline.training.pixels.joined import FROZEN, join_all
-from sports_clip_pipeline.training.study import StudyData, kept_arms, run_study
 from tests.training.pixels.making import CLASSES, FAST, anchors, image_store, pictures, study
 
 COUNT = 30
@@ -34,9 +32,8 @@ AUDIT = {
     "towers": [{"name": "lite0", "width": 1280, "views": ["full"], "preprocessing": SEEN.to_dict()}]
 }
 CONFIG = FinetuneConfig(
-    methods=(FROZEN,), fractions=(1.0,), seeds=1, folds=3, workers=1, blend_c=(30.0,),
-    ridge_alpha=(1.0,),
-)  # fmt: skip
+    methods={FROZEN: {"c": [30.0], "alpha": [1.0]}}, fractions=(1.0,), seeds=1, folds=3, workers=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +47,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         load_image_tower("lite0"), SEEN.normalise([SEEN.crop(store.get(i)) for i in range(COUNT)])
     )
     known = anchors()
-    text = TextAnchors(known.anchors, 10.0, known.image_weight, known.image_bias)
+    text = Pretrained(known.zero_shot_weights, 10.0, known.image_weight, known.image_bias)
     data = StudyData(features, target, pixels.splits, text)
     fitted = list(run_study(data, CONFIG, journal))
     judge = PixelJudge(pixels.squares, target, LABELS, "lite0", FAST.views, 100, journal)
@@ -78,8 +75,8 @@ def corpus(plans: dict[str, Any]) -> Corpus:
 
 def test_each_pixel_arm_is_joined_to_the_committee_of_its_labels(plans: dict[str, Any]) -> None:
     (one,) = plans["joined"].joined
-    assert one.fitted.arm == Arm(END_TO_END_ENSEMBLE, 1.0, 0)
-    assert one.pixel == Arm("full_imagenet", 1.0, 0)
+    assert one.fitted.key == TrialKey(END_TO_END_ENSEMBLE, 1.0, 0)
+    assert one.pixel == TrialKey("full_imagenet", 1.0, 0)
     assert METHODS[FROZEN].space == "towers", "its head reads every frozen tower"
 
 
@@ -128,23 +125,23 @@ def test_what_a_trained_tower_saw_of_a_part_is_kept(
 def test_only_what_wins_on_held_out_labels_is_shipped(plans: dict[str, Any]) -> None:
     import dataclasses
 
-    joined, data, (committee,) = plans["joined"], plans["data"], plans["fitted"]
-    target = data.target[data.labelled_rows(committee.arm)]
+    joined, data, (stacked_ensemble,) = plans["joined"], plans["data"], plans["fitted"]
+    target = data.target[data.labelled_rows(stacked_ensemble.key)]
     blind = np.full((COUNT, CLASSES), 1 / CLASSES, np.float32)
     knowing = np.eye(CLASSES, dtype=np.float32)[target]
 
     def shipped_beside(said: np.ndarray) -> set[float]:
-        fit = dataclasses.replace(committee.fit, held_out=said)
-        return set(joined.shipped({1.0: dataclasses.replace(committee, fit=fit)}, data))
+        fit = dataclasses.replace(stacked_ensemble.fit, held_out=said)
+        return set(joined.shipped({1.0: dataclasses.replace(stacked_ensemble, fit=fit)}, data))
 
     assert shipped_beside(knowing) == set()
     assert shipped_beside(blind) == {1.0}
-    other = dataclasses.replace(committee, arm=Arm(FROZEN, 1.0, 1))
+    other = dataclasses.replace(stacked_ensemble, arm=TrialKey(FROZEN, 1.0, 1))
     assert joined.shipped({1.0: other}, data) == {}
 
 
 def test_kept_arms_are_those_that_stand_under_the_same_fingerprint(plans: dict[str, Any]) -> None:
-    arms = [Arm(FROZEN, 1.0, 0), Arm("ridge", 1.0, 0)]
-    kept = list(kept_arms(arms, plans["data"], CONFIG, plans["journal"]))
-    assert [one.arm for one in kept] == arms[:1]
+    arms = [TrialKey(FROZEN, 1.0, 0), TrialKey("ridge", 1.0, 0)]
+    kept = list(finished_trials(arms, plans["data"], CONFIG, plans["journal"]))
+    assert [one.key for one in kept] == arms[:1]
     assert kept[0].reused

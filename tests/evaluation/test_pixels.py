@@ -40,7 +40,7 @@ def test_an_arm_is_scored_as_its_predictor_answers(judged: tuple[PixelArm, Pixel
     assert scored.row["top1"] == pytest.approx((answers == judge.target).mean())
     assert scored.row["labels"] == 18
     assert scored.fitted is done.fitted
-    assert folder_name(done.fitted.arm) == "full_imagenet-1-0"
+    assert folder_name(done.fitted.key) == "full_imagenet-1-0"
 
 
 def test_an_arm_is_judged_once_and_then_remembered(

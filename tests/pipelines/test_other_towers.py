@@ -23,7 +23,7 @@ PAIR = {
 }
 FINETUNE = {
     "fractions": [1.0], "seeds": 1,
-    "methods": ["notebook_mlp", "logreg_tower", "logreg_clip_text_init"], "mlp_steps": [20],
+    "methods": ["notebook_mlp", "logreg", "logreg_clip_text_init"], "mlp_steps": [20],
 }  # fmt: skip
 TOWERS = {"unlocked_image_blocks": -1, "unlocked_text_blocks": 1, "encoder_epochs": 1}
 
@@ -99,8 +99,8 @@ def test_a_pair_of_open_clips_own_is_trained_on_and_read_again(
 
 @pytest.mark.parametrize("name", ["notebook_2022", "vit_b_32_gpu"])
 def test_the_ready_recipes_name_parameters_that_there_are(name: str) -> None:
-    from sports_clip_pipeline.config.finetune import FinetuneConfig
     from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+    from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
     from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
     from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
     from sports_clip_pipeline.pipelines.zero_shot.config import ZeroShotConfig

@@ -61,7 +61,7 @@ def own_photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "finetune": {
             "fractions": [0.5, 1.0],
             "seeds": 1,
-            "methods": ["logreg_tower", "logreg_clip_text_init"],
+            "methods": ["logreg", "logreg_clip_text_init"],
         },
         "cam": {"right": 1, "wrong": 1, "guided": False},
     }

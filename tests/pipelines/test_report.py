@@ -81,7 +81,7 @@ def test_the_pipeline_writes_the_page_the_metrics_and_every_figure(finished):
     assert html.startswith("<!doctype html>") and html.rstrip().endswith("</html>")
     metrics = json.loads((place / "metrics.json").read_text())
     assert set(metrics) == {"zero_shot", "retrieval", "finetune"}
-    assert set(metrics["finetune"]["logreg_tower"]) >= {"0.01", "1.0"}
+    assert set(metrics["finetune"]["logreg"]) >= {"0.01", "1.0"}
     for name in FIGURES:
         assert catalog.load(name).data
 

@@ -86,7 +86,7 @@ def pictures() -> list[Image.Image]:
 
 
 @pytest.fixture(scope="module")
-def committee(tower: str) -> Predictor:
+def stacked_ensemble(tower: str) -> Predictor:
     """Two towers, one trained; two views each, of two sizes; a head with every operation."""
     width = image_encoder(tower).width
     module = image_encoder(tower).load()
@@ -110,33 +110,33 @@ def committee(tower: str) -> Predictor:
 
 
 @pytest.fixture(scope="module")
-def exported(committee: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(stacked_ensemble: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported") / "model"
-    assert export_predictor(committee, folder) <= 1e-4
+    assert export_predictor(stacked_ensemble, folder) <= 1e-4
     return folder
 
 
-def test_the_network_says_what_eager_torch_says(committee: Predictor, exported: Path) -> None:
+def test_the_network_says_what_eager_torch_says(stacked_ensemble: Predictor, exported: Path) -> None:
     seen = pictures()
     found = load_exported(exported).predict_images(seen)
-    np.testing.assert_allclose(found, committee.predict_images(seen), atol=1e-4)
+    np.testing.assert_allclose(found, stacked_ensemble.predict_images(seen), atol=1e-4)
     assert np.ptp(found, axis=0).max() > 0.01, "the pictures are told apart"
     assert load_exported(exported).predict_images([]).shape == (0, 3)
 
 
-def test_the_record_says_what_the_network_is(committee: Predictor, exported: Path) -> None:
+def test_the_record_says_what_the_network_is(stacked_ensemble: Predictor, exported: Path) -> None:
     record = json.loads((exported / "exported.json").read_text())
     assert record["classes"] == list(CLASSES)
     assert [(look["view"], look["size"]) for look in record["looks"]] == [
         ("full", 64), ("centre_flip", 64), ("full", 96), ("centre_flip", 96),
     ]  # fmt: skip
-    assert record["towers"] == json.loads(json.dumps([t.to_dict() for t in committee.towers]))
+    assert record["towers"] == json.loads(json.dumps([t.to_dict() for t in stacked_ensemble.towers]))
     assert (record["threshold"], record["temperature"]) == (0.5, 1.7)
     assert 0 <= record["parity"] <= 1e-4
 
 
 def test_it_works_where_torch_cannot_be_imported(
-    committee: Predictor, exported: Path, tmp_path: Path
+    stacked_ensemble: Predictor, exported: Path, tmp_path: Path
 ) -> None:
     paths = [tmp_path / f"{place}.png" for place in range(3)]
     for path, picture in zip(paths, pictures(), strict=True):
@@ -146,9 +146,9 @@ def test_it_works_where_torch_cannot_be_imported(
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    wanted = committee.predict_images([Image.open(path) for path in paths])
+    wanted = stacked_ensemble.predict_images([Image.open(path) for path in paths])
     np.testing.assert_allclose(said["probabilities"], wanted, atol=1e-4)
-    assert said["answers"] == committee.answers(wanted)
+    assert said["answers"] == stacked_ensemble.answers(wanted)
     assert set(said["answers"]) <= {*CLASSES, NONE_OF_THESE}
 
 
@@ -175,13 +175,13 @@ def test_a_damaged_export_is_told_with_the_command_that_mends_it(
 
 
 def test_an_export_that_says_something_else_leaves_the_former_one(
-    committee: Predictor, exported: Path, monkeypatch: pytest.MonkeyPatch
+    stacked_ensemble: Predictor, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "parity", lambda predictor, folder: 2e-4)
     monkeypatch.setattr(export, "_write_network", _no_network)
     before = (exported / "model.onnx").read_bytes()
     with pytest.raises(UserFacingError, match=r"by 0\.0002, at most 0\.0001 is allowed"):
-        export_predictor(committee, exported)
+        export_predictor(stacked_ensemble, exported)
     assert (exported / "model.onnx").read_bytes() == before
 
 
@@ -191,12 +191,12 @@ def _no_network(predictor: Predictor, path: Path) -> list[dict[str, object]]:
 
 
 def test_weights_may_stand_beside_a_network_that_is_too_large_for_one_file(
-    committee: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stacked_ensemble: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "_ONE_FILE_BYTES", 1000)
-    width = image_encoder(committee.tower).width
+    width = image_encoder(stacked_ensemble.tower).width
     small = replace(
-        committee, additional_encoders=(), views=("full",), head=Head((affine(width, 3),))
+        stacked_ensemble, additional_encoders=(), views=("full",), head=Head((affine(width, 3),))
     )
     export_predictor(small, tmp_path / "model")
     weights = tmp_path / "model" / "model.onnx.data"
@@ -208,15 +208,15 @@ def test_weights_may_stand_beside_a_network_that_is_too_large_for_one_file(
         load_exported(tmp_path / "model")
 
 
-def test_a_pair_of_open_clip_s_own_is_refused(committee: Predictor, tmp_path: Path) -> None:
-    pair = replace(committee, tower="open_clip/ViT-B-32@random", additional_encoders=())
+def test_a_pair_of_open_clip_s_own_is_refused(stacked_ensemble: Predictor, tmp_path: Path) -> None:
+    pair = replace(stacked_ensemble, tower="open_clip/ViT-B-32@random", additional_encoders=())
     with pytest.raises(UserFacingError, match="pairs has not been tried"):
         export_predictor(pair, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
 def test_a_kept_export_is_made_once_and_again_for_another_predictor(
-    committee: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stacked_ensemble: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
 
@@ -243,8 +243,8 @@ def test_a_kept_export_is_made_once_and_again_for_another_predictor(
 
     monkeypatch.setattr(export, "ProcessPoolExecutor", Here)
     journal = DiskJournal(tmp_path)
-    place = kept_export(committee, journal)
-    assert kept_export(committee, journal) == place
-    kept_export(replace(committee, threshold=0.6), journal)
-    kept_export(replace(committee, tower_weights={}), journal)
+    place = kept_export(stacked_ensemble, journal)
+    assert kept_export(stacked_ensemble, journal) == place
+    kept_export(replace(stacked_ensemble, threshold=0.6), journal)
+    kept_export(replace(stacked_ensemble, tower_weights={}), journal)
     assert len(made) == len(set(made)) == 3

@@ -22,18 +22,18 @@ from sports_clip_pipeline.reporting.results import StudyResults
 from tests.reporting.judged_study import make_judgement
 
 LABELS = ("boxing", "chess", "formula1", "ice_hockey", "swimming", "tennis")
-METHODS = {"notebook_mlp": 0.05, "logreg_tower": 0.0, "logreg_clip_text_init": 0.02}
+METHODS = {"notebook_mlp": 0.05, "logreg": 0.0, "logreg_clip_text_init": 0.02}
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 NAMES = {
     "notebook_mlp": "MLP head of the notebook",
-    "logreg_tower": "Logistic regression on tower features",
+    "logreg": "Logistic regression on tower features",
     "logreg_clip_text_init": "Logistic regression started from the prompts",
 }
 # The better ones of a larger study.
 MORE_METHODS = {
     "gda": -0.02, "gda_towers": -0.05, "tip_adapter": 0.06, "tip_adapter_f": 0.01, "lpp": 0.005,
     "clap": 0.015, "prolip": 0.03, "ridge": 0.025, "nearest_mean": 0.09, "blend": -0.04,
-    "logreg_towers": -0.03, "self_training": -0.06, "label_propagation": -0.01,
+    "logreg_all_encoders": -0.03, "self_training": -0.06, "label_propagation": -0.01,
 }  # fmt: skip
 MORE_NAMES = {
     "gda": "Gaussian discriminant analysis",
@@ -115,9 +115,9 @@ def make_card(documents: dict[str, Any], config: ReportConfig, judged: dict[str,
 
 def make_origin() -> dict[str, Any]:
     """What the study says of the classifier it ships."""
-    origin = {"method": "logreg_tower", "fraction": 1.0, "seed": 0, "labels": 8800}
+    origin = {"method": "logreg", "fraction": 1.0, "seed": 0, "labels": 8800}
     towers = {"towers": ["lite2"], "temperature": 1.25, "threshold": None}
-    return {"best_method": "logreg_tower", "origin": origin, **towers}
+    return {"best_method": "logreg", "origin": origin, **towers}
 
 
 def make_figures(documents: dict[str, Any], config: ReportConfig) -> dict[str, Any]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from sports_clip_pipeline.config.methods import METHODS, MethodSpec
+from sports_clip_pipeline.fewshot.base import METHODS, MethodSpec
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.reporting.headline import compose_headline, raised, repair_sentence
 from tests.reporting.judged_study import make_pixel_curves
@@ -97,8 +97,8 @@ def test_footnote_marks_are_raised_digits():
 
 
 def test_methods_that_see_unlabelled_photographs_are_reported_apart(monkeypatch):
-    monkeypatch.setitem(METHODS, "self_training", MethodSpec("s", "tower", unlabelled=True))
-    methods = {"logreg_tower": 0.0, "self_training": -0.06}
+    monkeypatch.setitem(METHODS, "self_training", MethodSpec("s", "first_encoder", "X", unlabelled=True))
+    methods = {"logreg": 0.0, "self_training": -0.06}
     results = dataclasses.replace(
         make_results(), finetune_curves=make_curves(methods), finetune_trials=make_arms(methods)
     )

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.config.methods import METHODS, MethodSpec
+from sports_clip_pipeline.fewshot.base import METHODS, MethodSpec
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.reporting.highlights import compose_cast, highlights
 
@@ -71,7 +71,7 @@ def test_pixel_methods_change_no_colour_of_the_others():
 
 @pytest.mark.parametrize("unlabelled", [True, False])
 def test_methods_with_unlabelled_photographs_are_told_and_named(monkeypatch, unlabelled):
-    monkeypatch.setitem(METHODS, "even", MethodSpec("even", "tower", unlabelled=unlabelled))
+    monkeypatch.setitem(METHODS, "even", MethodSpec("even", "first_encoder", "even", unlabelled=unlabelled))
     cast = compose_cast(curves(*METHOD_NAMES), ARMS, ReportConfig(study="s"))
 
     assert cast.unlabelled == (("even",) if unlabelled else ())

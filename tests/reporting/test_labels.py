@@ -26,7 +26,7 @@ def test_fractions_have_as_few_digits_as_they_need(fraction, words):
 
 
 def test_a_method_that_nobody_named_keeps_its_name():
-    assert labels.method_name("gda", {"logreg_tower": "Logistic"}) == "gda"
+    assert labels.method_name("new", {"logreg": "Logistic"}) == "new"
 
 
 def test_plotly_gets_no_markup_from_a_label():

@@ -15,7 +15,7 @@ RETRIEVAL = {"t2i": RANKS, "i2t": RANKS, "images": 10, "captions": 50}
 
 def curves(**changes) -> pd.DataFrame:
     columns = {
-        "method": ["logreg_tower", "logreg_tower"],
+        "method": ["logreg", "logreg"],
         "fraction": [0.01, 1.0],
         "labels": [88, 8800],
         "seeds": [np.array([0, 1]), [0]],
@@ -34,7 +34,7 @@ def test_metrics_have_exactly_the_promised_form():
         "zero_shot": {"top1": 0.5, "top5": 0.8, "macro_f1": 0.4},
         "retrieval": {"t2i": RANKS, "i2t": RANKS},
         "finetune": {
-            "logreg_tower": {
+            "logreg": {
                 "0.01": {
                     "top1_mean": 0.6,
                     "top1_ci95": [0.55, 0.65],
@@ -58,7 +58,7 @@ def test_metrics_have_exactly_the_promised_form():
 def test_curves_of_several_plans_stand_side_by_side():
     pixels = curves(method=["flyp", "flyp"])
     metrics = compose_metrics(ZERO_SHOT, RETRIEVAL, curves(), pixels, curves().iloc[:0])
-    assert list(metrics["finetune"]) == ["logreg_tower", "flyp"]
+    assert list(metrics["finetune"]) == ["logreg", "flyp"]
     with pytest.raises(ValueError, match="twice"):
         compose_metrics(ZERO_SHOT, RETRIEVAL, curves(), curves())
 
@@ -73,7 +73,7 @@ def test_fractions_are_written_as_short_decimals(fraction, key):
 
 @pytest.mark.parametrize("wrong", [1.2, -0.1, float("nan"), 61.3])
 def test_a_share_out_of_range_is_refused_by_its_key(wrong):
-    with pytest.raises(ValueError, match=r"finetune > logreg_tower > 0\.01 > top1_mean"):
+    with pytest.raises(ValueError, match=r"finetune > logreg > 0\.01 > top1_mean"):
         compose_metrics(ZERO_SHOT, RETRIEVAL, curves(top1_mean=[wrong, 0.9]))
 
 

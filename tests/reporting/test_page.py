@@ -136,7 +136,7 @@ def test_pictures_have_texts(html):
 
 def test_a_label_that_would_close_a_script_stays_text():
     results = make_results((EVIL, "chess", "wwe"))
-    config = dataclasses.replace(results.config, methods={"logreg_tower": EVIL})
+    config = dataclasses.replace(results.config, methods={"logreg": EVIL})
 
     html = page.compose_page(dataclasses.replace(results, config=config))
 

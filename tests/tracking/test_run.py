@@ -52,12 +52,12 @@ def test_a_metric_is_seen_within_two_seconds_of_the_next(start):
 def test_an_arm_is_a_child_with_what_it_takes_to_compare_it(start, all_runs):
     run = start(study="sample")
     run.set_tag(DATA_TAG, "abc")
-    params = {"method": "logreg_tower", "fraction": 0.01, "seed": 3, "tower": "lite2"}
+    params = {"method": "logreg", "fraction": 0.01, "seed": 3, "tower": "lite2"}
     run.log_arm("logreg 0.01 #3", params, {"test/top1": 0.62}, {"reused": "true"})
     child = all_runs()["logreg 0.01 #3"]
     assert child.info.status == "FINISHED"
     assert child.data.metrics == {"test/top1": 0.62}
-    texts = {"method": "logreg_tower", "fraction": "0.01", "seed": "3", "tower": "lite2"}
+    texts = {"method": "logreg", "fraction": "0.01", "seed": "3", "tower": "lite2"}
     assert child.data.params == {**texts, "study": "sample", DATA_TAG: "abc"}
     assert child.data.tags["mlflow.parentRunId"] == run.run_id
     assert child.data.tags["reused"] == "true"

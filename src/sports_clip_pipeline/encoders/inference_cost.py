@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.config.methods import METHODS
 from sports_clip_pipeline.encoders.backends import TowerProgram
+from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.journal.disk import write_atomically
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
@@ -129,7 +129,7 @@ def _asked(
 ) -> list[Mapping[str, Any]]:
     """The towers that a method's predictor runs."""
     if method in METHODS:
-        return list(towers if METHODS[method].space == "towers" else towers[:1])
+        return list(towers if METHODS[method].space == "all_encoders" else towers[:1])
     if trained is None:
         raise ValueError(f"{method} trains through the pixels, and its tower's price is not given")
     return [trained, *towers] if method == END_TO_END_ENSEMBLE else [trained]

@@ -12,8 +12,8 @@ import pandas as pd
 
 from sports_clip_pipeline.evaluation.classification import macro_f1
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
+from sports_clip_pipeline.fewshot.trial import FittedTrial
 from sports_clip_pipeline.predictor.head import softmax
-from sports_clip_pipeline.training.arm import FittedArm
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class ScoredArm:
     row: dict[str, Any]
     correct: np.ndarray
     probabilities: np.ndarray
-    fitted: FittedArm
+    fitted: FittedTrial
 
 
 def score_arm(
-    fitted: FittedArm, features: np.ndarray, target: np.ndarray, classes: int, resamples: int
+    fitted: FittedTrial, features: np.ndarray, target: np.ndarray, classes: int, resamples: int
 ) -> ScoredArm:
     """Judge an arm on the evaluation photographs.
 
@@ -44,11 +44,11 @@ def score_arm(
     logits = fitted.fit.head(features)
     predicted = logits.argmax(axis=1)
     correct = predicted == target
-    low, high = bootstrap_interval(correct[None, :], seed=fitted.arm.seed, resamples=resamples)
+    low, high = bootstrap_interval(correct[None, :], seed=fitted.key.seed, resamples=resamples)
     row = {
-        "method": fitted.arm.method,
-        "fraction": fitted.arm.fraction,
-        "seed": fitted.arm.seed,
+        "method": fitted.key.method,
+        "fraction": fitted.key.label_fraction,
+        "seed": fitted.key.seed,
         "labels": fitted.labels,
         "top1": float(correct.mean()),
         "top1_low": low,
@@ -101,10 +101,10 @@ def learning_curves(scored: Sequence[ScoredArm], resamples: int, seed: int = 0) 
 
 def trial_probabilities(scored: Iterable[ScoredArm]) -> dict[str, np.ndarray]:
     """Calibrated probabilities (N, C) float16 on the evaluation photographs, by the arm's name."""
-    return {arm.fitted.arm.name: arm.probabilities for arm in scored}
+    return {arm.fitted.key.name: arm.probabilities for arm in scored}
 
 
-def choose_each(scored: Sequence[ScoredArm]) -> dict[float, FittedArm]:
+def choose_each(scored: Sequence[ScoredArm]) -> dict[float, FittedTrial]:
     """At each fraction the method that is best on its own held-out folds, its first seed's arm.
 
     Neither evaluation nor test photographs have a say. Means over the seeds are compared; ties go

@@ -11,10 +11,14 @@ import numpy as np
 
 from sports_clip_pipeline.evaluation.curves import ScoredArm
 from sports_clip_pipeline.evaluation.pixels import PixelScores, folder_name
+from sports_clip_pipeline.fewshot.study import StudyData
+from sports_clip_pipeline.fewshot.trial import FittedTrial
 from sports_clip_pipeline.predictor.predictor import Predictor
-from sports_clip_pipeline.training.arm import FittedArm
-from sports_clip_pipeline.training.pixels.joined import JoinedArm, better_than, predictor_of_joined
-from sports_clip_pipeline.training.study import StudyData
+from sports_clip_pipeline.training.pixels.joined import (
+    JoinedArm,
+    better_than,
+    predictor_of_joined,
+)
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,10 @@ class JoinedScores:
 
     def predictors(self) -> dict[str, Callable[[], Predictor]]:
         """By the name of its folder, what makes each arm's predictor."""
-        return {folder_name(one.fitted.arm): partial(self._make, one) for one in self.joined}
+        return {folder_name(one.fitted.key): partial(self._make, one) for one in self.joined}
 
     def shipped(
-        self, chosen: Mapping[float, FittedArm], data: StudyData
+        self, chosen: Mapping[float, FittedTrial], data: StudyData
     ) -> dict[float, Callable[[], Predictor]]:
         """What to ship instead of the feature plan's choice, by fraction, where that is better.
 
@@ -58,15 +62,15 @@ class JoinedScores:
             chosen: the feature plan's arm of each fraction, with its held-out answers.
         """
         return {
-            one.fitted.arm.fraction: partial(self._make, one)
+            one.fitted.key.label_fraction: partial(self._make, one)
             for one in self.joined
-            if self._wins(one, chosen.get(one.fitted.arm.fraction), data)
+            if self._wins(one, chosen.get(one.fitted.key.label_fraction), data)
         }
 
-    def _wins(self, one: JoinedArm, chosen: FittedArm | None, data: StudyData) -> bool:
-        if chosen is None or chosen.arm.seed != one.fitted.arm.seed:
+    def _wins(self, one: JoinedArm, chosen: FittedTrial | None, data: StudyData) -> bool:
+        if chosen is None or chosen.key.seed != one.fitted.key.seed:
             return False
-        return better_than(one, chosen, data.target[data.labelled_rows(chosen.arm)])
+        return better_than(one, chosen, data.target[data.labelled_rows(chosen.key)])
 
     def _make(self, one: JoinedArm) -> Predictor:
         pixel = self.pixels.predictor(one.pixel, one.mark)

@@ -9,11 +9,16 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.evaluation.curves import ScoredArm, arms_table, learning_curves, score_arm
+from sports_clip_pipeline.evaluation.curves import (
+    ScoredArm,
+    arms_table,
+    learning_curves,
+    score_arm,
+)
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.predictor.predictor import Predictor
-from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.pixels.arms import read_pixel_arm
 from sports_clip_pipeline.training.pixels.classifier import pooled_squares
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, predictor_of
@@ -57,7 +62,7 @@ class PixelJudge:
 
     def remembered(self, done: PixelArm) -> ScoredArm | None:
         """The arm's score, where it was judged before."""
-        logits = self.logits(done.fitted.arm, done.mark)
+        logits = self.logits(done.fitted.key, done.mark)
         return None if logits is None else self.score(done.fitted, logits)
 
     def judge(self, done: PixelArm) -> ScoredArm:
@@ -69,17 +74,17 @@ class PixelJudge:
         seen = self.squares.preprocessing
         pooled = pooled_squares(predictor.module(), self.squares.open(), seen, self.views)
         logits = predictor.head(pooled).astype(np.float32)
-        arm, mark = done.fitted.arm, done.mark
+        arm, mark = done.fitted.key, done.mark
         self.journal.save_state(_key(arm), self._mark(mark), {"logits": logits})
         return self.score(done.fitted, logits)
 
-    def score(self, fitted: FittedArm, logits: np.ndarray) -> ScoredArm:
+    def score(self, fitted: FittedTrial, logits: np.ndarray) -> ScoredArm:
         """As any other arm is scored, on what its head gave."""
         given = replace(fitted, fit=replace(fitted.fit, head=Head(())))
         scored = score_arm(given, logits, self.target, len(self.classes), self.resamples)
         return replace(scored, fitted=fitted)
 
-    def logits(self, arm: Arm, mark: str) -> np.ndarray | None:
+    def logits(self, arm: TrialKey, mark: str) -> np.ndarray | None:
         """Remembered answers (N, C) of a pixel arm, or None where it was not judged."""
         kept = self.journal.load_state(_key(arm), self._mark(mark))
         return None if kept is None else kept[0]["logits"]
@@ -89,8 +94,8 @@ class PixelJudge:
         return fingerprint(mark, list(squares.addresses), squares.preprocessing, list(self.views))
 
 
-def _key(arm: Arm) -> str:
-    return f"judged/{arm.key}"
+def _key(arm: TrialKey) -> str:
+    return f"judged/{arm.path}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ class PixelScores:
         self.trained.append(replace(done, tower_weights={}))
         self.scored.append(scored)
 
-    def predictor(self, arm: Arm, mark: str) -> Predictor:
+    def predictor(self, arm: TrialKey, mark: str) -> Predictor:
         """An arm as a predictor, its tower read again. Raises: KeyError: it is not kept."""
         done = read_pixel_arm(arm, mark, self.judge.journal)
         if done is None:
@@ -121,7 +126,7 @@ class PixelScores:
     def predictors(self) -> dict[str, Callable[[], Predictor]]:
         """By the name of its folder, what makes each arm's predictor."""
         return {
-            folder_name(done.fitted.arm): partial(self.predictor, done.fitted.arm, done.mark)
+            folder_name(done.fitted.key): partial(self.predictor, done.fitted.key, done.mark)
             for done in self.trained
         }
 
@@ -133,6 +138,6 @@ def pixel_tables(scored: Sequence[ScoredArm], resamples: int) -> tuple[pd.DataFr
     return arms_table(scored), learning_curves(scored, resamples)
 
 
-def folder_name(arm: Arm) -> str:
+def folder_name(arm: TrialKey) -> str:
     """The folder of an arm's predictor."""
-    return f"{arm.method}-{arm.fraction:g}-{arm.seed}"
+    return f"{arm.method}-{arm.label_fraction:g}-{arm.seed}"

@@ -118,7 +118,7 @@ def _at(tables: _Tables, method: str, fraction: float) -> list[str]:
 
 
 def _through_pixels(tables: _Tables, pixels: pd.DataFrame | None) -> list[str]:
-    """What training a tower adds to the committee on frozen features."""
+    """What training a tower adds to the stacked ensemble on frozen features."""
     if pixels is None or pixels.empty:
         return []
     joined = pixels[pixels["method"] == END_TO_END_ENSEMBLE].sort_values("labels")

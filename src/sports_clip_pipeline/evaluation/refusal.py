@@ -11,13 +11,13 @@ import numpy as np
 from sports_clip_pipeline.data.image_store import INDEX, ImageStore
 from sports_clip_pipeline.data.user_images import StoredImage
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
+from sports_clip_pipeline.fewshot.shipping import COVERAGE
 from sports_clip_pipeline.journal import Journal, file_sha256, fingerprint
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported, answer_all
 from sports_clip_pipeline.predictor.export import can_export, kept_export
 from sports_clip_pipeline.predictor.predictor import Predictor, predictor_mark
-from sports_clip_pipeline.training.threshold import KEPT_SHARE
 
 _SHOWN = 10
 # What ingest has kept, it has checked.
@@ -49,7 +49,7 @@ def refusal_report(
     counted = Counter(classes[place] for place in strange[~refused].argmax(axis=1))
     return {
         "threshold": threshold,
-        "wanted_kept_share": KEPT_SHARE,
+        "wanted_kept_share": COVERAGE,
         "evaluation": {
             **_share("kept_share", kept),
             "top1_of_kept": _mean(correct[kept]),

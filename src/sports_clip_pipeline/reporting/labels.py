@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Mapping
 
-from sports_clip_pipeline.config.methods import METHODS
+from sports_clip_pipeline.fewshot.base import METHODS
 
 SPACE = "\u00a0"
 
@@ -63,8 +63,8 @@ def class_name(label: str) -> str:
 
 
 def method_name(method: str, names: Mapping[str, str]) -> str:
-    """What people call a method, its raw name where nobody said; and what else it learns from."""
-    name = names.get(method, method)
+    """The display name of a method (the registry's, unless `names` has another), and its data."""
+    name = names.get(method) or (METHODS[method].display_name if method in METHODS else method)
     says = "unlabelled" in name
     return f"{name}, with unlabelled photographs" if uses_unlabelled(method) and not says else name
 

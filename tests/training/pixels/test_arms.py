@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
-from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.pixels.arms import (
     finished_pixel_arms,
     plan_pixel_arms,
@@ -36,8 +36,8 @@ def one(
 def test_the_plan_begins_with_few_labels() -> None:
     config = EndToEndConfig(methods="flyp+wise_ft", fractions="1.0+0.1", seeds=2)
     assert plan_pixel_arms(config) == [
-        Arm("flyp", 0.1, 0), Arm("flyp", 0.1, 1), Arm("wise_ft", 0.1, 0), Arm("wise_ft", 0.1, 1),
-        Arm("flyp", 1.0, 0), Arm("wise_ft", 1.0, 0),
+        TrialKey("flyp", 0.1, 0), TrialKey("flyp", 0.1, 1), TrialKey("wise_ft", 0.1, 0), TrialKey("wise_ft", 0.1, 1),
+        TrialKey("flyp", 1.0, 0), TrialKey("wise_ft", 1.0, 0),
     ]  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_finished_arms_are_reused_and_shown_without_training(tmp_path: Path) -> 
     for again in (run_pixel_arms(made, ALL, journal), finished_pixel_arms(made, ALL, journal)):
         for kept, done in zip(again, first, strict=True):
             assert kept.fitted.reused
-            assert kept.fitted.arm == done.fitted.arm
+            assert kept.fitted.key == done.fitted.key
             assert kept.fitted.elapsed_s == done.fitted.elapsed_s
             np.testing.assert_array_equal(
                 kept.tower_weights["conv_stem.weight"], done.tower_weights["conv_stem.weight"]

@@ -7,8 +7,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.pixels.marks import code_mark
 from tests.training.pixels.making import FAST, study
 
@@ -43,7 +43,7 @@ def test_methods_without_language_do_not_depend_on_the_anchors(
     made = study(tmp_path, Journal())
     anchors = dataclasses.replace(made.start.anchors, logit_scale=3.0)
     other = dataclasses.replace(made, start=dataclasses.replace(made.start, anchors=anchors))
-    arm = Arm(method, 1.0, 0)
+    arm = TrialKey(method, 1.0, 0)
     assert (made.mark(arm, FAST) != other.mark(arm, FAST)) == follows
 
 
@@ -52,12 +52,12 @@ def test_only_the_contrastive_method_depends_on_the_prompts(tmp_path: Path) -> N
     prompts = dataclasses.replace(made.start.prompts, texts=tuple("abcdef"))
     other = dataclasses.replace(made, start=dataclasses.replace(made.start, prompts=prompts))
     for method, follows in (("wise_ft", False), ("flyp", True)):
-        arm = Arm(method, 1.0, 0)
+        arm = TrialKey(method, 1.0, 0)
         assert (made.mark(arm, FAST) != other.mark(arm, FAST)) == follows
 
 
 def test_other_labels_are_another_arm(tmp_path: Path) -> None:
     made = study(tmp_path, Journal())
     other = dataclasses.replace(made, target=np.roll(made.target, 1))
-    arm = Arm("full_imagenet", 1.0, 0)
+    arm = TrialKey("full_imagenet", 1.0, 0)
     assert made.mark(arm, FAST) != other.mark(arm, FAST)

@@ -136,11 +136,11 @@ def find_mislabelled(
     chosen_trials: Any, study_data: Any, class_bank: ClassBank, judging: AnalysisConfig
 ) -> Table:
     """Development photographs whose labels the held-out folds of the best arm doubt."""
-    from sports_clip_pipeline.evaluation.mislabelled import likely_mislabelled
+    from sports_clip_pipeline.fewshot.label_issues import find_issues
 
     best = chosen_trials[max(chosen_trials)]
-    rows = study_data.labelled_rows(best.arm)
-    return likely_mislabelled(
+    rows = study_data.labelled_rows(best.key)
+    return find_issues(
         study_data.splits["image"].iloc[rows].tolist(),
         study_data.target[rows],
         best.fit.held_out,
@@ -153,15 +153,15 @@ def propose_labels(
     chosen_trials: Any, study_data: Any, class_bank: ClassBank, judging: AnalysisConfig
 ) -> Table:
     """Which photographs to label next, were there as many labels as at one fraction."""
-    from sports_clip_pipeline.evaluation.acquisition import next_to_label
+    from sports_clip_pipeline.fewshot.active_learning import query_images
     from sports_clip_pipeline.predictor.head import Head, softmax
 
     fraction = min(chosen_trials, key=lambda share: abs(share - judging.queried_at_fraction))
     chosen = chosen_trials[fraction]
-    labelled, hidden = study_data.labelled_rows(chosen.arm), study_data.hidden_rows(chosen.arm)
-    features = Head(study_data.anchors.scaled(root=True))(study_data.features)
+    labelled, hidden = study_data.labelled_rows(chosen.key), study_data.unlabelled_rows(chosen.key)
+    features = Head(study_data.pretrained.scaled(root=True))(study_data.features)
     logits = chosen.fit.head(study_data.features[hidden]) / chosen.fit.temperature
-    return next_to_label(
+    return query_images(
         study_data.splits["image"].iloc[hidden].tolist(),
         softmax(logits),
         features[hidden],

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
+from sports_clip_pipeline.pipelines.finetune.config import AnalysisConfig, FinetuneConfig
 
 
 def select_development(
@@ -24,14 +24,14 @@ def select_development(
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.encoders.additional_encoders import stack_towers
     from sports_clip_pipeline.evaluation.zero_shot import encode_labels
-    from sports_clip_pipeline.training.methods.interface import TextAnchors
-    from sports_clip_pipeline.training.study import StudyData
+    from sports_clip_pipeline.fewshot.base import Pretrained
+    from sports_clip_pipeline.fewshot.study import StudyData
 
     rows = (splits["split"] == "development").to_numpy()
     features, widths = stack_towers(clip_sports_features)
     projections = read_projections(clip_model)
-    anchors = TextAnchors(
-        anchors=text_anchors["anchors"],
+    anchors = Pretrained(
+        zero_shot_weights=text_anchors["anchors"],
         logit_scale=float(text_anchors["logit_scale"][0]),
         image_weight=projections.image_weight,
         image_bias=projections.image_bias,
@@ -65,9 +65,9 @@ def fit_arms(
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every arm, judge it on the evaluation part, and draw the curves' numbers."""
     from sports_clip_pipeline.evaluation import curves
-    from sports_clip_pipeline.training.study import read_arm, run_study
+    from sports_clip_pipeline.fewshot.study import read_trial, run_study
 
-    if config.dry_run and config.plan == "features":
+    if config.dry_run and config.plan == "frozen":
         _tell_plan(study_data, config, journal)
     features, target = test_data["features"], test_data["target"]
     shared = {"tower": embed_audit["image_encoder"], "data_digest": ingest_audit["data_digest"]}
@@ -83,7 +83,7 @@ def fit_arms(
         curves.arms_table(scored),
         curves.learning_curves(scored, config.bootstrap_resamples),
         curves.trial_probabilities(scored),
-        {share: read_arm(fitted, journal) for share, fitted in chosen.items()},
+        {share: read_trial(fitted, journal) for share, fitted in chosen.items()},
     )
 
 
@@ -93,6 +93,7 @@ def keep_predictors(
     clip_model: Path,
     embed_audit: Document,
     class_bank: ClassBank,
+    analysis: AnalysisConfig,
 ) -> tuple[Any, Any]:
     """The classifier of the most labels as the predictor, and those of every fraction by name.
 
@@ -101,10 +102,12 @@ def keep_predictors(
     from functools import partial
 
     from sports_clip_pipeline.clip.folder import read_image_tower
-    from sports_clip_pipeline.training.shipping import predictor_of
+    from sports_clip_pipeline.fewshot.shipping import trial_predictor
 
-    towers = embed_audit, class_bank.labels, read_image_tower(clip_model)
-    makers = {share: partial(predictor_of, arm, *towers) for share, arm in chosen_trials.items()}
+    encoders = embed_audit, class_bank.labels, read_image_tower(clip_model), analysis.coverage
+    makers = {
+        share: partial(trial_predictor, trial, *encoders) for share, trial in chosen_trials.items()
+    }
     makers |= joined_predictors
     return makers[max(makers)](), {f"{share:g}": make for share, make in makers.items()}
 
@@ -143,6 +146,6 @@ def judge_predictor(
 
 def _tell_plan(study_data: Any, config: FinetuneConfig, journal: Journal) -> None:
     from sports_clip_pipeline.errors import DryRun
-    from sports_clip_pipeline.training.plan import estimate_plan, plan_in_words
+    from sports_clip_pipeline.fewshot.study import describe_plan, estimate_plan
 
-    raise DryRun(plan_in_words(estimate_plan(study_data, config, journal)))
+    raise DryRun(describe_plan(estimate_plan(study_data, config, journal)))

@@ -54,6 +54,7 @@ def create_pipeline() -> Pipeline:
                     "clip_model",
                     "embed_audit",
                     "params:class_bank",
+                    "params:analysis",
                 ],
                 ["predictor", "fraction_predictors"],
                 name="keep_predictors",

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
-from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig, FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 
 
@@ -30,14 +29,14 @@ def select_pixels(
     """What training may see: development photographs, their labels, tower, anchors, prompts."""
     from sports_clip_pipeline.clip.folder import read_image_tower, read_projections
     from sports_clip_pipeline.evaluation.zero_shot import encode_labels
-    from sports_clip_pipeline.training.methods.interface import TextAnchors
+    from sports_clip_pipeline.fewshot.base import Pretrained
     from sports_clip_pipeline.training.pixels.arms import PixelStudy
     from sports_clip_pipeline.training.pixels.methods.interface import Start
     from sports_clip_pipeline.training.pixels.prompts import prompts_of
 
     projections = read_projections(clip_model)
-    anchors = TextAnchors(
-        anchors=text_anchors["anchors"],
+    anchors = Pretrained(
+        zero_shot_weights=text_anchors["anchors"],
         logit_scale=float(text_anchors["logit_scale"][0]),
         image_weight=projections.image_weight,
         image_bias=projections.image_bias,
@@ -70,9 +69,9 @@ def fit_pixel_arms(
     journal: Journal,
 ) -> Any:
     """Train the arms where the plan is `pixels`; else show what earlier runs finished."""
-    if finetune.plan == "pixels":
+    if finetune.plan == "end_to_end":
         _refuse_untrainable(end_to_end_study.start)
-    if finetune.dry_run and finetune.plan == "pixels":
+    if finetune.dry_run and finetune.plan == "end_to_end":
         _tell_plan(end_to_end_study, pixels)
     from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
     from sports_clip_pipeline.evaluation.zero_shot import evaluation_target
@@ -86,7 +85,7 @@ def fit_pixel_arms(
         squares, target, class_bank.labels, embed_audit["image_encoder"], pixels.views,
         finetune.bootstrap_resamples, journal,
     )  # fmt: skip
-    trains = finetune.plan == "pixels" and not finetune.dry_run
+    trains = finetune.plan == "end_to_end" and not finetune.dry_run
     shared = {"tower": embed_audit["image_encoder"], "data_digest": ingest_audit["data_digest"]}
     scores = PixelScores(judge)
     for done in (run_pixel_arms if trains else finished_pixel_arms)(
@@ -109,7 +108,7 @@ def join_plans(
     finetune: FinetuneConfig,
     finetune_state: Journal,
 ) -> tuple[Table, Table, Any, Any]:
-    """Pixel arms, also joined to the committee of the same labels; which of those to ship."""
+    """Pixel arms, also joined to the stacked ensemble of the same labels; which of those to ship."""
     from sports_clip_pipeline.evaluation.joined import JoinedScores
     from sports_clip_pipeline.evaluation.pixels import pixel_tables
     from sports_clip_pipeline.training.pixels.joined import join_all
@@ -132,7 +131,7 @@ def _refuse_untrainable(start: Any) -> None:
 
     if is_pair(start.tower) or start.anchors.image_body:
         raise UserFacingError(
-            "finetune.plan=pixels",
+            "finetune.plan=end_to_end",
             f"trains a timm tower under a linear projection, and the CLIP model has {start.tower}"
             + (" under another one" if start.anchors.image_body else ""),
             "set embed.image_encoder and pretrain.projections so, and run from embed on",
@@ -141,10 +140,10 @@ def _refuse_untrainable(start: Any) -> None:
 
 def _tell_plan(end_to_end_study: Any, pixels: EndToEndConfig) -> None:
     from sports_clip_pipeline.errors import DryRun
+    from sports_clip_pipeline.fewshot.study import describe_plan
     from sports_clip_pipeline.training.pixels.estimate import estimate_study
-    from sports_clip_pipeline.training.plan import plan_in_words
 
-    raise DryRun(plan_in_words(estimate_study(end_to_end_study, pixels)))
+    raise DryRun(describe_plan(estimate_study(end_to_end_study, pixels)))
 
 
 def _squares(

@@ -171,13 +171,13 @@ def learn_without_labels(
     """
     from sports_clip_pipeline.encoders.additional_encoders import stack_towers
     from sports_clip_pipeline.evaluation.zero_shot import evaluation_target, transduction_table
-    from sports_clip_pipeline.training.methods.interface import tower_rows
-    from sports_clip_pipeline.training.transduction import transduce
+    from sports_clip_pipeline.fewshot.base import normalise_features
+    from sports_clip_pipeline.fewshot.transduction import transduce
 
     features, widths = stack_towers(clip_sports_features)
     part = splits["split"].to_numpy()
     development, evaluation = features[part == "development"], features[part == "evaluation"]
-    scaled = tower_rows(widths, root=True)
+    scaled = normalise_features(widths, root=True)
     rows, heads = [], {}
     for method in transduction.methods:
         learned = transduce(method, development, zero_shot_head, scaled, transduction)

@@ -14,14 +14,14 @@ import torch
 
 from sports_clip_pipeline.data.splits import labels_for_fraction
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.fewshot.base import Fit
+from sports_clip_pipeline.fewshot.cross_validation import fit_temperature, log_loss
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.machine import cores, keep_freed_memory
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.predictor.head import softmax
-from sports_clip_pipeline.training.arm import Arm, FittedArm
-from sports_clip_pipeline.training.methods.cross_validation import fit_temperature, log_loss
-from sports_clip_pipeline.training.methods.interface import Fit
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier, pooled_squares
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, from_state, to_state
 from sports_clip_pipeline.training.pixels.holdout import held_out_rows, steps_for
@@ -55,11 +55,11 @@ class PixelStudy:
     splits: pd.DataFrame
     start: Start
 
-    def rows(self, arm: Arm) -> np.ndarray:
+    def rows(self, arm: TrialKey) -> np.ndarray:
         """(n,) int64; the photographs whose labels the arm may see."""
-        return labels_for_fraction(self.splits, arm.fraction, arm.seed)
+        return labels_for_fraction(self.splits, arm.label_fraction, arm.seed)
 
-    def mark(self, arm: Arm, config: EndToEndConfig) -> str:
+    def mark(self, arm: TrialKey, config: EndToEndConfig) -> str:
         """The arm's fingerprint."""
         rows = self.rows(arm)
         addresses = [self.squares.addresses[row] for row in rows]
@@ -79,10 +79,10 @@ class Choice:
     logits: np.ndarray
 
 
-def plan_pixel_arms(config: EndToEndConfig) -> list[Arm]:
+def plan_pixel_arms(config: EndToEndConfig) -> list[TrialKey]:
     """All arms of the plan, small fractions first: what is quick is seen early."""
     return [
-        Arm(method, fraction, seed)
+        TrialKey(method, fraction, seed)
         for fraction in sorted(config.fractions)
         for method in config.methods
         for seed in config.seeds_for(fraction)
@@ -113,7 +113,7 @@ def run_pixel_arms(
     """
     arms = plan_pixel_arms(config)
     marks = {arm: study.mark(arm, config) for arm in arms}
-    waiting = [arm for arm in arms if journal.load_state(arm.key, marks[arm]) is None]
+    waiting = [arm for arm in arms if journal.load_state(arm.path, marks[arm]) is None]
     for method in dict.fromkeys(arm.method for arm in waiting):
         find_pixel_method(method).build(study.start, config, 0)
     torch.set_num_threads(config.threads or cores())
@@ -126,7 +126,12 @@ def run_pixel_arms(
 
 
 def _train_arm(
-    arm: Arm, mark: str, study: PixelStudy, config: EndToEndConfig, journal: Journal, bar: Counter
+    arm: TrialKey,
+    mark: str,
+    study: PixelStudy,
+    config: EndToEndConfig,
+    journal: Journal,
+    bar: Counter,
 ) -> PixelArm:
     """Train on the labelled photographs but the held-out ones, choose, and refit where few."""
     rows = study.rows(arm)
@@ -152,16 +157,16 @@ def _train_arm(
         cv_log_loss=choice.log_loss,
         held_out=spoken,
     )
-    fitted = FittedArm(arm, fit, len(rows), elapsed_s, reused=False)
+    fitted = FittedTrial(arm, fit, len(rows), elapsed_s, reused=False)
     done = PixelArm(fitted, _arrays(model.tower), mark)
-    journal.save_state(arm.key, mark, *to_state(done))
+    journal.save_state(arm.path, mark, *to_state(done))
     for stage in ("held_out", "refit"):
-        journal.drop_state(f"{arm.key}.{stage}")
+        journal.drop_state(f"{arm.path}.{stage}")
     return done
 
 
 def _train(
-    arm: Arm,
+    arm: TrialKey,
     stage: str,
     mark: str,
     rows: np.ndarray,
@@ -177,7 +182,7 @@ def _train(
     squares = study.squares
     photographs = Photographs(squares.open(), rows, study.target[rows], squares.preprocessing)
     training = PixelTraining(model, method, photographs, config, arm.seed, labels)
-    name = f"{arm.method} {arm.fraction:g} seed {arm.seed}"
+    name = f"{arm.method} {arm.label_fraction:g} seed {arm.seed}"
     shown = {"done": 0}
 
     def on_step(training: PixelTraining, loss: float) -> None:
@@ -185,16 +190,20 @@ def _train(
         shown["done"] = training.done
         bar.set_postfix_str(f"{name} {stage} {training.done}/{training.steps} loss {loss:.3f}")
         if training.done % 10 == 0 or training.done == training.steps:
-            metric = f"pixels/{arm.method}/{arm.fraction:g}/{arm.seed}/{stage}_loss"
+            metric = f"pixels/{arm.method}/{arm.label_fraction:g}/{arm.seed}/{stage}_loss"
             journal.log_metrics({metric: loss}, step=training.done)
 
-    run_training(training, journal, f"{arm.key}.{stage}", mark, on_step)
+    run_training(training, journal, f"{arm.path}.{stage}", mark, on_step)
     bar.update((training.done - shown["done"]) * config.batch_size)
     return training
 
 
 def _choose(
-    arm: Arm, training: PixelTraining, study: PixelStudy, rows: np.ndarray, config: EndToEndConfig
+    arm: TrialKey,
+    training: PixelTraining,
+    study: PixelStudy,
+    rows: np.ndarray,
+    config: EndToEndConfig,
 ) -> Choice:
     """The candidate with the least loss on held-out labelled photographs, and its temperature."""
     squares, target = study.squares, study.target[rows]
@@ -209,12 +218,12 @@ def _choose(
         choices.append(Choice(name, temperature, top1, loss, logits))
     for made in choices:
         what = made.candidate or "trained"
-        _LOG.info("%s %s: held-out top-1 %.3f, loss %.3f", arm.key, what, made.top1, made.log_loss)
+        _LOG.info("%s %s: held-out top-1 %.3f, loss %.3f", arm.path, what, made.top1, made.log_loss)
     return min(choices, key=lambda choice: choice.log_loss)
 
 
 def _candidates(
-    arm: Arm, training: PixelTraining, study: PixelStudy, config: EndToEndConfig
+    arm: TrialKey, training: PixelTraining, study: PixelStudy, config: EndToEndConfig
 ) -> dict[str, PixelClassifier]:
     """Classifiers to choose from, with averaged weights."""
     method = find_pixel_method(arm.method)
@@ -233,7 +242,7 @@ def _whole(built: PixelClassifier, training: PixelTraining) -> dict[str, torch.T
     return {**built.state_dict(), **averaged}
 
 
-def _steps(arm: Arm, study: PixelStudy, config: EndToEndConfig) -> int:
+def _steps(arm: TrialKey, study: PixelStudy, config: EndToEndConfig) -> int:
     """Steps of an arm, of its refit too."""
     rows = study.rows(arm)
     out = held_out_rows(study.target[rows], config.held_out_share, arm.seed)
@@ -254,7 +263,7 @@ def _arrays(tower: Any) -> dict[str, np.ndarray]:
     }
 
 
-def read_pixel_arm(arm: Arm, mark: str, journal: Journal) -> PixelArm | None:
+def read_pixel_arm(arm: TrialKey, mark: str, journal: Journal) -> PixelArm | None:
     """The arm as an earlier run finished it under this fingerprint, or None."""
-    kept = journal.load_state(arm.key, mark)
+    kept = journal.load_state(arm.path, mark)
     return None if kept is None else from_state(arm, mark, *kept)

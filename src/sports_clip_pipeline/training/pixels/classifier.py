@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.data.transforms import ImageTransform
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.fewshot.base import Pretrained
 from sports_clip_pipeline.predictor.head import Head, Operation
-from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.prompts import ClassPrompts
 from sports_clip_pipeline.training.pixels.squares import normalised
 
@@ -73,10 +73,10 @@ class TextHead(nn.Module):
     Source: Wortsman et al. 2022, section 3 (a classifier initialised with the text features).
     """
 
-    def __init__(self, anchors: TextAnchors) -> None:
+    def __init__(self, anchors: Pretrained) -> None:
         super().__init__()
         self.projection = projection_of(anchors)
-        scaled = anchors.anchors * np.float32(anchors.logit_scale)
+        scaled = anchors.zero_shot_weights * np.float32(anchors.logit_scale)
         self.weight = nn.Parameter(torch.tensor(scaled, dtype=torch.float32))  # (C, P)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -98,7 +98,7 @@ class ContrastiveHead(nn.Module):
     text_features: torch.Tensor
     membership: torch.Tensor
 
-    def __init__(self, anchors: TextAnchors, prompts: ClassPrompts) -> None:
+    def __init__(self, anchors: Pretrained, prompts: ClassPrompts) -> None:
         super().__init__()
         self.projection = projection_of(anchors)
         self.text = nn.Linear(prompts.text_weight.shape[1], len(prompts.text_weight), bias=False)
@@ -107,7 +107,7 @@ class ContrastiveHead(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(anchors.logit_scale)))
         features = torch.tensor(prompts.features)  # (M, E)
         self.register_buffer("text_features", features, persistent=False)
-        member = np.eye(len(anchors.anchors), dtype=np.float32)[prompts.owner]  # (M, C)
+        member = np.eye(len(anchors.zero_shot_weights), dtype=np.float32)[prompts.owner]  # (M, C)
         shares = torch.tensor(member / member.sum(axis=0)).T.contiguous()  # (C, M)
         self.register_buffer("membership", shares, persistent=False)
 
@@ -138,7 +138,7 @@ class ContrastiveHead(nn.Module):
         return Head((embed, Operation("l2_normalise"), _affine(self.class_weights())))
 
 
-def projection_of(anchors: TextAnchors) -> nn.Linear:
+def projection_of(anchors: Pretrained) -> nn.Linear:
     """The pretrained image projection as a trainable layer."""
     space, width = anchors.image_weight.shape
     layer = nn.Linear(width, space)
@@ -151,7 +151,7 @@ def projection_of(anchors: TextAnchors) -> nn.Linear:
 def pooled_squares(
     model: Any,
     squares: np.ndarray,
-    preprocessing: ImageTransform,
+    preprocessing: ImagePreprocessing,
     views: Sequence[str],
     batch: int = 64,
 ) -> np.ndarray:

@@ -40,14 +40,14 @@ def estimate(
     """
     rows = []
     for arm in plan_pixel_arms(config):
-        labels = labelled_counts[arm.fraction]
+        labels = labelled_counts[arm.label_fraction]
         rate = images_per_s if isinstance(images_per_s, (int, float)) else images_per_s[arm.method]
         steps = arm_steps(labels, round(labels * config.held_out_share), config)
         hours = steps * config.batch_size / rate / 3600.0
         rows.append(
             {
                 "method": arm.method,
-                "fraction": arm.fraction,
+                "fraction": arm.label_fraction,
                 "seed": arm.seed,
                 "steps": steps,
                 "hours": hours,
@@ -61,7 +61,7 @@ def estimate_study(study: PixelStudy, config: EndToEndConfig, trial_steps: int =
     """The estimate for a study, at the rate that each method reaches here in a few steps."""
     counts = {}
     for arm in plan_pixel_arms(config):
-        counts[arm.fraction] = len(study.rows(arm))
+        counts[arm.label_fraction] = len(study.rows(arm))
     size = study.squares.preprocessing
     rates = {
         method: measure_rate(method, study.start, size, config, trial_steps)

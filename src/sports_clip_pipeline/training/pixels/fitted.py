@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.data.transforms import ImageTransform
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.fewshot.shipping import abstention_threshold
+from sports_clip_pipeline.fewshot.trial import (
+    FittedTrial,
+    TrialKey,
+    trial_from_state,
+    trial_to_state,
+)
 from sports_clip_pipeline.predictor.predictor import Predictor
-from sports_clip_pipeline.training.arm import Arm, FittedArm, arm_from_state, arm_to_state
-from sports_clip_pipeline.training.threshold import refusal_threshold
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class PixelArm:
         mark: its fingerprint.
     """
 
-    fitted: FittedArm
+    fitted: FittedTrial
     tower_weights: dict[str, np.ndarray]
     mark: str
 
@@ -33,7 +38,7 @@ def predictor_of(
     done: PixelArm,
     classes: Sequence[str],
     tower: str,
-    preprocessing: ImageTransform,
+    preprocessing: ImagePreprocessing,
     views: Sequence[str],
 ) -> Predictor:
     """The arm as a classifier that stands on its own, at its own resolution.
@@ -53,27 +58,27 @@ def predictor_of(
         views=tuple(views),
         tower_weights=done.tower_weights,
         origin={
-            "method": fitted.arm.method,
-            "fraction": fitted.arm.fraction,
-            "seed": fitted.arm.seed,
+            "method": fitted.key.method,
+            "fraction": fitted.key.label_fraction,
+            "seed": fitted.key.seed,
             "labels": fitted.labels,
             "hyperparameters": fitted.fit.hyperparameters,
             "cv_top1": fitted.fit.cv_top1,
         },
-        threshold=refusal_threshold(fitted.fit.held_out),
+        threshold=abstention_threshold(fitted.fit.held_out),
     )
 
 
 def to_state(done: PixelArm) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and JSON-like record for the journal."""
-    arrays, meta = arm_to_state(done.fitted)
+    arrays, meta = trial_to_state(done.fitted)
     arrays |= {f"tower.{name}": value for name, value in done.tower_weights.items()}
     return arrays, meta
 
 
 def from_state(
-    arm: Arm, mark: str, arrays: dict[str, np.ndarray], meta: dict[str, Any]
+    arm: TrialKey, mark: str, arrays: dict[str, np.ndarray], meta: dict[str, Any]
 ) -> PixelArm:
     """The inverse of `to_state`, marked as reused."""
     tower = {key[6:]: value for key, value in arrays.items() if key.startswith("tower.")}
-    return PixelArm(arm_from_state(arm, arrays, meta, mark), tower, mark)
+    return PixelArm(trial_from_state(arm, arrays, meta, mark), tower, mark)

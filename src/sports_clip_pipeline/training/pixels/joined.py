@@ -1,4 +1,4 @@
-"""A tower trained through its pixels, joined to a committee on frozen features.
+"""A tower trained through its pixels, joined to a stacked ensemble on frozen features.
 
 One knows these photographs' pixels, the other keeps what several towers learned from ImageNet; they
 err differently, so their logits are added. Which of the trained towers speaks, and how much each
@@ -17,24 +17,23 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.encoders.image_encoders import image_encoder
+from sports_clip_pipeline.fewshot.base import Fit, Labelled
+from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out
+from sports_clip_pipeline.fewshot.ensemble import choose_with_zero_shot
+from sports_clip_pipeline.fewshot.shipping import abstention_threshold
+from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE, FinetuneConfig
 from sports_clip_pipeline.predictor.head import Head, Operation, blend
 from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
-from sports_clip_pipeline.training.arm import Arm, FittedArm
-from sports_clip_pipeline.training.methods.blending import best_beside
-from sports_clip_pipeline.training.methods.cross_validation import judged
-from sports_clip_pipeline.training.methods.interface import Fit, Labelled
 from sports_clip_pipeline.training.pixels.arms import PixelStudy
 from sports_clip_pipeline.training.pixels.fitted import PixelArm
-from sports_clip_pipeline.training.study import StudyData, kept_arms
-from sports_clip_pipeline.training.threshold import refusal_threshold
 
 _LOG = logging.getLogger(__name__)
 # The method of the feature plan that it is joined to.
-FROZEN = "committee"
+FROZEN = "stacked_ensemble"
 _LEAST = 1e-7
 
 
@@ -50,8 +49,8 @@ class JoinedArm:
         factors: of the logits of the two.
     """
 
-    fitted: FittedArm
-    pixel: Arm
+    fitted: FittedTrial
+    pixel: TrialKey
     mark: str
     frozen: Head
     factors: tuple[float, float]
@@ -70,9 +69,9 @@ def join_all(
     config: FinetuneConfig,
     journal: Journal,
 ) -> list[JoinedArm]:
-    """Each fraction and seed of the pixel plan joined to the committee of the same labels.
+    """Each fraction and seed of the pixel plan joined to the stacked ensemble of the same labels.
 
-    Where the feature plan has no such committee, or where contrastive pretraining changed the image
+    Where the feature plan has no such stacked_ensemble, or where contrastive pretraining changed the image
     tower that its features come from, there is nothing to join.
 
     Args:
@@ -84,10 +83,10 @@ def join_all(
         )
         return []
     widths = (image_encoder(pixels.start.tower).width, data.features.shape[1])
-    groups: dict[Arm, list[PixelArm]] = {}
+    groups: dict[TrialKey, list[PixelArm]] = {}
     for done in trained:
-        groups.setdefault(replace(done.fitted.arm, method=FROZEN), []).append(done)
-    kept = {fitted.arm: fitted for fitted in kept_arms(list(groups), data, config, journal)}
+        groups.setdefault(replace(done.fitted.key, method=FROZEN), []).append(done)
+    kept = {fitted.key: fitted for fitted in finished_trials(list(groups), data, config, journal)}
     for arm in sorted(groups.keys() - kept.keys(), key=lambda arm: arm.name):
         _LOG.info("%s: %s was not fitted; nothing is joined to it", END_TO_END_ENSEMBLE, arm.name)
     return [
@@ -98,7 +97,7 @@ def join_all(
 
 def join(
     trained: Sequence[PixelArm],
-    frozen: FittedArm,
+    frozen: FittedTrial,
     target: np.ndarray,
     widths: tuple[int, int],
 ) -> JoinedArm:
@@ -111,12 +110,12 @@ def join(
         widths: columns of the trained tower, and of the frozen towers together.
     Raises: ValueError: an arm says nothing of held-out photographs.
     """
-    said = {done.fitted.arm.method: _spoken(done.fitted.fit) for done in trained}
+    said = {done.fitted.key.method: _spoken(done.fitted.fit) for done in trained}
     beside = _spoken(frozen.fit)
     seen = ~np.isnan(beside[:, 0])
     held_out = {name: np.where(seen[:, None], logits, np.nan) for name, logits in said.items()}
-    best, weights = best_beside(beside, held_out, target)
-    chosen = next(done for done in trained if done.fitted.arm.method == best)
+    best, weights = choose_with_zero_shot(beside, held_out, target)
+    chosen = next(done for done in trained if done.fitted.key.method == best)
     factors = (
         weights[0] / chosen.fitted.fit.temperature,
         weights[1] / frozen.fit.temperature,
@@ -125,17 +124,17 @@ def join(
     head = _head(chosen.fitted.fit.head, frozen.fit.head, factors, widths)
     settings = {"pixel_method": best, "pixel_weight": weights[0], "frozen_weight": weights[1]}
     rows = Labelled(np.empty((len(target), 0)), target, np.empty(0), beside.shape[1])
-    fitted = FittedArm(
-        arm=replace(chosen.fitted.arm, method=END_TO_END_ENSEMBLE),
-        fit=judged(rows, mixed, head, settings),
+    fitted = FittedTrial(
+        key=replace(chosen.fitted.key, method=END_TO_END_ENSEMBLE),
+        fit=fit_from_held_out(rows, mixed, head, settings),
         labels=len(target),
         elapsed_s=chosen.fitted.elapsed_s + frozen.elapsed_s,
         reused=chosen.fitted.reused and frozen.reused,
     )
-    return JoinedArm(fitted, chosen.fitted.arm, chosen.mark, frozen.fit.head, factors)
+    return JoinedArm(fitted, chosen.fitted.key, chosen.mark, frozen.fit.head, factors)
 
 
-def better_than(joined: JoinedArm, chosen: FittedArm, target: np.ndarray) -> bool:
+def better_than(joined: JoinedArm, chosen: FittedTrial, target: np.ndarray) -> bool:
     """Whether joining beats an arm on photographs held out from both, by over one standard error.
 
     Where the trained tower got no weight there is nothing to pay for.
@@ -176,7 +175,7 @@ def predictor_of_joined(
             "hyperparameters": fitted.fit.hyperparameters,
             "cv_top1": fitted.fit.cv_top1,
         },
-        threshold=refusal_threshold(fitted.fit.held_out),
+        threshold=abstention_threshold(fitted.fit.held_out),
     )
 
 

@@ -59,7 +59,7 @@ def _text_mark(start: Start, method: str) -> str:
         part for name in sorted(start.clip_weights) for part in (name, start.clip_weights[name])
     ]
     projection = anchors.image_weight, anchors.image_bias
-    mark = fingerprint(anchors.anchors, anchors.logit_scale, *projection, *tower)
+    mark = fingerprint(anchors.zero_shot_weights, anchors.logit_scale, *projection, *tower)
     if method != "flyp":
         return mark
     reader = text_tower_spec(prompts.text_encoder).digest

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.encoders.image_encoders import load_image_tower, timm_tower
+from sports_clip_pipeline.fewshot.base import Pretrained
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
-from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier
 from sports_clip_pipeline.training.pixels.prompts import ClassPrompts
 
@@ -34,14 +34,14 @@ class Start:
     """
 
     tower: str
-    anchors: TextAnchors
+    anchors: Pretrained
     prompts: ClassPrompts
     clip_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
         """C."""
-        return len(self.anchors.anchors)
+        return len(self.anchors.zero_shot_weights)
 
     def pretrained(self) -> nn.Module:
         """The tower with ImageNet weights."""

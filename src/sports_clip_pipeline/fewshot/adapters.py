@@ -1,0 +1,401 @@
+"""Adapters of CLIP features: Tip-Adapter, Tip-Adapter-F, ProLIP, and the notebook's MLP head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy.optimize import minimize
+from torch import nn
+from torch.nn import functional
+
+from sports_clip_pipeline.clip.projections import unit_norm
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Pretrained, Task, affine
+from sports_clip_pipeline.fewshot.cross_validation import (
+    cross_validate,
+    held_out_logits,
+    log_loss,
+    select_candidate,
+)
+from sports_clip_pipeline.fewshot.ensemble import blend_with_zero_shot
+from sports_clip_pipeline.fewshot.linear import Strengths
+from sports_clip_pipeline.fewshot.subspace import RowSpace
+from sports_clip_pipeline.parameters import Ints, between
+from sports_clip_pipeline.predictor.head import Head, Operation, softmax
+
+Steps = Annotated[Ints, between(1, 1_000_000)]
+# Held-out rows that suffice for a temperature or a handful of candidates of a costly fit.
+_ENOUGH = 1500
+_K_MEANS_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class KeyCache:
+    """The cache of Tip-Adapter.
+
+    Attributes:
+        keys: (K, r) float32 unit-norm.
+        key_class: (K,) int in [0, classes).
+        classes: C.
+    """
+
+    keys: np.ndarray
+    key_class: np.ndarray
+    classes: int
+
+    def head(self, beta: float) -> Head:
+        """Unit-norm rows (N, r) to Σ_k exp(−β (1 − x · k)) onehot_k (N, C)."""
+        one_hot = np.eye(self.classes, dtype=np.float32)[self.key_class].T  # (C, K)
+        similarity = affine(self.keys, np.zeros(len(self.keys)))
+        affinity = Operation("affinity", {"sharpness": np.asarray(beta, dtype=np.float32)})
+        return Head((similarity, affinity, affine(one_hot, np.zeros(self.classes))))
+
+
+class TipAdapter(Method):
+    """Tip-Adapter: a key-value cache of labelled images, with zero-shot; training-free.
+
+    A class's keys are its labelled rows, or as many k-means centres of them. Source: Zhang et al.
+    2022, section 3.1 (α is the two weights of the blend here). There α and β were searched on test
+    labels; here cross-validation chooses them.
+    """
+
+    keys_per_class: int = Field(32, ge=1, le=10_000, description="Keys of a class, at most.")
+    beta: Strengths = Field(
+        (3.0, 5.5, 10.0, 20.0, 40.0), description="Inverse temperatures β of the similarities."
+    )
+
+    def fit(self, task: Task) -> Fit:
+        """Cross-validation chooses β and the weights of cache and zero-shot."""
+        space = RowSpace.of(task.labelled, task.pretrained.scaled(root=True))
+
+        def fit_all(rows: Labelled) -> dict[str, Head]:
+            cache = build_cache(rows, self.keys_per_class, task.seed)
+            return {str(beta): cache.head(beta) for beta in self.beta}
+
+        return blend_with_zero_shot(
+            task.labelled,
+            held_out_logits(space.rows, fit_all),
+            lambda name: {"beta": float(name)},
+            lambda name: space.expand(fit_all(space.rows)[name]),
+            task.pretrained.zero_shot_head(),
+        )
+
+
+def build_cache(rows: Labelled, most: int, seed: int) -> KeyCache:
+    """At most `most` keys a class: its rows, or so many centres of them.
+
+    Args:
+        rows: features (n, r) unit-norm.
+    """
+    rng = np.random.default_rng(seed)
+    keys, key_class = [], []
+    for label in range(rows.classes):
+        own = rows.features[rows.target == label]
+        centres = own if len(own) <= most else _spherical_k_means(own, most, rng)
+        keys.append(centres)
+        key_class.extend([label] * len(centres))
+    return KeyCache(np.concatenate(keys), np.asarray(key_class, dtype=np.int64), rows.classes)
+
+
+def _spherical_k_means(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, r) unit-norm centres of rows (n, r), from seeded rows.
+
+    Source: Dhillon and Modha 2001.
+    """
+    centres = rows[rng.permutation(len(rows))[:count]]
+    for _ in range(_K_MEANS_ROUNDS):
+        nearest = (rows @ centres.T).argmax(axis=1)
+        member = np.eye(count, dtype=rows.dtype)[nearest]  # (n, count)
+        sums = member.T @ rows
+        alone = member.sum(axis=0) == 0  # a centre that lost all rows stays
+        centres = unit_norm(np.where(alone[:, None], centres, sums))
+    return centres
+
+
+@dataclass(frozen=True)
+class KeyTraining:
+    """How the keys of Tip-Adapter-F are trained.
+
+    Attributes:
+        beta: β. cache_weight: of the cache's logits. text_weight: of the zero-shot logits.
+        steps: after which the keys are candidates; the last ends the cosine schedule.
+        lr: AdamW's peak learning rate. batch_size: rows a step. seed: of the batches.
+    """
+
+    beta: float
+    cache_weight: float
+    text_weight: float
+    steps: tuple[int, ...]
+    lr: float
+    batch_size: int
+    seed: int
+
+
+class TipAdapterF(TipAdapter):
+    """Tip-Adapter-F: the cache's keys are trained by AdamW with a cosine schedule.
+
+    β and the weights are those of the training-free cache; the weights are fitted again at the end.
+    Source: Zhang et al. 2022, section 3.2. There the epoch was picked on test images.
+    """
+
+    steps: Steps = Field((20, 100), description="Training steps; the last ends the schedule.")
+    lr: float = Field(1e-3, ge=1e-6, le=1, description="AdamW's peak learning rate.")
+    batch_size: int = Field(256, ge=1, le=65_536, description="Images a step.")
+
+    def fit(self, task: Task) -> Fit:
+        """Cross-validation chooses β, the steps, and the weights of cache and zero-shot."""
+        zero_shot = task.pretrained.zero_shot_head()
+        chosen = super().fit(task).hyperparameters
+        text = zero_shot(task.labelled.features)
+        scaled = RowSpace.of(task.labelled, task.pretrained.scaled(root=True))
+        space = scaled.beside_outputs(zero_shot, text)
+        course = KeyTraining(
+            chosen["beta"], chosen["probe_weight"], chosen["zero_shot_weight"],
+            self.steps, self.lr, self.batch_size, task.seed,
+        )  # fmt: skip
+
+        def train_all(rows: Labelled) -> dict[str, Head]:
+            columns, text = np.split(rows.features, [space.width], axis=1)
+            own = replace(rows, features=columns)
+            cache = build_cache(own, self.keys_per_class, task.seed)
+            trained = train_keys(cache, own, text, course)
+            return {str(steps): keys.head(course.beta) for steps, keys in trained.items()}
+
+        def on_joint(rows: Labelled) -> dict[str, Head]:
+            bounds = {"start": np.asarray(0), "stop": np.asarray(space.width)}
+            first = Operation("columns", bounds)
+            return {name: Head((first, *head.operations)) for name, head in train_all(rows).items()}
+
+        return blend_with_zero_shot(
+            task.labelled,
+            held_out_logits(space.rows, on_joint, _ENOUGH),
+            lambda name: {"beta": course.beta, "steps": int(name)},
+            lambda name: space.expand(train_all(space.rows)[name]),
+            zero_shot,
+        )
+
+
+def train_keys(
+    cache: KeyCache, rows: Labelled, text: np.ndarray, course: KeyTraining
+) -> dict[int, KeyCache]:
+    """The cache after each number of steps.
+
+    Args:
+        rows: features (n, r) unit-norm. text: (n, C) zero-shot logits of the rows.
+    """
+    features, target = torch.from_numpy(rows.features), torch.from_numpy(rows.target)
+    offset = torch.from_numpy(text * np.float32(course.text_weight))
+    one_hot = functional.one_hot(torch.from_numpy(cache.key_class), cache.classes).float()
+    keys = torch.from_numpy(cache.keys.copy()).requires_grad_()
+    optimizer = torch.optim.AdamW([keys], lr=course.lr, eps=1e-4, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(course.steps))
+    rng = np.random.default_rng(course.seed)
+    size = min(course.batch_size, len(target))
+    trained = {}
+    with _without_denormals():
+        for step in range(1, max(course.steps) + 1):
+            batch = torch.from_numpy(rng.permutation(len(target))[:size])
+            affinity = torch.exp(-course.beta * (1.0 - features[batch] @ keys.T))  # (B, K)
+            logits = course.cache_weight * (affinity @ one_hot) + offset[batch]
+            loss = functional.cross_entropy(logits, target[batch])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if step in course.steps:
+                trained[step] = replace(cache, keys=keys.detach().numpy().copy())
+    return trained
+
+
+@contextmanager
+def _without_denormals() -> Iterator[None]:
+    """Confident rows leave gradients near 1e-40, on which this arithmetic is ten times slower."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+class ProLip(Method):
+    """ProLIP: fine-tunes the image projection alone, with an L2 penalty to its pretrained weights.
+
+    Loss: cross-entropy of s · cos(W x + b, t) plus λ ‖W − W₀‖², with λ = 1/N for N labels a class.
+
+    Source: Fahes et al. 2024, "CLIP's Visual Embedding Projector is a Few-shot Cornucopia",
+    section 4 and the paragraph on λ = 1/N. L-BFGS replaces 300 steps of Adam.
+    """
+
+    def fit(self, task: Task) -> Fit:
+        """Cross-validation sets the temperature alone."""
+        pretrained = task.pretrained
+        if pretrained.image_body:
+            raise UserFacingError(
+                "method prolip",
+                "fine-tunes a linear image projection, and the CLIP model has another",
+                "leave it out of finetune.select, or set pretrain.projections=linear",
+            )
+        space = RowSpace.of(task.labelled, pretrained.raw())
+        space = space.rotated(np.linalg.eigh(space.rows.features.T @ space.rows.features)[1])
+        basis, weight = space.basis, pretrained.image_weight
+        origin = weight if basis is None else weight @ basis  # (P, r), of what the rows span
+
+        def fit_all(rows: Labelled) -> dict[str, Head]:
+            moved = ProjectionProblem.of(rows, origin, pretrained).solve()
+            text = pretrained.zero_shot_weights * pretrained.logit_scale
+            cosines = (Operation("l2_normalise"), affine(text, np.zeros(len(text))))
+            return {"prolip": Head((affine(moved, pretrained.image_bias), *cosines))}
+
+        def refit(name: str) -> Head:
+            """On pooled features; what the rows do not span stays as pretrained."""
+            moved = fit_all(space.rows)[name]
+            step = moved.operations[0].arrays["weight"] - origin
+            whole = weight + (step if basis is None else step @ basis.T)
+            first = affine(whole, pretrained.image_bias)
+            return Head((*space.operations, first, *moved.operations[1:]))
+
+        held_out = held_out_logits(space.rows, fit_all, _ENOUGH)
+        return select_candidate(task.labelled, held_out, lambda name: {}, refit)
+
+
+@dataclass(frozen=True)
+class ProjectionProblem:
+    """Mean cross-entropy + λ ‖W − W₀‖², λ = 1/N for N labels a class.
+
+    Attributes:
+        pooled: (n, r) float32. target: (n,) int.
+        text: (C, P) unit-norm. scale: of the cosines.
+        origin: (P, r), W₀. bias: (P,), fixed.
+    """
+
+    pooled: np.ndarray
+    target: np.ndarray
+    text: np.ndarray
+    scale: float
+    origin: np.ndarray
+    bias: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Labelled, origin: np.ndarray, pretrained: Pretrained) -> ProjectionProblem:
+        """The problem of labelled rows (n, r)."""
+        text, scale = pretrained.zero_shot_weights, pretrained.logit_scale
+        return cls(rows.features, rows.target, text, scale, origin, pretrained.image_bias)
+
+    @property
+    def penalty(self) -> float:
+        """λ."""
+        return len(self.text) / len(self.target)
+
+    def solve(self) -> np.ndarray:
+        """W (P, r) at the minimum, searched from W₀ in columns of even curvature."""
+        scale, shape = self._scale(), self.origin.shape
+
+        def scaled(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            loss, gradient = self.objective(self.origin + flat.reshape(shape) * scale)
+            return loss, (gradient.reshape(shape) * scale).ravel()
+
+        options = {"maxiter": 100, "ftol": 1e-3}
+        start = np.zeros(self.origin.size)
+        found = minimize(scaled, start, jac=True, method="L-BFGS-B", options=options)
+        return self.origin + found.x.reshape(shape) * scale
+
+    def _scale(self) -> np.ndarray:
+        """(r,); one over the root of each column's expected curvature; it sets the speed alone."""
+        projected = self.pooled @ self.origin.T + self.bias
+        size = float((projected.astype(np.float64) ** 2).sum())  # n times the mean square norm
+        energy = (self.pooled.astype(np.float64) ** 2).sum(axis=0)
+        curvature = 0.03 * self.scale**2 * energy / max(size, 1e-12)
+        scale: np.ndarray = 1.0 / np.sqrt(curvature + 2.0 * self.penalty)
+        return scale
+
+    def objective(self, weight: np.ndarray) -> tuple[float, np.ndarray]:
+        """Its value and its gradient, flat."""
+        kind = self.pooled.dtype
+        projected = self.pooled @ weight.T.astype(kind) + self.bias  # (n, P)
+        norms = np.linalg.norm(projected, axis=1, keepdims=True)
+        unit = projected / norms
+        logits = unit @ self.text.T * kind.type(self.scale)  # (n, C)
+        apart = weight - self.origin
+        loss = log_loss(logits, self.target) + self.penalty * float((apart**2).sum())
+        error = softmax(logits).astype(kind)
+        error[np.arange(len(self.target)), self.target] -= 1.0
+        slope = error @ (self.text * kind.type(self.scale / len(self.target)))  # (n, P), by `unit`
+        slope -= (slope * unit).sum(axis=1, keepdims=True) * unit
+        gradient = (slope / norms).T @ self.pooled + 2.0 * self.penalty * apart
+        return loss, gradient.astype(np.float64).ravel()
+
+
+class NotebookMlp(Method):
+    """The 2022 notebook's MLP head on image embeddings: 256 → 128 → classes, ReLU, Adam.
+
+    Its training length was chosen on the split it was evaluated on; here cross-validation does.
+    """
+
+    steps: Steps = Field((100, 300, 1000), description="Optimizer steps to choose from.")
+    lr: float = Field(1e-3, ge=1e-6, le=1, description="Adam's learning rate.")
+    batch_size: int = Field(128, ge=1, le=65_536, description="Images a step.")
+
+    def fit(self, task: Task) -> Fit:
+        """Cross-validation chooses the number of steps."""
+
+        def fit_all(rows: Labelled) -> dict[str, Head]:
+            return {str(steps): head for steps, head in self._train(rows, task, self.steps)}
+
+        def refit(name: str) -> Head:
+            """What `fit_all` returns under this name, without the steps beyond."""
+            ((_, head),) = self._train(task.labelled, task, (int(name),))
+            return head
+
+        return cross_validate(task.labelled, fit_all, lambda name: {"steps": int(name)}, refit)
+
+    def _train(
+        self, rows: Labelled, task: Task, steps: tuple[int, ...]
+    ) -> Iterator[tuple[int, Head]]:
+        """The head after each number of steps."""
+        embed = task.pretrained.embed()
+        width = task.pretrained.zero_shot_weights.shape[1]
+        # Unit-norm embeddings have entries near 1/√P; the first layer expects them near 1.
+        embeddings = torch.from_numpy(Head(embed)(rows.features) * np.float32(np.sqrt(width)))
+        target = torch.from_numpy(rows.target)
+        torch.manual_seed(task.seed)
+        model = nn.Sequential(
+            nn.Linear(width, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(),
+            nn.Linear(128, rows.classes),
+        )  # fmt: skip
+        optimizer = torch.optim.Adam(model.parameters(), lr=self.lr, fused=True)
+        batches = _batches(len(target), self.batch_size, np.random.default_rng(task.seed))
+        for step in range(1, max(steps) + 1):
+            batch = torch.from_numpy(next(batches))
+            loss = functional.cross_entropy(model(embeddings[batch]), target[batch])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            if step in steps:
+                yield step, Head((*embed, *_operations(model, np.sqrt(width))))
+
+
+def _batches(rows: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    while True:
+        order = rng.permutation(rows)
+        for start in range(0, rows, size):
+            yield order[start : start + size]
+
+
+def _operations(model: nn.Sequential, input_scale: float) -> list[Operation]:
+    """The layers as operations; the first includes the scale of its input in its weight."""
+    operations = []
+    scale = input_scale
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            weight = layer.weight.detach().numpy() * np.float32(scale)
+            operations.append(affine(weight, layer.bias.detach().numpy().copy()))
+            scale = 1.0
+        else:
+            operations.append(Operation("relu"))
+    return operations

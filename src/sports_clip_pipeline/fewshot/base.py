@@ -1,0 +1,274 @@
+"""Few-shot methods: the interface of all of them, and the registry with their display facts.
+
+A method is a pydantic model whose fields are its settings (`finetune.methods.<name>` in `conf/`)
+and whose `fit` returns a classifier head. A new method is one class and one line of `METHODS`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sports_clip_pipeline.parameters import Parameters
+from sports_clip_pipeline.predictor.head import Head, Operation
+
+Value = TypeVar("Value")
+
+
+class ResultCache:
+    """Intermediate results of one labelled subset, shared by the methods that are fitted on it.
+
+    Attributes:
+        reused_s: seconds that computing what the current trial reused took; they count as its own.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[Hashable, tuple[Any, float]] = {}
+        self.begin_trial()
+
+    def begin_trial(self) -> None:
+        """Reset the account of reused seconds."""
+        self.reused_s = 0.0
+        self._own: set[Hashable] = set()
+
+    def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """The value under `key`, computed on first use; it must not be changed."""
+        if key in self._values:
+            value, elapsed_s = self._values[key]
+            self.reused_s += 0.0 if key in self._own else elapsed_s
+        else:
+            start = time.perf_counter()
+            value = compute()
+            self._values[key] = value, time.perf_counter() - start
+        self._own.add(key)
+        found: Value = value
+        return found
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The labelled images of one trial.
+
+    Attributes:
+        features: (n, D) float32 pooled encoder features.
+        target: (n,) int64 in [0, classes).
+        fold: (n,) int; the cross-validation fold that holds the row out, −1 for never.
+        classes: number of classes of the study.
+        cache: intermediate results of exactly these rows.
+    """
+
+    features: np.ndarray
+    target: np.ndarray
+    fold: np.ndarray
+    classes: int
+    cache: ResultCache = field(default_factory=ResultCache, init=False, repr=False, compare=False)
+
+    def where(self, mask: np.ndarray) -> Labelled:
+        """The rows under a boolean mask (n,)."""
+        return Labelled(self.features[mask], self.target[mask], self.fold[mask], self.classes)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What is known before the first label: zero-shot weights, image projection, feature spaces.
+
+    Attributes:
+        zero_shot_weights: (C, P) float32 unit-norm text embeddings, one a class.
+        logit_scale: scale of cosines, > 0.
+        image_weight: (P, D₀) projection of the first encoder's features. image_bias: (P,).
+        image_body: operations on those features before it.
+        widths: columns of each encoder in the features; empty where there is one encoder.
+        zero_shot: features (N, D) to zero-shot logits (N, C); None for cosines to the weights.
+        space: what `scaled` returns: `first_encoder`, `all_encoders` or `clip` (embeddings).
+    """
+
+    zero_shot_weights: np.ndarray
+    logit_scale: float
+    image_weight: np.ndarray
+    image_bias: np.ndarray
+    widths: tuple[int, ...] = ()
+    zero_shot: Head | None = None
+    image_body: tuple[Operation, ...] = ()
+    space: str = "first_encoder"
+
+    def embed(self) -> tuple[Operation, ...]:
+        """Pooled features to unit-norm image embeddings, as operations of a head."""
+        projection = {"weight": self.image_weight, "bias": self.image_bias}
+        mapped = (*self.image_body, Operation("affine", projection))
+        return (*self._first(), *mapped, Operation("l2_normalise"))
+
+    def scaled(self, root: bool = False) -> tuple[Operation, ...]:
+        """Pooled features to unit-norm rows of the method's feature space.
+
+        Args:
+            root: take the square root first (Hellinger map); pooled features only, which are
+                non-negative. Source: Arandjelović and Zisserman 2012.
+        """
+        if self.space == "clip":
+            return self.embed()
+        if self.space == "first_encoder":
+            return (*self._first(), *normalise_features((), root))
+        return normalise_features(self.widths, root)
+
+    def raw(self) -> tuple[Operation, ...]:
+        """Pooled features to the unscaled columns of the method's feature space."""
+        if self.space == "clip":
+            return self.embed()
+        return self._first() if self.space == "first_encoder" else ()
+
+    def zero_shot_head(self) -> Head:
+        """Features (N, D) to zero-shot logits (N, C)."""
+        if self.zero_shot is not None:
+            return self.zero_shot
+        weight = self.zero_shot_weights * self.logit_scale
+        return Head((*self.embed(), affine(weight, np.zeros(len(weight)))))
+
+    def _first(self) -> tuple[Operation, ...]:
+        """The first encoder's columns, where there are others."""
+        if len(self.widths) < 2:
+            return ()
+        stop = np.asarray(self.widths[0], dtype=np.float32)
+        return (Operation("columns", {"start": np.zeros_like(stop), "stop": stop}),)
+
+
+def normalise_features(widths: tuple[int, ...], root: bool = False) -> tuple[Operation, ...]:
+    """Concatenated features to unit-norm rows in which each encoder has an equal share.
+
+    Args:
+        widths: columns of each encoder; fewer than two for one encoder. root: see `scaled`.
+    """
+    exponent = {"exponent": np.asarray(0.5, dtype=np.float32)}
+    power = (Operation("power", exponent),) if root else ()
+    if len(widths) < 2:
+        return (*power, Operation("l2_normalise"))
+    blocks = {"widths": np.asarray(widths, dtype=np.float32)}
+    return (*power, Operation("blocks_l2_normalise", blocks))
+
+
+def affine(weight: np.ndarray, bias: np.ndarray) -> Operation:
+    """The map x Wᵀ + b with weight (Out, In) and bias (Out,), as an operation."""
+    arrays = {"weight": weight.astype(np.float32), "bias": np.asarray(bias, dtype=np.float32)}
+    return Operation("affine", arrays)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is fitted on.
+
+    Attributes:
+        pretrained: with `space` set to the method's. seed: of everything random in the method.
+        unlabelled: (U, D) pooled features of the other development images, or None.
+    """
+
+    labelled: Labelled
+    pretrained: Pretrained
+    seed: int = 0
+    unlabelled: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted head and its cross-validation scores.
+
+    Attributes:
+        head: pooled features (N, D) to logits (N, C).
+        temperature: divides the logits; fitted on held-out folds.
+        hyperparameters: what cross-validation chose, JSON-like.
+        cv_top1: accuracy on held-out folds. cv_log_loss: nats, after the temperature.
+        held_out: (n, C) float32 probabilities of each labelled row by heads that did not see it;
+            NaN where a row was never held out.
+    """
+
+    head: Head
+    temperature: float
+    hyperparameters: dict[str, Any]
+    cv_top1: float
+    cv_log_loss: float
+    held_out: np.ndarray | None = None
+
+
+class Method(Parameters):
+    """Base class of few-shot methods; the fields are the settings."""
+
+    def fit(self, task: Task) -> Fit:
+        """Fit a classifier on the task's labelled images."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A registered method.
+
+    Attributes:
+        path: `module:Class` in this package.
+        space: the features it uses: `first_encoder`, `all_encoders` (concatenated), or `clip`
+            (embeddings in the space shared with text).
+        display_name: in figures and tables.
+        unlabelled: whether it learns from the unlabelled development images too.
+    """
+
+    path: str
+    space: str
+    display_name: str
+    unlabelled: bool = False
+
+    @property
+    def module(self) -> str:
+        """The full name of its module."""
+        return f"{__package__}.{self.path.split(':')[0]}"
+
+
+_FIRST, _ALL, _CLIP = "first_encoder", "all_encoders", "clip"
+_LOGREG, _NEAREST = "linear:LogisticRegression", "linear:NearestMean"
+METHODS: Mapping[str, MethodSpec] = {
+    "notebook_mlp": MethodSpec("adapters:NotebookMlp", _CLIP, "MLP head of the notebook"),
+    "logreg": MethodSpec(_LOGREG, _FIRST, "Logistic regression, first encoder"),
+    "logreg_all_encoders": MethodSpec(_LOGREG, _ALL, "Logistic regression, all encoders"),
+    "logreg_clip": MethodSpec(_LOGREG, _CLIP, "Logistic regression, CLIP space"),
+    "logreg_clip_text_init": MethodSpec(
+        "linear:TextInitLogisticRegression", _CLIP, "Logistic regression with a text prior"
+    ),
+    "nearest_mean": MethodSpec(_NEAREST, _ALL, "Nearest class mean, all encoders"),
+    "nearest_mean_clip": MethodSpec(_NEAREST, _CLIP, "Nearest class mean, CLIP space"),
+    "ridge": MethodSpec("linear:Ridge", _ALL, "Ridge regression, all encoders"),
+    "ridge_clip": MethodSpec("linear:Ridge", _CLIP, "Ridge regression, CLIP space"),
+    "gda": MethodSpec("discriminant:Gda", _ALL, "GDA, all encoders"),
+    "gda_clip": MethodSpec("discriminant:Gda", _CLIP, "GDA, CLIP space"),
+    "gda_blend": MethodSpec("ensemble:GdaBlend", _ALL, "GDA with zero-shot"),
+    "tip_adapter": MethodSpec("adapters:TipAdapter", _ALL, "Tip-Adapter, all encoders"),
+    "tip_adapter_clip": MethodSpec("adapters:TipAdapter", _CLIP, "Tip-Adapter, CLIP space"),
+    "tip_adapter_f": MethodSpec("adapters:TipAdapterF", _ALL, "Tip-Adapter-F, all encoders"),
+    "tip_adapter_f_clip": MethodSpec("adapters:TipAdapterF", _CLIP, "Tip-Adapter-F, CLIP space"),
+    "lp_plus_plus": MethodSpec("linear:LpPlusPlus", _ALL, "LP++, all encoders"),
+    "lp_plus_plus_clip": MethodSpec("linear:LpPlusPlus", _CLIP, "LP++, CLIP space"),
+    "clap": MethodSpec("linear:Clap", _CLIP, "CLAP"),
+    "prolip": MethodSpec("adapters:ProLip", _FIRST, "ProLIP"),
+    "ridge_blend": MethodSpec("ensemble:RidgeBlend", _ALL, "Ridge regression with zero-shot"),
+    "logreg_blend": MethodSpec("ensemble:LogregBlend", _ALL, "Logistic regression with zero-shot"),
+    "stacked_ensemble": MethodSpec("ensemble:StackedEnsemble", _ALL, "Stacked ensemble"),
+    "gda_em": MethodSpec("semi_supervised:GdaEm", _ALL, "Gaussian mixture by EM", True),
+    "self_training": MethodSpec(
+        "semi_supervised:SelfTraining", _ALL, "Self-training with unlabelled images", True
+    ),
+    "label_propagation": MethodSpec(
+        "semi_supervised:LabelPropagation", _ALL, "Label propagation over unlabelled images", True
+    ),
+    "pseudo_labels": MethodSpec(
+        "semi_supervised:PseudoLabels", _ALL, "Pseudo-labels on unlabelled images", True
+    ),
+}
+
+
+def method_class(name: str) -> type[Method]:
+    """The class of a registered method. Raises: ValueError: there is no such method."""
+    if name not in METHODS:
+        raise ValueError(f"wanted one of {', '.join(METHODS)}, got {name!r}")
+    found: type[Method] = getattr(
+        import_module(METHODS[name].module), METHODS[name].path.split(":")[1]
+    )
+    return found

@@ -1,0 +1,183 @@
+"""Ensembles of classifiers by weighted sums of logits: blends with zero-shot, stacked ensemble.
+
+Adding logits multiplies probabilities: a product of experts. With weights w ≥ 0 the held-out
+log-loss is convex in w, so the weights, temperature included, are found exactly.
+
+Source: Genest and Zidek 1986, section 3 (logarithmic opinion pools); Breiman 1996 (stacked
+regressions: non-negative weights from held-out predictions); Wang et al. 2024, section 3.3, and
+Wortsman et al. 2022, section 3, for a probe with the zero-shot classifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+from scipy.optimize import minimize
+
+from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
+from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out, log_loss
+from sports_clip_pipeline.fewshot.discriminant import PUBLISHED_SHRINKAGE, Gda, solve_gda
+from sports_clip_pipeline.fewshot.linear import Ridge, Strengths, logreg_path, solve_ridge
+from sports_clip_pipeline.fewshot.subspace import LinearProbes, Solve
+from sports_clip_pipeline.predictor.head import Head, blend, softmax
+
+
+def fit_weights(logits: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
+    """The weights ≥ 0 of the sum of logits with the least log-loss.
+
+    Args:
+        logits: K arrays (n, C), none of them constant within all rows.
+        target: (n,) int in [0, C).
+    Returns: (K,) float64. For one array it is the inverse of its best temperature.
+    """
+    spread = np.array([_spread(one) for one in logits])
+    stack = np.stack([one / width for one, width in zip(logits, spread, strict=True)])
+    rows = np.arange(len(target))
+
+    def objective(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        total = np.tensordot(weights, stack, axes=1)  # (n, C)
+        error = softmax(total)
+        error[rows, target] -= 1.0
+        gradient = np.tensordot(stack, error, axes=2) / len(target)  # (K,)
+        return log_loss(total, target), gradient
+
+    bounds = [(0.0, 1e3)] * len(stack)
+    start = np.full(len(stack), 1.0 / len(stack))
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    weights: np.ndarray = found.x / spread
+    return weights
+
+
+def _spread(logits: np.ndarray) -> float:
+    """Median distance of the greatest logit to the middle one; a unit for weights."""
+    return max(float(np.median(logits.max(axis=1) - np.median(logits, axis=1))), 1e-6)
+
+
+def blend_with_zero_shot(
+    labelled: Labelled,
+    held_out: Mapping[str, np.ndarray],
+    describe: Callable[[str], dict[str, Any]],
+    refit: Callable[[str], Head],
+    zero_shot: Head,
+) -> Fit:
+    """The candidate that, blended with the zero-shot classifier, has the least held-out loss.
+
+    Args:
+        labelled: features (n, D) pooled.
+        held_out: logits (n, C) of each candidate on rows that it did not see, NaN elsewhere.
+        describe: a candidate's hyper-parameters.
+        refit: a candidate fitted on all rows, a head on pooled features.
+        zero_shot: it has seen no label, so every row is held out from it.
+    Returns: a head whose temperature is 1, since the weights include it.
+    """
+    text = zero_shot(labelled.features)
+    best, (probe_weight, text_weight) = choose_with_zero_shot(text, held_out, labelled.target)
+    head = blend(refit(best).scaled(probe_weight), zero_shot.scaled(text_weight))
+    weights = {"probe_weight": probe_weight, "zero_shot_weight": text_weight}
+    mixed = probe_weight * held_out[best] + text_weight * text
+    return fit_from_held_out(labelled, mixed, head, {**describe(best), **weights})
+
+
+def choose_with_zero_shot(
+    text: np.ndarray, held_out: Mapping[str, np.ndarray], target: np.ndarray
+) -> tuple[str, tuple[float, float]]:
+    """The candidate with the least held-out loss beside zero-shot, and the weights of the two.
+
+    Args:
+        text: (n, C) zero-shot logits.
+        held_out: logits (n, C) of each candidate, NaN where a row was not held out.
+        target: (n,) int.
+    """
+    scores = {}
+    for name, logits in held_out.items():
+        tested = ~np.isnan(logits[:, 0])
+        pair = (logits[tested], text[tested])
+        weights = fit_weights(pair, target[tested])
+        scores[name] = (log_loss(np.tensordot(weights, pair, axes=1), target[tested]), weights)
+    best = min(scores, key=lambda name: scores[name][0])
+    probe_weight, text_weight = (float(weight) for weight in scores[best][1])
+    return best, (probe_weight, text_weight)
+
+
+def blend_probe(task: Task, solve: Solve, setting: str, strengths: Sequence[float]) -> Fit:
+    """A linear probe with zero-shot; cross-validation sets its strength and both weights.
+
+    Args:
+        setting: the name of what `strengths` are.
+    """
+    probes = LinearProbes.of(task)
+    return blend_with_zero_shot(
+        task.labelled,
+        probes.held_out(solve, strengths).logits,
+        lambda name: {setting: float(name)},
+        partial(probes.expanded, solve),
+        task.pretrained.zero_shot_head(),
+    )
+
+
+class RidgeBlend(Ridge):
+    """Ridge regression with the zero-shot classifier."""
+
+    def fit(self, task: Task) -> Fit:
+        """Cross-validation sets α and both weights."""
+        return blend_probe(task, solve_ridge, "alpha", self.alpha)
+
+
+class GdaBlend(Gda):
+    """Gaussian discriminant analysis with the zero-shot classifier."""
+
+    def fit(self, task: Task) -> Fit:
+        """Cross-validation sets the shrinkage and both weights."""
+        return blend_probe(task, solve_gda, "shrinkage", self.shrinkage)
+
+
+class LogregBlend(Method):
+    """Logistic regression on rooted features with the zero-shot classifier."""
+
+    c: Strengths = Field(
+        (30.0, 100.0, 300.0), description="Inverse regularisation strengths of logistic regression."
+    )
+
+    def fit(self, task: Task) -> Fit:
+        """Cross-validation sets C and both weights."""
+        return blend_probe(task, logreg_path, "c", self.c)
+
+
+class StackedEnsemble(Method):
+    """Stacks logistic regression, ridge, GDA and zero-shot; non-negative weights by held-out loss.
+
+    Each probe is the candidate that does best with zero-shot (GDA, whose weight is small, has its
+    published shrinkage); then all weights are fitted at once on the folds.
+    """
+
+    c: Strengths = Field(LogregBlend.model_fields["c"].default, description="As of `logreg_blend`.")
+    alpha: Strengths = Field(Ridge.model_fields["alpha"].default, description="As of `ridge`.")
+
+    def fit(self, task: Task) -> Fit:
+        """Cross-validation sets each probe's strength and all weights."""
+        probes, labelled = LinearProbes.of(task), task.labelled
+        zero_shot = task.pretrained.zero_shot_head()
+        text = zero_shot(labelled.features)
+        components: dict[str, tuple[Solve, tuple[float, ...]]] = {
+            "logreg_c": (logreg_path, self.c),
+            "ridge_alpha": (solve_ridge, self.alpha),
+            "gda_shrinkage": (solve_gda, (PUBLISHED_SHRINKAGE,)),
+        }
+        chosen, logits, heads = {}, [], []
+        for name, (solve, strengths) in components.items():
+            held_out = probes.held_out(solve, strengths).logits
+            strength, _ = choose_with_zero_shot(text, held_out, labelled.target)
+            chosen[name] = float(strength)
+            logits.append(held_out[strength])
+            heads.append(probes.expanded(solve, strength))
+        logits, heads = [*logits, text], [*heads, zero_shot]
+        tested = ~np.isnan(logits[0][:, 0])
+        weights = fit_weights([one[tested] for one in logits], labelled.target[tested])
+        head = blend(*(one.scaled(weight) for one, weight in zip(heads, weights, strict=True)))
+        names = ("logreg_weight", "ridge_weight", "gda_weight", "zero_shot_weight")
+        settings = chosen | dict(zip(names, map(float, weights), strict=True))
+        return fit_from_held_out(labelled, np.tensordot(weights, logits, axes=1), head, settings)

@@ -1,0 +1,350 @@
+"""The label-efficiency study: method × label fraction × seed, in worker processes, resumable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from sports_clip_pipeline.data.splits import labels_for_fraction
+from sports_clip_pipeline.fewshot import base, cross_validation
+from sports_clip_pipeline.fewshot.base import METHODS, Labelled, MethodSpec, Pretrained, Task
+from sports_clip_pipeline.fewshot.trial import (
+    FittedTrial,
+    TrialKey,
+    trial_from_state,
+    trial_to_state,
+)
+from sports_clip_pipeline.journal import Journal, fingerprint
+from sports_clip_pipeline.machine import (
+    cores,
+    end_with_parent,
+    give_back_freed_memory,
+    sharing_workers,
+)
+from sports_clip_pipeline.predictor.head import Head
+
+if TYPE_CHECKING:
+    from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
+
+Result = TypeVar("Result")
+# Trials queued for a worker, the running one included: it never waits for the next.
+_QUEUED = 2
+_WORKER: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """The development images and what pretraining knows; no test image is here.
+
+    Attributes:
+        features: (N, D) float32 pooled features, all encoders concatenated.
+        target: (N,) int64 classes.
+        splits: the N rows of the splits table, with `rank_seed_*`, in the same order.
+        pretrained: zero-shot weights in the order of `target`, image projection.
+    """
+
+    features: np.ndarray
+    target: np.ndarray
+    splits: pd.DataFrame
+    pretrained: Pretrained
+
+    def labelled_rows(self, key: TrialKey) -> np.ndarray:
+        """(n,) rows whose labels the trial may use."""
+        return labels_for_fraction(self.splits, key.label_fraction, key.seed)
+
+    def unlabelled_rows(self, key: TrialKey) -> np.ndarray:
+        """(U,) rows whose labels it may not use."""
+        return np.setdiff1d(np.arange(len(self.target)), self.labelled_rows(key))
+
+    def labelled(self, key: TrialKey, folds: int) -> Labelled:
+        """The trial's labelled images, with their cross-validation folds."""
+        rows = self.labelled_rows(key)
+        target = self.target[rows]
+        fold = cross_validation.assign_folds(target, folds, key.seed)
+        everything = np.array_equal(rows, np.arange(len(self.target)))
+        features = self.features if everything else self.features[rows]  # hundreds of MB
+        return Labelled(features, target, fold, len(self.pretrained.zero_shot_weights))
+
+
+def plan_trials(config: FinetuneConfig) -> list[TrialKey]:
+    """All trials, subset by subset, large fractions first, so that no core idles at the end."""
+    return [
+        TrialKey(method, fraction, seed)
+        for fraction in sorted(config.fractions, reverse=True)
+        for seed in config.seeds_for(fraction)
+        for method in config.selected
+    ]
+
+
+def run_study(data: StudyData, config: FinetuneConfig, journal: Journal) -> Iterator[FittedTrial]:
+    """Fit every trial; those that an earlier run finished under the same fingerprint are reused.
+
+    Raises: UserFacingError: a fraction leaves a class without an image; before any trial is fitted.
+    """
+    keys = plan_trials(config)
+    for key in keys:
+        data.labelled_rows(key)
+    marks = _fingerprints(keys, data, config)
+    with journal.counting("finetune", len(keys), "trial") as bar:
+        waiting = []
+        for key in keys:
+            state = journal.load_state(key.path, marks[key])
+            if state is None:
+                waiting.append(key)
+                continue
+            bar.update(1)
+            yield trial_from_state(key, *state, marks[key])
+        for fitted in _fit_all(waiting, data, config):
+            key = fitted.key
+            journal.save_state(key.path, marks[key], *trial_to_state(fitted))
+            bar.update(1)
+            bar.set_postfix_str(f"{key.method} {key.label_fraction:g}")
+            yield replace(fitted, fingerprint=marks[key])
+
+
+def read_trial(fitted: FittedTrial, journal: Journal) -> FittedTrial:
+    """A trial of `run_study` with its arrays. Raises: KeyError: it was not saved."""
+    state = journal.load_state(fitted.key.path, fitted.fingerprint)
+    if state is None:
+        raise KeyError(fitted.key.name)
+    return trial_from_state(fitted.key, *state, fitted.fingerprint)
+
+
+def finished_trials(
+    keys: Sequence[TrialKey], data: StudyData, config: FinetuneConfig, journal: Journal
+) -> Iterator[FittedTrial]:
+    """Those of the trials that were fitted before under the same fingerprint."""
+    marks = _fingerprints(keys, data, config)
+    for key in keys:
+        state = journal.load_state(key.path, marks[key])
+        if state is not None:
+            yield trial_from_state(key, *state, marks[key])
+
+
+def _fit_all(
+    keys: Sequence[TrialKey], data: StudyData, config: FinetuneConfig
+) -> Iterator[FittedTrial]:
+    workers = min(config.workers or cores(), len(keys))
+    if workers <= 1:
+        _set_up(data, config, cores(), None)
+        try:
+            yield from map(_fit_trial, keys)
+        finally:
+            _WORKER.clear()
+        return
+    # This process evaluates what the workers fit; its own threads would take their cores.
+    with _executors(workers, data, config) as executors, threadpool_limits(1):
+        yield from schedule_trials(keys, _fit_trial, executors)
+
+
+@contextmanager
+def _executors(
+    workers: int, data: StudyData, config: FinetuneConfig
+) -> Iterator[list[ProcessPoolExecutor]]:
+    """Worker processes that read the features from one mapped file instead of a copy each."""
+    with TemporaryDirectory(prefix="study-") as folder:
+        path = Path(folder) / "features.npy"
+        np.save(path, data.features, allow_pickle=False)
+        others = replace(data, features=data.features[:0])
+        setup = (others, config, max(1, cores() // workers), path)
+        modules = {METHODS[name].module for name in config.selected}
+        context = sharing_workers(["torch", __name__, *sorted(modules)])
+        executors = [ProcessPoolExecutor(1, context, _set_up, setup) for _ in range(workers)]
+        try:
+            yield executors
+        finally:
+            for executor in executors:
+                executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _set_up(data: StudyData, config: FinetuneConfig, threads: int, path: Path | None) -> None:
+    import torch
+
+    end_with_parent()
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+    if path is not None:
+        data = replace(data, features=np.load(path, mmap_mode="r", allow_pickle=False))
+    _WORKER["data"], _WORKER["config"] = data, config
+
+
+def _fit_trial(key: TrialKey) -> FittedTrial:
+    data: StudyData = _WORKER["data"]
+    config: FinetuneConfig = _WORKER["config"]
+    start = time.perf_counter()
+    labelled = _labelled(key)
+    labelled.cache.begin_trial()
+    spec = METHODS[key.method]
+    unlabelled = data.features[data.unlabelled_rows(key)] if spec.unlabelled else None
+    pretrained = replace(data.pretrained, space=spec.space)
+    fit = config.method(key.method).fit(Task(labelled, pretrained, key.seed, unlabelled))
+    give_back_freed_memory()  # the largest trial would else set what every worker holds to the end
+    elapsed_s = time.perf_counter() - start + labelled.cache.reused_s
+    return FittedTrial(key, fit, len(labelled.target), elapsed_s, reused=False)
+
+
+def _labelled(key: TrialKey) -> Labelled:
+    """The labelled rows, with their cache where the worker's last trial had the same subset.
+
+    So a worker holds the intermediate results of one subset, never of two.
+    """
+    if _WORKER.get("subset") != key.subset:
+        _WORKER.pop("labelled", None)
+        _WORKER["labelled"] = _WORKER["data"].labelled(key, _WORKER["config"].folds)
+        _WORKER["subset"] = key.subset
+    labelled: Labelled = _WORKER["labelled"]
+    return labelled
+
+
+def _fingerprints(
+    keys: Sequence[TrialKey], data: StudyData, config: FinetuneConfig
+) -> dict[TrialKey, str]:
+    """A fingerprint of each trial's data, settings and code.
+
+    The plan itself (which trials there are, how many workers) is left out, so that a narrowed or a
+    widened study reuses what was fitted.
+    """
+    ranks = data.splits.filter(like="rank_seed_").to_numpy()
+    pretrained = data.pretrained
+    zero_shot = pretrained.zero_shot_head()
+    shared = fingerprint(
+        data.features, data.target, ranks, pretrained.zero_shot_weights, pretrained.image_weight,
+        pretrained.image_bias, pretrained.logit_scale, pretrained.widths, zero_shot.describe(),
+        *zero_shot.to_arrays().values(), *Head(pretrained.image_body).to_arrays().values(),
+        cross_validation, base, config.folds,
+    )  # fmt: skip
+    own = {
+        name: fingerprint(*_code(METHODS[name]), config.method(name))
+        for name in {key.method for key in keys}
+    }
+    return {key: fingerprint(shared, own[key.method], key) for key in keys}
+
+
+def _code(spec: MethodSpec) -> list[ModuleType]:
+    """The method's module and those of this package that it imports, however far, by name."""
+    found: dict[str, ModuleType] = {}
+    waiting = [spec.module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or not name.startswith(f"{__package__}."):
+            continue
+        found[name] = import_module(name)
+        for value in vars(found[name]).values():
+            is_module = isinstance(value, ModuleType)
+            waiting.append(value.__name__ if is_module else str(getattr(value, "__module__", "")))
+    return [found[name] for name in sorted(found)]
+
+
+class TrialScheduler:
+    """The order of trials on workers: subset by subset, since its trials share a cache.
+
+    A worker stays with its subset, then takes the next one that is no other worker's; only when
+    there is none left does it take the last trial of another one.
+    """
+
+    def __init__(self, keys: Iterable[TrialKey]) -> None:
+        self._waiting = list(keys)
+        self._subset: dict[int, tuple[float, int]] = {}
+
+    def next_for(self, worker: int) -> TrialKey | None:
+        """The worker's next trial, or None if none is left."""
+        if not self._waiting:
+            return None
+        own = self._subset.get(worker)
+        taken = {subset for other, subset in self._subset.items() if other != worker}
+        same = [key for key in self._waiting if key.subset == own]
+        free = [key for key in self._waiting if key.subset not in taken]
+        key = (same or free or self._waiting[-1:])[0]
+        self._waiting.remove(key)
+        self._subset[worker] = key.subset
+        return key
+
+
+def schedule_trials(
+    keys: Sequence[TrialKey], fit: Callable[[TrialKey], Result], workers: Sequence[Executor]
+) -> Iterator[Result]:
+    """The results of `fit` as they come, on executors of one process each.
+
+    Raises: what `fit` raises; BrokenProcessPool: a process has died.
+    """
+    scheduler = TrialScheduler(keys)
+    running: dict[Future[Result], int] = {}
+
+    def start(worker: int) -> None:
+        key = scheduler.next_for(worker)
+        if key is not None:
+            running[workers[worker].submit(fit, key)] = worker
+
+    for _ in range(_QUEUED):
+        for worker in range(len(workers)):
+            start(worker)
+    while running:
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            start(running.pop(future))
+            yield future.result()
+
+
+def estimate_plan(data: StudyData, config: FinetuneConfig, journal: Journal) -> pd.DataFrame:
+    """Trials, hours and disk of each method (dry run), from one trial at the smallest fraction.
+
+    Time is taken to grow with the number of labels, which is about right from a few hundred on.
+
+    Returns: one row a method: `method`, `trials`, `finished` (reused), `hours` (of the rest, on all
+        workers together) and `disk_bytes` (of all).
+    """
+    plan = plan_trials(config)
+    finished = {fitted.key for fitted in finished_trials(plan, data, config, journal)}
+    workers = config.workers or cores()
+    smallest = min(config.fractions)
+    small = {"fractions": (smallest,), "seeds": 1, "workers": 1, "many_labels": 1.0}
+    rows = []
+    for method in config.selected:
+        one = config.model_copy(update={**small, "select": (method,)})
+        fitted = next(iter(run_study(data, one, Journal())))
+        keys = [key for key in plan if key.method == method]
+        waiting = [key for key in keys if key not in finished]
+        growth = sum(key.label_fraction / smallest for key in waiting)
+        arrays = fitted.fit.head.to_arrays().values()
+        rows.append(
+            {
+                "method": method,
+                "trials": len(keys),
+                "finished": len(keys) - len(waiting),
+                "hours": fitted.elapsed_s * growth / workers / 3600.0,
+                "disk_bytes": len(keys) * sum(array.nbytes for array in arrays),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def describe_plan(plan: pd.DataFrame) -> str:
+    """The estimate as lines: one a method, and the sum.
+
+    Args:
+        plan: `method`, `hours`, `disk_bytes`, and `trials` with `finished`, or one row a trial.
+    """
+    table = plan.assign(trials=plan.get("trials", 1), finished=plan.get("finished", 0))
+    columns = ["trials", "finished", "hours", "disk_bytes"]
+    by_method = table.groupby("method", sort=False)[columns].sum()
+    lines = [_line(str(method), *row.to_numpy()) for method, row in by_method.iterrows()]
+    return "\n".join([*lines, _line("all", *by_method.sum().to_numpy())])
+
+
+def _line(name: str, trials: float, finished: float, hours: float, disk_bytes: float) -> str:
+    return (
+        f"{name:<24} {trials:5.0f} trials, {finished:5.0f} finished, about {60 * hours:7.1f} min "
+        f"for the rest, {disk_bytes / 1e6:8.1f} MB"
+    )

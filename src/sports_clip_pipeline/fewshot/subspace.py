@@ -1,0 +1,256 @@
+"""Principal axes and row spaces: features in as few orthonormal columns as a fit needs.
+
+A linear probe with an L2 penalty, a shared covariance with shrinkage, a cache of keys: each has its
+solution in the span of its rows. n rows of D columns span min(n, D) dimensions, so with few labels
+the fits run in a small basis of that span, at no loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+import numpy as np
+from scipy.linalg import eigh, qr
+from scipy.linalg.blas import ssyrk
+
+from sports_clip_pipeline.fewshot.base import Fit, Labelled, Task, affine
+from sports_clip_pipeline.fewshot.cross_validation import held_out_logits
+from sports_clip_pipeline.predictor.head import Head, Operation, add
+
+BLOCK = 1024
+# A covariance needs several rows for each dimension; with fewer, a mixture confirms its start.
+ROWS_PER_AXIS = 7
+# Mean, axes and energy of the last rows, by their content and the width.
+_LAST: dict[tuple[bytes, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+# Rows in principal axes and the candidates' settings to their heads, by the settings' names.
+Solve = Callable[[Labelled, Sequence[float]], Mapping[str, Head]]
+
+
+def lower_gram(
+    rows: np.ndarray,
+    means: np.ndarray,
+    group: np.ndarray | None = None,
+    order: np.ndarray | None = None,
+) -> np.ndarray:
+    """Σ (x − m)(x − m)ᵀ over the rows, without a centred copy of all of them.
+
+    Args:
+        rows: (n, r) float32.
+        means: (r,) of all rows, or (C, r) of each group.
+        group: (n,) int in [0, C).
+        order: (n,) int; rows are added up in this order, which the last bits depend on.
+    Returns: (r, r) float32 in Fortran order; the lower triangle alone is filled.
+    """
+    gram = np.zeros((rows.shape[1],) * 2, dtype=np.float32, order="F")
+    for start in range(0, len(rows), BLOCK):
+        block = slice(start, start + BLOCK) if order is None else order[start : start + BLOCK]
+        own = means if group is None else means[group[block]]
+        centred = rows[block] - own.astype(np.float32, copy=False)  # (B, r)
+        gram = ssyrk(1.0, centred.T, beta=1.0, c=gram, lower=1, overwrite_c=1)
+    return gram
+
+
+def principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The principal axes of rows (n, r) around their mean.
+
+    Returns: (r, r) float32, its columns the axes, and (r,), the sum of squares along each.
+    """
+    gram = lower_gram(rows, rows.mean(axis=0))
+    energy, axes = eigh(gram, lower=True, overwrite_a=True, check_finite=False, driver="evd")
+    return axes, np.maximum(energy, 0.0)
+
+
+@dataclass(frozen=True)
+class RowSpace:
+    """The labelled rows in an orthonormal basis of their span, and the way back.
+
+    Attributes:
+        operations: pooled features to the D columns of the method's space.
+        basis: (D, r) float32 orthonormal; None where the columns are unchanged (r = D).
+        rows: the labelled rows; features (n, r) float32, or (n, r + B) with those of `beside`.
+        beside: a head whose B outputs stand after the columns, or None.
+    """
+
+    operations: tuple[Operation, ...]
+    basis: np.ndarray | None
+    rows: Labelled
+    beside: Head | None = None
+
+    @classmethod
+    def of(cls, labelled: Labelled, operations: Sequence[Operation]) -> RowSpace:
+        """The space that the labelled rows span after the operations."""
+        columns = Head(tuple(operations))(labelled.features)  # (n, D)
+        basis = None
+        if len(columns) < columns.shape[1]:
+            basis = qr(columns.T, mode="economic", check_finite=False)[0]
+            columns = columns @ basis
+        rows = replace(labelled, features=np.ascontiguousarray(columns))
+        return cls(tuple(operations), basis, rows)
+
+    def beside_outputs(self, head: Head, outputs: np.ndarray) -> RowSpace:
+        """The same rows with a head's outputs (n, B) for them after their columns."""
+        features = np.hstack([self.rows.features, outputs])
+        return replace(self, rows=replace(self.rows, features=features), beside=head)
+
+    def rotated(self, axes: np.ndarray) -> RowSpace:
+        """The same columns, with nothing beside them, in other orthonormal axes (r, r)."""
+        features = self.rows.features @ axes
+        basis = axes if self.basis is None else self.basis @ axes
+        return replace(self, basis=basis, rows=replace(self.rows, features=features))
+
+    @property
+    def width(self) -> int:
+        """r, the columns without those of `beside`."""
+        extra = 0 if self.beside is None else self.rows.classes
+        return self.rows.features.shape[1] - extra
+
+    def expand(self, head: Head) -> Head:
+        """A head on the rows' columns, its first operation affine, as one on pooled features.
+
+        It may leave out what stands beside the columns.
+        """
+        first, rest = head.operations[0], head.operations[1:]
+        weight, bias = first.arrays["weight"], first.arrays["bias"]
+        own = weight[:, : self.width]
+        wide = own if self.basis is None else own @ self.basis.T  # (Out, D)
+        probe = Head((*self.operations, affine(wide, bias)))
+        if self.beside is None or weight.shape[1] == self.width:
+            return Head((*probe.operations, *rest))
+        other = affine(weight[:, self.width :], np.zeros(len(bias)))
+        return Head((add(probe, Head((*self.beside.operations, other))), *rest))
+
+    def expand_fit(self, fit: Fit) -> Fit:
+        """The fit with its head on pooled features."""
+        return replace(fit, head=self.expand(fit.head))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out logits of the candidates of one kind.
+
+    Attributes:
+        logits: (n, C) of each candidate, by its name; NaN where a row was not held out.
+        without: the candidates fitted without each fold, heads on the probes' rows.
+    """
+
+    logits: Mapping[str, np.ndarray]
+    without: Mapping[int, Mapping[str, Head]]
+
+
+@dataclass(frozen=True)
+class LinearProbes:
+    """Linear probes in the principal axes of the labelled rows, cached for all methods.
+
+    Attributes:
+        labelled: of the task.
+        space: the rows, rooted and scaled, in their principal axes, and the way back.
+        energy: (r,) sum of squares of the rows along each axis, around their mean.
+        scaling: the name of the method's feature space.
+    """
+
+    labelled: Labelled
+    space: RowSpace
+    energy: np.ndarray
+    scaling: str
+
+    @classmethod
+    def of(cls, task: Task) -> LinearProbes:
+        """The axes of the labelled rows in the method's own space."""
+        labelled, space_name = task.labelled, task.pretrained.space
+
+        def compute() -> tuple[RowSpace, np.ndarray]:
+            space = RowSpace.of(labelled, task.pretrained.scaled(root=True))
+            axes, energy = principal_axes(space.rows.features)
+            return space.rotated(axes), energy
+
+        return cls(labelled, *labelled.cache.get(("axes", space_name), compute), space_name)
+
+    def held_out(self, solve: Solve, strengths: Sequence[float]) -> HeldOut:
+        """Every candidate without each fold."""
+        folds = set(self.labelled.fold[self.labelled.fold >= 0].tolist())
+
+        def compute() -> HeldOut:
+            without: dict[int, Mapping[str, Head]] = {}
+
+            def fit_all(rows: Labelled) -> Mapping[str, Head]:
+                (fold,) = folds - set(rows.fold.tolist())
+                without[fold] = solve(rows, strengths)
+                return without[fold]
+
+            return HeldOut(held_out_logits(self.space.rows, fit_all), without)
+
+        key = ("held out", self.scaling, solve, tuple(strengths))
+        return self.labelled.cache.get(key, compute)
+
+    def fit(self, solve: Solve, name: str) -> Head:
+        """One candidate on all rows, a head on the rows of `space`."""
+        key = ("fitted", self.scaling, solve, name)
+        return self.labelled.cache.get(key, lambda: solve(self.space.rows, (float(name),))[name])
+
+    def expanded(self, solve: Solve, name: str) -> Head:
+        """One candidate on all rows, a head on pooled features."""
+        return self.space.expand(self.fit(solve, name))
+
+
+@dataclass(frozen=True)
+class PrincipalSpace:
+    """The first principal components (PCA) around the mean, largest variance first.
+
+    Attributes:
+        operations: pooled features (N, D₀) to the D columns that the axes are of.
+        mean: (D,) float32. axes: (D, d) float32, orthonormal columns.
+        energy: (d,) float32; the rows' sum of squares along each axis.
+    """
+
+    operations: tuple[Operation, ...]
+    mean: np.ndarray
+    axes: np.ndarray
+    energy: np.ndarray
+
+    @classmethod
+    def of(cls, columns: np.ndarray, operations: Sequence[Operation], width: int) -> PrincipalSpace:
+        """At most `width` axes of columns (N, D) float32; no more than D, or one for 7 rows.
+
+        Trials of a study differ in which images are labelled, not in which there are, so the last
+        axes are cached. Rows are added up in the order of their content, so that their order in
+        the trial changes no bit.
+        """
+        digests = [blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(columns)]
+        order = sorted(range(len(digests)), key=digests.__getitem__)
+        key = (b"".join(digests[row] for row in order), width)
+        if key not in _LAST:
+            _LAST.clear()
+            _LAST[key] = _leading_axes(columns, np.array(order), width)
+        return cls(tuple(operations), *_LAST[key])
+
+    def rows(self, columns: np.ndarray) -> np.ndarray:
+        """Columns (N, D) to coordinates (N, d)."""
+        starts = range(0, max(len(columns), 1), BLOCK)
+        blocks = [(columns[i : i + BLOCK] - self.mean) @ self.axes for i in starts]
+        return np.concatenate(blocks)
+
+    def head(self, weight: np.ndarray, bias: np.ndarray) -> Head:
+        """Logits weight (C, d), bias (C,) of coordinates, as a head on pooled features."""
+        wide = (weight @ self.axes.T).astype(np.float32)  # (C, D)
+        return Head((*self.operations, affine(wide, bias - wide @ self.mean)))
+
+
+def _leading_axes(
+    columns: np.ndarray, order: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean (D,), axes (D, d) and energy (d,) of columns (N, D), added up in that order."""
+    blocks = np.array_split(order, -(-len(order) // BLOCK))
+    total = np.sum([columns[block].sum(axis=0, dtype=np.float64) for block in blocks], axis=0)
+    mean = (total / len(order)).astype(np.float32)
+    gram = lower_gram(columns, mean, order=order)  # (D, D)
+    kept = max(min(width, len(columns) // ROWS_PER_AXIS, len(gram)), 1)
+    energy, axes = eigh(
+        gram,
+        lower=True,
+        subset_by_index=[len(gram) - kept, len(gram) - 1],
+        overwrite_a=True,
+        check_finite=False,
+    )
+    return mean, np.ascontiguousarray(axes[:, ::-1]), np.maximum(energy[::-1], 0.0)

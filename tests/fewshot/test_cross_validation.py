@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sports_clip_pipeline.fewshot.base import Labelled
+from sports_clip_pipeline.fewshot.cross_validation import (
+    assign_folds,
+    cross_validate,
+    fit_temperature,
+    log_loss,
+)
+from sports_clip_pipeline.predictor.head import Head, Operation
+
+
+def test_each_fold_holds_out_an_even_share_of_each_class() -> None:
+    target = np.repeat([0, 1, 2], [10, 15, 20])
+    fold = assign_folds(target, 5, seed=0)
+    for label, size in ((0, 10), (1, 15), (2, 20)):
+        assert np.bincount(fold[target == label]).tolist() == [size // 5] * 5
+
+
+def test_a_rare_class_is_held_out_by_some_folds_and_single_rows_stay_in() -> None:
+    target = np.array([0, 0, 0, 0, 0, 1, 1, 1])
+    fold = assign_folds(target, 5, 0)
+    assert sorted(fold[:5]) == [0, 1, 2, 3, 4]
+    assert len(set(fold[5:])) == 3
+    fold = assign_folds(np.array([0, 0, 0, 0, 1, 1, 2]), 5, 0)
+    assert fold[6] == -1
+    assert (fold[:6] >= 0).all()
+
+
+def test_no_fold_holds_out_all_rows_of_a_class() -> None:
+    target = np.repeat([0, 1, 2], [2, 3, 11])
+    fold = assign_folds(target, 5, seed=1)
+    for k in range(5):
+        assert set(target[fold != k]) == {0, 1, 2}
+
+
+def test_folds_depend_on_the_seed_alone() -> None:
+    target = np.arange(40) % 4
+    one, same, other = (assign_folds(target, 5, seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_log_loss_of_a_fair_coin_is_log_two() -> None:
+    assert log_loss(np.zeros((5, 2)), np.zeros(5, int)) == pytest.approx(np.log(2))
+    assert log_loss(np.array([[1000.0, 0.0]]), np.array([0])) == 0.0
+
+
+def test_the_temperature_undoes_a_scale_of_calibrated_logits() -> None:
+    """Logits [log 3, 0] with 3 of 4 right are calibrated; ten times as large they want T = 10."""
+    logits = np.tile([[np.log(3.0), 0.0]], (4, 1))
+    target = np.array([0, 0, 0, 1])
+    assert fit_temperature(logits, target) == pytest.approx(1.0, rel=1e-3)
+    assert fit_temperature(10 * logits, target) == pytest.approx(10.0, rel=1e-3)
+
+
+def test_the_temperature_stays_in_its_range() -> None:
+    logits = np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert 0.01 <= fit_temperature(logits, np.array([0, 1])) < 0.05
+    assert fit_temperature(logits, np.array([1, 0])) == pytest.approx(100.0, rel=1e-2)
+
+
+def scaled(factor: float) -> Head:
+    arrays = {"weight": np.eye(2, dtype=np.float32) * factor, "bias": np.zeros(2, np.float32)}
+    return Head((Operation("affine", arrays),))
+
+
+def test_the_candidate_with_the_least_held_out_loss_is_refitted_on_all_rows() -> None:
+    features = np.array([[1, 0], [0, 1], [1, 0], [0, 1], [1, 0]], np.float32)
+    rows = Labelled(features, np.array([0, 1, 0, 1, 0]), np.array([0, 0, 1, 1, -1]), 2)
+    seen: list[int] = []
+
+    def fit_all(part: Labelled) -> dict[str, Head]:
+        seen.append(len(part.target))
+        return {"wrong": scaled(-1.0), "right": scaled(1.0)}
+
+    fit = cross_validate(rows, fit_all, lambda name: {"name": name})
+    assert seen == [3, 3, 5]
+    assert fit.hyperparameters == {"name": "right"}
+    assert fit.cv_top1 == 1.0
+    assert fit.cv_log_loss < 0.01
+    np.testing.assert_array_equal(fit.head(features), features)

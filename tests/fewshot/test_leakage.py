@@ -1,0 +1,140 @@
+"""Nothing of the evaluation part reaches a model.
+
+Two proofs: labels torn from their images give chance, so no path carries the truth around the
+fit; and the evaluation part can be deleted before fitting without changing a bit of any model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from kedro.config import OmegaConfigLoader
+from kedro.io import DataCatalog
+from scipy.stats import binom
+
+from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+from sports_clip_pipeline.evaluation.zero_shot import encode_labels
+from sports_clip_pipeline.fewshot import study
+from sports_clip_pipeline.fewshot.base import METHODS
+from sports_clip_pipeline.fewshot.study import StudyData, run_study
+from sports_clip_pipeline.fewshot.trial import FittedTrial
+from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
+from sports_clip_pipeline.pipelines.finetune.pipeline import create_pipeline
+from tests.fewshot.making import changed
+
+FAST = FinetuneConfig(
+    methods={"logreg": {"c": [1.0]}, "notebook_mlp": {"steps": [40]}},
+    select=("logreg",), fractions=(0.25,), seeds=1, folds=2, workers=1,
+)  # fmt: skip
+SHUFFLES = 6
+Change = Callable[[str, Any], Any]
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small problems are slower on several threads."""
+    monkeypatch.setattr(study, "cores", lambda: 1)
+
+
+def unchanged(name: str, value: Any) -> Any:
+    return value
+
+
+def stored(project: Path, name: str, hint: Any = None) -> Any:
+    """A dataset or a parameter block of the finished study, as the catalog gives it."""
+    loader = OmegaConfigLoader(str(project / "conf"), base_env="base", default_run_env="local")
+    if name.startswith("params:"):
+        return hint(**loader["parameters"][name.removeprefix("params:")])
+    entry = dict(loader["catalog"][name])
+    entry["filepath"] = str(project / entry["filepath"])
+    for source in {"source"} & entry.keys():
+        entry[source] = str(project / entry[source])
+    return DataCatalog.from_config({name: entry}).load(name)
+
+
+def development(project: Path, change: Change = unchanged) -> StudyData:
+    """What fitting may see, made as the pipeline makes it from inputs that `change` went over."""
+    node = next(node for node in create_pipeline().nodes if node.outputs == ["study_data"])
+    hints = list(get_type_hints(node.func).values())
+    inputs = [
+        change(name, stored(project, name, hint))
+        for name, hint in zip(node.inputs, hints, strict=False)
+    ]
+    data = node.func(*inputs)
+    assert isinstance(data, StudyData)
+    return data
+
+
+def evaluation(project: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, D) and classes (N,) of the evaluation images."""
+    splits, labels = stored(project, "splits"), _labels(project)
+    rows = (splits["split"] == "evaluation").to_numpy()
+    features = stack_towers(stored(project, "clip_sports_features"))[0][rows]
+    return features, encode_labels(splits.loc[rows, "label"], labels)
+
+
+def _labels(project: Path) -> list[str]:
+    document = yaml.safe_load((project / "conf/base/parameters_class_bank.yml").read_text())
+    return [entry["label"] for entry in document["class_bank"]["classes"]]
+
+
+def fitted(data: StudyData, config: FinetuneConfig = FAST) -> list[FittedTrial]:
+    return list(run_study(data, config, Journal()))
+
+
+def test_shuffled_labels_give_chance(finished_run: Path) -> None:
+    """Hits of independent answers are binomial, with the chance that the two class shares give."""
+    data = development(finished_run)
+    features, target = evaluation(finished_run)
+    shares = np.bincount(target, minlength=len(_labels(finished_run))) / len(target)
+    config, hits, chance = changed(FAST, fractions=(1.0,)), 0, 0.0
+    for seed in range(SHUFFLES):
+        torn = np.random.default_rng(seed).permutation(data.target)
+        fit = fitted(replace(data, target=torn), config)[0].fit
+        predicted = fit.head(features).argmax(axis=1)
+        hits += int((predicted == target).sum())
+        chance += float(shares[predicted].mean()) / SHUFFLES
+    low, high = binom.ppf([1e-4, 1 - 1e-4], SHUFFLES * len(target), chance)
+    assert low <= hits <= high
+    honest = fitted(data, config)[0].fit.head(features).argmax(axis=1)
+    assert (honest == target).sum() * SHUFFLES > 2 * high, "the test could not have seen a leak"
+
+
+def without_evaluation(splits: pd.DataFrame) -> Change:
+    """Delete every row of the evaluation part, wherever a table or an array has one."""
+    keep = (splits["split"] != "evaluation").to_numpy()
+    gone = set(splits.loc[~keep, "image"])
+
+    def change(name: str, value: Any) -> Any:
+        if isinstance(value, pd.DataFrame) and "image" in value:
+            return value[~value["image"].isin(gone)].reset_index(drop=True)
+        if isinstance(value, dict):
+            rows = len(keep)
+            return {key: v[keep] if len(v) == rows else v for key, v in value.items()}
+        return value
+
+    return change
+
+
+def test_the_evaluation_part_can_be_deleted_without_changing_a_bit(finished_run: Path) -> None:
+    splits = stored(finished_run, "splits")
+    config = changed(FAST, select=tuple(METHODS), fractions=(0.1,))
+    whole = {arm.key: arm for arm in fitted(development(finished_run), config)}
+    less = fitted(development(finished_run, without_evaluation(splits)), config)
+    assert len(less) == len(whole) == len(METHODS)
+    for arm in less:
+        other = whole[arm.key]
+        assert arm.fit.head.describe() == other.fit.head.describe()
+        arrays = other.fit.head.to_arrays()
+        for name, values in arm.fit.head.to_arrays().items():
+            assert values.tobytes() == arrays[name].tobytes(), f"{arm.key} {name}"
+        assert arm.fit.temperature == other.fit.temperature
+        assert (arm.fit.cv_top1, arm.labels) == (other.fit.cv_top1, other.labels)
