@@ -30,7 +30,7 @@ from sports_clip_pipeline.models.tokenizers import caption_tokenizer
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.sample import write_sample
-from sports_clip_pipeline.training.unlocked.pairs import TowerPairs, tower_pairs_of_split
+from sports_clip_pipeline.training.image_text_pairs import PairedImages, paired_images_of_split
 
 TRAIN, VALIDATION, SPACE, CONTEXT = 10, 4, 16, 32
 # The last block of either tower, a few steps.
@@ -69,9 +69,9 @@ class Corpus:
             "context_length": self.context_length,
         }
 
-    def pairs(self, split: str) -> TowerPairs:
+    def pairs(self, split: str) -> PairedImages:
         tables = self.image, self.text, self.manifest, self.captions
-        return tower_pairs_of_split(*tables, split, self.store)
+        return paired_images_of_split(*tables, split, self.store)
 
 
 def make_corpus(raw: Path) -> Corpus:

@@ -1,4 +1,4 @@
-"""Where training runs, and in which precision."""
+"""Device and mixed precision (autocast, GradScaler) of training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Compute:
     Attributes:
         device: `cpu` or `cuda`.
         precision: `fp32`, `bf16` or `fp16`; weights, moments and the loss are fp32 in all.
-        compiled: whether torch.compile makes kernels of the unlocked towers.
+        compiled: whether torch.compile runs on the unlocked encoders.
     """
 
     device: str
@@ -27,7 +27,7 @@ class Compute:
     compiled: bool = False
 
     def autocast(self) -> AbstractContextManager[None]:
-        """The towers' arithmetic in this precision."""
+        """Autocast of the encoders to this precision."""
         dtype = _DTYPES.get(self.precision)
         return torch.autocast(self.device, dtype=dtype, enabled=dtype is not None)
 
@@ -54,10 +54,10 @@ def choose_compute(device: str, precision: str, compiled: str = "auto") -> Compu
             "use auto or cpu, or install CUDA wheels with `make install TORCH=cu130`",
         )
     place = "cuda" if has_cuda and device != "cpu" else "cpu"
-    kernels = compiled == "on" or (compiled == "auto" and place == "cuda")
+    compiles = compiled == "on" or (compiled == "auto" and place == "cuda")
     if precision == "auto":
         precision = "fp32" if place == "cpu" else _half()
-    return Compute(place, precision, kernels)
+    return Compute(place, precision, compiles)
 
 
 def _half() -> str:

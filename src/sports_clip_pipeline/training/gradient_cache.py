@@ -1,4 +1,4 @@
-"""The gradients of a whole batch, computed in chunks that fit the memory.
+"""Gradient cache (GradCache): the gradients of a whole batch, in chunks that fit the memory.
 
 A contrastive loss sees all pairs of the batch, so summing the losses of chunks is another loss.
 Here all embeddings are computed first, without graphs; the loss of all gives the gradient of each
@@ -27,7 +27,7 @@ def backward_in_chunks(
     loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     scaled: Callable[[torch.Tensor], torch.Tensor],
     device: str,
-    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+    no_sync: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> torch.Tensor:
     """Add the gradients of the loss over all chunks to the model's parameters.
 
@@ -37,12 +37,12 @@ def backward_in_chunks(
         chunks: are run in this order, each with what it draws from torch's generators.
         loss_of: the loss () of all image embeddings (N, D) and caption embeddings (M, D).
         scaled: the loss as its gradient is taken; of a scaler for half precision, or itself.
-        waiting: surrounds all chunks but the last one while their gradients are added up; where
-            several processes train together, they exchange them after that one.
+        no_sync: surrounds all chunks but the last one, as DDP's `no_sync` does: gradients are
+            exchanged between processes once.
     Returns: the loss, detached.
     """
     before, parts = [], []
-    with torch.no_grad(), _statistics_kept(model):
+    with torch.no_grad(), _frozen_statistics(model):
         for chunk in chunks:
             before.append(_generators(device))
             parts.append(chunk()[:2])
@@ -51,13 +51,17 @@ def backward_in_chunks(
     loss = loss_of(image, text)
     scaled(loss).backward()
     sizes = [[len(part[side]) for part in parts] for side in (0, 1)]
-    slopes = [_gradient(side).split(size) for side, size in zip((image, text), sizes, strict=True)]
-    for number, (chunk, state, *slope) in enumerate(zip(chunks, before, *slopes, strict=True)):
+    gradients = [
+        _gradient(side).split(size) for side, size in zip((image, text), sizes, strict=True)
+    ]
+    for number, (chunk, state, *gradient) in enumerate(
+        zip(chunks, before, *gradients, strict=True)
+    ):
         _restore(state, device)
-        with nullcontext() if number == len(chunks) - 1 else waiting():
+        with nullcontext() if number == len(chunks) - 1 else no_sync():
             embedded = chunk()
             rest = [torch.zeros_like(value) for value in embedded[2:]]
-            torch.autograd.backward(embedded, (*slope, *rest))
+            torch.autograd.backward(embedded, (*gradient, *rest))
     _restore(after, device)
     return loss.detach()
 
@@ -79,7 +83,7 @@ def _restore(states: tuple[torch.Tensor, ...], device: str) -> None:
 
 
 @contextmanager
-def _statistics_kept(model: nn.Module) -> Iterator[None]:
+def _frozen_statistics(model: nn.Module) -> Iterator[None]:
     """Batch norms normalise as they do, and their running statistics stay."""
     norms = [
         module

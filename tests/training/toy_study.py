@@ -1,4 +1,4 @@
-"""A toy study through the pixels: three kinds of stripes and flat fields, in colours."""
+"""A toy end-to-end study: three kinds of stripes and flat fields, in colours."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.image_towers import image_preprocessing
+from sports_clip_pipeline.training.classification import ClassPrompts
+from sports_clip_pipeline.training.end_to_end_methods import Start
+from sports_clip_pipeline.training.end_to_end_study import EndToEndStudy
+from sports_clip_pipeline.training.images import DecodedImages
 from sports_clip_pipeline.training.methods.interface import TextAnchors
-from sports_clip_pipeline.training.pixels.arms import PixelStudy
-from sports_clip_pipeline.training.pixels.methods.interface import Start
-from sports_clip_pipeline.training.pixels.prompts import ClassPrompts
-from sports_clip_pipeline.training.pixels.squares import Squares
 
-CLASSES, SPACE, SAID = 3, 6, 5
+CLASSES, SPACE, TEXT_WIDTH = 3, 6, 5
 FAST = PixelsConfig(
     methods=("full_imagenet",),
     fractions=(1.0,),
@@ -48,7 +48,7 @@ class TinyPrompts(ClassPrompts):
     @property
     def features(self) -> np.ndarray:  # type: ignore[override]
         rng = np.random.default_rng(7)
-        return rng.normal(size=(len(self.texts), SAID)).astype(np.float32)
+        return rng.normal(size=(len(self.texts), TEXT_WIDTH)).astype(np.float32)
 
 
 def anchors(width: int = 1280) -> TextAnchors:
@@ -63,7 +63,7 @@ def anchors(width: int = 1280) -> TextAnchors:
 
 
 def prompts() -> ClassPrompts:
-    weight = np.random.default_rng(2).normal(size=(SPACE, SAID)).astype(np.float32)
+    weight = np.random.default_rng(2).normal(size=(SPACE, TEXT_WIDTH)).astype(np.float32)
     texts = tuple(f"prompt {i}" for i in range(2 * CLASSES))
     return TinyPrompts(texts, np.repeat(np.arange(CLASSES), 2), "minilm", 16, weight)
 
@@ -135,13 +135,13 @@ def study(
     config: PixelsConfig = FAST,
     begin: Start | None = None,
     change: Mapping[str, object] | None = None,
-) -> PixelStudy:
+) -> EndToEndStudy:
     """A study over `count` pictures; `folder` keeps the store."""
     images, target = pictures(count)
     folder.mkdir(parents=True, exist_ok=True)
     store = image_store(folder, images)
     seen = image_preprocessing("lite0", config.test_size, "full")
     addresses = [f"{i:064x}" for i in range(count)]
-    squares = Squares(store, np.arange(count), addresses, seen, journal, "development")
-    made = PixelStudy(squares, target, splits_of(target), begin or start())
+    decoded = DecodedImages(store, np.arange(count), addresses, seen, journal, "development")
+    made = EndToEndStudy(decoded, target, splits_of(target), begin or start())
     return dataclasses.replace(made, **(change or {}))
