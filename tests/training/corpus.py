@@ -1,4 +1,4 @@
-"""A small captioned corpus of drawn scenes, with features of packaged towers at 64 pixels."""
+"""A small captioned corpus of drawn scenes, with features of packaged encoders at 64 pixels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from sports_clip_pipeline.sample import write_sample
 from sports_clip_pipeline.training.image_text_pairs import PairedImages, paired_images_of_split
 
 TRAIN, VALIDATION, SPACE, CONTEXT = 10, 4, 16, 32
-# The last block of either tower, a few steps.
+# The last block of either encoder, a few steps.
 ONE_BLOCK = PretrainConfig(
     unlocked_image_blocks=1,
     unlocked_text_blocks=1,
@@ -48,7 +48,7 @@ ONE_BLOCK = PretrainConfig(
 
 @dataclass(frozen=True)
 class Corpus:
-    """All that training through towers takes."""
+    """All that training unlocked encoders takes."""
 
     store: ImageStore
     manifest: pd.DataFrame
@@ -75,7 +75,7 @@ class Corpus:
 
 
 def make_corpus(raw: Path) -> Corpus:
-    """Photographs with five captions each, written under `raw`: 10 to train on, 4 to validate."""
+    """Images with five captions each, written under `raw`: 10 to train on, 4 to validate."""
     write_sample(raw, 60, 3)
     with zipfile.ZipFile(raw / "flickr8k.zip") as archive:
         lines = list(csv.DictReader(io.StringIO(archive.read("captions.txt").decode())))

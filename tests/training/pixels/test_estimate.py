@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from sports_clip_pipeline.training.pixels.estimate import estimate, estimate_study
+from tests.training.pixels.making import FAST, study
 
 from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.training.pixels.estimate import estimate, estimate_study
-from tests.training.pixels.making import FAST, study
 
 PLAN = PixelsConfig(
     methods="full_imagenet+flyp", fractions="0.1+1.0", batch_size=10, epochs=8, min_steps=100,

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from sports_clip_pipeline.training.pixels.holdout import held_out_rows, rows_of_step, steps_for
 
 

@@ -6,11 +6,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from sports_clip_pipeline.training.pixels.marks import code_mark
+from tests.training.pixels.making import FAST, study
 
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.training.arm import Arm
-from sports_clip_pipeline.training.pixels.marks import code_mark
-from tests.training.pixels.making import FAST, study
 
 
 def module(tmp_path: Path, text: str) -> ModuleType:

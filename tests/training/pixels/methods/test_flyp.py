@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 from open_clip.loss import ClipLoss
-from torch.nn import functional
-
 from sports_clip_pipeline.training.pixels.methods.flyp import class_contrast
+from torch.nn import functional
 
 
 def test_two_photographs_of_one_class_by_hand() -> None:

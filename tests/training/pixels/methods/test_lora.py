@@ -5,11 +5,11 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from sports_clip_pipeline.training.pixels.methods.lora import LowRankLinear, inject, merge
+from tests.training.pixels.making import start, tiny_vit
 from torch import nn
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.training.pixels.methods.lora import LowRankLinear, inject, merge
-from tests.training.pixels.making import start, tiny_vit
 
 
 def outputs(tower: nn.Module) -> np.ndarray:

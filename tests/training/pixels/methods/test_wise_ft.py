@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from sports_clip_pipeline.training.pixels.methods.wise_ft import (
     candidates,
     describe,

@@ -6,10 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
-
-from sports_clip_pipeline.config.pixels import PixelsConfig
-from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.training.pixels.loop import (
     Photographs,
     PixelTraining,
@@ -18,6 +14,10 @@ from sports_clip_pipeline.training.pixels.loop import (
 )
 from sports_clip_pipeline.training.pixels.methods import find_pixel_method
 from tests.training.pixels.making import FAST, VitStart, anchors, prompts, start, study
+from torch import nn
+
+from sports_clip_pipeline.config.pixels import PixelsConfig
+from sports_clip_pipeline.journal import DiskJournal, Journal
 
 
 class Killed(BaseException):

@@ -12,12 +12,14 @@ from sports_clip_pipeline.config.pretrain import LOSSES, PretrainConfig
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.models.feature_rows import FeatureRows
 from sports_clip_pipeline.models.projections import Projections
-from sports_clip_pipeline.training.locked import (
-    STATE,
-    LockedTraining,
+from sports_clip_pipeline.training.contrastive import (
+    FROZEN_STATE,
+    FrozenTask,
+    frozen_settings,
     pretrain_projections,
 )
-from sports_clip_pipeline.training.paired_features import PairedFeatures
+from sports_clip_pipeline.training.image_text_pairs import PairedFeatures
+from sports_clip_pipeline.training.trainer import Trainer
 
 CONFIG = PretrainConfig(
     embed_dim=8,
@@ -45,20 +47,17 @@ def nothing(projections: Projections) -> dict[str, float]:
 def test_folded_projections_give_the_modules_own_embeddings() -> None:
     data = pairs()
     config = dataclasses.replace(CONFIG, feature_noise=0.0, feature_dropout=0.0)
-    training = LockedTraining(data, config)
-    training.run_epoch()
+    task = FrozenTask(data, nothing, config)
+    Trainer(task, frozen_settings(config)).run_epoch()
     with torch.no_grad():
-        image_emb, text_emb = training.model(
-            torch.from_numpy(np.asarray(data.image)),
-            torch.from_numpy(np.asarray(data.text)),
-            torch.Generator(),
-        )
-    folded = training.model.folded()
+        inputs = task.model.standardise(np.asarray(data.image), np.asarray(data.text))
+        image_emb, text_emb = task.model(*inputs)
+    folded = task.model.folded()
     np.testing.assert_allclose(
         folded.image_embeddings(np.asarray(data.image)), image_emb, atol=1e-5
     )
     np.testing.assert_allclose(folded.text_embeddings(np.asarray(data.text)), text_emb, atol=1e-5)
-    assert folded.logit_scale == float(training.model.logit_scale.detach())
+    assert folded.logit_scale == float(task.model.logit_scale.detach())
 
 
 def test_training_brings_captions_to_their_images() -> None:
@@ -71,7 +70,7 @@ def test_training_brings_captions_to_their_images() -> None:
         projections.text_embeddings(np.asarray(data.text))
         @ projections.image_embeddings(np.asarray(data.image)).T
     )
-    assert (cosine.argmax(axis=1) == data.owner).mean() > 0.9
+    assert (cosine.argmax(axis=1) == data.image_index).mean() > 0.9
     assert history[-1]["loss"] < history[0]["loss"] / 2
     assert [row["epoch"] for row in history] == list(range(1, 81))
 
@@ -126,7 +125,7 @@ def test_every_loss_brings_captions_to_their_images(loss: str) -> None:
         projections.text_embeddings(np.asarray(data.text))
         @ projections.image_embeddings(np.asarray(data.image)).T
     )
-    assert (cosine.argmax(axis=1) == data.owner).mean() > 0.7
+    assert (cosine.argmax(axis=1) == data.image_index).mean() > 0.7
     assert (projections.logit_bias is not None) == (loss == "siglip")
     assert all(math.isfinite(row["loss"]) for row in history)
 
@@ -148,7 +147,7 @@ def test_a_killed_run_ends_with_bit_equal_weights(last: int, tmp_path: Path) -> 
 
     with pytest.raises(Killed):
         pretrain_projections(pairs(), dies, CONFIG, journal, "f")
-    assert journal.load_state(STATE, "f")[1]["epoch"] == last - last % 2
+    assert journal.load_state(FROZEN_STATE, "f")[1]["epoch"] == last - last % 2
     again, resumed = pretrain_projections(pairs(), nothing, CONFIG, journal, "f")
     for name in ("image_weight", "image_bias", "text_weight"):
         np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
@@ -197,20 +196,20 @@ def test_a_drawn_view_is_one_of_each_images_own() -> None:
     data = pairs()
     apart = np.stack([np.asarray(data.image) + 5.0, np.asarray(data.image) - 5.0])
     config = dataclasses.replace(CONFIG, feature_noise=0.0, feature_dropout=0.0)
-    training = LockedTraining(
-        dataclasses.replace(data, views=tuple(map(FeatureRows, apart))), config
+    task = FrozenTask(
+        dataclasses.replace(data, views=tuple(map(FeatureRows, apart))), nothing, config
     )
-    seen: list[torch.Tensor] = []
-    forward = training.model.forward
-
-    def watched(image: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        seen.append(image)
-        return forward(image, *others)
-
-    training.model.forward = watched  # type: ignore[method-assign]
-    training.run_epoch()
-    rows = torch.cat(seen).numpy()
+    seen = torch.cat([step.inputs[0] for step in task.batches(0, 0)])
+    rows = (seen * task.model.scale + task.model.mean).numpy()
     which = [int(np.abs(apart - row).sum(axis=2).argmin()) for row in rows]
     assert sorted(place % 30 for place in which) == list(range(30)), "every image once"
     assert {place // 30 for place in which} == {0, 1}
-    np.testing.assert_array_equal(rows, apart.reshape(60, -1)[which])
+    np.testing.assert_allclose(rows, apart.reshape(60, -1)[which], atol=1e-4)
+
+
+def test_batches_left_within_an_epoch_go_on_with_the_same_draws() -> None:
+    task = FrozenTask(pairs(), nothing, CONFIG)
+    whole, rest = list(task.batches(1, 0)), list(task.batches(1, 2))
+    assert len(whole) == len(rest) + 2
+    for one, other in zip(whole[2:], rest, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.inputs, other.inputs, strict=True))

@@ -9,12 +9,8 @@ from torch import nn
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.clip_parts import timm_stages
-from sports_clip_pipeline.training.unlocked.blocks import (
-    changed_state,
-    decay_groups,
-    set_modes,
-    unlock,
-)
+from sports_clip_pipeline.training.trainer import changing_entries, set_train_mode
+from sports_clip_pipeline.training.unlock import unlock
 
 HEADS = {"visual.head.proj.weight", "visual.head.proj.bias", "text.proj.weight", "logit_scale"}
 
@@ -26,7 +22,8 @@ def learning(model: nn.Module) -> set[str]:
 def test_nothing_unlocked_leaves_projections_and_scale(new_clip: Callable[[], Any]) -> None:
     model = new_clip()
     unlocked = unlock(model, 0, 0)
-    assert learning(model) == HEADS == set(unlocked.names)
+    set_train_mode(model)
+    assert learning(model) == HEADS == set(changing_entries(model))
     assert not unlocked.image and not unlocked.text
 
 
@@ -65,8 +62,8 @@ def test_stages_divide_the_tower(new_clip: Callable[[], Any]) -> None:
 @pytest.mark.parametrize(
     ("blocks", "line"),
     [
-        ((9, 0), r"pretrain\.unlocked_image_blocks: the tower has 8 blocks, got 9"),
-        ((0, 7), r"pretrain\.unlocked_text_blocks: the tower has 6 blocks, got 7"),
+        ((9, 0), r"pretrain\.unlocked_image_blocks: the encoder has 8 blocks, got 9"),
+        ((0, 7), r"pretrain\.unlocked_text_blocks: the encoder has 6 blocks, got 7"),
     ],
 )
 def test_more_blocks_than_there_are_is_told(
@@ -80,9 +77,10 @@ def test_only_norms_between_learning_layers_move_their_statistics(
     new_clip: Callable[[], Any],
 ) -> None:
     model = new_clip()
-    names = unlock(model, 1, 0).names
+    unlock(model, 1, 0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    set_modes(model)
+    set_train_mode(model)
+    names = changing_entries(model)
     with torch.no_grad():
         model.visual(torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     moved = {n for n, value in model.state_dict().items() if not torch.equal(value, before[n])}
@@ -99,30 +97,12 @@ def test_a_model_put_in_evaluation_mode_returns_to_the_same_modes(
 ) -> None:
     model = new_clip()
     unlock(model, 0, 1)
-    set_modes(model)
+    set_train_mode(model)
     modes = {name: module.training for name, module in model.named_modules()}
     assert modes["text.transformer.encoder.layer.5.output.dropout"]
     assert not modes["text.transformer.encoder.layer.4.output.dropout"]
     assert not modes["text.transformer.embeddings.dropout"]
     assert not any(on for name, on in modes.items() if name.startswith("visual.trunk"))
     model.eval()
-    set_modes(model)
+    set_train_mode(model)
     assert {name: module.training for name, module in model.named_modules()} == modes
-
-
-def test_only_matrices_decay(new_clip: Callable[[], Any]) -> None:
-    model = new_clip()
-    unlock(model, 1, 1)
-    decayed, plain = decay_groups(model, 0.2)
-    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.2, 0.0)
-    assert all(parameter.ndim > 1 for parameter in decayed["params"])
-    assert any(parameter is model.logit_scale for parameter in plain["params"])
-    assert len(decayed["params"]) + len(plain["params"]) == len(learning(model))
-
-
-def test_changed_state_has_memory_of_its_own(new_clip: Callable[[], Any]) -> None:
-    model = new_clip()
-    kept = changed_state(model, ("text.proj.weight",))["text.proj.weight"]
-    with torch.no_grad():
-        model.text.proj.weight.zero_()
-    assert float(kept.abs().sum()) > 0

@@ -9,11 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from sports_clip_pipeline.config.pixels import PixelsConfig
-from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import DiskJournal, Journal
-from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.pixels.arms import (
     finished_pixel_arms,
     plan_pixel_arms,
@@ -21,6 +16,11 @@ from sports_clip_pipeline.training.pixels.arms import (
 )
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, predictor_of
 from tests.training.pixels.making import FAST, VitStart, anchors, prompts, study
+
+from sports_clip_pipeline.config.pixels import PixelsConfig
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.training.arm import Arm
 
 ALL = dataclasses.replace(FAST, methods=("full_imagenet", "wise_ft"), fractions=(0.5, 1.0))
 

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import torch
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.models.clip_model import build_clip
 from sports_clip_pipeline.models.projections import Projections
-from tests.training.unlocked.making import ONE_BLOCK, Corpus, make_corpus, random_projections
+from tests.training.corpus import ONE_BLOCK, Corpus, make_corpus, random_projections
 
 
 @pytest.fixture(scope="session")
@@ -19,17 +20,26 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture(scope="session")
 def start(corpus: Corpus) -> Projections:
-    """What training starts from."""
+    """Projections to start from."""
     return random_projections(corpus)
 
 
 @pytest.fixture(scope="session")
 def new_clip(corpus: Corpus, start: Projections) -> Callable[[], Any]:
-    """A fresh model of packaged towers and those projections."""
+    """A fresh model of packaged encoders and those projections."""
     return lambda: build_clip(start, **corpus.recipe)
 
 
 @pytest.fixture
 def one_block() -> PretrainConfig:
-    """The last block of either tower, a few steps."""
+    """The last block of either encoder, a few steps."""
     return ONE_BLOCK
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Toy encoders are slower on several threads, and far slower where others work as well."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -12,17 +12,17 @@ from torch.nn import functional
 
 from sports_clip_pipeline.config.pretrain import LOSSES, PretrainConfig
 from sports_clip_pipeline.objectives import find_objective
-from sports_clip_pipeline.training.unlocked.caching import backward_in_chunks
-from sports_clip_pipeline.training.unlocked.loop import TowerTraining
-from sports_clip_pipeline.training.unlocked.precision import Compute
+from sports_clip_pipeline.training.contrastive import UnlockedTask
+from sports_clip_pipeline.training.gradient_cache import backward_in_chunks
+from sports_clip_pipeline.training.precision import Compute
 
 OWNER = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 4, 5, 6])
 # Images of a chunk, the trailing one smaller, and the captions that are theirs.
 PARTS = [(slice(0, 3), slice(0, 6)), (slice(3, 6), slice(6, 10)), (slice(6, 7), slice(10, 11))]
 
 
-class Towers(nn.Module):
-    """Two small towers with dropout, a scale and a bias."""
+class Encoders(nn.Module):
+    """Two small encoders with dropout, a scale and a bias."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,8 +49,8 @@ def test_gradients_are_those_of_one_graph_over_the_same_chunks(loss: str) -> Non
     tokens = torch.randn(11, 4, generator=generator).double()
     objective = find_objective(loss)
 
-    def towers() -> tuple[Towers, list[Callable[[], Any]], Callable[..., torch.Tensor]]:
-        model = Towers().train()
+    def encoders() -> tuple[Encoders, list[Callable[[], Any]], Callable[..., torch.Tensor]]:
+        model = Encoders().train()
         chunks = [lambda i=i, t=t: model.chunk(pixels[i], tokens[t]) for i, t in PARTS]
         return (
             model,
@@ -58,14 +58,14 @@ def test_gradients_are_those_of_one_graph_over_the_same_chunks(loss: str) -> Non
             lambda image, text: objective.loss(image, text, OWNER, model.scale.exp(), model.bias),
         )
 
-    one, chunks, loss_of = towers()
+    one, chunks, loss_of = encoders()
     torch.manual_seed(5)
     sides = zip(*(chunk() for chunk in chunks), strict=True)
     wanted = loss_of(*(torch.cat(side) for side in sides))
     wanted.backward()
     after = torch.rand(3)
 
-    cached, chunks, loss_of = towers()
+    cached, chunks, loss_of = encoders()
     torch.manual_seed(5)
     found = backward_in_chunks(cached, chunks, loss_of, lambda value: value, "cpu")
     assert torch.equal(torch.rand(3), after)  # what follows draws what it would have drawn
@@ -80,7 +80,7 @@ def test_gradients_are_those_of_one_graph_over_the_same_chunks(loss: str) -> Non
 def test_the_sum_of_the_chunks_own_losses_is_another_gradient() -> None:
     """What plain accumulation would do: the check above can fail."""
     pixels, tokens = torch.randn(7, 5).double(), torch.randn(11, 4).double()
-    objective, model = find_objective("info_nce"), Towers().eval()
+    objective, model = find_objective("info_nce"), Encoders().eval()
     for images, texts in PARTS[:2]:
         owner = OWNER[texts] - images.start
         objective.loss(
@@ -117,7 +117,7 @@ def test_statistics_of_norms_move_once() -> None:
 
 
 @pytest.mark.parametrize("loss", ["info_nce", "siglip"])
-def test_the_towers_learn_the_same_in_chunks_as_at_once(
+def test_the_encoders_learn_the_same_in_chunks_as_at_once(
     corpus, new_clip: Callable[[], Any], one_block: PretrainConfig, loss: str
 ) -> None:
     """Dropout off and norms frozen, so that chunks draw and normalise as the whole batch does."""
@@ -127,15 +127,16 @@ def test_the_towers_learn_the_same_in_chunks_as_at_once(
         model = new_clip()
         if loss == "siglip":
             model.logit_bias = nn.Parameter(torch.tensor(-2.0))
-        training = TowerTraining(
-            model, corpus.pairs("train"), corpus.preprocessing, config, Compute("cpu", "fp32")
+        pairs, compute = corpus.pairs("train"), Compute("cpu", "fp32")
+        task = UnlockedTask(
+            model, pairs, pairs, lambda *embeddings: {}, corpus.preprocessing, config, compute
         )
-        training.model.eval()
+        task.model.eval()
         images = np.arange(5)
-        captions = [training.captions[n][:2] for n in images]
-        (pixels,) = training._pixels(training.pairs, [(training.pairs.rows[images], None)])
-        value = training._backward(images, captions, pixels)
-        return float(value), gradients(training.model)
+        captions = [task.captions[n][:2] for n in images]
+        (pixels,) = task._pixels(pairs, [(pairs.rows[images], None)])
+        value = task.backward((images, captions, pixels), compute.scaler())
+        return float(value), gradients(task.model)
 
     at_once, in_chunks = gradient(1), gradient(3)
     assert in_chunks[0] == pytest.approx(at_once[0], rel=1e-5)

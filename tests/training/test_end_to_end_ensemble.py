@@ -4,12 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-from sports_clip_pipeline.config.pixels import JOINED_METHOD
-from sports_clip_pipeline.models.head import Head, Operation, softmax
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
-from sports_clip_pipeline.training.arm import Arm, FittedArm
-from sports_clip_pipeline.training.methods.interface import Fit
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, predictor_of
 from sports_clip_pipeline.training.pixels.joined import (
     FROZEN,
@@ -17,6 +11,12 @@ from sports_clip_pipeline.training.pixels.joined import (
     join,
     predictor_of_joined,
 )
+
+from sports_clip_pipeline.config.pixels import JOINED_METHOD
+from sports_clip_pipeline.models.head import Head, Operation, softmax
+from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.training.arm import Arm, FittedArm
+from sports_clip_pipeline.training.methods.interface import Fit
 
 TARGET = np.arange(60) % 3
 HELD_OUT = np.arange(60) < 30

@@ -14,6 +14,11 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from sports_clip_pipeline.training.unlocked.group import Group
+from sports_clip_pipeline.training.unlocked.precision import Compute
+from sports_clip_pipeline.training.unlocked.processes import TowerTask, train_in_processes
+from sports_clip_pipeline.training.unlocked.run import STATE, TrainedTowers, train_towers
+from tests.training.unlocked.making import SPACE, Corpus, of_pair, write_pair
 
 from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.errors import UserFacingError
@@ -21,11 +26,6 @@ from sports_clip_pipeline.journal import DiskJournal
 from sports_clip_pipeline.models.clip_model import build_clip
 from sports_clip_pipeline.models.open_clip_pair import load_pair
 from sports_clip_pipeline.models.projections import identity_projections
-from sports_clip_pipeline.training.unlocked.group import Group
-from sports_clip_pipeline.training.unlocked.precision import Compute
-from sports_clip_pipeline.training.unlocked.processes import TowerTask, train_in_processes
-from sports_clip_pipeline.training.unlocked.run import STATE, TrainedTowers, train_towers
-from tests.training.unlocked.making import SPACE, Corpus, of_pair, write_pair
 
 CPU = Compute("cpu", "fp32")
 

@@ -1,6 +1,6 @@
-"""A run of `train_towers` in a process of its own, which says each step and its final weights.
+"""A run of `train_encoders` in a process of its own, which says each step and its final weights.
 
-python -m tests.training.unlocked.killable FOLDER_OF_THE_CORPUS FOLDER_OF_THE_JOURNAL
+python -m tests.training.killable FOLDER_OF_THE_CORPUS FOLDER_OF_THE_JOURNAL
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 
 from sports_clip_pipeline.journal import DiskJournal
 from sports_clip_pipeline.models.clip_model import build_clip
-from sports_clip_pipeline.training.unlocked.precision import Compute
-from sports_clip_pipeline.training.unlocked.run import TrainedTowers, train_towers
-from tests.training.unlocked.making import ONE_BLOCK, make_corpus, random_projections
+from sports_clip_pipeline.training.contrastive import TrainedEncoders, UnlockedTask, train_encoders
+from sports_clip_pipeline.training.precision import Compute
+from tests.training.corpus import ONE_BLOCK, make_corpus, random_projections
 
 CONFIG = replace(
     ONE_BLOCK, tower_epochs=4, tower_batch_size=3, tower_accumulation=2, checkpoint_every_steps=1,
@@ -37,7 +37,7 @@ class Speaking:
         raise AssertionError("pretraining has no arms")
 
 
-def digest(trained: TrainedTowers) -> str:
+def digest(trained: TrainedEncoders) -> str:
     """Of all weights and of the losses, to the bit."""
     mark = hashlib.sha256()
     for name, value in sorted(trained.weights.items()):
@@ -55,10 +55,11 @@ def main() -> None:
     model = build_clip(random_projections(corpus), **corpus.recipe)
     journal = DiskJournal(place)
     journal.attach(Speaking())
-    trained = train_towers(
-        model, corpus.pairs("train"), corpus.pairs("validation"), lambda *seen: {},
-        corpus.preprocessing, CONFIG, Compute("cpu", "fp32"), journal, "f",
+    task = UnlockedTask(
+        model, corpus.pairs("train"), corpus.pairs("validation"), lambda *embeddings: {},
+        corpus.preprocessing, CONFIG, Compute("cpu", "fp32"),
     )  # fmt: skip
+    trained = train_encoders(task, journal, "f")
     print(f"digest {digest(trained)}", flush=True)
 
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.journal import DiskJournal
-from sports_clip_pipeline.training.unlocked.run import STATE
-from tests.training.unlocked.killable import STEPS
+from sports_clip_pipeline.training.contrastive import UNLOCKED_STATE
+from tests.training.killable import STEPS
 
-PROJECT = Path(__file__).parents[3]
+PROJECT = Path(__file__).parents[2]
 
 
 def start(corpus: Path, journal: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.training.unlocked.killable", str(corpus), str(journal)]
+    command = [sys.executable, "-m", "tests.training.killable", str(corpus), str(journal)]
     return subprocess.Popen(
         command, cwd=PROJECT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -71,7 +71,7 @@ def test_a_polite_end_keeps_the_step_at_hand(whole: str, tmp_path: Path) -> None
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + signal.SIGTERM
     last = max([1, *(int(line.split()[1]) for line in said.splitlines())])
-    kept = DiskJournal(tmp_path / "journal").load_state(STATE, "f")
+    kept = DiskJournal(tmp_path / "journal").load_state(UNLOCKED_STATE, "f")
     assert kept is not None
     assert 3 * kept[1]["epoch"] + kept[1]["step"] == last + 1
     steps, digest = finish(start(tmp_path / "corpus-2", tmp_path / "journal"))

@@ -7,13 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from sports_clip_pipeline.training.pixels.classifier import PixelClassifier
+from sports_clip_pipeline.training.pixels.methods import find_pixel_method
+from tests.training.pixels.making import FAST, Start, VitStart, anchors, prompts, start
 
 from sports_clip_pipeline.config.pixels import PIXEL_METHODS
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.unit_norm import unit_norm
-from sports_clip_pipeline.training.pixels.classifier import PixelClassifier
-from sports_clip_pipeline.training.pixels.methods import find_pixel_method
-from tests.training.pixels.making import FAST, Start, VitStart, anchors, prompts, start
 
 PIXELS = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
