@@ -1,186 +1,85 @@
-"""Training in two real processes: the curve of one, deaths that are told, and going on."""
+"""Training in two real processes that torchrun starts: the curve of one, deaths, going on."""
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
-from sports_clip_pipeline.training.unlocked.group import Group
-from sports_clip_pipeline.training.unlocked.precision import Compute
-from sports_clip_pipeline.training.unlocked.processes import TowerTask, train_in_processes
-from sports_clip_pipeline.training.unlocked.run import STATE, TrainedTowers, train_towers
-from tests.training.unlocked.making import SPACE, Corpus, of_pair, write_pair
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal
-from sports_clip_pipeline.models.clip_model import build_clip
-from sports_clip_pipeline.models.open_clip_pair import load_pair
-from sports_clip_pipeline.models.projections import identity_projections
+from sports_clip_pipeline.training.contrastive import UNLOCKED_STATE
+from sports_clip_pipeline.training.distributed import Processes, process_group
+from tests.training.two_processes import train
 
-CPU = Compute("cpu", "fp32")
-
-
-def no_metrics(image: np.ndarray, text: np.ndarray, owner: np.ndarray) -> dict[str, float]:
-    return {}
+PROJECT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names Linux's loopback device")
 
 
-def counted(image: np.ndarray, text: np.ndarray, owner: np.ndarray) -> dict[str, float]:
-    return {"validation_t2i_r5": float(len(image)) / 100}
-
-
-def breaks(image: np.ndarray, text: np.ndarray, owner: np.ndarray) -> dict[str, float]:
-    raise RuntimeError("the judge is\nill")
-
-
-def sleeps(image: np.ndarray, text: np.ndarray, owner: np.ndarray) -> dict[str, float]:
-    time.sleep(120)
-    return {}
-
-
-@pytest.fixture
-def together(one_block: PretrainConfig) -> PretrainConfig:
-    """Two processes; nothing is drawn in them, and norms do not see the batch."""
-    return replace(
-        one_block, num_processes=2, tower_dropout=False, tower_statistics="kept", tower_epochs=2
+def torchrun(folder: Path, kind: str, chunks: int = 1) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+        "--local-addr=127.0.0.1", "-m", "tests.training.two_processes", str(folder), kind,
+        str(chunks),
+    ]  # fmt: skip
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, cwd=PROJECT, env=environment, text=True, capture_output=True, timeout=300
     )
 
 
-@pytest.fixture
-def new_task(corpus, start, tmp_path: Path) -> Callable[..., TowerTask]:
-    def make(config: PretrainConfig, judge: Any = no_metrics) -> TowerTask:
-        return TowerTask(
-            start, corpus.recipe, corpus.pairs("train"), corpus.pairs("validation"), judge,
-            corpus.preprocessing, config, CPU, tmp_path, "f",
-        )  # fmt: skip
-
-    return make
+def trained(folder: Path, kind: str, chunks: int = 1) -> Any:
+    done = torchrun(folder, kind, chunks)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return np.load(folder / "trained.npz")
 
 
-def read_back(task: TowerTask, journal: Any) -> TrainedTowers:
-    return train_towers(
-        build_clip(task.projections, **task.recipe), task.train, task.validation, task.judge,
-        task.preprocessing, task.config, CPU, journal, "f",
-    )  # fmt: skip
-
-
-class Heard:
-    """A tracker that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.metrics: list[tuple[dict[str, float], int | None]] = []
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
-        self.metrics.append((metrics, step))
-
-    def log_arm(self, *arguments: Any) -> None:
-        raise AssertionError("pretraining has no arms")
-
-
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_two_processes_give_the_curve_of_one(
-    new_task: Callable[..., TowerTask], together: PretrainConfig, accumulation: int, tmp_path: Path
+@pytest.mark.parametrize(("kind", "chunks"), [("pairs", 1), ("pairs", 2), ("pair", 1)])
+def test_two_processes_give_the_curve_and_the_weights_of_one(
+    kind: str, chunks: int, tmp_path: Path
 ) -> None:
-    task = new_task(replace(together, tower_accumulation=accumulation), counted)
-    journal, heard = DiskJournal(tmp_path), Heard()
-    journal.attach(heard)
-    train_in_processes(task, journal)
-    both = read_back(task, journal)
-    alone = read_back(task, DiskJournal(tmp_path / "alone"))
-    losses = [[row["loss"] for row in trained.history] for trained in (both, alone)]
-    np.testing.assert_allclose(*losses, rtol=1e-4)
-    assert [row["validation_t2i_r5"] for row in both.history] == [0.04, 0.04]
+    both = trained(tmp_path, kind, chunks)
+    alone = train(tmp_path, kind, chunks)
+    np.testing.assert_allclose(both["losses"], [r["loss"] for r in alone.history], rtol=1e-4)
+    assert both["recalls"].tolist() == [0.04, 0.04], "the main process tells the others"
+    assert {n for n in both if n.startswith("weight.")} == {f"weight.{n}" for n in alone.weights}
     for name, value in alone.weights.items():
-        np.testing.assert_allclose(both.weights[name], value, atol=2e-3, err_msg=name)
-    np.testing.assert_allclose(
-        both.projections.image_weight, alone.projections.image_weight, atol=2e-3
-    )
-    steps = [step for metrics, step in heard.metrics if "pretrain/step_loss" in metrics]
-    assert steps == [0, 1, 2, 3]
+        np.testing.assert_allclose(both[f"weight.{name}"], value, atol=2e-3, err_msg=name)
+    np.testing.assert_allclose(both["projection"], alone.projections.image_weight, atol=2e-3)
 
 
-def test_two_processes_unlock_one_tower_of_a_pair(
-    corpus: Corpus, together: PretrainConfig, tmp_path: Path
-) -> None:
-    name = write_pair(tmp_path / "pair")
-    seen = of_pair(corpus, name)
-    config = replace(
-        together, unlocked_image_blocks=-1, unlocked_text_blocks=0, projections="none", epochs=0
-    )
-    task = TowerTask(
-        identity_projections(SPACE, 2.5, None), seen.recipe, seen.pairs("train"),
-        seen.pairs("validation"), counted, seen.preprocessing, config, CPU, tmp_path / "both", "f",
-    )  # fmt: skip
-    train_in_processes(task, DiskJournal(tmp_path / "both"))
-    both = read_back(task, DiskJournal(tmp_path / "both"))
-    alone = read_back(task, DiskJournal(tmp_path / "alone"))
-    losses = [[row["loss"] for row in trained.history] for trained in (both, alone)]
-    np.testing.assert_allclose(*losses, rtol=1e-4)
-    assert both.weights.keys() == alone.weights.keys()
-    assert all(key.startswith("visual.") for key in both.weights)
-    start = load_pair(name).state_dict()
-    for key, value in alone.weights.items():
-        np.testing.assert_allclose(both.weights[key], value, atol=2e-3, err_msg=key)
-    assert any(
-        np.abs(value - start[key].numpy()).max() > 1e-4 for key, value in both.weights.items()
-    )
+def test_a_killed_process_ends_the_run_within_seconds_and_it_goes_on(tmp_path: Path) -> None:
+    start = time.monotonic()
+    killed = torchrun(tmp_path, "killed")
+    assert killed.returncode != 0
+    assert "Signal 9" in killed.stderr
+    assert time.monotonic() - start < 100
+    state = DiskJournal(tmp_path / "journal-2").load_state(UNLOCKED_STATE, "f")
+    assert state is not None
+    assert (state[1]["epoch"], state[1]["step"]) in {(0, 1), (1, 0)}
+    again = trained(tmp_path, "pairs")
+    alone = train(tmp_path, "pairs", 1)
+    np.testing.assert_allclose(again["losses"], [r["loss"] for r in alone.history], rtol=1e-4)
 
 
-def test_parts_are_disjoint_and_together_the_batch() -> None:
+def test_shards_are_disjoint_and_together_the_batch() -> None:
     for count in (1, 2, 3, 5):
-        parts = [Group(rank, count).part(11) for rank in range(count)]
-        assert np.concatenate(parts).tolist() == list(range(11))
-        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+        shards = [Processes(rank, count).shard(11) for rank in range(count)]
+        assert np.concatenate(shards).tolist() == list(range(11))
+        assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
 
-def test_a_process_that_fails_ends_the_run_with_its_own_error_and_it_goes_on(
-    new_task: Callable[..., TowerTask], together: PretrainConfig, tmp_path: Path
-) -> None:
-    config = replace(together, checkpoint_every_steps=1)
-    with pytest.raises(UserFacingError, match="RuntimeError: the judge is ill") as told:
-        train_in_processes(new_task(config, breaks), DiskJournal(tmp_path))
-    assert "pretraining process 0" in str(told.value)
-    kept = DiskJournal(tmp_path).load_state(STATE, "f")
-    assert kept is not None
-    assert (kept[1]["epoch"], kept[1]["step"]) == (0, 1)
-    task = new_task(config)
-    train_in_processes(task, DiskJournal(tmp_path))
-    assert len(read_back(task, DiskJournal(tmp_path)).history) == 2
-
-
-def test_a_killed_process_fails_the_run_within_seconds(
-    new_task: Callable[..., TowerTask], together: PretrainConfig, tmp_path: Path
-) -> None:
-    killed: list[float] = []
-
-    def kill() -> None:
-        while DiskJournal(tmp_path).load_state(STATE, "f") is None:
-            time.sleep(0.1)
-        time.sleep(2)  # the first epoch is over, and its judge sleeps
-        _, second = workers()
-        killed.append(time.monotonic())
-        os.kill(second.pid, signal.SIGKILL)
-
-    thread = threading.Thread(target=kill, daemon=True)
-    thread.start()
-    with pytest.raises(UserFacingError, match="was killed by signal 9") as told:
-        train_in_processes(
-            new_task(replace(together, checkpoint_every_steps=1), sleeps), DiskJournal(tmp_path)
-        )
-    assert time.monotonic() - killed[0] < 45
-    assert "pretraining process 1" in str(told.value)
-
-
-def workers() -> list[psutil.Process]:
-    """The launched processes, in the order of their ranks."""
-    children = sorted(psutil.Process().children(), key=lambda child: child.pid)
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+def test_more_processes_than_images_of_a_step_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("RANK", "0")
+    with (
+        pytest.raises(UserFacingError, match="started 8 processes for steps of 5 images"),
+        process_group("cpu", 5),
+    ):
+        pass

@@ -4,18 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
-from sports_clip_pipeline.training.pixels.fitted import PixelArm, predictor_of
-from sports_clip_pipeline.training.pixels.joined import (
-    FROZEN,
-    better_than,
-    join,
-    predictor_of_joined,
-)
 
 from sports_clip_pipeline.config.pixels import JOINED_METHOD
 from sports_clip_pipeline.models.head import Head, Operation, softmax
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.arm import Arm, FittedArm
+from sports_clip_pipeline.training.end_to_end_ensemble import (
+    FROZEN,
+    build_ensemble,
+    ensemble_predictor,
+    is_better,
+)
+from sports_clip_pipeline.training.end_to_end_study import EndToEndTrial, predictor_of
 from sports_clip_pipeline.training.methods.interface import Fit
 
 TARGET = np.arange(60) % 3
@@ -46,12 +46,12 @@ def fitted(
     return FittedArm(Arm(method, 0.5, 0), fit, 60, 2.0, reused=False)
 
 
-def pixel(method: str, held_out: np.ndarray | None, temperature: float = 1.0) -> PixelArm:
-    return PixelArm(fitted(method, TRAINED_WIDTH, held_out, temperature), {}, "mark")
+def pixel(method: str, held_out: np.ndarray | None, temperature: float = 1.0) -> EndToEndTrial:
+    return EndToEndTrial(fitted(method, TRAINED_WIDTH, held_out, temperature), {}, "mark")
 
 
-def joined(trained: list[PixelArm], frozen: FittedArm):
-    return join(trained, frozen, TARGET, (TRAINED_WIDTH, FROZEN_WIDTH))
+def joined(trained: list[EndToEndTrial], frozen: FittedArm):
+    return build_ensemble(trained, frozen, TARGET, (TRAINED_WIDTH, FROZEN_WIDTH))
 
 
 def test_the_trained_tower_that_errs_least_beside_the_committee_speaks() -> None:
@@ -61,11 +61,11 @@ def test_the_trained_tower_that_errs_least_beside_the_committee_speaks() -> None
         pixel("full_imagenet", answers(3, 1, 3, HELD_OUT)),
     )
     made = joined([poor, good], frozen)
-    assert made.pixel.method == "full_imagenet"
+    assert made.end_to_end.method == "full_imagenet"
     assert made.fitted.arm == Arm(JOINED_METHOD, 0.5, 0)
     assert made.fitted.fit.hyperparameters["pixel_method"] == "full_imagenet"
     assert made.fitted.elapsed_s == 4.0
-    assert better_than(made, frozen, TARGET)
+    assert is_better(made, frozen, TARGET)
 
 
 def test_what_adds_nothing_gets_no_weight_and_does_not_win() -> None:
@@ -73,7 +73,7 @@ def test_what_adds_nothing_gets_no_weight_and_does_not_win() -> None:
     reversed_answers = answers(-4, 0.5, 2, HELD_OUT)
     made = joined([pixel("flyp", reversed_answers)], frozen)
     assert made.fitted.fit.hyperparameters["pixel_weight"] == 0.0
-    assert not better_than(made, frozen, TARGET)
+    assert not is_better(made, frozen, TARGET)
 
 
 def test_only_photographs_held_out_from_both_count() -> None:
@@ -107,11 +107,11 @@ def test_the_head_on_both_towers_columns_gives_the_weighted_sum() -> None:
 
 def test_an_arm_that_kept_no_held_out_answers_is_refused() -> None:
     frozen = fitted(FROZEN, FROZEN_WIDTH, answers(3, 1.5, 1))
-    with pytest.raises(ValueError, match="without held-out answers"):
+    with pytest.raises(ValueError, match="without held-out predictions"):
         joined([pixel("flyp", None)], frozen)
     made = joined([pixel("flyp", answers(3, 1, 3, HELD_OUT))], frozen)
     mute = dataclasses.replace(frozen, fit=dataclasses.replace(frozen.fit, held_out=None))
-    assert not better_than(made, mute, TARGET)
+    assert not is_better(made, mute, TARGET)
 
 
 def test_each_predictor_has_the_threshold_of_its_own_held_out_answers() -> None:
@@ -120,7 +120,7 @@ def test_each_predictor_has_the_threshold_of_its_own_held_out_answers() -> None:
     made = joined([trained], fitted(FROZEN, FROZEN_WIDTH, answers(3, 1.5, 1)))
     seen = ImagePreprocessing(64, (0.5,) * 3, (0.5,) * 3)
     alone = predictor_of(trained, ("a", "b", "c"), "lite0", seen, ("full",))
-    both = predictor_of_joined(made, alone, {"towers": []})
+    both = ensemble_predictor(made, alone, {"towers": []})
     for predictor, arm in ((alone, trained.fitted), (both, made.fitted)):
         said = arm.fit.held_out
         assert said is not None
