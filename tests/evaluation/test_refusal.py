@@ -45,12 +45,12 @@ def test_where_every_caption_names_a_class_there_is_no_share() -> None:
     }  # fmt: skip
 
 
-def predictor(*companions: TowerInput) -> Predictor:
-    width = 1280 * (1 + len(companions))
+def predictor(*additional_encoders: TowerInput) -> Predictor:
+    width = 1280 * (1 + len(additional_encoders))
     weight = np.random.default_rng(0).normal(size=(2, width)).astype(np.float32)
     head = Head((Operation("affine", {"weight": weight, "bias": np.zeros(2, np.float32)}),))
     seen = image_preprocessing("lite0", 64, "full")
-    return Predictor(CLASSES, "lite0", seen, head, 5.0, companions=companions)
+    return Predictor(CLASSES, "lite0", seen, head, 5.0, additional_encoders=additional_encoders)
 
 
 def test_one_tower_says_what_it_says_of_the_cached_features(store: ImageStore) -> None:
@@ -76,7 +76,7 @@ def test_several_towers_look_at_the_photographs_once(
 
 @pytest.fixture
 def store(tmp_path: Path, pictures: list[Image.Image]) -> ImageStore:
-    from tests.training.pixels.making import image_store
+    from tests.training.toy_study import image_store
 
     (tmp_path / "store").mkdir()
     return image_store(tmp_path / "store", pictures)

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import LabelledImages, rows_of_step, steps_for
 from sports_clip_pipeline.training.end_to_end_methods import find_end_to_end_method
 from sports_clip_pipeline.training.end_to_end_study import new_trainer
@@ -21,7 +20,7 @@ class Killed(BaseException):
 
 
 def training(
-    folder: Path, method: str = "full_imagenet", config: PixelsConfig = FAST, seed: int = 0
+    folder: Path, method: str = "full_imagenet", config: EndToEndConfig = FAST, seed: int = 0
 ) -> Trainer:
     made, rows = study(folder, Journal()), np.arange(12)
     labelled = LabelledImages(
@@ -45,7 +44,7 @@ def everything(run: Trainer) -> dict[str, np.ndarray]:
 def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(
     method: str, last: int, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(FAST, freeze_norm_below=0)
+    config = FAST.model_copy(update={"freeze_batch_norm_below": 0})
     whole = training(tmp_path, method, config)
     losses = {}
     whole.fit(Journal(), "k", "m", lambda t, n, loss: losses.update({t.steps_done: float(loss)}))
@@ -91,12 +90,12 @@ def test_seeds_change_the_batches_and_equal_seeds_change_nothing(tmp_path: Path)
 
 
 def test_a_head_that_starts_at_zero_says_every_class_is_as_probable(tmp_path: Path) -> None:
-    config = dataclasses.replace(FAST, label_smoothing=0.0)
+    config = FAST.model_copy(update={"label_smoothing": 0.0})
     assert losses_of(training(tmp_path, config=config), 1) == pytest.approx([np.log(3)], abs=1e-6)
 
 
 def test_only_the_last_blocks_and_what_follows_them_move(tmp_path: Path) -> None:
-    run = training(tmp_path, "last_blocks", dataclasses.replace(FAST, freeze_norm_below=0))
+    run = training(tmp_path, "last_blocks", FAST.model_copy(update={"freeze_batch_norm_below": 0}))
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
     losses_of(run, 2)
     blocks = {len(run.model.encoder.blocks) - 2, len(run.model.encoder.blocks) - 1}
@@ -108,8 +107,8 @@ def test_only_the_last_blocks_and_what_follows_them_move(tmp_path: Path) -> None
 
 
 def test_kept_statistics_do_not_move_and_their_scales_do(tmp_path: Path) -> None:
-    few = training(tmp_path, config=dataclasses.replace(FAST, freeze_norm_below=1000))
-    many = training(tmp_path, config=dataclasses.replace(FAST, freeze_norm_below=0))
+    few = training(tmp_path, config=FAST.model_copy(update={"freeze_batch_norm_below": 1000}))
+    many = training(tmp_path, config=FAST.model_copy(update={"freeze_batch_norm_below": 0}))
     for run, keeps in ((few, True), (many, False)):
         before = {name: value.clone() for name, value in run.model.state_dict().items()}
         losses_of(run, 2)  # a head at zero sends nothing to the tower in the first
@@ -130,7 +129,7 @@ def test_biases_and_norms_are_not_decayed(tmp_path: Path) -> None:
 
 
 def test_training_learns_its_own_photographs(tmp_path: Path) -> None:
-    config = dataclasses.replace(FAST, min_steps=25, batch_size=12, crop_area=0.9)
+    config = FAST.model_copy(update={"min_steps": 25, "batch_size": 12, "crop_area": 0.9})
     run = training(tmp_path, config=config)
     losses = losses_of(run, 25)
     assert losses[-1] < 0.75 * losses[0]

@@ -13,9 +13,9 @@ from open_clip.loss import ClipLoss
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.config.pixels import PIXEL_METHODS
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.unit_norm import unit_norm
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_METHODS
 from sports_clip_pipeline.training.classification import ImageClassifier
 from sports_clip_pipeline.training.end_to_end_methods import (
     Lora,
@@ -34,7 +34,7 @@ def built(method: str, begin: Start | None = None, seed: int = 0) -> ImageClassi
     return find_end_to_end_method(method).build(begin or own, FAST, seed).eval()
 
 
-@pytest.mark.parametrize("method", PIXEL_METHODS)
+@pytest.mark.parametrize("method", END_TO_END_METHODS)
 def test_the_exported_head_gives_the_classifiers_own_logits(method: str) -> None:
     model = built(method)
     for parameter in model.head.parameters():
@@ -83,7 +83,7 @@ def test_a_tower_that_pretraining_unlocked_is_where_zero_shot_starts() -> None:
 
 
 def test_more_blocks_than_the_tower_has_are_refused() -> None:
-    config = dataclasses.replace(FAST, last_blocks=8)
+    config = FAST.model_copy(update={"last_blocks": 8})
     with pytest.raises(UserFacingError, match=r"pixels\.last_blocks.*wanted 8 of the encoder's 7"):
         find_end_to_end_method("last_blocks").build(start(), config, 0)
 

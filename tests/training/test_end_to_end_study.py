@@ -12,9 +12,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training import end_to_end_study
 from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.classification import pooled_image_features
@@ -33,11 +33,11 @@ from sports_clip_pipeline.training.end_to_end_study import (
 )
 from tests.training.toy_study import FAST, VitStart, anchors, prompts, study
 
-ALL = dataclasses.replace(FAST, methods=("full_imagenet", "wise_ft"), fractions=(0.5, 1.0))
+ALL = FAST.model_copy(update={"methods": ("full_imagenet", "wise_ft"), "fractions": (0.5, 1.0)})
 
 
 def one(
-    folder: Path, journal: Journal, config: PixelsConfig = FAST, **changes: object
+    folder: Path, journal: Journal, config: EndToEndConfig = FAST, **changes: object
 ) -> EndToEndTrial:
     made = study(folder, journal, config=config)
     (done,) = run_end_to_end_trials(dataclasses.replace(made, **changes), config, journal)
@@ -45,7 +45,7 @@ def one(
 
 
 def test_the_plan_begins_with_few_labels() -> None:
-    config = PixelsConfig(methods="flyp+wise_ft", fractions="1.0+0.1", seeds=2)
+    config = EndToEndConfig(methods="flyp+wise_ft", fractions="1.0+0.1", seeds=2)
     assert plan_end_to_end_trials(config) == [
         Arm("flyp", 0.1, 0), Arm("flyp", 0.1, 1), Arm("wise_ft", 0.1, 0), Arm("wise_ft", 0.1, 1),
         Arm("flyp", 1.0, 0), Arm("wise_ft", 1.0, 0),
@@ -76,7 +76,7 @@ def test_finished_arms_are_reused_and_shown_without_training(tmp_path: Path) -> 
 def test_shares_too_small_for_the_classes_are_no_finished_arms(tmp_path: Path) -> None:
     journal = DiskJournal(tmp_path / "journal")
     made = study(tmp_path / "store", journal)
-    tiny = dataclasses.replace(ALL, fractions=(0.001, 1.0))
+    tiny = ALL.model_copy(update={"fractions": (0.001, 1.0)})
     with pytest.raises(UserFacingError, match=r"label fraction 0\.001"):
         next(iter(run_end_to_end_trials(made, tiny, journal)))
     assert not list(finished_end_to_end_trials(made, tiny, journal))
@@ -88,7 +88,7 @@ def test_a_changed_setting_trains_anew_only_who_reads_it(tmp_path: Path) -> None
     contents = {arm: made.fingerprint(arm, ALL) for arm in plan_end_to_end_trials(ALL)}
 
     def changed(**settings: object) -> set[str]:
-        other = dataclasses.replace(ALL, **settings)
+        other = ALL.model_copy(update=settings)
         return {
             arm.method
             for arm, content in contents.items()
@@ -103,7 +103,7 @@ def test_a_changed_setting_trains_anew_only_who_reads_it(tmp_path: Path) -> None
 
 def test_photographs_without_a_label_of_the_arm_change_nothing(tmp_path: Path) -> None:
     made = study(tmp_path / "a", Journal(), count=18)
-    config = dataclasses.replace(FAST, fractions=(0.5,))
+    config = FAST.model_copy(update={"fractions": (0.5,)})
     (arm,) = plan_end_to_end_trials(config)
     others = np.setdiff1d(np.arange(18), made.rows(arm))
     addresses = list(made.images.addresses)
@@ -136,7 +136,7 @@ def test_deleting_the_evaluation_part_changes_no_weight(tmp_path: Path) -> None:
 
 def test_few_labels_are_all_trained_on_after_the_held_out_ones_have_served(tmp_path: Path) -> None:
     once = one(tmp_path / "a", Journal())
-    twice = one(tmp_path / "b", Journal(), dataclasses.replace(FAST, refit_below=100))
+    twice = one(tmp_path / "b", Journal(), FAST.model_copy(update={"refit_below": 100}))
     assert not once.fitted.fit.hyperparameters["refit"]
     assert twice.fitted.fit.hyperparameters["refit"]
     assert twice.fitted.fit.temperature == once.fitted.fit.temperature
@@ -146,14 +146,14 @@ def test_few_labels_are_all_trained_on_after_the_held_out_ones_have_served(tmp_p
 
 
 def test_wise_ft_names_the_weight_that_held_out_photographs_chose(tmp_path: Path) -> None:
-    done = one(tmp_path, Journal(), dataclasses.replace(FAST, methods=("wise_ft",)))
+    done = one(tmp_path, Journal(), FAST.model_copy(update={"methods": ("wise_ft",)}))
     assert done.fitted.fit.hyperparameters["alpha"] in FAST.wise_alphas
 
 
 def test_low_rank_updates_end_in_a_tower_of_the_first_architecture(tmp_path: Path) -> None:
-    config = dataclasses.replace(FAST, methods=("lora",))
+    config = FAST.model_copy(update={"methods": ("lora",)})
     begin = VitStart("lite0", anchors(16), prompts())
-    config = dataclasses.replace(config, test_size=32)
+    config = config.model_copy(update={"test_size": 32})
     made = study(tmp_path, Journal(), config=config, begin=begin)
     (done,) = run_end_to_end_trials(made, config, Journal())
     plain = begin.pretrained().state_dict()
@@ -164,7 +164,7 @@ def test_low_rank_updates_end_in_a_tower_of_the_first_architecture(tmp_path: Pat
 
 def test_a_method_that_does_not_fit_the_tower_stops_before_the_first_arm(tmp_path: Path) -> None:
     journal = Journal()
-    config = dataclasses.replace(FAST, methods=("full_imagenet", "lora"))
+    config = FAST.model_copy(update={"methods": ("full_imagenet", "lora")})
     with pytest.raises(UserFacingError, match="no attention"):
         list(run_end_to_end_trials(study(tmp_path, journal), config, journal))
     assert not journal._states
@@ -174,7 +174,7 @@ def test_shuffled_labels_teach_nothing_that_holds_out(tmp_path: Path) -> None:
     made = study(tmp_path, Journal(), count=90)
     target = np.random.default_rng(3).permutation(made.target)
     splits = made.splits.assign(label=[f"class {c}" for c in target])
-    config = dataclasses.replace(FAST, held_out_share=0.5, min_steps=6)
+    config = FAST.model_copy(update={"held_out_share": 0.5, "min_steps": 6})
     (done,) = run_end_to_end_trials(
         dataclasses.replace(made, target=target, splits=splits), config, Journal()
     )
@@ -183,7 +183,7 @@ def test_shuffled_labels_teach_nothing_that_holds_out(tmp_path: Path) -> None:
 
 def test_the_predictor_of_an_arm_sees_photographs_as_training_judged_them(tmp_path: Path) -> None:
     journal = Journal()
-    config = dataclasses.replace(FAST, views=("full", "full_flip"))
+    config = FAST.model_copy(update={"views": ("full", "full_flip")})
     made = study(tmp_path, journal, config=config)
     (done,) = run_end_to_end_trials(made, config, journal)
     seen = made.images.preprocessing
@@ -250,7 +250,7 @@ def test_a_plan_killed_and_ended_by_the_system_goes_on_to_the_same_weights(tmp_p
     last.stdout.close()
     assert last.wait() == 0
     assert int(lines[0]) == ended + 1, "SIGTERM keeps the very last step"
-    config = dataclasses.replace(FAST, min_steps=12)
+    config = FAST.model_copy(update={"min_steps": 12})
     whole = one(tmp_path / "whole", Journal(), config)
     assert lines[-2] == f"finished {float(whole.encoder_weights['conv_head.weight'].sum())}"
 
@@ -311,7 +311,7 @@ def test_each_class_gives_its_share_and_a_lone_photograph_stays() -> None:
     assert any((held_out_rows(target, 0.1, seed=s) != out).any() for s in range(1, 5))
 
 
-SMALL_PLAN = PixelsConfig(
+SMALL_PLAN = EndToEndConfig(
     methods="full_imagenet+flyp", fractions="0.1+1.0", batch_size=10, epochs=8, min_steps=100,
     refit_below=200, held_out_share=0.1,
 )  # fmt: skip
@@ -327,7 +327,7 @@ def test_a_plan_by_hand() -> None:
 
 
 def test_a_study_is_estimated_from_a_short_trial(tmp_path: Path) -> None:
-    config = dataclasses.replace(FAST, methods=("full_imagenet", "last_blocks"))
+    config = FAST.model_copy(update={"methods": ("full_imagenet", "last_blocks")})
     table = estimate_study(study(tmp_path, Journal()), config, timed_steps=1)
     assert (table["hours"] > 0).all()
     assert (table["steps"] == 4).all()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.config.pretrain import LOSSES, PretrainConfig
 from sports_clip_pipeline.objectives import find_objective
+from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
 from sports_clip_pipeline.training.contrastive import UnlockedTask
 from sports_clip_pipeline.training.gradient_cache import backward_in_chunks
 from sports_clip_pipeline.training.precision import Compute
@@ -123,7 +122,7 @@ def test_the_encoders_learn_the_same_in_chunks_as_at_once(
     """Dropout off and norms frozen, so that chunks draw and normalise as the whole batch does."""
 
     def gradient(accumulation: int) -> tuple[float, dict[str, torch.Tensor]]:
-        config = replace(one_block, loss=loss, tower_accumulation=accumulation)
+        config = one_block.model_copy(update={"loss": loss, "encoder_accumulation": accumulation})
         model = new_clip()
         if loss == "siglip":
             model.logit_bias = nn.Parameter(torch.tensor(-2.0))

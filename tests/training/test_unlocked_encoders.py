@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.objectives.contrastive import multi_positive_info_nce
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.contrastive import (
     UNLOCKED_STATE,
     TrainedEncoders,
@@ -67,7 +66,7 @@ def test_an_epoch_changes_what_is_unlocked_and_nothing_else(
 ) -> None:
     image, text = blocks
     training = new_training(
-        replace(one_block, unlocked_image_blocks=image, unlocked_text_blocks=text)
+        one_block.model_copy(update={"unlocked_image_blocks": image, "unlocked_text_blocks": text})
     )
     before = snapshot(training)
     training.run_epoch()
@@ -98,7 +97,9 @@ def test_statistics_of_locked_norms_stay_bit_for_bit(
 def test_the_loss_falls_on_a_handful_of_pairs(
     new_training: Callable[..., UnlockedTrainer], one_block: PretrainConfig
 ) -> None:
-    config = replace(one_block, tower_epochs=8, tower_batch_size=10, captions_per_image=5)
+    config = one_block.model_copy(
+        update={"encoder_epochs": 8, "encoder_batch_size": 10, "captions_per_image": 5}
+    )
     training = new_training(config)
     losses = [training.loss_of_epoch() for _ in range(8)]
     assert losses[-1] < 0.7 * losses[0], losses
@@ -110,11 +111,15 @@ def test_the_loss_falls_on_a_handful_of_pairs(
 def test_with_both_towers_locked_features_give_the_loss_of_the_projections(
     new_training: Callable[..., UnlockedTrainer], one_block: PretrainConfig, start, corpus
 ) -> None:
-    config = replace(
-        one_block,
-        unlocked_image_blocks=0, unlocked_text_blocks=0,
-        tower_batch_size=10, captions_per_image=5, tower_peak_lr=1e-7,
-    )  # fmt: skip
+    config = one_block.model_copy(
+        update={
+            "unlocked_image_blocks": 0,
+            "unlocked_text_blocks": 0,
+            "encoder_batch_size": 10,
+            "captions_per_image": 5,
+            "encoder_peak_lr": 1e-07,
+        }
+    )
     training = new_training(config)
     loss = training.loss_of_epoch()
     features = corpus.pairs("train").features
@@ -154,7 +159,7 @@ def test_a_step_has_its_pairs_and_an_epoch_sees_each_image_once(
 def test_training_leaves_the_generators_of_the_process_alone(
     new_training: Callable[..., UnlockedTrainer], one_block: PretrainConfig
 ) -> None:
-    training = new_training(replace(one_block, unlocked_image_blocks=0))
+    training = new_training(one_block.model_copy(update={"unlocked_image_blocks": 0}))
     torch.manual_seed(7)
     wanted = torch.rand(3)
     torch.manual_seed(7)
@@ -165,7 +170,9 @@ def test_training_leaves_the_generators_of_the_process_alone(
 def test_the_scale_stays_within_what_clip_allows(
     new_training: Callable[..., UnlockedTrainer], one_block: PretrainConfig
 ) -> None:
-    training = new_training(replace(one_block, unlocked_image_blocks=0, unlocked_text_blocks=0))
+    training = new_training(
+        one_block.model_copy(update={"unlocked_image_blocks": 0, "unlocked_text_blocks": 0})
+    )
     with torch.no_grad():
         training.model.logit_scale.fill_(9.0)
     training.run_epoch()
@@ -178,7 +185,7 @@ def test_mixed_precision_agrees_roughly_and_keeps_weights_in_fp32(
     new_training: Callable[..., UnlockedTrainer], one_block: PretrainConfig, precision: str
 ) -> None:
     # Only the image tower learns: dropout in the text tower draws otherwise in other types.
-    config = replace(one_block, unlocked_text_blocks=0, tower_peak_lr=1e-4)
+    config = one_block.model_copy(update={"unlocked_text_blocks": 0, "encoder_peak_lr": 0.0001})
     plain, mixed = new_training(config), new_training(config, Compute("cpu", precision))
     for one, other in zip(
         plain.embed(plain.task.train), mixed.embed(mixed.task.train), strict=True
@@ -211,8 +218,8 @@ def test_a_restored_state_goes_on_bit_for_bit(
 def test_an_epoch_left_after_any_step_goes_on_bit_for_bit(
     new_training: Callable[..., UnlockedTrainer], one_block: PretrainConfig, accumulation: int
 ) -> None:
-    config = replace(
-        one_block, tower_batch_size=3, tower_accumulation=accumulation, tower_ema_decay=0.9
+    config = one_block.model_copy(
+        update={"encoder_batch_size": 3, "encoder_accumulation": accumulation, "ema_decay": 0.9}
     )
     whole = new_training(config)
     assert whole.task.steps_per_epoch == 3
@@ -235,7 +242,9 @@ def test_a_gpu_trains_in_mixed_precision(
 ) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    config = replace(one_block, tower_epochs=4, unlocked_image_blocks=-1, unlocked_text_blocks=-1)
+    config = one_block.model_copy(
+        update={"encoder_epochs": 4, "unlocked_image_blocks": -1, "unlocked_text_blocks": -1}
+    )
     training = new_training(config, Compute("cuda", precision))
     plain = new_training(config)
     for one, other in zip(
@@ -346,7 +355,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(
     corpus, new_clip: Callable[[], Any], one_block: PretrainConfig
 ) -> None:
     recalls = iter((0.5, 0.4, 0.9))
-    config = replace(one_block, keep="best", patience_epochs=1)
+    config = one_block.model_copy(update={"keep": "best", "patience_epochs": 1})
     journal = Journal()
 
     def task(config: PretrainConfig, evaluate: Callable[..., Any]) -> UnlockedTask:
@@ -381,7 +390,7 @@ def test_what_is_evaluated_and_saved_is_the_ema(
         task = UnlockedTask(
             new_clip(), corpus.pairs("train"), corpus.pairs("validation"),
             lambda image, text, image_index: seen[decay].append(text) or {},
-            corpus.preprocessing, replace(one_block, tower_ema_decay=decay), CPU,
+            corpus.preprocessing, one_block.model_copy(update={"ema_decay": decay}), CPU,
         )  # fmt: skip
         return train_encoders(task, Journal(), "f")
 

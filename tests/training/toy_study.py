@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.image_towers import image_preprocessing
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import ClassPrompts
 from sports_clip_pipeline.training.end_to_end_methods import Start
 from sports_clip_pipeline.training.end_to_end_study import EndToEndStudy
@@ -25,7 +25,7 @@ from sports_clip_pipeline.training.images import DecodedImages
 from sports_clip_pipeline.training.methods.interface import TextAnchors
 
 CLASSES, SPACE, TEXT_WIDTH = 3, 6, 5
-FAST = PixelsConfig(
+FAST = EndToEndConfig(
     methods=("full_imagenet",),
     fractions=(1.0,),
     image_size=32,
@@ -132,7 +132,7 @@ def study(
     folder: Path,
     journal: Journal,
     count: int = 18,
-    config: PixelsConfig = FAST,
+    config: EndToEndConfig = FAST,
     begin: Start | None = None,
     change: Mapping[str, object] | None = None,
 ) -> EndToEndStudy:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +29,32 @@ from tests.training.corpus import (
 )
 
 # Nothing is drawn in the processes, and norms do not see the batch.
-CONFIG = replace(
-    ONE_BLOCK, tower_dropout=False, tower_statistics="kept", tower_epochs=2,
-    checkpoint_every_steps=1,
-)  # fmt: skip
+CONFIG = ONE_BLOCK.model_copy(
+    update={
+        "encoder_dropout": False,
+        "freeze_batch_norm": True,
+        "encoder_epochs": 2,
+        "checkpoint_every_steps": 1,
+    }
+)
 
 
 def train(folder: Path, kind: str, chunks: int, processes: Processes = ALONE) -> Any:
     """Train the toy corpus; everything is written under `folder`."""
     own = folder / f"process-{processes.rank}-of-{processes.world_size}"
     own.mkdir(parents=True, exist_ok=True)
-    corpus, config = make_corpus(own), replace(CONFIG, tower_accumulation=chunks)
+    corpus, config = make_corpus(own), CONFIG.model_copy(update={"encoder_accumulation": chunks})
     start = random_projections(corpus)
     if kind == "pair":
         corpus = of_pair(corpus, write_pair(own / "pair"))
         start = identity_projections(SPACE, 2.5, None)
-        config = replace(
-            config, unlocked_image_blocks=-1, unlocked_text_blocks=0, projections="none", epochs=0
+        config = config.model_copy(
+            update={
+                "unlocked_image_blocks": -1,
+                "unlocked_text_blocks": 0,
+                "projections": "none",
+                "epochs": 0,
+            }
         )
 
     def evaluate(image: np.ndarray, text: np.ndarray, image_index: np.ndarray) -> dict[str, float]:
@@ -74,7 +82,7 @@ def train(folder: Path, kind: str, chunks: int, processes: Processes = ALONE) ->
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    with process_group("cpu", CONFIG.tower_batch_size) as processes:
+    with process_group("cpu", CONFIG.encoder_batch_size) as processes:
         trained = train(folder, sys.argv[2], int(sys.argv[3]), processes)
     if processes.is_main_process:
         losses = np.array([row["loss"] for row in trained.history])

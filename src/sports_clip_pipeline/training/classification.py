@@ -15,14 +15,14 @@ from timm.optim import param_groups_weight_decay
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.config.classes import ClassBank
-from sports_clip_pipeline.config.pixels import PixelsConfig
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.journal import file_sha256
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.backends import TowerProgram, build_backend
 from sports_clip_pipeline.models.clip_folder import WEIGHTS, trained_towers
 from sports_clip_pipeline.models.head import Head, Operation
 from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.images import random_resized_crops, to_pixels
@@ -40,7 +40,7 @@ class ClassPrompts:
     Attributes:
         texts: M prompts.
         class_index: (M,) int64 in [0, C); the class of each.
-        text_tower: name of the text encoder.
+        text_encoder: name of the text encoder.
         context_length: tokens a prompt may have.
         text_weight: (P, E) projection of its pooled features, as pretrained.
         clip_folder: the CLIP folder whose text encoder is used where it was trained; None for
@@ -49,7 +49,7 @@ class ClassPrompts:
 
     texts: tuple[str, ...]
     class_index: np.ndarray
-    text_tower: str
+    text_encoder: str
     context_length: int
     text_weight: np.ndarray
     clip_folder: Path | None = None
@@ -64,8 +64,8 @@ class ClassPrompts:
     @cached_property
     def features(self) -> np.ndarray:
         """(M, E) float32 pooled text features; computed when first used."""
-        ids = caption_tokenizer(self.text_tower, self.context_length)(list(self.texts)).ids
-        program = TowerProgram("text", self.text_tower, Path(), clip_folder=self.clip_folder)
+        ids = caption_tokenizer(self.text_encoder, self.context_length)(list(self.texts)).ids
+        program = TowerProgram("text", self.text_encoder, Path(), clip_folder=self.clip_folder)
         backend = build_backend(program, "torch", cores())
         blocks = [ids[i : i + _PROMPT_BATCH] for i in range(0, len(ids), _PROMPT_BATCH)]
         return np.concatenate([backend(*pad(block))[0] for block in blocks])
@@ -73,7 +73,7 @@ class ClassPrompts:
 
 def prompts_of(
     bank: ClassBank,
-    text_tower: str,
+    text_encoder: str,
     context_length: int,
     text_weight: np.ndarray,
     clip_folder: Path | None = None,
@@ -82,7 +82,9 @@ def prompts_of(
     texts = [(text, c) for c, label in enumerate(bank.labels) for text in bank.prompts(label)]
     class_index = np.array([c for _, c in texts], dtype=np.int64)
     prompts = tuple(text for text, _ in texts)
-    return ClassPrompts(prompts, class_index, text_tower, context_length, text_weight, clip_folder)
+    return ClassPrompts(
+        prompts, class_index, text_encoder, context_length, text_weight, clip_folder
+    )
 
 
 class ImageClassifier(nn.Module):
@@ -289,7 +291,7 @@ class ClassificationTask:
         model: ImageClassifier,
         loss: Callable[[ImageClassifier, Batch], torch.Tensor],
         labelled: LabelledImages,
-        config: PixelsConfig,
+        config: EndToEndConfig,
         seed: int,
         device: str,
         freeze_batch_norm: bool,

@@ -24,12 +24,12 @@ from timm.optim import param_groups_weight_decay
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.clip_model import tower_prefixes
 from sports_clip_pipeline.models.projection_heads import build_head, first_layer
 from sports_clip_pipeline.models.projections import IMAGE, TEXT, Projections, projections_of
 from sports_clip_pipeline.objectives import find_objective
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.distributed import ALONE, Processes
 from sports_clip_pipeline.training.gradient_cache import Chunk, backward_in_chunks
@@ -228,7 +228,7 @@ class UnlockedTask(ContrastiveTask):
         compute: Compute,
         processes: Processes = ALONE,
     ) -> None:
-        super().__init__(train.features, config.tower_batch_size, config)
+        super().__init__(train.features, config.encoder_batch_size, config)
         self.train, self.validation, self._evaluate = train, validation, evaluate
         self.preprocessing, self.compute, self.processes = preprocessing, compute, processes
         model.visual.to(memory_format=torch.channels_last)
@@ -249,8 +249,8 @@ class UnlockedTask(ContrastiveTask):
 
     def set_train_mode(self) -> None:
         """Dropout and batch norms of what is unlocked, as configured."""
-        frozen = self.config.tower_statistics == "kept"
-        set_train_mode(self.model, self.config.tower_dropout, frozen)
+        frozen = self.config.freeze_batch_norm
+        set_train_mode(self.model, self.config.encoder_dropout, frozen)
 
     def batches(self, epoch: int, first: int) -> Iterator[Step]:
         """Images in a new order, randomly cropped, each with captions of its own."""
@@ -296,7 +296,7 @@ class UnlockedTask(ContrastiveTask):
             return self.objective.loss(image_all, text_all, image_index, scale, bias)
 
         chunks = self._chunks(images, captions, pixels)
-        if self.config.tower_accumulation > 1:
+        if self.config.encoder_accumulation > 1:
             no_sync = getattr(self._encoder, "no_sync", nullcontext)
             return backward_in_chunks(
                 self.model, chunks, loss_of, scaler.scale, self.compute.device, no_sync
@@ -329,7 +329,7 @@ class UnlockedTask(ContrastiveTask):
     ) -> list[Chunk]:
         """The process's shard of a batch, in chunks of even size but for an image more or less."""
         shard = self.processes.shard(len(images))
-        count = min(self.config.tower_accumulation, len(shard))
+        count = min(self.config.encoder_accumulation, len(shard))
 
         def run(part: np.ndarray) -> tuple[torch.Tensor, ...]:
             first, last = part[0] - shard[0], part[-1] + 1 - shard[0]
@@ -428,10 +428,10 @@ def unlocked_settings(
 ) -> TrainSettings:
     """How unlocked encoders are trained; epochs and steps count on from those over frozen ones."""
     return TrainSettings(
-        epochs=config.tower_epochs,
-        peak_lr=config.tower_peak_lr,
+        epochs=config.encoder_epochs,
+        peak_lr=config.encoder_peak_lr,
         warmup_share=config.warmup_share,
-        ema_decay=config.tower_ema_decay,
+        ema_decay=config.ema_decay,
         fused=compute.device == "cuda",
         checkpoint_every_steps=config.checkpoint_every_steps,
         evaluate_every_epochs=config.evaluate_every_epochs,

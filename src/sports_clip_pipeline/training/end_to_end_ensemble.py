@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.config.pixels import JOINED_METHOD
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.head import Head, Operation, blend
-from sports_clip_pipeline.models.image_towers import image_tower
+from sports_clip_pipeline.models.image_towers import image_encoder
 from sports_clip_pipeline.models.predictor import Predictor, TowerInput
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE, FinetuneConfig
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.end_to_end_study import (
     EndToEndPredictions,
@@ -84,15 +83,15 @@ def build_ensembles(
         journal: of the trials over frozen features.
     """
     if study.start.clip_weights:
-        _LOG.info("%s: none, as the frozen encoder is not a packaged one", JOINED_METHOD)
+        _LOG.info("%s: none, as the frozen encoder is not a packaged one", END_TO_END_ENSEMBLE)
         return []
-    widths = (image_tower(study.start.tower).width, data.features.shape[1])
+    widths = (image_encoder(study.start.tower).width, data.features.shape[1])
     groups: dict[Arm, list[EndToEndTrial]] = {}
     for trial in trials:
         groups.setdefault(replace(trial.fitted.arm, method=FROZEN), []).append(trial)
     fitted = {one.arm: one for one in kept_arms(list(groups), data, config, journal)}
     for arm in sorted(groups.keys() - fitted.keys(), key=lambda arm: arm.name):
-        _LOG.info("%s: none with %s, which was not fitted", JOINED_METHOD, arm.name)
+        _LOG.info("%s: none with %s, which was not fitted", END_TO_END_ENSEMBLE, arm.name)
     return [
         build_ensemble(groups[arm], one, data.target[data.labelled_rows(arm)], widths)
         for arm, one in fitted.items()
@@ -129,7 +128,7 @@ def build_ensemble(
     settings = {"pixel_method": best, "pixel_weight": weights[0], "frozen_weight": weights[1]}
     rows = Labelled(np.empty((len(target), 0)), target, np.empty(0), beside.shape[1])
     fitted = FittedArm(
-        arm=replace(chosen.fitted.arm, method=JOINED_METHOD),
+        arm=replace(chosen.fitted.arm, method=END_TO_END_ENSEMBLE),
         fit=judged(rows, mixed, head, settings),
         labels=len(target),
         elapsed_s=chosen.fitted.elapsed_s + frozen.elapsed_s,
@@ -170,10 +169,10 @@ def ensemble_predictor(
         end_to_end,
         head=fitted.fit.head,
         temperature=fitted.fit.temperature,
-        companions=tuple(TowerInput.from_dict(row) for row in embed_audit["towers"]),
+        additional_encoders=tuple(TowerInput.from_dict(row) for row in embed_audit["towers"]),
         origin={
             **end_to_end.origin,
-            "method": JOINED_METHOD,
+            "method": END_TO_END_ENSEMBLE,
             "hyperparameters": fitted.fit.hyperparameters,
             "cv_top1": fitted.fit.cv_top1,
         },

@@ -17,9 +17,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.config.pixels import PIXEL_METHODS, PixelsConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.image_towers import load_image_tower, timm_tower
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_METHODS, EndToEndConfig
 from sports_clip_pipeline.training.classification import (
     Batch,
     ClassPrompts,
@@ -85,7 +85,7 @@ class EndToEndMethod:
     """Interface and defaults: zero-shot start, smoothed cross-entropy, trained weights as they are.
 
     Attributes:
-        freeze_batch_norm: None below `freeze_norm_below` labels only, else always or never.
+        freeze_batch_norm: None below `freeze_batch_norm_below` labels only, else always or never.
         settings: fields of the configuration that only some methods read, and this one does.
         uses_text: whether the start depends on the class texts.
         code: what else of this module the method depends on, for fingerprints.
@@ -96,22 +96,22 @@ class EndToEndMethod:
     uses_text: ClassVar[bool] = True
     code: ClassVar[tuple[Any, ...]] = ()
 
-    def build(self, start: Start, config: PixelsConfig, seed: int) -> ImageClassifier:
+    def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """The classifier at its start; what is trained requires a gradient."""
         return ImageClassifier(start.zero_shot(), TextHead(start.anchors))
 
-    def loss(self, model: ImageClassifier, batch: Batch, config: PixelsConfig) -> torch.Tensor:
+    def loss(self, model: ImageClassifier, batch: Batch, config: EndToEndConfig) -> torch.Tensor:
         """Cross-entropy with label smoothing (Szegedy et al. 2016, section 7)."""
         logits = model(batch.pixels)
         return functional.cross_entropy(
             logits, batch.target, label_smoothing=config.label_smoothing
         )
 
-    def peak_lr(self, config: PixelsConfig) -> float:
+    def peak_lr(self, config: EndToEndConfig) -> float:
         """AdamW's peak learning rate."""
         return config.peak_lr
 
-    def candidates(self, start: State, trained: State, config: PixelsConfig) -> dict[str, State]:
+    def candidates(self, start: State, trained: State, config: EndToEndConfig) -> dict[str, State]:
         """Weights to choose from on held-out labelled images, by name."""
         return {"": trained}
 
@@ -133,11 +133,11 @@ class FullRandom(EndToEndMethod):
     settings = ("random_lr",)
     uses_text = False
 
-    def build(self, start: Start, config: PixelsConfig, seed: int) -> ImageClassifier:
+    def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """Random encoder, new linear head."""
         return ImageClassifier(start.random(seed), LinearHead(start.width, start.classes))
 
-    def peak_lr(self, config: PixelsConfig) -> float:
+    def peak_lr(self, config: EndToEndConfig) -> float:
         """That of random weights."""
         return config.random_lr
 
@@ -151,7 +151,7 @@ class FullImageNet(EndToEndMethod):
 
     uses_text = False
 
-    def build(self, start: Start, config: PixelsConfig, seed: int) -> ImageClassifier:
+    def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """ImageNet encoder, new linear head."""
         return ImageClassifier(start.pretrained(), LinearHead(start.width, start.classes))
 
@@ -165,7 +165,7 @@ class LastBlocks(EndToEndMethod):
 
     settings = ("last_blocks",)
 
-    def build(self, start: Start, config: PixelsConfig, seed: int) -> ImageClassifier:
+    def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """Zero-shot start of which the last blocks, what follows them, and the head train.
 
         Raises: UserFacingError: the encoder has fewer blocks.
@@ -194,11 +194,11 @@ class Flyp(EndToEndMethod):
     positives.
     """
 
-    def build(self, start: Start, config: PixelsConfig, seed: int) -> ImageClassifier:
+    def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """The contrastive model as pretrained."""
         return ImageClassifier(start.zero_shot(), ContrastiveHead(start.anchors, start.prompts))
 
-    def loss(self, model: ImageClassifier, batch: Batch, config: PixelsConfig) -> torch.Tensor:
+    def loss(self, model: ImageClassifier, batch: Batch, config: EndToEndConfig) -> torch.Tensor:
         """Contrast of the images with one random prompt of each one's class."""
         member = model.head.membership.cpu().numpy() > 0  # (C, M)
         drawn = [batch.rng.choice(np.flatnonzero(member[c])) for c in batch.target.tolist()]
@@ -241,7 +241,7 @@ class WiseFt(EndToEndMethod):
     freeze_batch_norm = True
     settings = ("wise_alphas",)
 
-    def candidates(self, start: State, trained: State, config: PixelsConfig) -> dict[str, State]:
+    def candidates(self, start: State, trained: State, config: EndToEndConfig) -> dict[str, State]:
         """The points to choose from, by their weight of the fine-tuned end."""
         return {str(alpha): self.interpolate(start, trained, alpha) for alpha in config.wise_alphas}
 
@@ -305,13 +305,13 @@ class Lora(EndToEndMethod):
     settings = ("lora_rank", "lora_alpha", "lora_lr")
     code = (LowRankLinear,)
 
-    def build(self, start: Start, config: PixelsConfig, seed: int) -> ImageClassifier:
+    def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """Zero-shot start whose attention layers carry updates; only those and the head train."""
         encoder = start.zero_shot()
         self.inject(encoder, config.lora_rank, config.lora_alpha, seed)
         return ImageClassifier(encoder, TextHead(start.anchors))
 
-    def peak_lr(self, config: PixelsConfig) -> float:
+    def peak_lr(self, config: EndToEndConfig) -> float:
         """That of low-rank updates."""
         return config.lora_lr
 
@@ -360,5 +360,5 @@ METHODS: dict[str, EndToEndMethod] = {
 def find_end_to_end_method(name: str) -> EndToEndMethod:
     """The method of that name. Raises: ValueError: no such method."""
     if name not in METHODS:
-        raise ValueError(f"method is one of {', '.join(PIXEL_METHODS)}, got {name!r}")
+        raise ValueError(f"method is one of {', '.join(END_TO_END_METHODS)}, got {name!r}")
     return METHODS[name]

@@ -9,7 +9,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,16 +17,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.corpora.splits import labels_for_fraction
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.machine import cores, keep_freed_memory
 from sports_clip_pipeline.models.head import softmax
-from sports_clip_pipeline.models.image_towers import image_tower
+from sports_clip_pipeline.models.image_towers import image_encoder
 from sports_clip_pipeline.models.predictor import Predictor
 from sports_clip_pipeline.models.text_towers import text_tower_spec
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training import classification, images, trainer
 from sports_clip_pipeline.training.arm import Arm, FittedArm, arm_from_state, arm_to_state
@@ -93,7 +93,7 @@ class EndToEndStudy:
         """(n,) int64; the images whose labels the trial may use."""
         return labels_for_fraction(self.splits, trial.fraction, trial.seed)
 
-    def fingerprint(self, trial: Arm, config: PixelsConfig) -> str:
+    def fingerprint(self, trial: Arm, config: EndToEndConfig) -> str:
         """Of a trial: its labelled images, start, settings and code.
 
         Images that the trial has no label of, test images among them, are no part of it.
@@ -102,14 +102,14 @@ class EndToEndStudy:
         method = find_end_to_end_method(trial.method)
         settings = {
             key: value
-            for key, value in asdict(config).items()
+            for key, value in config.model_dump().items()
             if key not in _PLAN and (key not in _OF_METHODS or key in method.settings)
         }
         code = [code_fingerprint(part) for part in (*_SHARED_CODE, type(method), *method.code)]
         return fingerprint(
             trial.method, trial.seed, [self.images.addresses[row] for row in rows],
             self.target[rows], settings, code, self.images.preprocessing.to_dict(), start.classes,
-            image_tower(start.tower).digest, _text_fingerprint(start, trial.method),
+            image_encoder(start.tower).digest, _text_fingerprint(start, trial.method),
         )  # fmt: skip
 
 
@@ -124,7 +124,7 @@ class Choice:
     logits: np.ndarray
 
 
-def plan_end_to_end_trials(config: PixelsConfig) -> list[Arm]:
+def plan_end_to_end_trials(config: EndToEndConfig) -> list[Arm]:
     """All trials of the plan, small fractions first: what is quick is seen early."""
     return [
         Arm(method, fraction, seed)
@@ -135,7 +135,7 @@ def plan_end_to_end_trials(config: PixelsConfig) -> list[Arm]:
 
 
 def finished_end_to_end_trials(
-    study: EndToEndStudy, config: PixelsConfig, journal: Journal
+    study: EndToEndStudy, config: EndToEndConfig, journal: Journal
 ) -> Iterator[EndToEndTrial]:
     """The trials of the plan that an earlier run finished under the same fingerprint."""
     for trial in plan_end_to_end_trials(config):
@@ -149,7 +149,7 @@ def finished_end_to_end_trials(
 
 
 def run_end_to_end_trials(
-    study: EndToEndStudy, config: PixelsConfig, journal: Journal
+    study: EndToEndStudy, config: EndToEndConfig, journal: Journal
 ) -> Iterator[EndToEndTrial]:
     """Train every trial, or read it where an earlier run finished it; resume the unfinished one.
 
@@ -193,7 +193,7 @@ class _TrialRun:
     trial: Arm
     fingerprint: str
     study: EndToEndStudy
-    config: PixelsConfig
+    config: EndToEndConfig
     journal: Journal
     bar: Counter
 
@@ -295,7 +295,7 @@ def new_trainer(
     method: EndToEndMethod,
     start: Start,
     labelled: LabelledImages,
-    config: PixelsConfig,
+    config: EndToEndConfig,
     seed: int,
     labels: int | None = None,
 ) -> Trainer:
@@ -306,7 +306,7 @@ def new_trainer(
             not given.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    few = (len(labelled.rows) if labels is None else labels) < config.freeze_norm_below
+    few = (len(labelled.rows) if labels is None else labels) < config.freeze_batch_norm_below
     frozen = few if method.freeze_batch_norm is None else method.freeze_batch_norm
     task = ClassificationTask(
         method.build(start, config, seed), partial(method.loss, config=config), labelled, config,
@@ -443,7 +443,7 @@ def folder_name(trial: Arm) -> str:
 
 
 def estimate(
-    config: PixelsConfig,
+    config: EndToEndConfig,
     labelled_counts: Mapping[float, int],
     images_per_s: Mapping[str, float],
     parameters: int = 0,
@@ -477,7 +477,7 @@ def estimate(
 
 
 def estimate_study(
-    study: EndToEndStudy, config: PixelsConfig, timed_steps: int = 3
+    study: EndToEndStudy, config: EndToEndConfig, timed_steps: int = 3
 ) -> pd.DataFrame:
     """The estimate for a study, at the rate that each method reaches here in a few steps."""
     counts = {trial.fraction: len(study.rows(trial)) for trial in plan_end_to_end_trials(config)}
@@ -494,7 +494,7 @@ def measure_rate(
     method: str,
     start: Start,
     preprocessing: ImagePreprocessing,
-    config: PixelsConfig,
+    config: EndToEndConfig,
     steps: int = 3,
 ) -> float:
     """Images a second that a method trains on noise, after one step to warm up."""
@@ -505,7 +505,7 @@ def measure_rate(
     noise = rng.integers(0, 256, shape, dtype=np.uint8)
     rows = np.arange(config.batch_size)
     labelled = LabelledImages(noise, rows, rows % start.classes, preprocessing)
-    needed = replace(config, min_steps=max(config.min_steps, steps + 1))
+    needed = config.model_copy(update={"min_steps": max(config.min_steps, steps + 1)})
     timed = new_trainer(find_end_to_end_method(method), start, labelled, needed, 0)
     begun = []
 
@@ -517,7 +517,7 @@ def measure_rate(
     return steps * config.batch_size / (begun[-1] - begun[0])
 
 
-def trial_steps(labels: int, held_out: int, config: PixelsConfig) -> int:
+def trial_steps(labels: int, held_out: int, config: EndToEndConfig) -> int:
     """Steps of a trial with so many labelled images, of its refit too."""
     runs = [labels - held_out, *([labels] if labels < config.refit_below else [])]
     shape = config.batch_size, config.epochs, config.min_steps
@@ -537,7 +537,7 @@ def code_fingerprint(part: Any) -> str:
     return fingerprint(ast.dump(tree))
 
 
-def _steps(trial: Arm, study: EndToEndStudy, config: PixelsConfig) -> int:
+def _steps(trial: Arm, study: EndToEndStudy, config: EndToEndConfig) -> int:
     rows = study.rows(trial)
     out = held_out_rows(study.target[rows], config.held_out_share, trial.seed)
     return trial_steps(len(rows), int(out.sum()), config)
@@ -552,7 +552,7 @@ def _text_fingerprint(start: Start, method: str) -> str:
     content = fingerprint(anchors.anchors, anchors.logit_scale, *projection, *encoder)
     if method != "flyp":
         return content
-    text_encoder = text_tower_spec(prompts.text_tower).digest, prompts.encoder_fingerprint
+    text_encoder = text_tower_spec(prompts.text_encoder).digest, prompts.encoder_fingerprint
     texts = [list(prompts.texts), prompts.context_length, *text_encoder]
     return fingerprint(content, texts, prompts.class_index, prompts.text_weight)
 

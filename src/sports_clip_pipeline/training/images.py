@@ -201,9 +201,9 @@ def images_of_split(
     """A split's images as an encoder sees them whole; decoded when first opened.
 
     Args:
-        split: `development`, `evaluation` or `unlabelled_test`.
+        split: `development`, `evaluation` or `unlabelled`.
         splits, store, manifest: of one corpus, row by row of the same images.
     """
-    rows = np.flatnonzero((splits["part"] == split).to_numpy())
+    rows = np.flatnonzero((splits["split"] == split).to_numpy())
     addresses = manifest["stored_sha256"].to_numpy()[rows].tolist()
     return DecodedImages(store, rows, addresses, preprocessing, journal, split)

@@ -15,11 +15,11 @@ from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.clip_parts import (
     ends,
     image_blocks,
-    image_tower,
+    image_encoder,
     project_images,
     project_texts,
     text_blocks,
-    text_tower,
+    text_encoder,
 )
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.training.image_text_pairs import PairedImages
@@ -50,7 +50,7 @@ def unlock(model: Any, image_count: int, text_count: int, biased: bool = False) 
     Raises: UserFacingError: an encoder has fewer blocks.
     """
     model.requires_grad_(False)
-    image, text = (list(part(model).parameters()) for part in (image_tower, text_tower))
+    image, text = (list(part(model).parameters()) for part in (image_encoder, text_encoder))
     learned = [
         *_last(image_blocks(model), image, image_count, "pretrain.unlocked_image_blocks"),
         *_last(text_blocks(model), text, text_count, "pretrain.unlocked_text_blocks"),

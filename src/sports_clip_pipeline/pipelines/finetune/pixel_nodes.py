@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.config.classes import ClassBank
-from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.config.pixels import PixelsConfig
-from sports_clip_pipeline.config.tokenize import TokenizeConfig
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig, FinetuneConfig
+from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 
 ARM_COLUMNS = (
     "method", "fraction", "seed", "labels", "top1", "top1_low", "top1_high", "macro_f1", "cv_top1",
@@ -34,7 +33,7 @@ def select_pixels(
     embed_audit: Document,
     class_bank: ClassBank,
     tokenize: TokenizeConfig,
-    pixels: PixelsConfig,
+    pixels: EndToEndConfig,
     journal: Journal,
 ) -> Any:
     """What training may see: development images, labels, encoder, zero-shot weights, prompts."""
@@ -54,21 +53,21 @@ def select_pixels(
         image_body=projections.image_body,
     )
     prompts = prompts_of(
-        class_bank, embed_audit["text_tower"], tokenize.context_length, projections.text_weight,
+        class_bank, embed_audit["text_encoder"], tokenize.context_length, projections.text_weight,
         clip_model,
     )  # fmt: skip
-    rows = (splits["part"] == "development").to_numpy()
+    rows = (splits["split"] == "development").to_numpy()
     images = _images(
         "development", splits, sports_images, sports_manifest, embed_audit, pixels, journal
     )
     development = splits[rows].reset_index(drop=True)
     target = encode_labels(development["label"], class_bank.labels)
-    start = Start(embed_audit["image_tower"], anchors, prompts, read_image_tower(clip_model))
+    start = Start(embed_audit["image_encoder"], anchors, prompts, read_image_tower(clip_model))
     return EndToEndStudy(images, target, development, start)
 
 
 def fit_pixel_arms(
-    pixel_study: Any,
+    end_to_end_study: Any,
     splits: Table,
     sports_images: Any,
     sports_manifest: Table,
@@ -76,14 +75,14 @@ def fit_pixel_arms(
     ingest_audit: Document,
     class_bank: ClassBank,
     finetune: FinetuneConfig,
-    pixels: PixelsConfig,
+    pixels: EndToEndConfig,
     journal: Journal,
 ) -> Any:
     """Train the arms where the plan is `pixels`; else show what earlier runs finished."""
     if finetune.plan == "pixels":
-        _refuse_untrainable(pixel_study.start)
+        _refuse_untrainable(end_to_end_study.start)
     if finetune.dry_run and finetune.plan == "pixels":
-        _tell_plan(pixel_study, pixels)
+        _tell_plan(end_to_end_study, pixels)
     from sports_clip_pipeline.evaluation.zero_shot import evaluation_target
     from sports_clip_pipeline.training.end_to_end_study import (
         EndToEndPredictions,
@@ -96,13 +95,13 @@ def fit_pixel_arms(
     )
     target = evaluation_target(splits, class_bank.labels)
     predictions = EndToEndPredictions(
-        images, class_bank.labels, embed_audit["image_tower"], pixels.views, journal
+        images, class_bank.labels, embed_audit["image_encoder"], pixels.views, journal
     )
     trains = finetune.plan == "pixels" and not finetune.dry_run
-    shared = {"tower": embed_audit["image_tower"], "data_digest": ingest_audit["data_digest"]}
+    shared = {"tower": embed_audit["image_encoder"], "data_digest": ingest_audit["data_digest"]}
     run = run_end_to_end_trials if trains else finished_end_to_end_trials
     scores = []
-    for trial in run(pixel_study, pixels, journal):
+    for trial in run(end_to_end_study, pixels, journal):
         logits = predictions.logits(trial.fitted.arm, trial.fingerprint)
         if logits is None and trains:
             logits = predictions.evaluate(trial)
@@ -114,30 +113,30 @@ def fit_pixel_arms(
 
 
 def join_plans(
-    pixel_scores: Any,
-    pixel_study: Any,
+    end_to_end_scores: Any,
+    end_to_end_study: Any,
     study_data: Any,
-    chosen_arms: Any,
-    evaluation_data: Arrays,
+    chosen_trials: Any,
+    test_data: Arrays,
     embed_audit: Document,
     finetune: FinetuneConfig,
-    finetune_journal: Journal,
+    finetune_state: Journal,
 ) -> tuple[Table, Table, Any, Any]:
     """End-to-end trials, also in ensembles with frozen features; which of those to ship."""
     from sports_clip_pipeline.training.end_to_end_ensemble import Ensembles, build_ensembles
 
-    predictions, scores, target = pixel_scores
+    predictions, scores, target = end_to_end_scores
     trials = build_ensembles(
-        predictions.trials, pixel_study, study_data, finetune, finetune_journal
+        predictions.trials, end_to_end_study, study_data, finetune, finetune_state
     )
     ensembles = Ensembles(trials, predictions, embed_audit)
     for trial in trials:
-        logits = ensembles.logits(trial, evaluation_data["features"])
+        logits = ensembles.logits(trial, test_data["features"])
         scores = [*scores, _score(trial.fitted, logits, target, finetune)]
-        log_arm(finetune_journal, scores[-1], {"tower": embed_audit["image_tower"]}, "pixels")
+        log_arm(finetune_state, scores[-1], {"tower": embed_audit["image_encoder"]}, "pixels")
     arms, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
     predictors = predictions.predictors() | ensembles.predictors()
-    return arms, curves, predictors, ensembles.shipped(chosen_arms, study_data)
+    return arms, curves, predictors, ensembles.shipped(chosen_trials, study_data)
 
 
 def end_to_end_tables(scores: Sequence[Any], resamples: int) -> tuple[Table, Table]:
@@ -163,23 +162,23 @@ def _score(fitted: Any, logits: Any, target: Any, finetune: FinetuneConfig) -> A
 
 def _refuse_untrainable(start: Any) -> None:
     """Raises: UserFacingError: the tower is none of timm's, or its projection is not linear."""
-    from sports_clip_pipeline.config.tower_names import is_pair
+    from sports_clip_pipeline.encoders.names import is_pair
 
     if is_pair(start.tower) or start.anchors.image_body:
         raise UserFacingError(
             "finetune.plan=pixels",
             f"trains a timm tower under a linear projection, and the CLIP model has {start.tower}"
             + (" under another one" if start.anchors.image_body else ""),
-            "set embed.image_tower and pretrain.projections so, and run from embed on",
+            "set embed.image_encoder and pretrain.projections so, and run from embed on",
         )
 
 
-def _tell_plan(pixel_study: Any, pixels: PixelsConfig) -> None:
+def _tell_plan(end_to_end_study: Any, pixels: EndToEndConfig) -> None:
     from sports_clip_pipeline.errors import DryRun
     from sports_clip_pipeline.training.end_to_end_study import estimate_study
     from sports_clip_pipeline.training.plan import plan_in_words
 
-    raise DryRun(plan_in_words(estimate_study(pixel_study, pixels)))
+    raise DryRun(plan_in_words(estimate_study(end_to_end_study, pixels)))
 
 
 def _images(
@@ -188,12 +187,12 @@ def _images(
     sports_images: Any,
     sports_manifest: Table,
     embed_audit: Document,
-    pixels: PixelsConfig,
+    pixels: EndToEndConfig,
     journal: Journal,
 ) -> Any:
     """A split's images as the encoder sees them whole; decoded when first opened."""
     from sports_clip_pipeline.models.image_towers import image_preprocessing
     from sports_clip_pipeline.training.images import images_of_split
 
-    preprocessing = image_preprocessing(embed_audit["image_tower"], pixels.test_size, "full")
+    preprocessing = image_preprocessing(embed_audit["image_encoder"], pixels.test_size, "full")
     return images_of_split(split, splits, sports_images, sports_manifest, preprocessing, journal)
