@@ -69,7 +69,8 @@ class Processes:
         """The main process's value, in all processes; None where it has none."""
         if self.world_size == 1:
             return value
-        sent = torch.tensor(float("nan") if value is None else value, device=device).double()
+        number = float("nan") if value is None else value
+        sent = torch.tensor(number, dtype=torch.float64, device=device)
         distributed.broadcast(sent, src=0)
         return None if bool(sent.isnan()) else float(sent)
 

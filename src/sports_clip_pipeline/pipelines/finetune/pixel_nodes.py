@@ -12,7 +12,8 @@ from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
-from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig, FinetuneConfig
+from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 
 ARM_COLUMNS = (
