@@ -119,7 +119,7 @@ def splits_of(target: np.ndarray) -> pd.DataFrame:
         {
             "image": [f"{i}.jpg" for i in range(len(target))],
             "label": [f"class {c}" for c in target],
-            "part": "development",
+            "split": "development",
         }
     )
     for seed in range(5):
