@@ -78,7 +78,7 @@ def _made(folder: Path) -> Path:
 def corpus(plans: dict[str, Any]) -> Corpus:
     data = plans["data"]
     manifest = pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(COUNT)]})
-    splits = data.splits.assign(part="unlabelled")
+    splits = data.splits.assign(split="unlabelled")
     return Corpus(plans["store"], manifest, splits, {"features": data.features})
 
 
