@@ -9,16 +9,16 @@ import pytest
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS
-from sports_clip_pipeline.evaluation import shipped
-from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.head import softmax
-from sports_clip_pipeline.models.image_towers import (
+from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
     load_image_tower,
     pooled_features,
 )
+from sports_clip_pipeline.evaluation import shipped
+from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
+from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
+from sports_clip_pipeline.predictor.head import softmax
 from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.end_to_end_ensemble import (
     FROZEN,

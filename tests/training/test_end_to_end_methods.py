@@ -13,8 +13,8 @@ from open_clip.loss import ClipLoss
 from torch import nn
 from torch.nn import functional
 
+from sports_clip_pipeline.clip.projections import unit_norm
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.unit_norm import unit_norm
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_METHODS
 from sports_clip_pipeline.training.classification import ImageClassifier
 from sports_clip_pipeline.training.end_to_end_methods import (

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from sports_clip_pipeline.clip.projections import Projections
+from sports_clip_pipeline.encoders.feature_store import FeatureRows
 from sports_clip_pipeline.journal import DiskJournal, Journal
-from sports_clip_pipeline.models.feature_rows import FeatureRows
-from sports_clip_pipeline.models.projections import Projections
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
 from sports_clip_pipeline.training.contrastive import (
     FROZEN_STATE,

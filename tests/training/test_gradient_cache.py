@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.objectives import find_objective
+from sports_clip_pipeline.clip.losses import find_objective
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
 from sports_clip_pipeline.training.contrastive import UnlockedTask
 from sports_clip_pipeline.training.gradient_cache import backward_in_chunks

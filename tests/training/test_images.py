@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.journal import DiskJournal
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.images import (
     Crop,
     draw_crops,

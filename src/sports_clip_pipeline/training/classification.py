@@ -15,16 +15,16 @@ from timm.optim import param_groups_weight_decay
 from torch import nn
 from torch.nn import functional
 
+from sports_clip_pipeline.clip.folder import WEIGHTS, trained_towers
+from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
+from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
 from sports_clip_pipeline.journal import file_sha256
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models.backends import TowerProgram, build_backend
-from sports_clip_pipeline.models.clip_folder import WEIGHTS, trained_towers
-from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.models.tokenizers import caption_tokenizer
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
-from sports_clip_pipeline.preprocessing.captions import pad
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.images import random_resized_crops, to_pixels
 from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.trainer import Step, set_train_mode

@@ -24,13 +24,19 @@ from timm.optim import param_groups_weight_decay
 from torch import nn
 from torch.nn import functional
 
+from sports_clip_pipeline.clip.losses import find_objective
+from sports_clip_pipeline.clip.model import tower_prefixes
+from sports_clip_pipeline.clip.projections import (
+    IMAGE,
+    TEXT,
+    Projections,
+    build_head,
+    first_layer,
+    projections_of,
+)
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.clip_model import tower_prefixes
-from sports_clip_pipeline.models.projection_heads import build_head, first_layer
-from sports_clip_pipeline.models.projections import IMAGE, TEXT, Projections, projections_of
-from sports_clip_pipeline.objectives import find_objective
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.distributed import ALONE, Processes
 from sports_clip_pipeline.training.gradient_cache import Chunk, backward_in_chunks
 from sports_clip_pipeline.training.image_text_pairs import PairedFeatures, PairedImages
@@ -454,10 +460,10 @@ def contrastive_modules() -> list[ModuleType]:
         "contrastive", "distributed", "gradient_cache", "image_text_pairs", "images", "precision",
         "trainer", "unlock",
     )  # fmt: skip
-    models = ("clip_model", "clip_parts", "projection_heads", "projections")
+    clip = ("losses", "model", "projections")
     return [
         *(import_module(f"sports_clip_pipeline.training.{name}") for name in training),
-        *(import_module(f"sports_clip_pipeline.models.{name}") for name in models),
+        *(import_module(f"sports_clip_pipeline.clip.{name}") for name in clip),
     ]
 
 

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sports_clip_pipeline.encoders.image_encoders import load_image_tower, timm_tower
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.image_towers import load_image_tower, timm_tower
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_METHODS, EndToEndConfig
 from sports_clip_pipeline.training.classification import (
     Batch,

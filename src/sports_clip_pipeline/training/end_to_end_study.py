@@ -17,17 +17,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sports_clip_pipeline.corpora.splits import labels_for_fraction
+from sports_clip_pipeline.data.splits import labels_for_fraction
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.encoders.image_encoders import image_encoder
+from sports_clip_pipeline.encoders.text_encoders import text_tower_spec
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.machine import cores, keep_freed_memory
-from sports_clip_pipeline.models.head import softmax
-from sports_clip_pipeline.models.image_towers import image_encoder
-from sports_clip_pipeline.models.predictor import Predictor
-from sports_clip_pipeline.models.text_towers import text_tower_spec
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.predictor.head import softmax
+from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.training import classification, images, trainer
 from sports_clip_pipeline.training.arm import Arm, FittedArm, arm_from_state, arm_to_state
 from sports_clip_pipeline.training.classification import (

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.corpora.store import ImageStore
-from sports_clip_pipeline.models.feature_rows import FeatureRows
+from sports_clip_pipeline.data.image_store import ImageStore
+from sports_clip_pipeline.encoders.feature_store import FeatureRows
 
 
 @dataclass(frozen=True)

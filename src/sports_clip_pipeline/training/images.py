@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.data.image_store import ImageStore
+from sports_clip_pipeline.data.transforms import RESAMPLING, ImagePreprocessing
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.preprocessing.images import RESAMPLING, ImagePreprocessing
 
 # Of RandomResizedCrop: the smallest area of a crop for contrastive training, and aspect ratios.
 MIN_CROP_AREA = 0.5

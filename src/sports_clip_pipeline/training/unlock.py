@@ -11,8 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.clip_parts import (
+from sports_clip_pipeline.clip.model import (
     ends,
     image_blocks,
     image_encoder,
@@ -21,7 +20,8 @@ from sports_clip_pipeline.models.clip_parts import (
     text_blocks,
     text_encoder,
 )
-from sports_clip_pipeline.preprocessing.captions import pad
+from sports_clip_pipeline.data.captions import pad
+from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.training.image_text_pairs import PairedImages
 from sports_clip_pipeline.training.precision import Compute
 

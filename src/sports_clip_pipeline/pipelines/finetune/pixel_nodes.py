@@ -38,8 +38,8 @@ def select_pixels(
     journal: Journal,
 ) -> Any:
     """What training may see: development images, labels, encoder, zero-shot weights, prompts."""
+    from sports_clip_pipeline.clip.folder import read_image_tower, read_projections
     from sports_clip_pipeline.evaluation.zero_shot import encode_labels
-    from sports_clip_pipeline.models.clip_folder import read_image_tower, read_projections
     from sports_clip_pipeline.training.classification import prompts_of
     from sports_clip_pipeline.training.end_to_end_methods import Start
     from sports_clip_pipeline.training.end_to_end_study import EndToEndStudy
@@ -154,7 +154,7 @@ def end_to_end_tables(scores: Sequence[Any], resamples: int) -> tuple[Table, Tab
 def _score(fitted: Any, logits: Any, target: Any, finetune: FinetuneConfig) -> Any:
     """The score of a trial from its logits on the test images."""
     from sports_clip_pipeline.evaluation.curves import score_arm
-    from sports_clip_pipeline.models.head import Head
+    from sports_clip_pipeline.predictor.head import Head
 
     given = replace(fitted, fit=replace(fitted.fit, head=Head(())))
     scored = score_arm(given, logits, target, logits.shape[1], finetune.bootstrap_resamples)
@@ -192,7 +192,7 @@ def _images(
     journal: Journal,
 ) -> Any:
     """A split's images as the encoder sees them whole; decoded when first opened."""
-    from sports_clip_pipeline.models.image_towers import image_preprocessing
+    from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
     from sports_clip_pipeline.training.images import images_of_split
 
     preprocessing = image_preprocessing(embed_audit["image_encoder"], pixels.test_size, "full")
