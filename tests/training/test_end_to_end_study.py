@@ -209,7 +209,7 @@ def told(self, inputs):
     print(self.steps_done, flush=True)
     return loss
 Trainer.train_step = told
-config = dataclasses.replace(FAST, min_steps=12)
+config = FAST.model_copy(update={"min_steps": 12})
 journal = DiskJournal(Path(sys.argv[1]) / "journal")
 (done,) = run_end_to_end_trials(study(Path(sys.argv[1]) / "store", journal), config, journal)
 print("finished", float(done.encoder_weights["conv_head.weight"].sum()), flush=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,7 @@ CONFIG = ONE_BLOCK.model_copy(
 
 def train(folder: Path, kind: str, chunks: int, processes: Processes = ALONE) -> Any:
     """Train the toy corpus; everything is written under `folder`."""
-    own = folder / f"process-{processes.rank}-of-{processes.world_size}"
-    own.mkdir(parents=True, exist_ok=True)
+    own = Path(tempfile.mkdtemp(dir=folder))
     corpus, config = make_corpus(own), CONFIG.model_copy(update={"encoder_accumulation": chunks})
     start = random_projections(corpus)
     if kind == "pair":
