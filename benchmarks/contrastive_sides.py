@@ -91,18 +91,18 @@ def embed_theirs(folder: Path, given: argparse.Namespace) -> None:
 def pretrain_ours(folder: Path, given: argparse.Namespace) -> None:
     """Features of photographs and captions, then projections over the locked towers."""
     from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
-    from sports_clip_pipeline.training import locked
-    from sports_clip_pipeline.training.paired_features import pairs_of_split
+    from sports_clip_pipeline.training.contrastive import pretrain_projections
+    from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     manifest = manifest_of(folder)
     captions = caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT))
     embedder = embedder_of(folder, given.tower, given.backend)
     image = embedder.images("images", ImageStore(folder / "store"), manifest)["features"]
     text = embedder.captions(list(captions["token_ids"]))["features"]
-    pairs = pairs_of_split(image, text, manifest, captions, "train")
+    pairs = paired_features_of_split(image, text, manifest, captions, "train")
     config = PretrainConfig(epochs=given.epochs, batch_size=128)
     start = time.perf_counter()
-    locked.pretrain_projections(pairs, lambda projections: {}, config, Journal(), "benchmark")
+    pretrain_projections(pairs, lambda projections: {}, config, Journal(), "benchmark")
     per_epoch_s = (time.perf_counter() - start) / given.epochs
     (folder / "ours.json").write_text(json.dumps({"per_epoch_s": per_epoch_s}))
 
@@ -111,47 +111,50 @@ def tower_pairs(folder: Path, tower: str) -> tuple[Any, Any]:
     """Pairs whose captions are read from the cache, and the preprocessing of photographs."""
     from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
     from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
-    from sports_clip_pipeline.training.unlocked.pairs import tower_pairs_of_split
+    from sports_clip_pipeline.training.image_text_pairs import paired_images_of_split
 
     manifest = manifest_of(folder)
     captions = caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT))
     text = np.random.default_rng(0).normal(size=(len(captions), 384)).astype(np.float32)
     image = np.zeros((len(manifest), 1280), np.float32)  # not read: the image tower is unlocked
     store = ImageStore(folder / "store")
-    pairs = tower_pairs_of_split(image, text, manifest, captions, "train", store)
+    pairs = paired_images_of_split(image, text, manifest, captions, "train", store)
     return pairs, image_preprocessing(tower, 224, "full")
 
 
 def unlocked_training(folder: Path, given: argparse.Namespace) -> Any:
     """Training through the whole image tower, text features cached."""
     from sports_clip_pipeline.clip.folder import load_clip
-    from sports_clip_pipeline.training.unlocked.loop import TowerTraining
-    from sports_clip_pipeline.training.unlocked.precision import Compute
+    from sports_clip_pipeline.training.contrastive import UnlockedTask, unlocked_settings
+    from sports_clip_pipeline.training.precision import Compute
+    from sports_clip_pipeline.training.trainer import Trainer
 
     pairs, view = tower_pairs(folder, given.tower)
     config = PretrainConfig(
         unlocked_image_blocks=-1, encoder_batch_size=32, encoder_epochs=1, captions_per_image=5
     )
     model = load_clip(folder / "clip").model
-    return TowerTraining(model, pairs, view, config, Compute("cpu", "fp32"))
+    compute = Compute("cpu", "fp32")
+    task = UnlockedTask(model, pairs, pairs, lambda *emb: {}, view, config, compute)
+    return Trainer(task, unlocked_settings(config, compute), compute)
 
 
 def unlocked_ours(folder: Path, given: argparse.Namespace) -> None:
     """An epoch: every photograph once, with all its captions; how long the model waits for them."""
     training, waited_s = unlocked_training(folder, given), [0.0]
-    read = training._training_pixels
+    read = training.task.batches
 
-    def clocked(*arguments: Any) -> Iterator[torch.Tensor]:
-        pixels = read(*arguments)
+    def clocked(*arguments: Any) -> Iterator[Any]:
+        steps = read(*arguments)
         while True:
             start = time.perf_counter()
-            batch = next(pixels, None)
+            step = next(steps, None)
             waited_s[0] += time.perf_counter() - start
-            if batch is None:
+            if step is None:
                 return
-            yield batch
+            yield step
 
-    training._training_pixels = clocked
+    training.task.batches = clocked
     start = time.perf_counter()
     training.run_epoch()
     share = waited_s[0] / (time.perf_counter() - start)
@@ -160,10 +163,8 @@ def unlocked_ours(folder: Path, given: argparse.Namespace) -> None:
 
 def loading_ours(folder: Path, given: argparse.Namespace) -> None:
     """The photographs of that epoch, read and nothing done with them."""
-    training = unlocked_training(folder, given)
-    rng = np.random.default_rng(0)
-    order = np.array_split(rng.permutation(len(training.pairs)), training.steps_per_epoch)
-    read_all(training._training_pixels(order, rng), folder / "loading-ours.json")
+    task = unlocked_training(folder, given).task
+    read_all(task.batches(0, 0), folder / "loading-ours.json")
 
 
 def read_all(batches: Iterable[Any], told: Path) -> None:

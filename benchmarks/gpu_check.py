@@ -35,9 +35,10 @@ from sports_clip_pipeline.encoders.image_encoders import image_encoder, image_pr
 from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer, text_tower_spec
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-from sports_clip_pipeline.training.unlocked.loop import TowerTraining
-from sports_clip_pipeline.training.unlocked.pairs import tower_pairs_of_split
-from sports_clip_pipeline.training.unlocked.precision import choose_compute
+from sports_clip_pipeline.training.contrastive import UnlockedTask, unlocked_settings
+from sports_clip_pipeline.training.image_text_pairs import paired_images_of_split
+from sports_clip_pipeline.training.precision import choose_compute
+from sports_clip_pipeline.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "benchmarks/results/gpu.md"
@@ -71,7 +72,7 @@ def projections_of(recipe: Recipe) -> Projections:
     return Projections(image, np.zeros(256, np.float32), text, 2.66)
 
 
-def training_of(recipe: Recipe, folder: Path, given: argparse.Namespace) -> TowerTraining:
+def training_of(recipe: Recipe, folder: Path, given: argparse.Namespace) -> Trainer:
     """Everything unlocked, one caption a photograph."""
     manifest = manifest_of(folder)
     captions = caption_table(
@@ -79,7 +80,7 @@ def training_of(recipe: Recipe, folder: Path, given: argparse.Namespace) -> Towe
     )
     nothing = np.zeros((len(manifest), 1), np.float32), np.zeros((len(captions), 1), np.float32)
     store = ImageStore(folder / "store")
-    pairs = tower_pairs_of_split(*nothing, manifest, captions, "train", store)
+    pairs = paired_images_of_split(*nothing, manifest, captions, "train", store)
     view = image_preprocessing(recipe.image_encoder, 224, "full")
     towers = recipe.image_encoder, recipe.text_encoder, view, recipe.context_length
     pair = is_pair(recipe.image_encoder)
@@ -89,29 +90,32 @@ def training_of(recipe: Recipe, folder: Path, given: argparse.Namespace) -> Towe
         encoder_epochs=100,
     )  # fmt: skip
     compute = choose_compute(given.device, "auto", given.compiled)
-    return TowerTraining(build_clip(projections_of(recipe), *towers), pairs, view, config, compute)
+    model = build_clip(projections_of(recipe), *towers)
+    task = UnlockedTask(model, pairs, pairs, lambda *emb: {}, view, config, compute)
+    return Trainer(task, unlocked_settings(config, compute), compute)
 
 
-def measured(training: TowerTraining, steps: int) -> tuple[float, float]:
+def measured(training: Trainer, steps: int) -> tuple[float, float]:
     """Pairs a second, and floating-point operations of a pair, forward and backward."""
     times: list[float] = []
 
-    def watch(step: int, pairs: int, loss: torch.Tensor) -> bool:
+    def after(pairs: int, loss: torch.Tensor) -> bool:
         float(loss)  # waits for the device
         times.append(time.perf_counter())
         return len(times) >= WARM_STEPS + steps
 
     while len(times) < WARM_STEPS + steps:
-        training.run_epoch(watch)
+        if training.run_epoch(after):
+            training.end_epoch(0.0)
     per_step_s = (times[-1] - times[WARM_STEPS - 1]) / (len(times) - WARM_STEPS)
-    return training.config.encoder_batch_size / per_step_s, operations_of_a_pair(training)
+    return training.task.config.encoder_batch_size / per_step_s, operations_of_a_pair(training)
 
 
-def operations_of_a_pair(training: TowerTraining) -> float:
+def operations_of_a_pair(training: Trainer) -> float:
     """Counted on four pairs, three times the forward pass, by torch's own counter."""
     device = training.compute.device
     pixels = torch.zeros(4, 3, 224, 224, device=device)
-    length = max(len(ids) for ids in training.pairs.token_ids)
+    length = max(len(ids) for ids in training.task.train.token_ids)
     ids = torch.ones(4, length, dtype=torch.int64, device=device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         training.model.visual(pixels)

@@ -89,13 +89,13 @@ def run_step(step: str, folder: Path) -> None:
     if step == "pretrain":
         from sports_clip_pipeline.journal import Journal
         from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-        from sports_clip_pipeline.training import locked
-        from sports_clip_pipeline.training.paired_features import pairs_of_split
+        from sports_clip_pipeline.training.contrastive import pretrain_projections
+        from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
         features = image.load()["features"], text.load()["features"]
-        pairs = pairs_of_split(*features, manifest, captions.load(), "train")
+        pairs = paired_features_of_split(*features, manifest, captions.load(), "train")
         once = PretrainConfig(epochs=2)
-        locked.pretrain_projections(pairs, lambda found: {}, once, Journal(), "benchmark")
+        pretrain_projections(pairs, lambda found: {}, once, Journal(), "benchmark")
         return
 
     from sports_clip_pipeline.encoders.embedder import Embedder

@@ -101,8 +101,8 @@ def state_share(folder: Path, images: int) -> tuple[float, float]:
     from sports_clip_pipeline.clip.folder import load_clip
     from sports_clip_pipeline.journal import DiskJournal
     from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-    from sports_clip_pipeline.training.unlocked.precision import Compute
-    from sports_clip_pipeline.training.unlocked.run import train_towers
+    from sports_clip_pipeline.training.contrastive import UnlockedTask, train_encoders
+    from sports_clip_pipeline.training.precision import Compute
 
     spent = [0.0]
 
@@ -117,10 +117,11 @@ def state_share(folder: Path, images: int) -> tuple[float, float]:
     pairs, view = tower_pairs(corpus, "lite0")
     config = PretrainConfig(unlocked_image_blocks=1, encoder_batch_size=16, encoder_epochs=2)
     start = time.perf_counter()
-    train_towers(
+    task = UnlockedTask(
         load_clip(corpus / "clip").model, pairs, pairs, lambda *emb: {}, view, config,
-        Compute("cpu", "fp32"), Clocked(folder / "journal"), "benchmark",
+        Compute("cpu", "fp32"),
     )  # fmt: skip
+    train_encoders(task, Clocked(folder / "journal"), "benchmark")
     whole_s = time.perf_counter() - start
     return whole_s, spent[0] / whole_s
 

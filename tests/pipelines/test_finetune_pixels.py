@@ -12,18 +12,18 @@ import torch
 
 from sports_clip_pipeline.clip import folder
 from sports_clip_pipeline.clip.projections import Projections
+from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import DryRun
-from sports_clip_pipeline.fewshot.study import StudyData
 from sports_clip_pipeline.journal import DiskJournal, Journal
-from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.pixel_nodes import (
     fit_pixel_arms,
     join_plans,
     select_pixels,
 )
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
-from tests.training.pixels.making import FAST, anchors, image_store, pictures, prompts, splits_of
+from sports_clip_pipeline.training.study import StudyData
+from tests.training.toy_study import FAST, anchors, image_store, pictures, prompts, splits_of
 
 BANK = ClassBank(
     templates="a photo of {}.",
@@ -75,7 +75,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "store": image_store(tmp_path / "store", images),
         "manifest": pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(24)]}),
         "anchors": {
-            "anchors": known.zero_shot_weights,
+            "anchors": known.anchors,
             "logit_scale": np.array([known.logit_scale], dtype=np.float32),
         },
     }
@@ -99,7 +99,7 @@ def run(
     arms, curves, predictors, shipped = join_plans(
         scores, study, data, {}, judging, AUDIT, config, journal
     )
-    assert not shipped, "no stacked ensemble was fitted"
+    assert not shipped, "no committee was fitted"
     return arms, curves, predictors
 
 
@@ -109,11 +109,11 @@ def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
     journal = DiskJournal(tmp_path / "journal")
     arms, curves, predictors = run(tables, journal)
     assert len(arms) == len(curves) == 0 and not predictors
-    assert not (tmp_path / "journal/squares").exists(), "nothing is decoded for nothing"
+    assert not (tmp_path / "journal/decoded").exists(), "nothing is decoded for nothing"
 
     heard = Heard()
     journal.attach(heard)
-    trained, curves, predictors = run(tables, journal, plan="end_to_end")
+    trained, curves, predictors = run(tables, journal, plan="pixels")
     assert trained["fraction"].tolist() == [0.5, 1.0]
     assert trained["labels"].tolist() == [9, 18]
     assert not trained["reused"].any()
@@ -137,7 +137,7 @@ def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
 def test_a_dry_run_tells_the_plan_and_trains_nothing(tables: dict[str, Any]) -> None:
     journal = Journal()
     with pytest.raises(DryRun, match=r"full_imagenet .* 2 arms"):
-        run(tables, journal, plan="end_to_end", dry_run=True)
+        run(tables, journal, plan="pixels", dry_run=True)
     assert not journal._states
 
 
@@ -146,6 +146,6 @@ def test_what_may_be_trained_on_holds_no_evaluation_photograph(tables: dict[str,
         tables["splits"], tables["store"], tables["manifest"], tables["anchors"], Path("clip"),
         AUDIT, BANK, TokenizeConfig(), PLAN, Journal(),
     )  # fmt: skip
-    assert study.squares.rows.tolist() == list(range(18))
+    assert study.images.rows.tolist() == list(range(18))
     assert set(study.splits["split"]) == {"development"}
-    assert study.start.prompts.owner.tolist() == [0, 0, 1, 1, 2, 2]
+    assert study.start.prompts.class_index.tolist() == [0, 0, 1, 1, 2, 2]

@@ -36,7 +36,7 @@ from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.predictor import Predictor, load_predictor
 from tests.conftest import SMALL_STUDY
-from tests.training.unlocked.making import CONTEXT, Corpus, make_corpus
+from tests.training.corpus import CONTEXT, Corpus, make_corpus
 
 EMBED = EmbedConfig(image_encoder="lite0", image_size=64, backend="torch", workers=1)
 TOKENIZE = TokenizeConfig(context_length=CONTEXT)
@@ -179,10 +179,10 @@ def test_a_predictor_carries_the_trained_tower(
 def test_a_second_run_trains_nothing_and_ends_with_the_same_bytes(
     study: Study, unlocked: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sports_clip_pipeline.training.unlocked.loop import TowerTraining
+    from sports_clip_pipeline.training.trainer import Trainer
 
     before = (unlocked[0] / "open_clip_model.safetensors").read_bytes()
-    monkeypatch.setattr(TowerTraining, "run_epoch", None)
+    monkeypatch.setattr(Trainer, "run_epoch", None)
     clip, curve = study.pretrain(UNLOCKED, "unlocked")
     assert (clip / "open_clip_model.safetensors").read_bytes() == before
     pd.testing.assert_frame_equal(curve, unlocked[1])

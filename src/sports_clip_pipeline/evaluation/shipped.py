@@ -12,8 +12,8 @@ from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders.additional_encoders import companion_key
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.predictor.predictor import Predictor
-from sports_clip_pipeline.training.pixels.classifier import pooled_squares
-from sports_clip_pipeline.training.pixels.parts import squares_of_part
+from sports_clip_pipeline.training.classification import pooled_image_features
+from sports_clip_pipeline.training.images import images_of_split
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,17 @@ def answers_of(predictor: Predictor, corpus: Corpus, part: str, journal: Journal
 def _seen(predictor: Predictor, corpus: Corpus, part: str, journal: Journal) -> np.ndarray:
     """Pooled features (N, D) of the trained tower."""
     first = predictor.towers[0]
-    squares = squares_of_part(
+    images = images_of_split(
         part, corpus.splits, corpus.store, corpus.manifest, first.preprocessing, journal
     )
     weights = [item for pair in sorted(predictor.tower_weights.items()) for item in pair]
-    mark = fingerprint(first.to_dict(), list(squares.addresses), *weights)
+    mark = fingerprint(first.to_dict(), list(images.addresses), *weights)
     kept = journal.load_state(f"shipped/{part}", mark)
     if kept is not None:
         return kept[0]["features"]
     views = first.views or ("full",)
-    features = pooled_squares(predictor.module(), squares.open(), first.preprocessing, views)
+    features = pooled_image_features(
+        predictor.module().tower, images.open(), first.preprocessing, views
+    )
     journal.save_state(f"shipped/{part}", mark, {"features": features})
     return features

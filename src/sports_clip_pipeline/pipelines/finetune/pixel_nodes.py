@@ -1,17 +1,28 @@
-"""Nodes of the pixel plan: arms that train through the image tower."""
+"""Nodes of the end-to-end plan: trials that train the image encoder."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
+from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
-from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig, FinetuneConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
+
+ARM_COLUMNS = (
+    "method", "fraction", "seed", "labels", "top1", "top1_low", "top1_high", "macro_f1", "cv_top1",
+    "cv_log_loss", "temperature", "hyperparameters", "elapsed_s", "reused",
+)  # fmt: skip
+CURVE_COLUMNS = (
+    "method", "fraction", "labels", "seeds", "top1_mean", "top1_low", "top1_high", "macro_f1_mean",
+)  # fmt: skip
 
 
 def select_pixels(
@@ -26,17 +37,17 @@ def select_pixels(
     pixels: EndToEndConfig,
     journal: Journal,
 ) -> Any:
-    """What training may see: development photographs, their labels, tower, anchors, prompts."""
+    """What training may see: development images, labels, encoder, zero-shot weights, prompts."""
     from sports_clip_pipeline.clip.folder import read_image_tower, read_projections
     from sports_clip_pipeline.evaluation.zero_shot import encode_labels
-    from sports_clip_pipeline.fewshot.base import Pretrained
-    from sports_clip_pipeline.training.pixels.arms import PixelStudy
-    from sports_clip_pipeline.training.pixels.methods.interface import Start
-    from sports_clip_pipeline.training.pixels.prompts import prompts_of
+    from sports_clip_pipeline.training.classification import prompts_of
+    from sports_clip_pipeline.training.end_to_end_methods import Start
+    from sports_clip_pipeline.training.end_to_end_study import EndToEndStudy
+    from sports_clip_pipeline.training.methods.interface import TextAnchors
 
     projections = read_projections(clip_model)
-    anchors = Pretrained(
-        zero_shot_weights=text_anchors["anchors"],
+    anchors = TextAnchors(
+        anchors=text_anchors["anchors"],
         logit_scale=float(text_anchors["logit_scale"][0]),
         image_weight=projections.image_weight,
         image_bias=projections.image_bias,
@@ -47,13 +58,13 @@ def select_pixels(
         clip_model,
     )  # fmt: skip
     rows = (splits["split"] == "development").to_numpy()
-    squares = _squares(
+    images = _images(
         "development", splits, sports_images, sports_manifest, embed_audit, pixels, journal
     )
     development = splits[rows].reset_index(drop=True)
     target = encode_labels(development["label"], class_bank.labels)
     start = Start(embed_audit["image_encoder"], anchors, prompts, read_image_tower(clip_model))
-    return PixelStudy(squares, target, development, start)
+    return EndToEndStudy(images, target, development, start)
 
 
 def fit_pixel_arms(
@@ -69,33 +80,37 @@ def fit_pixel_arms(
     journal: Journal,
 ) -> Any:
     """Train the arms where the plan is `pixels`; else show what earlier runs finished."""
-    if finetune.plan == "end_to_end":
+    if finetune.plan == "pixels":
         _refuse_untrainable(end_to_end_study.start)
-    if finetune.dry_run and finetune.plan == "end_to_end":
+    if finetune.dry_run and finetune.plan == "pixels":
         _tell_plan(end_to_end_study, pixels)
-    from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
     from sports_clip_pipeline.evaluation.zero_shot import evaluation_target
-    from sports_clip_pipeline.training.pixels.arms import finished_pixel_arms, run_pixel_arms
+    from sports_clip_pipeline.training.end_to_end_study import (
+        EndToEndPredictions,
+        finished_end_to_end_trials,
+        run_end_to_end_trials,
+    )
 
-    squares = _squares(
+    images = _images(
         "evaluation", splits, sports_images, sports_manifest, embed_audit, pixels, journal
     )
     target = evaluation_target(splits, class_bank.labels)
-    judge = PixelJudge(
-        squares, target, class_bank.labels, embed_audit["image_encoder"], pixels.views,
-        finetune.bootstrap_resamples, journal,
-    )  # fmt: skip
-    trains = finetune.plan == "end_to_end" and not finetune.dry_run
+    predictions = EndToEndPredictions(
+        images, class_bank.labels, embed_audit["image_encoder"], pixels.views, journal
+    )
+    trains = finetune.plan == "pixels" and not finetune.dry_run
     shared = {"tower": embed_audit["image_encoder"], "data_digest": ingest_audit["data_digest"]}
-    scores = PixelScores(judge)
-    for done in (run_pixel_arms if trains else finished_pixel_arms)(
-        end_to_end_study, pixels, journal
-    ):
-        arm = judge.judge(done) if trains else judge.remembered(done)
-        if arm is not None:
-            scores.add(done, arm)
-            log_arm(journal, arm, shared, "pixels")
-    return scores
+    run = run_end_to_end_trials if trains else finished_end_to_end_trials
+    scores = []
+    for trial in run(end_to_end_study, pixels, journal):
+        logits = predictions.logits(trial.fitted.arm, trial.fingerprint)
+        if logits is None and trains:
+            logits = predictions.evaluate(trial)
+        if logits is not None:
+            predictions.add(trial)
+            scores.append(_score(trial.fitted, logits, target, finetune))
+            log_arm(journal, scores[-1], shared, "pixels")
+    return predictions, scores, target
 
 
 def join_plans(
@@ -108,21 +123,42 @@ def join_plans(
     finetune: FinetuneConfig,
     finetune_state: Journal,
 ) -> tuple[Table, Table, Any, Any]:
-    """Pixel arms, also joined to the stacked ensemble of the same labels; which of those to ship."""
-    from sports_clip_pipeline.evaluation.joined import JoinedScores
-    from sports_clip_pipeline.evaluation.pixels import pixel_tables
-    from sports_clip_pipeline.training.pixels.joined import join_all
+    """End-to-end trials, also in ensembles with frozen features; which of those to ship."""
+    from sports_clip_pipeline.training.end_to_end_ensemble import Ensembles, build_ensembles
 
-    joined = join_all(
-        end_to_end_scores.trained, end_to_end_study, study_data, finetune, finetune_state
+    predictions, scores, target = end_to_end_scores
+    trials = build_ensembles(
+        predictions.trials, end_to_end_study, study_data, finetune, finetune_state
     )
-    scores = JoinedScores(joined, end_to_end_scores, embed_audit)
-    judged = scores.judged(test_data["features"])
-    for arm in judged:
-        log_arm(finetune_state, arm, {"tower": embed_audit["image_encoder"]}, "pixels")
-    arms, curves = pixel_tables([*end_to_end_scores.scored, *judged], finetune.bootstrap_resamples)
-    predictors = end_to_end_scores.predictors() | scores.predictors()
-    return arms, curves, predictors, scores.shipped(chosen_trials, study_data)
+    ensembles = Ensembles(trials, predictions, embed_audit)
+    for trial in trials:
+        logits = ensembles.logits(trial, test_data["features"])
+        scores = [*scores, _score(trial.fitted, logits, target, finetune)]
+        log_arm(finetune_state, scores[-1], {"tower": embed_audit["image_encoder"]}, "pixels")
+    arms, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
+    predictors = predictions.predictors() | ensembles.predictors()
+    return arms, curves, predictors, ensembles.shipped(chosen_trials, study_data)
+
+
+def end_to_end_tables(scores: Sequence[Any], resamples: int) -> tuple[Table, Table]:
+    """The trials table and the learning curves, with the same columns where there is no trial."""
+    import pandas as pd
+
+    from sports_clip_pipeline.evaluation.curves import arms_table, learning_curves
+
+    if not scores:
+        return pd.DataFrame(columns=list(ARM_COLUMNS)), pd.DataFrame(columns=list(CURVE_COLUMNS))
+    return arms_table(scores), learning_curves(scores, resamples)
+
+
+def _score(fitted: Any, logits: Any, target: Any, finetune: FinetuneConfig) -> Any:
+    """The score of a trial from its logits on the test images."""
+    from sports_clip_pipeline.evaluation.curves import score_arm
+    from sports_clip_pipeline.predictor.head import Head
+
+    given = replace(fitted, fit=replace(fitted.fit, head=Head(())))
+    scored = score_arm(given, logits, target, logits.shape[1], finetune.bootstrap_resamples)
+    return replace(scored, fitted=fitted)
 
 
 def _refuse_untrainable(start: Any) -> None:
@@ -131,7 +167,7 @@ def _refuse_untrainable(start: Any) -> None:
 
     if is_pair(start.tower) or start.anchors.image_body:
         raise UserFacingError(
-            "finetune.plan=end_to_end",
+            "finetune.plan=pixels",
             f"trains a timm tower under a linear projection, and the CLIP model has {start.tower}"
             + (" under another one" if start.anchors.image_body else ""),
             "set embed.image_encoder and pretrain.projections so, and run from embed on",
@@ -140,14 +176,14 @@ def _refuse_untrainable(start: Any) -> None:
 
 def _tell_plan(end_to_end_study: Any, pixels: EndToEndConfig) -> None:
     from sports_clip_pipeline.errors import DryRun
-    from sports_clip_pipeline.fewshot.study import describe_plan
-    from sports_clip_pipeline.training.pixels.estimate import estimate_study
+    from sports_clip_pipeline.training.end_to_end_study import estimate_study
+    from sports_clip_pipeline.training.plan import plan_in_words
 
-    raise DryRun(describe_plan(estimate_study(end_to_end_study, pixels)))
+    raise DryRun(plan_in_words(estimate_study(end_to_end_study, pixels)))
 
 
-def _squares(
-    part: str,
+def _images(
+    split: str,
     splits: Table,
     sports_images: Any,
     sports_manifest: Table,
@@ -155,9 +191,9 @@ def _squares(
     pixels: EndToEndConfig,
     journal: Journal,
 ) -> Any:
-    """A part's photographs as the tower sees them whole; decoded when first opened."""
+    """A split's images as the encoder sees them whole; decoded when first opened."""
     from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
-    from sports_clip_pipeline.training.pixels.parts import squares_of_part
+    from sports_clip_pipeline.training.images import images_of_split
 
-    seen = image_preprocessing(embed_audit["image_encoder"], pixels.test_size, "full")
-    return squares_of_part(part, splits, sports_images, sports_manifest, seen, journal)
+    preprocessing = image_preprocessing(embed_audit["image_encoder"], pixels.test_size, "full")
+    return images_of_split(split, splits, sports_images, sports_manifest, preprocessing, journal)

@@ -19,7 +19,6 @@ _UNLOCKED = (
     "encoder_accumulation",
     "encoder_dropout",
     "freeze_batch_norm",
-    "num_processes",
     "ema_decay",
     "checkpoint_every_steps",
     "precision",
@@ -93,7 +92,6 @@ class PretrainConfig(Parameters):
     ema_decay: float = Field(
         0.0, ge=0, le=0.99999, description="EMA decay; the EMA weights are saved; 0 for none."
     )
-    num_processes: int = Field(1, ge=1, le=1024, description="Processes of those epochs.")
     precision: Annotated[str, choices("auto", "fp32", "bf16", "fp16")] = Field(
         "auto", description="`auto`: bf16 on a CUDA device that has it, fp16 on another, else fp32."
     )

@@ -59,7 +59,7 @@ def pretrain_clip(
     curve, weights = [pd.DataFrame(history).assign(towers="locked")], None
     if config.unlocks:
         begin = projections, mark, int(history[-1]["step"])
-        trained, mark = _train_towers(
+        trained, mark = _train_encoders(
             begin, corpus, flickr8k_images, recipe, config, compute, journal
         )
         projections, weights = trained.projections, trained.weights
@@ -108,7 +108,7 @@ def _compute(config: PretrainConfig) -> Any:
     """Device and precision; a device that is missing is told before anything is learned."""
     if not config.unlocks:
         return None
-    from sports_clip_pipeline.training.unlocked.precision import choose_compute
+    from sports_clip_pipeline.training.precision import choose_compute
 
     return choose_compute(config.device, config.precision, config.compiled)
 
@@ -164,30 +164,33 @@ def _learn_projections(
     config: PretrainConfig,
     journal: Journal,
 ) -> tuple[Any, list[dict[str, float]], str]:
-    """Projections over locked towers, the curve, and the fingerprint of both."""
+    """Projections over frozen encoders, the history, and the fingerprint of both."""
     import numpy as np
 
     from sports_clip_pipeline.clip.losses import find_objective
     from sports_clip_pipeline.encoders import feature_store
     from sports_clip_pipeline.evaluation.retrieval import recall_columns
     from sports_clip_pipeline.journal import fingerprint
-    from sports_clip_pipeline.training import locked, paired_features
+    from sports_clip_pipeline.training import contrastive, image_text_pairs, trainer
 
-    train = paired_features.pairs_of_split(**corpus, split="train", views=views)
-    validation = paired_features.pairs_of_split(**corpus, split="validation")
+    train = image_text_pairs.paired_features_of_split(**corpus, split="train", views=views)
+    validation = image_text_pairs.paired_features_of_split(**corpus, split="validation")
     loss = find_objective(config.loss).function
     digests = [rows.digest() for rows in (train.image, train.text, *train.views)]
-    code = locked, paired_features, feature_store, loss
-    mark = fingerprint(config.locked_part(), *code, digests, train.owner)
-    judge = recall_columns(
-        np.asarray(validation.image), np.asarray(validation.text), validation.owner
+    code = trainer, contrastive, image_text_pairs, feature_store, loss
+    content = fingerprint(config.locked_part(), *code, digests, train.image_index)
+    evaluate = recall_columns(
+        np.asarray(validation.image), np.asarray(validation.text), validation.image_index
     )
     if start is not None:
-        return start, [locked.starting_row(start, judge)], mark
-    return *locked.pretrain_projections(train, judge, config, journal, mark), mark
+        return start, [contrastive.starting_row(start, evaluate)], content
+    projections, history = contrastive.pretrain_projections(
+        train, evaluate, config, journal, content
+    )
+    return projections, history, content
 
 
-def _train_towers(
+def _train_encoders(
     start: Any,
     corpus: dict[str, Any],
     images: Any,
@@ -196,45 +199,36 @@ def _train_towers(
     compute: Any,
     journal: Journal,
 ) -> tuple[Any, str]:
-    """The unlocked towers, trained from the projections, and the fingerprint of that."""
+    """The unlocked encoders, trained from the projections, and the fingerprint of that."""
     from sports_clip_pipeline.clip.losses import find_objective
     from sports_clip_pipeline.clip.model import build_clip
     from sports_clip_pipeline.evaluation.retrieval import validation_row
     from sports_clip_pipeline.journal import fingerprint
-    from sports_clip_pipeline.launched import launched
-    from sports_clip_pipeline.training import unlocked
-    from sports_clip_pipeline.training.unlocked.pairs import tower_pairs_of_split
-    from sports_clip_pipeline.training.unlocked.run import train_towers
+    from sports_clip_pipeline.launched import end_unless_leading, launched
+    from sports_clip_pipeline.training.contrastive import (
+        UnlockedTask,
+        contrastive_modules,
+        train_encoders,
+    )
+    from sports_clip_pipeline.training.distributed import process_group
+    from sports_clip_pipeline.training.image_text_pairs import paired_images_of_split
 
     projections, learned, steps = start
-    view = recipe["preprocessing"]
-    towers = [recipe["image_encoder"], recipe["text_encoder"], view.to_dict()]
+    preprocessing = recipe["preprocessing"]
+    encoders = [recipe["image_encoder"], recipe["text_encoder"], preprocessing.to_dict()]
     loss = find_objective(config.loss).function
-    # How many processes share the work changes no more than the last bits.
-    alone = config.model_copy(update={"num_processes": 1})
-    mark = fingerprint(alone, learned, towers, compute, loss, *unlocked.rooms())
+    content = fingerprint(config, learned, encoders, compute, loss, *contrastive_modules())
     train, validation = (
-        tower_pairs_of_split(**corpus, split=split, store=images)
+        paired_images_of_split(**corpus, split=split, store=images)
         for split in ("train", "validation")
     )
-    if config.num_processes > 1 or launched():
-        from sports_clip_pipeline.training.unlocked.processes import (
-            TowerTask,
-            train_as_part,
-            train_in_processes,
-        )
-
-        if journal.folder is None:
-            raise ValueError(
-                "several processes share their state on disk, and this journal has none"
-            )
-        task = TowerTask(
-            projections, recipe, train, validation, validation_row, view, config, compute,
-            journal.folder, mark, steps,
+    if launched() and journal.folder is None:
+        raise ValueError("several processes share checkpoints on disk, and this journal has none")
+    with process_group(compute.device, config.encoder_batch_size) as processes:
+        task = UnlockedTask(
+            build_clip(projections, **recipe), train, validation, validation_row, preprocessing,
+            config, compute, processes,
         )  # fmt: skip
-        (train_as_part if launched() else train_in_processes)(task, journal)
-    model = build_clip(projections, **recipe)
-    trained = train_towers(
-        model, train, validation, validation_row, view, config, compute, journal, mark, steps
-    )
-    return trained, mark
+        trained = train_encoders(task, journal, content, steps)
+    end_unless_leading("pretraining")
+    return trained, content

@@ -84,15 +84,15 @@ def choose_zero_shot(
     from sports_clip_pipeline.clip.projections import unit_norm
     from sports_clip_pipeline.clip.zero_shot import hubness
     from sports_clip_pipeline.evaluation.zero_shot_choice import Seen, choose_settings
-    from sports_clip_pipeline.training.paired_features import pairs_of_split
+    from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     projections = read_projections(clip_model)
     seen = {}
     for split in ("train", "validation"):
         corpus = flickr8k_manifest, captions, split
         images = clip_flickr8k_features["features"]
-        pairs = pairs_of_split(images, clip_caption_features["features"], *corpus)
-        plain = pairs_of_split(images, caption_features["features"], *corpus)
+        pairs = paired_features_of_split(images, clip_caption_features["features"], *corpus)
+        plain = paired_features_of_split(images, caption_features["features"], *corpus)
         photographs = np.asarray(pairs.image)
         seen[split] = (
             photographs,
@@ -101,7 +101,7 @@ def choose_zero_shot(
                 witnesses.describe(photographs),
                 projections.text_embeddings(np.asarray(pairs.text)),
                 unit_norm(np.asarray(plain.text)),
-                pairs.owner,
+                pairs.image_index,
             ),
         )
     background, train = seen["train"]
@@ -230,15 +230,15 @@ def score_retrieval(
 
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.evaluation.retrieval import retrieval_metrics
-    from sports_clip_pipeline.training.paired_features import pairs_of_split
+    from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     features = clip_flickr8k_features["features"], clip_caption_features["features"]
-    pairs = pairs_of_split(*features, flickr8k_manifest, captions, "test")
+    pairs = paired_features_of_split(*features, flickr8k_manifest, captions, "test")
     projections = read_projections(clip_model)
     metrics = retrieval_metrics(
         projections.image_embeddings(np.asarray(pairs.image)),
         projections.text_embeddings(np.asarray(pairs.text)),
-        pairs.owner,
+        pairs.image_index,
     )
     journal.log_metrics({f"test/t2i_{name}": value for name, value in metrics["t2i"].items()})
     journal.log_metrics({f"test/i2t_{name}": value for name, value in metrics["i2t"].items()})

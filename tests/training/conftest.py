@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from sports_clip_pipeline.clip.model import build_clip
+from sports_clip_pipeline.clip.projections import Projections
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
+from tests.training.corpus import ONE_BLOCK, Corpus, make_corpus, random_projections
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """A small captioned corpus of drawn scenes."""
+    return make_corpus(tmp_path_factory.mktemp("unlocked"))
+
+
+@pytest.fixture(scope="session")
+def start(corpus: Corpus) -> Projections:
+    """Projections to start from."""
+    return random_projections(corpus)
+
+
+@pytest.fixture(scope="session")
+def new_clip(corpus: Corpus, start: Projections) -> Callable[[], Any]:
+    """A fresh model of packaged encoders and those projections."""
+    return lambda: build_clip(start, **corpus.recipe)
+
+
+@pytest.fixture
+def one_block() -> PretrainConfig:
+    """The last block of either encoder, a few steps."""
+    return ONE_BLOCK
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Toy encoders are slower on several threads, and far slower where others work as well."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

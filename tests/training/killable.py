@@ -1,0 +1,71 @@
+"""A run of `train_encoders` in a process of its own, which says each step and its final weights.
+
+python -m tests.training.killable FOLDER_OF_THE_CORPUS FOLDER_OF_THE_JOURNAL
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sports_clip_pipeline.clip.model import build_clip
+from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.training.contrastive import TrainedEncoders, UnlockedTask, train_encoders
+from sports_clip_pipeline.training.precision import Compute
+from tests.training.corpus import ONE_BLOCK, make_corpus, random_projections
+
+CONFIG = ONE_BLOCK.model_copy(
+    update={
+        "encoder_epochs": 4,
+        "encoder_batch_size": 3,
+        "encoder_accumulation": 2,
+        "checkpoint_every_steps": 1,
+        "ema_decay": 0.9,
+    }
+)
+STEPS = 12
+
+
+class Speaking:
+    """A tracker that says each step."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
+        if "pretrain/step_loss" in metrics:
+            print(f"step {step}", flush=True)
+
+    def log_arm(self, *arguments: Any) -> None:
+        raise AssertionError("pretraining has no arms")
+
+
+def digest(trained: TrainedEncoders) -> str:
+    """Of all weights and of the losses, to the bit."""
+    mark = hashlib.sha256()
+    for name, value in sorted(trained.weights.items()):
+        mark.update(name.encode() + value.tobytes())
+    mark.update(trained.projections.image_weight.tobytes())
+    mark.update(str([row["loss"] for row in trained.history]).encode())
+    return mark.hexdigest()
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    raw, place = Path(sys.argv[1]), Path(sys.argv[2])
+    raw.mkdir(parents=True)
+    corpus = make_corpus(raw)
+    model = build_clip(random_projections(corpus), **corpus.recipe)
+    journal = DiskJournal(place)
+    journal.attach(Speaking())
+    task = UnlockedTask(
+        model, corpus.pairs("train"), corpus.pairs("validation"), lambda *embeddings: {},
+        corpus.preprocessing, CONFIG, Compute("cpu", "fp32"),
+    )  # fmt: skip
+    trained = train_encoders(task, journal, "f")
+    print(f"digest {digest(trained)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

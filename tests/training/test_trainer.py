@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from sports_clip_pipeline.training.trainer import (
+    METRIC,
+    WarmupEma,
+    deferred_signals,
+    is_best,
+    is_due,
+    is_over,
+    set_train_mode,
+    warmup_cosine,
+)
+
+
+def test_ctrl_c_waits_for_the_block_to_ask_and_then_interrupts() -> None:
+    with pytest.raises(KeyboardInterrupt), deferred_signals() as signals:
+        signal.raise_signal(signal.SIGINT)
+        assert signals.received == signal.SIGINT
+        signals.end()
+
+
+def test_sigterm_ends_with_its_status() -> None:
+    with pytest.raises(SystemExit) as ended, deferred_signals() as signals:
+        signal.raise_signal(signal.SIGTERM)
+        signals.end()
+    assert ended.value.code == 128 + signal.SIGTERM
+
+
+def test_a_handler_that_stood_before_hears_the_signal_and_stands_again() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        with pytest.raises(SystemExit), deferred_signals() as signals:
+            signal.raise_signal(signal.SIGTERM)
+            assert not heard
+            signals.end()
+        signal.raise_signal(signal.SIGTERM)
+        assert heard == [signal.SIGTERM, signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    with pytest.raises(KeyboardInterrupt), deferred_signals():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+
+def history(*recalls: float | None) -> list[dict[str, float]]:
+    return [{"loss": 1.0} if r is None else {"loss": 1.0, METRIC: r} for r in recalls]
+
+
+def test_each_so_manieth_epoch_is_judged_and_the_last() -> None:
+    assert [e for e in range(1, 9) if is_due(e, 8, 3)] == [3, 6, 8]
+
+
+def test_the_first_of_equals_is_the_best() -> None:
+    assert is_best(history(0.2))
+    assert is_best(history(0.2, None, 0.3))
+    assert not is_best(history(0.3, 0.3))
+    assert not is_best(history(0.2, None))
+
+
+@pytest.mark.parametrize(
+    ("recalls", "patience", "over"),
+    [
+        ((0.3, 0.2, 0.1), 0, False),
+        ((0.3, 0.2, 0.1), 2, True),
+        ((0.3, 0.2, 0.1), 3, False),
+        ((0.3, 0.2, 0.4), 2, False),
+        ((0.3, None, 0.3), 2, True),
+        ((None, None), 1, False),
+        ((), 1, False),
+    ],
+)
+def test_patience_counts_epochs_since_the_best(
+    recalls: tuple[float | None, ...], patience: int, over: bool
+) -> None:
+    assert is_over(history(*recalls), patience) == over
+
+
+def test_the_rate_rises_in_equal_steps_and_falls_along_a_cosine() -> None:
+    rates = [warmup_cosine(step, 10, 1.0, 0.2) for step in range(10)]
+    assert rates[:3] == [0.5, 1.0, 1.0]
+    assert rates[6] == pytest.approx(0.5)  # half way through the eight falling steps
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert 0 < rates[-1] < 0.05
+
+
+def test_without_warm_up_the_first_step_has_the_peak() -> None:
+    assert warmup_cosine(0, 10, 3.0, 0.0) == 3.0
+
+
+def test_a_single_step_has_a_rate_above_zero() -> None:
+    assert warmup_cosine(0, 1, 1.0, 0.1) > 0
+    assert warmup_cosine(0, 1, 1.0, 0.0) > 0
+
+
+def norm_of(value: float) -> nn.BatchNorm1d:
+    """A norm whose entries all are `value`, but for its count of batches: ten times that."""
+    model = nn.BatchNorm1d(1)
+    fill(model, value)
+    return model
+
+
+def fill(model: nn.Module, value: float) -> None:
+    with torch.no_grad():
+        for entry in model.state_dict().values():
+            entry.fill_(value if entry.is_floating_point() else int(10 * value))
+
+
+def test_the_ema_is_that_worked_by_hand_and_counts_are_copied() -> None:
+    model = norm_of(1.0)
+    ema = WarmupEma(model, decay=0.2)
+    fill(model, 2.0)
+    ema.update(model, 1)  # decay 2 / 11
+    first = 2 / 11 * 1.0 + 9 / 11 * 2.0
+    fill(model, 4.0)
+    ema.update(model, 1000)  # the full decay
+    found = ema.module.state_dict()
+    for name in ("weight", "bias", "running_mean"):
+        assert float(found[name]) == pytest.approx(0.2 * first + 0.8 * 4.0)
+    assert int(found["num_batches_tracked"]) == 40
+    assert float(model.weight.detach()) == 4.0
+
+
+def test_frozen_norms_keep_their_statistics_even_where_others_learn() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(2), nn.BatchNorm2d(2))
+    model[0].requires_grad_(False)
+    set_train_mode(model)
+    assert [module.training for module in model] == [False, True]
+    set_train_mode(model, freeze_batch_norm=True)
+    assert [module.training for module in model] == [False, False]

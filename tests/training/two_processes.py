@@ -1,0 +1,98 @@
+"""One of the processes that torchrun starts for `test_distributed`: trains, the main one saves.
+
+torchrun --nproc-per-node=2 -m tests.training.two_processes FOLDER KIND CHUNKS
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sports_clip_pipeline.clip.model import build_clip
+from sports_clip_pipeline.clip.projections import identity_projections
+from sports_clip_pipeline.journal import DiskJournal, FollowingJournal
+from sports_clip_pipeline.training.contrastive import UnlockedTask, train_encoders
+from sports_clip_pipeline.training.distributed import ALONE, Processes, process_group
+from sports_clip_pipeline.training.precision import Compute
+from tests.training.corpus import (
+    ONE_BLOCK,
+    SPACE,
+    make_corpus,
+    of_pair,
+    random_projections,
+    write_pair,
+)
+
+# Nothing is drawn in the processes, and norms do not see the batch.
+CONFIG = ONE_BLOCK.model_copy(
+    update={
+        "encoder_dropout": False,
+        "freeze_batch_norm": True,
+        "encoder_epochs": 2,
+        "checkpoint_every_steps": 1,
+    }
+)
+
+
+def train(folder: Path, kind: str, chunks: int, processes: Processes = ALONE) -> Any:
+    """Train the toy corpus; everything is written under `folder`."""
+    own = Path(tempfile.mkdtemp(dir=folder))
+    corpus, config = make_corpus(own), CONFIG.model_copy(update={"encoder_accumulation": chunks})
+    start = random_projections(corpus)
+    if kind == "pair":
+        corpus = of_pair(corpus, write_pair(own / "pair"))
+        start = identity_projections(SPACE, 2.5, None)
+        config = config.model_copy(
+            update={
+                "unlocked_image_blocks": -1,
+                "unlocked_text_blocks": 0,
+                "projections": "none",
+                "epochs": 0,
+            }
+        )
+
+    def evaluate(image: np.ndarray, text: np.ndarray, image_index: np.ndarray) -> dict[str, float]:
+        return {"validation_t2i_r5": len(image) / 100}
+
+    task = UnlockedTask(
+        build_clip(start, **corpus.recipe), corpus.pairs("train"), corpus.pairs("validation"),
+        evaluate, corpus.preprocessing, config, Compute("cpu", "fp32"), processes,
+    )  # fmt: skip
+    kind_of_journal = DiskJournal if processes.is_main_process else FollowingJournal
+    journal = kind_of_journal(folder / f"journal-{processes.world_size}")
+    if kind == "killed" and not processes.is_main_process:
+        step = task.after_step
+        steps: list[int] = []
+
+        def dies() -> None:
+            steps.append(1)
+            if len(steps) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            step()
+
+        task.after_step = dies  # type: ignore[method-assign]
+    return train_encoders(task, journal, "f")
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    with process_group("cpu", CONFIG.encoder_batch_size) as processes:
+        trained = train(folder, sys.argv[2], int(sys.argv[3]), processes)
+    if processes.is_main_process:
+        losses = np.array([row["loss"] for row in trained.history])
+        recalls = np.array([row["validation_t2i_r5"] for row in trained.history])
+        projection = trained.projections.image_weight
+        np.savez(
+            folder / "trained.npz", losses=losses, recalls=recalls, projection=projection,
+            **{f"weight.{name}": value for name, value in trained.weights.items()},
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
