@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
-from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS
+
 from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
     load_image_tower,
@@ -16,10 +15,12 @@ from sports_clip_pipeline.encoders.image_encoders import (
 )
 from sports_clip_pipeline.evaluation import shipped
 from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
+from sports_clip_pipeline.fewshot.base import Pretrained
+from sports_clip_pipeline.fewshot.study import StudyData, finished_trials, run_study
+from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE, FinetuneConfig
 from sports_clip_pipeline.predictor.head import softmax
-from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.end_to_end_ensemble import (
     FROZEN,
     Ensembles,
@@ -29,8 +30,6 @@ from sports_clip_pipeline.training.end_to_end_study import (
     EndToEndPredictions,
     run_end_to_end_trials,
 )
-from sports_clip_pipeline.training.methods.interface import TextAnchors
-from sports_clip_pipeline.training.study import StudyData, kept_arms, run_study
 from tests.training.toy_study import CLASSES, FAST, anchors, image_store, pictures, study
 
 COUNT = 30
@@ -56,7 +55,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         load_image_tower("lite0"), SEEN.normalise([SEEN.crop(store.get(i)) for i in range(COUNT)])
     )
     known = anchors()
-    text = TextAnchors(known.anchors, 10.0, known.image_weight, known.image_bias)
+    text = Pretrained(known.zero_shot_weights, 10.0, known.image_weight, known.image_bias)
     data = StudyData(features, target, pixels.splits, text)
     fitted = list(run_study(data, CONFIG, journal))
     scores = EndToEndPredictions(pixels.images, LABELS, "lite0", FAST.views, journal)
@@ -84,8 +83,8 @@ def corpus(plans: dict[str, Any]) -> Corpus:
 
 def test_each_pixel_arm_is_joined_to_the_committee_of_its_labels(plans: dict[str, Any]) -> None:
     (one,) = plans["joined"].ensembles
-    assert one.fitted.arm == Arm(END_TO_END_ENSEMBLE, 1.0, 0)
-    assert one.end_to_end == Arm("full_imagenet", 1.0, 0)
+    assert one.fitted.key == TrialKey(END_TO_END_ENSEMBLE, 1.0, 0)
+    assert one.end_to_end == TrialKey("full_imagenet", 1.0, 0)
     assert METHODS[FROZEN].space == "towers", "its head reads every frozen tower"
 
 
@@ -146,12 +145,12 @@ def test_only_what_wins_on_held_out_labels_is_shipped(plans: dict[str, Any]) -> 
 
     assert shipped_beside(knowing) == set()
     assert shipped_beside(blind) == {1.0}
-    other = dataclasses.replace(committee, arm=Arm(FROZEN, 1.0, 1))
+    other = dataclasses.replace(committee, arm=TrialKey(FROZEN, 1.0, 1))
     assert joined.shipped({1.0: other}, data) == {}
 
 
 def test_kept_arms_are_those_that_stand_under_the_same_fingerprint(plans: dict[str, Any]) -> None:
-    arms = [Arm(FROZEN, 1.0, 0), Arm("ridge", 1.0, 0)]
-    kept = list(kept_arms(arms, plans["data"], CONFIG, plans["journal"]))
+    arms = [TrialKey(FROZEN, 1.0, 0), TrialKey("ridge", 1.0, 0)]
+    kept = list(finished_trials(arms, plans["data"], CONFIG, plans["journal"]))
     assert [one.arm for one in kept] == arms[:1]
     assert kept[0].reused

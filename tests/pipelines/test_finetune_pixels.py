@@ -12,17 +12,17 @@ import torch
 
 from sports_clip_pipeline.clip import folder
 from sports_clip_pipeline.clip.projections import Projections
-from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import DryRun
+from sports_clip_pipeline.fewshot.study import StudyData
 from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.pixel_nodes import (
     fit_pixel_arms,
     join_plans,
     select_pixels,
 )
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
-from sports_clip_pipeline.training.study import StudyData
 from tests.training.toy_study import FAST, anchors, image_store, pictures, prompts, splits_of
 
 BANK = ClassBank(
@@ -75,7 +75,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "store": image_store(tmp_path / "store", images),
         "manifest": pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(24)]}),
         "anchors": {
-            "anchors": known.anchors,
+            "anchors": known.zero_shot_weights,
             "logit_scale": np.array([known.logit_scale], dtype=np.float32),
         },
     }

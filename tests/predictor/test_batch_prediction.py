@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.data.transforms import InputSpec, DecodedImage, UnusableImageError, open_upright
+from sports_clip_pipeline.data.transforms import (
+    InputSpec,
+    DecodedImage,
+    UnusableImageError,
+    open_upright,
+)
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor import batch_prediction
 from sports_clip_pipeline.predictor.batch_prediction import Block, answer_all, answer_block

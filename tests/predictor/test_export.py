@@ -116,7 +116,9 @@ def exported(stacked_ensemble: Predictor, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
-def test_the_network_says_what_eager_torch_says(stacked_ensemble: Predictor, exported: Path) -> None:
+def test_the_network_says_what_eager_torch_says(
+    stacked_ensemble: Predictor, exported: Path
+) -> None:
     seen = pictures()
     found = load_exported(exported).predict_images(seen)
     np.testing.assert_allclose(found, stacked_ensemble.predict_images(seen), atol=1e-4)
@@ -130,7 +132,9 @@ def test_the_record_says_what_the_network_is(stacked_ensemble: Predictor, export
     assert [(look["view"], look["size"]) for look in record["looks"]] == [
         ("full", 64), ("centre_flip", 64), ("full", 96), ("centre_flip", 96),
     ]  # fmt: skip
-    assert record["towers"] == json.loads(json.dumps([t.to_dict() for t in stacked_ensemble.towers]))
+    assert record["towers"] == json.loads(
+        json.dumps([t.to_dict() for t in stacked_ensemble.towers])
+    )
     assert (record["threshold"], record["temperature"]) == (0.5, 1.7)
     assert 0 <= record["parity"] <= 1e-4
 

@@ -97,7 +97,9 @@ def test_footnote_marks_are_raised_digits():
 
 
 def test_methods_that_see_unlabelled_photographs_are_reported_apart(monkeypatch):
-    monkeypatch.setitem(METHODS, "self_training", MethodSpec("s", "first_encoder", "X", unlabelled=True))
+    monkeypatch.setitem(
+        METHODS, "self_training", MethodSpec("s", "first_encoder", "X", unlabelled=True)
+    )
     methods = {"logreg": 0.0, "self_training": -0.06}
     results = dataclasses.replace(
         make_results(), finetune_curves=make_curves(methods), finetune_trials=make_arms(methods)

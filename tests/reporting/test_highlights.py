@@ -71,7 +71,9 @@ def test_pixel_methods_change_no_colour_of_the_others():
 
 @pytest.mark.parametrize("unlabelled", [True, False])
 def test_methods_with_unlabelled_photographs_are_told_and_named(monkeypatch, unlabelled):
-    monkeypatch.setitem(METHODS, "even", MethodSpec("even", "first_encoder", "even", unlabelled=unlabelled))
+    monkeypatch.setitem(
+        METHODS, "even", MethodSpec("even", "first_encoder", "even", unlabelled=unlabelled)
+    )
     cast = compose_cast(curves(*METHOD_NAMES), ARMS, ReportConfig(study="s"))
 
     assert cast.unlabelled == (("even",) if unlabelled else ())

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
+from sports_clip_pipeline.fewshot.base import Fit
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.predictor.head import Head, Operation, softmax
-from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.end_to_end_ensemble import (
     FROZEN,
     build_ensemble,
@@ -16,7 +17,6 @@ from sports_clip_pipeline.training.end_to_end_ensemble import (
     is_better,
 )
 from sports_clip_pipeline.training.end_to_end_study import EndToEndTrial, predictor_of
-from sports_clip_pipeline.training.methods.interface import Fit
 
 TARGET = np.arange(60) % 3
 HELD_OUT = np.arange(60) < 30
@@ -41,16 +41,16 @@ def head(width: int, seed: int) -> Head:
 
 def fitted(
     method: str, width: int, held_out: np.ndarray | None, temperature: float = 1.0
-) -> FittedArm:
+) -> FittedTrial:
     fit = Fit(head(width, 1), temperature, {}, 0.5, 1.0, held_out)
-    return FittedArm(Arm(method, 0.5, 0), fit, 60, 2.0, reused=False)
+    return FittedTrial(TrialKey(method, 0.5, 0), fit, 60, 2.0, reused=False)
 
 
 def pixel(method: str, held_out: np.ndarray | None, temperature: float = 1.0) -> EndToEndTrial:
     return EndToEndTrial(fitted(method, TRAINED_WIDTH, held_out, temperature), {}, "mark")
 
 
-def joined(trained: list[EndToEndTrial], frozen: FittedArm):
+def joined(trained: list[EndToEndTrial], frozen: FittedTrial):
     return build_ensemble(trained, frozen, TARGET, (TRAINED_WIDTH, FROZEN_WIDTH))
 
 
@@ -62,7 +62,7 @@ def test_the_trained_tower_that_errs_least_beside_the_committee_speaks() -> None
     )
     made = joined([poor, good], frozen)
     assert made.end_to_end.method == "full_imagenet"
-    assert made.fitted.arm == Arm(END_TO_END_ENSEMBLE, 0.5, 0)
+    assert made.fitted.key == TrialKey(END_TO_END_ENSEMBLE, 0.5, 0)
     assert made.fitted.fit.hyperparameters["pixel_method"] == "full_imagenet"
     assert made.fitted.elapsed_s == 4.0
     assert is_better(made, frozen, TARGET)
@@ -118,7 +118,7 @@ def test_each_predictor_has_the_threshold_of_its_own_held_out_answers() -> None:
     """Of 30 held-out photographs one may fall below it: the second least sure one sets it."""
     trained = pixel("flyp", answers(3, 1, 3, HELD_OUT))
     made = joined([trained], fitted(FROZEN, FROZEN_WIDTH, answers(3, 1.5, 1)))
-    seen = ImagePreprocessing(64, (0.5,) * 3, (0.5,) * 3)
+    seen = ImageTransform(64, (0.5,) * 3, (0.5,) * 3)
     alone = predictor_of(trained, ("a", "b", "c"), "lite0", seen, ("full",))
     both = ensemble_predictor(made, alone, {"towers": []})
     for predictor, arm in ((alone, trained.fitted), (both, made.fitted)):

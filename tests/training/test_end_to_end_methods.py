@@ -52,7 +52,7 @@ def test_a_zero_shot_start_answers_by_cosines_to_the_anchors(method: str) -> Non
     with torch.no_grad():
         features, logits = model.features(PIXELS).numpy(), model(PIXELS)
     embedded = unit_norm(features @ known.image_weight.T + known.image_bias)
-    np.testing.assert_allclose(logits, 10.0 * embedded @ known.anchors.T, atol=1e-4)
+    np.testing.assert_allclose(logits, 10.0 * embedded @ known.zero_shot_weights.T, atol=1e-4)
 
 
 def test_the_contrastive_start_answers_by_cosines_to_its_prompts_means() -> None:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training import end_to_end_study
-from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.classification import pooled_image_features
 from sports_clip_pipeline.training.end_to_end_study import (
     EndToEndPredictions,
@@ -47,8 +47,8 @@ def one(
 def test_the_plan_begins_with_few_labels() -> None:
     config = EndToEndConfig(methods="flyp+wise_ft", fractions="1.0+0.1", seeds=2)
     assert plan_end_to_end_trials(config) == [
-        Arm("flyp", 0.1, 0), Arm("flyp", 0.1, 1), Arm("wise_ft", 0.1, 0), Arm("wise_ft", 0.1, 1),
-        Arm("flyp", 1.0, 0), Arm("wise_ft", 1.0, 0),
+        TrialKey("flyp", 0.1, 0), TrialKey("flyp", 0.1, 1), TrialKey("wise_ft", 0.1, 0), TrialKey("wise_ft", 0.1, 1),
+        TrialKey("flyp", 1.0, 0), TrialKey("wise_ft", 1.0, 0),
     ]  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_finished_arms_are_reused_and_shown_without_training(tmp_path: Path) -> 
     ):
         for kept, done in zip(again, first, strict=True):
             assert kept.fitted.reused
-            assert kept.fitted.arm == done.fitted.arm
+            assert kept.fitted.key == done.fitted.key
             assert kept.fitted.elapsed_s == done.fitted.elapsed_s
             np.testing.assert_array_equal(
                 kept.encoder_weights["conv_stem.weight"], done.encoder_weights["conv_stem.weight"]
@@ -283,7 +283,7 @@ def test_methods_without_language_do_not_depend_on_the_anchors(
     made = study(tmp_path, Journal())
     anchors = dataclasses.replace(made.start.anchors, logit_scale=3.0)
     other = dataclasses.replace(made, start=dataclasses.replace(made.start, anchors=anchors))
-    arm = Arm(method, 1.0, 0)
+    arm = TrialKey(method, 1.0, 0)
     assert (made.fingerprint(arm, FAST) != other.fingerprint(arm, FAST)) == follows
 
 
@@ -292,14 +292,14 @@ def test_only_the_contrastive_method_depends_on_the_prompts(tmp_path: Path) -> N
     prompts = dataclasses.replace(made.start.prompts, texts=tuple("abcdef"))
     other = dataclasses.replace(made, start=dataclasses.replace(made.start, prompts=prompts))
     for method, follows in (("wise_ft", False), ("flyp", True)):
-        arm = Arm(method, 1.0, 0)
+        arm = TrialKey(method, 1.0, 0)
         assert (made.fingerprint(arm, FAST) != other.fingerprint(arm, FAST)) == follows
 
 
 def test_other_labels_are_another_arm(tmp_path: Path) -> None:
     made = study(tmp_path, Journal())
     other = dataclasses.replace(made, target=np.roll(made.target, 1))
-    arm = Arm("full_imagenet", 1.0, 0)
+    arm = TrialKey("full_imagenet", 1.0, 0)
     assert made.fingerprint(arm, FAST) != other.fingerprint(arm, FAST)
 
 
@@ -350,7 +350,7 @@ def test_test_logits_are_those_of_the_trials_predictor(
     images = [predictions.images.store.get(i) for i in range(18)]
     predictions.add(done)
     ((name, make),) = predictions.predictors().items()
-    assert name == folder_name(done.fitted.arm) == "full_imagenet-1-0"
+    assert name == folder_name(done.fitted.key) == "full_imagenet-1-0"
     probabilities = make().predict_images(images)
     logits = predictions.evaluate(done)
     np.testing.assert_array_equal(logits.argmax(axis=1), probabilities.argmax(axis=1))
@@ -360,7 +360,7 @@ def test_a_trial_sees_the_test_images_once(
     evaluated: tuple[EndToEndTrial, EndToEndPredictions], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done, predictions = evaluated
-    assert predictions.logits(done.fitted.arm, done.fingerprint) is None
+    assert predictions.logits(done.fitted.key, done.fingerprint) is None
     first = predictions.evaluate(done)
 
     def refuse(*args: object) -> None:
@@ -368,4 +368,4 @@ def test_a_trial_sees_the_test_images_once(
 
     monkeypatch.setattr(end_to_end_study, "pooled_image_features", refuse)
     np.testing.assert_array_equal(predictions.evaluate(done), first)
-    assert predictions.logits(done.fitted.arm, "other") is None
+    assert predictions.logits(done.fitted.key, "other") is None

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.journal import DiskJournal
 from sports_clip_pipeline.training.images import (
     Crop,
@@ -18,7 +18,7 @@ from sports_clip_pipeline.training.images import (
 )
 from tests.training.toy_study import image_store, pictures, study
 
-VIEW = ImagePreprocessing(size=32, mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7))
+VIEW = ImageTransform(size=32, mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7))
 RNG = np.random.default_rng(0)
 PHOTO = Image.fromarray(RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8))
 

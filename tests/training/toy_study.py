@@ -16,13 +16,13 @@ from torch import nn
 
 from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
+from sports_clip_pipeline.fewshot.base import Pretrained
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import ClassPrompts
 from sports_clip_pipeline.training.end_to_end_methods import Start
 from sports_clip_pipeline.training.end_to_end_study import EndToEndStudy
 from sports_clip_pipeline.training.images import DecodedImages
-from sports_clip_pipeline.training.methods.interface import TextAnchors
 
 CLASSES, SPACE, TEXT_WIDTH = 3, 6, 5
 FAST = EndToEndConfig(
@@ -51,13 +51,13 @@ class TinyPrompts(ClassPrompts):
         return rng.normal(size=(len(self.texts), TEXT_WIDTH)).astype(np.float32)
 
 
-def anchors(width: int = 1280) -> TextAnchors:
+def anchors(width: int = 1280) -> Pretrained:
     rng = np.random.default_rng(1)
     points = rng.normal(size=(CLASSES, SPACE))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     weight = rng.normal(size=(SPACE, width)) / np.sqrt(width)
     bias = rng.normal(size=SPACE) / 10
-    return TextAnchors(
+    return Pretrained(
         points.astype(np.float32), 10.0, weight.astype(np.float32), bias.astype(np.float32)
     )
 

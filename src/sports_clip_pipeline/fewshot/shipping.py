@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.fewshot.trial import FittedTrial
 from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
@@ -37,7 +37,7 @@ def trial_predictor(
     return Predictor(
         classes=tuple(labels),
         tower=embed_audit["image_encoder"],
-        preprocessing=ImagePreprocessing.from_dict(embed_audit["preprocessing"]),
+        preprocessing=ImageTransform.from_dict(embed_audit["preprocessing"]),
         head=head,
         temperature=fitted.fit.temperature,
         views=tuple(embed_audit["views"]),

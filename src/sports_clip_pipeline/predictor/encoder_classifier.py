@@ -87,9 +87,7 @@ def pooled(tower: Any, pixels: torch.Tensor) -> torch.Tensor:
     return features
 
 
-def _renormalisation(
-    wanted: ImageTransform, given: ImageTransform
-) -> dict[str, torch.Tensor]:
+def _renormalisation(wanted: ImageTransform, given: ImageTransform) -> dict[str, torch.Tensor]:
     """`factor` and `shift` (1, 3, 1, 1) that turn given pixels into wanted ones."""
     mean, std = (torch.tensor([given.mean, wanted.mean]), torch.tensor([given.std, wanted.std]))
     return {

@@ -18,15 +18,15 @@ from torch.nn import functional
 from sports_clip_pipeline.clip.folder import WEIGHTS, trained_towers
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
 from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
+from sports_clip_pipeline.fewshot.base import Pretrained
 from sports_clip_pipeline.journal import file_sha256
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.images import random_resized_crops, to_pixels
-from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.trainer import Step, set_train_mode
 
 MAX_LOGIT_SCALE = math.log(100.0)
@@ -140,10 +140,10 @@ class TextHead(nn.Module):
     Source: Wortsman et al. 2022, section 3 (a classifier initialised with the text features).
     """
 
-    def __init__(self, anchors: TextAnchors) -> None:
+    def __init__(self, anchors: Pretrained) -> None:
         super().__init__()
         self.projection = projection_of(anchors)
-        scaled = anchors.anchors * np.float32(anchors.logit_scale)
+        scaled = anchors.zero_shot_weights * np.float32(anchors.logit_scale)
         self.weight = nn.Parameter(torch.tensor(scaled, dtype=torch.float32))  # (C, P)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -165,7 +165,7 @@ class ContrastiveHead(nn.Module):
     text_features: torch.Tensor
     membership: torch.Tensor
 
-    def __init__(self, anchors: TextAnchors, prompts: ClassPrompts) -> None:
+    def __init__(self, anchors: Pretrained, prompts: ClassPrompts) -> None:
         super().__init__()
         self.projection = projection_of(anchors)
         self.text = nn.Linear(prompts.text_weight.shape[1], len(prompts.text_weight), bias=False)
@@ -174,7 +174,9 @@ class ContrastiveHead(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(anchors.logit_scale)))
         features = torch.tensor(prompts.features)  # (M, E)
         self.register_buffer("text_features", features, persistent=False)
-        member = np.eye(len(anchors.anchors), dtype=np.float32)[prompts.class_index]  # (M, C)
+        member = np.eye(len(anchors.zero_shot_weights), dtype=np.float32)[
+            prompts.class_index
+        ]  # (M, C)
         shares = torch.tensor(member / member.sum(axis=0)).T.contiguous()  # (C, M)
         self.register_buffer("membership", shares, persistent=False)
 
@@ -205,7 +207,7 @@ class ContrastiveHead(nn.Module):
         return Head((embed, Operation("l2_normalise"), _affine(self.class_weights())))
 
 
-def projection_of(anchors: TextAnchors) -> nn.Linear:
+def projection_of(anchors: Pretrained) -> nn.Linear:
     """The pretrained image projection as a trainable layer."""
     space, width = anchors.image_weight.shape
     layer = nn.Linear(width, space)
@@ -218,7 +220,7 @@ def projection_of(anchors: TextAnchors) -> nn.Linear:
 def pooled_image_features(
     encoder: Any,
     images: np.ndarray,
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
     views: Sequence[str],
     batch: int = 64,
 ) -> np.ndarray:
@@ -257,7 +259,7 @@ class LabelledImages:
     images: np.ndarray
     rows: np.ndarray
     target: np.ndarray
-    preprocessing: ImagePreprocessing
+    preprocessing: ImageTransform
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from sports_clip_pipeline.clip.projections import (
     first_layer,
     projections_of,
 )
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.distributed import ALONE, Processes
@@ -229,7 +229,7 @@ class UnlockedTask(ContrastiveTask):
         train: PairedImages,
         validation: PairedImages,
         evaluate: EvaluateEmbeddings,
-        preprocessing: ImagePreprocessing,
+        preprocessing: ImageTransform,
         config: PretrainConfig,
         compute: Compute,
         processes: Processes = ALONE,

@@ -18,28 +18,27 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.encoders.image_encoders import image_encoder
+from sports_clip_pipeline.fewshot.base import Fit, Labelled
+from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out
+from sports_clip_pipeline.fewshot.ensemble import choose_with_zero_shot
+from sports_clip_pipeline.fewshot.shipping import abstention_threshold
+from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE, FinetuneConfig
 from sports_clip_pipeline.predictor.head import Head, Operation, blend
 from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
-from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.end_to_end_study import (
     EndToEndPredictions,
     EndToEndStudy,
     EndToEndTrial,
     folder_name,
 )
-from sports_clip_pipeline.training.methods.blending import best_beside
-from sports_clip_pipeline.training.methods.cross_validation import judged
-from sports_clip_pipeline.training.methods.interface import Fit, Labelled
-from sports_clip_pipeline.training.study import StudyData, kept_arms
-from sports_clip_pipeline.training.threshold import refusal_threshold
 
 _LOG = logging.getLogger(__name__)
 # The method over frozen features that a fine-tuned encoder is added to.
-FROZEN = "committee"
+FROZEN = "stacked_ensemble"
 _MIN_PROBABILITY = 1e-7
 
 
@@ -55,8 +54,8 @@ class EnsembleTrial:
         factors: of the logits of the two.
     """
 
-    fitted: FittedArm
-    end_to_end: Arm
+    fitted: FittedTrial
+    end_to_end: TrialKey
     fingerprint: str
     frozen: Head
     factors: tuple[float, float]
@@ -87,21 +86,21 @@ def build_ensembles(
         _LOG.info("%s: none, as the frozen encoder is not a packaged one", END_TO_END_ENSEMBLE)
         return []
     widths = (image_encoder(study.start.tower).width, data.features.shape[1])
-    groups: dict[Arm, list[EndToEndTrial]] = {}
+    groups: dict[TrialKey, list[EndToEndTrial]] = {}
     for trial in trials:
-        groups.setdefault(replace(trial.fitted.arm, method=FROZEN), []).append(trial)
-    fitted = {one.arm: one for one in kept_arms(list(groups), data, config, journal)}
-    for arm in sorted(groups.keys() - fitted.keys(), key=lambda arm: arm.name):
-        _LOG.info("%s: none with %s, which was not fitted", END_TO_END_ENSEMBLE, arm.name)
+        groups.setdefault(replace(trial.fitted.key, method=FROZEN), []).append(trial)
+    fitted = {one.key: one for one in finished_trials(list(groups), data, config, journal)}
+    for key in sorted(groups.keys() - fitted.keys(), key=lambda key: key.name):
+        _LOG.info("%s: none with %s, which was not fitted", END_TO_END_ENSEMBLE, key.name)
     return [
-        build_ensemble(groups[arm], one, data.target[data.labelled_rows(arm)], widths)
-        for arm, one in fitted.items()
+        build_ensemble(groups[key], one, data.target[data.labelled_rows(key)], widths)
+        for key, one in fitted.items()
     ]
 
 
 def build_ensemble(
     trials: Sequence[EndToEndTrial],
-    frozen: FittedArm,
+    frozen: FittedTrial,
     target: np.ndarray,
     widths: tuple[int, int],
 ) -> EnsembleTrial:
@@ -114,12 +113,12 @@ def build_ensemble(
         widths: columns of the fine-tuned encoder, and of the frozen encoders together.
     Raises: ValueError: a trial has no held-out predictions.
     """
-    log_probs = {trial.fitted.arm.method: _log_probs(trial.fitted.fit) for trial in trials}
+    log_probs = {trial.fitted.key.method: _log_probs(trial.fitted.fit) for trial in trials}
     beside = _log_probs(frozen.fit)
     both = ~np.isnan(beside[:, 0])
     held_out = {name: np.where(both[:, None], rows, np.nan) for name, rows in log_probs.items()}
-    best, weights = best_beside(beside, held_out, target)
-    chosen = next(trial for trial in trials if trial.fitted.arm.method == best)
+    best, weights = choose_with_zero_shot(beside, held_out, target)
+    chosen = next(trial for trial in trials if trial.fitted.key.method == best)
     factors = (
         weights[0] / chosen.fitted.fit.temperature,
         weights[1] / frozen.fit.temperature,
@@ -128,17 +127,17 @@ def build_ensemble(
     head = _head(chosen.fitted.fit.head, frozen.fit.head, factors, widths)
     settings = {"pixel_method": best, "pixel_weight": weights[0], "frozen_weight": weights[1]}
     rows = Labelled(np.empty((len(target), 0)), target, np.empty(0), beside.shape[1])
-    fitted = FittedArm(
-        arm=replace(chosen.fitted.arm, method=END_TO_END_ENSEMBLE),
-        fit=judged(rows, mixed, head, settings),
+    fitted = FittedTrial(
+        key=replace(chosen.fitted.key, method=END_TO_END_ENSEMBLE),
+        fit=fit_from_held_out(rows, mixed, head, settings),
         labels=len(target),
         elapsed_s=chosen.fitted.elapsed_s + frozen.elapsed_s,
         reused=chosen.fitted.reused and frozen.reused,
     )
-    return EnsembleTrial(fitted, chosen.fitted.arm, chosen.fingerprint, frozen.fit.head, factors)
+    return EnsembleTrial(fitted, chosen.fitted.key, chosen.fingerprint, frozen.fit.head, factors)
 
 
-def is_better(ensemble: EnsembleTrial, chosen: FittedArm, target: np.ndarray) -> bool:
+def is_better(ensemble: EnsembleTrial, chosen: FittedTrial, target: np.ndarray) -> bool:
     """Whether held-out log loss improves over a trial by more than one standard error.
 
     An ensemble in which the fine-tuned encoder has no weight is never better.
@@ -177,7 +176,7 @@ def ensemble_predictor(
             "hyperparameters": fitted.fit.hyperparameters,
             "cv_top1": fitted.fit.cv_top1,
         },
-        threshold=refusal_threshold(fitted.fit.held_out),
+        threshold=abstention_threshold(fitted.fit.held_out),
     )
 
 
@@ -208,10 +207,10 @@ class Ensembles:
 
     def predictors(self) -> dict[str, Callable[[], Predictor]]:
         """By the name of its folder, what makes each ensemble's predictor."""
-        return {folder_name(one.fitted.arm): partial(self._make, one) for one in self.ensembles}
+        return {folder_name(one.fitted.key): partial(self._make, one) for one in self.ensembles}
 
     def shipped(
-        self, chosen: Mapping[float, FittedArm], data: StudyData
+        self, chosen: Mapping[float, FittedTrial], data: StudyData
     ) -> dict[float, Callable[[], Predictor]]:
         """What to ship instead of the choice over frozen features, by fraction, where better.
 
@@ -219,15 +218,15 @@ class Ensembles:
             chosen: the trial over frozen features at each fraction, with held-out predictions.
         """
         return {
-            one.fitted.arm.fraction: partial(self._make, one)
+            one.fitted.key.label_fraction: partial(self._make, one)
             for one in self.ensembles
-            if self._wins(one, chosen.get(one.fitted.arm.fraction), data)
+            if self._wins(one, chosen.get(one.fitted.key.label_fraction), data)
         }
 
-    def _wins(self, ensemble: EnsembleTrial, chosen: FittedArm | None, data: StudyData) -> bool:
-        if chosen is None or chosen.arm.seed != ensemble.fitted.arm.seed:
+    def _wins(self, ensemble: EnsembleTrial, chosen: FittedTrial | None, data: StudyData) -> bool:
+        if chosen is None or chosen.key.seed != ensemble.fitted.key.seed:
             return False
-        return is_better(ensemble, chosen, data.target[data.labelled_rows(chosen.arm)])
+        return is_better(ensemble, chosen, data.target[data.labelled_rows(chosen.key)])
 
     def _make(self, ensemble: EnsembleTrial) -> Predictor:
         end_to_end = self.predictions.predictor(ensemble.end_to_end, ensemble.fingerprint)

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from sports_clip_pipeline.encoders.image_encoders import load_image_tower, timm_tower
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.fewshot.base import Pretrained
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_METHODS, EndToEndConfig
 from sports_clip_pipeline.training.classification import (
     Batch,
@@ -28,7 +29,6 @@ from sports_clip_pipeline.training.classification import (
     LinearHead,
     TextHead,
 )
-from sports_clip_pipeline.training.methods.interface import TextAnchors
 
 State = Mapping[str, torch.Tensor]
 _ATTENTION_LAYERS = ("qkv", "proj")
@@ -47,14 +47,14 @@ class Start:
     """
 
     tower: str
-    anchors: TextAnchors
+    anchors: Pretrained
     prompts: ClassPrompts
     clip_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
         """C."""
-        return len(self.anchors.anchors)
+        return len(self.anchors.zero_shot_weights)
 
     @property
     def width(self) -> int:

@@ -18,10 +18,19 @@ import pandas as pd
 import torch
 
 from sports_clip_pipeline.data.splits import labels_for_fraction
-from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.image_encoders import image_encoder
 from sports_clip_pipeline.encoders.text_encoders import text_tower_spec
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.fewshot.base import Fit
+from sports_clip_pipeline.fewshot.cross_validation import fit_temperature, log_loss
+from sports_clip_pipeline.fewshot.shipping import abstention_threshold
+from sports_clip_pipeline.fewshot.trial import (
+    FittedTrial,
+    TrialKey,
+    trial_from_state,
+    trial_to_state,
+)
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.machine import cores, keep_freed_memory
@@ -29,7 +38,6 @@ from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.predictor.head import softmax
 from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.training import classification, images, trainer
-from sports_clip_pipeline.training.arm import Arm, FittedArm, arm_from_state, arm_to_state
 from sports_clip_pipeline.training.classification import (
     ClassificationTask,
     ImageClassifier,
@@ -43,10 +51,7 @@ from sports_clip_pipeline.training.end_to_end_methods import (
     find_end_to_end_method,
 )
 from sports_clip_pipeline.training.images import DecodedImages
-from sports_clip_pipeline.training.methods.cross_validation import fit_temperature, log_loss
-from sports_clip_pipeline.training.methods.interface import Fit
 from sports_clip_pipeline.training.precision import Compute
-from sports_clip_pipeline.training.threshold import refusal_threshold
 from sports_clip_pipeline.training.trainer import Trainer, TrainSettings, load_entries
 
 _LOG = logging.getLogger(__name__)
@@ -68,7 +73,7 @@ class EndToEndTrial:
         fingerprint: of all it depends on.
     """
 
-    fitted: FittedArm
+    fitted: FittedTrial
     encoder_weights: dict[str, np.ndarray]
     fingerprint: str
 
@@ -89,11 +94,11 @@ class EndToEndStudy:
     splits: pd.DataFrame
     start: Start
 
-    def rows(self, trial: Arm) -> np.ndarray:
+    def rows(self, trial: TrialKey) -> np.ndarray:
         """(n,) int64; the images whose labels the trial may use."""
-        return labels_for_fraction(self.splits, trial.fraction, trial.seed)
+        return labels_for_fraction(self.splits, trial.label_fraction, trial.seed)
 
-    def fingerprint(self, trial: Arm, config: EndToEndConfig) -> str:
+    def fingerprint(self, trial: TrialKey, config: EndToEndConfig) -> str:
         """Of a trial: its labelled images, start, settings and code.
 
         Images that the trial has no label of, test images among them, are no part of it.
@@ -124,10 +129,10 @@ class Choice:
     logits: np.ndarray
 
 
-def plan_end_to_end_trials(config: EndToEndConfig) -> list[Arm]:
+def plan_end_to_end_trials(config: EndToEndConfig) -> list[TrialKey]:
     """All trials of the plan, small fractions first: what is quick is seen early."""
     return [
-        Arm(method, fraction, seed)
+        TrialKey(method, fraction, seed)
         for fraction in sorted(config.fractions)
         for method in config.methods
         for seed in config.seeds_for(fraction)
@@ -172,7 +177,7 @@ def run_end_to_end_trials(
             yield finished or _TrialRun(trial, contents[trial], study, config, journal, bar).run()
 
 
-def read_end_to_end_trial(trial: Arm, content: str, journal: Journal) -> EndToEndTrial | None:
+def read_end_to_end_trial(trial: TrialKey, content: str, journal: Journal) -> EndToEndTrial | None:
     """The trial as an earlier run finished it under this fingerprint, or None."""
     state = journal.load_state(trial.key, content)
     if state is None:
@@ -183,14 +188,14 @@ def read_end_to_end_trial(trial: Arm, content: str, journal: Journal) -> EndToEn
         for name, value in arrays.items()
         if name.startswith("encoder.")
     }
-    return EndToEndTrial(arm_from_state(trial, arrays, meta, content), encoder, content)
+    return EndToEndTrial(trial_from_state(trial, arrays, meta, content), encoder, content)
 
 
 @dataclass(frozen=True)
 class _TrialRun:
     """One trial: train without the held-out images, choose on them, refit on all where few."""
 
-    trial: Arm
+    trial: TrialKey
     fingerprint: str
     study: EndToEndStudy
     config: EndToEndConfig
@@ -224,12 +229,12 @@ class _TrialRun:
             held_out=predictions,
         )
         elapsed_s = first.elapsed_s + (final.elapsed_s if refits else 0.0)
-        fitted = FittedArm(trial, fit, len(rows), elapsed_s, reused=False)
+        fitted = FittedTrial(trial, fit, len(rows), elapsed_s, reused=False)
         weights = {
             name: value.detach().contiguous().numpy().copy()
             for name, value in model.encoder.state_dict().items()
         }
-        arrays, meta = arm_to_state(fitted)
+        arrays, meta = trial_to_state(fitted)
         arrays |= {f"encoder.{name}": value for name, value in weights.items()}
         self.journal.save_state(trial.key, self.fingerprint, arrays, meta)
         for stage in ("held_out", "refit"):
@@ -243,8 +248,8 @@ class _TrialRun:
             study.images.open(), rows, study.target[rows], study.images.preprocessing
         )
         trained = new_trainer(self.method, study.start, labelled, self.config, trial.seed, labels)
-        name = f"{trial.method} {trial.fraction:g} seed {trial.seed}"
-        metric = f"pixels/{trial.method}/{trial.fraction:g}/{trial.seed}/{stage}_loss"
+        name = f"{trial.method} {trial.label_fraction:g} seed {trial.seed}"
+        metric = f"pixels/{trial.method}/{trial.label_fraction:g}/{trial.seed}/{stage}_loss"
         shown = 0
 
         def on_step(trained: Trainer, count: int, loss: torch.Tensor) -> None:
@@ -344,7 +349,7 @@ def predictor_of(
     trial: EndToEndTrial,
     classes: Sequence[str],
     tower: str,
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
     views: Sequence[str],
 ) -> Predictor:
     """The trial as a predictor of its own, at its own resolution.
@@ -364,14 +369,14 @@ def predictor_of(
         views=tuple(views),
         tower_weights=trial.encoder_weights,
         origin={
-            "method": fitted.arm.method,
-            "fraction": fitted.arm.fraction,
-            "seed": fitted.arm.seed,
+            "method": fitted.key.method,
+            "fraction": fitted.key.label_fraction,
+            "seed": fitted.key.seed,
             "labels": fitted.labels,
             "hyperparameters": fitted.fit.hyperparameters,
             "cv_top1": fitted.fit.cv_top1,
         },
-        threshold=refusal_threshold(fitted.fit.held_out),
+        threshold=abstention_threshold(fitted.fit.held_out),
     )
 
 
@@ -395,7 +400,7 @@ class EndToEndPredictions:
 
     def evaluate(self, trial: EndToEndTrial) -> np.ndarray:
         """Logits (N, C) of a trial."""
-        logits = self.logits(trial.fitted.arm, trial.fingerprint)
+        logits = self.logits(trial.fitted.key, trial.fingerprint)
         if logits is None:
             predictor = self._predictor(trial)
             features = pooled_image_features(
@@ -403,10 +408,10 @@ class EndToEndPredictions:
             )
             logits = predictor.head(features).astype(np.float32)
             content = self._content(trial.fingerprint)
-            self.journal.save_state(_key(trial.fitted.arm), content, {"logits": logits})
+            self.journal.save_state(_key(trial.fitted.key), content, {"logits": logits})
         return logits
 
-    def logits(self, trial: Arm, content: str) -> np.ndarray | None:
+    def logits(self, trial: TrialKey, content: str) -> np.ndarray | None:
         """Saved logits (N, C) of a trial by its fingerprint, or None."""
         state = self.journal.load_state(_key(trial), self._content(content))
         return None if state is None else state[0]["logits"]
@@ -415,7 +420,7 @@ class EndToEndPredictions:
         """List one more evaluated trial."""
         self.trials.append(replace(trial, encoder_weights={}))
 
-    def predictor(self, trial: Arm, content: str) -> Predictor:
+    def predictor(self, trial: TrialKey, content: str) -> Predictor:
         """A trial as a predictor, its encoder read again. Raises: KeyError: it is not saved."""
         finished = read_end_to_end_trial(trial, content, self.journal)
         if finished is None:
@@ -425,7 +430,7 @@ class EndToEndPredictions:
     def predictors(self) -> dict[str, Callable[[], Predictor]]:
         """By the name of its folder, what makes each trial's predictor."""
         return {
-            folder_name(one.fitted.arm): partial(self.predictor, one.fitted.arm, one.fingerprint)
+            folder_name(one.fitted.key): partial(self.predictor, one.fitted.key, one.fingerprint)
             for one in self.trials
         }
 
@@ -437,9 +442,9 @@ class EndToEndPredictions:
         return fingerprint(content, list(images.addresses), images.preprocessing, list(self.views))
 
 
-def folder_name(trial: Arm) -> str:
+def folder_name(trial: TrialKey) -> str:
     """The folder of a trial's predictor."""
-    return f"{trial.method}-{trial.fraction:g}-{trial.seed}"
+    return f"{trial.method}-{trial.label_fraction:g}-{trial.seed}"
 
 
 def estimate(
@@ -461,12 +466,12 @@ def estimate(
     """
     rows = []
     for trial in plan_end_to_end_trials(config):
-        labels = labelled_counts[trial.fraction]
+        labels = labelled_counts[trial.label_fraction]
         steps = trial_steps(labels, round(labels * config.held_out_share), config)
         rows.append(
             {
                 "method": trial.method,
-                "fraction": trial.fraction,
+                "fraction": trial.label_fraction,
                 "seed": trial.seed,
                 "steps": steps,
                 "hours": steps * config.batch_size / images_per_s[trial.method] / 3600.0,
@@ -480,7 +485,9 @@ def estimate_study(
     study: EndToEndStudy, config: EndToEndConfig, timed_steps: int = 3
 ) -> pd.DataFrame:
     """The estimate for a study, at the rate that each method reaches here in a few steps."""
-    counts = {trial.fraction: len(study.rows(trial)) for trial in plan_end_to_end_trials(config)}
+    counts = {
+        trial.label_fraction: len(study.rows(trial)) for trial in plan_end_to_end_trials(config)
+    }
     preprocessing = study.images.preprocessing
     rates = {
         method: measure_rate(method, study.start, preprocessing, config, timed_steps)
@@ -493,7 +500,7 @@ def estimate_study(
 def measure_rate(
     method: str,
     start: Start,
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
     config: EndToEndConfig,
     steps: int = 3,
 ) -> float:
@@ -537,7 +544,7 @@ def code_fingerprint(part: Any) -> str:
     return fingerprint(ast.dump(tree))
 
 
-def _steps(trial: Arm, study: EndToEndStudy, config: EndToEndConfig) -> int:
+def _steps(trial: TrialKey, study: EndToEndStudy, config: EndToEndConfig) -> int:
     rows = study.rows(trial)
     out = held_out_rows(study.target[rows], config.held_out_share, trial.seed)
     return trial_steps(len(rows), int(out.sum()), config)
@@ -549,7 +556,7 @@ def _text_fingerprint(start: Start, method: str) -> str:
     anchors, prompts = start.anchors, start.prompts
     encoder = [part for item in sorted(start.clip_weights.items()) for part in item]
     projection = anchors.image_weight, anchors.image_bias
-    content = fingerprint(anchors.anchors, anchors.logit_scale, *projection, *encoder)
+    content = fingerprint(anchors.zero_shot_weights, anchors.logit_scale, *projection, *encoder)
     if method != "flyp":
         return content
     text_encoder = text_tower_spec(prompts.text_encoder).digest, prompts.encoder_fingerprint
@@ -565,5 +572,5 @@ def _is_docstring(node: ast.AST) -> bool:
     )
 
 
-def _key(trial: Arm) -> str:
+def _key(trial: TrialKey) -> str:
     return f"evaluated/{trial.key}"

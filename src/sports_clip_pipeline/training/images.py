@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional
 
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.data.transforms import RESAMPLING, ImagePreprocessing
+from sports_clip_pipeline.data.transforms import RESAMPLING, ImageTransform
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.machine import cores
 
@@ -33,7 +33,7 @@ class Crop:
     lower: float
     flipped: bool
 
-    def apply(self, image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
+    def apply(self, image: Image.Image, preprocessing: ImageTransform) -> Image.Image:
         """The box resized to the preprocessing's size."""
         width, height = image.size
         box = (self.left * width, self.upper * height, self.right * width, self.lower * height)
@@ -98,7 +98,7 @@ def random_resized_crops(
 def read_images(
     store: ImageStore,
     batches: Iterable[tuple[np.ndarray, Sequence[Crop] | None]],
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
 ) -> Iterator[np.ndarray]:
     """Each batch as (B, S, S, 3) uint8, decoded in threads one batch ahead of the model.
 
@@ -132,7 +132,7 @@ def read_images(
 
 
 def to_pixels(
-    images: np.ndarray, preprocessing: ImagePreprocessing, device: str = "cpu"
+    images: np.ndarray, preprocessing: ImageTransform, device: str = "cpu"
 ) -> torch.Tensor:
     """(B, S, S, 3) uint8 to (B, 3, S, S) float32 on the device, normalised, channels last."""
     mean = torch.tensor(preprocessing.mean, device=device).view(1, 3, 1, 1)
@@ -156,7 +156,7 @@ class DecodedImages:
     store: ImageStore
     rows: np.ndarray
     addresses: Sequence[str]
-    preprocessing: ImagePreprocessing
+    preprocessing: ImageTransform
     journal: Journal
     name: str
 
@@ -195,7 +195,7 @@ def images_of_split(
     splits: pd.DataFrame,
     store: ImageStore,
     manifest: pd.DataFrame,
-    preprocessing: ImagePreprocessing,
+    preprocessing: ImageTransform,
     journal: Journal,
 ) -> DecodedImages:
     """A split's images as an encoder sees them whole; decoded when first opened.

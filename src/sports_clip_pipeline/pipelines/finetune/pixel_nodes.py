@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
-from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig, FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 
 ARM_COLUMNS = (
@@ -40,14 +39,14 @@ def select_pixels(
     """What training may see: development images, labels, encoder, zero-shot weights, prompts."""
     from sports_clip_pipeline.clip.folder import read_image_tower, read_projections
     from sports_clip_pipeline.evaluation.zero_shot import encode_labels
+    from sports_clip_pipeline.fewshot.base import Pretrained
     from sports_clip_pipeline.training.classification import prompts_of
     from sports_clip_pipeline.training.end_to_end_methods import Start
     from sports_clip_pipeline.training.end_to_end_study import EndToEndStudy
-    from sports_clip_pipeline.training.methods.interface import TextAnchors
 
     projections = read_projections(clip_model)
-    anchors = TextAnchors(
-        anchors=text_anchors["anchors"],
+    anchors = Pretrained(
+        zero_shot_weights=text_anchors["anchors"],
         logit_scale=float(text_anchors["logit_scale"][0]),
         image_weight=projections.image_weight,
         image_bias=projections.image_bias,
@@ -80,9 +79,9 @@ def fit_pixel_arms(
     journal: Journal,
 ) -> Any:
     """Train the arms where the plan is `pixels`; else show what earlier runs finished."""
-    if finetune.plan == "pixels":
+    if finetune.plan == "end_to_end":
         _refuse_untrainable(end_to_end_study.start)
-    if finetune.dry_run and finetune.plan == "pixels":
+    if finetune.dry_run and finetune.plan == "end_to_end":
         _tell_plan(end_to_end_study, pixels)
     from sports_clip_pipeline.evaluation.zero_shot import evaluation_target
     from sports_clip_pipeline.training.end_to_end_study import (
@@ -98,12 +97,12 @@ def fit_pixel_arms(
     predictions = EndToEndPredictions(
         images, class_bank.labels, embed_audit["image_encoder"], pixels.views, journal
     )
-    trains = finetune.plan == "pixels" and not finetune.dry_run
+    trains = finetune.plan == "end_to_end" and not finetune.dry_run
     shared = {"tower": embed_audit["image_encoder"], "data_digest": ingest_audit["data_digest"]}
     run = run_end_to_end_trials if trains else finished_end_to_end_trials
     scores = []
     for trial in run(end_to_end_study, pixels, journal):
-        logits = predictions.logits(trial.fitted.arm, trial.fingerprint)
+        logits = predictions.logits(trial.fitted.key, trial.fingerprint)
         if logits is None and trains:
             logits = predictions.evaluate(trial)
         if logits is not None:
@@ -176,10 +175,10 @@ def _refuse_untrainable(start: Any) -> None:
 
 def _tell_plan(end_to_end_study: Any, pixels: EndToEndConfig) -> None:
     from sports_clip_pipeline.errors import DryRun
+    from sports_clip_pipeline.fewshot.study import describe_plan
     from sports_clip_pipeline.training.end_to_end_study import estimate_study
-    from sports_clip_pipeline.training.plan import plan_in_words
 
-    raise DryRun(plan_in_words(estimate_study(end_to_end_study, pixels)))
+    raise DryRun(describe_plan(estimate_study(end_to_end_study, pixels)))
 
 
 def _images(
