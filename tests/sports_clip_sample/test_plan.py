@@ -28,7 +28,7 @@ def test_every_class_has_a_label_at_the_smallest_fraction_of_the_default_size() 
 
 def test_the_drawn_sports_are_those_of_the_class_bank() -> None:
     bank = yaml.safe_load(CONF.read_text())["class_bank"]["classes"]
-    assert tuple(bank) == SPORTS
+    assert tuple(entry["label"] for entry in bank) == SPORTS
 
 
 @pytest.mark.parametrize("size", [40, 60, 141, 142, 342, 800, 5000])
