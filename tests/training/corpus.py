@@ -32,8 +32,8 @@ from sports_clip_pipeline.encoders.text_encoders import (
     load_text_tower,
 )
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-from sports_clip_pipeline.sample import write_sample
 from sports_clip_pipeline.training.image_text_pairs import PairedImages, paired_images_of_split
+from sports_clip_sample import write_sample
 
 TRAIN, VALIDATION, SPACE, CONTEXT = 10, 4, 16, 32
 # The last block of either encoder, a few steps.
