@@ -19,9 +19,9 @@ from sports_clip_pipeline.config.model_card import ModelCardConfig
 from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.pipelines.report import nodes
 from sports_clip_pipeline.pipelines.report.pipeline import FIGURES, JUDGED, RESULTS, create_pipeline
-from sports_clip_pipeline.reporting.judgement import JUDGED as KNOWN
-from tests.reporting.judged_study import make_judgement
-from tests.reporting.study import CARD_WORDS, LABELS, NAMES, REFERENCE, make_arms, make_documents
+from sports_clip_pipeline.report.judgement import JUDGED as KNOWN
+from tests.report.judged_study import make_judgement
+from tests.report.study import CARD_WORDS, LABELS, NAMES, REFERENCE, make_arms, make_documents
 
 CONF = Path(__file__).parents[2] / "conf"
 HEAVY = ("pandas", "plotly", "jinja2", "numpy", "PIL", "torch", "mlflow")

@@ -68,7 +68,7 @@ def judge_methods(
 
 def draw_maps_figure(cam_eval_summary: Table) -> Figure:
     """Differences to the better floor, a panel a measure."""
-    from sports_clip_pipeline.reporting.figures.explanations import floor_panels
+    from sports_clip_pipeline.report.figures.explanations import floor_panels
 
     return floor_panels(cam_eval_summary)
 
