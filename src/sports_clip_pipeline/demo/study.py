@@ -15,7 +15,7 @@ from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.open_vocabulary import OpenVocabulary
 from sports_clip_pipeline.models.predictor import Predictor
-from sports_clip_pipeline.report.labels import class_name
+from sports_clip_pipeline.report.formatting import class_name
 
 NEEDED = (
     "sports_images",

@@ -1,14 +1,21 @@
-"""The study's numbers as one nested object, the form that scripts rely on."""
+"""`metrics.json`: the study's numbers as one nested object for scripts, and as text.
+
+`python -m sports_clip_pipeline.report.metrics data/08_reporting/sample` prints a summary.
+"""
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from sports_clip_pipeline.errors import UserFacingError
 
-from sports_clip_pipeline.report.frames import records
+if TYPE_CHECKING:
+    import pandas as pd
 
 ZERO_SHOT = ("top1", "top5", "macro_f1")
 DIRECTIONS = ("t2i", "i2t")
@@ -24,22 +31,27 @@ def compose_metrics(
     Args:
         zero_shot: at least `top1`, `top5`, `macro_f1`, shares.
         retrieval: `{t2i: {r1, r5, r10}, i2t: {...}}`, shares.
-        curves: tables with one row a method and fraction, as `learning_curve` takes it, with
-            `macro_f1_mean`; of the feature plan, and of the pixel plan where it ran.
+        curves: learning curves of methods on frozen encoders, and of those trained end to end.
     Returns: JSON-like; fractions are strings from "0.01" to "1.0"; every share in [0, 1].
     Raises: ValueError: a share outside [0, 1], a dotted key, or a method and fraction twice.
     """
     finetune: dict[str, dict[str, Any]] = {}
-    for row in (row for table in curves for row in records(table)):
+    for row in (row for table in curves for row in table.to_dict("records")):
         by_fraction = finetune.setdefault(str(row["method"]), {})
         key = fraction_key(row["fraction"])
         if key in by_fraction:
             raise ValueError(f"finetune.{row['method']} holds fraction {key} twice")
-        by_fraction[key] = _point(row)
+        by_fraction[key] = {
+            "top1_mean": float(row["top1_mean"]),
+            "top1_ci95": [float(row["top1_low"]), float(row["top1_high"])],
+            "macro_f1_mean": float(row["macro_f1_mean"]),
+            "seeds": [int(seed) for seed in row["seeds"]],
+            "labels": int(row["labels"]),
+        }
     metrics = {
         "zero_shot": {name: float(zero_shot[name]) for name in ZERO_SHOT},
         "retrieval": {
-            way: {rank: float(retrieval[way][rank]) for rank in RANKS} for way in DIRECTIONS
+            key: {rank: float(retrieval[key][rank]) for rank in RANKS} for key in DIRECTIONS
         },
         "finetune": finetune,
     }
@@ -48,42 +60,60 @@ def compose_metrics(
 
 
 def fraction_key(fraction: float) -> str:
-    """A fraction as the shortest decimal string: 0.01 is "0.01", 1 is "1.0"."""
+    """A label fraction as the shortest decimal string: 0.01 is "0.01", 1 is "1.0"."""
     return repr(float(f"{float(fraction):.6g}"))
 
 
 def check_metrics(metrics: Mapping[str, Any]) -> None:
-    """Refuse shares outside [0, 1], and keys of the fixed form that hold a dot.
+    """Reject shares outside [0, 1], and keys of the fixed form that contain a dot.
 
-    Raises: ValueError: names the offending key and its value.
+    Raises: ValueError: names the key and its value.
     """
     for path, value in _leaves(metrics, ()):
         dotted = [key for key in path[:2] if "." in key]
         if dotted:
             raise ValueError(f"metrics key {dotted[0]!r} holds a dot")
-        if path[-1] in _COUNTS:
-            continue
-        if not (math.isfinite(value) and 0 <= value <= 1):
+        if path[-1] not in _COUNTS and not (math.isfinite(value) and 0 <= value <= 1):
             raise ValueError(f"metrics {' > '.join(path)} is no share in [0, 1]: {value!r}")
 
 
 def _leaves(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Numbers with the keys that lead to them; the members of a list share their list's path."""
+    """Numbers with their key paths; the members of a list share the path of the list."""
     if isinstance(node, Mapping):
         for key, child in node.items():
             yield from _leaves(child, (*path, str(key)))
     elif isinstance(node, (list, tuple)):
-        for child in node:
-            yield path, child
+        yield from ((path, child) for child in node)
     else:
         yield path, node
 
 
-def _point(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "top1_mean": float(row["top1_mean"]),
-        "top1_ci95": [float(row["top1_low"]), float(row["top1_high"])],
-        "macro_f1_mean": float(row["macro_f1_mean"]),
-        "seeds": [int(seed) for seed in row["seeds"]],
-        "labels": int(row["labels"]),
-    }
+def summary(folder: Path) -> str:
+    """The headline numbers of a finished study as lines of text, and the path of its report.
+
+    Args:
+        folder: `data/08_reporting/<study>`, with `metrics.json` and `report.html`.
+    Raises: UserFacingError: there is no `metrics.json`.
+    """
+    path = folder / "metrics.json"
+    if not path.is_file():
+        raise UserFacingError(path, "is missing", "run `kedro run` first")
+    metrics = json.loads(path.read_text())
+    zero_shot, t2i = metrics["zero_shot"], metrics["retrieval"]["t2i"]
+    lines = [
+        "",
+        f"zero-shot          top-1 {zero_shot['top1']:6.1%}   top-5 {zero_shot['top5']:6.1%}",
+        f"text to image      R@1   {t2i['r1']:6.1%}   R@5   {t2i['r5']:6.1%}",
+    ]
+    for method, points in metrics["finetune"].items():
+        ordered = sorted(points.items(), key=lambda item: float(item[0]))
+        cells = [f"{point['labels']} labels {point['top1_mean']:.1%}" for _, point in ordered]
+        lines.append(f"{method:<22} " + "   ".join(cells))
+    return "\n".join([*lines, "", f"report: {(folder / 'report.html').resolve()}"])
+
+
+if __name__ == "__main__":
+    try:
+        print(summary(Path(sys.argv[1])))
+    except UserFacingError as error:
+        sys.exit(f"Error: {error}")

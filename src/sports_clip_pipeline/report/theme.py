@@ -1,7 +1,7 @@
-"""Colours and layout shared by all figures, legible on dark and on light paper.
+"""Colours, marker symbols and plotly layout shared by all figures, in a light and a dark theme.
 
-Figures are stored in the light tones. The page swaps every tone for its twin when it turns dark,
-so a figure may use no colour but those of `TONES`.
+Figures are stored in the light colours. The page swaps each for its dark twin, so figures may use
+no colours but those of `TONES`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
+# (light, dark)
 PAPER = ("#fdfdfb", "#15171a")
 INK = ("#1d2024", "#e9e9e4")
 MUTED = ("#5a616b", "#a4abb4")
@@ -17,17 +18,18 @@ GRID = ("#e4e5e1", "#2c3137")
 HOVER = ("#f2f3ef", "#23272c")
 CLEAR = "rgba(0,0,0,0)"
 
-# Told apart in the common colour blindnesses by lightness as well as hue; markers differ too.
-SERIES = (
-    ("#0b5cad", "#74b4f3"),
-    ("#bf4a0b", "#f39a68"),
-    ("#00755a", "#52c7a4"),
-    ("#8a3a86", "#d9a0d2"),
-    ("#806000", "#e2bd55"),
-    ("#a02b45", "#f18b9d"),
-    ("#006e86", "#67cbe1"),
-    ("#454c56", "#c3c9d0"),
-)
+# Differ in lightness as well as hue, for colour-blind readers; markers differ too.
+COLORS = {
+    "blue": ("#0b5cad", "#74b4f3"),
+    "orange": ("#bf4a0b", "#f39a68"),
+    "green": ("#00755a", "#52c7a4"),
+    "purple": ("#8a3a86", "#d9a0d2"),
+    "ochre": ("#806000", "#e2bd55"),
+    "red": ("#a02b45", "#f18b9d"),
+    "teal": ("#006e86", "#67cbe1"),
+    "grey": ("#454c56", "#c3c9d0"),
+}
+SERIES = tuple(COLORS.values())
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star")
 SCALE = (
     (0.0, ("#f4f5f1", "#1d2126")),
@@ -35,7 +37,7 @@ SCALE = (
     (0.6, ("#4f8fcb", "#4f8fcc")),
     (1.0, ("#08335f", "#d3e8fc")),
 )
-# For squares with a number in them: INK stands out on all of it.
+# For cells with a number in them: INK is legible on all of it.
 SOFT_SCALE = ((0.0, ("#f6f7f3", "#1b1f24")), (1.0, ("#74a9dc", "#2f6299")))
 
 
@@ -49,61 +51,49 @@ BANDS = tuple((_translucent(light, 0.13), _translucent(dark, 0.17)) for light, d
 TONES: dict[str, str] = dict(
     (PAPER, INK, MUTED, GRID, HOVER, *SERIES, *BANDS, *(pair for _, pair in (*SCALE, *SOFT_SCALE)))
 )
-"""Every light tone and its dark twin."""
+"""Every light colour and its dark twin."""
 
 
-def series_tone(place: int) -> str:
-    """Colour of series number `place`, starting again when the palette ends."""
-    return SERIES[place % len(SERIES)][0]
+def series_tone(index: int) -> str:
+    """Colour of series number `index`; the palette repeats."""
+    return SERIES[index % len(SERIES)][0]
 
 
-def band_tone(place: int) -> str:
-    """Translucent fill that belongs to `series_tone(place)`."""
-    return BANDS[place % len(BANDS)][0]
+def marker(index: int) -> str:
+    """Marker symbol of series number `index`."""
+    return MARKERS[index % len(MARKERS)]
 
 
-def marker(place: int) -> str:
-    """Marker symbol of series number `place`."""
-    return MARKERS[place % len(MARKERS)]
+def series_marker(index: int) -> str:
+    """Marker symbol that tells series of one colour apart: it shifts where the palette repeats."""
+    return marker(index + index // len(SERIES))
 
 
-def series_marker(place: int) -> str:
-    """Marker symbol that tells series of one colour apart: it moves on where the palette ends."""
-    return marker(place + place // len(SERIES))
-
-
-def color_scale() -> list[list[Any]]:
-    """Sequential scale from paper to ink, for heat maps."""
-    return [[stop, light] for stop, (light, _) in SCALE]
-
-
-def soft_scale() -> list[list[Any]]:
-    """Sequential scale that leaves numbers in ink legible, for heat maps that show them."""
-    return [[stop, light] for stop, (light, _) in SOFT_SCALE]
+def color_scale(stops: tuple[tuple[float, tuple[str, str]], ...]) -> list[list[Any]]:
+    """`SCALE` or `SOFT_SCALE` in plotly's form."""
+    return [[stop, light] for stop, (light, _) in stops]
 
 
 def layout(height: int, **more: Any) -> dict[str, Any]:
     """Layout of every figure: clear background, thin grid, legend above. `height` in pixels."""
+    font = {"family": FONT, "size": 12, "color": INK[0]}
     base = {
         "template": None,
         "height": height,
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
-        "font": {"family": FONT, "size": 12, "color": INK[0]},
+        "font": font,
         "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
         "hoverlabel": {
-            "bgcolor": HOVER[0],
-            "bordercolor": GRID[0],
-            "font": {"family": FONT, "size": 12, "color": INK[0]},
-            "align": "left",
+            "bgcolor": HOVER[0], "bordercolor": GRID[0], "font": font, "align": "left",
         },
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
-    }
+    }  # fmt: skip
     return {**base, **more}
 
 
 def axis(title: str | None = None, **more: Any) -> dict[str, Any]:
-    """An axis with a thin grid and room made for its labels."""
+    """An axis with a thin grid and automatic margins."""
     base: dict[str, Any] = {
         "gridcolor": GRID[0],
         "linecolor": GRID[0],

@@ -1,5 +1,5 @@
 "use strict";
-// Narrows the gallery to what the lists say; without this script all of it is shown.
+// Filters the gallery; without this script all of it is shown.
 (() => {
   const filters = document.getElementById("filters");
   if (!filters) return;
@@ -8,30 +8,30 @@
   const shown = document.getElementById("shown");
   const showAll = document.getElementById("show-all");
 
-  // Of an answer several things can be true; a class may hold spaces and is one value.
-  const holds = (exhibit, key, value) => {
-    const said = exhibit.dataset[key];
-    return key === "answer" ? said.split(" ").includes(value) : said === value;
+  // An exhibit has several outcomes; a class is one value and may contain spaces.
+  const matches = (exhibit, key, value) => {
+    const data = exhibit.dataset[key];
+    return key === "outcome" ? data.split(" ").includes(value) : data === value;
   };
 
-  const narrow = () => {
-    const wanted = lists.filter((list) => list.value);
+  const applyFilters = () => {
+    const active = lists.filter((list) => list.value);
     let count = 0;
     for (const exhibit of exhibits) {
-      exhibit.hidden = !wanted.every((list) => holds(exhibit, list.dataset.filter, list.value));
+      exhibit.hidden = !active.every((list) => matches(exhibit, list.dataset.filter, list.value));
       count += exhibit.hidden ? 0 : 1;
     }
-    shown.textContent = `${count} of ${exhibits.length} photographs`;
-    showAll.disabled = wanted.length === 0;
+    shown.textContent = `${count} of ${exhibits.length} images`;
+    showAll.disabled = active.length === 0;
     document.getElementById("none-shown").hidden = count > 0;
   };
 
   showAll.addEventListener("click", () => {
     for (const list of lists) list.value = "";
-    narrow();
+    applyFilters();
     lists[0].focus();
   });
-  for (const list of lists) list.addEventListener("change", narrow);
+  for (const list of lists) list.addEventListener("change", applyFilters);
   filters.hidden = false;
-  narrow();
+  applyFilters();
 })();

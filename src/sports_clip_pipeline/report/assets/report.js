@@ -8,13 +8,13 @@
   const config = { responsive: true, displayModeBar: false, displaylogo: false, scrollZoom: false };
   const printWidth = 640;
 
-  // The reader's choice is kept where the browser allows that for a local file.
+  // The reader's theme is stored if the browser allows that for a local file.
   const remembered = () => { try { return localStorage.getItem("theme"); } catch { return null; } };
-  const remember = (theme) => { try { localStorage.setItem("theme", theme); } catch { /* not kept */ } };
+  const remember = (theme) => { try { localStorage.setItem("theme", theme); } catch { /* not stored */ } };
 
   const isDark = () => (root.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
 
-  // Figures are written in light tones; every tone has a dark twin.
+  // Figures are stored in light colours; each has a dark twin.
   const swap = (value) => {
     if (Array.isArray(value)) return value.map(swap);
     if (value && typeof value === "object") {
@@ -29,7 +29,7 @@
     figure: JSON.parse(script.textContent),
   }));
   for (const entry of figures) {
-    // What a figure keeps for its legend is hidden at first, and listed apart.
+    // Series that are "legendonly" are hidden at first and listed apart.
     const waiting = entry.figure.data.filter((trace) => trace.visible === "legendonly");
     entry.waiting = new Set(waiting.map((trace) => trace.legendgroup));
     entry.hidden = new Set(entry.waiting);
@@ -111,7 +111,7 @@
     return row;
   };
 
-  // The series that wait stand in a fold, in rows named by what they have in common.
+  // Hidden series are listed in a details element, in rows by kind.
   const waitingFold = (entry, traces) => {
     const fold = document.createElement("details");
     fold.open = Boolean(entry.unfolded);
@@ -140,8 +140,8 @@
     drawAll(dark);
   };
 
-  const kept = remembered();
-  if (kept === "dark" || kept === "light") root.dataset.theme = kept;
+  const stored = remembered();
+  if (stored === "dark" || stored === "light") root.dataset.theme = stored;
   button.hidden = false;
   button.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";

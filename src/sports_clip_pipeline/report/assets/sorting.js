@@ -1,5 +1,5 @@
 "use strict";
-// Heads of sortable tables become buttons; without this script the tables keep their order.
+// Makes the headers of sortable tables buttons; without this script the order is fixed.
 (() => {
   const number = (text) => parseFloat(text.replace("−", "-").replace(/[,+\s%]/g, ""));
 
@@ -7,14 +7,14 @@
     const [first, second] = [a, b].map((row) => row.cells[column].textContent.trim());
     if (!asNumbers) return sign * first.localeCompare(second);
     const [left, right] = [number(first), number(second)];
-    // What is no number stands last in both directions.
+    // Cells without a number come last in both directions.
     if (Number.isNaN(left) || Number.isNaN(right)) return Number.isNaN(left) - Number.isNaN(right);
     return sign * (left - right);
   };
 
   const sortBy = (table, head, heads) => {
     const asNumbers = head.classList.contains("n");
-    // Numbers from the greatest first, words from the letter A.
+    // Numbers in descending order first, text in ascending order.
     const [first, other] = asNumbers ? ["descending", "ascending"] : ["ascending", "descending"];
     const direction = head.getAttribute("aria-sort") === first ? other : first;
     for (const one of heads) one.removeAttribute("aria-sort");
