@@ -22,7 +22,7 @@ FILES = {
     "conf/base/mlflow.yml": "tracking: {experiment: {name: test}}\n",
     "conf/base/parameters.yml": "finetune: {seeds: [0, 1], fail: false, wait: false}\n",
     "conf/base/catalog.yml": """
-        finetune_journal:
+        finetune_state:
           type: sports_clip_pipeline.datasets.JournalDataset
           filepath: data/journal
         ingest_audit:
@@ -89,7 +89,7 @@ FILES = {
                 "ingest": Pipeline([node(ingest, None, "ingest_audit", name="ingest")]),
                 "finetune": Pipeline([node(
                     finetune,
-                    ["ingest_audit", "params:finetune", "finetune_journal"],
+                    ["ingest_audit", "params:finetune", "finetune_state"],
                     ["curves", "zero_shot_metrics"],
                     name="finetune",
                 )]),

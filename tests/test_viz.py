@@ -31,7 +31,7 @@ def previews(kedro, finished_run: Path, tmp_path_factory: pytest.TempPathFactory
     }
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [f"{name}_figure" for name in FIGURES])
 def test_every_figure_has_a_preview_with_its_traces(previews, name: str) -> None:
     shown = previews[name]
 
@@ -47,7 +47,7 @@ def test_the_gallery_has_a_picture_as_its_preview(previews) -> None:
 
 
 def test_the_table_of_both_answers_has_its_first_rows_as_its_preview(previews) -> None:
-    shown = previews["evaluation_predictions"]
+    shown = previews["test_predictions"]
 
     assert shown["preview_type"] == "TablePreview"
     assert {"zero_shot_top5", "finetuned_top5"} <= set(shown["preview"]["columns"])

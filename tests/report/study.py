@@ -12,15 +12,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from sports_clip_pipeline.config.model_card import ModelCardConfig
-from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.explain.gallery import Card
-from sports_clip_pipeline.pipelines.report import nodes
-from sports_clip_pipeline.pipelines.report.pipeline import CARD
-from sports_clip_pipeline.report.judgement import Judgement
-from sports_clip_pipeline.report.model_card import ModelCard
-from sports_clip_pipeline.report.results import StudyResults
-from tests.report.judged_study import make_judgement
+from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
+from sports_clip_pipeline.report.page import compose_page, make_content
+from sports_clip_pipeline.report.study import StudyResults
+from tests.report.study_tables import make_calibration, make_tables
 
 LABELS = ("boxing", "chess", "formula1", "ice_hockey", "swimming", "tennis")
 METHODS = {"notebook_mlp": 0.05, "logreg_tower": 0.0, "logreg_clip_text_init": 0.02}
@@ -42,7 +38,7 @@ MORE_NAMES = {
     "tip_adapter_f": "Tip-Adapter-F",
     "self_training": "Self-training",
 }
-CARD_WORDS = ModelCardConfig(
+CARD_CONFIG = ModelCardConfig(
     intended_use=["To measure how accuracy grows with labels."],
     not_for=["Decisions about people."],
     limits=["Other collections were not measured."],
@@ -60,58 +56,53 @@ REFERENCE = [
 ]
 
 
-def make_documents(labels: tuple[str, ...] = LABELS, photographs: int = 4) -> dict[str, Any]:
-    """Every dataset that the report reads, by name; `photographs` is the gallery's size."""
-    arms = make_arms()
+def make_results(
+    labels: tuple[str, ...] = LABELS, methods: int = 16, images: int = 4, **changes: Any
+) -> dict[str, Any]:
+    """Every dataset that the report reads, by field of `StudyResults`."""
+    curves = make_curves(dict(list((METHODS | MORE_METHODS).items())[:methods]))
+    trials = make_trials(dict(list((METHODS | MORE_METHODS).items())[:methods]))
     return {
-        "zero_shot_metrics": make_scores(labels, 0.5) | {"top1_ci95": [0.46, 0.54]},
-        "retrieval_metrics": {
+        "zero_shot": make_scores(labels, 0.5) | {"top1_ci95": [0.46, 0.54]},
+        "retrieval": {
             "t2i": {"r1": 0.226, "r5": 0.492, "r10": 0.63},
             "i2t": {"r1": 0.31, "r5": 0.58, "r10": 0.71},
             "images": 1000,
             "captions": 5000,
         },
-        "finetune_arms": arms,
-        "finetune_curves": make_curves(),
-        "finetune_metrics": make_scores(labels, 0.86) | make_origin(),
-        "evaluation_predictions": make_predictions(labels),
+        "trials": trials,
+        "curves": curves,
+        "finetuned": make_scores(labels, 0.86) | make_origin(),
+        "predictions": make_predictions(labels),
         "pretrain_history": make_history(),
         **make_audits(labels),
-        "cam_gallery": make_cards(labels, photographs),
+        "gallery": make_cards(labels, images),
         "provenance": make_provenance(),
+        "end_to_end_trials": make_trials({}),
+        **make_tables(curves, labels),
+        **changes,
     }
 
 
-def make_results(labels: tuple[str, ...] = LABELS, photographs: int = 4) -> StudyResults:
-    """The study with its figures, as the page takes it."""
-    config = ReportConfig(study="made_up", methods=NAMES, reference=REFERENCE)
-    documents = make_documents(labels, photographs)
-    figures = make_figures(documents, config)
-    card = make_card(documents, config, make_judgement(documents["finetune_curves"], labels))
-    return StudyResults(config=config, figures=figures, card=card, **documents)
-
-
-def make_judged_results(
-    labels: tuple[str, ...] = LABELS, methods: int = 16, photographs: int = 4
+def make_study(
+    labels: tuple[str, ...] = LABELS, methods: int = 16, images: int = 4, **changes: Any
 ) -> StudyResults:
-    """The study with many methods and with everything that judges it."""
-    names = {**NAMES, **MORE_NAMES}
-    config = ReportConfig(study="made_up", methods=names, reference=REFERENCE)
-    grown = dict(list((METHODS | MORE_METHODS).items())[:methods])
-    documents = make_documents(labels, photographs)
-    documents |= {"finetune_arms": make_arms(grown), "finetune_curves": make_curves(grown)}
-    judged = make_judgement(documents["finetune_curves"], labels)
-    figures = make_figures(documents, config) | make_judged_figures(documents, judged, config)
-    card = make_card(documents, config, judged)
-    judgement = Judgement(**judged)
-    return StudyResults(config=config, figures=figures, judged=judgement, card=card, **documents)
+    """The study with many methods and every table."""
+    config = ReportConfig(study="made_up", methods={**NAMES, **MORE_NAMES}, reference=REFERENCE)
+    given = {"config": config, "model_card": CARD_CONFIG}
+    return StudyResults(**{**given, **make_results(labels, methods, images, **changes)})
 
 
-def make_card(documents: dict[str, Any], config: ReportConfig, judged: dict[str, Any]) -> ModelCard:
-    """The model card, composed by the node."""
-    own = {name: documents[name] for name in CARD if name in documents}
-    facts = {**own, "calibration": judged["calibration"], "pixel_arms": make_arms({})}
-    return nodes.describe_model(config, CARD_WORDS, **facts)
+def make_small_study(labels: tuple[str, ...] = LABELS, **changes: Any) -> StudyResults:
+    """The study with three methods and without any table that may be missing."""
+    empty = {name: type(value)() for name, value in make_tables(make_curves(), labels).items()}
+    calibration = make_calibration(make_curves())
+    return make_study(labels, 3, **{**empty, "calibration": calibration, **changes})
+
+
+def make_page(study: StudyResults) -> str:
+    """The study's page."""
+    return compose_page(make_content(study), study.config)
 
 
 def make_origin() -> dict[str, Any]:
@@ -119,42 +110,6 @@ def make_origin() -> dict[str, Any]:
     origin = {"method": "logreg_tower", "fraction": 1.0, "seed": 0, "labels": 8800}
     towers = {"towers": ["lite2"], "temperature": 1.25, "threshold": None}
     return {"best_method": "logreg_tower", "origin": origin, **towers}
-
-
-def make_figures(documents: dict[str, Any], config: ReportConfig) -> dict[str, Any]:
-    """All figures, drawn by the nodes."""
-    before, after = documents["zero_shot_metrics"], documents["finetune_metrics"]
-    curves = documents["finetune_curves"]
-    return {
-        "learning_curve_figure": nodes.draw_learning_curve(
-            curves, documents["finetune_arms"], before, config
-        ),
-        "training_curve_figure": nodes.draw_training_curve(documents["pretrain_history"]),
-        "retrieval_figure": nodes.draw_retrieval(documents["retrieval_metrics"]),
-        "per_class_figure": nodes.draw_per_class(before, after),
-        "confusion_figure": nodes.draw_confusion(after),
-        "zero_shot_confusion_figure": nodes.draw_confusion(before),
-        "data_audit_figure": nodes.draw_data_audit(documents["ingest_audit"]),
-        "caption_mentions_figure": nodes.draw_caption_mentions(documents["tokenize_audit"]),
-    }
-
-
-def make_judged_figures(
-    documents: dict[str, Any], judged: dict[str, Any], config: ReportConfig
-) -> dict[str, Any]:
-    """The figures of the judgement, and the learning curve with the pixel methods."""
-    curves, arms = documents["finetune_curves"], documents["finetune_arms"]
-    pixels = judged["pixel_curves"]
-    return {
-        "learning_curve_figure": nodes.draw_learning_curve(
-            curves, arms, documents["zero_shot_metrics"], config, pixels
-        ),
-        "paired_figure": nodes.draw_paired(judged["paired_comparisons"], curves, arms, config),
-        "reliability_figure": nodes.draw_reliability(judged["reliability"], curves, arms, config),
-        "class_gains_figure": nodes.draw_class_gains(judged["class_gains"]),
-        "ablation_figure": nodes.draw_ablation(judged["ablation"]),
-        "price_figure": nodes.draw_price(judged["price"], curves, arms, config),
-    }
 
 
 def make_curves(methods: dict[str, float] = METHODS) -> pd.DataFrame:
@@ -175,7 +130,7 @@ def make_curves(methods: dict[str, float] = METHODS) -> pd.DataFrame:
     return frame.drop(columns="spread")
 
 
-def make_arms(methods: dict[str, float] = METHODS) -> pd.DataFrame:
+def make_trials(methods: dict[str, float] = METHODS) -> pd.DataFrame:
     """One row a seed; cross-validation prefers the method with the least handicap everywhere."""
     rows = []
     for row in make_curves(methods).itertuples():
@@ -286,13 +241,13 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
             },
             "quarantine": {"total": 10},
             "duplicates": {"groups": 2, "images": 4},
-            "parts": {"development": 8800, "evaluation": 2200, "unlabelled_test": 2760},
+            "parts": {"development": 8800, "evaluation": 2200, "unlabelled": 2760},
             "data_digest": "ab" * 32,
         },
-        "tokenize_audit": {"captions": 40455, "truncated": 3, "mentions": mentions},
+        "caption_audit": {"captions": 40455, "truncated": 3, "mentions": mentions},
         "embed_audit": {
-            "image_tower": "lite2",
-            "text_tower": "minilm",
+            "image_encoder": "lite2",
+            "text_encoder": "minilm",
             "weights_sha256": {"image": "cd" * 32, "text": "ef" * 32},
             "backends": {"image": {"chosen": "onnxruntime"}},
             "towers": [
@@ -304,7 +259,7 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
                 }
             ],
         },
-        "quarantine": pd.DataFrame(
+        "rejected": pd.DataFrame(
             {"corpus": ["sports"] * 10, "image": list(map(str, range(10))), "reason": reasons}
         ),
         "duplicates": pd.DataFrame(

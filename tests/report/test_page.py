@@ -1,23 +1,28 @@
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from plotly.offline import get_plotlyjs_version
 
-import sports_clip_pipeline.report as reporting
-from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline import report
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
+from sports_clip_pipeline.pipelines.report.pipeline import FIGURES
 from sports_clip_pipeline.report import page
-from tests.report.study import make_results
+from tests.report.study import LABELS, make_curves, make_page, make_small_study, make_study
+from tests.report.study_tables import make_tables
 
-ASSETS = Path(reporting.__file__).parent / "assets"
+ASSETS = Path(report.__file__).parent / "assets"
 EVIL = "</script><script>alert(1)</script>"
+# Sections that are left out where the study has no table for them.
+OPTIONAL = ("labels_needed", "paired", "inference_cost", "ablation", "transduction", "class_gains",
+            "reliability", "label_issues", "active_learning")  # fmt: skip
 
 
 class Elements(HTMLParser):
@@ -42,7 +47,7 @@ def parse(html: str) -> Elements:
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return page.compose_page(make_results())
+    return make_page(make_small_study())
 
 
 def test_the_vendored_bundle_is_the_published_one_with_its_licence():
@@ -96,7 +101,7 @@ def test_every_figure_has_a_table_a_heading_and_words(html):
 
 
 def test_the_table_of_classes_has_both_classifiers_under_one_head_each(html):
-    table = html.split('<table class="per_class_figure" data-sortable>')[1].split("</table>")[0]
+    table = html.split('<table class="per_class" data-sortable>')[1].split("</table>")[0]
 
     assert '<td colspan="2"></td>' in table
     for whose in ("Zero-shot", "Fine-tuned"):
@@ -135,15 +140,14 @@ def test_pictures_have_texts(html):
 
 
 def test_a_label_that_would_close_a_script_stays_text():
-    results = make_results((EVIL, "chess", "wwe"))
-    config = dataclasses.replace(results.config, methods={"logreg_tower": EVIL})
-
-    html = page.compose_page(dataclasses.replace(results, config=config))
+    config = ReportConfig(study="s", methods={"logreg_tower": EVIL})
+    html = make_page(make_small_study((EVIL, "chess", "wwe"), config=config))
 
     assert EVIL not in html
     assert 'value="&lt;/script&gt;' in html
-    honest = page.compose_page(make_results())
-    assert len(parse(html).named("script")) == len(parse(honest).named("script"))
+    assert len(parse(html).named("script")) == len(
+        parse(make_page(make_small_study())).named("script")
+    )
 
 
 @pytest.mark.parametrize("text", [EVIL, "<!--", "&lt;", "\u2028\u2029", 'a"b\\c', "é – “x”"])
@@ -160,19 +164,67 @@ def test_numbers_that_are_none_in_json_are_refused():
 
 
 def test_a_page_that_grew_too_large_says_what_to_lower():
-    results = make_results()
-    config = ReportConfig(study="s", max_page_mb=1.0)
-
-    with pytest.raises(UserFacingError, match=r"report\.gallery_photographs"):
-        page.compose_page(dataclasses.replace(results, config=config))
+    with pytest.raises(UserFacingError, match=r"report\.gallery_images"):
+        make_page(make_small_study(config=ReportConfig(study="s", max_page_mb=1.0)))
 
 
 def test_an_empty_gallery_and_clean_data_make_a_page_too():
-    results = make_results()
-    clean = {"quarantine": results.quarantine[:0], "duplicates": results.duplicates[:0]}
+    study = make_small_study()
+    clean = {"rejected": study.rejected[:0], "duplicates": study.duplicates[:0]}
 
-    html = page.compose_page(dataclasses.replace(results, cam_gallery=[], **clean))
+    html = make_page(make_small_study(gallery=[], **clean))
 
-    assert "No photograph was explained" in html
-    assert "Every file could be read." in html
-    assert "No photograph occurs twice." in html
+    for text in ("No image was explained", "Every file could be read.", "no duplicate images"):
+        assert text in html
+
+
+@pytest.fixture(scope="module")
+def full() -> str:
+    return make_page(make_study())
+
+
+def test_every_section_is_there_and_every_figure_has_a_table(full):
+    content = page.make_content(make_study())
+
+    assert {name for name, section in content.sections.items() if section.figure} == set(FIGURES)
+    assert set(OPTIONAL) <= set(content.sections)
+    for name in FIGURES:
+        block = full.split(f'<figure class="plot-block" id="{name}"')[1].split("</figure>")[0]
+        assert "<table" in block
+    for chapter in ("zero-shot", "calibration", "images"):
+        assert f'<section id="{chapter}"' in full and f'href="#{chapter}"' in full
+    assert len(full.encode()) < 6e6
+
+
+def test_the_headline_has_the_recommendation_and_the_evaluation_log(full):
+    assert full.split('<ul class="advice"')[1].split("</ul>")[0].count("<li>") == 2
+    assert "looked at 3 times since 2026-01-31" in full
+
+
+def test_images_to_review_have_pictures_with_texts(full):
+    block = full.split('<section id="images"')[1].split("</section>")[0]
+
+    assert block.count("<img") == 24 + 12
+    assert block.count('alt="') == block.count("<img")
+    assert "24 of 30" in block
+
+
+def test_a_study_without_tables_leaves_their_sections_out(html):
+    for name in (*OPTIONAL, "zero-shot", "calibration", "images", "advice"):
+        assert f'id="{name}"' not in html
+        assert f'href="#{name}"' not in html
+
+
+@pytest.mark.parametrize("name", list(make_tables(make_curves(), LABELS)))
+def test_each_table_may_be_missing_alone(name):
+    empty = type(getattr(make_study(), name))()
+
+    assert make_page(make_study(**{name: empty}))
+
+
+def test_a_section_whose_figure_has_no_data_is_left_out():
+    paired = make_study().paired_comparisons
+    only_zero_shot = paired[paired["role"] == "zero_shot"]
+    assert isinstance(only_zero_shot, pd.DataFrame)
+
+    assert "paired" not in page.make_content(make_study(paired_comparisons=only_zero_shot)).sections

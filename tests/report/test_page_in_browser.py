@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sports_clip_pipeline.report.page import compose_page
 from tests.browsing import axe_findings
-from tests.report.study import make_judged_results
+from tests.report.study import make_page, make_study
 
 pytestmark = pytest.mark.browser
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
@@ -27,7 +26,7 @@ def until(page, expression: str, tries: int = 100) -> None:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(compose_page(make_judged_results(LABELS, photographs=9)), encoding="utf-8")
+    path.write_text(make_page(make_study(LABELS, images=9)), encoding="utf-8")
     return path.as_uri()
 
 
@@ -107,7 +106,7 @@ def test_a_change_of_the_system_reaches_the_figures(open_page):
 SEEN = (
     "document.querySelector('.plot').data.filter(t => t.legendgroup === '{}').map(t => t.visible)"
 )
-LEGEND = '[data-legend="learning_curve_figure"]'
+LEGEND = '[data-legend="learning_curve"]'
 
 
 def test_a_series_is_hidden_and_shown_from_the_keyboard(open_page):
@@ -162,7 +161,7 @@ def test_hovering_over_a_point_tells_its_number(open_page):
 def test_without_scripts_every_table_is_there(open_page):
     page = open_page(java_script_enabled=False)
 
-    assert page.locator("#learning_curve_figure table").first.is_visible()
+    assert page.locator("#learning_curve table").first.is_visible()
     assert not page.locator("#theme").is_visible()
     assert not page.locator(".plot").first.is_visible()
 
@@ -179,14 +178,14 @@ EXHIBITS = "[...document.querySelectorAll('.exhibit')].filter(e => e.offsetParen
 def test_the_gallery_is_narrowed_and_tells_how_much_is_left(open_page):
     page = open_page()
     count = page.get_by_role("status")
-    assert count.text_content() == "9 of 9 photographs"
+    assert count.text_content() == "9 of 9 images"
 
-    page.get_by_label("Fine-tuned answer").select_option(label="Wrong (4)")
+    page.get_by_label("Fine-tuned prediction").select_option(label="Wrong (4)")
 
-    assert count.text_content() == "4 of 9 photographs"
+    assert count.text_content() == "4 of 9 images"
     assert page.evaluate(EXHIBITS) == 4
     page.get_by_label("True class", exact=True).select_option("class number 1")
-    assert count.text_content() == "1 of 9 photographs"
+    assert count.text_content() == "1 of 9 images"
     assert page.locator(".exhibit:visible h3").first.text_content().startswith("class number 1 ")
 
 
@@ -195,20 +194,20 @@ def test_what_nothing_is_says_so_and_is_taken_back_by_one_button(open_page):
     show_all = page.get_by_role("button", name="Show all")
     assert show_all.is_disabled()
     page.get_by_label("True class", exact=True).select_option("class number 0")
-    page.get_by_label("Fine-tuned answer").select_option("wrong")
-    assert page.get_by_text("No photograph is all of this.").is_visible()
+    page.get_by_label("Fine-tuned prediction").select_option("wrong")
+    assert page.get_by_text("No image matches these filters.").is_visible()
 
     show_all.click()
 
     assert page.evaluate(EXHIBITS) == 9
-    assert not page.get_by_text("No photograph is all of this.").is_visible()
+    assert not page.get_by_text("No image matches these filters.").is_visible()
 
 
 def test_the_gallery_is_narrowed_from_the_keyboard(open_page):
     page = open_page()
     page.get_by_label("True class", exact=True).focus()
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "filter-answer"
+    assert page.evaluate("document.activeElement.id") == "filter-outcome"
 
     page.keyboard.type("W")
 
@@ -220,7 +219,7 @@ def test_the_gallery_is_narrowed_from_the_keyboard(open_page):
     assert page.evaluate("document.activeElement.id") == "filter-label"
 
 
-@pytest.mark.parametrize("key", ["label", "answer", "sure"])
+@pytest.mark.parametrize("key", ["label", "outcome", "band"])
 def test_every_choice_keeps_as_many_photographs_as_it_says(open_page, key):
     page = open_page()
     choices = page.locator(f"#filter-{key} option[value]:not([value=''])").all_text_contents()
@@ -240,8 +239,7 @@ def test_without_scripts_the_gallery_shows_all_and_offers_no_filter(open_page):
 
 
 CELLS = (
-    "[...document.querySelectorAll('table.per_class_figure tbody tr')]"
-    ".map(row => row.cells[{}].innerText)"
+    "[...document.querySelectorAll('table.per_class tbody tr')].map(row => row.cells[{}].innerText)"
 )
 
 
@@ -262,17 +260,17 @@ def test_the_table_of_classes_is_sorted_by_mouse_and_by_keyboard(open_page):
     page.keyboard.press("Enter")
     assert head.get_attribute("aria-sort") == "ascending"
     assert points(page) == sorted(points(page))
-    name = page.locator("table.per_class_figure").get_by_role("button", name="Class")
+    name = page.locator("table.per_class").get_by_role("button", name="Class")
     name.press("Space")
     assert page.evaluate(CELLS.format(0)) == sorted(page.evaluate(CELLS.format(0)))
-    assert page.locator("table.per_class_figure th[aria-sort]").count() == 1
+    assert page.locator("table.per_class th[aria-sort]").count() == 1
 
 
 @pytest.fixture(scope="module")
 def small_address(tmp_path_factory):
     """A page of few classes: axe looks at every element, and a larger page has more of the same."""
     path = tmp_path_factory.mktemp("small") / "report.html"
-    path.write_text(compose_page(make_judged_results(methods=4)), encoding="utf-8")
+    path.write_text(make_page(make_study(methods=4)), encoding="utf-8")
     return path.as_uri()
 
 

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from sports_clip_pipeline.report import theme
-from tests.report.study import make_judged_results
+from sports_clip_pipeline.report.page import make_content
+from tests.report.study import make_study
 
 TONE = re.compile(r"#[0-9a-fA-F]{3,8}|rgba?\([^)]*\)")
 
@@ -49,17 +50,7 @@ def test_every_light_tone_has_one_dark_twin():
 
 def test_figures_use_no_colour_without_a_twin():
     allowed = {*theme.TONES, theme.CLEAR}
-    for name, figure in make_judged_results().figures.items():
-        used = set(TONE.findall(figure.to_json()))
-        assert used and used <= allowed, name
-
-
-def test_the_palette_starts_again_for_later_methods():
-    assert theme.series_tone(len(theme.SERIES)) == theme.series_tone(0)
-    assert theme.marker(len(theme.MARKERS)) == theme.marker(0)
-
-
-def test_series_of_one_colour_differ_in_their_marker():
-    looks = [(theme.series_tone(n), theme.series_marker(n)) for n in range(40)]
-
-    assert len(set(looks)) == len(looks)
+    for section in make_content(make_study()).sections.values():
+        if section.figure is not None:
+            used = set(TONE.findall(section.figure.to_json()))
+            assert used and used <= allowed, section.name

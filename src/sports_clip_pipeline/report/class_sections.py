@@ -155,7 +155,9 @@ def class_gains_figure(recalls: pd.DataFrame) -> go.Figure:
     names = [name.rstrip(f"{fmt.SPACE}%") for name in fractions]
     top = fig.category_axis(names, "Percent of the labels", side="top", **plain)
     left = fig.category_axis(classes, autorange="reversed", **plain)
-    return go.Figure(cells, theme.layout(100 + 26 * max(len(classes), 4), xaxis=top, yaxis=left))
+    return go.Figure(cells).update_layout(
+        theme.layout(100 + 26 * max(len(classes), 4), xaxis=top, yaxis=left)
+    )
 
 
 def confusion(study: StudyResults) -> Section:
@@ -206,7 +208,9 @@ def confusion_figure(classes: Sequence[str], confusion: Sequence[Sequence[int]])
     cells = fig.heat_map(shares, hover, theme.color_scale(theme.SCALE), xgap=1, ygap=1)
     x = fig.category_axis(names, "Predicted class", tickangle=-90)
     y = fig.category_axis(names, "True class", autorange="reversed")
-    return go.Figure(cells, theme.layout(160 + 19 * max(len(classes), 8), xaxis=x, yaxis=y))
+    return go.Figure(cells).update_layout(
+        theme.layout(160 + 19 * max(len(classes), 8), xaxis=x, yaxis=y)
+    )
 
 
 def confusion_pairs(study: StudyResults) -> Section | None:

@@ -159,7 +159,7 @@ def transduction(study: StudyResults) -> Section | None:
         return None
     columns = {
         "Method": lambda row: study.name(row["method"]),
-        "Unlabelled images": lambda row: row["part"],
+        "Unlabelled images": lambda row: row["split"],
         "Prior assumed": lambda row: row["prior"],
         "Top-1": lambda row: fmt.percent(row["top1"]),
         INTERVAL: lambda row: fmt.interval(row["low"], row["high"]),

@@ -22,7 +22,7 @@ CAPTIONED_SPLITS = ("train", "validation", "test")
 LABELLED_SPLITS = {
     "development": "development",
     "evaluation": "test",
-    "unlabelled_test": "unlabelled",
+    "unlabelled": "unlabelled",
 }
 
 
@@ -152,13 +152,13 @@ def describe_encoders(embed_audit: Mapping[str, Any]) -> dict[str, str]:
     """Image and text encoder with weights and, where features were computed, the backend.
 
     Args:
-        embed_audit: `image_tower`, `text_tower`, `weights_sha256` and `backends`, the last two by
-            `image` and `text`; no backend where all features were cached.
+        embed_audit: `image_encoder`, `text_encoder`, and by `image` and `text` `weights_sha256`
+            and `backends`; no backend where all features were cached.
     """
     described = {}
     for kind in ("image", "text"):
         weights = embed_audit["weights_sha256"][kind][:12]
-        text = f"{embed_audit[f'{kind}_tower']}, weights {weights}…"
+        text = f"{embed_audit[f'{kind}_encoder']}, weights {weights}…"
         backend = embed_audit["backends"].get(kind)
         described[kind] = f"{text}, by {backend['chosen']}" if backend else text
     return described

@@ -102,7 +102,9 @@ def count_bars(names: Sequence[str], counts: Sequence[int], unit: str, color: st
     horizontal = theme.axis(range=ends, showticklabels=False, showgrid=False, ticks="")
     vertical = category_axis(bars.customdata, autorange="reversed")
     height = 60 + 24 * max(len(names), 3)
-    return go.Figure(bars, theme.layout(height, xaxis=horizontal, yaxis=vertical, bargap=0.35))
+    return go.Figure(bars).update_layout(
+        theme.layout(height, xaxis=horizontal, yaxis=vertical, bargap=0.35)
+    )
 
 
 def heat_map(shares: Sequence[Sequence[float]], hover: Any, scale: Any, **more: Any) -> go.Heatmap:

@@ -11,9 +11,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
-from sports_clip_pipeline.config.cam import METHODS
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.evaluation.explanations import answers_mark
+from sports_clip_pipeline.explain.names import METHODS
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report import theme
@@ -65,7 +65,7 @@ def data_uri(content: bytes, mime: str) -> str:
 
 def label_issues(study: StudyResults) -> Section | None:
     """Label issues: the images whose label is most likely wrong, by confident learning."""
-    rows = top_ranked(study.label_issues, study.config.mislabelled_photographs)
+    rows = top_ranked(study.label_issues, study.config.label_issues)
     if rows.empty:
         return None
     return Section(
@@ -89,7 +89,7 @@ def label_issues(study: StudyResults) -> Section | None:
 
 def active_learning(study: StudyResults) -> Section | None:
     """Active learning: the unlabelled images to label next."""
-    rows = top_ranked(study.queries, study.config.label_next_photographs)
+    rows = top_ranked(study.queries, study.config.queried_images)
     if rows.empty:
         return None
     return Section(

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from sports_clip_pipeline.config.report import Reference
+from sports_clip_pipeline.pipelines.report.config import Reference
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report import theme
@@ -92,7 +92,7 @@ def learning_curve_figure(
         "xaxis": fig.fraction_axis(every, zero_labels=True),
         "yaxis": theme.share_axis(step=0.1),
     }
-    return go.Figure(traces, theme.layout(560, **axes))
+    return go.Figure(traces).update_layout(theme.layout(560, **axes))
 
 
 def _curve_traces(curves: pd.DataFrame, styles: MethodStyles) -> Iterator[go.Scatter]:

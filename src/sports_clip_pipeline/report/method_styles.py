@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from sports_clip_pipeline.config.methods import METHODS
-from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report import theme
 

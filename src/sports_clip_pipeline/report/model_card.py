@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.config.model_card import CorpusFacts
-from sports_clip_pipeline.config.tower_facts import tower_facts
+from sports_clip_pipeline.encoders.weight_facts import weight_facts
+from sports_clip_pipeline.pipelines.report.config import CorpusFacts
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.blocks import Cell, DataTable, make_table
 from sports_clip_pipeline.report.data_sections import commit_name
@@ -75,7 +75,7 @@ def _description(study: StudyResults) -> tuple[str, ...]:
 
 
 def _clip_sentence(audit: Mapping[str, Any], history: pd.DataFrame) -> str:
-    encoders = f"{audit['image_tower']} and {audit['text_tower']}"
+    encoders = f"{audit['image_encoder']} and {audit['text_encoder']}"
     if history.empty:
         return f"Beside it stands a CLIP model of {encoders}, with its published weights."
     unlocked = "towers" in history and (history["towers"] == "unlocked").any()
@@ -145,7 +145,7 @@ def _probabilities(finetuned: Mapping[str, Any]) -> tuple[str, ...]:
 def _splits(audit: Mapping[str, Any]) -> str:
     parts, rejected = audit["parts"], audit["quarantine"]["total"]
     development, test, unlabelled = (
-        fmt.count(parts.get(name, 0)) for name in ("development", "evaluation", "unlabelled_test")
+        fmt.count(parts.get(name, 0)) for name in ("development", "evaluation", "unlabelled")
     )
     images, groups = (fmt.count(audit["duplicates"][name]) for name in ("images", "groups"))
     return (
@@ -161,8 +161,8 @@ def _corpora(study: StudyResults) -> tuple[str, ...]:
     where = f"model_card.corpora.{name} in conf/base/parameters_report.yml can say it"
     unknown = f"Its licence is not recorded: {where}."
     corpora = study.model_card.corpora.get(name) or {
-        "flickr8k": CorpusFacts("The captioned corpus", unknown),
-        "sports": CorpusFacts("The labelled corpus", unknown),
+        "flickr8k": CorpusFacts(name="The captioned corpus", licence=unknown),
+        "sports": CorpusFacts(name="The labelled corpus", licence=unknown),
     }
     captions = f"with {fmt.count(study.caption_audit['captions'])} captions"
     contents = {"flickr8k": captions, "sports": "of the classes above"}
@@ -176,10 +176,10 @@ def _corpora(study: StudyResults) -> tuple[str, ...]:
 def _encoders_table(audit: Mapping[str, Any]) -> DataTable:
     """A row an encoder: what it is, who trained it, licence, checksum and size of its weights."""
     encoders = [(x["name"], x["weights_sha256"], x["parameters"]) for x in audit["towers"]]
-    encoders.append((audit["text_tower"], audit["weights_sha256"]["text"], None))
+    encoders.append((audit["text_encoder"], audit["weights_sha256"]["text"], None))
     rows = []
     for name, digest, parameters in encoders:
-        facts = tower_facts(name)
+        facts = weight_facts(name)
         title = name if facts.title == name else f"{name}: {facts.title}"
         origin = f"{facts.origin}, package {facts.package}" if facts.package else facts.origin
         rows.append((title, origin, facts.licence, f"{digest[:12]}…", fmt.millions(parameters)))
@@ -188,8 +188,8 @@ def _encoders_table(audit: Mapping[str, Any]) -> DataTable:
 
 
 def _cautions(audit: Mapping[str, Any]) -> tuple[str, ...]:
-    names = [*(encoder["name"] for encoder in audit["towers"]), audit["text_tower"]]
-    return tuple(dict.fromkeys(filter(None, (tower_facts(name).caution for name in names))))
+    names = [*(encoder["name"] for encoder in audit["towers"]), audit["text_encoder"]]
+    return tuple(dict.fromkeys(filter(None, (weight_facts(name).caution for name in names))))
 
 
 def compute_table(study: StudyResults) -> DataTable:

@@ -14,8 +14,8 @@ from typing import Any
 import jinja2
 import plotly.graph_objects as go
 
-from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.report import (
     class_sections,
     clip_sections,
@@ -59,7 +59,7 @@ SECTIONS = (
 BUNDLE = "plotly-cartesian.min.js"
 SCRIPTS = (BUNDLE, "report.js", "gallery.js", "sorting.js")  # in the order they run
 BUNDLE_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
-_REMEDY = "lower report.gallery_photographs or report.mislabelled_photographs"
+_REMEDY = "lower report.gallery_images or report.label_issues"
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -85,7 +85,7 @@ class ReportContent:
 def make_content(study: StudyResults) -> ReportContent:
     """All sections of a study; a section whose figure has no data is left out."""
     sections = [section for make in SECTIONS if (section := make(study)) is not None]
-    most = study.config.gallery_photographs
+    most = study.config.gallery_images
     return ReportContent(
         headline=compose_headline(study),
         sections={s.name: s for s in sections if s.figure is None or s.figure.data},

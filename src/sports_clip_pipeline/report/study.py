@@ -10,8 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.config.model_card import ModelCardConfig
-from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
 from sports_clip_pipeline.report.method_styles import MethodStyles, display_name, method_styles
 
 Document = Mapping[str, Any]

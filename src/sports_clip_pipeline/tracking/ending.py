@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
 
-_RESULTS = frozenset({"zero_shot_metrics", "retrieval_metrics", "finetune_arms"})
-_JUDGED = frozenset({"predictor", "finetune_metrics", "evaluation_predictions"})
+_RESULTS = frozenset({"zero_shot_metrics", "retrieval_metrics", "finetune_trials"})
+_JUDGED = frozenset({"predictor", "finetune_metrics", "test_predictions"})
 
 
 def conclude(
@@ -36,7 +36,7 @@ def conclude(
 
 
 def _registration(run: TrackedRun, catalog: CatalogProtocol) -> Register:
-    judged, audit = catalog.load("evaluation_predictions"), catalog.load("ingest_audit")
+    judged, audit = catalog.load("test_predictions"), catalog.load("ingest_audit")
     metrics: dict[str, Any] = catalog.load("finetune_metrics")
     origin = metrics.get("origin", {})
     return Register(

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 VALUE_LIMIT = 6000
 """MLflow refuses longer values."""
 NAME_LIMIT = 250
@@ -33,10 +35,12 @@ def flatten(name: str, value: Any) -> dict[str, str]:
             for full, field in fields.items()
             for key, text in (
                 flatten(full, field)
-                if dataclasses.is_dataclass(field)
+                if isinstance(field, BaseModel) or dataclasses.is_dataclass(field)
                 else {safe_name(full): as_text(field)}
             ).items()
         }
+    if isinstance(value, BaseModel):
+        return flatten(name, dict(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return flatten(name, fields)
@@ -65,6 +69,8 @@ def safe_name(name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, (set, frozenset)):

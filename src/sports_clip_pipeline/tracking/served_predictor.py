@@ -71,7 +71,7 @@ def photograph(text: str, place: int) -> Any:
 
     Raises: MlflowException: (400).
     """
-    from sports_clip_pipeline.config.ingest import ImageRules
+    from sports_clip_pipeline.pipelines.ingest.config import ImageRules
     from sports_clip_pipeline.preprocessing.upright import UnusableImageError, open_upright
 
     try:

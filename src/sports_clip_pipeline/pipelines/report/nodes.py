@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sports_clip_pipeline.annotations import Document, Table
-from sports_clip_pipeline.config.model_card import ModelCardConfig
-from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
 
 
 def collect_thumbnails(
@@ -20,8 +19,8 @@ def collect_thumbnails(
     from sports_clip_pipeline.report.image_sections import draw_thumbnails, top_ranked
 
     shown = (
-        top_ranked(label_issues, report.mislabelled_photographs),
-        top_ranked(queries, report.label_next_photographs),
+        top_ranked(label_issues, report.label_issues),
+        top_ranked(queries, report.queried_images),
     )
     images = [image for table in shown if not table.empty for image in table["image"]]
     return draw_thumbnails(images, sports_images, sports_manifest["image"], report.thumbnail_px)
