@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
 from sports_clip_pipeline.demo.names import Refusal
 from sports_clip_pipeline.demo.study import FinishedStudy
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.predictor import Predictor
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
-from sports_clip_pipeline.preprocessing.upright import UnusableImageError, open_upright
+from sports_clip_pipeline.predictor.predictor import Predictor
 
 if TYPE_CHECKING:
-    from sports_clip_pipeline.models.tower_classifier import TowerClassifier
+    from sports_clip_pipeline.predictor.encoder_classifier import TowerClassifier
 
 MOST_PIXELS = 50_000_000
 MAP_PX, MAP_QUALITY = 448, 85

@@ -33,11 +33,7 @@ from sports_clip_pipeline.explain.faithfulness import Photograph, see
 from sports_clip_pipeline.explain.names import CORRELATION, FLOORS, METHODS
 from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.randomised import Randomised
-from sports_clip_pipeline.explain.ranking import (
-    centre_map,
-    random_map,
-    rank_correlation,
-)
+from sports_clip_pipeline.explain.ranking import centre_map, random_map, rank_correlation
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.machine import cores, end_with_parent, sharing_workers
 from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sports_clip_pipeline.models.clip_parts import image_encoder
+from sports_clip_pipeline.clip.model import image_encoder
 
 
 class TextTarget(nn.Module):

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
-from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.evaluation.explanations import answers_mark
 from sports_clip_pipeline.explain.names import METHODS
 from sports_clip_pipeline.report import figures as fig

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sports_clip_pipeline.data.flickr8k import list_flickr8k
+from sports_clip_pipeline.errors import UserFacingError
+from tests.data.making import flickr8k, token_form, unpacked, zipped
+
+
+def with_table(tmp_path: Path, text: str, *names: str):
+    files = {f"Images/{name}": b"x" for name in names}
+    return zipped(tmp_path / "f", {**files, "captions.txt": text.encode()})
+
+
+def captions_of(archive) -> dict[str, tuple[str, ...]]:
+    return {entry.image: entry.captions for entry in list_flickr8k(archive).entries}
+
+
+@pytest.mark.parametrize("make", [zipped, unpacked])
+@pytest.mark.parametrize("wrap", ["", "Flickr8k/"])
+def test_the_table_form_is_read_packed_unpacked_and_wrapped(tmp_path, make, wrap: str) -> None:
+    files = {wrap + name: content for name, content in flickr8k(3).items()}
+    listing = list_flickr8k(make(tmp_path / "f", files))
+    assert [entry.image for entry in listing.entries] == [f"{k}_abc.jpg" for k in (100, 101, 102)]
+    assert listing.entries[0].path == f"{wrap}Images/100_abc.jpg"
+    assert listing.entries[0].captions == ("A dog runs .", 'A man , a "ball" and a dog .')
+    assert {entry.split for entry in listing.entries} == {""}
+    assert listing.aside == ()
+
+
+def test_the_token_form_brings_its_published_splits(tmp_path: Path) -> None:
+    listing = list_flickr8k(zipped(tmp_path / "f", token_form(4)))
+    assert [entry.split for entry in listing.entries] == ["train", "train", "validation", "test"]
+    assert listing.entries[1].captions == ('A "dog" , 0 .', 'A "dog" , 1 .')
+
+
+def test_an_image_in_no_list_trains(tmp_path: Path) -> None:
+    files = token_form(4)
+    files["Flickr_8k.trainImages.txt"] = b"100_abc.jpg\n"
+    splits = [entry.split for entry in list_flickr8k(zipped(tmp_path / "f", files)).entries]
+    assert splits == ["train", "train", "validation", "test"]
+
+
+def test_captions_without_an_image_are_set_aside_in_the_token_form(tmp_path: Path) -> None:
+    files = token_form(4)
+    files["Flickr8k.token.txt"] += b"2258277193_586949ec62.jpg.1#0\tsome people .\n"
+    listing = list_flickr8k(zipped(tmp_path / "f", files))
+    assert [(item.image, item.reason) for item in listing.aside] == [
+        ("2258277193_586949ec62.jpg.1", "missing")
+    ]
+
+
+def test_an_image_without_captions_is_set_aside(tmp_path: Path) -> None:
+    archive = with_table(tmp_path, "image,caption\na.jpg,x\n", "a.jpg", "b.jpg", "Thumbs.db")
+    assert [(item.image, item.reason) for item in list_flickr8k(archive).aside] == [
+        ("b.jpg", "no_caption")
+    ]
+
+
+def test_bare_commas_and_inner_quotes_stay_in_the_caption(tmp_path: Path) -> None:
+    text = 'image,caption\na.jpg,A dog , a "cat" , and\na.jpg,"one , ""two"""\n'
+    assert captions_of(with_table(tmp_path, text, "a.jpg")) == {
+        "a.jpg": ('A dog , a "cat" , and', 'one , "two"')
+    }
+
+
+def test_a_quote_that_never_closes_swallows_no_other_line(tmp_path: Path) -> None:
+    text = 'image,caption\na.jpg,"A dog runs\nb.jpg,A cat\na.jpg,two , three\n'
+    assert captions_of(with_table(tmp_path, text, "a.jpg", "b.jpg")) == {
+        "a.jpg": ("A dog runs", "two , three"),
+        "b.jpg": ("A cat",),
+    }
+
+
+def test_columns_may_stand_in_another_order(tmp_path: Path) -> None:
+    text = 'id,caption,image\n1,"A dog , a cat",a.jpg\n'
+    assert captions_of(with_table(tmp_path, text, "a.jpg")) == {"a.jpg": ("A dog , a cat",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("image,text\na.jpg,x\n", "no column 'caption'"),
+        ("image,caption\nb.jpg,x\n", r"line 2: names the image b\.jpg, which is not there"),
+        ("image,caption\n../a.jpg,x\n", "line 2: .*climbs out"),
+        ("image,caption\n", "holds no caption"),
+    ],
+)
+def test_a_malformed_table_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UserFacingError, match=said):
+        list_flickr8k(with_table(tmp_path, text, "a.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("Flickr8k.token.txt", b"a.jpg no tab\n", "line 1: is not"),
+        ("Flickr8k.token.txt", b"../a.jpg#0\tx\n", "climbs out"),
+        ("Flickr_8k.devImages.txt", b"999.jpg\n", r"line 1: names 999\.jpg, which has no caption"),
+        ("Flickr_8k.devImages.txt", b"100_abc.jpg\n", "which train has too"),
+    ],
+)
+def test_a_malformed_token_form_is_refused(tmp_path, name: str, content: bytes, said: str) -> None:
+    with pytest.raises(UserFacingError, match=said):
+        list_flickr8k(zipped(tmp_path / "f", {**token_form(4), name: content}))
+
+
+def test_a_missing_list_is_refused_beside_the_others(tmp_path: Path) -> None:
+    files = token_form(4)
+    del files["Flickr_8k.testImages.txt"]
+    with pytest.raises(UserFacingError, match=r"testImages\.txt: is missing"):
+        list_flickr8k(zipped(tmp_path / "f", files))
+
+
+def test_another_archive_is_refused_with_both_forms_named(tmp_path: Path) -> None:
+    with pytest.raises(UserFacingError, match=r"captions\.txt.*Flickr8k\.token\.txt"):
+        list_flickr8k(zipped(tmp_path / "f", {"a/b.jpg": b"x"}))

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import resource
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from sports_clip_pipeline.data.image_store import ImageStore, publish, write_index, write_shard
+from sports_clip_pipeline.errors import UserFacingError
+from tests.data.making import photo
+
+JPEGS = [photo(seed, 40 + seed, 32) for seed in range(5)]
+
+
+def make_store(folder: Path, dropped: tuple[list[int], list[int]] = ([], [])) -> ImageStore:
+    """Five images in shards of three and two."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = [
+        write_shard(folder / "shard-00000.arrow", ["a", "b", "c"], JPEGS[:3]),
+        write_shard(folder / "shard-00001.arrow", ["d", "e"], JPEGS[3:]),
+    ]
+    write_index(folder, [{**s, "dropped": gone} for s, gone in zip(shards, dropped, strict=True)])
+    return ImageStore(folder)
+
+
+def test_rows_come_back_in_any_order(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    assert len(store) == 5
+    assert [store.get_bytes(i) for i in (4, 0, 3, 1, 2)] == [JPEGS[i] for i in (4, 0, 3, 1, 2)]
+    image = store.get(2)
+    assert (image.mode, image.size) == ("RGB", (42, 32))
+
+
+def test_dropped_rows_are_not_counted(tmp_path: Path) -> None:
+    store = make_store(tmp_path, ([0, 2], [1]))
+    assert [store.get_bytes(i) for i in range(len(store))] == [JPEGS[1], JPEGS[3]]
+
+
+def test_shards_hold_every_row_once(tmp_path: Path) -> None:
+    store = make_store(tmp_path, ([1], []))
+    assert list(store.iter_shards()) == [(0, [JPEGS[0], JPEGS[2]]), (2, JPEGS[3:])]
+    assert list(make_store(tmp_path / "x", ([0, 1, 2], [])).iter_shards()) == [(0, JPEGS[3:])]
+
+
+@pytest.mark.parametrize("i", [-1, 5])
+def test_a_row_outside_is_an_index_error(tmp_path: Path, i: int) -> None:
+    with pytest.raises(IndexError, match=f"row {i} of a store of 5"):
+        make_store(tmp_path).get(i)
+
+
+def test_a_store_without_images_is_a_store(tmp_path: Path) -> None:
+    write_index(tmp_path, [])
+    store = ImageStore(tmp_path)
+    assert len(store) == 0
+    assert list(store.iter_shards()) == []
+
+
+def test_an_empty_shard_is_passed_over(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "shard-00000.arrow", [], [])
+    write_index(tmp_path, [{**shard, "dropped": []}])
+    assert len(ImageStore(tmp_path)) == 0
+
+
+def test_any_arrow_reader_opens_a_shard(tmp_path: Path) -> None:
+    make_store(tmp_path)
+    with pa.memory_map(str(tmp_path / "shard-00000.arrow")) as file:
+        table = pa.ipc.open_file(file).read_all()
+    assert table.column("image").to_pylist() == ["a", "b", "c"]
+    assert table.column("jpeg").to_pylist() == JPEGS[:3]
+
+
+def test_a_store_without_its_index_is_incomplete(tmp_path: Path) -> None:
+    make_store(tmp_path)
+    (tmp_path / "index.json").unlink()
+    with pytest.raises(UserFacingError, match="no complete image store; run the ingest pipeline"):
+        ImageStore(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "other/2"}', "{"])
+def test_another_index_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "index.json").write_text(content)
+    with pytest.raises(UserFacingError, match="is no index of a store"):
+        ImageStore(tmp_path)
+
+
+def test_a_damaged_shard_is_found(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    store.verify()
+    path = tmp_path / "shard-00001.arrow"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserFacingError, match=r"shard-00001\.arrow: is missing or damaged"):
+        store.verify()
+    with pytest.raises(UserFacingError, match=r"shard-00001\.arrow: cannot be read"):
+        store.get(4)
+    path.unlink()
+    with pytest.raises(UserFacingError, match=r"shard-00001\.arrow: cannot be read"):
+        ImageStore(tmp_path).get(4)
+
+
+def test_damage_within_a_shard_is_told_as_damage(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    path = tmp_path / "shard-00000.arrow"
+    content = bytearray(path.read_bytes())
+    content[-30:-22] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(UserFacingError, match=r"cannot be read.*delete the folder"):
+        store.get(0)
+
+
+def test_a_file_without_rows_where_some_are_promised_is_damaged(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    with pa.ipc.new_file(str(tmp_path / "shard-00000.arrow"), pa.schema([])):
+        pass
+    with pytest.raises(UserFacingError, match=r"cannot be read.*delete the folder"):
+        store.get(0)
+
+
+def test_a_store_that_is_made_anew_under_a_reader_is_told(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    publish(make_store(tmp_path / "old"), place)
+    reader = ImageStore(place)
+    assert reader.get_bytes(0) == JPEGS[0]
+    (tmp_path / "new").mkdir()
+    shard = write_shard(tmp_path / "new" / "shard-00000.arrow", list("cba"), JPEGS[2::-1])
+    write_index(tmp_path / "new", [{**shard, "dropped": []}])
+    publish(ImageStore(tmp_path / "new"), place)
+    with pytest.raises(UserFacingError, match="was made anew while it was read; run it again"):
+        reader.get_bytes(0)
+    assert ImageStore(place).get_bytes(0) == JPEGS[2]
+
+
+def test_many_shards_need_no_more_open_files_than_one(tmp_path: Path) -> None:
+    shards = [
+        write_shard(tmp_path / f"shard-{n:05d}.arrow", [str(n)], [JPEGS[n % 5]]) for n in range(60)
+    ]
+    write_index(tmp_path, [{**shard, "dropped": []} for shard in shards])
+    store = ImageStore(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = sum(1 for _ in Path("/dev/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 20, hard))
+    try:
+        assert [store.get_bytes(n) for n in range(60)] == [JPEGS[n % 5] for n in range(60)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_file_that_may_not_be_read_is_not_told_to_be_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(tmp_path)
+    store.get(4)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(UserFacingError, match=r"Too many open files.*make it readable"):
+        store.get(4)
+
+
+def test_a_store_crosses_a_process_border_as_its_path(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    store.get(0)
+    data = pickle.dumps(store)
+    assert len(data) < 500
+    assert pickle.loads(data).get_bytes(4) == JPEGS[4]
+
+
+def test_publishing_links_the_shards_and_is_nothing_the_second_time(tmp_path: Path) -> None:
+    store, place = make_store(tmp_path / "work"), tmp_path / "deep" / "place"
+    publish(store, place)
+    assert (place / "shard-00000.arrow").samefile(tmp_path / "work" / "shard-00000.arrow")
+    before = place.stat().st_ino
+    publish(store, place)
+    assert place.stat().st_ino == before
+    publish(ImageStore(place), place)
+    assert sorted(path.name for path in place.parent.iterdir()) == ["place"]
+
+
+def test_publishing_replaces_another_store_and_mends_a_damaged_one(tmp_path: Path) -> None:
+    store, place = make_store(tmp_path / "work"), tmp_path / "place"
+    publish(make_store(tmp_path / "old", ([0], [0])), place)
+    (tmp_path / ".place.partial").mkdir()
+    publish(store, place)
+    assert len(ImageStore(place)) == 5
+    (place / "shard-00001.arrow").unlink()
+    publish(store, place)
+    ImageStore(place).verify()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "place", "work"]
+
+
+def test_publishing_copies_where_links_do_not_reach(tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    publish(make_store(tmp_path / "work"), tmp_path / "place")
+    ImageStore(tmp_path / "place").verify()
+
+
+def test_a_store_that_could_not_be_finished_leaves_the_old_one(tmp_path: Path, monkeypatch) -> None:
+    old, place = make_store(tmp_path / "old", ([0], [])), tmp_path / "place"
+    publish(old, place)
+    store = make_store(tmp_path / "work")
+    (tmp_path / "work" / "shard-00001.arrow").unlink()
+    with pytest.raises(OSError, match="shard-00001"):
+        publish(store, place)
+    assert json.loads((place / "index.json").read_text())["length"] == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "place", "work"]

@@ -1,0 +1,99 @@
+"""Ingest on real photographs: a seeded subset, and the messy files of the same crawl."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+
+import pytest
+
+from sports_clip_pipeline.data.flickr8k import list_flickr8k
+from sports_clip_pipeline.data.ingest import Scan, close_store, scan_corpus, settle
+from sports_clip_pipeline.data.labelled import list_sports
+from sports_clip_pipeline.data.splits import labels_for_fraction, make_splits
+from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
+from tests.data.making import Files, zipped
+from tests.data.real import real_archive
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def dirty() -> Scan:
+    archive = real_archive("sports_dirty")
+    labels = sorted({name.split("/")[0] for name in archive.names()})
+    config = IngestConfig(max_quarantine_share=1.0)
+    return scan_corpus(archive, list_sports(archive, labels), config, Journal())
+
+
+def test_messy_files_are_set_aside_for_the_right_reasons(dirty: Scan) -> None:
+    assert dirty.quarantine["reason"].value_counts().to_dict() == {
+        "too_long": 28,
+        "empty": 11,
+        "not_an_image": 1,
+    }
+    page = dirty.quarantine.set_index("image").loc["table_tennis/00000533.ashx"]
+    assert (page["reason"], page["detail"]) == ("not_an_image", "starts with b'<!DOCTYPE ht'")
+
+
+def test_animations_and_webp_give_upright_rgb(dirty: Scan) -> None:
+    suffixes = dirty.rows["path"].str.rsplit(".", n=1).str[1].value_counts().to_dict()
+    assert suffixes == {"gif": 32, "webp": 8}
+    store = close_store(dirty, dirty.rows.assign(corpus="sports", action="kept"))
+    images = [store.get(i) for i in range(len(store))]
+    assert {image.mode for image in images} == {"RGB"}
+    assert max(min(image.size) for image in images) == 256
+    assert all(max(image.getextrema())[1] > 0 for image in images)
+
+
+def test_folders_named_like_files_and_checkpoints_are_no_images(dirty: Scan) -> None:
+    assert len(dirty.rows) + len(dirty.quarantine) == 80
+
+
+def flickr8k_subset(count: int) -> Files:
+    archive = real_archive("flickr8k")
+    names = [name for name in archive.names() if name.startswith("Images/")]
+    chosen = random.Random(0).sample(names, count)
+    kept = {name.removeprefix("Images/") for name in chosen}
+    lines = archive.read("captions.txt").decode().splitlines()
+    table = [lines[0], *(line for line in lines if line.partition(",")[0] in kept)]
+    return {**{n: archive.read(n) for n in chosen}, "captions.txt": "\n".join(table).encode()}
+
+
+def sports_subset(labelled: int, tests: int) -> Files:
+    archive, rng, files = real_archive("sports"), random.Random(0), {}
+    for name, folder, count in (
+        ("train_labels.csv", "train/train/", labelled),
+        ("test_images_list.csv", "test/test/", tests),
+    ):
+        head, *lines = archive.read(name).decode().splitlines()
+        chosen = rng.sample(lines, count)
+        files[name] = "\n".join([head, *chosen]).encode()
+        files |= {n: archive.read(n) for n in (folder + line.partition(",")[0] for line in chosen)}
+    return files
+
+
+def test_a_subset_of_the_corpora_becomes_stores_manifests_and_splits(tmp_path: Path) -> None:
+    flickr8k = zipped(tmp_path / "flickr8k", flickr8k_subset(200))
+    sports = zipped(tmp_path / "sports", sports_subset(600, 200))
+    table = sports.read("train_labels.csv").decode().splitlines()[1:]
+    labels = sorted({line.partition(",")[2] for line in table})
+    config = IngestConfig(shard_images=256)
+    scans = (
+        scan_corpus(flickr8k, list_flickr8k(flickr8k), config, Journal()),
+        scan_corpus(sports, list_sports(sports, labels), config, Journal()),
+    )
+    settled = settle(*scans, config)
+    assert set(settled.quarantine["reason"]) <= {"conflicting_labels"}
+    for scan in scans:
+        store, manifest = close_store(scan, settled.images), settled.manifest(scan.corpus)
+        digests = [hashlib.sha256(store.get_bytes(i)).hexdigest() for i in range(len(store))]
+        assert digests == manifest["stored_sha256"].tolist() == manifest["sha256"].tolist()
+    assert settled.manifest("flickr8k")["captions"].map(len).eq(5).all()
+    splits = make_splits(manifest, labels)
+    share = (splits["split"] == "evaluation").sum() / splits["label"].notna().sum()
+    assert share == pytest.approx(0.2, abs=0.02)
+    few, many = (set(labels_for_fraction(splits, f, 0)) for f in (0.25, 0.5))
+    assert few < many

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from sports_clip_pipeline.data import user_images
+from sports_clip_pipeline.data.transforms import UnusableImageError
+from sports_clip_pipeline.data.user_images import PhotographFile, Photographs
+from sports_clip_pipeline.errors import UserFacingError
+
+
+def names(images: Path) -> list[str]:
+    return [file.name for file in Photographs.at(str(images))]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "mine"
+    (place / "trip" / "day 2").mkdir(parents=True)
+    (place / ".thumbnails").mkdir()
+    Image.new("RGB", (40, 40)).save(place / "b.png")
+    for name in ("a.txt", "trip/c.JPG", "trip/day 2/d", ".hidden.jpg", ".thumbnails/e.jpg"):
+        (place / name).write_text("x")
+    return place
+
+
+def test_a_folder_means_its_files_and_those_below_but_no_hidden_ones(folder: Path) -> None:
+    wanted = ["a.txt", "b.png", "trip/c.JPG", "trip/day 2/d"]
+    assert names(folder) == [str(folder / name) for name in wanted]
+    assert Photographs.at(str(folder)).count() == 4
+
+
+def test_links_to_folders_are_not_followed_and_links_to_files_are(folder: Path) -> None:
+    (folder / "round").symlink_to(folder)
+    (folder / "link.png").symlink_to(folder / "b.png")
+    (folder / "lost.png").symlink_to(folder / "nowhere")
+    found = names(folder)
+    assert str(folder / "link.png") in found
+    assert str(folder / "lost.png") in found
+    assert len(found) == 6
+
+
+def test_one_photograph_is_itself_whatever_its_name(folder: Path) -> None:
+    plain = (folder / "b.png").rename(folder / "b.txt")
+    assert names(plain) == [str(plain)]
+
+
+def test_a_broken_file_is_one_photograph_too(folder: Path) -> None:
+    broken = folder / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\0\0 no image")
+    assert names(broken) == [str(broken)]
+
+
+@pytest.mark.parametrize("text", ["b.png\n\ntrip/c.JPG\n", "﻿b.png\r\n \r\ntrip/c.JPG"])
+def test_a_list_s_relative_paths_start_at_its_folder(folder: Path, text: str) -> None:
+    (folder / "list.csv").write_bytes(text.encode())
+    listed = list(Photographs.at(str(folder / "list.csv")))
+    assert [file.name for file in listed] == ["b.png", "trip/c.JPG"]
+    assert [file.path for file in listed] == [str(folder / "b.png"), str(folder / "trip/c.JPG")]
+
+
+def test_a_list_s_absolute_paths_stay(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text(f"{folder / 'b.png'}\n")
+    (only,) = Photographs.at(str(tmp_path / "list"))
+    assert only.read() == (folder / "b.png").read_bytes()
+
+
+def test_what_is_not_there_or_holds_nothing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserFacingError, match=r"nothing is at 'nowhere/x'.*name a folder"):
+        Photographs.at("nowhere/x")
+    with pytest.raises(UserFacingError, match="has no file"):
+        Photographs.at(str(tmp_path)).count()
+    (tmp_path / "list.txt").write_text("\n\n")
+    with pytest.raises(UserFacingError, match="names no photograph"):
+        Photographs.at(str(tmp_path / "list.txt")).count()
+
+
+def reason(path: Path) -> str:
+    with pytest.raises(UnusableImageError) as caught:
+        PhotographFile(str(path), str(path)).read()
+    return caught.value.reason
+
+
+def test_a_file_that_cannot_be_read_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reason(tmp_path / "lost.jpg") == "missing"
+    (tmp_path / "file").write_text("12345")
+    assert reason(tmp_path / "file" / "below.jpg") == "missing"
+    assert reason(tmp_path) == "unreadable"
+    os.mkfifo(tmp_path / "pipe")
+    assert reason(tmp_path / "pipe") == "unreadable"
+    assert reason(Path("a\0b")) == "unreadable"
+    monkeypatch.setattr(user_images, "MAX_BYTES", 4)
+    assert reason(tmp_path / "file") == "too_large"
