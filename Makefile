@@ -44,7 +44,7 @@ sample: $(READY)  ## the generated sample corpora, in the form of the real ones
 
 run: sample  ## everything: environment, sample, the whole DAG, the report
 	@$(BIN)/kedro run
-	@$(BIN)/python -m sports_clip_pipeline.reporting.summary data/08_reporting/sample
+	@$(BIN)/python -m sports_clip_pipeline.report.metrics data/08_reporting/sample
 
 test: $(READY)  ## the whole test suite and the static checks
 	@$(MAKE) --no-print-directory check

@@ -31,7 +31,7 @@ def previews(kedro, finished_run: Path, tmp_path_factory: pytest.TempPathFactory
     }
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [f"{name}_figure" for name in FIGURES])
 def test_every_figure_has_a_preview_with_its_traces(previews, name: str) -> None:
     shown = previews[name]
 

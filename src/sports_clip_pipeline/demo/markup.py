@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sports_clip_pipeline.demo.answers import Answer, Answers, Map
 from sports_clip_pipeline.demo.study import FinishedStudy
-from sports_clip_pipeline.reporting.labels import class_name, count, fraction_name, percent
+from sports_clip_pipeline.report.formatting import class_name, count, fraction_name, percent
 
 SHOWN = 5
 

@@ -10,8 +10,8 @@ import gradio as gr
 from sports_clip_pipeline.demo import markup
 from sports_clip_pipeline.demo.answers import Answerer, open_photograph
 from sports_clip_pipeline.demo.names import Refusal, parse_names
-from sports_clip_pipeline.reporting.labels import class_name
-from sports_clip_pipeline.reporting.theme import FONT, GRID, INK, MUTED, PAPER, SERIES
+from sports_clip_pipeline.report.formatting import class_name
+from sports_clip_pipeline.report.theme import FONT, GRID, INK, MUTED, PAPER, SERIES
 
 MOST_UPLOAD = "20mb"
 WAITING_LINE = 8

@@ -15,7 +15,7 @@ from sports_clip_pipeline.clip.zero_shot import OpenVocabulary
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.predictor.predictor import Predictor
-from sports_clip_pipeline.reporting.labels import class_name
+from sports_clip_pipeline.report.formatting import class_name
 
 NEEDED = (
     "sports_images",

@@ -35,7 +35,7 @@ def record_comparison(
     client: MlflowClient, experiment_id: str, run_id: str, study: str
 ) -> list[SeenRun]:
     """Log the comparison on a run; nothing where it has no results. Returns the runs compared."""
-    from sports_clip_pipeline.reporting.figure_page import compose_figure_page
+    from sports_clip_pipeline.report.figure_page import compose_figure_page
     from sports_clip_pipeline.tracking.comparison_figure import draw
 
     runs = this_and_earlier(client, experiment_id, run_id, study)

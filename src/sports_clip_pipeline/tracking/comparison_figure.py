@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from sports_clip_pipeline.reporting.theme import (
+from sports_clip_pipeline.report.theme import (
     INK,
     MUTED,
     axis,

@@ -69,7 +69,7 @@ def record_output(run: TrackedRun, output: Output, data: Any) -> None:
         return
     run.log_path(output.path, output.folder)
     if hasattr(data, "to_html") and hasattr(data, "to_plotly_json"):
-        from sports_clip_pipeline.reporting.figure_page import compose_figure_page
+        from sports_clip_pipeline.report.figure_page import compose_figure_page
 
         run.log_text(compose_figure_page(data, output.path.stem), f"{place}.html")
 

@@ -68,9 +68,9 @@ def judge_methods(
 
 def draw_maps_figure(cam_eval_summary: Table) -> Figure:
     """Differences to the better floor, a panel a measure."""
-    from sports_clip_pipeline.reporting.figures.explanations import floor_panels
+    from sports_clip_pipeline.report.image_sections import map_quality_figure
 
-    return floor_panels(cam_eval_summary)
+    return map_quality_figure(cam_eval_summary)
 
 
 def _networks(

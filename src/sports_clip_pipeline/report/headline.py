@@ -1,0 +1,188 @@
+"""Headline of the page: the answer as a sentence, key numbers, and a table with published ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from sports_clip_pipeline.evaluation.ledger import summarise_looks
+from sports_clip_pipeline.report import formatting as fmt
+from sports_clip_pipeline.report.blocks import INTERVAL, Column, DataTable
+from sports_clip_pipeline.report.method_styles import uses_unlabelled
+from sports_clip_pipeline.report.study import StudyResults, preferred_point
+
+FEWEST, WITH_REST, ALL = "fewest_labels_top1", "fewest_labels_unlabelled_top1", "all_labels_top1"
+_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """A headline number with its label, its interval and a remark."""
+
+    label: str
+    number: str
+    interval: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The top of the page.
+
+    Attributes:
+        sentence: the answer.
+        numbers: the numbers it rests on.
+        advice: the recommendation, paragraph by paragraph.
+        table: the numbers beside published ones.
+        notes: footnotes; each begins with the superscript number in a column's header.
+        evaluations: how often the test images were evaluated; empty if it was not logged.
+    """
+
+    sentence: str
+    numbers: tuple[KeyNumber, ...]
+    advice: tuple[str, ...]
+    table: DataTable
+    notes: tuple[str, ...]
+    evaluations: str
+
+
+def compose_headline(study: StudyResults) -> Headline:
+    """The headline of a study."""
+    points = _headline_points(study)
+    notes = list(dict.fromkeys(entry.note for entry in study.config.reference))
+    log = study.evaluation_log
+    summary: Any = summarise_looks(log) if log and isinstance(log, Sequence) else log
+    return Headline(
+        sentence=_sentence(study, points),
+        numbers=_key_numbers(study, points),
+        advice=paragraphs(study.recommendation.get("sentences", ())),
+        table=_table(study, points, notes),
+        notes=tuple(f"{superscript(n)} {note}" for n, note in enumerate(notes, start=1)),
+        evaluations=str(summary["sentence"]) if summary else "",
+    )
+
+
+def superscript(number: int) -> str:
+    """An integer in superscript digits."""
+    return str(number).translate(_SUPERSCRIPT)
+
+
+def paragraphs(sentences: Sequence[str]) -> tuple[str, ...]:
+    """Sentences of the recommendation grouped into paragraphs.
+
+    A paragraph begins with "With…", or with the first sentence that begins with a digit.
+
+    >>> paragraphs(["Without A.", "With 5 B.", "It is C.", "60 % D.", "70 % E."])
+    ('Without A.', 'With 5 B. It is C.', '60 % D. 70 % E.')
+    """
+    found: list[list[str]] = []
+    for sentence in sentences:
+        begins = sentence.startswith("With") or (
+            sentence[:1].isdigit() and not (found and found[-1][0][:1].isdigit())
+        )
+        if begins or not found:
+            found.append([])
+        found[-1].append(sentence)
+    return tuple(" ".join(parts) for parts in found)
+
+
+def _headline_points(study: StudyResults) -> dict[str, pd.Series]:
+    """Points of the learning curves by measure: with the fewest labels and with all of them.
+
+    With the fewest labels, semi-supervised methods are reported apart if only some methods are.
+    With all labels it is the exported method.
+    """
+    curves, trials = study.curves, study.trials
+    every = (
+        curves if study.end_to_end_curves.empty else pd.concat([curves, study.end_to_end_curves])
+    )
+    exported = every[every["method"] == study.best_method]
+    points = {ALL: preferred_point(exported, trials, curves["fraction"].max())}
+    if curves["fraction"].nunique() == 1:
+        return points
+    fewest = curves["fraction"].min()
+    rows = curves[curves["fraction"] == fewest]
+    semi = rows["method"].map(uses_unlabelled).astype(bool)
+    if semi.all() or not semi.any():
+        return {FEWEST: preferred_point(rows, trials, fewest), **points}
+    few, rest = (preferred_point(some, trials, fewest) for some in (rows[~semi], rows[semi]))
+    return {FEWEST: few, WITH_REST: rest, **points}
+
+
+def _sentence(study: StudyResults, points: dict[str, pd.Series]) -> str:
+    top1 = {measure: fmt.percent(point["top1_mean"]) for measure, point in points.items()}
+    labels = {measure: fmt.count(point["labels"]) for measure, point in points.items()}
+    few = FEWEST if FEWEST in points else ALL
+    rest = f" ({top1[WITH_REST]} with the rest unlabelled)" if WITH_REST in points else ""
+    every = f", with {labels[ALL]} it is {top1[ALL]}" if few != ALL else ""
+    return (
+        f"Zero-shot, without any label, top-1 accuracy over {len(study.zero_shot['classes'])} "
+        f"classes is {fmt.percent(study.zero_shot['top1'])} on {fmt.count(study.test_images)} test "
+        f"images. With {labels[few]} labelled images it is {top1[few]}{rest}{every}."
+    )
+
+
+def _point_name(point: pd.Series) -> str:
+    semi = uses_unlabelled(point["method"]) and point["fraction"] < 1
+    rest = ", the rest unlabelled" if semi else ""
+    return f"Top-1 with {fmt.fraction_name(point['fraction'])} of labels{rest}"
+
+
+def _point_interval(point: pd.Series) -> str:
+    return fmt.interval(point["top1_low"], point["top1_high"])
+
+
+def _zero_shot_interval(zero_shot: Any) -> str:
+    return fmt.interval(*zero_shot["top1_ci95"]) if zero_shot.get("top1_ci95") else ""
+
+
+def _key_numbers(study: StudyResults, points: dict[str, pd.Series]) -> tuple[KeyNumber, ...]:
+    zero_shot, retrieval = study.zero_shot, study.retrieval
+    spread = _zero_shot_interval(zero_shot)
+    majority = f"always the most frequent class: {fmt.percent(zero_shot['majority'])}"
+    found = f"caption finds its image among {fmt.count(retrieval['images'])}"
+    return (
+        KeyNumber("Zero-shot top-1", fmt.percent(zero_shot["top1"]), spread, "no labels"),
+        KeyNumber("Chance", fmt.percent(zero_shot["chance"]), "", majority),
+        *(
+            KeyNumber(
+                _point_name(point),
+                fmt.percent(point["top1_mean"]),
+                _point_interval(point),
+                study.name(point["method"]),
+            )
+            for point in points.values()
+        ),
+        KeyNumber("Retrieval recall@5", fmt.percent(retrieval["t2i"]["r5"]), "", found),
+    )
+
+
+def _table(study: StudyResults, points: dict[str, pd.Series], notes: list[str]) -> DataTable:
+    """A row for each measure, a column for each place of publication."""
+    zero_shot, retrieval, reference = study.zero_shot, study.retrieval, study.config.reference
+    spread = _zero_shot_interval(zero_shot) or "–"
+    measures = [
+        ("zero_shot_top1", "Zero-shot top-1", zero_shot["top1"], spread),
+        ("zero_shot_top5", "Zero-shot top-5", zero_shot["top5"], "–"),
+        ("zero_shot_macro_f1", "Zero-shot macro F1", zero_shot["macro_f1"], "–"),
+        *(
+            (measure, _point_name(point), point["top1_mean"], _point_interval(point))
+            for measure, point in points.items()
+        ),
+        ("retrieval_r5", "Caption finds image, recall@5", retrieval["t2i"]["r5"], "–"),
+        ("retrieval_i2t_r5", "Image finds caption, recall@5", retrieval["i2t"]["r5"], "–"),
+    ]
+    published = {(entry.label, entry.measure): fmt.percent(entry.value) for entry in reference}
+    marks: dict[str, dict[str, None]] = {}
+    for entry in reference:
+        marks.setdefault(entry.label, {})[superscript(notes.index(entry.note) + 1)] = None
+    rows = tuple(
+        (label, fmt.percent(value), spread, *(published.get((place, key), "–") for place in marks))
+        for key, label, value, spread in measures
+    )
+    places = (Column(place + " ".join(numbers)) for place, numbers in marks.items())
+    heads = (Column("Measure", False), Column("This study"), Column(INTERVAL), *places)
+    return DataTable("Headline numbers", heads, rows)

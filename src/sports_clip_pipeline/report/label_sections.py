@@ -1,0 +1,367 @@
+"""Sections on label efficiency: learning curves, labels needed, paired comparisons, cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from sports_clip_pipeline.pipelines.report.config import Reference
+from sports_clip_pipeline.report import figures as fig
+from sports_clip_pipeline.report import formatting as fmt
+from sports_clip_pipeline.report import theme
+from sports_clip_pipeline.report.blocks import (
+    INTERVAL,
+    Cell,
+    DataTable,
+    Section,
+    frame_table,
+    make_table,
+)
+from sports_clip_pipeline.report.method_styles import MethodStyles, display_name, reference_line
+from sports_clip_pipeline.report.study import StudyResults
+
+
+def learning_curve(study: StudyResults) -> Section:
+    """Learning curves: top-1 accuracy by share of labels."""
+    styles, end_to_end = study.styles, study.end_to_end_curves
+    text = (
+        f"Top-1 accuracy on {fmt.count(study.test_images)} test images. Lines are means over "
+        "seeds, bands 95 % intervals that include a bootstrap over images."
+    )
+    if set(styles.methods) > set(styles.shown):
+        dashed = "; dashed ones are semi-supervised" if styles.unlabelled else ""
+        text += (
+            " Shown are the methods that cross-validation prefers, and the baselines"
+            f"{dashed}. The legend holds the others."
+        )
+    tables = [_curves_table(study, study.curves, "on frozen encoders")]
+    if not end_to_end.empty:
+        tables.append(_curves_table(study, end_to_end, "trained end to end"))
+    return Section(
+        "learning_curve",
+        "Accuracy by share of labels",
+        text,
+        learning_curve_figure(
+            study.curves, end_to_end, study.zero_shot, styles, study.config.reference
+        ),
+        folded=tuple(tables),
+    )
+
+
+def _curves_table(study: StudyResults, curves: pd.DataFrame, kind: str) -> DataTable:
+    columns = {
+        "Method": lambda row: study.name(row["method"]),
+        "Labels used": lambda row: fmt.fraction_name(row["fraction"]),
+        "Images": lambda row: fmt.count(row["labels"]),
+        "Seeds": lambda row: fmt.count(len(row["seeds"])),
+        "Top-1": lambda row: fmt.percent(row["top1_mean"]),
+        INTERVAL: lambda row: fmt.interval(row["top1_low"], row["top1_high"]),
+        "Macro F1": lambda row: fmt.percent(row["macro_f1_mean"]),
+    }
+    return frame_table(f"Accuracy by method and share of labels, {kind}", curves, columns)
+
+
+def learning_curve_figure(
+    curves: pd.DataFrame,
+    end_to_end: pd.DataFrame,
+    zero_shot: Mapping[str, Any],
+    styles: MethodStyles,
+    reference: Sequence[Reference] = (),
+) -> go.Figure:
+    """Top-1 of each method over the share of labels, with its 95 % band.
+
+    Args:
+        curves, end_to_end: as in `StudyResults`; the second is drawn as points, or empty.
+        zero_shot: `top1` and `chance` as shares, drawn as horizontal lines.
+        reference: published numbers; those of top-1 are drawn.
+    Returns: two traces a method (band, line), one an end-to-end method, then zero-shot and chance,
+        then one a place of publication.
+    """
+    every = curves if end_to_end.empty else pd.concat([curves, end_to_end], ignore_index=True)
+    traces = [*_curve_traces(curves, styles), *_end_to_end_traces(end_to_end, styles)]
+    ends = [fig.zero_label_position(every), float(every["fraction"].max())]
+    for name, share in (("Zero-shot", zero_shot["top1"]), ("Chance", zero_shot["chance"])):
+        entry = {"name": name, "legendgroup": name, "line": reference_line(name), "mode": "lines"}
+        traces.append(fig.scatter(ends, [float(share)] * 2, [fmt.percent(share)] * 2, **entry))
+    traces += _published(every, ends, reference)
+    axes = {
+        "xaxis": fig.fraction_axis(every, zero_labels=True),
+        "yaxis": theme.share_axis(step=0.1),
+    }
+    return go.Figure(traces).update_layout(theme.layout(560, **axes))
+
+
+def _curve_traces(curves: pd.DataFrame, styles: MethodStyles) -> Iterator[go.Scatter]:
+    for method in (method for method in styles.methods if method in set(curves["method"])):
+        rows = curves[curves["method"] == method].sort_values("fraction")
+        x, band = rows["fraction"].tolist(), styles.band(method)
+        yield fig.scatter(  # the outline of the intervals
+            x + x[::-1],
+            [*rows["top1_high"], *rows["top1_low"].iloc[::-1]],
+            fill="toself",
+            fillcolor=band,
+            line={"width": 0, "color": band},
+            mode="lines",
+            showlegend=False,
+            **styles.trace(method),
+        )
+        look = {"line": styles.line(method), "marker": styles.marker(method)}
+        hover = map(_curve_hover, rows.to_dict("records"))
+        look |= {"mode": "lines+markers"} | styles.trace(method)
+        yield fig.scatter(x, rows["top1_mean"], hover, **look)
+
+
+def _end_to_end_traces(curves: pd.DataFrame, styles: MethodStyles) -> Iterator[go.Scatter]:
+    """Points with error bars, as few label fractions are trained end to end."""
+    for method in [] if curves.empty else dict.fromkeys(curves["method"]):
+        rows = curves[curves["method"] == method].sort_values("fraction")
+        means, color, marker = rows["top1_mean"], styles.color(method), styles.marker(method)
+        hollow = {"symbol": f"{marker['symbol']}-open", "line": {"width": 2, "color": color}}
+        yield fig.scatter(
+            rows["fraction"],
+            means,
+            map(_curve_hover, rows.to_dict("records")),
+            error_y=fig.error_bars(means, rows["top1_low"], rows["top1_high"], color),
+            mode="markers",
+            marker={**marker, "size": 11, **hollow},
+            **styles.trace(method),
+        )
+
+
+def _curve_hover(row: Mapping[Any, Any]) -> str:
+    seeds = len(row["seeds"])
+    subsets = "one subset of the labels" if seeds == 1 else f"mean of {seeds} subsets of the labels"
+    spread = fmt.interval(row["top1_low"], row["top1_high"])
+    return (
+        f"{fmt.fraction_name(row['fraction'])} of the labels ({fmt.count(row['labels'])})<br>"
+        f"{fmt.percent(row['top1_mean'])}, {INTERVAL} {spread}<br>{subsets}"
+    )
+
+
+def _published(
+    every: pd.DataFrame, ends: Sequence[float], reference: Sequence[Reference]
+) -> Iterator[go.Scatter]:
+    """Stars for published numbers, at the share of labels that they used."""
+    x = {"zero_shot_top1": ends[0], "all_labels_top1": ends[1]}
+    x["fewest_labels_top1"] = float(every["fraction"].min())
+    entries = [entry for entry in reference if entry.measure in x]
+    star = {"mode": "markers", "marker": {"symbol": "star", "size": 13, "color": theme.INK[0]}}
+    for label in dict.fromkeys(entry.label for entry in entries):
+        points = [
+            (x[e.measure], e.value, fmt.percent(e.value)) for e in entries if e.label == label
+        ]
+        name = {"legendgroup": f"published {label}", "name": fmt.plot_text(label)}
+        positions, shares, hover = zip(*points, strict=True)
+        yield fig.scatter(positions, shares, hover, **star, **name)
+
+
+def labels_needed(study: StudyResults) -> Section | None:
+    """Labels needed to reach an accuracy: a row a highlighted method, a column an accuracy."""
+    needed = study.labels_needed
+    if needed.empty:
+        return None
+    targets = sorted(set(needed["target"]))
+    cells = {(row["method"], row["target"]): row for row in needed.to_dict("records")}
+    rows = [
+        (study.name(method), *(needed_cell(cells.get((method, t))) for t in targets))
+        for method in study.styles.shown
+        if method in set(needed["method"])
+    ]
+    columns = {
+        "Method": lambda row: study.name(row["method"]),
+        "Accuracy": lambda row: fmt.fraction_name(row["target"]),
+        "Images": lambda row: fmt.count(row["labels"]),
+        INTERVAL: lambda row: _range(row["low"], row["high"]) or "–",
+        "How known": lambda row: row["kind"],
+    }
+    heads = ("Method", *map(fmt.fraction_name, targets))
+    every = needed.sort_values(["target", "labels", "method"])
+    return Section(
+        "labels_needed",
+        "Labels needed to reach an accuracy",
+        "Interpolated between the measured shares of labels, with 95 % intervals of the number of "
+        "labels. ≈ marks numbers beyond the largest share, extrapolated by a power law.",
+        tables=(make_table("Labelled images needed to reach an accuracy", heads, rows),),
+        folded=(frame_table("Labels needed, every method", every, columns),),
+        fold="Every method",
+    )
+
+
+def needed_cell(row: Mapping[Any, Any] | None) -> str | Cell:
+    """Labels needed with their interval and whether they are extrapolated or out of reach."""
+    if row is None:
+        return "–"
+    labels, spread = fmt.count(row["labels"]), _range(row["low"], row["high"])
+    if row["kind"] == "measured below":
+        return Cell(f"≤ {labels}", "fewest measured")
+    if not math.isfinite(row["labels"]):
+        return Cell("out of reach", spread)
+    if row["kind"] == "extrapolated":
+        return Cell(f"≈ {labels}", f"extrapolated, {spread}")
+    return Cell(labels, spread)
+
+
+def _range(low: float, high: float) -> str:
+    """An interval of counts, which may be open above; empty if it is not known."""
+    if not math.isfinite(low):
+        return ""
+    return f"{fmt.count(low)}{f'–{fmt.count(high)}' if math.isfinite(high) else ' or more'}"
+
+
+def paired_comparisons(study: StudyResults) -> Section | None:
+    """Paired tests of each method against the best by cross-validation."""
+    paired = study.paired_comparisons
+    if paired.empty:
+        return None
+    columns = {
+        "Method": lambda row: study.name(row["method"]),
+        "Against": lambda row: (
+            "zero-shot" if row["role"] == "zero_shot" else study.name(row["against"])
+        ),
+        "Labels used": lambda row: fmt.fraction_name(row["fraction"]),
+        "Seeds": lambda row: fmt.count(row["seeds"]),
+        "Points": lambda row: fmt.points(row["difference"]),
+        INTERVAL: lambda row: f"{fmt.points(row['low'])} to {fmt.points(row['high'])}",
+        "p": lambda row: fmt.p_value(row["p_value"]),
+        "p after Holm": lambda row: fmt.p_value(row["p_holm"]),
+    }
+    rows = paired.sort_values(["role", "fraction", "difference"])
+    return Section(
+        "paired",
+        "Paired comparison of methods",
+        "Differences on the same images and seeds to the method that cross-validation prefers at "
+        "each share of the labels. Filled points differ significantly after Holm’s correction, "
+        "with an interval that excludes zero; hollow ones do not.",
+        paired_figure(paired, study.curves, study.styles),
+        folded=(frame_table("Paired comparisons", rows, columns, texts=2),),
+        bulky=True,
+    )
+
+
+def paired_figure(paired: pd.DataFrame, curves: pd.DataFrame, styles: MethodStyles) -> go.Figure:
+    """Difference in points of each method to the best by cross-validation, over label fractions.
+
+    Args:
+        paired, curves: as in `StudyResults`.
+    Returns: a trace a method with error bars, its points filled where the difference is
+        significant; then the zero line. No traces without comparisons of role `best`.
+    """
+    rows = paired[paired["role"] == "best"]
+    if rows.empty:
+        return go.Figure()
+    best = rows.drop_duplicates("fraction")  # the best itself is at zero
+    zero = {"difference": 0.0, "low": 0.0, "high": 0.0, "distinguishable": False}
+    rows = pd.concat([rows, best.assign(method=best["against"], **zero)], ignore_index=True)
+    methods = [method for method in styles.methods if method in set(rows["method"])]
+    shown = [method for method in methods if method in styles.shown]
+    # Shown methods are shifted sideways, so that error bars do not hide each other.
+    shifts = {method: 1.04 ** (i - (len(shown) - 1) / 2) for i, method in enumerate(shown)}
+    figure = go.Figure()
+    for method in methods:
+        own = rows[rows["method"] == method].sort_values("fraction")
+        figure.add_trace(_paired_trace(own, method, styles, shifts.get(method, 1.0)))
+    measured = curves[curves["fraction"].isin(rows["fraction"])]
+    ends = [float(measured["fraction"].min()), float(measured["fraction"].max())]
+    entry = {"legendgroup": "best", "name": "Best by cross-validation"}
+    zero_line = fig.scatter(ends, [0, 0], mode="lines", line=reference_line("Zero-shot"), **entry)
+    vertical = theme.axis("Points to the best by cross-validation")
+    figure.update_layout(theme.layout(460, xaxis=fig.fraction_axis(measured), yaxis=vertical))
+    return figure.add_trace(zero_line)
+
+
+def _paired_trace(
+    rows: pd.DataFrame, method: str, styles: MethodStyles, shift: float
+) -> go.Scatter:
+    marker, color = styles.marker(method), styles.color(method)
+    differences, lows, highs = (100 * rows[name] for name in ("difference", "low", "high"))
+    hollow = ["" if significant else "-open" for significant in rows["distinguishable"]]
+    symbols = [f"{marker['symbol']}{suffix}" for suffix in hollow]
+    return fig.scatter(
+        rows["fraction"] * shift,
+        differences,
+        [_paired_hover(row, styles) for row in rows.to_dict("records")],
+        error_y=fig.error_bars(differences, lows, highs, color, thickness=1.2, width=3),
+        mode="lines+markers",
+        line={**styles.line(method), "width": 1.2},
+        marker={**marker, "symbol": symbols, "line": {"width": 2, "color": color}},
+        **styles.trace(method),
+    )
+
+
+def _paired_hover(row: Mapping[Any, Any], styles: MethodStyles) -> str:
+    share = f"{fmt.fraction_name(row['fraction'])} of the labels"
+    if row["method"] == row["against"]:
+        return f"{share}<br>the best by cross-validation"
+    difference, low, high = (fmt.points(row[name]) for name in ("difference", "low", "high"))
+    return (
+        f"{share}, against {styles.name(row['against'])}<br>{difference} points, {INTERVAL} "
+        f"{low} to {high}<br>p {fmt.p_value(row['p_holm'])} after Holm"
+    )
+
+
+def inference_cost(study: StudyResults) -> Section | None:
+    """Accuracy by inference cost: parameters and milliseconds of each set of image encoders."""
+    if study.inference_cost.empty:
+        return None
+    cost = study.inference_cost.sort_values(["ms_per_photograph", "parameters"])
+    top1 = top1_columns(cost)
+    heads = ("Encoders", "Method", "Parameters", "ms per image", *map(fmt.fraction_name, top1))
+    rows = [
+        (
+            str(row["towers"]),
+            study.name(row["method"]),
+            fmt.millions(row["parameters"]),
+            "–" if math.isnan(row["ms_per_photograph"]) else f"{row['ms_per_photograph']:.1f}",
+            *(fmt.percent(row[name]) for name in top1.values()),
+        )
+        for row in cost.to_dict("records")
+    ]
+    caption = "Top-1 by share of the labels, and inference cost"
+    return Section(
+        "inference_cost",
+        "Accuracy by inference cost",
+        "Milliseconds are for one image through the encoders on this machine; each row’s method "
+        "was chosen by cross-validation.",
+        inference_cost_figure(cost, study.styles),
+        folded=(make_table(caption, heads, rows, texts=2),),
+    )
+
+
+def top1_columns(cost: pd.DataFrame) -> dict[float, str]:
+    """Label fraction -> column `top1_F` of the table of inference cost, by growing fraction."""
+    names = [name for name in map(str, cost.columns) if name.startswith("top1_")]
+    return dict(sorted((float(name.removeprefix("top1_")), name) for name in names))
+
+
+def inference_cost_figure(cost: pd.DataFrame, styles: MethodStyles) -> go.Figure:
+    """Top-1 of each set of encoders with the fewest, a middle and the most labels, by cost.
+
+    Args:
+        cost: `StudyResults.inference_cost`, cheapest first. Of several methods on the same
+            encoders, the one that comes first in `styles` is drawn.
+    """
+    order = {method: i for i, method in enumerate(styles.methods)}
+    ranks = cost["method"].map(lambda method: order.get(method, len(order)))
+    best = cost.loc[ranks.sort_values(kind="stable").index].drop_duplicates("towers")
+    rows = cost.loc[cost.index.isin(best.index)]
+    titles = [
+        f"{row['towers']}, {_milliseconds(row['ms_per_photograph'])}: "
+        f"{display_name(row['method'], styles.names)}"
+        for row in rows.to_dict("records")
+    ]
+    top1 = top1_columns(rows)
+    fractions = list(top1)
+    series = []
+    for fraction in dict.fromkeys(fractions[i] for i in (0, len(fractions) // 2, -1)):
+        shares = rows[top1[fraction]].astype(float).tolist()
+        name = f"{fmt.fraction_name(fraction)} of the labels"
+        series.append(fig.Series(name, shares, list(map(fmt.percent, shares))))
+    return fig.interval_plot(titles, series)
+
+
+def _milliseconds(time_ms: float) -> str:
+    return "time not measured" if math.isnan(time_ms) else f"{time_ms:.3g} ms per image"

@@ -1,0 +1,119 @@
+"""`metrics.json`: the study's numbers as one nested object for scripts, and as text.
+
+`python -m sports_clip_pipeline.report.metrics data/08_reporting/sample` prints a summary.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sports_clip_pipeline.errors import UserFacingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ZERO_SHOT = ("top1", "top5", "macro_f1")
+DIRECTIONS = ("t2i", "i2t")
+RANKS = ("r1", "r5", "r10")
+_COUNTS = ("seeds", "labels")
+
+
+def compose_metrics(
+    zero_shot: Mapping[str, Any], retrieval: Mapping[str, Any], *curves: pd.DataFrame
+) -> dict[str, Any]:
+    """The fixed form: `zero_shot`, `retrieval` by direction, `finetune` by method and fraction.
+
+    Args:
+        zero_shot: at least `top1`, `top5`, `macro_f1`, shares.
+        retrieval: `{t2i: {r1, r5, r10}, i2t: {...}}`, shares.
+        curves: learning curves of methods on frozen encoders, and of those trained end to end.
+    Returns: JSON-like; fractions are strings from "0.01" to "1.0"; every share in [0, 1].
+    Raises: ValueError: a share outside [0, 1], a dotted key, or a method and fraction twice.
+    """
+    finetune: dict[str, dict[str, Any]] = {}
+    for row in (row for table in curves for row in table.to_dict("records")):
+        by_fraction = finetune.setdefault(str(row["method"]), {})
+        key = fraction_key(row["fraction"])
+        if key in by_fraction:
+            raise ValueError(f"finetune.{row['method']} holds fraction {key} twice")
+        by_fraction[key] = {
+            "top1_mean": float(row["top1_mean"]),
+            "top1_ci95": [float(row["top1_low"]), float(row["top1_high"])],
+            "macro_f1_mean": float(row["macro_f1_mean"]),
+            "seeds": [int(seed) for seed in row["seeds"]],
+            "labels": int(row["labels"]),
+        }
+    metrics = {
+        "zero_shot": {name: float(zero_shot[name]) for name in ZERO_SHOT},
+        "retrieval": {
+            key: {rank: float(retrieval[key][rank]) for rank in RANKS} for key in DIRECTIONS
+        },
+        "finetune": finetune,
+    }
+    check_metrics(metrics)
+    return metrics
+
+
+def fraction_key(fraction: float) -> str:
+    """A label fraction as the shortest decimal string: 0.01 is "0.01", 1 is "1.0"."""
+    return repr(float(f"{float(fraction):.6g}"))
+
+
+def check_metrics(metrics: Mapping[str, Any]) -> None:
+    """Reject shares outside [0, 1], and keys of the fixed form that contain a dot.
+
+    Raises: ValueError: names the key and its value.
+    """
+    for path, value in _leaves(metrics, ()):
+        dotted = [key for key in path[:2] if "." in key]
+        if dotted:
+            raise ValueError(f"metrics key {dotted[0]!r} holds a dot")
+        if path[-1] not in _COUNTS and not (math.isfinite(value) and 0 <= value <= 1):
+            raise ValueError(f"metrics {' > '.join(path)} is no share in [0, 1]: {value!r}")
+
+
+def _leaves(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Numbers with their key paths; the members of a list share the path of the list."""
+    if isinstance(node, Mapping):
+        for key, child in node.items():
+            yield from _leaves(child, (*path, str(key)))
+    elif isinstance(node, (list, tuple)):
+        yield from ((path, child) for child in node)
+    else:
+        yield path, node
+
+
+def summary(folder: Path) -> str:
+    """The headline numbers of a finished study as lines of text, and the path of its report.
+
+    Args:
+        folder: `data/08_reporting/<study>`, with `metrics.json` and `report.html`.
+    Raises: UserFacingError: there is no `metrics.json`.
+    """
+    path = folder / "metrics.json"
+    if not path.is_file():
+        raise UserFacingError(path, "is missing", "run `kedro run` first")
+    metrics = json.loads(path.read_text())
+    zero_shot, t2i = metrics["zero_shot"], metrics["retrieval"]["t2i"]
+    lines = [
+        "",
+        f"zero-shot          top-1 {zero_shot['top1']:6.1%}   top-5 {zero_shot['top5']:6.1%}",
+        f"text to image      R@1   {t2i['r1']:6.1%}   R@5   {t2i['r5']:6.1%}",
+    ]
+    for method, points in metrics["finetune"].items():
+        ordered = sorted(points.items(), key=lambda item: float(item[0]))
+        cells = [f"{point['labels']} labels {point['top1_mean']:.1%}" for _, point in ordered]
+        lines.append(f"{method:<22} " + "   ".join(cells))
+    return "\n".join([*lines, "", f"report: {(folder / 'report.html').resolve()}"])
+
+
+if __name__ == "__main__":
+    try:
+        print(summary(Path(sys.argv[1])))
+    except UserFacingError as error:
+        sys.exit(f"Error: {error}")

@@ -1,0 +1,159 @@
+"""The report page: one HTML file with its figures, pictures, styles and scripts, no requests."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+import plotly.graph_objects as go
+
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
+from sports_clip_pipeline.report import (
+    class_sections,
+    clip_sections,
+    data_sections,
+    image_sections,
+    label_sections,
+)
+from sports_clip_pipeline.report.blocks import Section
+from sports_clip_pipeline.report.gallery import Exhibit, compose_exhibits, compose_filters
+from sports_clip_pipeline.report.headline import Headline, compose_headline
+from sports_clip_pipeline.report.model_card import ModelCard, compose_model_card
+from sports_clip_pipeline.report.study import StudyResults
+from sports_clip_pipeline.report.theme import TONES
+
+SECTIONS = (
+    label_sections.learning_curve,
+    label_sections.labels_needed,
+    label_sections.paired_comparisons,
+    label_sections.inference_cost,
+    clip_sections.ablation,
+    clip_sections.transduction,
+    class_sections.per_class,
+    class_sections.class_gains,
+    class_sections.confusion,
+    class_sections.zero_shot_confusion,
+    class_sections.confusion_pairs,
+    class_sections.reliability,
+    image_sections.label_issues,
+    image_sections.active_learning,
+    image_sections.map_quality,
+    clip_sections.training_curve,
+    clip_sections.retrieval,
+    data_sections.data_audit,
+    data_sections.rejected_files,
+    data_sections.duplicates,
+    data_sections.caption_mentions,
+    data_sections.provenance,
+)
+"""The sections of the page; `report.html.j2` places them."""
+
+BUNDLE = "plotly-cartesian.min.js"
+SCRIPTS = (BUNDLE, "report.js", "gallery.js", "sorting.js")  # in the order they run
+BUNDLE_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
+_REMEDY = "lower report.gallery_images or report.label_issues"
+_UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything on the page.
+
+    Attributes:
+        headline: the top of the page.
+        sections: by name; those without data are missing.
+        changed: what fine-tuning changed, as a sentence.
+        exhibits: the gallery. explained: how many images have explanation maps altogether.
+    """
+
+    headline: Headline
+    sections: dict[str, Section]
+    changed: str
+    exhibits: tuple[Exhibit, ...]
+    explained: int
+    card: ModelCard
+
+
+def make_content(study: StudyResults) -> ReportContent:
+    """All sections of a study; a section whose figure has no data is left out."""
+    sections = [section for make in SECTIONS if (section := make(study)) is not None]
+    most = study.config.gallery_images
+    return ReportContent(
+        headline=compose_headline(study),
+        sections={s.name: s for s in sections if s.figure is None or s.figure.data},
+        changed=class_sections.changed_predictions(study),
+        exhibits=compose_exhibits(study.gallery, study.predictions, most),
+        explained=len({card.image for card in study.gallery}),
+        card=compose_model_card(study),
+    )
+
+
+def compose_page(content: ReportContent, config: ReportConfig) -> str:
+    """The report as HTML.
+
+    Raises: UserFacingError: the page is larger than the configuration allows.
+    """
+    scripts = [asset(name) for name in SCRIPTS]
+    figures = {name: s.figure for name, s in content.sections.items() if s.figure is not None}
+    template = _environment().get_template("report.html.j2")
+    page = template.render(
+        study=config.study,
+        content=content,
+        filters=compose_filters(content.exhibits),
+        figures={name: figure_json(figure) for name, figure in figures.items()},
+        tones=script_json(TONES),
+        style=asset("report.css"),
+        scripts=scripts,
+        hashes=[script_hash(script) for script in scripts],
+    )
+    size_mb = len(page.encode()) / 1e6
+    if size_mb > config.max_page_mb:
+        limit = f"report.max_page_mb = {config.max_page_mb}"
+        what = f"the page would have {size_mb:.1f} MB, more than {limit}"
+        raise UserFacingError("report.html", what, _REMEDY)
+    return page
+
+
+def asset(name: str) -> str:
+    """Text of a file in `assets/`."""
+    return (resources.files(__package__) / "assets" / name).read_text(encoding="utf-8")
+
+
+def figure_json(figure: go.Figure) -> str:
+    """A figure as JSON that is safe inside a script element."""
+    return script_json(json.loads(figure.to_json()))
+
+
+def script_json(document: Any) -> str:
+    r"""JSON whose every character is safe inside a script element.
+
+    >>> script_json("</script>")
+    '"\\u003c/script\\u003e"'
+    """
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return re.sub("[<>&\u2028\u2029]", lambda found: _UNSAFE[found.group()], text)
+
+
+def script_hash(script: str) -> str:
+    """The hash by which a content security policy allows an inline script."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("sports_clip_pipeline.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import pytest
+
+from sports_clip_pipeline.config.methods import METHODS, MethodSpec
+from sports_clip_pipeline.evaluation.ledger import Look, record_look
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
+from sports_clip_pipeline.report.headline import compose_headline, paragraphs, superscript
+from sports_clip_pipeline.report.study import preferred_point
+from tests.report.study import NOTE, make_curves, make_small_study, make_study, make_trials
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+def test_published_numbers_have_a_column_of_their_own_with_a_footnote():
+    headline = compose_headline(make_small_study())
+
+    assert [column.name for column in headline.table.columns][-1] == "Published notebook¹"
+    published = {row[0]: plain(row[-1]) for row in headline.table.rows}
+    assert published["Zero-shot top-1"] == "35.0 %"
+    assert published["Top-1 with 100\u00a0% of labels"] == "89.5 %"
+    assert published["Zero-shot top-5"] == "–"
+    assert headline.notes == (f"¹ {NOTE}",)
+    assert superscript(10) == "¹⁰"
+
+
+def test_without_published_numbers_there_is_no_such_column():
+    headline = compose_headline(make_small_study(config=ReportConfig(study="sample")))
+
+    names = [column.name for column in headline.table.columns]
+    assert names == ["Measure", "This study", "95 % interval"]
+    assert headline.notes == ()
+
+
+def test_key_numbers_and_sentence_are_those_of_the_study():
+    headline = compose_headline(make_small_study())
+    numbers = headline.numbers
+
+    assert [plain(one.number) for one in numbers[1:]] == ["16.7 %", "65.0 %", "86.0 %", "49.2 %"]
+    assert numbers[2].interval == "61.0–69.0"
+    assert numbers[2].remark == "Logistic regression on tower features"
+    expected = "With 88 labelled images it is 65.0 %, with 8,800 it is 86.0 %."
+    assert plain(headline.sentence).endswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("method", "number"), [("notebook_mlp", "86.0 %"), ("full_imagenet", "90.0 %")]
+)
+def test_with_all_labels_the_number_is_that_of_the_exported_method(method, number):
+    finetuned = {**make_study().finetuned, "best_method": method}
+
+    headline = compose_headline(make_study(finetuned=finetuned))
+
+    (remark,) = [one.remark for one in headline.numbers if one.label.startswith("Top-1 with 100")]
+    assert remark == make_study().name(method)
+    numbers = {plain(row[0]): plain(row[1]) for row in headline.table.rows}
+    assert numbers["Top-1 with 100 % of labels"] == number
+
+
+def test_a_study_of_one_label_fraction_is_reported_once():
+    curves = make_curves()
+    headline = compose_headline(make_small_study(curves=curves[curves["fraction"] == 1.0]))
+
+    assert "With 8,800 labelled images it is 86.0 %." in plain(headline.sentence)
+    assert [plain(row[0]) for row in headline.table.rows].count("Top-1 with 100 % of labels") == 1
+    assert len(headline.numbers) == 4
+
+
+def test_semi_supervised_methods_are_reported_apart(monkeypatch):
+    monkeypatch.setitem(METHODS, "self_training", MethodSpec("s", "tower", unlabelled=True))
+    methods = {"logreg_tower": 0.0, "self_training": -0.06}
+
+    headline = compose_headline(
+        make_small_study(curves=make_curves(methods), trials=make_trials(methods))
+    )
+
+    assert "it is 65.0 % (71.0 % with the rest unlabelled)" in plain(headline.sentence)
+    numbers = {plain(row[0]): plain(row[1]) for row in headline.table.rows}
+    assert numbers["Top-1 with 1 % of labels"] == "65.0 %"
+    assert numbers["Top-1 with 1 % of labels, the rest unlabelled"] == "71.0 %"
+
+
+def test_sentences_about_one_number_of_labels_are_one_paragraph():
+    sentences = ["Without A.", "With 5 B.", "It is C.", "60 % D.", "70 % E.", "With 9 F."]
+
+    grouped = ("Without A.", "With 5 B. It is C.", "60 % D. 70 % E.", "With 9 F.")
+    assert paragraphs(sentences) == grouped
+    assert paragraphs(["A.", "B."]) == ("A. B.",)
+    assert paragraphs([]) == ()
+
+
+def test_the_evaluation_log_may_be_a_summary_the_records_or_nothing():
+    look = Look("2026-01-31T12:00:00+00:00", "c", 1, ("a",), "p", "d", "a", 0.5)
+
+    def evaluations(log):
+        return compose_headline(make_small_study(evaluation_log=log)).evaluations
+
+    assert evaluations({"sentence": "Once."}) == "Once."
+    assert "since 2026-01-31" in evaluations(record_look([], look))
+    assert evaluations({}) == evaluations([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("cv_b", "cv_a", "chosen"),
+    [(0.6, 0.7, "a"), (0.1, float("nan"), "b"), (float("nan"), float("nan"), "a")],
+)
+def test_cross_validation_chooses_even_where_the_test_images_disagree(cv_b, cv_a, chosen):
+    curves = make_curves({"b": 0.0, "a": 0.5})
+    trials = make_trials({"b": 0.0, "a": 0.5})
+    trials["cv_top1"] = trials["method"].map({"b": cv_b, "a": cv_a})
+
+    assert preferred_point(curves, trials, 1.0)["method"] == chosen
+    with pytest.raises(ValueError, match=r"0\.3"):
+        preferred_point(curves, trials, 0.3)
