@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.explain.activation_maps import class_activation_map
-from sports_clip_pipeline.explain.text_target import TextTarget
+from sports_clip_pipeline.explain.cam import class_activation_map
+from sports_clip_pipeline.explain.networks import TextTarget
 from sports_clip_pipeline.models.clip_folder import LoadedClip
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 

@@ -5,7 +5,7 @@ import math
 
 import pandas as pd
 
-from sports_clip_pipeline.evaluation.explanations import answers_mark
+from sports_clip_pipeline.explain.verdicts import predictions_fingerprint
 from sports_clip_pipeline.reporting import page
 from sports_clip_pipeline.reporting.explanations import explanations_table
 from tests.reporting.study import make_results
@@ -16,12 +16,12 @@ def verdicts(answers: str = "") -> pd.DataFrame:
         {
             "target": ["classifier", "prompts"],
             "method": ["gradcam", "guided"],
-            "photographs": [200, 200],
-            "beats_floors": [True, False],
+            "images": [200, 200],
+            "beats_baselines": [True, False],
             "measures_beaten": ["road, insertion, deletion", ""],
             "depends_on_weights": [True, None],
             "highest_correlation": [0.31, math.nan],
-            "sentence": ["GradCAM beats.", "Guided <b>does not beat</b> the floor."],
+            "sentence": ["GradCAM beats.", "Guided <b>does not beat</b> the baseline."],
             "answers": answers,
         }
     )
@@ -47,7 +47,7 @@ def test_the_page_shows_the_table_and_says_which_methods_fall_short():
 
 def test_the_page_warns_where_the_maps_are_of_an_earlier_classifier():
     results = make_results()
-    mark = answers_mark(results.test_predictions)
+    mark = predictions_fingerprint(results.test_predictions)
     for answers, warned in ((mark, False), ("of others", True)):
         judged = dataclasses.replace(results.judged, cam_eval_verdicts=verdicts(answers))
         html = page.compose_page(dataclasses.replace(results, judged=judged))

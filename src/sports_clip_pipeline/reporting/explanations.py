@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.explain.names import METHODS
+from sports_clip_pipeline.explain import METHODS
 from sports_clip_pipeline.reporting.blocks import DataTable, table
 from sports_clip_pipeline.reporting.frames import records
 from sports_clip_pipeline.reporting.labels import count
@@ -19,7 +19,7 @@ def explanations_table(verdicts: pd.DataFrame) -> DataTable:
     """One row a method and target.
 
     Args:
-        verdicts: `target`, `method`, `photographs`, `beats_floors`, `measures_beaten` (names with
+        verdicts: `target`, `method`, `images`, `beats_baselines`, `measures_beaten` (names with
             commas between), `depends_on_weights` (bool or None), `highest_correlation`.
     """
     rows = [
@@ -28,11 +28,11 @@ def explanations_table(verdicts: pd.DataFrame) -> DataTable:
             TARGETS.get(row["target"], row["target"]),
             _beaten(row),
             _depends(row),
-            count(row["photographs"]),
+            count(row["images"]),
         )
         for row in records(verdicts)
     ]
-    heads = ("Method", "Explains", "Beats the floors in", "Follows the weights", "Photographs")
+    heads = ("Method", "Explains", "Beats the floors in", "Follows the weights", "Images")
     return table("Whether each way to explain can be trusted", heads, rows, texts=4)
 
 

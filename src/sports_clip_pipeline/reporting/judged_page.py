@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.evaluation.explanations import answers_mark
 from sports_clip_pipeline.evaluation.ledger import summarise_looks
+from sports_clip_pipeline.explain.verdicts import predictions_fingerprint
 from sports_clip_pipeline.reporting import judged_tables as tables
 from sports_clip_pipeline.reporting.blocks import DataTable
 from sports_clip_pipeline.reporting.explanations import explanations_table
@@ -65,14 +65,14 @@ def compose_judged(results: StudyResults) -> JudgedParts:
         label_queries=next_suspects(judged.label_queries, pictures, soon),
         suspected=len(wrong),
         explanations=None if maps.empty else explanations_table(maps),
-        untrusted=() if maps.empty else tuple(maps.loc[~maps["beats_floors"], "sentence"]),
+        untrusted=() if maps.empty else tuple(maps.loc[~maps["beats_baselines"], "sentence"]),
         outdated=not maps.empty and _of_others(maps, results.test_predictions),
         looks=looks_sentence(judged.ledger),
     )
 
 
 def _of_others(verdicts: pd.DataFrame, predictions: pd.DataFrame) -> bool:
-    return bool((verdicts["answers"] != answers_mark(predictions)).any())
+    return bool((verdicts["answers"] != predictions_fingerprint(predictions)).any())
 
 
 def paragraphs(sentences: Sequence[str]) -> tuple[str, ...]:

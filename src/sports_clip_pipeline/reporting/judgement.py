@@ -35,9 +35,9 @@ class Judgement:
         price: `towers`, `parameters`, `ms_per_photograph`, `method`, `top1_F`.
         ablation: `name`, `top1`, `low`, `high`, `changed`, `chosen_on`.
         transduction: `method`, `part`, `top1`, `low`, `high`, `prior`.
-        cam_eval_verdicts: `target`, `method`, `beats_floors`, `depends_on_weights`,
+        cam_eval_verdicts: `target`, `method`, `beats_baselines`, `depends_on_weights`,
             `highest_correlation`, `photographs`, `sentence`, `answers` (of
-            `evaluation.explanations.answers_mark`).
+            `explain.verdicts.predictions_fingerprint`).
         ledger: the looks at the evaluation part, as `evaluation.ledger.record_look` gives them,
             or their summary with its `sentence`.
     """

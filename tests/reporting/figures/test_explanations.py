@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from sports_clip_pipeline.reporting.figures.explanations import floor_panels
+from sports_clip_pipeline.reporting.figures.explanations import baseline_panels
 from sports_clip_pipeline.reporting.theme import TONES
 
 
@@ -18,14 +18,14 @@ def summary() -> pd.DataFrame:
     ]
     rows.append(("classifier", "centre", "all", "road", 40, "", *[math.nan] * 3, False))
     names = (
-        "target", "method", "photographs_of", "measure", "photographs", "floor", "difference",
-        "difference_low", "difference_high", "beats_floors",
+        "target", "method", "subset", "measure", "images", "baseline", "difference",
+        "difference_low", "difference_high", "beats_baselines",
     )  # fmt: skip
     return pd.DataFrame(rows, columns=list(names))
 
 
 def test_each_measure_is_a_panel_with_a_zero_line_and_a_series_a_target():
-    figure = floor_panels(summary())
+    figure = baseline_panels(summary())
     assert len(figure.data) == 3 * (1 + 2)
     dots = [trace for trace in figure.data if trace.mode == "markers"]
     assert {trace.name for trace in dots} == {"Classifier", "Prompts through CLIP"}
@@ -36,10 +36,10 @@ def test_each_measure_is_a_panel_with_a_zero_line_and_a_series_a_target():
 
 
 def test_it_has_only_colours_that_have_a_dark_twin():
-    for trace in floor_panels(summary()).data:
+    for trace in baseline_panels(summary()).data:
         tone = trace.marker.color if trace.mode == "markers" else trace.line.color
         assert tone in TONES
 
 
 def test_without_measures_there_is_an_empty_figure():
-    assert not floor_panels(pd.DataFrame()).data
+    assert not baseline_panels(pd.DataFrame()).data

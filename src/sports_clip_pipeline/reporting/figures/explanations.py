@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from sports_clip_pipeline.explain.names import METHODS
+from sports_clip_pipeline.explain import METHODS
 from sports_clip_pipeline.reporting.frames import records
 from sports_clip_pipeline.reporting.labels import points
 from sports_clip_pipeline.reporting.theme import INK, MUTED, axis, layout, marker, series_tone
@@ -17,19 +17,19 @@ TARGETS = {"classifier": "Classifier", "prompts": "Prompts through CLIP"}
 _GAP, _ASIDE, _ROW = 0.04, 0.16, 44
 
 
-def floor_panels(summary: pd.DataFrame) -> go.Figure:
+def baseline_panels(summary: pd.DataFrame) -> go.Figure:
     """A panel a measure: each method's difference to the better floor, with its interval.
 
     Args:
-        summary: `target`, `method`, `photographs_of`, `measure`, `photographs`, `floor`,
+        summary: `target`, `method`, `subset`, `measure`, `images`, `floor`,
             `difference` (> 0 is better than the floor), `difference_low`, `difference_high`,
-            `beats_floors`; may be empty.
+            `beats_baselines`; may be empty.
     Returns: filled where the interval lies above zero; without rows, a figure without traces.
     """
     figure = go.Figure()
     if summary.empty:
         return figure
-    judged = summary[(summary["photographs_of"] == "all") & summary["difference"].notna()]
+    judged = summary[(summary["subset"] == "all") & summary["difference"].notna()]
     methods = [name for name in METHODS if name in set(judged["method"])]
     shown = [name for name in MEASURES if name in set(judged["measure"])]
     if not shown:
@@ -107,7 +107,7 @@ def _dots(
         marker={
             "color": tone,
             "size": 9,
-            "symbol": [symbol if beats else f"{symbol}-open" for beats in own["beats_floors"]],
+            "symbol": [symbol if beats else f"{symbol}-open" for beats in own["beats_baselines"]],
             "line": {"width": 2, "color": tone},
         },
         customdata=[_words(row) for row in records(own)],
@@ -121,6 +121,6 @@ def _dots(
 def _words(row: dict[str, Any]) -> str:
     ends = f"{points(row['difference_low'])} to {points(row['difference_high'])}"
     return (
-        f"{METHODS[row['method']]}, {row['photographs']} photographs<br>"
+        f"{METHODS[row['method']]}, {row['images']} images<br>"
         f"{points(row['difference'])} points over the {row['floor']} map, 95 % interval {ends}"
     )
