@@ -29,11 +29,11 @@ from kedro.framework.startup import bootstrap_project
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
+from sports_clip_pipeline.encoders.weights import file_name
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models.backends import TowerProgram, build_backend
-from sports_clip_pipeline.models.predictor import TowerInput
-from sports_clip_pipeline.models.tower_weights import file_name
 from sports_clip_pipeline.pipelines.finetune.nodes import select_development
+from sports_clip_pipeline.predictor.predictor import TowerInput
 from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.methods import METHODS, find_method
 from sports_clip_pipeline.training.study import StudyData

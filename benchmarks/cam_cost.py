@@ -20,10 +20,10 @@ import torch
 from side_by_side import add_force, refuse_when_busy
 from torch import nn
 
+from sports_clip_pipeline.encoders.image_encoders import load_image_tower
 from sports_clip_pipeline.explain.cam import class_activation_map
 from sports_clip_pipeline.explain.targets import find_layer, frozen
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models.image_towers import load_image_tower
 from sports_clip_pipeline.pipelines.cam.config import METHODS
 
 PHOTOGRAPHS, SIZE, WANTED = 100, 224, 2.0

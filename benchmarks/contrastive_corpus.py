@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from sports_clip_pipeline.corpora.store import write_index, write_shard
+from sports_clip_pipeline.data.image_store import write_index, write_shard
 from sports_clip_pipeline.sample import write_sample
 
 SHARD = 512

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sports_clip_pipeline.corpora.caption_table import caption_table
-from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.data.captions import caption_table
+from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
@@ -34,8 +34,8 @@ def manifest_of(folder: Path) -> pd.DataFrame:
 
 def embedder_of(folder: Path, tower: str, backend: str) -> Any:
     """With an empty cache, so that everything is computed, the export to ONNX among it."""
-    from sports_clip_pipeline.models.embedder import Embedder
-    from sports_clip_pipeline.models.feature_cache import FeatureCache
+    from sports_clip_pipeline.encoders.embedder import Embedder
+    from sports_clip_pipeline.encoders.feature_store import FeatureCache
 
     config = EmbedConfig(image_encoder=tower, text_encoder=TEXT_TOWER, backend=backend)
     return Embedder(config, FeatureCache(folder / "cache"), Journal())
@@ -43,7 +43,7 @@ def embedder_of(folder: Path, tower: str, backend: str) -> Any:
 
 def embed_ours(folder: Path, given: argparse.Namespace) -> None:
     """Embeddings of all photographs, as the pipeline makes them."""
-    from sports_clip_pipeline.models.clip_folder import read_projections
+    from sports_clip_pipeline.clip.folder import read_projections
 
     embedder = embedder_of(folder, given.tower, given.backend)
     found = embedder.images("images", ImageStore(folder / "store"), manifest_of(folder))
@@ -90,7 +90,7 @@ def embed_theirs(folder: Path, given: argparse.Namespace) -> None:
 
 def pretrain_ours(folder: Path, given: argparse.Namespace) -> None:
     """Features of photographs and captions, then projections over the locked towers."""
-    from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+    from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
     from sports_clip_pipeline.training import locked
     from sports_clip_pipeline.training.paired_features import pairs_of_split
 
@@ -109,8 +109,8 @@ def pretrain_ours(folder: Path, given: argparse.Namespace) -> None:
 
 def tower_pairs(folder: Path, tower: str) -> tuple[Any, Any]:
     """Pairs whose captions are read from the cache, and the preprocessing of photographs."""
-    from sports_clip_pipeline.models.image_towers import image_preprocessing
-    from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+    from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
+    from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
     from sports_clip_pipeline.training.unlocked.pairs import tower_pairs_of_split
 
     manifest = manifest_of(folder)
@@ -124,7 +124,7 @@ def tower_pairs(folder: Path, tower: str) -> tuple[Any, Any]:
 
 def unlocked_training(folder: Path, given: argparse.Namespace) -> Any:
     """Training through the whole image tower, text features cached."""
-    from sports_clip_pipeline.models.clip_folder import load_clip
+    from sports_clip_pipeline.clip.folder import load_clip
     from sports_clip_pipeline.training.unlocked.loop import TowerTraining
     from sports_clip_pipeline.training.unlocked.precision import Compute
 

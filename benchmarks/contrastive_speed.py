@@ -48,10 +48,10 @@ def side(name: str, folder: Path, *options: object) -> Process:
 
 def write_clip(folder: Path, tower: str) -> None:
     """A CLIP folder with random projections, for both sides."""
-    from sports_clip_pipeline.models.clip_folder import write_clip_folder
-    from sports_clip_pipeline.models.image_towers import image_encoder, image_preprocessing
-    from sports_clip_pipeline.models.projections import Projections
-    from sports_clip_pipeline.models.text_towers import text_tower_spec
+    from sports_clip_pipeline.clip.folder import write_clip_folder
+    from sports_clip_pipeline.clip.projections import Projections
+    from sports_clip_pipeline.encoders.image_encoders import image_encoder, image_preprocessing
+    from sports_clip_pipeline.encoders.text_encoders import text_tower_spec
 
     rng = np.random.default_rng(0)
     widths = image_encoder(tower).width, text_tower_spec("minilm").width

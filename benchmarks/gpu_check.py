@@ -27,14 +27,13 @@ from contrastive_corpus import write_corpus
 from contrastive_sides import manifest_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from sports_clip_pipeline.corpora.caption_table import caption_table
-from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.clip.model import build_clip
+from sports_clip_pipeline.clip.projections import Projections, identity_projections
+from sports_clip_pipeline.data.captions import caption_table
+from sports_clip_pipeline.data.image_store import ImageStore
+from sports_clip_pipeline.encoders.image_encoders import image_encoder, image_preprocessing
 from sports_clip_pipeline.encoders.names import is_pair
-from sports_clip_pipeline.models.clip_model import build_clip
-from sports_clip_pipeline.models.image_towers import image_encoder, image_preprocessing
-from sports_clip_pipeline.models.projections import Projections, identity_projections
-from sports_clip_pipeline.models.text_towers import text_tower_spec
-from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer, text_tower_spec
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.unlocked.loop import TowerTraining
 from sports_clip_pipeline.training.unlocked.pairs import tower_pairs_of_split

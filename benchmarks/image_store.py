@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
+from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 
 SHARD = 512
 Reader = tuple[Callable[[int], bytes], Callable[[], int]]

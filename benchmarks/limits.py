@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from arm_cost import BATCH, FinishedStudy, study_of
 
+from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.evaluation.mislabelled import likely_mislabelled
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models.backends import TowerProgram, build_backend
-from sports_clip_pipeline.models.image_towers import image_preprocessing
 from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.methods import find_method
 from sports_clip_pipeline.training.methods.cross_validation import assign_folds

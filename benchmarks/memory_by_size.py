@@ -23,7 +23,7 @@ import pandas as pd
 from contrastive_corpus import TABLE, write_corpus
 from verify_real import GIB, watch
 
-from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
+from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 
 HERE = Path(__file__).resolve().parent
 SIDE = 64
@@ -81,8 +81,8 @@ def run_step(step: str, folder: Path) -> None:
         for name in ("image", "text")
     )
     if step == "tokenize":
-        from sports_clip_pipeline.corpora.caption_table import caption_table
-        from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+        from sports_clip_pipeline.data.captions import caption_table
+        from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
 
         captions.save(caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT)))
         return
@@ -98,9 +98,9 @@ def run_step(step: str, folder: Path) -> None:
         locked.pretrain_projections(pairs, lambda found: {}, once, Journal(), "benchmark")
         return
 
+    from sports_clip_pipeline.encoders.embedder import Embedder
+    from sports_clip_pipeline.encoders.feature_store import FeatureCache
     from sports_clip_pipeline.journal import Journal
-    from sports_clip_pipeline.models.embedder import Embedder
-    from sports_clip_pipeline.models.feature_cache import FeatureCache
     from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
     config = EmbedConfig(

@@ -98,8 +98,8 @@ def state_share(folder: Path, images: int) -> tuple[float, float]:
     """Seconds of training, and the share inside `save_state`."""
     from contrastive_sides import tower_pairs
 
+    from sports_clip_pipeline.clip.folder import load_clip
     from sports_clip_pipeline.journal import DiskJournal
-    from sports_clip_pipeline.models.clip_folder import load_clip
     from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
     from sports_clip_pipeline.training.unlocked.precision import Compute
     from sports_clip_pipeline.training.unlocked.run import train_towers

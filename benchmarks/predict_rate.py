@@ -29,17 +29,17 @@ import torch
 from side_by_side import add_force, refuse_when_busy, verdict
 
 from sports_clip_pipeline import load_exported, load_predictor
-from sports_clip_pipeline.corpora.photographs import Photographs
-from sports_clip_pipeline.evaluation.answer_tables import AnswerFiles, write_answers
+from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
+from sports_clip_pipeline.data.user_images import Photographs
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models.answering import BLOCK, Exported, answer_all
-from sports_clip_pipeline.models.export import export_predictor
-from sports_clip_pipeline.models.exported import ExportedPredictor
-from sports_clip_pipeline.models.predictor import Predictor
-from sports_clip_pipeline.models.whole_predictor import WholePredictor
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
-from sports_clip_pipeline.preprocessing.upright import UnusableImageError, open_upright
+from sports_clip_pipeline.predictor.batch_prediction import BLOCK, Exported, answer_all
+from sports_clip_pipeline.predictor.encoder_classifier import WholePredictor
+from sports_clip_pipeline.predictor.export import export_predictor
+from sports_clip_pipeline.predictor.onnx_predictor import ExportedPredictor
+from sports_clip_pipeline.predictor.prediction_tables import AnswerFiles, write_answers
+from sports_clip_pipeline.predictor.predictor import Predictor
 
 LEAST_SHARE, LEAST_SPEED_UP = 0.6, 2.0
 HERE: dict[str, object] = {}

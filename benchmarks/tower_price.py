@@ -26,16 +26,16 @@ import numpy as np
 from PIL import Image
 from side_by_side import add_force, refuse_when_busy
 
-from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models import image_towers
-from sports_clip_pipeline.models.backends import (
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.encoders import image_encoders
+from sports_clip_pipeline.encoders.backends import (
     TowerProgram,
     build_backend,
     candidates,
     choose_backend,
 )
+from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.embed.config import IMAGE_ENCODERS
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 PHOTO_PX = 160
 Work = Callable[[], object]
@@ -58,7 +58,7 @@ def to_pixels(jpeg: bytes, seen: ImagePreprocessing, block: int) -> np.ndarray:
 def prepared(name: str, size: int, block: int, jpeg: bytes, folder: Path) -> tuple[str, list[Work]]:
     """The tower's chosen backend, and one block's work on one core and on all."""
     program = TowerProgram("image", name, folder / f"{name}.onnx", size)
-    pixels = to_pixels(jpeg, image_towers.image_preprocessing(name, size, "full"), block)
+    pixels = to_pixels(jpeg, image_encoders.image_preprocessing(name, size, "full"), block)
     chosen, _ = choose_backend(program, candidates(name), (pixels,), threads=1)
     work = []
     for threads in (1, cores()):
@@ -85,7 +85,7 @@ def measure(size: int, block: int, rounds: int) -> list[tuple[str, str, str, str
     """The rows of the table."""
     import torch
 
-    jpeg, seen = drawn_jpeg(), image_towers.image_preprocessing(IMAGE_ENCODERS[0], size, "full")
+    jpeg, seen = drawn_jpeg(), image_encoders.image_preprocessing(IMAGE_ENCODERS[0], size, "full")
     chosen: dict[str, str] = {}
     single: dict[str, Work] = {"pixels": lambda: to_pixels(jpeg, seen, block)}
     parallel: dict[str, Work] = {}
@@ -101,7 +101,7 @@ def measure(size: int, block: int, rounds: int) -> list[tuple[str, str, str, str
     for count in range(1, len(IMAGE_ENCODERS) + 1):
         for names in itertools.combinations(IMAGE_ENCODERS, count):
             millions = (
-                sum(image_towers.image_encoder(name).parameter_count() for name in names) / 1e6
+                sum(image_encoders.image_encoder(name).parameter_count() for name in names) / 1e6
             )
             times = [sum(times[name] for name in names) for times in (one_core, all_cores)]
             backends = " + ".join(dict.fromkeys(chosen[name] for name in names))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kedro.config import OmegaConfigLoader
 
-from sports_clip_pipeline.corpora.class_bank import class_bank_yaml
+from sports_clip_pipeline.data.class_bank import class_bank_yaml
 from sports_clip_pipeline.guards import check_study, check_text_towers
 from sports_clip_pipeline.pipeline_registry import register_pipelines
 

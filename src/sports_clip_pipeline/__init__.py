@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sports_clip_pipeline.models.clip_folder import load_clip
-    from sports_clip_pipeline.models.exported import load_exported
-    from sports_clip_pipeline.models.predictor import load_predictor
+    from sports_clip_pipeline.clip.folder import load_clip
+    from sports_clip_pipeline.predictor.onnx_predictor import load_exported
+    from sports_clip_pipeline.predictor.predictor import load_predictor
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_clip", "load_exported", "load_predictor"]
 
 _HOMES = {
-    "load_clip": "sports_clip_pipeline.models.clip_folder",
-    "load_exported": "sports_clip_pipeline.models.exported",
-    "load_predictor": "sports_clip_pipeline.models.predictor",
+    "load_clip": "sports_clip_pipeline.clip.folder",
+    "load_exported": "sports_clip_pipeline.predictor.onnx_predictor",
+    "load_predictor": "sports_clip_pipeline.predictor.predictor",
 }
 
 

@@ -45,7 +45,7 @@ def written(project: Path, table: str) -> pd.DataFrame:
 
 def image_of(project: Path, label: str, part: str = "evaluation") -> tuple[str, Image.Image]:
     """The first photograph of a class, from the study's store."""
-    from sports_clip_pipeline.corpora.store import ImageStore
+    from sports_clip_pipeline.data.image_store import ImageStore
 
     splits = pd.read_parquet(project / "data/05_model_input/sample/splits.parquet")
     manifest = pd.read_parquet(project / "data/03_primary/sample/sports_manifest.parquet")
@@ -102,7 +102,7 @@ def test_samples_are_evaluation_photographs_of_different_classes(
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
     manifest = pd.read_parquet(finished_run / "data/03_primary/sample/sports_manifest.parquet")
     judges = set(splits[splits["split"] == "evaluation"]["image"])
-    from sports_clip_pipeline.corpora.store import ImageStore
+    from sports_clip_pipeline.data.image_store import ImageStore
 
     store = ImageStore(finished_run / "data/03_primary/sample/sports_images")
     bytes_of = {store.get(row).tobytes() for row in np.flatnonzero(manifest["image"].isin(judges))}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sports_clip_pipeline.corpora.archive import Archive
+from sports_clip_pipeline.data.archives import Archive
 
 Files = dict[str, bytes]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.corpora.archive import Archive
+from sports_clip_pipeline.data.archives import Archive
 
 _PROJECT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.corpora.archive import Archive, safe_name
+from sports_clip_pipeline.data.archives import Archive, safe_name
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import ArchiveLimits
 from tests.corpora.making import unpacked, zipped

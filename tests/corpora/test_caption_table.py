@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.corpora.caption_table import caption_table, rows_without_mention
-from sports_clip_pipeline.preprocessing.captions import Tokens
+from sports_clip_pipeline.data.captions import Tokens, caption_table, rows_without_mention
 
 NAMES = {"hockey": ["hockey"], "table_tennis": ["table tennis", "ping pong"]}
 
@@ -32,7 +31,7 @@ def test_blocks_of_captions_give_what_all_at_once_give(monkeypatch: pytest.Monke
         return Tokens(ids, np.array([len(row) > 2 for row in ids]))
 
     whole = caption_table(manifest, tokenizer)
-    monkeypatch.setattr("sports_clip_pipeline.corpora.caption_table._AT_ONCE", 2)
+    monkeypatch.setattr("sports_clip_pipeline.data.captions._AT_ONCE", 2)
     pd.testing.assert_frame_equal(caption_table(manifest, tokenizer), whole)
     assert asked == [5, 2, 2, 1]
     assert whole["length"].tolist() == [2, 1, 3, 1, 2]

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from sports_clip_pipeline.corpora.class_bank import class_bank_yaml, main
-from sports_clip_pipeline.corpora.splits import labels_for_fraction, make_splits
+from sports_clip_pipeline.data.class_bank import class_bank_yaml, main
 from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.splits import labels_for_fraction, make_splits
 from sports_clip_pipeline.errors import UserFacingError
 from tests.corpora.making import unpacked, zipped
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.corpora.duplicates import _near_pairs, find_groups, judge, list_duplicates
+from sports_clip_pipeline.data.duplicates import _near_pairs, find_groups, judge, list_duplicates
 
 GREY = np.full((1, 256), 100, np.uint8)
 

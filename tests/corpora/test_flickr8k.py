@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.corpora.flickr8k import list_flickr8k
+from sports_clip_pipeline.data.flickr8k import list_flickr8k
 from sports_clip_pipeline.errors import UserFacingError
 from tests.corpora.making import flickr8k, token_form, unpacked, zipped
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.corpora.flickr8k import list_flickr8k
-from sports_clip_pipeline.corpora.manifest import close_store, settle
-from sports_clip_pipeline.corpora.scan import Scan, scan_corpus
-from sports_clip_pipeline.corpora.splits import labels_for_fraction, make_splits
-from sports_clip_pipeline.corpora.sports import list_sports
+from sports_clip_pipeline.data.flickr8k import list_flickr8k
+from sports_clip_pipeline.data.labelled import list_sports
+from sports_clip_pipeline.data.manifest import close_store, settle
+from sports_clip_pipeline.data.scan import Scan, scan_corpus
+from sports_clip_pipeline.data.splits import labels_for_fraction, make_splits
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 from tests.corpora.making import Files, zipped

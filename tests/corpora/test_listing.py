@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.corpora.listing import (
+from sports_clip_pipeline.data.listing import (
     find_file,
     image_folder,
     plain_name,

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.corpora.flickr8k import list_flickr8k
-from sports_clip_pipeline.corpora.manifest import audit, close_store, data_digest, settle
-from sports_clip_pipeline.corpora.scan import scan_corpus
-from sports_clip_pipeline.corpora.splits import make_splits
-from sports_clip_pipeline.corpora.sports import list_sports
+from sports_clip_pipeline.data.flickr8k import list_flickr8k
+from sports_clip_pipeline.data.labelled import list_sports
+from sports_clip_pipeline.data.manifest import audit, close_store, data_digest, settle
+from sports_clip_pipeline.data.scan import scan_corpus
+from sports_clip_pipeline.data.splits import make_splits
 from sports_clip_pipeline.datasets.schemas import (
     CaptionedManifest,
     Duplicates,

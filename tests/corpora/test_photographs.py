@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.corpora import photographs
-from sports_clip_pipeline.corpora.photographs import PhotographFile, Photographs
+from sports_clip_pipeline.data import user_images
+from sports_clip_pipeline.data.transforms import UnusableImageError
+from sports_clip_pipeline.data.user_images import PhotographFile, Photographs
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.preprocessing.upright import UnusableImageError
 
 
 def names(images: Path) -> list[str]:
@@ -94,5 +94,5 @@ def test_a_file_that_cannot_be_read_says_why(
     os.mkfifo(tmp_path / "pipe")
     assert reason(tmp_path / "pipe") == "unreadable"
     assert reason(Path("a\0b")) == "unreadable"
-    monkeypatch.setattr(photographs, "MAX_BYTES", 4)
+    monkeypatch.setattr(user_images, "MAX_BYTES", 4)
     assert reason(tmp_path / "file") == "too_large"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.corpora import scan as scanning
-from sports_clip_pipeline.corpora.listing import Aside, Entry, Listing
-from sports_clip_pipeline.corpora.scan import scan_corpus, thumbnails
+from sports_clip_pipeline.data import scan as scanning
+from sports_clip_pipeline.data.listing import Aside, Entry, Listing
+from sports_clip_pipeline.data.scan import scan_corpus, thumbnails
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig

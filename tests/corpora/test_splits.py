@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.corpora.splits import (
+from sports_clip_pipeline.data.splits import (
     labels_for_fraction,
     make_splits,
     seats,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.corpora.sports import list_sports
+from sports_clip_pipeline.data.labelled import list_sports
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import LabelledForm
 from tests.corpora.making import kaggle, unpacked, zipped

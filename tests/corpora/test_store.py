@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sports_clip_pipeline.corpora.store import ImageStore, publish, write_index, write_shard
+from sports_clip_pipeline.data.image_store import ImageStore, publish, write_index, write_shard
 from sports_clip_pipeline.errors import UserFacingError
 from tests.corpora.making import photo
 

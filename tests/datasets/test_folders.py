@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from sports_clip_pipeline.datasets import PredictorFoldersDataset
-from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.models.image_towers import image_preprocessing
-from sports_clip_pipeline.models.predictor import Predictor
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
+from sports_clip_pipeline.predictor.head import Head, Operation
+from sports_clip_pipeline.predictor.predictor import Predictor
 
 
 def predictor(temperature: float) -> Predictor:

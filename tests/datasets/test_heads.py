@@ -7,7 +7,7 @@ import pytest
 from kedro.io import DatasetError
 
 from sports_clip_pipeline.datasets import HeadFile
-from sports_clip_pipeline.models.head import Head, Operation, blend
+from sports_clip_pipeline.predictor.head import Head, Operation, blend
 
 
 def branching() -> Head:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from kedro.io import DatasetError
 
-from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
+from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.datasets import ImageStoreDataset
 from tests.corpora.making import photo
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.corpora.photographs import PhotographFile
-from sports_clip_pipeline.evaluation.answer_tables import (
+from sports_clip_pipeline.data.user_images import PhotographFile
+from sports_clip_pipeline.journal.journal import Counter
+from sports_clip_pipeline.predictor.batch_prediction import Block, Failure, Source
+from sports_clip_pipeline.predictor.prediction_tables import (
     AnswerFiles,
     Tally,
     answer_columns,
@@ -15,8 +17,6 @@ from sports_clip_pipeline.evaluation.answer_tables import (
     map_name,
     write_answers,
 )
-from sports_clip_pipeline.journal.journal import Counter
-from sports_clip_pipeline.models.answering import Block, Failure, Source
 
 CLASSES = ("chess", "table tennis", "wwe")
 SURE, UNSURE = [0.1, 0.7, 0.2], [0.4, 0.35, 0.25]

@@ -12,7 +12,7 @@ from sports_clip_pipeline.evaluation.curves import (
     score_arm,
     trial_probabilities,
 )
-from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.interface import Fit
 

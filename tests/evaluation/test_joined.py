@@ -9,16 +9,16 @@ import pytest
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS
+from sports_clip_pipeline.encoders.image_encoders import (
+    image_preprocessing,
+    load_image_tower,
+    pooled_features,
+)
 from sports_clip_pipeline.evaluation import shipped
 from sports_clip_pipeline.evaluation.joined import JoinedScores
 from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
 from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.image_towers import (
-    image_preprocessing,
-    load_image_tower,
-    pooled_features,
-)
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.methods.interface import TextAnchors

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.evaluation.prices import price_table
+from sports_clip_pipeline.encoders.inference_cost import price_table
 
 TOWERS = [
     {"name": "lite2", "parameters": 5, "ms_per_image": 8.0},

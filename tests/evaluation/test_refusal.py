@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.data.image_store import ImageStore
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.evaluation import refusal
 from sports_clip_pipeline.evaluation.refusal import refusal_report, strange_probabilities
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.models.image_towers import image_preprocessing
-from sports_clip_pipeline.models.predictor import Predictor, TowerInput
+from sports_clip_pipeline.predictor.head import Head, Operation
+from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
 
 CLASSES = ("chess", "wwe")
 CONFIDENCE = np.array([0.9, 0.8, 0.7, 0.6, 0.95])

@@ -43,7 +43,7 @@ def pixels() -> torch.Tensor:
 @pytest.fixture(scope="session")
 def lite0() -> nn.Module:
     """The packaged tower with its ImageNet head."""
-    from sports_clip_pipeline.models.image_towers import load_image_tower
+    from sports_clip_pipeline.encoders.image_encoders import load_image_tower
 
     return load_image_tower("lite0")
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.explain.cam import class_activation_map, guided_gradients
-from sports_clip_pipeline.models.image_towers import image_preprocessing
 
 RAW = Path(os.environ.get("SPORTS_CLIP_RAW_DIR", "data/01_raw/real"))
 ARCHIVE = RAW / "sports.zip"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.explain.explainer import GUIDED, Explainer, Prediction, model_view
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 
 def preprocessing(view: str) -> ImagePreprocessing:

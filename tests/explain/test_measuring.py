@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.explain import measurement
 from sports_clip_pipeline.explain.measurement import (
@@ -26,7 +27,6 @@ from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.verdicts import explanation_verdicts, summarise_explanations
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 SIDE = 32
 METHODS = ("gradcam", "eigencam", "scorecam", "guided")

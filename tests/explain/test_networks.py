@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from sports_clip_pipeline.clip.folder import load_clip, write_clip_folder
+from sports_clip_pipeline.clip.projections import Projections
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.explain.networks import NetworkPlan
-from sports_clip_pipeline.models.clip_folder import load_clip, write_clip_folder
-from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.models.image_towers import image_preprocessing
-from sports_clip_pipeline.models.predictor import Predictor
-from sports_clip_pipeline.models.projections import Projections
+from sports_clip_pipeline.predictor.head import Head, Operation
+from sports_clip_pipeline.predictor.predictor import Predictor
 
 PROMPTS = ("a photo of a ball.", "a photo of a field.")
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sports_clip_pipeline.clip.folder import LoadedClip
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.explain.cam import class_activation_map
 from sports_clip_pipeline.explain.networks import TextTarget
-from sports_clip_pipeline.models.clip_folder import LoadedClip
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 
 class TinyClip(nn.Module):

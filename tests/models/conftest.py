@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
+from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.sample import write_sample
 
 COUNT = 6

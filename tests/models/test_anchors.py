@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
+from sports_clip_pipeline.clip import zero_shot
+from sports_clip_pipeline.clip.projections import Projections
+from sports_clip_pipeline.data.captions import Tokens
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.models import anchors
-from sports_clip_pipeline.models.projections import Projections
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
-from sports_clip_pipeline.preprocessing.captions import Tokens
 
 PLAIN = Projections(
     image_weight=np.eye(2, dtype=np.float32),
@@ -50,13 +50,13 @@ def fake_text_tower(
     def backend(program: object, name: str, threads: int):
         return lambda ids, mask: (table[ids[:, 0]],)
 
-    monkeypatch.setattr(anchors, "caption_tokenizer", tokenizer)
-    monkeypatch.setattr(anchors, "build_backend", backend)
+    monkeypatch.setattr(zero_shot, "caption_tokenizer", tokenizer)
+    monkeypatch.setattr(zero_shot, "build_backend", backend)
 
 
 def made(bank: ClassBank, prompts: str, projections: Projections = PLAIN) -> np.ndarray:
-    features = anchors.encode_prompts(bank, "minilm", TokenizeConfig())
-    return anchors.class_anchors(bank, prompts, features, projections.text_embeddings)
+    features = zero_shot.encode_prompts(bank, "minilm", TokenizeConfig())
+    return zero_shot.class_anchors(bank, prompts, features, projections.text_embeddings)
 
 
 def at(degrees: float) -> list[float]:

@@ -11,15 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.models import answering
-from sports_clip_pipeline.models.answering import Block, answer_all, answer_block
+from sports_clip_pipeline.data.transforms import Look, Photograph, UnusableImageError, open_upright
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
-from sports_clip_pipeline.preprocessing.looks import Look
-from sports_clip_pipeline.preprocessing.upright import (
-    Photograph,
-    UnusableImageError,
-    open_upright,
-)
+from sports_clip_pipeline.predictor import batch_prediction
+from sports_clip_pipeline.predictor.batch_prediction import Block, answer_all, answer_block
 
 RULES = ImageRules()
 LOOKS = (Look(32, "bicubic", "full"), Look(48, "bicubic", "centre"))
@@ -135,7 +130,7 @@ def test_one_photograph_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch) -> No
         most = max(most, alive)
         return photograph
 
-    monkeypatch.setattr(answering, "open_upright", opened)
+    monkeypatch.setattr(batch_prediction, "open_upright", opened)
     sources = [Drawn(grey) for grey in range(40)]
     assert len(rows(list(answer_all(sources, GreysRecipe(), RULES, 1, block=8)))) == 40
     assert most == 1
@@ -143,6 +138,6 @@ def test_one_photograph_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_worker_s_error_ends_the_run(tmp_path: Path) -> None:
-    recipe = answering.Exported(tmp_path / "nowhere")
+    recipe = batch_prediction.Exported(tmp_path / "nowhere")
     with pytest.raises(Exception, match="is no exported predictor"):
         list(answer_all([Drawn(1)], recipe, RULES, 1))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sports_clip_pipeline.models.answers import NONE_OF_THESE, answers_of
+from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE, answers_of
 
 ROWS = np.array([[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]])
 

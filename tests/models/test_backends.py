@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.models import backends
-from sports_clip_pipeline.models.backends import TowerProgram, build_backend, choose_backend
+from sports_clip_pipeline.encoders import backends
+from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend, choose_backend
 
 PIXELS = np.random.default_rng(0).uniform(-1, 1, (3, 3, 64, 64)).astype(np.float32)
 

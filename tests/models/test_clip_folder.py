@@ -12,8 +12,7 @@ import open_clip
 import pytest
 import torch
 
-from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.clip_folder import (
+from sports_clip_pipeline.clip.folder import (
     WEIGHTS,
     load_clip,
     read_image_tower,
@@ -22,8 +21,9 @@ from sports_clip_pipeline.models.clip_folder import (
     trained_towers,
     write_clip_folder,
 )
-from sports_clip_pipeline.models.image_towers import image_preprocessing, load_image_tower
-from sports_clip_pipeline.models.projections import Projections
+from sports_clip_pipeline.clip.projections import Projections
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing, load_image_tower
+from sports_clip_pipeline.errors import UserFacingError
 
 RNG = np.random.default_rng(0)
 PROJECTIONS = Projections(

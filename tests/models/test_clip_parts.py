@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from sports_clip_pipeline.models.clip_parts import (
+from sports_clip_pipeline.clip.model import (
     ends,
     image_blocks,
     image_encoder,
@@ -15,7 +15,7 @@ from sports_clip_pipeline.models.clip_parts import (
     text_encoder,
     timm_stages,
 )
-from sports_clip_pipeline.models.open_clip_pair import build_pair
+from sports_clip_pipeline.encoders.open_clip_pairs import build_pair
 
 TEXT = {"context_length": 8, "vocab_size": 20, "width": 16, "heads": 2, "layers": 3}
 VIT = {"image_size": 32, "layers": 2, "width": 16, "head_width": 8, "patch_size": 16}

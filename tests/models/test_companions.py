@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sports_clip_pipeline.models.additional_encoders import audit_towers, embed_with_companions
 
-from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.data.image_store import ImageStore
+from sports_clip_pipeline.encoders import embedder as embedder_module
+from sports_clip_pipeline.encoders import image_encoders
+from sports_clip_pipeline.encoders.additional_encoders import audit_towers, embed_with_companions
+from sports_clip_pipeline.encoders.embedder import Embedder
+from sports_clip_pipeline.encoders.embedding import Engine
+from sports_clip_pipeline.encoders.feature_store import FeatureCache
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models import embedder as embedder_module
-from sports_clip_pipeline.models import image_towers
-from sports_clip_pipeline.models.embedder import Embedder
-from sports_clip_pipeline.models.embedding import Engine
-from sports_clip_pipeline.models.feature_cache import FeatureCache
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 VIEWS = ("full", "centre")
@@ -105,8 +105,8 @@ def test_a_price_that_was_lost_is_measured_though_all_features_are_there(
 
 @pytest.mark.parametrize(("name", "millions"), [("lite0", 3.37), ("lite1", 4.13), ("lite2", 4.81)])
 def test_parameters_are_counted_without_the_towers_own_head(name: str, millions: float) -> None:
-    whole = sum(weight.numel() for weight in image_towers.load_image_tower(name).parameters())
-    assert image_towers.image_encoder(name).parameter_count() == whole - 1000 * (1280 + 1)
-    assert image_towers.image_encoder(name).parameter_count() == pytest.approx(
+    whole = sum(weight.numel() for weight in image_encoders.load_image_tower(name).parameters())
+    assert image_encoders.image_encoder(name).parameter_count() == whole - 1000 * (1280 + 1)
+    assert image_encoders.image_encoder(name).parameter_count() == pytest.approx(
         millions * 1e6, rel=0.01
     )

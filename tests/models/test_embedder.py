@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sports_clip_pipeline.models.additional_encoders import embed_with_companions
 
-from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.data.image_store import ImageStore
+from sports_clip_pipeline.encoders import embedder as embedder_module
+from sports_clip_pipeline.encoders.additional_encoders import embed_with_companions
+from sports_clip_pipeline.encoders.embedder import Embedder
+from sports_clip_pipeline.encoders.embedding import Engine
+from sports_clip_pipeline.encoders.feature_store import FeatureCache
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models import embedder as embedder_module
-from sports_clip_pipeline.models.embedder import Embedder
-from sports_clip_pipeline.models.embedding import Engine
-from sports_clip_pipeline.models.feature_cache import FeatureCache
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 CONFIG = EmbedConfig(image_encoder="lite0", image_size=64, backend="torch", workers=1)

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.corpora.store import ImageStore
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models import embedding, image_towers
-from sports_clip_pipeline.models.backends import TowerProgram
-from sports_clip_pipeline.models.embedding import (
+from sports_clip_pipeline.data.image_store import ImageStore
+from sports_clip_pipeline.encoders import embedding, image_encoders
+from sports_clip_pipeline.encoders.backends import TowerProgram
+from sports_clip_pipeline.encoders.embedding import (
     Engine,
     Sight,
     caption_key,
     embed_captions,
     embed_images,
 )
-from sports_clip_pipeline.models.feature_cache import FeatureCache
+from sports_clip_pipeline.encoders.feature_store import FeatureCache
+from sports_clip_pipeline.journal import Journal
 
-VIEW = image_towers.image_preprocessing("lite0", 64, "full")
+VIEW = image_encoders.image_preprocessing("lite0", 64, "full")
 PROGRAM = TowerProgram("image", "lite0", Path("unused.onnx"), 64)
 
 
@@ -41,7 +41,7 @@ def test_features_are_the_towers_in_the_order_of_the_store(
     sight = Sight(engine(), VIEW, FeatureCache(tmp_path).space({}))
     rate = embed_images(store, keys_of(store), [sight], Journal())
     arrays = sight.space.gather(keys_of(store))
-    tower = image_towers.PooledImageTower(image_towers.load_image_tower("lite0"))
+    tower = image_encoders.PooledImageTower(image_encoders.load_image_tower("lite0"))
     pixels = torch.from_numpy(np.stack([VIEW.to_array(store.get(i)) for i in range(len(store))]))
     with torch.inference_mode():
         features, logits = tower(pixels)
@@ -56,7 +56,7 @@ def test_several_sights_in_one_pass_are_what_each_is_alone(
     store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys, cache = keys_of(store), FeatureCache(tmp_path)
-    flipped = image_towers.image_preprocessing("lite0", 64, "full_flip")
+    flipped = image_encoders.image_preprocessing("lite0", 64, "full_flip")
     other = TowerProgram("image", "lite1", Path("unused.onnx"), 64)
     looks = [(PROGRAM, VIEW), (PROGRAM, flipped), (other, VIEW)]
 

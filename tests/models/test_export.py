@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from sports_clip_pipeline import load_exported
+from sports_clip_pipeline.encoders.image_encoders import image_encoder, image_preprocessing
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal
-from sports_clip_pipeline.models import export
-from sports_clip_pipeline.models.answers import NONE_OF_THESE
-from sports_clip_pipeline.models.export import export_predictor, kept_export
-from sports_clip_pipeline.models.head import Head, Operation, add
-from sports_clip_pipeline.models.image_towers import image_encoder, image_preprocessing
-from sports_clip_pipeline.models.predictor import Predictor, TowerInput, predictor_mark
+from sports_clip_pipeline.predictor import export
+from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE
+from sports_clip_pipeline.predictor.export import export_predictor, kept_export
+from sports_clip_pipeline.predictor.head import Head, Operation, add
+from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput, predictor_mark
 from tests.models.tower_making import write_image_tower
 
 RNG = np.random.default_rng(0)

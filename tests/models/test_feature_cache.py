@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.models.feature_cache import FeatureCache
+from sports_clip_pipeline.encoders.feature_store import FeatureCache
 
 
 def key(number: int) -> bytes:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline import machine
+from sports_clip_pipeline.encoders import feature_store
+from sports_clip_pipeline.encoders.feature_store import FeatureRows, release_pages, scratch_array
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models import feature_rows
-from sports_clip_pipeline.models.feature_rows import FeatureRows, release_pages, scratch_array
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_rows_are_those_of_the_array_in_their_own_order(on_disk: np.ndarray) -> 
 def test_sums_over_blocks_are_numpys_to_the_bit(
     on_disk: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_rows, "_BLOCK", 1000)
+    monkeypatch.setattr(feature_store, "_BLOCK", 1000)
     rows, whole = FeatureRows(on_disk, some_rows()), on_disk[some_rows()]
     np.testing.assert_array_equal(rows.column_means(), whole.mean(axis=0))
     assert rows.standard_deviation() == whole.std()

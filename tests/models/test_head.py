@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.models.head import Head, Operation, add, blend, softmax
-from sports_clip_pipeline.models.head_module import HeadModule
+from sports_clip_pipeline.predictor.head import Head, HeadModule, Operation, add, blend, softmax
 
 RNG = np.random.default_rng(0)
 

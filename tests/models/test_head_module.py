@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.models.head_module import HeadModule
+from sports_clip_pipeline.predictor.head import Head, HeadModule, Operation
 
 
 def test_an_affine_head_has_its_weight_as_gradient() -> None:

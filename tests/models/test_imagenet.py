@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sports_clip_pipeline.models import image_towers
-from sports_clip_pipeline.models.imagenet import (
+from sports_clip_pipeline.encoders import image_encoders
+from sports_clip_pipeline.encoders.image_encoders import (
     CLASSES,
     imagenet_classifier,
     imagenet_definitions,
@@ -14,17 +14,17 @@ from sports_clip_pipeline.models.imagenet import (
 )
 
 
-@pytest.mark.parametrize("name", sorted(image_towers.IMAGE_ENCODERS))
+@pytest.mark.parametrize("name", sorted(image_encoders.IMAGE_ENCODERS))
 def test_features_through_the_classifier_are_the_towers_own_logits(
     name: str, pictures: list[Image.Image]
 ) -> None:
-    tower = image_towers.load_image_tower(name)
-    seen = image_towers.image_preprocessing(name, 64, "full")
+    tower = image_encoders.load_image_tower(name)
+    seen = image_encoders.image_preprocessing(name, 64, "full")
     pixels = np.stack([seen.to_array(picture) for picture in pictures[:2]])
     weight, bias = imagenet_classifier(name)
     with torch.inference_mode():
         wanted = tower(torch.from_numpy(pixels)).numpy()
-    logits = image_towers.pooled_features(tower, pixels) @ weight.T + bias
+    logits = image_encoders.pooled_features(tower, pixels) @ weight.T + bias
     np.testing.assert_allclose(logits, wanted, atol=1e-4)
     assert (weight.shape, bias.shape) == ((CLASSES, 1280), (CLASSES,))
     assert (weight.dtype, bias.dtype) == (np.float32, np.float32)

@@ -11,29 +11,32 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.clip_folder import (
+from sports_clip_pipeline.clip.folder import (
     load_clip,
     read_image_tower,
     read_projections,
     write_clip_folder,
 )
-from sports_clip_pipeline.models.image_towers import (
+from sports_clip_pipeline.clip.projections import identity_projections
+from sports_clip_pipeline.encoders.image_encoders import (
     check_image_size,
     image_encoder,
     image_preprocessing,
     load_image_tower,
     pooled_features,
 )
-from sports_clip_pipeline.models.open_clip_pair import (
+from sports_clip_pipeline.encoders.open_clip_pairs import (
     PairTokenizer,
     build_pair,
     load_pair,
     pair_spec,
 )
-from sports_clip_pipeline.models.projections import identity_projections
-from sports_clip_pipeline.models.text_towers import load_text_tower, text_tower_spec
-from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+from sports_clip_pipeline.encoders.text_encoders import (
+    caption_tokenizer,
+    load_text_tower,
+    text_tower_spec,
+)
+from sports_clip_pipeline.errors import UserFacingError
 
 CONFIG = {
     "embed_dim": 16,

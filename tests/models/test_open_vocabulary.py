@@ -8,13 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from sports_clip_pipeline.clip.projections import Projections, unit_norm
+from sports_clip_pipeline.clip.zero_shot import (
+    GENERAL_TEMPLATES,
+    NamedClasses,
+    OpenVocabulary,
+    Witnesses,
+    class_anchors,
+    hubness,
+    prompt_texts,
+)
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.models.anchors import class_anchors, prompt_texts
-from sports_clip_pipeline.models.head import softmax
-from sports_clip_pipeline.models.open_vocabulary import GENERAL_TEMPLATES, OpenVocabulary
-from sports_clip_pipeline.models.projections import Projections
-from sports_clip_pipeline.models.unit_norm import unit_norm
-from sports_clip_pipeline.models.zero_shot_head import NamedClasses, Witnesses, hubness
+from sports_clip_pipeline.predictor.head import softmax
 
 RNG = np.random.default_rng(0)
 BANK = ClassBank(

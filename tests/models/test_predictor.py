@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.head import Head, Operation, softmax
-from sports_clip_pipeline.models.image_towers import (
+from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
     load_image_tower,
     pooled_features,
 )
-from sports_clip_pipeline.models.predictor import Predictor, TowerInput, load_predictor
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.predictor.head import Head, Operation, softmax
+from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput, load_predictor
 
 RNG = np.random.default_rng(0)
 

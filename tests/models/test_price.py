@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.models import price
-from sports_clip_pipeline.models.backends import TowerProgram
-from sports_clip_pipeline.models.price import Rate, keep_rate, kept_rate, rate_path, total_price
+from sports_clip_pipeline.encoders import inference_cost
+from sports_clip_pipeline.encoders.backends import TowerProgram
+from sports_clip_pipeline.encoders.inference_cost import (
+    Rate,
+    keep_rate,
+    kept_rate,
+    rate_path,
+    total_price,
+)
 
 
 @pytest.fixture
@@ -16,7 +22,7 @@ def program(tmp_path: Path) -> TowerProgram:
 
 
 def rate(**changes: object) -> Rate:
-    return replace(Rate(price.machine(), "auto", "onnxruntime", 10.0), **changes)
+    return replace(Rate(inference_cost.machine(), "auto", "onnxruntime", 10.0), **changes)
 
 
 def test_a_kept_rate_is_read_again(program: TowerProgram) -> None:

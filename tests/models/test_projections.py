@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.models.projection_heads import NotebookHead
-from sports_clip_pipeline.models.projections import (
+from sports_clip_pipeline.clip.projections import (
     IMAGE,
     TEXT,
+    NotebookHead,
     Projections,
     identity_projections,
     projections_of,

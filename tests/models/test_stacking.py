@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sports_clip_pipeline.encoders.additional_encoders import companion_key, stack_towers
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.stacking import companion_key, stack_towers
 
 ARRAYS = {
     "companion.lite1": np.full((2, 1), 3.0, np.float32),

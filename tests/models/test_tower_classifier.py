@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.models.image_towers import image_preprocessing
-from sports_clip_pipeline.models.tower_classifier import CompanionTower, TowerClassifier, pooled
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
+from sports_clip_pipeline.predictor.encoder_classifier import (
+    CompanionTower,
+    TowerClassifier,
+    pooled,
+)
+from sports_clip_pipeline.predictor.head import Head, Operation
 
 SEEN = image_preprocessing("lite0", 64, "full")
 PIXELS = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from sports_clip_pipeline.encoders import weights
+from sports_clip_pipeline.encoders.weights import LocalFile, file_name, load_every_key
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models import tower_weights
-from sports_clip_pipeline.models.tower_weights import LocalFile, file_name, load_every_key
 
 
 def test_a_package_that_is_not_installed_is_named() -> None:
     with pytest.raises(UserFacingError, match="no-such-package-here: is not installed"):
-        _ = tower_weights.PackagedFile("no_such_package_here", "x", "0").path
+        _ = weights.PackagedFile("no_such_package_here", "x", "0").path
 
 
 def test_every_key_has_to_fit() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sports_clip_pipeline.models.unit_norm import unit_norm
+from sports_clip_pipeline.clip.projections import unit_norm
 
 
 def test_rows_are_divided_by_their_norm_and_rows_of_zeros_stay() -> None:

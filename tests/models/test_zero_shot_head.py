@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.models.head import Operation, softmax
-from sports_clip_pipeline.models.zero_shot_head import NamedClasses, Witnesses, hubness, named_in
+from sports_clip_pipeline.clip.zero_shot import NamedClasses, Witnesses, hubness, named_in
+from sports_clip_pipeline.predictor.head import Operation, softmax
 
 RNG = np.random.default_rng(0)
 

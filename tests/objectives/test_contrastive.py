@@ -6,7 +6,7 @@ import pytest
 import torch
 from open_clip.loss import ClipLoss
 
-from sports_clip_pipeline.objectives.contrastive import multi_positive_info_nce
+from sports_clip_pipeline.clip.losses import multi_positive_info_nce
 from tests.objectives.making import embeddings
 
 

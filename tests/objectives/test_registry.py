@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sports_clip_pipeline.objectives import find_objective
+from sports_clip_pipeline.clip.losses import find_objective
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES
 from tests.objectives.making import embeddings
 

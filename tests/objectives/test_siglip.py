@@ -6,7 +6,7 @@ import pytest
 import torch
 from open_clip.loss import SigLipLoss
 
-from sports_clip_pipeline.objectives.siglip import multi_positive_siglip, starting_bias
+from sports_clip_pipeline.clip.losses import multi_positive_siglip, starting_bias
 from tests.objectives.making import embeddings
 
 

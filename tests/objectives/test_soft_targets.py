@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sports_clip_pipeline.objectives.soft_targets import soft_target_loss
+from sports_clip_pipeline.clip.losses import soft_target_loss
 from tests.objectives.making import embeddings
 
 

@@ -62,11 +62,11 @@ def test_predictions() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """A predictor and a CLIP folder on the smallest packaged towers, with made-up heads."""
-    from sports_clip_pipeline.models.clip_folder import write_clip_folder
-    from sports_clip_pipeline.models.head import Head, Operation
-    from sports_clip_pipeline.models.image_towers import image_preprocessing
-    from sports_clip_pipeline.models.predictor import Predictor
-    from sports_clip_pipeline.models.projections import Projections
+    from sports_clip_pipeline.clip.folder import write_clip_folder
+    from sports_clip_pipeline.clip.projections import Projections
+    from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
+    from sports_clip_pipeline.predictor.head import Head, Operation
+    from sports_clip_pipeline.predictor.predictor import Predictor
 
     random = np.random.default_rng(0)
 
@@ -154,8 +154,7 @@ def test_a_confused_pair_is_shown_both_ways_the_answer_first(
 
 
 def test_each_card_shows_the_image_of_its_own_row(manifest, choice, models):
-    from sports_clip_pipeline.explain.explainer import model_view
-    from sports_clip_pipeline.explain.explainer import jpeg
+    from sports_clip_pipeline.explain.explainer import jpeg, model_view
 
     cards, _ = explain(manifest, choice, models, prompts=(), guided=False)
     for card in cards:

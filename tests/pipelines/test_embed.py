@@ -12,12 +12,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
+from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
+from sports_clip_pipeline.encoders import embedder as embedder_module
+from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+from sports_clip_pipeline.encoders.embedding import Engine
+from sports_clip_pipeline.encoders.feature_store import FeatureCache
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models import embedder as embedder_module
-from sports_clip_pipeline.models.embedding import Engine
-from sports_clip_pipeline.models.feature_cache import FeatureCache
-from sports_clip_pipeline.models.stacking import stack_towers
 from sports_clip_pipeline.pipelines.embed import nodes
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.embed.pipeline import create_pipeline

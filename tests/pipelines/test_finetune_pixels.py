@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
+from sports_clip_pipeline.clip import folder
+from sports_clip_pipeline.clip.projections import Projections
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.journal import DiskJournal, Journal
-from sports_clip_pipeline.models import clip_folder
-from sports_clip_pipeline.models.projections import Projections
 from sports_clip_pipeline.pipelines.finetune.pixel_nodes import (
     fit_pixel_arms,
     join_plans,
@@ -56,8 +56,8 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     projections = Projections(
         known.image_weight, known.image_bias, prompts().text_weight, np.log(known.logit_scale)
     )
-    monkeypatch.setattr(clip_folder, "read_projections", lambda path: projections)
-    monkeypatch.setattr(clip_folder, "read_image_tower", lambda path: {})
+    monkeypatch.setattr(folder, "read_projections", lambda path: projections)
+    monkeypatch.setattr(folder, "read_image_tower", lambda path: {})
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
     images, target = pictures(24)
     (tmp_path / "store").mkdir()

@@ -12,8 +12,8 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 
-from sports_clip_pipeline.corpora.splits import make_splits
 from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.splits import make_splits
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 from sports_clip_pipeline.pipelines.ingest.pipeline import create_pipeline
@@ -87,7 +87,7 @@ def test_a_second_run_gives_the_same_bytes_and_opens_no_image(place: Path, monke
     run(place)
     outputs = [p for p in (place / "data").rglob("*") if p.is_file() and "02_" not in str(p)]
     before = {path: (path.read_bytes(), path.stat().st_ino) for path in outputs}
-    monkeypatch.setattr("sports_clip_pipeline.corpora.archive.Archive.read", _only_lists)
+    monkeypatch.setattr("sports_clip_pipeline.data.archives.Archive.read", _only_lists)
     run(place)
     assert {path: path.read_bytes() for path in outputs} == {p: b for p, (b, _) in before.items()}
     stores = [path for path in outputs if "_images" in str(path)]
@@ -113,7 +113,7 @@ def test_packed_and_unpacked_corpora_give_the_same_tables(place: Path, tmp_path_
 
 def test_a_killed_run_keeps_its_finished_shards(place: Path, monkeypatch) -> None:
     config = IngestConfig(workers=1, shard_images=5)
-    from sports_clip_pipeline.corpora import scan
+    from sports_clip_pipeline.data import scan
 
     real, calls = scan.scan_shard, []
 

@@ -75,14 +75,14 @@ def test_without_a_class_bank_the_line_says_what_writes_it(
 ) -> None:
     line = refusal(kedro(own_photographs, "run", "--pipelines=ingest", "--config=tiny.yml"))
     assert "which is none of the 8 classes" in line
-    assert "sports_clip_pipeline.corpora.class_bank" in line
+    assert "sports_clip_pipeline.data.class_bank" in line
 
 
 @pytest.mark.slow
 def test_folders_become_a_report_though_nothing_is_to_be_predicted(
     own_photographs: Path, kedro: Kedro
 ) -> None:
-    wrote = command(own_photographs, "sports_clip_pipeline.corpora.class_bank", *BANK)
+    wrote = command(own_photographs, "sports_clip_pipeline.data.class_bank", *BANK)
     assert wrote.returncode == 0, wrote.stderr
     done = kedro(own_photographs, "run", "--config=tiny.yml")
     assert done.returncode == 0, done.stderr + done.stdout[-3000:]

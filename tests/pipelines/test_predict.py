@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.models.predictor import Predictor, TowerInput
 from sports_clip_pipeline.pipelines.predict import nodes
 from sports_clip_pipeline.pipelines.predict.pipeline import create_pipeline
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.predictor.head import Head, Operation
+from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
 
 SEEN = ImagePreprocessing(64, (0.5,) * 3, (0.5,) * 3)
 LABELS = ("Baseball", "Chess", "Kabaddi")

@@ -14,16 +14,16 @@ import pytest
 from PIL import Image, ImageOps
 
 from sports_clip_pipeline import load_exported, load_predictor
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal
-from sports_clip_pipeline.models.export import drawn_pictures
-from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.models.image_towers import image_preprocessing
-from sports_clip_pipeline.models.predictor import Predictor
 from sports_clip_pipeline.pipelines.cam.config import CamConfig
 from sports_clip_pipeline.pipelines.predict_images import nodes
 from sports_clip_pipeline.pipelines.predict_images.config import PredictConfig
 from sports_clip_pipeline.pipelines.predict_images.pipeline import create_pipeline
+from sports_clip_pipeline.predictor.export import drawn_pictures
+from sports_clip_pipeline.predictor.head import Head, Operation
+from sports_clip_pipeline.predictor.predictor import Predictor
 from tests.conftest import refusal
 
 Kedro = Callable[..., CompletedProcess[str]]

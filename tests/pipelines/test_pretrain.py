@@ -15,26 +15,26 @@ import pandas as pd
 import pytest
 import torch
 
-from sports_clip_pipeline.datasets import ClipFolderDataset
-from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import DiskJournal
-from sports_clip_pipeline.models import embedder as embedder_module
-from sports_clip_pipeline.models.clip_folder import (
+from sports_clip_pipeline.clip.folder import (
     load_clip,
     read_image_tower,
     read_projections,
     trained_towers,
 )
-from sports_clip_pipeline.models.embedder import Embedder
-from sports_clip_pipeline.models.embedding import Engine
-from sports_clip_pipeline.models.feature_cache import FeatureCache
-from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.models.predictor import Predictor, load_predictor
+from sports_clip_pipeline.data.captions import pad
+from sports_clip_pipeline.datasets import ClipFolderDataset
+from sports_clip_pipeline.encoders import embedder as embedder_module
+from sports_clip_pipeline.encoders.embedder import Embedder
+from sports_clip_pipeline.encoders.embedding import Engine
+from sports_clip_pipeline.encoders.feature_store import FeatureCache
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal import DiskJournal
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.pretrain.nodes import embed_with_clip, pretrain_clip
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
-from sports_clip_pipeline.preprocessing.captions import pad
+from sports_clip_pipeline.predictor.head import Head, Operation
+from sports_clip_pipeline.predictor.predictor import Predictor, load_predictor
 from tests.conftest import SMALL_STUDY
 from tests.training.unlocked.making import CONTEXT, Corpus, make_corpus
 

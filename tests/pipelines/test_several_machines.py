@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from sports_clip_pipeline.models.image_towers import load_image_tower
+from sports_clip_pipeline.encoders.image_encoders import load_image_tower
 
 STEP = ("--pipelines=pretrain", "--to-nodes=pretrain.pretrain_clip")
 SETTINGS = (

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
-from sports_clip_pipeline.preprocessing.looks import Look
+from sports_clip_pipeline.data.transforms import ImagePreprocessing, Look
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8))
 

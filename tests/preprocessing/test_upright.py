@@ -10,12 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright, stored_bytes
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
-from sports_clip_pipeline.preprocessing.upright import (
-    UnusableImageError,
-    open_upright,
-    stored_bytes,
-)
 from tests.corpora.making import encoded, photo, picture
 
 RULES = ImageRules(short_side=64, min_side=8, max_aspect=4.0, max_pixels=20_000)

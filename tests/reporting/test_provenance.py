@@ -2,11 +2,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from sports_clip_pipeline.reporting.provenance import (
-    describe_towers,
-    machine,
-    package_versions,
-)
+from sports_clip_pipeline.reporting.provenance import describe_towers, machine, package_versions
 
 
 def test_absent_packages_are_left_out():

@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.models.image_towers import image_preprocessing
-from sports_clip_pipeline.models.predictor import Predictor, load_predictor
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
+from sports_clip_pipeline.predictor.head import Head, Operation
+from sports_clip_pipeline.predictor.predictor import Predictor, load_predictor
 from sports_clip_pipeline.tracking.ending import evaluation_print
 from sports_clip_pipeline.tracking.operations import Register
 from sports_clip_pipeline.tracking.registry import judge, requirements

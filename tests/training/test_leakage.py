@@ -21,9 +21,9 @@ from scipy.stats import binom
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS
+from sports_clip_pipeline.encoders.additional_encoders import stack_towers
 from sports_clip_pipeline.evaluation.zero_shot import encode_labels
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.stacking import stack_towers
 from sports_clip_pipeline.pipelines.finetune.pipeline import create_pipeline
 from sports_clip_pipeline.training import study
 from sports_clip_pipeline.training.arm import FittedArm

@@ -8,15 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from sports_clip_pipeline.clip.projections import Projections
+from sports_clip_pipeline.encoders.feature_store import FeatureRows
 from sports_clip_pipeline.journal import DiskJournal, Journal
-from sports_clip_pipeline.models.feature_rows import FeatureRows
-from sports_clip_pipeline.models.projections import Projections
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
-from sports_clip_pipeline.training.locked import (
-    STATE,
-    LockedTraining,
-    pretrain_projections,
-)
+from sports_clip_pipeline.training.locked import STATE, LockedTraining, pretrain_projections
 from sports_clip_pipeline.training.paired_features import PairedFeatures
 
 CONFIG = PretrainConfig(

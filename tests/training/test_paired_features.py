@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.models.feature_rows import FeatureRows
+from sports_clip_pipeline.encoders.feature_store import FeatureRows
 from sports_clip_pipeline.training.paired_features import PairedFeatures, pairs_of_split
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.models.head import Operation
+from sports_clip_pipeline.predictor.head import Operation
 from sports_clip_pipeline.training import principal
 from sports_clip_pipeline.training.principal import PrincipalSpace
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.interface import Fit
 from sports_clip_pipeline.training.shipping import predictor_of, without_companions

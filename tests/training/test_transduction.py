@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.models.head import Head, Operation, softmax
 from sports_clip_pipeline.pipelines.zero_shot.config import TRANSDUCTIONS, TransductionConfig
+from sports_clip_pipeline.predictor.head import Head, Operation, softmax
 from sports_clip_pipeline.training.transduction import transduce, zero_shot_with_unlabelled
 from tests.training.making import WIDTH, anchors, toy
 

@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from sports_clip_pipeline.clip.zero_shot import OpenVocabulary
 from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.open_vocabulary import OpenVocabulary
-from sports_clip_pipeline.models.predictor import Predictor
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
-from sports_clip_pipeline.preprocessing.upright import UnusableImageError, open_upright
+from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.reporting.labels import class_name
 
 if TYPE_CHECKING:
-    from sports_clip_pipeline.models.tower_classifier import TowerClassifier
+    from sports_clip_pipeline.predictor.encoder_classifier import TowerClassifier
 
 
 NEEDED = (
@@ -127,7 +127,7 @@ def _command(study: str, env: str | None) -> str:
 
 
 def _read(catalog: Any, study: str) -> FinishedStudy:
-    from sports_clip_pipeline.models.clip_folder import read_image_tower, read_preprocessing
+    from sports_clip_pipeline.clip.folder import read_image_tower, read_preprocessing
 
     bank = catalog.load("params:class_bank")
     finetuned, clip = catalog.load("predictor"), catalog.load("clip_model")
@@ -158,9 +158,8 @@ def _read(catalog: Any, study: str) -> FinishedStudy:
 def _vocabulary(
     catalog: Any, bank: ClassBank, text_encoder: str, clip: Path, head: Any
 ) -> OpenVocabulary:
-    from sports_clip_pipeline.models.anchors import text_reader
-    from sports_clip_pipeline.models.clip_folder import read_projections, trained_towers
-    from sports_clip_pipeline.models.zero_shot_head import named_in
+    from sports_clip_pipeline.clip.folder import read_projections, trained_towers
+    from sports_clip_pipeline.clip.zero_shot import named_in, text_reader
 
     choice, tokenize = catalog.load("zero_shot_choice"), catalog.load("params:tokenize")
     read = text_reader(text_encoder, tokenize, clip)

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from kedro.io import DatasetError
 
-from sports_clip_pipeline.corpora.archive import Archive
+from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.datasets.place import PlacedDataset
 
 

@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from sports_clip_pipeline.datasets.place import PlacedDataset
+from sports_clip_pipeline.encoders.feature_store import release_pages
 from sports_clip_pipeline.journal.disk import replacing_file
 from sports_clip_pipeline.journal.disk_refusals import naming_file
-from sports_clip_pipeline.models.feature_rows import release_pages
 
 _ROWS_AT_ONCE = 1024
 

@@ -19,7 +19,7 @@ class ClipFolderDataset(PlacedDataset[Path, Path]):
 
     def save(self, data: Path) -> None:
         """Copy the assembled folder to its place, whole or not at all; fit its paths to it."""
-        from sports_clip_pipeline.models.clip_folder import relocate
+        from sports_clip_pipeline.clip.folder import relocate
 
         with replacing_folder(self._filepath) as partial:
             for file in data.iterdir():
@@ -35,7 +35,7 @@ class PredictorDataset(PlacedDataset[Any, Any]):
 
     def load(self) -> Any:
         """The predictor."""
-        from sports_clip_pipeline.models.predictor import load_predictor
+        from sports_clip_pipeline.predictor.predictor import load_predictor
 
         return load_predictor(self._filepath)
 
@@ -58,7 +58,7 @@ class PredictorFoldersDataset(PlacedDataset[Any, Any]):
         """Readers of the predictors, by name."""
         from functools import partial
 
-        from sports_clip_pipeline.models.predictor import load_predictor
+        from sports_clip_pipeline.predictor.predictor import load_predictor
 
         folders = sorted(path.parent for path in self._filepath.glob("*/predictor.json"))
         return {folder.name: partial(load_predictor, folder) for folder in folders}
@@ -81,7 +81,7 @@ class ExportedPredictorDataset(PlacedDataset[Path, Any]):
 
     def load(self) -> Any:
         """The `models.exported.ExportedPredictor`."""
-        from sports_clip_pipeline.models.exported import load_exported
+        from sports_clip_pipeline.predictor.onnx_predictor import load_exported
 
         return load_exported(self._filepath)
 

@@ -34,6 +34,6 @@ class FeatureCacheDataset(_Handle):
 
     def load(self) -> Any:
         """The cache."""
-        from sports_clip_pipeline.models.feature_cache import FeatureCache
+        from sports_clip_pipeline.encoders.feature_store import FeatureCache
 
         return FeatureCache(self._filepath)

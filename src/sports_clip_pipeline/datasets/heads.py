@@ -10,7 +10,7 @@ from safetensors.numpy import save
 
 from sports_clip_pipeline.datasets.place import PlacedDataset
 from sports_clip_pipeline.journal.disk import write_atomically
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 
 
 class HeadFile(PlacedDataset[Head, Head]):

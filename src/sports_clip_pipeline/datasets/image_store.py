@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sports_clip_pipeline.corpora.store import INDEX, ImageStore, publish
+from sports_clip_pipeline.data.image_store import INDEX, ImageStore, publish
 from sports_clip_pipeline.datasets.place import PlacedDataset
 
 

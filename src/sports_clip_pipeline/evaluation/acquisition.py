@@ -22,7 +22,7 @@ import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from sports_clip_pipeline.models.unit_norm import unit_norm
+from sports_clip_pipeline.clip.projections import unit_norm
 
 TYPICAL_BELOW = 10.0
 POOL = 10

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sports_clip_pipeline.evaluation.classification import macro_f1
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
-from sports_clip_pipeline.models.head import softmax
+from sports_clip_pipeline.predictor.head import softmax
 from sports_clip_pipeline.training.arm import FittedArm
 
 

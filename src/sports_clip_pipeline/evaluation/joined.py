@@ -11,13 +11,9 @@ import numpy as np
 
 from sports_clip_pipeline.evaluation.curves import ScoredArm
 from sports_clip_pipeline.evaluation.pixels import PixelScores, folder_name
-from sports_clip_pipeline.models.predictor import Predictor
+from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.training.arm import FittedArm
-from sports_clip_pipeline.training.pixels.joined import (
-    JoinedArm,
-    better_than,
-    predictor_of_joined,
-)
+from sports_clip_pipeline.training.pixels.joined import JoinedArm, better_than, predictor_of_joined
 from sports_clip_pipeline.training.study import StudyData
 
 

@@ -9,15 +9,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.evaluation.curves import (
-    ScoredArm,
-    arms_table,
-    learning_curves,
-    score_arm,
-)
+from sports_clip_pipeline.evaluation.curves import ScoredArm, arms_table, learning_curves, score_arm
 from sports_clip_pipeline.journal import Journal, fingerprint
-from sports_clip_pipeline.models.head import Head
-from sports_clip_pipeline.models.predictor import Predictor
+from sports_clip_pipeline.predictor.head import Head
+from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.pixels.arms import read_pixel_arm
 from sports_clip_pipeline.training.pixels.classifier import pooled_squares

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.corpora.photographs import StoredPhotograph
-from sports_clip_pipeline.corpora.store import INDEX, ImageStore
+from sports_clip_pipeline.data.image_store import INDEX, ImageStore
+from sports_clip_pipeline.data.user_images import StoredPhotograph
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
 from sports_clip_pipeline.journal import Journal, file_sha256, fingerprint
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models.answering import Eager, Exported, answer_all
-from sports_clip_pipeline.models.export import can_export, kept_export
-from sports_clip_pipeline.models.predictor import Predictor, predictor_mark
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
+from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported, answer_all
+from sports_clip_pipeline.predictor.export import can_export, kept_export
+from sports_clip_pipeline.predictor.predictor import Predictor, predictor_mark
 from sports_clip_pipeline.training.threshold import KEPT_SHARE
 
 _SHOWN = 10

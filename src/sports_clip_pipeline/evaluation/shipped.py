@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.data.image_store import ImageStore
+from sports_clip_pipeline.encoders.additional_encoders import companion_key
 from sports_clip_pipeline.journal import Journal, fingerprint
-from sports_clip_pipeline.models.predictor import Predictor
-from sports_clip_pipeline.models.stacking import companion_key
+from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.training.pixels.classifier import pooled_squares
 from sports_clip_pipeline.training.pixels.parts import squares_of_part
 

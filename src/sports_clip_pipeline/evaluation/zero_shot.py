@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sports_clip_pipeline.clip.zero_shot import Witnesses
+from sports_clip_pipeline.encoders.additional_encoders import stack_towers
 from sports_clip_pipeline.evaluation.classification import classification_report, macro_f1
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
-from sports_clip_pipeline.models.head import softmax
-from sports_clip_pipeline.models.stacking import stack_towers
-from sports_clip_pipeline.models.zero_shot_head import Witnesses
+from sports_clip_pipeline.predictor.head import softmax
 
 
 def zero_shot_table(

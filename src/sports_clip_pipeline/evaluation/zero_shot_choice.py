@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from sports_clip_pipeline.clip.zero_shot import hubness
 from sports_clip_pipeline.evaluation.retrieval import retrieval_metrics_of
-from sports_clip_pipeline.models.zero_shot_head import hubness
 
 
 @dataclass(frozen=True)

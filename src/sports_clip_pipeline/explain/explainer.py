@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.explain import GUIDED as GUIDED_METHOD
 from sports_clip_pipeline.explain import METHODS
 from sports_clip_pipeline.explain.cam import class_activation_map, guided_gradients, stands_out
 from sports_clip_pipeline.explain.gallery import Card
 from sports_clip_pipeline.explain.targets import Target, find_layer
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 GUIDED = f"{METHODS[GUIDED_METHOD]}: fails sanity checks (Adebayo et al. 2018)"
 NO_EVIDENCE = "no place stands out"

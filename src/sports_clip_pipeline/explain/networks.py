@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from sports_clip_pipeline.clip.folder import load_clip
+from sports_clip_pipeline.clip.model import image_blocks, image_encoder, timm_stages
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.explain.targets import AUTO, find_layer, token_grid
 from sports_clip_pipeline.journal import file_sha256, fingerprint
-from sports_clip_pipeline.models.clip_folder import load_clip
-from sports_clip_pipeline.models.clip_parts import image_blocks, image_encoder, timm_stages
-from sports_clip_pipeline.models.head_module import HeadModule
-from sports_clip_pipeline.models.predictor import predictor_mark
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.predictor.head import HeadModule
+from sports_clip_pipeline.predictor.predictor import predictor_mark
 
 CLASSIFIER, PROMPTS = "classifier", "prompts"
 

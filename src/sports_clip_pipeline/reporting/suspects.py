@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.reporting.frames import records
 from sports_clip_pipeline.reporting.gallery import data_uri
 from sports_clip_pipeline.reporting.labels import class_name, percent

@@ -12,13 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from sports_clip_pipeline.tracking.operations import (
-    Compare,
-    Operation,
-    Register,
-    in_words,
-    size_of,
-)
+from sports_clip_pipeline.tracking.operations import Compare, Operation, Register, in_words, size_of
 from sports_clip_pipeline.tracking.outbox import Outbox
 
 ROOM = 2_000

@@ -37,7 +37,7 @@ class ServedPredictor(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the predictor's folder."""
-        from sports_clip_pipeline.models.predictor import load_predictor
+        from sports_clip_pipeline.predictor.predictor import load_predictor
 
         self.predictor = load_predictor(context.artifacts["predictor"])
 
@@ -71,8 +71,8 @@ def photograph(text: str, place: int) -> Any:
 
     Raises: MlflowException: (400).
     """
+    from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
     from sports_clip_pipeline.pipelines.ingest.config import ImageRules
-    from sports_clip_pipeline.preprocessing.upright import UnusableImageError, open_upright
 
     try:
         return open_upright(base64.b64decode(text, validate=True), ImageRules()).image

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.methods.interface import Fit
 
 

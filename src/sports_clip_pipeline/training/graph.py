@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
-from sports_clip_pipeline.models.unit_norm import unit_norm
+from sports_clip_pipeline.clip.projections import unit_norm
 
 _BLOCK = 1024
 _POWER = 3

@@ -18,10 +18,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sports_clip_pipeline.clip.losses import find_objective
+from sports_clip_pipeline.clip.projections import (
+    IMAGE,
+    TEXT,
+    Projections,
+    build_head,
+    first_layer,
+    projections_of,
+)
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.projection_heads import build_head, first_layer
-from sports_clip_pipeline.models.projections import IMAGE, TEXT, Projections, projections_of
-from sports_clip_pipeline.objectives import find_objective
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.paired_features import PairedFeatures
 from sports_clip_pipeline.training.schedule import warmup_cosine

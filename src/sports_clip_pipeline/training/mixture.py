@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from sports_clip_pipeline.models.head import softmax
+from sports_clip_pipeline.predictor.head import softmax
 
 _LEAST = 1e-9
 _NEVER = -1e4

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.models.feature_rows import FeatureRows
+from sports_clip_pipeline.encoders.feature_store import FeatureRows
 
 
 @dataclass(frozen=True)

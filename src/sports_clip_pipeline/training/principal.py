@@ -9,7 +9,7 @@ from hashlib import blake2b
 import numpy as np
 from scipy.linalg import eigh
 
-from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.gram import BLOCK, lower_gram
 
 # A covariance wants several rows for each of its dimensions; with fewer, a mixture confirms

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.models.head import Head
-from sports_clip_pipeline.models.predictor import Predictor, TowerInput
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.predictor.head import Head
+from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
 from sports_clip_pipeline.training.arm import FittedArm
 from sports_clip_pipeline.training.threshold import refusal_threshold
 

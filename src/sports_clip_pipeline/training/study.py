@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS, MethodSpec
-from sports_clip_pipeline.corpora.splits import labels_for_fraction
+from sports_clip_pipeline.data.splits import labels_for_fraction
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.machine import (
     cores,
@@ -27,7 +27,7 @@ from sports_clip_pipeline.machine import (
     give_back_freed_memory,
     sharing_workers,
 )
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.arm import Arm, FittedArm, arm_from_state, arm_to_state
 from sports_clip_pipeline.training.methods import find_method
 from sports_clip_pipeline.training.methods.cross_validation import assign_folds

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from sports_clip_pipeline.models.head import Head, Operation, blend, softmax
-from sports_clip_pipeline.models.unit_norm import unit_norm
+from sports_clip_pipeline.clip.projections import unit_norm
 from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig
+from sports_clip_pipeline.predictor.head import Head, Operation, blend, softmax
 from sports_clip_pipeline.training.mixture import MixtureSettings, balanced, fit_mixture
 from sports_clip_pipeline.training.principal import PrincipalSpace
 

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from sports_clip_pipeline.corpora.downloads.assemble import assemble_flickr8k, is_there, measure
+from sports_clip_pipeline.data.download import assemble_flickr8k, is_there, measure
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from tests.corpora.downloads.conftest import CAPTIONS, make_zip

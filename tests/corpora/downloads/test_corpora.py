@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
-from sports_clip_pipeline.corpora.downloads.assemble import measure
-from sports_clip_pipeline.corpora.downloads.corpora import download_corpora
+from sports_clip_pipeline.data.corpora import download_corpora
+from sports_clip_pipeline.data.download import measure
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.download.config import RemoteArchive

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from sports_clip_pipeline.corpora.downloads.fetch import fetch_archive, find_fault
+from sports_clip_pipeline.data.download import fetch_archive, find_fault
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.download.config import RemoteArchive
@@ -239,7 +239,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from sports_clip_pipeline.pipelines.download.config import RemoteArchive
-from sports_clip_pipeline.corpora.downloads.fetch import fetch_archive
+from sports_clip_pipeline.data.download import fetch_archive
 from sports_clip_pipeline.journal import Journal
 from tests.corpora.downloads.conftest import configure
 url, folder, checksum = sys.argv[1:]

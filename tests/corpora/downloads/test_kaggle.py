@@ -17,7 +17,7 @@ from kagglehub.exceptions import (
 )
 from kagglesdk import kaggle_env
 
-from sports_clip_pipeline.corpora.downloads.kaggle import PUBLISHED_FORM, fetch_competition
+from sports_clip_pipeline.data.kaggle import PUBLISHED_FORM, fetch_competition
 from sports_clip_pipeline.errors import UserFacingError
 from tests.corpora.downloads.conftest import make_zip
 from tests.corpora.downloads.faulty_server import Fault, FaultyServer

@@ -9,7 +9,7 @@ from pathlib import Path
 import pooch
 import pytest
 
-from sports_clip_pipeline.corpora.downloads.transfer import (
+from sports_clip_pipeline.data.transfer import (
     BrokenTransferError,
     RefusedTransferError,
     ResumingDownloader,

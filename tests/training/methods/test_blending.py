@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.methods.blending import choose_blend, fit_weights
 from sports_clip_pipeline.training.methods.cross_validation import fit_temperature, log_loss
 from sports_clip_pipeline.training.methods.interface import Labelled

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.methods import committee, gda, ridge
 from sports_clip_pipeline.training.methods.interface import Labelled
 from tests.training.making import FAST, anchors, labelled

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.methods.cross_validation import (
     assign_folds,
     choose_by_folds,

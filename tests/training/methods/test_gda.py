@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.methods import gda
 from sports_clip_pipeline.training.methods.interface import Labelled
 from sports_clip_pipeline.training.methods.softmax_regression import NEVER

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.methods import logreg_blend
 from tests.training.making import FAST, anchors, labelled
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import log_softmax
 
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.methods import lp_plus_plus
 from sports_clip_pipeline.training.methods.cross_validation import fit_temperature
 from sports_clip_pipeline.training.methods.interface import Labelled

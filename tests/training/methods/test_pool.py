@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.methods.pool import Pool
 from tests.training.making import anchors, labelled, unlabelled
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.special import softmax
 
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.methods import prolip
 from sports_clip_pipeline.training.methods.prolip import Problem
 from tests.training.making import FAST, anchors, labelled

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from sports_clip_pipeline.models.head import softmax
+from sports_clip_pipeline.predictor.head import softmax
 from sports_clip_pipeline.training.methods import logreg_blend
 from sports_clip_pipeline.training.methods.pool import Pool
 from sports_clip_pipeline.training.methods.teacher import teach

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.methods import tip_adapter, tip_adapter_f
 from sports_clip_pipeline.training.methods.cross_validation import log_loss
 from sports_clip_pipeline.training.methods.tip_adapter import Cache, build_cache

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.config.methods import METHODS
-from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.methods import find_method, logreg_blend
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 from tests.training.making import FAST, WIDTH, anchors, labelled, toy

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.models.head import softmax
+from sports_clip_pipeline.predictor.head import softmax
 from sports_clip_pipeline.training.methods.pool import Pool
 from sports_clip_pipeline.training.methods.teacher import teach
 from sports_clip_pipeline.training.methods.voices import Voice, join

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.models.head import Head, Operation, softmax
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.predictor.head import Head, Operation, softmax
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.interface import Fit
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, predictor_of

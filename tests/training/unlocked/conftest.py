@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sports_clip_pipeline.models.clip_model import build_clip
-from sports_clip_pipeline.models.projections import Projections
+from sports_clip_pipeline.clip.model import build_clip
+from sports_clip_pipeline.clip.projections import Projections
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from tests.training.unlocked.making import ONE_BLOCK, Corpus, make_corpus, random_projections
 

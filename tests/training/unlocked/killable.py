@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from sports_clip_pipeline.clip.model import build_clip
 from sports_clip_pipeline.journal import DiskJournal
-from sports_clip_pipeline.models.clip_model import build_clip
 from sports_clip_pipeline.training.unlocked.precision import Compute
 from sports_clip_pipeline.training.unlocked.run import TrainedTowers, train_towers
 from tests.training.unlocked.making import ONE_BLOCK, make_corpus, random_projections

@@ -17,18 +17,21 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
-from sports_clip_pipeline.models.image_towers import (
+from sports_clip_pipeline.clip.projections import Projections
+from sports_clip_pipeline.data.captions import pad
+from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
     load_image_tower,
     pooled_features,
 )
-from sports_clip_pipeline.models.projections import Projections
-from sports_clip_pipeline.models.text_towers import PooledTextTower, load_text_tower
-from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+from sports_clip_pipeline.encoders.text_encoders import (
+    PooledTextTower,
+    caption_tokenizer,
+    load_text_tower,
+)
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-from sports_clip_pipeline.preprocessing.captions import pad
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.sample import write_sample
 from sports_clip_pipeline.training.unlocked.pairs import TowerPairs, tower_pairs_of_split
 

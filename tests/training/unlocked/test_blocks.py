@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from sports_clip_pipeline.clip.model import timm_stages
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.clip_parts import timm_stages
 from sports_clip_pipeline.training.unlocked.blocks import (
     changed_state,
     decay_groups,

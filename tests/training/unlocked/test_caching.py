@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.objectives import find_objective
+from sports_clip_pipeline.clip.losses import find_objective
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
 from sports_clip_pipeline.training.unlocked.caching import backward_in_chunks
 from sports_clip_pipeline.training.unlocked.loop import TowerTraining

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.objectives.contrastive import multi_positive_info_nce
+from sports_clip_pipeline.clip.losses import multi_positive_info_nce
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.unlocked.loop import TowerTraining
 from sports_clip_pipeline.training.unlocked.precision import Compute

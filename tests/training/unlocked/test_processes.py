@@ -15,11 +15,11 @@ import numpy as np
 import psutil
 import pytest
 
+from sports_clip_pipeline.clip.model import build_clip
+from sports_clip_pipeline.clip.projections import identity_projections
+from sports_clip_pipeline.encoders.open_clip_pairs import load_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal
-from sports_clip_pipeline.models.clip_model import build_clip
-from sports_clip_pipeline.models.open_clip_pair import load_pair
-from sports_clip_pipeline.models.projections import identity_projections
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.unlocked.group import Group
 from sports_clip_pipeline.training.unlocked.precision import Compute

@@ -5,13 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
-from sports_clip_pipeline.training.unlocked.views import (
-    Crop,
-    draw_crops,
-    read_squares,
-    to_pixels,
-)
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.training.unlocked.views import Crop, draw_crops, read_squares, to_pixels
 
 VIEW = ImagePreprocessing(size=32, mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7))
 RNG = np.random.default_rng(0)

@@ -103,10 +103,10 @@ def _text_explainer(clip_model: Path, choice: Table, bank: ClassBank, cam: CamCo
     """Every prompt that any of the images needs, encoded once."""
     import torch
 
+    from sports_clip_pipeline.clip.folder import load_clip
     from sports_clip_pipeline.explain.explainer import Explainer
     from sports_clip_pipeline.explain.networks import TextTarget
     from sports_clip_pipeline.explain.targets import find_layer
-    from sports_clip_pipeline.models.clip_folder import load_clip
 
     pairs = zip(choice["label"], choice["predicted"], strict=True)
     prompts = tuple(dict.fromkeys(text for pair in pairs for text in _prompts(cam, bank, *pair)))

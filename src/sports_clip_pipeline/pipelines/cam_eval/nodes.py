@@ -74,8 +74,8 @@ def _networks(
     predictor: Any, clip_model: Path, class_bank: ClassBank, cam_eval: CamEvalConfig
 ) -> Any:
     """The plan of the networks; the first prompt of each class is encoded once."""
+    from sports_clip_pipeline.clip.folder import load_clip
     from sports_clip_pipeline.explain.networks import PROMPTS, NetworkPlan
-    from sports_clip_pipeline.models.clip_folder import load_clip
 
     prompts: tuple[str, ...] = ()
     embedded = None

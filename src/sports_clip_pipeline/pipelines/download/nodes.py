@@ -15,6 +15,6 @@ def bring_corpora(config: DownloadConfig, raw_folder: Path, journal: Journal) ->
     Returns: the receipt: `files`, one entry each with corpus, file, url, sha256, bytes, licence.
     Raises: UserFacingError: a corpus cannot be had.
     """
-    from sports_clip_pipeline.corpora.downloads.corpora import download_corpora
+    from sports_clip_pipeline.data.corpora import download_corpora
 
     return download_corpora(config, raw_folder, journal)

@@ -23,9 +23,12 @@ def embed_corpora(
 
     The companion towers see the labelled corpus alone.
     """
+    from sports_clip_pipeline.encoders.additional_encoders import (
+        audit_towers,
+        embed_with_companions,
+    )
+    from sports_clip_pipeline.encoders.embedder import Embedder
     from sports_clip_pipeline.launched import end_unless_leading, launched, take_own_device
-    from sports_clip_pipeline.models.additional_encoders import audit_towers, embed_with_companions
-    from sports_clip_pipeline.models.embedder import Embedder
 
     take_own_device()
     embedder = Embedder(config, cache, journal, together=launched() is not None)

@@ -18,8 +18,8 @@ def export_network(predictor: Any, journal: Journal) -> Path:
     """
     import json
 
-    from sports_clip_pipeline.models.export import kept_export
-    from sports_clip_pipeline.models.exported import RECORD
+    from sports_clip_pipeline.predictor.export import kept_export
+    from sports_clip_pipeline.predictor.onnx_predictor import RECORD
 
     folder = kept_export(predictor, journal)
     difference = json.loads((folder / RECORD).read_text(encoding="utf-8"))["parity"]

@@ -114,7 +114,7 @@ def measure_refusal(
     journal: Journal,
 ) -> Document:
     """How often "none of these" is said to sports, and to test captions that name no sport."""
-    from sports_clip_pipeline.corpora.caption_table import rows_without_mention
+    from sports_clip_pipeline.data.captions import rows_without_mention
     from sports_clip_pipeline.evaluation.refusal import refusal_report, strange_probabilities
 
     names = {label: class_bank.names(label) for label in class_bank.labels}
@@ -154,7 +154,7 @@ def propose_labels(
 ) -> Table:
     """Which photographs to label next, were there as many labels as at one fraction."""
     from sports_clip_pipeline.evaluation.acquisition import next_to_label
-    from sports_clip_pipeline.models.head import Head, softmax
+    from sports_clip_pipeline.predictor.head import Head, softmax
 
     fraction = min(chosen_trials, key=lambda share: abs(share - judging.queried_at_fraction))
     chosen = chosen_trials[fraction]
@@ -182,13 +182,13 @@ def price_methods(
     pixels: EndToEndConfig,
 ) -> Table:
     """Accuracy beside its price: parameters and milliseconds a photograph of each method."""
-    from sports_clip_pipeline.evaluation.prices import price_table
+    from sports_clip_pipeline.encoders.inference_cost import price_table
 
     if end_to_end_curves.empty:
         return price_table(finetune_curves, embed_audit["towers"])
     import pandas as pd
 
-    from sports_clip_pipeline.models.embedder import tower_price
+    from sports_clip_pipeline.encoders.embedder import tower_price
 
     trained = tower_price(embed, pixels.test_size, pixels.views, cache, sports_images)
     curves = pd.concat([finetune_curves, end_to_end_curves], ignore_index=True)

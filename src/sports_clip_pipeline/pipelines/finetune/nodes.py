@@ -21,9 +21,9 @@ def select_development(
     class_bank: ClassBank,
 ) -> Any:
     """What fitting may see: development photographs, their labels, what is known without labels."""
+    from sports_clip_pipeline.clip.folder import read_projections
+    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
     from sports_clip_pipeline.evaluation.zero_shot import encode_labels
-    from sports_clip_pipeline.models.clip_folder import read_projections
-    from sports_clip_pipeline.models.stacking import stack_towers
     from sports_clip_pipeline.training.methods.interface import TextAnchors
     from sports_clip_pipeline.training.study import StudyData
 
@@ -100,7 +100,7 @@ def keep_predictors(
     """
     from functools import partial
 
-    from sports_clip_pipeline.models.clip_folder import read_image_tower
+    from sports_clip_pipeline.clip.folder import read_image_tower
     from sports_clip_pipeline.training.shipping import predictor_of
 
     towers = embed_audit, class_bank.labels, read_image_tower(clip_model)

@@ -28,8 +28,8 @@ def select_pixels(
     journal: Journal,
 ) -> Any:
     """What training may see: development photographs, their labels, tower, anchors, prompts."""
+    from sports_clip_pipeline.clip.folder import read_image_tower, read_projections
     from sports_clip_pipeline.evaluation.zero_shot import encode_labels
-    from sports_clip_pipeline.models.clip_folder import read_image_tower, read_projections
     from sports_clip_pipeline.training.methods.interface import TextAnchors
     from sports_clip_pipeline.training.pixels.arms import PixelStudy
     from sports_clip_pipeline.training.pixels.methods.interface import Start
@@ -76,10 +76,7 @@ def fit_pixel_arms(
         _tell_plan(end_to_end_study, pixels)
     from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
     from sports_clip_pipeline.evaluation.zero_shot import evaluation_target
-    from sports_clip_pipeline.training.pixels.arms import (
-        finished_pixel_arms,
-        run_pixel_arms,
-    )
+    from sports_clip_pipeline.training.pixels.arms import finished_pixel_arms, run_pixel_arms
 
     squares = _squares(
         "evaluation", splits, sports_images, sports_manifest, embed_audit, pixels, journal
@@ -160,7 +157,7 @@ def _squares(
     journal: Journal,
 ) -> Any:
     """A part's photographs as the tower sees them whole; decoded when first opened."""
-    from sports_clip_pipeline.models.image_towers import image_preprocessing
+    from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
     from sports_clip_pipeline.training.pixels.parts import squares_of_part
 
     seen = image_preprocessing(embed_audit["image_encoder"], pixels.test_size, "full")

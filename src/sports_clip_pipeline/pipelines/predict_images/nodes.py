@@ -26,9 +26,9 @@ def answer_photographs(
     """
     from uuid import uuid4
 
-    from sports_clip_pipeline.corpora.photographs import Photographs
-    from sports_clip_pipeline.evaluation.answer_tables import AnswerFiles, write_answers
-    from sports_clip_pipeline.models.answering import answer_all
+    from sports_clip_pipeline.data.user_images import Photographs
+    from sports_clip_pipeline.predictor.batch_prediction import answer_all
+    from sports_clip_pipeline.predictor.prediction_tables import AnswerFiles, write_answers
 
     if not predict.images:
         what, remedy = "names no photographs", "say --params=predict.images=PATH"
@@ -49,8 +49,8 @@ def answer_photographs(
 
 
 def _recipe(predictor: Any, predict: PredictConfig, journal: Journal) -> Any:
-    from sports_clip_pipeline.models.answering import Eager, Exported
-    from sports_clip_pipeline.models.export import can_export, kept_export
+    from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported
+    from sports_clip_pipeline.predictor.export import can_export, kept_export
 
     eager = predict.backend == "torch" or (predict.backend == "auto" and not can_export(predictor))
     return Eager(predictor) if eager else Exported(kept_export(predictor, journal))
@@ -61,8 +61,8 @@ def _map_drawer(predictor: Any, predict: PredictConfig, cam: CamConfig) -> Any:
 
     All that this pipeline knows of explanations stands here.
     """
+    from sports_clip_pipeline.data.transforms import open_upright
     from sports_clip_pipeline.explain.explainer import Explainer, Prediction
-    from sports_clip_pipeline.preprocessing.upright import open_upright
 
     pictures = (cam.layer, cam.picture_px, cam.picture_quality)
     explainer = Explainer.of_predictor(predictor, *pictures)

@@ -28,10 +28,10 @@ def pretrain_clip(
     """Learn the projections, then what is unlocked; assemble open_clip's model; keep the curve."""
     import pandas as pd
 
+    from sports_clip_pipeline.clip.folder import write_clip_folder
+    from sports_clip_pipeline.data.transforms import ImagePreprocessing
     from sports_clip_pipeline.journal import FollowingJournal
     from sports_clip_pipeline.launched import end_unless_leading, leads
-    from sports_clip_pipeline.models.clip_folder import write_clip_folder
-    from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
     if not config.unlocks:
         end_unless_leading("pretraining")  # locked towers leave nothing to share
@@ -83,10 +83,10 @@ def embed_with_clip(
     journal: Journal,
 ) -> tuple[Arrays, Arrays, Arrays]:
     """Features of the CLIP model's own towers: those of `embed` where a tower stayed locked."""
+    from sports_clip_pipeline.clip.folder import WEIGHTS, trained_towers
+    from sports_clip_pipeline.encoders.embedder import Embedder
+    from sports_clip_pipeline.encoders.feature_store import FeatureCache
     from sports_clip_pipeline.journal import file_sha256, fingerprint
-    from sports_clip_pipeline.models.clip_folder import WEIGHTS, trained_towers
-    from sports_clip_pipeline.models.embedder import Embedder
-    from sports_clip_pipeline.models.feature_cache import FeatureCache
 
     trained = trained_towers(clip_model)
     if trained:
@@ -125,9 +125,9 @@ def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
         raise UserFacingError("parameter pretrain.projections", what, f"set it to {wanted}")
     if config.projections != "none":
         return None
-    from sports_clip_pipeline.models.open_clip_pair import load_pair
-    from sports_clip_pipeline.models.projections import identity_projections
-    from sports_clip_pipeline.objectives import find_objective
+    from sports_clip_pipeline.clip.losses import find_objective
+    from sports_clip_pipeline.clip.projections import identity_projections
+    from sports_clip_pipeline.encoders.open_clip_pairs import load_pair
 
     model: Any = load_pair(pair)
     bias = find_objective(config.loss).starting_bias(config.encoder_batch_size)
@@ -138,8 +138,8 @@ def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
 
 def _views(manifest: Table, audit: Document, cache: Any, embed: EmbedConfig) -> list[Any]:
     """What the image tower makes of each view of the captioned photographs, from the cache."""
+    from sports_clip_pipeline.encoders.embedder import Embedder
     from sports_clip_pipeline.errors import UserFacingError
-    from sports_clip_pipeline.models.embedder import Embedder
 
     asked = embed.image_encoder, list(embed.views), embed.image_size
     made = audit["image_encoder"], list(audit["views"]), audit["preprocessing"]["size"]
@@ -167,17 +167,17 @@ def _learn_projections(
     """Projections over locked towers, the curve, and the fingerprint of both."""
     import numpy as np
 
+    from sports_clip_pipeline.clip.losses import find_objective
+    from sports_clip_pipeline.encoders import feature_store
     from sports_clip_pipeline.evaluation.retrieval import recall_columns
     from sports_clip_pipeline.journal import fingerprint
-    from sports_clip_pipeline.models import feature_rows
-    from sports_clip_pipeline.objectives import find_objective
     from sports_clip_pipeline.training import locked, paired_features
 
     train = paired_features.pairs_of_split(**corpus, split="train", views=views)
     validation = paired_features.pairs_of_split(**corpus, split="validation")
-    loss = find_objective(config.loss).module
+    loss = find_objective(config.loss).function
     digests = [rows.digest() for rows in (train.image, train.text, *train.views)]
-    code = locked, paired_features, feature_rows, loss
+    code = locked, paired_features, feature_store, loss
     mark = fingerprint(config.locked_part(), *code, digests, train.owner)
     judge = recall_columns(
         np.asarray(validation.image), np.asarray(validation.text), validation.owner
@@ -197,11 +197,11 @@ def _train_towers(
     journal: Journal,
 ) -> tuple[Any, str]:
     """The unlocked towers, trained from the projections, and the fingerprint of that."""
+    from sports_clip_pipeline.clip.losses import find_objective
+    from sports_clip_pipeline.clip.model import build_clip
     from sports_clip_pipeline.evaluation.retrieval import validation_row
     from sports_clip_pipeline.journal import fingerprint
     from sports_clip_pipeline.launched import launched
-    from sports_clip_pipeline.models.clip_model import build_clip
-    from sports_clip_pipeline.objectives import find_objective
     from sports_clip_pipeline.training import unlocked
     from sports_clip_pipeline.training.unlocked.pairs import tower_pairs_of_split
     from sports_clip_pipeline.training.unlocked.run import train_towers
@@ -209,7 +209,7 @@ def _train_towers(
     projections, learned, steps = start
     view = recipe["preprocessing"]
     towers = [recipe["image_encoder"], recipe["text_encoder"], view.to_dict()]
-    loss = find_objective(config.loss).module
+    loss = find_objective(config.loss).function
     # How many processes share the work changes no more than the last bits.
     alone = config.model_copy(update={"num_processes": 1})
     mark = fingerprint(alone, learned, towers, compute, loss, *unlocked.rooms())

@@ -150,11 +150,7 @@ def describe_provenance(
     ingest_audit: Document, embed_audit: Document, finetune_trials: Table, report: ReportConfig
 ) -> Document:
     """Commit, versions, seeds, data digest and machine of this run."""
-    from sports_clip_pipeline.reporting.provenance import (
-        describe_towers,
-        machine,
-        package_versions,
-    )
+    from sports_clip_pipeline.reporting.provenance import describe_towers, machine, package_versions
     from sports_clip_pipeline.revision import git_state
 
     return {

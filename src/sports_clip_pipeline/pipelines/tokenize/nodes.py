@@ -9,8 +9,8 @@ from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 
 def tokenize_captions(flickr8k_manifest: Table, config: TokenizeConfig) -> Table:
     """One row a caption: its text, its image by row, its token ids."""
-    from sports_clip_pipeline.corpora.caption_table import caption_table
-    from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+    from sports_clip_pipeline.data.captions import caption_table
+    from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
 
     tokenizer = caption_tokenizer(config.text_encoder, config.context_length)
     return caption_table(flickr8k_manifest, tokenizer)
@@ -18,7 +18,7 @@ def tokenize_captions(flickr8k_manifest: Table, config: TokenizeConfig) -> Table
 
 def audit_captions(captions: Table, class_bank: ClassBank) -> Document:
     """Counts, lengths, truncation, and how often captions mention each class."""
-    from sports_clip_pipeline.corpora.caption_table import caption_audit
+    from sports_clip_pipeline.data.captions import caption_audit
 
     names = {label: class_bank.names(label) for label in class_bank.labels}
     return caption_audit(captions, names)

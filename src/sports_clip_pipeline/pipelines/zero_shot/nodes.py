@@ -23,9 +23,9 @@ def encode_anchors(
     """Unit-norm text anchors of the classes, in CLIP's space and in the text tower's own."""
     import numpy as np
 
-    from sports_clip_pipeline.models.anchors import class_anchors, encode_prompts
-    from sports_clip_pipeline.models.clip_folder import read_projections
-    from sports_clip_pipeline.models.unit_norm import unit_norm
+    from sports_clip_pipeline.clip.folder import read_projections
+    from sports_clip_pipeline.clip.projections import unit_norm
+    from sports_clip_pipeline.clip.zero_shot import class_anchors, encode_prompts
 
     projections = read_projections(clip_model)
     features = encode_prompts(class_bank, embed.text_encoder, tokenize, clip_model)
@@ -50,10 +50,10 @@ def gather_witnesses(
     tokenize: TokenizeConfig,
 ) -> Any:
     """What zero-shot logits are made of: CLIP's cosines, the image tower's own class names."""
-    from sports_clip_pipeline.models.clip_folder import read_projections
-    from sports_clip_pipeline.models.head import Operation
-    from sports_clip_pipeline.models.stacking import stack_towers
-    from sports_clip_pipeline.models.zero_shot_head import Witnesses, named_classes
+    from sports_clip_pipeline.clip.folder import read_projections
+    from sports_clip_pipeline.clip.zero_shot import Witnesses, named_classes
+    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+    from sports_clip_pipeline.predictor.head import Operation
 
     projections = read_projections(clip_model)
     _, widths = stack_towers(clip_sports_features)
@@ -80,10 +80,10 @@ def choose_zero_shot(
     """The zero-shot head; its two settings are chosen on held-out captions."""
     import numpy as np
 
+    from sports_clip_pipeline.clip.folder import read_projections
+    from sports_clip_pipeline.clip.projections import unit_norm
+    from sports_clip_pipeline.clip.zero_shot import hubness
     from sports_clip_pipeline.evaluation.zero_shot_choice import Seen, choose_settings
-    from sports_clip_pipeline.models.clip_folder import read_projections
-    from sports_clip_pipeline.models.unit_norm import unit_norm
-    from sports_clip_pipeline.models.zero_shot_head import hubness
     from sports_clip_pipeline.training.paired_features import pairs_of_split
 
     projections = read_projections(clip_model)
@@ -125,8 +125,8 @@ def classify_without_labels(
     class_bank: ClassBank,
 ) -> Table:
     """Zero-shot probabilities of every sports photograph."""
+    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
     from sports_clip_pipeline.evaluation.zero_shot import zero_shot_table
-    from sports_clip_pipeline.models.stacking import stack_towers
 
     features, _ = stack_towers(clip_sports_features)
     return zero_shot_table(zero_shot_head(features), sports_manifest, splits, class_bank.labels)
@@ -142,12 +142,12 @@ def ablate_zero_shot(
     config: ZeroShotConfig,
 ) -> Table:
     """What each part of zero-shot classification is worth on the evaluation part."""
+    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
     from sports_clip_pipeline.evaluation.zero_shot import (
         ablation_table,
         ablation_variants,
         encode_labels,
     )
-    from sports_clip_pipeline.models.stacking import stack_towers
 
     rows = (splits["split"] == "evaluation").to_numpy()
     features = stack_towers(clip_sports_features)[0][rows]
@@ -169,8 +169,8 @@ def learn_without_labels(
     Heads are fitted on the development photographs and judged on the evaluation part. What comes
     of learning from the evaluation photographs themselves stands in rows of its own.
     """
+    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
     from sports_clip_pipeline.evaluation.zero_shot import evaluation_target, transduction_table
-    from sports_clip_pipeline.models.stacking import stack_towers
     from sports_clip_pipeline.training.methods.interface import tower_rows
     from sports_clip_pipeline.training.transduction import transduce
 
@@ -228,8 +228,8 @@ def score_retrieval(
     """Recall at 1, 5 and 10 both ways on the caption corpus's test split."""
     import numpy as np
 
+    from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.evaluation.retrieval import retrieval_metrics
-    from sports_clip_pipeline.models.clip_folder import read_projections
     from sports_clip_pipeline.training.paired_features import pairs_of_split
 
     features = clip_flickr8k_features["features"], clip_caption_features["features"]

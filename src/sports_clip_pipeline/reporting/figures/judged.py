@@ -8,12 +8,7 @@ import plotly.graph_objects as go
 from sports_clip_pipeline.reporting.figures.cast import Cast
 from sports_clip_pipeline.reporting.figures.dots import Dots, dot_rows
 from sports_clip_pipeline.reporting.frames import by_fraction, records
-from sports_clip_pipeline.reporting.labels import (
-    fraction_name,
-    interval,
-    method_name,
-    percent,
-)
+from sports_clip_pipeline.reporting.labels import fraction_name, interval, method_name, percent
 
 TOP1 = "top1_"
 MOST_SERIES = 3

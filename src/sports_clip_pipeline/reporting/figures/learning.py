@@ -12,20 +12,8 @@ from sports_clip_pipeline.pipelines.report.config import Reference
 from sports_clip_pipeline.reporting.figures.cast import PIXELS, Cast
 from sports_clip_pipeline.reporting.figures.fractions import fraction_axis, place_without_labels
 from sports_clip_pipeline.reporting.frames import records
-from sports_clip_pipeline.reporting.labels import (
-    count,
-    fraction_name,
-    interval,
-    percent,
-    plot_text,
-)
-from sports_clip_pipeline.reporting.theme import (
-    INK,
-    MUTED,
-    band_tone,
-    layout,
-    share_axis,
-)
+from sports_clip_pipeline.reporting.labels import count, fraction_name, interval, percent, plot_text
+from sports_clip_pipeline.reporting.theme import INK, MUTED, band_tone, layout, share_axis
 
 
 def learning_curve(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from sports_clip_pipeline.models.head import Head, blend, softmax
+from sports_clip_pipeline.predictor.head import Head, blend, softmax
 from sports_clip_pipeline.training.methods.cross_validation import judged, log_loss
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 
+from sports_clip_pipeline.clip.projections import unit_norm
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.models.head import Head, softmax
-from sports_clip_pipeline.models.unit_norm import unit_norm
+from sports_clip_pipeline.predictor.head import Head, softmax
 from sports_clip_pipeline.training.methods.cross_validation import choose_by_folds, log_loss
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 from sports_clip_pipeline.training.methods.row_space import RowSpace, affine

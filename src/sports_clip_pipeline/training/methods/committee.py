@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.models.head import blend
+from sports_clip_pipeline.predictor.head import blend
 from sports_clip_pipeline.training.methods import gda, logreg_blend, ridge
 from sports_clip_pipeline.training.methods.blending import best_beside, fit_weights
 from sports_clip_pipeline.training.methods.cross_validation import judged

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from sports_clip_pipeline.models.head import Head, softmax
+from sports_clip_pipeline.predictor.head import Head, softmax
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled
 
 Choice = TypeVar("Choice")

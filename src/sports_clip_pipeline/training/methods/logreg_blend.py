@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.methods.blending import choose_blend
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 from sports_clip_pipeline.training.methods.probes import Probes

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.methods.cross_validation import choose_by_folds
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 

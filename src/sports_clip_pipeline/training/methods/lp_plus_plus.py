@@ -15,11 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.models.head import Head
-from sports_clip_pipeline.training.methods.cross_validation import (
-    choose_by_folds,
-    fit_temperature,
-)
+from sports_clip_pipeline.predictor.head import Head
+from sports_clip_pipeline.training.methods.cross_validation import choose_by_folds, fit_temperature
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 from sports_clip_pipeline.training.methods.probes import Probes
 from sports_clip_pipeline.training.methods.row_space import affine

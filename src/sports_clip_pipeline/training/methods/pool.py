@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.gram import BLOCK
 from sports_clip_pipeline.training.methods.interface import Labelled, TextAnchors
 from sports_clip_pipeline.training.principal import PrincipalSpace

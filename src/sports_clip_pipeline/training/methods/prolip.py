@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.head import Head, Operation, softmax
+from sports_clip_pipeline.predictor.head import Head, Operation, softmax
 from sports_clip_pipeline.training.methods.cross_validation import hold_out, keep_best, log_loss
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 from sports_clip_pipeline.training.methods.row_space import RowSpace, affine

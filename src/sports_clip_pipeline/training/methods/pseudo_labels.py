@@ -16,7 +16,7 @@ from itertools import islice
 import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.methods.cross_validation import keep_best
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors
 from sports_clip_pipeline.training.methods.pool import Pool

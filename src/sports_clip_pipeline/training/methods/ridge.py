@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.gram import lower_gram
 from sports_clip_pipeline.training.methods.cross_validation import keep_best
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors

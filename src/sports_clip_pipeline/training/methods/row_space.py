@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import qr
 
-from sports_clip_pipeline.models.head import Head, Operation, add
+from sports_clip_pipeline.predictor.head import Head, Operation, add
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.models.head import Head
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training.methods.interface import Fit, TextAnchors
 from sports_clip_pipeline.training.methods.logreg_blend import choose_probe, solve
 from sports_clip_pipeline.training.methods.pool import Pool

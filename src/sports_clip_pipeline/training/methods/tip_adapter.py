@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sports_clip_pipeline.clip.projections import unit_norm
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.models.unit_norm import unit_norm
+from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.methods.blending import choose_blend
 from sports_clip_pipeline.training.methods.cross_validation import hold_out
 from sports_clip_pipeline.training.methods.interface import Fit, Labelled, TextAnchors

@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.models.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.methods import tip_adapter
 from sports_clip_pipeline.training.methods.blending import choose_blend
 from sports_clip_pipeline.training.methods.cross_validation import hold_out

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sports_clip_pipeline.models.head import Head, blend
+from sports_clip_pipeline.predictor.head import Head, blend
 from sports_clip_pipeline.training.methods.blending import fit_weights
 from sports_clip_pipeline.training.methods.cross_validation import judged
 from sports_clip_pipeline.training.methods.interface import Fit

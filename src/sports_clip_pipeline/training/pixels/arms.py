@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sports_clip_pipeline.corpora.splits import labels_for_fraction
+from sports_clip_pipeline.data.splits import labels_for_fraction
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.machine import cores, keep_freed_memory
-from sports_clip_pipeline.models.head import softmax
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
+from sports_clip_pipeline.predictor.head import softmax
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.cross_validation import fit_temperature, log_loss
 from sports_clip_pipeline.training.methods.interface import Fit

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.models.head import Head, Operation
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.prompts import ClassPrompts
 from sports_clip_pipeline.training.pixels.squares import normalised

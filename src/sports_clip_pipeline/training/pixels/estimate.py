@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.machine import cores, keep_freed_memory
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.pixels.arms import PixelStudy, arm_steps, plan_pixel_arms
 from sports_clip_pipeline.training.pixels.loop import Photographs, PixelTraining
 from sports_clip_pipeline.training.pixels.methods import find_pixel_method

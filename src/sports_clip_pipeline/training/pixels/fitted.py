@@ -8,14 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.models.predictor import Predictor
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
-from sports_clip_pipeline.training.arm import (
-    Arm,
-    FittedArm,
-    arm_from_state,
-    arm_to_state,
-)
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.predictor.predictor import Predictor
+from sports_clip_pipeline.training.arm import Arm, FittedArm, arm_from_state, arm_to_state
 from sports_clip_pipeline.training.threshold import refusal_threshold
 
 

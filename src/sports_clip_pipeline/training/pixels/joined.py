@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.encoders.image_encoders import image_encoder
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.models.head import Head, Operation, blend
-from sports_clip_pipeline.models.image_towers import image_encoder
-from sports_clip_pipeline.models.predictor import Predictor, TowerInput
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
+from sports_clip_pipeline.predictor.head import Head, Operation, blend
+from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.blending import best_beside
 from sports_clip_pipeline.training.methods.cross_validation import judged

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.pause import hearing_signals
 from sports_clip_pipeline.training.pixels.average import MovingAverage, moving_entries
 from sports_clip_pipeline.training.pixels.classifier import LinearHead, PixelClassifier

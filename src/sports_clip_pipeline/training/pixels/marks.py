@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from sports_clip_pipeline.encoders.image_encoders import image_encoder
+from sports_clip_pipeline.encoders.text_encoders import text_tower_spec
 from sports_clip_pipeline.journal import fingerprint
-from sports_clip_pipeline.models.image_towers import image_encoder
-from sports_clip_pipeline.models.text_towers import text_tower_spec
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training import schedule
 from sports_clip_pipeline.training.pixels import average, classifier, holdout, loop, squares

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.data.image_store import ImageStore
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.pixels.squares import Squares
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from sports_clip_pipeline.clip.folder import WEIGHTS, trained_towers
+from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
+from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
 from sports_clip_pipeline.journal import file_sha256
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.models.backends import TowerProgram, build_backend
-from sports_clip_pipeline.models.clip_folder import WEIGHTS, trained_towers
-from sports_clip_pipeline.models.tokenizers import caption_tokenizer
-from sports_clip_pipeline.preprocessing.captions import pad
 
 _BLOCK = 64
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.data.image_store import ImageStore
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 _BLOCK = 256
 _ASPECT = (3 / 4, 4 / 3)

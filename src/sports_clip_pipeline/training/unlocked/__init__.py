@@ -12,8 +12,8 @@ def rooms() -> list[ModuleType]:
         "averaging", "blocks", "caching", "encoder", "group", "loop", "pairs", "precision", "run",
         "views",
     )  # fmt: skip
-    models = ("clip_model", "clip_parts", "projection_heads", "projections")
+    models = ("clip.losses", "clip.model", "clip.projections")
     return [
         *(import_module(f"{__name__}.{name}") for name in names),
-        *(import_module(f"sports_clip_pipeline.models.{name}") for name in models),
+        *(import_module(f"sports_clip_pipeline.{name}") for name in models),
     ]

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.clip_parts import (
+from sports_clip_pipeline.clip.model import (
     ends,
     image_blocks,
     image_encoder,
     text_blocks,
     text_encoder,
 )
+from sports_clip_pipeline.errors import UserFacingError
 
 ALL = -1
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.models.clip_parts import project_images, project_texts
-from sports_clip_pipeline.preprocessing.captions import pad
+from sports_clip_pipeline.clip.model import project_images, project_texts
+from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.training.unlocked.blocks import Unlocked
 from sports_clip_pipeline.training.unlocked.pairs import TowerPairs
 from sports_clip_pipeline.training.unlocked.precision import Compute

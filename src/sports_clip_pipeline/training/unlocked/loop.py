@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from sports_clip_pipeline.objectives import find_objective
+from sports_clip_pipeline.clip.losses import find_objective
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.locked import MAX_LOGIT_SCALE
 from sports_clip_pipeline.training.schedule import warmup_cosine
 from sports_clip_pipeline.training.unlocked.averaging import MovingAverage

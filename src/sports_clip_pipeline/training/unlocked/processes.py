@@ -26,19 +26,14 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from sports_clip_pipeline.clip.model import build_clip
+from sports_clip_pipeline.clip.projections import Projections
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, FollowingJournal, Journal
-from sports_clip_pipeline.launched import (
-    end_unless_leading,
-    launched,
-    own_cores,
-    take_own_device,
-)
+from sports_clip_pipeline.launched import end_unless_leading, launched, own_cores, take_own_device
 from sports_clip_pipeline.machine import cores, end_with_parent
-from sports_clip_pipeline.models.clip_model import build_clip
-from sports_clip_pipeline.models.projections import Projections
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.unlocked.group import Group
 from sports_clip_pipeline.training.unlocked.pairs import TowerPairs
 from sports_clip_pipeline.training.unlocked.precision import Compute

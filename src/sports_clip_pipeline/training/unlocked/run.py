@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from sports_clip_pipeline.clip.model import tower_prefixes
+from sports_clip_pipeline.clip.projections import Projections, projections_of
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
-from sports_clip_pipeline.models.clip_model import tower_prefixes
-from sports_clip_pipeline.models.projections import Projections, projections_of
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.pause import hearing_signals
 from sports_clip_pipeline.training.selection import METRIC, is_best, is_due, is_over, restore_best
 from sports_clip_pipeline.training.unlocked.blocks import changed_state

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.data.image_store import ImageStore
+from sports_clip_pipeline.data.transforms import RESAMPLING, ImagePreprocessing
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.preprocessing.images import RESAMPLING, ImagePreprocessing
 
 LEAST_AREA = 0.5
 ASPECT = (3 / 4, 4 / 3)

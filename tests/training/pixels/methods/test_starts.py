@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from sports_clip_pipeline.clip.projections import unit_norm
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.models.unit_norm import unit_norm
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_METHODS
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier
 from sports_clip_pipeline.training.pixels.methods import find_pixel_method

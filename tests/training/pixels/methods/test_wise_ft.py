@@ -3,11 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sports_clip_pipeline.training.pixels.methods.wise_ft import (
-    candidates,
-    describe,
-    interpolate,
-)
+from sports_clip_pipeline.training.pixels.methods.wise_ft import candidates, describe, interpolate
 from tests.training.pixels.making import FAST
 
 START = {"w": torch.tensor([0.1, 2.0]), "seen": torch.tensor(3)}

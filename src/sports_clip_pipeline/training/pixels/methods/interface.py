@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.models.image_towers import load_image_tower, timm_tower
+from sports_clip_pipeline.encoders.image_encoders import load_image_tower, timm_tower
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier

@@ -1,1 +1,0 @@
-"""Getting the published corpora: transfers that go on where they broke, mirrors, Kaggle."""

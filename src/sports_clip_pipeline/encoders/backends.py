@@ -1,0 +1,276 @@
+"""What runs a tower: eager torch, or ONNX Runtime where it agrees with torch and is faster.
+
+A backend maps NumPy blocks to NumPy blocks. The fastest one on this machine that passes a parity
+check against eager torch is chosen by trying them all on a block of the real input.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from sports_clip_pipeline.encoders.names import is_pair
+from sports_clip_pipeline.launched import take_own_device
+from sports_clip_pipeline.machine import cores, end_with_parent
+
+BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
+PARITY = 1e-4
+# Rows of one pass through ONNX Runtime: what still fits a core's cache is fastest (two photographs
+# take a sixth less time each than 32 at once), and takes the least memory.
+ONNX_ROWS = {"image": 2, "text": 16}
+
+
+class Backend(Protocol):
+    """Something that runs a tower on blocks."""
+
+    def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Inputs (B, …) to outputs (B, …)."""
+
+
+@dataclass(frozen=True)
+class TowerProgram:
+    """A tower by name, and where its ONNX form is kept; small enough to send to a process.
+
+    Attributes:
+        kind: `image` (pixels → features, logits) or `text` (ids, mask → features).
+        tower: name of a tower.
+        onnx_path: the exported form; made when first needed.
+        size: side of the image tower's square, pixels; fixed in the exported form.
+        clip_folder: a CLIP folder whose tower is run where it was trained; None runs it as it came.
+    """
+
+    kind: str
+    tower: str
+    onnx_path: Path
+    size: int = 0
+    clip_folder: Path | None = None
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return ("pixels",) if self.kind == "image" else ("ids", "mask")
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return ("features", "logits") if self.kind == "image" else ("features",)
+
+    def module(self) -> Any:
+        """The torch module, in eval mode."""
+        from sports_clip_pipeline.encoders import image_encoders, text_encoders
+
+        if self.kind == "image":
+            trunk = self._with_trained_weights(image_encoders.load_image_tower(self.tower))
+            return image_encoders.PooledImageTower(trunk).eval()
+        transformer = self._with_trained_weights(text_encoders.load_text_tower(self.tower))
+        return text_encoders.pooled(transformer)
+
+    def _with_trained_weights(self, tower: Any) -> Any:
+        if self.clip_folder is None:
+            return tower
+        import torch
+
+        from sports_clip_pipeline.clip.folder import read_image_tower, read_text_tower
+
+        read = read_image_tower if self.kind == "image" else read_text_tower
+        weights = {name: torch.from_numpy(value) for name, value in read(self.clip_folder).items()}
+        if weights:
+            tower.load_state_dict(weights)
+        return tower
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How one backend did on the trial block.
+
+    Attributes:
+        items_per_s: by the clock, which a busy machine slows down.
+        core_ms_per_item: milliseconds of processor time; on CUDA by the clock.
+    """
+
+    backend: str
+    items_per_s: float
+    max_cosine_distance: float
+    passed: bool
+    core_ms_per_item: float
+
+
+def candidates(tower: str) -> tuple[str, ...]:
+    """The backends worth trying on this machine: CUDA alone where there is a device.
+
+    ONNX Runtime is not asked to run a pair of open_clip's own, whose export has not been tried.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return ("torch", "torch_cuda")
+    on_cpu = ("torch", "torch_channels_last")
+    return on_cpu if is_pair(tower) else (*on_cpu, "onnxruntime")
+
+
+def build_backend(program: TowerProgram, name: str, threads: int) -> Backend:
+    """The named backend for a tower. Raises: ValueError: unknown name."""
+    if name not in BACKENDS:
+        raise ValueError(f"backend is one of {', '.join(BACKENDS)}, got {name!r}")
+    if name == "onnxruntime":
+        return _onnx_backend(program, threads)
+    return _torch_backend(program, name, threads)
+
+
+def choose_backend(
+    program: TowerProgram, names: Sequence[str], inputs: Sequence[np.ndarray], threads: int
+) -> tuple[str, list[Trial]]:
+    """Try the named backends on a block and return the fastest that agrees with eager torch.
+
+    Agreement: every row's cosine distance to eager torch's features is at most 1e-4.
+    """
+    reference = build_backend(program, "torch", threads)(*inputs)[0]
+    trials = []
+    for name in names:
+        backend = build_backend(program, name, threads)
+        elapsed_s = min(_timed(backend, inputs) for _ in range(2))
+        start = time.process_time()
+        features = backend(*inputs)[0]
+        busy_s = elapsed_s if name == "torch_cuda" else time.process_time() - start
+        distance = _max_cosine_distance(features, reference)
+        items = len(inputs[0])
+        trials.append(
+            Trial(name, items / elapsed_s, distance, distance <= PARITY, 1000 * busy_s / items)
+        )
+    best = max((trial for trial in trials if trial.passed), key=lambda trial: trial.items_per_s)
+    return best.backend, trials
+
+
+def choose_backends(
+    tasks: Sequence[tuple[TowerProgram, Sequence[str], Sequence[np.ndarray]]], threads: int
+) -> list[tuple[str, list[Trial]]]:
+    """`choose_backend` for several towers, several at once, each in a process of its own.
+
+    What torch's export and the trials leave in memory ends with those processes. Where each tower
+    has one name alone there is nothing to choose, and they run here.
+
+    Args:
+        tasks: of each tower the program, the names to try and the block to try them on.
+    """
+    if all(len(names) == 1 for _, names, _ in tasks):
+        return [choose_backend(*task, threads) for task in tasks]
+    context = get_context("spawn")
+    workers = min(len(tasks), cores())
+    with ProcessPoolExecutor(workers, context, _begin_trial, max_tasks_per_child=1) as pool:
+        waiting = [pool.submit(choose_backend, *task, threads) for task in tasks]
+        return [trial.result() for trial in waiting]
+
+
+def _begin_trial() -> None:
+    end_with_parent()
+    take_own_device()
+
+
+def export_onnx(program: TowerProgram) -> Path:
+    """Write the tower's ONNX form to `program.onnx_path`, unless it is there; return the path."""
+    if program.onnx_path.exists():
+        return program.onnx_path
+    import logging
+    import warnings
+
+    import torch
+
+    from sports_clip_pipeline.journal.disk import write_atomically
+
+    example, axes = _example(program)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        exported = torch.onnx.export(
+            program.module(),
+            example,
+            dynamo=True,
+            dynamic_shapes=axes,
+            input_names=list(program.input_names),
+            output_names=list(program.output_names),
+            verbose=False,
+        )
+    if exported is None:
+        raise RuntimeError(f"torch exported nothing for the tower {program.tower}")
+    write_atomically(program.onnx_path, exported.model_proto.SerializeToString())
+    return program.onnx_path
+
+
+def _example(program: TowerProgram) -> tuple[tuple[Any, ...], Any]:
+    import torch
+
+    batch = torch.export.Dim("batch")
+    if program.kind == "image":
+        return (torch.zeros(2, 3, program.size, program.size),), ({0: batch},)
+    tokens = torch.export.Dim("tokens")
+    block = torch.ones(2, 7, dtype=torch.int64)
+    return (block, block.clone()), ({0: batch, 1: tokens}, {0: batch, 1: tokens})
+
+
+def onnx_session(path: Path, threads: int) -> Any:
+    """An ONNX network on the processor; 0 threads means one for each core."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _onnx_backend(program: TowerProgram, threads: int) -> Backend:
+    session = onnx_session(export_onnx(program), threads)
+    rows = ONNX_ROWS[program.kind]
+
+    def run(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        starts = range(0, len(inputs[0]), rows)
+        blocks = [[block[start : start + rows] for block in inputs] for start in starts]
+        outputs = [
+            session.run(None, dict(zip(program.input_names, block, strict=True)))
+            for block in blocks
+        ]
+        return tuple(np.concatenate(parts) for parts in zip(*outputs, strict=True))
+
+    return run
+
+
+def _torch_backend(program: TowerProgram, name: str, threads: int) -> Backend:
+    import torch
+
+    device = torch.device("cuda" if name == "torch_cuda" else "cpu")
+    layout = torch.contiguous_format if name == "torch" else torch.channels_last
+    if program.kind == "text":
+        layout = torch.contiguous_format
+    torch.set_num_threads(threads)
+    module = program.module().to(device)
+    if program.kind == "image":
+        module = module.to(memory_format=layout)
+
+    def run(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        tensors = [torch.from_numpy(block).to(device) for block in inputs]
+        if program.kind == "image":
+            tensors = [tensor.contiguous(memory_format=layout) for tensor in tensors]
+        with torch.inference_mode():
+            outputs = module(*tensors)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return tuple(output.float().cpu().numpy() for output in outputs)
+
+    return run
+
+
+def _timed(backend: Callable[..., Any], inputs: Sequence[np.ndarray]) -> float:
+    start = time.perf_counter()
+    backend(*inputs)
+    return time.perf_counter() - start
+
+
+def _max_cosine_distance(left: np.ndarray, right: np.ndarray) -> float:
+    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    return float(np.max(1.0 - (left * right).sum(axis=1) / norms))

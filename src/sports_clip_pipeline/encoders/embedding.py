@@ -1,0 +1,255 @@
+"""Features of a store of images and of tokenized captions, from the cache or from the towers.
+
+Blocks of rows go to worker processes, each with its own backend on its share of the cores
+(workers × threads ≤ cores). A finished block is in the cache, so a killed run goes on from there.
+Processes that a launcher started share the blocks; the cache is on a disk of all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sports_clip_pipeline.data.captions import pad
+from sports_clip_pipeline.data.image_store import ImageStore
+from sports_clip_pipeline.data.transforms import ImagePreprocessing
+from sports_clip_pipeline.encoders.backends import Backend, TowerProgram, build_backend
+from sports_clip_pipeline.encoders.feature_store import FeatureSpace
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.launched import meet_others, own_part
+from sports_clip_pipeline.machine import end_with_parent
+
+_WORKER: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How blocks are computed.
+
+    Attributes:
+        program: the tower.
+        backend: name of the chosen backend.
+        workers: processes; 0 computes in this one.
+        threads: threads of each.
+        block: rows a block (one file of the cache).
+        batch: rows a forward pass.
+    """
+
+    program: TowerProgram
+    backend: str
+    workers: int
+    threads: int
+    block: int = 256
+    batch: int = 32
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One tower on one view of the photographs.
+
+    Attributes:
+        engine: how the tower runs.
+        preprocessing: the view.
+        space: where the cache keeps what comes of it.
+    """
+
+    engine: Engine
+    preprocessing: ImagePreprocessing
+    space: FeatureSpace
+
+
+def embed_images(
+    store: ImageStore,
+    keys: list[bytes],
+    sights: Sequence[Sight],
+    journal: Journal,
+    together: bool = False,
+) -> float:
+    """Put what the cache lacks of each sight there; a photograph is decoded once for all of them.
+
+    Every space then holds `features` (N, D) float32 and `logits` (N, 1000) float16.
+
+    Args:
+        store: N images; row i has the content address `keys[i]`.
+        sights: the workers are those of the first one's engine.
+        together: all processes that a launcher started have come here, and share the work.
+    Returns: the photographs a second that were seen (0 where all came from the cache).
+    """
+    missing = [set(sight.space.missing(keys)) for sight in sights]
+    rows = sorted(set().union(*missing))
+    if not rows:
+        return 0.0
+    engine = sights[0].engine
+    blocks = _own_blocks(rows, engine, together)
+    work = [[(row, [row in lacking for lacking in missing]) for row in block] for block in blocks]
+    looks = [(sight.engine, sight.preprocessing) for sight in sights]
+    start = time.perf_counter()
+    with (
+        _pool(engine, _set_up_images, (engine, looks, Path(store.path))) as mapped,
+        journal.counting("embed images", sum(map(len, blocks)), "image") as bar,
+    ):
+        for block, seen in zip(blocks, mapped(_image_block, work), strict=True):
+            for sight, lacking, arrays in zip(sights, missing, seen, strict=True):
+                new = [keys[row] for row in block if row in lacking]
+                if new:
+                    sight.space.append(new, arrays)
+            bar.update(len(block))
+    if together:
+        meet_others()
+        for sight in sights:
+            _await(sight.space, keys)
+    return len(rows) / (time.perf_counter() - start)
+
+
+def embed_captions(
+    token_ids: Sequence[np.ndarray],
+    space: FeatureSpace,
+    engine: Engine,
+    journal: Journal,
+    together: bool = False,
+) -> float:
+    """Put the pooled text features that the cache lacks there, computed by length.
+
+    The space then holds `features` (M, E) float32.
+
+    Args:
+        together: see `embed_images`.
+    Returns: the captions a second that were computed (0 where all came from the cache).
+    """
+    keys = [caption_key(ids) for ids in token_ids]
+    rows = sorted(space.missing(keys), key=lambda row: len(token_ids[row]))
+    if not rows:
+        return 0.0
+    blocks = _own_blocks(rows, engine, together)
+    work = [[token_ids[row] for row in block] for block in blocks]
+    start = time.perf_counter()
+    with (
+        _pool(engine, _set_up_text, (engine,)) as mapped,
+        journal.counting("embed captions", sum(map(len, blocks)), "caption") as bar,
+    ):
+        for block, arrays in zip(blocks, mapped(_text_block, work), strict=True):
+            space.append([keys[row] for row in block], arrays)
+            bar.update(len(block))
+    if together:
+        meet_others()
+        _await(space, keys)
+    return len(rows) / (time.perf_counter() - start)
+
+
+def _own_blocks(rows: list[int], engine: Engine, together: bool) -> Sequence[list[int]]:
+    """The rows in blocks; of processes that work together, those of this one."""
+    blocks = [rows[i : i + engine.block] for i in range(0, len(rows), engine.block)]
+    if not together:
+        return blocks
+    meet_others()  # nobody puts anything into the cache before all know what is missing
+    return own_part(blocks)
+
+
+def _await(space: FeatureSpace, keys: list[bytes]) -> None:
+    """Read what the other processes put there; a disk of several machines may show it late.
+
+    Raises: UserFacingError: it does not show within a minute.
+    """
+    for _ in range(60):
+        space.reread()
+        if not space.missing(keys):
+            return
+        time.sleep(1.0)
+    raise UserFacingError(
+        space.folder,
+        f"lacks {len(space.missing(keys))} rows that other processes have written",
+        "put the project on a disk that all machines share, and run it again",
+    )
+
+
+def caption_key(token_ids: np.ndarray) -> bytes:
+    """The 32-byte content address of a caption: its token ids."""
+    return hashlib.sha256(token_ids.astype("<i4").tobytes()).digest()
+
+
+@contextmanager
+def _pool(
+    engine: Engine, set_up: Callable[..., None], setup: tuple[Any, ...]
+) -> Iterator[Callable[..., Any]]:
+    if engine.workers == 0:
+        set_up(*setup)
+        try:
+            yield map
+        finally:
+            _WORKER.clear()
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(engine.workers, context, set_up, setup) as executor:
+        try:
+            yield executor.map
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _set_up_images(
+    engine: Engine, looks: Sequence[tuple[Engine, ImagePreprocessing]], store_path: Path
+) -> None:
+    end_with_parent()
+    backends: dict[tuple[TowerProgram, str], Backend] = {}
+    for look, _ in looks:
+        key = look.program, look.backend
+        if key not in backends:
+            backends[key] = build_backend(*key, look.threads)
+    _WORKER["store"] = ImageStore(store_path)
+    _WORKER["looks"] = [(backends[look.program, look.backend], view) for look, view in looks]
+    _WORKER["batch"] = engine.batch
+
+
+def _set_up_text(engine: Engine) -> None:
+    end_with_parent()
+    _WORKER["batch"] = engine.batch
+    _WORKER["backend"] = build_backend(engine.program, engine.backend, engine.threads)
+
+
+def _image_block(rows: list[tuple[int, list[bool]]]) -> list[dict[str, np.ndarray]]:
+    """What each look makes of the rows that want it; nothing where none does."""
+    size = _WORKER["batch"]
+    parts = [_image_batch(rows[i : i + size]) for i in range(0, len(rows), size)]
+    return [
+        {name: np.concatenate([part[name] for part in seen if part]) for name in _names(seen)}
+        for seen in zip(*parts, strict=True)
+    ]
+
+
+def _image_batch(rows: list[tuple[int, list[bool]]]) -> list[dict[str, np.ndarray]]:
+    images = [_WORKER["store"].get(row) for row, _ in rows]
+    crops: dict[tuple[Any, ...], Any] = {}
+    seen: list[dict[str, np.ndarray]] = []
+    for number, (backend, view) in enumerate(_WORKER["looks"]):
+        wanting = tuple(i for i, (_, wants) in enumerate(rows) if wants[number])
+        if not wanting:
+            seen.append({})
+            continue
+        key = view, wanting
+        if key not in crops:
+            crops[key] = view.normalise([view.crop(images[i]) for i in wanting])
+        features, logits = backend(crops[key])
+        seen.append({"features": features, "logits": logits.astype(np.float16)})
+    return seen
+
+
+def _names(parts: Sequence[dict[str, np.ndarray]]) -> list[str]:
+    return next((list(part) for part in parts if part), [])
+
+
+def _text_block(token_ids: list[np.ndarray]) -> dict[str, np.ndarray]:
+    backend: Backend = _WORKER["backend"]
+    size = _WORKER["batch"]
+    blocks = [token_ids[i : i + size] for i in range(0, len(token_ids), size)]
+    return {"features": np.concatenate([backend(*pad(block))[0] for block in blocks])}

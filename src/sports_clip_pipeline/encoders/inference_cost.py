@@ -1,0 +1,135 @@
+"""Inference cost: milliseconds of one core per image and parameters, of encoders and methods."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sports_clip_pipeline.config.methods import METHODS
+from sports_clip_pipeline.encoders.backends import TowerProgram
+from sports_clip_pipeline.journal.disk import write_atomically
+from sports_clip_pipeline.machine import cores
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
+
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast one backend runs one tower here.
+
+    Attributes:
+        machine: processor and cores; a rate of another machine is no rate of this one.
+        asked: backend of the configuration, or `auto`.
+        backend: the one that was chosen.
+        ms_per_item: milliseconds of processor time a photograph and view (or caption) through the
+            tower, of the fastest block seen; decoding and resizing are not in it.
+    """
+
+    machine: str
+    asked: str
+    backend: str
+    ms_per_item: float
+
+
+def rate_path(program: TowerProgram) -> Path:
+    """Where the rate of a tower is kept."""
+    return program.onnx_path.with_suffix(".rate.json")
+
+
+def keep_rate(program: TowerProgram, rate: Rate) -> None:
+    """Write the rate beside the exported tower, unless a faster one of the same kind is there."""
+    before = kept_rate(program, rate.asked)
+    if before and (before.machine, before.backend) == (rate.machine, rate.backend):
+        rate = min(before, rate, key=lambda seen: seen.ms_per_item)
+    text = json.dumps(dataclasses.asdict(rate), indent=2) + "\n"
+    write_atomically(rate_path(program), text.encode())
+
+
+def kept_rate(program: TowerProgram, asked: str) -> Rate | None:
+    """The rate measured before on this machine for this choice of backend, or None."""
+    try:
+        rate = Rate(**json.loads(rate_path(program).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return rate if (rate.machine, rate.asked) == (machine(), asked) else None
+
+
+def machine() -> str:
+    """Processor and usable cores, in words."""
+    return f"{_processor()}, {cores()} cores"
+
+
+def total_price(towers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several towers cost together.
+
+    Args:
+        towers: rows with `parameters` int, and `ms_per_image` float or None.
+    Returns: `parameters` and `ms_per_image` added up; the latter None where one is not known.
+    """
+    rows = list(towers)
+    times = [row["ms_per_image"] for row in rows]
+    known = all(time is not None for time in times)
+    return {
+        "parameters": sum(row["parameters"] for row in rows),
+        "ms_per_image": round(sum(times), 2) if known else None,
+    }
+
+
+def _processor() -> str:
+    if _CPU_INFO.is_file():
+        for line in _CPU_INFO.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def price_table(
+    curves: pd.DataFrame,
+    towers: Sequence[Mapping[str, Any]],
+    trained: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
+    """Accuracy beside its price. The head costs next to nothing beside the towers.
+
+    Args:
+        curves: of `learning_curves`; those of the pixel plan too where `trained` is given.
+        towers: the first tower, then its additional_encoders: `name`, `parameters`, `ms_per_image`
+            (over all views; None where not known).
+        trained: the same of the tower that the pixel plan trains, at its size and views.
+    Returns: one row a method: `method`, `towers` (names), `parameters`, `ms_per_photograph`, and
+        `top1_F` at each fraction F.
+    """
+    rows = []
+    for method, points in curves.groupby("method", sort=True):
+        asked = _asked(str(method), towers, trained)
+        known = [np.nan if t["ms_per_image"] is None else t["ms_per_image"] for t in asked]
+        accuracy = {f"top1_{p.fraction:g}": p.top1_mean for p in points.itertuples()}
+        rows.append(
+            {
+                "method": method,
+                "towers": " + ".join(tower["name"] for tower in asked),
+                "parameters": sum(tower["parameters"] for tower in asked),
+                "ms_per_photograph": float(np.sum(known)),
+                **accuracy,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _asked(
+    method: str, towers: Sequence[Mapping[str, Any]], trained: Mapping[str, Any] | None
+) -> list[Mapping[str, Any]]:
+    """The towers that a method's predictor runs."""
+    if method in METHODS:
+        return list(towers if METHODS[method].space == "towers" else towers[:1])
+    if trained is None:
+        raise ValueError(f"{method} trains through the pixels, and its tower's price is not given")
+    return [trained, *towers] if method == END_TO_END_ENSEMBLE else [trained]

@@ -1,0 +1,196 @@
+"""Batch prediction: reads, encodes and classifies many images in several processes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from sports_clip_pipeline.data.transforms import Look, UnusableImageError, open_upright
+from sports_clip_pipeline.machine import cores, end_with_parent
+from sports_clip_pipeline.pipelines.ingest.config import ImageRules
+
+NONE_OF_THESE = "none of these"
+
+
+def answers_of(
+    probabilities: np.ndarray, classes: Sequence[str], threshold: float | None
+) -> list[str]:
+    """The most probable class of each row, `none of these` where its probability is too low.
+
+    Args:
+        probabilities: (N, C) in [0, 1]. classes: C labels.
+        threshold: the least probability of a class that is answered; None answers all.
+    Returns: N answers. For [[.6, .4], [.5, .5]] of a and b at .55: a, none of these.
+    """
+    best = probabilities.argmax(axis=1)
+    sure = np.ones(len(best), bool) if threshold is None else probabilities.max(axis=1) >= threshold
+    return [
+        classes[column] if kept else NONE_OF_THESE for column, kept in zip(best, sure, strict=True)
+    ]
+
+
+BLOCK = 16
+# Blocks under way for each worker: one at work, one waiting, so that none is idle.
+_AHEAD = 2
+_WORKER: dict[str, Any] = {}
+
+
+class Source(Protocol):
+    """A photograph somewhere; small enough to send to a process."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+
+    def read(self) -> bytes:
+        """The file's content. Raises: UnusableImageError."""
+
+
+class Answerer(Protocol):
+    """Squares of bytes to probabilities."""
+
+    looks: tuple[Look, ...]
+
+    def __call__(self, squares: Sequence[np.ndarray]) -> np.ndarray:
+        """(B, S, S, 3) uint8 of each look to probabilities (B, C) float32."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that was set aside: its name, the reason as `UnusableImageError` has it, and more."""
+
+    name: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """What came of some photographs.
+
+    Attributes:
+        sources: those that were answered. probabilities: (n, C) float32 of them.
+        failures: the others.
+    """
+
+    sources: tuple[Source, ...]
+    probabilities: np.ndarray
+    failures: tuple[Failure, ...]
+
+    def __len__(self) -> int:
+        return len(self.sources) + len(self.failures)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """How a worker gets its answerer: from an exported predictor's folder, without torch."""
+
+    folder: Path
+
+    def build(self, threads: int) -> Answerer:
+        """Open it."""
+        from sports_clip_pipeline.predictor.onnx_predictor import load_exported
+
+        return load_exported(self.folder, threads)
+
+
+@dataclass(frozen=True)
+class Eager:
+    """The same by eager torch, for towers that cannot be exported."""
+
+    predictor: Any
+
+    def build(self, threads: int) -> Answerer:
+        """Build the towers."""
+        from sports_clip_pipeline.predictor.encoder_classifier import TorchAnswerer
+
+        return TorchAnswerer(self.predictor, threads)
+
+
+Recipe = Exported | Eager
+
+
+def answer_all(
+    sources: Iterable[Source], recipe: Recipe, rules: ImageRules, workers: int, block: int = BLOCK
+) -> Iterator[Block]:
+    """The answers to all photographs, in their order.
+
+    Args:
+        sources: asked for only as far as work is under way.
+        workers: processes; with one the work is done here.
+        block: photographs that are sent to a worker at once.
+    """
+    waiting = iter(sources)
+    blocks = iter(lambda: list(islice(waiting, block)), [])
+    with _pool(recipe, rules, workers) as submit:
+        under_way: deque[Callable[[], Block]] = deque()
+        for work in islice(blocks, max(1, workers) * _AHEAD):
+            under_way.append(submit(work))
+        while under_way:
+            done = under_way.popleft()()
+            under_way.extend(submit(work) for work in islice(blocks, 1))
+            yield done
+
+
+def answer_block(sources: Sequence[Source], answerer: Answerer, rules: ImageRules) -> Block:
+    """The answers to some photographs; one of them is decoded at a time."""
+    seen: list[list[np.ndarray]] = []
+    known: list[Source] = []
+    failures: list[Failure] = []
+    for source in sources:
+        try:
+            seen.append(_squares(source, answerer.looks, rules))
+            known.append(source)
+        except UnusableImageError as error:
+            failures.append(Failure(source.name, error.reason, error.detail))
+    if not known:
+        return Block((), np.zeros((0, 0), dtype=np.float32), tuple(failures))
+    squares = [np.stack(squares) for squares in zip(*seen, strict=True)]  # (n, S, S, 3) each
+    return Block(tuple(known), answerer(squares), tuple(failures))
+
+
+def _squares(source: Source, looks: Sequence[Look], rules: ImageRules) -> list[np.ndarray]:
+    image = open_upright(source.read(), rules).image
+    return [look.square(image) for look in looks]
+
+
+@contextmanager
+def _pool(
+    recipe: Recipe, rules: ImageRules, workers: int
+) -> Iterator[Callable[[Sequence[Source]], Callable[[], Block]]]:
+    if workers <= 1:
+        answerer = recipe.build(cores())
+        yield lambda work: lambda: answer_block(work, answerer, rules)
+        return
+    threads = max(1, cores() // workers)
+    setup = (recipe, rules, threads)
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _set_up, setup) as executor:
+
+        def submit(work: Sequence[Source]) -> Callable[[], Block]:
+            future: Future[Block] = executor.submit(_answer, work)
+            return future.result
+
+        try:
+            yield submit
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _set_up(recipe: Recipe, rules: ImageRules, threads: int) -> None:
+    end_with_parent()
+    _WORKER["answerer"], _WORKER["rules"] = recipe.build(threads), rules
+
+
+def _answer(work: Sequence[Source]) -> Block:
+    return answer_block(work, _WORKER["answerer"], _WORKER["rules"])

@@ -1,0 +1,108 @@
+"""An exported predictor: ONNX Runtime, NumPy and Pillow are all that it needs.
+
+A folder with `model.onnx` (large weights in `model.onnx.data` beside it) and `exported.json`. The
+network takes squares of bytes and gives calibrated probabilities.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sports_clip_pipeline.data.transforms import Look
+from sports_clip_pipeline.encoders.backends import onnx_session
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.predictor.batch_prediction import answers_of
+
+FORM = 1
+RECORD, NETWORK = "exported.json", "model.onnx"
+PROBABILITIES = "probabilities"
+_REMEDY = "run `kedro run --pipelines=export` to make it again"
+
+
+class ExportedPredictor:
+    """A network and what has to be known of it.
+
+    Attributes:
+        classes: labels in the order of the probabilities.
+        looks: what the network sees of a photograph, in the order of its inputs.
+        threshold: the least probability of a class that is answered; None answers all.
+        record: all of `exported.json`.
+        rows: photographs that are best given at once: few, so that they stay in a core's cache.
+    """
+
+    rows = 2
+
+    def __init__(self, folder: Path, record: Mapping[str, Any], threads: int) -> None:
+        """Open a folder whose record was read; `load_exported` checks it first."""
+        self.record = dict(record)
+        self.classes = tuple(record["classes"])
+        self.looks = tuple(Look.from_dict(look) for look in record["looks"])
+        self.threshold: float | None = record["threshold"]
+        self._session = onnx_session(folder / NETWORK, threads)
+
+    def __call__(self, squares: Sequence[np.ndarray]) -> np.ndarray:
+        """(B, S, S, 3) uint8 of each look to probabilities (B, C) float32."""
+        found = [np.zeros((0, len(self.classes)), dtype=np.float32)]
+        for start in range(0, len(squares[0]), self.rows):
+            block = [square[start : start + self.rows] for square in squares]
+            named = {look.name: square for look, square in zip(self.looks, block, strict=True)}
+            found.append(self._session.run([PROBABILITIES], named)[0])
+        return np.concatenate(found)
+
+    def predict_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Probabilities (N, C) float32 of upright photographs."""
+        found = [np.zeros((0, len(self.classes)), dtype=np.float32)]
+        for start in range(0, len(images), self.rows):
+            block = images[start : start + self.rows]
+            squares = [np.stack([look.square(image) for image in block]) for look in self.looks]
+            found.append(self(squares))
+        return np.concatenate(found)
+
+    def answers(self, probabilities: np.ndarray) -> list[str]:
+        """The most probable class of each row (N, C), `none of these` below the threshold."""
+        return answers_of(probabilities, self.classes, self.threshold)
+
+
+def load_exported(path: str | Path, threads: int = 0) -> ExportedPredictor:
+    """Read an exported predictor's folder; imports no torch.
+
+    Args:
+        threads: of ONNX Runtime; 0 means one for each core.
+    Raises: UserFacingError: a file is missing or damaged, or is of another form.
+    """
+    folder = Path(path)
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        form, checksum = record["form"], record["sha256"]
+        found = network_digest(folder)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserFacingError(folder, f"is no exported predictor ({error!r})", _REMEDY) from error
+    if form != FORM:
+        raise UserFacingError(folder, f"has form {form!r}, wanted {FORM}", _REMEDY)
+    if found != checksum:
+        raise UserFacingError(folder / NETWORK, "its checksum differs", _REMEDY)
+    try:
+        return ExportedPredictor(folder, record, threads)
+    except (LookupError, TypeError, ValueError) as error:
+        what = f"does not say what it should ({error!r})"
+        raise UserFacingError(folder / RECORD, what, _REMEDY) from error
+
+
+def network_digest(folder: Path) -> str:
+    """64 hex digits over the network's file, and the file of its weights where there is one.
+
+    Raises: FileNotFoundError: there is no network.
+    """
+    digest = hashlib.sha256()
+    for path in (folder / NETWORK, folder / f"{NETWORK}.data"):
+        if path.name == NETWORK or path.exists():
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
