@@ -7,7 +7,7 @@ from kedro.io import DatasetError
 
 from sports_clip_pipeline.datasets import ArchiveDataset
 from sports_clip_pipeline.errors import UserFacingError
-from tests.corpora.making import unpacked, zipped
+from tests.data.making import unpacked, zipped
 
 
 def test_either_form_is_there_and_loads(tmp_path: Path) -> None:

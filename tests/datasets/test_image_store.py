@@ -7,7 +7,7 @@ from kedro.io import DatasetError
 
 from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.datasets import ImageStoreDataset
-from tests.corpora.making import photo
+from tests.data.making import photo
 
 
 def test_a_store_is_saved_into_its_place_and_loaded_from_there(tmp_path: Path) -> None:

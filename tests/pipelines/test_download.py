@@ -13,8 +13,8 @@ from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.download.config import DownloadConfig
 from sports_clip_pipeline.pipelines.download.nodes import bring_corpora
 from sports_clip_pipeline.pipelines.download.pipeline import create_pipeline
-from tests.corpora.downloads.conftest import CAPTIONS, configure, make_zip, md5
-from tests.corpora.downloads.faulty_server import running
+from tests.data.conftest import CAPTIONS, configure, make_zip, md5
+from tests.data.faulty_server import running
 
 BASE = Path(__file__).parents[2] / "conf" / "base"
 

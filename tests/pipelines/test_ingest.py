@@ -17,7 +17,7 @@ from sports_clip_pipeline.data.splits import make_splits
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 from sports_clip_pipeline.pipelines.ingest.pipeline import create_pipeline
-from tests.corpora.making import Files, flickr8k, kaggle, photo, unpacked, zipped
+from tests.data.making import Files, flickr8k, kaggle, photo, unpacked, zipped
 
 CONF = Path(__file__).parents[2] / "conf"
 BANK = ClassBank(

@@ -223,6 +223,14 @@ class _Folder:
         pass
 
 
+def move_into_place(folder: Path, target: Path) -> None:
+    """Rename a finished folder to `target`, which must not exist or be empty."""
+    if target.is_dir():
+        target.rmdir()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.replace(target)
+
+
 def _how_to_get(folder: Path) -> str:
     """The remedy where neither the folder nor its zip stands there."""
     put = f"put {folder.name}.zip or the unpacked folder {folder.name}/ into {folder.parent}"

@@ -114,7 +114,8 @@ class ClassBank(Parameters):
     def prompts(self, label: str) -> tuple[str, ...]:
         """Every template with every name, then the sentences.
 
-        >>> bank = ClassBank(templates="a photo of {}.", classes=[dict(label="ball", names="a ball")])
+        >>> ball = dict(label="ball", names="a ball")
+        >>> bank = ClassBank(templates="a photo of {}.", classes=[ball])
         >>> bank.prompts("ball")
         ('a photo of a ball.',)
 

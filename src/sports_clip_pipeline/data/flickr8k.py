@@ -26,6 +26,7 @@ from sports_clip_pipeline.data.listing import (
     read_columns,
     read_text,
 )
+from sports_clip_pipeline.data.transforms import IMAGE_SUFFIXES
 from sports_clip_pipeline.errors import UserFacingError
 
 FOLDERS = ("Images", "Flicker8k_Dataset", "Flickr8k_Dataset")
@@ -34,7 +35,8 @@ LISTS = {
     "validation": "Flickr_8k.devImages.txt",
     "test": "Flickr_8k.testImages.txt",
 }
-_SWALLOWED_ROW = re.compile(r"\n[^,\n]+\.(jpe?g|png|gif|webp),", re.IGNORECASE)
+_SUFFIXES = "|".join(re.escape(suffix) for suffix in sorted(IMAGE_SUFFIXES))
+_SWALLOWED_ROW = re.compile(rf"\n[^,\n]+(?:{_SUFFIXES}),", re.IGNORECASE)
 
 Captions = dict[str, list[str]]
 

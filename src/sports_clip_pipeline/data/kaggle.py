@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 import requests
 
-from sports_clip_pipeline.data.download import move_into_place
+from sports_clip_pipeline.data.archives import move_into_place
 from sports_clip_pipeline.errors import UserFacingError
 
 _LOG = logging.getLogger(__name__)
@@ -74,11 +74,11 @@ def fetch_competition(
     if missing:
         found = ", ".join(sorted(entry.name for entry in folder.iterdir())) or "nothing"
         what = f"the competition's files have no {' and no '.join(missing)} (but {found})"
-        raise UserFacingError(folder, what, by_hand(competition, target))
+        raise UserFacingError(folder, what, manual_steps(competition, target))
     _adopt(folder, cache, target)
 
 
-def by_hand(competition: str, target: Path) -> str:
+def manual_steps(competition: str, target: Path) -> str:
     """What to put where, for those who download in the browser."""
     return (
         f"download it from {competition_url(competition)}/data in the browser and save the zip "
@@ -133,7 +133,7 @@ def _explained(error: Exception, competition: str, target: Path) -> UserFacingEr
     what, remedy = known.get(cast(int, status)) or _without_status(error, status)
     if not what:
         return None
-    return UserFacingError(url, what, f"{remedy}, or {by_hand(competition, target)}")
+    return UserFacingError(url, what, f"{remedy}, or {manual_steps(competition, target)}")
 
 
 def _without_status(error: Exception, status: int | None) -> tuple[str, str]:

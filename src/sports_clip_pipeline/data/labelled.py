@@ -123,8 +123,8 @@ def _table(archive: Archive, form: LabelledForm) -> str:
         raise UserFacingError(
             f"{archive.path}:{form.labels_file}",
             "is missing",
-            f"put a CSV with the columns {columns} there, name yours in ingest.labelled.labels_file, or set "
-            "ingest.labelled.form to folders",
+            f"put a CSV with the columns {columns} there, name yours in "
+            "ingest.labelled.labels_file, or set ingest.labelled.form to folders",
         )
     return path
 
@@ -143,7 +143,8 @@ def _rows(archive: Archive, path: str, known: Known, form: LabelledForm) -> list
             raise UserFacingError(
                 where,
                 f"names the image {name}, which is not there ({archive.path / root / name})",
-                "add the image or remove the line; ingest.labelled.images_folder says where paths begin",
+                "add the image or remove the line; ingest.labelled.images_folder says where paths "
+                "begin",
             )
         if name in entries:
             raise UserFacingError(where, f"names the image {name} again", "remove one of the lines")

@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sports_clip_pipeline.data.archives import Archive, is_text
+from sports_clip_pipeline.data.transforms import IMAGE_SUFFIXES
 from sports_clip_pipeline.errors import UserFacingError
-
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif"}
-)
 
 
 @dataclass(frozen=True)

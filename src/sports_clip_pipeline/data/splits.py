@@ -75,24 +75,24 @@ def make_splits(
         labels: the classes of the study.
         test_share: of each class, at least one image.
         seed: of the random choice.
-    Returns: one row an image, in the order of the manifest: `image`, `label`, `part`, `group`,
+    Returns: one row an image, in the order of the manifest: `image`, `label`, `split`, `group`,
         `rank_seed_0` … `rank_seed_4` (place in the class's seeded order; -1 outside development).
     Raises: UserFacingError: a class with fewer than two groups of images.
     """
-    part = np.where(manifest["split"] == "test", "unlabelled", "development").astype("<U16")
+    split = np.where(manifest["split"] == "test", "unlabelled", "development").astype("<U16")
     ranks = np.full((len(manifest), RANK_SEEDS), -1, dtype=np.int64)
     names, groups = manifest["image"].to_numpy(dtype=object), manifest["group"].to_numpy()
     for label in labels:
-        members = np.flatnonzero((manifest["label"] == label).to_numpy() & (part == "development"))
+        members = np.flatnonzero((manifest["label"] == label).to_numpy() & (split == "development"))
         members = members[np.argsort(names[members])]
         evaluation = _evaluation(members, groups, label, test_share, seed)
-        part[evaluation] = "evaluation"
+        split[evaluation] = "evaluation"
         development = np.setdiff1d(members, evaluation, assume_unique=True)
         development = development[np.argsort(names[development])]
         for rank_seed in range(RANK_SEEDS):
             rng = np.random.default_rng([rank_seed, zlib.crc32(f"rank {label}".encode())])
             ranks[rng.permutation(development), rank_seed] = np.arange(len(development))
-    splits = manifest[["image", "label"]].reset_index(drop=True).assign(part=part, group=groups)
+    splits = manifest[["image", "label"]].reset_index(drop=True).assign(split=split, group=groups)
     splits["split"] = splits["split"].astype("str")
     return splits.assign(**{f"rank_seed_{k}": ranks[:, k] for k in range(RANK_SEEDS)})
 

@@ -1,4 +1,4 @@
-"""Image decoding and transforms: untrusted files to upright RGB, and to the encoder's input pixels."""
+"""Image formats, decoding of untrusted files upright, and image preprocessing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sports_clip_pipeline.pipelines.embed.config import VIEWS
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+IMAGE_FORMATS = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif",),
+}
+"""Image formats that are accepted, by Pillow's name, with their file extensions."""
+IMAGE_SUFFIXES = frozenset(suffix for suffixes in IMAGE_FORMATS.values() for suffix in suffixes)
 _ORIENTATION = 0x0112
 _PAPER = (255, 255, 255)
 
@@ -73,7 +83,7 @@ def open_upright(content: bytes, rules: ImageRules) -> Photograph:
 
 def _decode(content: bytes, rules: ImageRules) -> tuple[Image.Image, bool]:
     """The upright first frame, and whether the file is a plain JPEG of it."""
-    with Image.open(io.BytesIO(content), formats=FORMATS) as file:
+    with Image.open(io.BytesIO(content), formats=tuple(IMAGE_FORMATS)) as file:
         _check_size(file.size, rules)
         file.load()
         if _is_turned(file):

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.data.transforms import FORMATS, UnusableImageError
+from sports_clip_pipeline.data.transforms import IMAGE_FORMATS, UnusableImageError
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import ArchiveLimits
 
@@ -143,7 +143,7 @@ def _known(path: Path) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(path, formats=FORMATS):
+            with Image.open(path, formats=tuple(IMAGE_FORMATS)):
                 return True
         except Image.DecompressionBombError:
             return True

@@ -99,24 +99,24 @@ class Duplicates(pa.DataFrameModel):
 
 
 class Splits(pa.DataFrameModel):
-    """Who trains and who judges."""
+    """Seeded, group-aware splits and nested label subsets."""
 
     image: Series[str] = pa.Field(unique=True)
     label: Series[str] = pa.Field(nullable=True)
-    part: Series[str] = pa.Field(isin=("development", "evaluation", "unlabelled"))
+    split: Series[str] = pa.Field(isin=("development", "evaluation", "unlabelled"))
     group: Series[int] = pa.Field(ge=0)
     ranks: Series[int] = pa.Field(ge=-1, alias=r"rank_seed_\d+", regex=True)
 
     @pa.dataframe_check
     @classmethod
-    def parts_share_no_group(cls, table: pd.DataFrame) -> bool:
-        """No duplicate group lies in two parts."""
+    def splits_share_no_group(cls, table: pd.DataFrame) -> bool:
+        """No duplicate group lies in two splits."""
         return bool((table.groupby("group")["split"].nunique() == 1).all())
 
     @pa.dataframe_check
     @classmethod
     def ranks_are_of_development(cls, table: pd.DataFrame) -> Any:
-        """A rank where, and only where, the part is `development`."""
+        """A rank where, and only where, the split is `development`."""
         return (table["rank_seed_0"] >= 0) == (table["split"] == "development")
 
 

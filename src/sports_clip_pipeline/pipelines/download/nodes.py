@@ -10,11 +10,11 @@ from sports_clip_pipeline.pipelines.download.config import DownloadConfig
 
 
 def bring_corpora(config: DownloadConfig, raw_folder: Path, journal: Journal) -> Document:
-    """Download what is missing of the corpora; see `corpora.downloads.corpora`.
+    """Download what is missing of the corpora; see `data.download`.
 
     Returns: the receipt: `files`, one entry each with corpus, file, url, sha256, bytes, licence.
     Raises: UserFacingError: a corpus cannot be had.
     """
-    from sports_clip_pipeline.data.corpora import download_corpora
+    from sports_clip_pipeline.data.download import download_corpora
 
     return download_corpora(config, raw_folder, journal)

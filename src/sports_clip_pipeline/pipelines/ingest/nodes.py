@@ -12,9 +12,9 @@ from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 
 
 def scan_flickr8k(source: Archive, config: IngestConfig, journal: Journal) -> Any:
-    """Open every image of Flickr8k once. Returns: a `corpora.scan.Scan`."""
+    """Open every image of Flickr8k once. Returns: a `data.ingest.Scan`."""
     from sports_clip_pipeline.data.flickr8k import list_flickr8k
-    from sports_clip_pipeline.data.scan import scan_corpus
+    from sports_clip_pipeline.data.ingest import scan_corpus
 
     archive = source.within(config.limits)
     return scan_corpus(archive, list_flickr8k(archive), config, journal)
@@ -26,8 +26,8 @@ def scan_sports(
     """Open every image of the labelled corpus once. Returns: a `Scan`, and the test list."""
     import pandas as pd
 
+    from sports_clip_pipeline.data.ingest import scan_corpus
     from sports_clip_pipeline.data.labelled import list_sports
-    from sports_clip_pipeline.data.scan import scan_corpus
 
     archive = source.within(config.limits)
     class_bank.require_two()
@@ -41,9 +41,9 @@ def settle_duplicates(
 ) -> tuple[Any, Table, Table, Table, Table]:
     """Judge duplicates over both corpora.
 
-    Returns: a `corpora.manifest.Settled`, both manifests, the quarantine, the duplicates.
+    Returns: a `data.ingest.Settled`, both manifests, the quarantine, the duplicates.
     """
-    from sports_clip_pipeline.data.manifest import settle
+    from sports_clip_pipeline.data.ingest import settle
 
     settled = settle(flickr8k_scan, sports_scan, config)
     manifests = settled.manifest("flickr8k"), settled.manifest("sports")
@@ -52,7 +52,7 @@ def settle_duplicates(
 
 def close_stores(flickr8k_scan: Any, sports_scan: Any, settled: Any) -> tuple[Any, Any]:
     """Complete the two image stores with what is kept."""
-    from sports_clip_pipeline.data.manifest import close_store
+    from sports_clip_pipeline.data.ingest import close_store
 
     scans = flickr8k_scan, sports_scan
     flickr8k, sports = (close_store(scan, settled.images) for scan in scans)
@@ -70,7 +70,7 @@ def audit_ingest(
     settled: Any, splits: Table, flickr8k_scan: Any, sports_scan: Any, config: IngestConfig
 ) -> Document:
     """Count what came in, what was set aside, and what was found twice."""
-    from sports_clip_pipeline.data.manifest import audit
+    from sports_clip_pipeline.data.ingest import audit
 
     archives = {scan.corpus: scan.digest for scan in (flickr8k_scan, sports_scan)}
     return audit(settled, splits, archives, config)

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from sports_clip_pipeline.data.flickr8k import list_flickr8k
+from sports_clip_pipeline.data.ingest import audit, close_store, data_digest, scan_corpus, settle
 from sports_clip_pipeline.data.labelled import list_sports
-from sports_clip_pipeline.data.manifest import audit, close_store, data_digest, settle
-from sports_clip_pipeline.data.scan import scan_corpus
 from sports_clip_pipeline.data.splits import make_splits
 from sports_clip_pipeline.datasets.schemas import (
     CaptionedManifest,
@@ -18,7 +17,7 @@ from sports_clip_pipeline.datasets.schemas import (
 )
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
-from tests.corpora.making import Files, encoded, flickr8k, kaggle, photo, picture, unpacked, zipped
+from tests.data.making import Files, encoded, flickr8k, kaggle, photo, picture, unpacked, zipped
 
 LABELS = ("chess", "tennis")
 CONFIG = IngestConfig(shard_images=7, workers=1, max_quarantine_share=0.2)

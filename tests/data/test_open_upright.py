@@ -12,7 +12,7 @@ from PIL import Image
 
 from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright, stored_bytes
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
-from tests.corpora.making import encoded, photo, picture
+from tests.data.making import encoded, photo, picture
 
 RULES = ImageRules(short_side=64, min_side=8, max_aspect=4.0, max_pixels=20_000)
 

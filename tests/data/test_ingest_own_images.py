@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from sports_clip_pipeline.data.flickr8k import list_flickr8k
+from sports_clip_pipeline.data.ingest import Scan, close_store, scan_corpus, settle
 from sports_clip_pipeline.data.labelled import list_sports
-from sports_clip_pipeline.data.manifest import close_store, settle
-from sports_clip_pipeline.data.scan import Scan, scan_corpus
 from sports_clip_pipeline.data.splits import labels_for_fraction, make_splits
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
-from tests.corpora.making import Files, zipped
-from tests.corpora.real import real_archive
+from tests.data.making import Files, zipped
+from tests.data.real import real_archive
 
 pytestmark = pytest.mark.real
 

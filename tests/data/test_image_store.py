@@ -11,7 +11,7 @@ import pytest
 
 from sports_clip_pipeline.data.image_store import ImageStore, publish, write_index, write_shard
 from sports_clip_pipeline.errors import UserFacingError
-from tests.corpora.making import photo
+from tests.data.making import photo
 
 JPEGS = [photo(seed, 40 + seed, 32) for seed in range(5)]
 

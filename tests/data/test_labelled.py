@@ -11,7 +11,7 @@ from sports_clip_pipeline.data.labelled import list_sports
 from sports_clip_pipeline.data.listing import Listing
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import LabelledForm
-from tests.corpora.making import Files, unpacked, zipped
+from tests.data.making import Files, unpacked, zipped
 
 LABELS = ("bald eagle", "Würger")
 TABLE = "image,label\n2021/a.jpg,bald eagle\n./2021\\b.jpg,Würger\nc.jpg,\n"
@@ -147,7 +147,7 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no column 'image', its first line holds: nothing; name yours in ingest.image_col"),
+        ("", "no column 'image', its first line holds: nothing; name yours in ingest.labelled.im"),
         ("file,label\nc.jpg,Würger\n", "no column 'image', its first line holds: file, label; nam"),
         ("image;label\nc.jpg;Würger\n", "first line holds: image;label; save it with commas"),
         ("image,label\nc.jpg\n", "line 2 has 1 fields where 2 are needed"),

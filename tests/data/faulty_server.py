@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import threading
 import time
@@ -21,37 +20,23 @@ class Fault:
 
     status: int | None = None
     breaks_at: int | None = None
-    ignores_range: bool = False
     announces: int | None = None
-    sends: bytes | None = None
     redirect: str | None = None
     stalls_s: float = 0.0
     silent_about_length: bool = False
-    content_range: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Served:
-    """One file of the server: its content, its validators and the faults of its next answers.
+    """One file of the server: its content and the faults of its next answers.
 
     When the list of faults is used up, answers are without fault; `always` replaces that.
     """
 
     content: bytes
-    etag: str | None = '"v1"'
     faults: list[Fault] = field(default_factory=list)
     always: Fault = field(default_factory=Fault)
     pause_s: float = 0.0
-
-
-@dataclass
-class Request:
-    """One line of the server's log."""
-
-    path: str
-    range: str | None
-    if_range: str | None
 
 
 class FaultyServer(ThreadingHTTPServer):
@@ -62,7 +47,7 @@ class FaultyServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, Served] = {}
-        self.log: list[Request] = []
+        self.log: list[str] = []
 
     def url(self, path: str) -> str:
         """The address of a path."""
@@ -73,10 +58,6 @@ class FaultyServer(ThreadingHTTPServer):
         self.files[path] = Served(content, faults=list(faults), **more)  # type: ignore[arg-type]
         return self.url(path)
 
-    def ranges(self, path: str) -> list[str | None]:
-        """The Range header of every request for `path`, in order."""
-        return [request.range for request in self.log if request.path == path]
-
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that hang up are part of the game."""
 
@@ -86,8 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: FaultyServer
 
     def do_GET(self) -> None:
-        asked = Request(self.path, self.headers["Range"], self.headers["If-Range"])
-        self.server.log.append(asked)
+        self.server.log.append(self.path)
         self.close_connection = True
         served = self.server.files.get(self.path)
         if served is None:
@@ -97,29 +77,15 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.redirect is not None:
             return self._head(302, {"Location": fault.redirect, "Content-Length": "0"})
         if fault.status is not None:
-            return self._head(fault.status, {"Content-Length": "0", **fault.headers})
-        self._body(served, fault, asked)
+            return self._head(fault.status, {"Content-Length": "0"})
+        self._body(served, fault)
 
     do_POST = do_GET
 
-    def _body(self, served: Served, fault: Fault, asked: Request) -> None:
-        content = served.content if fault.sends is None else fault.sends
-        found = re.fullmatch(r"bytes=(\d+)-", asked.range or "")
-        is_same = asked.if_range in (None, served.etag)
-        start = int(found[1]) if found and is_same and not fault.ignores_range else 0
-        if start and start >= len(content):
-            return self._head(416, {"Content-Range": f"bytes */{len(content)}"})
-        body = content[start:]
-        headers = dict(fault.headers)
-        if served.etag is not None:
-            headers["ETag"] = served.etag
-        if start:
-            span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            headers["Content-Range"] = fault.content_range or span
-        if not fault.silent_about_length:
-            announced = len(body) if fault.announces is None else fault.announces
-            headers["Content-Length"] = str(announced)
-        self._head(206 if start else 200, headers)
+    def _body(self, served: Served, fault: Fault) -> None:
+        body = served.content
+        announced = len(body) if fault.announces is None else fault.announces
+        self._head(200, {} if fault.silent_about_length else {"Content-Length": str(announced)})
         self._send(body if fault.breaks_at is None else body[: fault.breaks_at], served.pause_s)
         if fault.breaks_at is not None and fault.stalls_s:
             time.sleep(fault.stalls_s)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.data import scan as scanning
+from sports_clip_pipeline.data import ingest as scanning
+from sports_clip_pipeline.data.ingest import scan_corpus, thumbnails
 from sports_clip_pipeline.data.listing import Aside, Entry, Listing
-from sports_clip_pipeline.data.scan import scan_corpus, thumbnails
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
-from tests.corpora.making import Files, encoded, photo, picture, zipped
+from tests.data.making import Files, encoded, photo, picture, zipped
 
 CONFIG = IngestConfig(shard_images=3, workers=1, max_quarantine_share=0.5)
 NAMES = [f"{k}.jpg" for k in range(8)]
@@ -92,7 +92,9 @@ def test_nothing_is_opened_again_where_nothing_changed(tmp_path: Path, monkeypat
     assert scan(tmp_path, journal=DiskJournal(tmp_path / "journal")).rows.equals(first.rows)
 
 
-@pytest.mark.parametrize("config", [IngestConfig(shard_images=4), IngestConfig(short_side=32)])
+@pytest.mark.parametrize(
+    "config", [IngestConfig(shard_images=4), IngestConfig(image_rules={"short_side": 32})]
+)
 def test_another_rule_or_another_archive_starts_anew(tmp_path: Path, config: IngestConfig) -> None:
     journal = DiskJournal(tmp_path / "journal")
     mark = (scan(tmp_path, journal=journal).folder / ".fingerprint").read_text()

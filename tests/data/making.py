@@ -36,7 +36,7 @@ def zipped(place: Path, files: Files) -> Archive:
     place.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(place.with_name(place.name + ".zip"), "w") as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content)  # a fixed date
     return Archive.open(place)
 
 

@@ -1,4 +1,4 @@
-"""Archives, configurations and the faulty server for the tests of downloads."""
+"""Archives, configurations and a faulty HTTP server for the tests of downloads."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import io
 import random
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sports_clip_pipeline.pipelines.download.config import DownloadConfig, RemoteArchive
-from tests.corpora.downloads.faulty_server import FaultyServer, running
+from tests.data.faulty_server import FaultyServer, running
 
 CAPTIONS = "a.jpg#0\tA dog , running .\nb.jpg#0\tTwo people ski .\n"
 
@@ -25,6 +25,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with running() as started:
         yield started
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pooch waits no second between two tries."""
+    monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture
@@ -67,9 +73,3 @@ def configure(
         "keep_archives": True,
     }
     return DownloadConfig(**{**fields, **changes})
-
-
-def is_flushed(path: Path) -> bool:
-    """Whether no partial file and no note of its origin stands beside `path`."""
-    names = [other.name for other in path.parent.iterdir()]
-    return not [name for name in names if "partial" in name or "origin" in name]

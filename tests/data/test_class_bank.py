@@ -13,7 +13,7 @@ from sports_clip_pipeline.data.class_bank import class_bank_yaml, main
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.data.splits import labels_for_fraction, make_splits
 from sports_clip_pipeline.errors import UserFacingError
-from tests.corpora.making import unpacked, zipped
+from tests.data.making import unpacked, zipped
 
 FOLDERS = {
     **{f"bald_eagle/{k}.jpg": b"" for k in range(10)},
@@ -50,7 +50,7 @@ def test_classes_come_from_a_list_in_a_zip(tmp_path: Path) -> None:
     zipped(tmp_path / "p", {"t.csv": table.encode(), **{f"{k}.jpg": b"" for k in range(6)}})
     fields = {"labels_file": "t.csv", "image_column": "file", "label_column": "kind"}
     ingest = tmp_path / "parameters_ingest.yml"
-    ingest.write_text(yaml.safe_dump({"ingest": fields}))
+    ingest.write_text(yaml.safe_dump({"ingest": {"labelled": fields}}))
     assert main([str(tmp_path / "p.zip"), str(tmp_path / "bank.yml")]) == 0
     assert written(tmp_path / "bank.yml").labels == ("a", "b")
 
@@ -61,7 +61,7 @@ def test_classes_come_from_a_list_in_a_zip(tmp_path: Path) -> None:
         ("ingest: {label_colum: kind}", "label_colum"),
         ("finetune: {}", "'ingest'"),
         ("a: b: c", "mapping values"),
-        ("ingest: {labelled_form: tree}", "one of auto, csv, folders, kaggle"),
+        ("ingest: {labelled: {form: tree}}", "one of auto, csv, folders, kaggle"),
     ],
 )
 def test_settings_of_ingest_that_are_none_are_refused(
