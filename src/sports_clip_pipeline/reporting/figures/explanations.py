@@ -122,5 +122,5 @@ def _words(row: dict[str, Any]) -> str:
     ends = f"{points(row['difference_low'])} to {points(row['difference_high'])}"
     return (
         f"{METHODS[row['method']]}, {row['images']} images<br>"
-        f"{points(row['difference'])} points over the {row['floor']} map, 95 % interval {ends}"
+        f"{points(row['difference'])} points over the {row['baseline']} map, 95 % interval {ends}"
     )
