@@ -60,7 +60,7 @@ data: $(READY)  ## the public archives of the real corpora, into data/01_raw/rea
 	@$(BIN)/kedro run --env=real --pipelines=download
 
 demo: $(READY)  ## a page on 127.0.0.1 that answers for one photograph, from a finished study
-	@$(BIN)/python -m sports_clip_pipeline.demo --study "$(STUDY)" --port "$(PORT)"
+	@$(BIN)/python -m sports_clip_pipeline.apps.demo --study "$(STUDY)" --port "$(PORT)"
 
 verify-real: $(READY)  ## the real DAG with all checks; rewrites docs/results.md
 	@$(BIN)/python benchmarks/verify_real.py --raw-dir "$(RAW_DIR)"

@@ -21,9 +21,8 @@ from side_by_side import add_force, refuse_when_busy
 from torch import nn
 
 from sports_clip_pipeline.encoders.image_encoders import load_image_tower
-from sports_clip_pipeline.explain.activation_maps import class_activation_map
-from sports_clip_pipeline.explain.frozen import frozen
-from sports_clip_pipeline.explain.layers import find_layer
+from sports_clip_pipeline.explain.cam import class_activation_map
+from sports_clip_pipeline.explain.targets import find_layer, frozen
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.cam.config import METHODS
 

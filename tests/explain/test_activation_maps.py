@@ -8,8 +8,8 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.explain.activation_maps import class_activation_map, stands_out
-from sports_clip_pipeline.explain.layers import find_layer
+from sports_clip_pipeline.explain.cam import class_activation_map, stands_out
+from sports_clip_pipeline.explain.targets import find_layer
 
 
 def hooks(module: nn.Module) -> int:

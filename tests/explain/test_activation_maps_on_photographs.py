@@ -1,4 +1,4 @@
-"""What the maps say of real photographs, judged by hiding parts of them."""
+"""What the maps say of real images, judged by hiding parts of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import torch
 from PIL import Image
 
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
-from sports_clip_pipeline.explain.activation_maps import class_activation_map
-from sports_clip_pipeline.explain.guided import guided_gradients
+from sports_clip_pipeline.explain.cam import class_activation_map, guided_gradients
 
 RAW = Path(os.environ.get("SPORTS_CLIP_RAW_DIR", "data/01_raw/real"))
 ARCHIVE = RAW / "sports.zip"
@@ -22,13 +21,13 @@ HALF_PATCH = 40  # pixels of the tower's 224
 
 pytestmark = [
     pytest.mark.real,
-    pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"no real photographs at {ARCHIVE}"),
+    pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"no real images at {ARCHIVE}"),
 ]
 
 
 @pytest.fixture(scope="module")
-def photographs() -> list[torch.Tensor]:
-    """24 seeded photographs, each (1, 3, 224, 224), as the Lite0 tower sees them."""
+def images() -> list[torch.Tensor]:
+    """24 seeded images, each (1, 3, 224, 224), as the Lite0 tower sees them."""
     seen = image_preprocessing("lite0", 224, "centre")
     with zipfile.ZipFile(ARCHIVE) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
@@ -47,12 +46,10 @@ def score_without(tower, pixels: torch.Tensor, target: int, place: int) -> float
         return float(tower(hidden)[0, target])
 
 
-def test_hiding_what_speaks_for_a_class_costs_it_more_than_hiding_a_random_place(
-    lite0, photographs
-):
+def test_hiding_what_speaks_for_a_class_costs_it_more_than_hiding_a_random_place(lite0, images):
     random = np.random.default_rng(1)
     gains = []
-    for number, pixels in enumerate(photographs):
+    for number, pixels in enumerate(images):
         with torch.inference_mode():
             target = int(lite0(pixels)[0].argmax())
         heat = class_activation_map(lite0, lite0.bn2, pixels, target, image=str(number))
@@ -61,13 +58,13 @@ def test_hiding_what_speaks_for_a_class_costs_it_more_than_hiding_a_random_place
             score_without(lite0, pixels, target, anywhere)
             - score_without(lite0, pixels, target, hottest)
         )
-    print(f"mean gain {np.mean(gains):.2f}, in {np.mean(np.array(gains) > 0):.0%} of photographs")
+    print(f"mean gain {np.mean(gains):.2f}, in {np.mean(np.array(gains) > 0):.0%} of images")
     assert np.mean(gains) > 0
     assert np.mean(np.array(gains) > 0) > 0.6
 
 
-def test_guided_gradients_are_not_the_plain_ones(lite0, photographs):
-    for number, pixels in enumerate(photographs[:4]):
+def test_guided_gradients_are_not_the_plain_ones(lite0, images):
+    for number, pixels in enumerate(images[:4]):
         leaf = pixels.clone().requires_grad_()
         target = int(lite0(leaf)[0].argmax())
         (plain,) = torch.autograd.grad(lite0(leaf)[0, target], leaf)

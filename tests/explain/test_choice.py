@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.explain.choice import (
+from sports_clip_pipeline.explain.sampling import (
     COLUMNS,
     PAIR_COLUMNS,
-    choose,
-    choose_pairs,
-    draw_for_measuring,
-    refuse_lost,
+    check_in_store,
+    sample_confused_pairs,
+    sample_for_measurement,
+    sample_predictions,
 )
 
 
@@ -32,7 +32,7 @@ def predictions() -> pd.DataFrame:
 
 
 def test_the_wanted_numbers_come_right_ones_first(predictions):
-    chosen = choose(predictions, 5, 3, 0.5, seed=0)
+    chosen = sample_predictions(predictions, 5, 3, 0.5, seed=0)
     assert list(chosen["right"]) == [True] * 5 + [False] * 3
     assert ((chosen["label"] == chosen["predicted"]) == chosen["right"]).all()
     assert tuple(chosen.columns) == COLUMNS
@@ -40,7 +40,7 @@ def test_the_wanted_numbers_come_right_ones_first(predictions):
 
 
 def test_only_confident_ones_are_drawn(predictions):
-    chosen = choose(predictions, 8, 8, 0.5, seed=0)
+    chosen = sample_predictions(predictions, 8, 8, 0.5, seed=0)
     right = predictions["label"] == predictions["predicted"]
     for kind, of_kind in ((True, predictions[right]), (False, predictions[~right])):
         drawn = chosen.loc[chosen["right"] == kind, "probability"]
@@ -48,16 +48,18 @@ def test_only_confident_ones_are_drawn(predictions):
 
 
 def test_the_classes_take_turns(predictions):
-    counts = choose(predictions, 8, 6, 0.8, seed=3).groupby("right")["label"].value_counts()
+    counts = (
+        sample_predictions(predictions, 8, 6, 0.8, seed=3).groupby("right")["label"].value_counts()
+    )
     assert set(counts[True]) == {2}
     assert counts[False].max() - counts[False].min() <= 1
 
 
 def test_the_seed_decides_and_the_order_of_the_rows_does_not(predictions):
-    first = choose(predictions, 5, 5, 0.5, seed=1)
+    first = sample_predictions(predictions, 5, 5, 0.5, seed=1)
     shuffled = predictions.sample(frac=1, random_state=5)
-    pd.testing.assert_frame_equal(choose(shuffled, 5, 5, 0.5, seed=1), first)
-    assert set(choose(predictions, 5, 5, 0.5, seed=2)["image"]) != set(first["image"])
+    pd.testing.assert_frame_equal(sample_predictions(shuffled, 5, 5, 0.5, seed=1), first)
+    assert set(sample_predictions(predictions, 5, 5, 0.5, seed=2)["image"]) != set(first["image"])
 
 
 def test_the_smallest_share_still_gives_as_many_as_wanted_and_those_are_the_most_confident():
@@ -69,36 +71,36 @@ def test_the_smallest_share_still_gives_as_many_as_wanted_and_those_are_the_most
             "probability": [0.9, 0.6, 0.8, 0.7],
         }
     )
-    assert set(choose(table, 2, 0, 0.01, seed=0)["image"]) == {"p", "r"}
+    assert set(sample_predictions(table, 2, 0, 0.01, seed=0)["image"]) == {"p", "r"}
 
 
 def test_where_there_are_fewer_all_are_taken(predictions):
     right = predictions[predictions["label"] == predictions["predicted"]]
-    chosen = choose(right, 10_000, 5, 0.5, seed=0)
+    chosen = sample_predictions(right, 10_000, 5, 0.5, seed=0)
     assert set(chosen["image"]) == set(right["image"])
 
 
-def test_no_predictions_give_no_photographs(predictions):
-    assert choose(predictions.head(0), 3, 3, 0.5, seed=0).empty
+def test_no_predictions_give_no_images(predictions):
+    assert sample_predictions(predictions.head(0), 3, 3, 0.5, seed=0).empty
 
 
 def test_a_draw_for_measuring_has_the_share_of_wrong_ones_and_its_beginning_is_a_draw(predictions):
-    drawn = draw_for_measuring(predictions, 60, 0.3, seed=0)
+    drawn = sample_for_measurement(predictions, 60, 0.3, seed=0)
     assert len(drawn) == 60 and (~drawn["right"]).sum() == 18
-    pd.testing.assert_frame_equal(draw_for_measuring(predictions, 20, 0.3, 0), drawn.head(20))
+    pd.testing.assert_frame_equal(sample_for_measurement(predictions, 20, 0.3, 0), drawn.head(20))
     assert (~drawn["right"]).head(20).sum() == 6
     shuffled = predictions.sample(frac=1, random_state=3)
-    pd.testing.assert_frame_equal(draw_for_measuring(shuffled, 60, 0.3, seed=0), drawn)
-    assert set(draw_for_measuring(predictions, 60, 0.3, seed=1)["image"]) != set(drawn["image"])
+    pd.testing.assert_frame_equal(sample_for_measurement(shuffled, 60, 0.3, seed=0), drawn)
+    assert set(sample_for_measurement(predictions, 60, 0.3, seed=1)["image"]) != set(drawn["image"])
 
 
 def test_where_one_kind_is_short_the_other_fills_up(predictions):
     wrong = (predictions["label"] != predictions["predicted"]).sum()
-    everything = draw_for_measuring(predictions, 10_000, 0.9, seed=0)
+    everything = sample_for_measurement(predictions, 10_000, 0.9, seed=0)
     assert len(everything) == 200 and (~everything["right"]).sum() == wrong
-    assert (~draw_for_measuring(predictions, 100, 0.9, seed=0)["right"]).sum() == min(90, wrong)
+    assert (~sample_for_measurement(predictions, 100, 0.9, seed=0)["right"]).sum() == min(90, wrong)
     right = predictions[predictions["label"] == predictions["predicted"]]
-    assert len(draw_for_measuring(right, 50, 0.5, seed=0)) == 50
+    assert len(sample_for_measurement(right, 50, 0.5, seed=0)) == 50
 
 
 def test_of_a_confused_pair_the_surest_error_is_taken_and_else_the_closest_call():
@@ -110,15 +112,15 @@ def test_of_a_confused_pair_the_surest_error_is_taken_and_else_the_closest_call(
         columns=["image", "label", "predicted", "probability"],
     )  # fmt: skip
     pairs = pd.DataFrame({"first": ["a", "a"], "second": ["b", "c"]})
-    chosen = choose_pairs(said, pairs, 1)
+    chosen = sample_confused_pairs(said, pairs, 1)
     assert tuple(chosen.columns) == PAIR_COLUMNS
     assert list(chosen["image"]) == ["2", "5"]  # 6 was taken for neither of the two
     assert set(chosen["first"]) == {"a"} and set(chosen["second"]) == {"b"}
-    assert choose_pairs(said, pairs, 0).empty
-    assert choose_pairs(said, pd.DataFrame(), 3).empty
+    assert sample_confused_pairs(said, pairs, 0).empty
+    assert sample_confused_pairs(said, pd.DataFrame(), 3).empty
 
 
-def test_a_photograph_that_the_store_lacks_is_named():
-    refuse_lost(["a.jpg"], ["a.jpg", "b.jpg"], "cam")
+def test_a_image_that_the_store_lacks_is_named():
+    check_in_store(["a.jpg"], ["a.jpg", "b.jpg"], "cam")
     with pytest.raises(UserFacingError, match=r"1 of its .*first c\.jpg.*then cam_eval"):
-        refuse_lost(["a.jpg", "c.jpg"], ["a.jpg", "b.jpg"], "cam_eval")
+        check_in_store(["a.jpg", "c.jpg"], ["a.jpg", "b.jpg"], "cam_eval")

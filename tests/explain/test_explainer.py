@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.explain.explainer import GUIDED, Explainer, Prediction, as_seen
+from sports_clip_pipeline.explain.explainer import GUIDED, Explainer, Prediction, model_view
 
 
 def preprocessing(view: str) -> ImageTransform:
@@ -36,20 +36,20 @@ def opened(content: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
 
 
-def test_a_squashed_photograph_is_shown_whole_in_its_own_shape(wide):
-    seen = as_seen(preprocessing("full"), wide, 64)
+def test_a_squashed_image_is_shown_whole_in_its_own_shape(wide):
+    seen = model_view(preprocessing("full"), wide, 64)
     assert seen.size == (64, 32)
     assert seen.getpixel((2, 16))[0] > 200 and seen.getpixel((61, 16))[1] > 200
 
 
 def test_a_centre_crop_is_shown_as_the_square_it_is(wide):
-    seen = as_seen(preprocessing("centre"), wide, 64)
+    seen = model_view(preprocessing("centre"), wide, 64)
     assert seen.size == (64, 64)
     assert seen.getpixel((20, 30)) == pytest.approx((0, 0, 255), abs=3)
 
 
 def test_the_card_tells_the_question_and_what_was_said(red_not_green, wide):
-    card = explainer(red_not_green, "full").gradcam(wide, SAID, "red")
+    card = explainer(red_not_green, "full").explain(wide, SAID, "red")
     assert (card.image, card.label, card.predicted, card.probability) == (
         "a.jpg",
         "green",
@@ -60,7 +60,7 @@ def test_the_card_tells_the_question_and_what_was_said(red_not_green, wide):
 
 
 def test_the_map_is_brightest_over_what_speaks_for_the_class(red_not_green, wide):
-    card = explainer(red_not_green, "full").gradcam(wide, SAID, "red")
+    card = explainer(red_not_green, "full").explain(wide, SAID, "red")
     drawn = opened(card.map_jpeg)
     assert drawn.shape == opened(card.photo_jpeg).shape == (32, 64, 3)
     assert drawn[:, :12].mean() > 1.5 * drawn[:, 20:].mean()
@@ -69,17 +69,17 @@ def test_the_map_is_brightest_over_what_speaks_for_the_class(red_not_green, wide
 def test_a_silent_map_says_so_on_the_card(red_not_green):
     photo = Image.new("RGB", (16, 16), (0, 255, 0))
     assert (
-        explainer(red_not_green).gradcam(photo, SAID, "red").method
+        explainer(red_not_green).explain(photo, SAID, "red").method
         == "GradCAM: no place stands out"
     )
 
 
 def test_an_unknown_score_is_an_error(red_not_green, wide):
     with pytest.raises(ValueError, match="not in tuple"):
-        explainer(red_not_green).gradcam(wide, SAID, "blue")
+        explainer(red_not_green).explain(wide, SAID, "blue")
 
 
-def test_guided_backpropagation_draws_the_tower_on_the_shape_of_the_photograph(lite0, wide):
+def test_guided_backpropagation_draws_the_tower_on_the_shape_of_the_image(lite0, wide):
     names = tuple(map(str, range(1000)))
     seen = ImageTransform(64, (0.5,) * 3, (0.5,) * 3, view="full")
     drawer = Explainer(lite0, lite0.bn2, seen, "class", names, 96, 80)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sports_clip_pipeline.explain.frozen import frozen
+from sports_clip_pipeline.explain.targets import frozen
 
 
 @pytest.fixture

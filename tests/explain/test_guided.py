@@ -7,7 +7,7 @@ from pytorch_grad_cam import GuidedBackpropReLUModel
 from torch import nn
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.explain.guided import guided_activations, guided_gradients
+from sports_clip_pipeline.explain.cam import guided_activations, guided_gradients
 
 
 def convnet(activation: type[nn.Module]) -> nn.Sequential:

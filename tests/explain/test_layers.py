@@ -5,7 +5,7 @@ import timm
 from torch import nn
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.explain.layers import find_layer
+from sports_clip_pipeline.explain.targets import find_layer
 
 
 def test_the_default_of_an_efficientnet_is_the_map_that_is_pooled(lite0):

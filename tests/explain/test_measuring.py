@@ -1,4 +1,4 @@
-"""Photographs measured on a network that looks at one patch, of which the answer is known."""
+"""Images measured on a network that looks at one patch, of which the answer is known."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch import nn
 
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.evaluation.explanations import judge_explanations, summarise_explanations
-from sports_clip_pipeline.explain import measuring
-from sports_clip_pipeline.explain.measuring import (
+from sports_clip_pipeline.explain import measurement
+from sports_clip_pipeline.explain.measurement import (
     COLUMNS,
     CORRELATION,
     Item,
     Work,
-    measure_photographs,
+    measure_images,
     plan_items,
 )
 from sports_clip_pipeline.explain.networks import Network
+from sports_clip_pipeline.explain.verdicts import explanation_verdicts, summarise_explanations
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig
 
@@ -62,7 +62,7 @@ def build() -> list[Network]:
 
 
 class Store:
-    """Photographs with a red corner on a noisy ground; the last one has none."""
+    """Images with a red corner on a noisy ground; the last one has none."""
 
     def get(self, row: int) -> Image.Image:
         noise = np.random.default_rng(row).integers(0, 100, (SIDE, SIDE, 3), dtype=np.uint8)
@@ -83,7 +83,7 @@ def work() -> Work:
 
 
 class Interrupted(Journal):
-    """Keeps what it gets, and is killed when it has three photographs."""
+    """Keeps what it gets, and is killed when it has three images."""
 
     def save_state(self, *given, **named):
         super().save_state(*given, **named)
@@ -93,7 +93,7 @@ class Interrupted(Journal):
 
 @pytest.fixture(scope="module")
 def scores(items, work) -> pd.DataFrame:
-    return measure_photographs(items, work, Journal())
+    return measure_images(items, work, Journal())
 
 
 def value(scores: pd.DataFrame, image: str, method: str, measure: str) -> float:
@@ -103,13 +103,13 @@ def value(scores: pd.DataFrame, image: str, method: str, measure: str) -> float:
     return float(row["value"].iloc[0])
 
 
-def test_every_photograph_has_every_method_floor_and_measure(scores, items):
+def test_every_image_has_every_method_baseline_and_measure(scores, items):
     assert tuple(scores.columns) == COLUMNS
     assert list(dict.fromkeys(scores["image"])) == [item.image for item in items]
     first = scores[scores["image"] == "0 .jpg"]
     assert set(first["method"]) == {*METHODS, "centre", "random"}
     faithful = {"road", "road_morf", "road_lerf", "insertion", "deletion"}
-    levels = {f"{CORRELATION}head", f"{CORRELATION}head and 1/1 of the tower"}
+    levels = {f"{CORRELATION}head", f"{CORRELATION}head and 1/1 of the encoder"}
     assert set(first.loc[first["method"] == "gradcam", "measure"]) == faithful | levels
     assert set(first.loc[first["method"] == "random", "measure"]) == faithful
 
@@ -131,11 +131,11 @@ def test_an_answer_that_hangs_on_no_pixel_is_measured_as_a_map_that_draws_nothin
     assert value(scores, "7 .jpg", "gradcam", "road") == pytest.approx(0.0, abs=0.02)
 
 
-def test_the_true_map_beats_the_floors_and_the_weightless_one_fails_the_check(scores):
+def test_the_true_map_beats_the_baselines_and_the_weightless_one_fails_the_check(scores):
     red = scores[scores["answer"] == "red"]
     summary = summarise_explanations(red, 500, seed=0)
-    verdicts = judge_explanations(summary, 0.5, str).set_index("method")
-    assert verdicts.loc["gradcam", "beats_floors"]
+    verdicts = explanation_verdicts(summary, 0.5, str).set_index("method")
+    assert verdicts.loc["gradcam", "beats_baselines"]
     assert value(scores, "0 .jpg", "gradcam", "deletion") < value(
         scores, "0 .jpg", "centre", "deletion"
     )
@@ -146,63 +146,67 @@ def test_the_true_map_beats_the_floors_and_the_weightless_one_fails_the_check(sc
 def test_a_killed_run_goes_on_where_it_was_and_gives_the_same(items, work, scores, monkeypatch):
     journal = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        measure_photographs(items, work, journal)
+        measure_images(items, work, journal)
     seen = []
-    real = measuring._measure
-    monkeypatch.setattr(measuring, "_measure", lambda item: seen.append(item) or real(item))
-    again = measure_photographs(items, work, journal)
+    real = measurement._measure
+    monkeypatch.setattr(measurement, "_measure", lambda item: seen.append(item) or real(item))
+    again = measure_images(items, work, journal)
     assert seen == list(items[3:])
     pd.testing.assert_frame_equal(again, scores)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"identity": "network 2"}, {"config": replace(CONFIG, steps=5)}, {"fitted_on": (3,)}],
+    [
+        {"identity": "network 2"},
+        {"config": CONFIG.model_copy(update={"steps": 5})},
+        {"fitted_on": (3,)},
+    ],
 )
 def test_other_networks_or_settings_are_measured_anew(items, work, change, monkeypatch):
     journal = Journal()
-    measure_photographs(items[:1], work, journal)
+    measure_images(items[:1], work, journal)
     seen = []
-    real = measuring._measure
-    monkeypatch.setattr(measuring, "_measure", lambda item: seen.append(item) or real(item))
-    measure_photographs(items[:1], replace(work, **change), journal)
+    real = measurement._measure
+    monkeypatch.setattr(measurement, "_measure", lambda item: seen.append(item) or real(item))
+    measure_images(items[:1], replace(work, **change), journal)
     assert len(seen) == 1
 
 
-def test_another_photograph_under_the_same_name_is_measured_anew(items, work, monkeypatch):
+def test_another_image_under_the_same_name_is_measured_anew(items, work, monkeypatch):
     journal = Journal()
-    measure_photographs(items[:1], work, journal)
+    measure_images(items[:1], work, journal)
     seen = []
-    real = measuring._measure
-    monkeypatch.setattr(measuring, "_measure", lambda item: seen.append(item) or real(item))
-    measure_photographs([replace(items[0], sha256="another")], work, journal)
+    real = measurement._measure
+    monkeypatch.setattr(measurement, "_measure", lambda item: seen.append(item) or real(item))
+    measure_images([replace(items[0], sha256="another")], work, journal)
     assert len(seen) == 1
 
 
 def test_a_wider_run_and_other_workers_reuse_what_was_measured(items, work, monkeypatch):
     journal = Journal()
-    measure_photographs(items[:2], work, journal)
+    measure_images(items[:2], work, journal)
     seen = []
-    real = measuring._measure
-    monkeypatch.setattr(measuring, "_measure", lambda item: seen.append(item) or real(item))
-    wider = replace(work, config=replace(CONFIG, photographs=500, resamples=300))
-    measure_photographs(items[:3], wider, journal)
+    real = measurement._measure
+    monkeypatch.setattr(measurement, "_measure", lambda item: seen.append(item) or real(item))
+    wider = replace(work, config=CONFIG.model_copy(update={"images": 500, "resamples": 300}))
+    measure_images(items[:3], wider, journal)
     assert seen == [items[2]]
 
 
 @pytest.mark.slow
 def test_several_processes_give_what_one_gives(items, work, scores, tmp_path):
-    several = replace(work, config=replace(CONFIG, workers=2))
-    found = measure_photographs(items, several, DiskJournal(tmp_path))
+    several = replace(work, config=CONFIG.model_copy(update={"workers": 2}))
+    found = measure_images(items, several, DiskJournal(tmp_path))
     pd.testing.assert_frame_equal(found, scores)
 
 
-def test_hooks_and_tensors_do_not_pile_up_over_many_photographs(work, living_tensors):
+def test_hooks_and_tensors_do_not_pile_up_over_many_images(work, living_tensors):
     def measure(times: range) -> None:
         names = [f"{n}.jpg" for n in times]
         draw = pd.DataFrame({"image": names, "label": ["red"] * len(names)})
         items = plan_items(draw, draw.assign(stored_sha256=names), CONFIG)
-        measure_photographs(items, work, Journal())
+        measure_images(items, work, Journal())
 
     measure(range(1))
     before = living_tensors()
@@ -210,7 +214,7 @@ def test_hooks_and_tensors_do_not_pile_up_over_many_photographs(work, living_ten
     assert living_tensors() == before
 
 
-def test_a_photograph_that_is_not_there_is_refused():
+def test_a_image_that_is_not_there_is_refused():
     draw = pd.DataFrame({"image": ["a.jpg"], "label": ["red"]})
     with pytest.raises(UserFacingError, match=r"first a\.jpg"):
         plan_items(draw, pd.DataFrame({"image": ["b.jpg"], "stored_sha256": [""]}), CONFIG)
@@ -219,12 +223,12 @@ def test_a_photograph_that_is_not_there_is_refused():
 def test_maps_that_are_the_same_are_measured_once(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        measuring.faithfulness,
+        measurement.faithfulness,
         "faithfulness",
         lambda *given: asked.append(1) or {"road": float(len(asked))},
     )
     one, other = np.zeros((2, 2)), np.eye(2)
-    found = measuring._measured({"a": one, "b": other, "c": one + 1e-6}, None, None, CONFIG)
+    found = measurement._measured({"a": one, "b": other, "c": one + 1e-6}, None, None, CONFIG)
     assert found == {"a": {"road": 1.0}, "b": {"road": 2.0}, "c": {"road": 1.0}}
 
 

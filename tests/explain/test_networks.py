@@ -52,7 +52,9 @@ def test_probabilities_are_the_softmax_of_scores_over_the_temperature(networks, 
             scores = network.module(pixels).numpy() / temperature
         wanted = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
         np.testing.assert_allclose(network.probabilities(pixels), wanted, rtol=2e-3, atol=1e-5)
-        np.testing.assert_allclose(network.asked_for(1)(pixels), wanted[:, 1], rtol=2e-3, atol=1e-5)
+        np.testing.assert_allclose(
+            network.class_probability(1)(pixels), wanted[:, 1], rtol=2e-3, atol=1e-5
+        )
 
 
 def test_the_layers_grid_is_found(networks, pixels):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.explain.overlay import fit_within, gradient_picture, jpeg, overlay
+from sports_clip_pipeline.explain.explainer import fit_within, gradient_picture, jpeg, overlay
 
 
 @pytest.fixture
@@ -30,13 +30,13 @@ def test_the_hottest_place_has_the_colour_worked_out_by_hand(grey):
     np.testing.assert_array_equal(drawn, np.broadcast_to(wanted, (4, 8, 3)))
 
 
-def test_hotter_is_brighter_over_an_even_photograph(grey):
+def test_hotter_is_brighter_over_an_even_image(grey):
     heat = np.linspace(0, 1, 8, dtype=np.float32)[None].repeat(4, 0)
     luminance = np.asarray(overlay(grey, heat).convert("L")).astype(int)[0]
     assert (np.diff(luminance) > 0).all()
 
 
-def test_where_there_is_no_heat_the_photograph_can_still_be_read():
+def test_where_there_is_no_heat_the_image_can_still_be_read():
     halves = Image.new("RGB", (8, 4), "black")
     halves.paste("white", (4, 0, 8, 4))
     drawn = np.asarray(overlay(halves, np.zeros((2, 2), np.float32)).convert("L")).astype(int)

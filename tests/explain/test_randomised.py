@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sports_clip_pipeline.explain.activation_maps import class_activation_map
-from sports_clip_pipeline.explain.randomised import HEAD, Randomised
-from sports_clip_pipeline.explain.ranking import rank_correlation
+from sports_clip_pipeline.explain.cam import class_activation_map
+from sports_clip_pipeline.explain.faithfulness import HEAD, CascadingRandomisation, rank_correlation
 
 
 @pytest.fixture
@@ -20,14 +19,14 @@ def net() -> nn.Sequential:
 
 
 @pytest.fixture
-def photographs() -> torch.Tensor:
+def images() -> torch.Tensor:
     return torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
-def shuffled(net, photographs) -> Randomised:
+def shuffled(net, images) -> CascadingRandomisation:
     stages = [list(net[0].parameters()), list(net[1].parameters())]
-    return Randomised(net, list(net[2].parameters()), stages, 5, photographs, seed=0)
+    return CascadingRandomisation(net, list(net[2].parameters()), stages, 5, images, seed=0)
 
 
 def weights(net: nn.Module) -> dict[str, torch.Tensor]:
@@ -35,7 +34,7 @@ def weights(net: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def test_the_levels_go_down_from_the_head_no_further_than_there_are_stages(shuffled):
-    assert shuffled.levels == (HEAD, "head and 1/2 of the tower", "head and 2/2 of the tower")
+    assert shuffled.levels == (HEAD, "head and 1/2 of the encoder", "head and 2/2 of the encoder")
 
 
 def test_each_level_shuffles_what_is_above_it_and_leaves_the_rest(net, shuffled):
@@ -65,27 +64,25 @@ def test_afterwards_everything_is_as_before_even_after_an_error(net, shuffled):
     assert all(part.momentum == 0.1 for part in net.modules() if isinstance(part, nn.BatchNorm2d))
 
 
-def test_shuffled_batch_norms_have_the_statistics_of_what_comes_in_then(net, shuffled, photographs):
+def test_shuffled_batch_norms_have_the_statistics_of_what_comes_in_then(net, shuffled, images):
     with shuffled.at(shuffled.levels[2]):
-        out = net[0][1](net[0][0](photographs))
+        out = net[0][1](net[0][0](images))
     assert out.mean((0, 2, 3)).abs().max() < 1e-4  # their biases are all 0
     spread = out.transpose(0, 1).flatten(1).std(dim=1)
     assert ((spread - 1.0).abs() < 0.1).all()  # their weights are all 1, shuffled or not
 
 
-def test_the_same_seed_shuffles_alike_and_a_second_time_too(net, shuffled, photographs):
+def test_the_same_seed_shuffles_alike_and_a_second_time_too(net, shuffled, images):
     answers = []
     for _ in range(2):
         with shuffled.at(shuffled.levels[1]), torch.no_grad():
-            answers.append(net(photographs))
+            answers.append(net(images))
     assert torch.equal(*answers)
 
 
-def test_a_method_that_does_not_look_at_the_head_does_not_change_with_it(
-    net, shuffled, photographs
-):
+def test_a_method_that_does_not_look_at_the_head_does_not_change_with_it(net, shuffled, images):
     def draw(method: str):
-        return class_activation_map(net, net[1], photographs[:1], 1, image="a", method=method)
+        return class_activation_map(net, net[1], images[:1], 1, image="a", method=method)
 
     before = {name: draw(name) for name in ("eigencam", "gradcam")}
     with shuffled.at(HEAD):
@@ -97,7 +94,7 @@ def test_a_method_that_does_not_look_at_the_head_does_not_change_with_it(
 def test_a_network_without_batch_norms_is_shuffled_too():
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     parts = list(net[3].parameters()), [list(net[0].parameters())]
-    shuffled = Randomised(net, *parts, 3, torch.zeros(1, 3, 4, 4), seed=0)
+    shuffled = CascadingRandomisation(net, *parts, 3, torch.zeros(1, 3, 4, 4), seed=0)
     before = net[0].weight.clone()
     with shuffled.at(shuffled.levels[-1]):
         assert not torch.equal(net[0].weight, before)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.explain.ranking import (
+from sports_clip_pipeline.explain.faithfulness import (
     centre_map,
     first_of,
     pixel_order,

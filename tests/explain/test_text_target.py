@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from sports_clip_pipeline.clip.folder import LoadedClip
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.explain.activation_maps import class_activation_map
-from sports_clip_pipeline.explain.text_target import TextTarget
+from sports_clip_pipeline.explain.cam import class_activation_map
+from sports_clip_pipeline.explain.networks import TextTarget
 
 
 class TinyClip(nn.Module):

@@ -9,8 +9,8 @@ import torch
 from open_clip.transformer import VisionTransformer
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.explain.activation_maps import class_activation_map
-from sports_clip_pipeline.explain.layers import TokenGrid, find_layer, token_grid
+from sports_clip_pipeline.explain.cam import class_activation_map
+from sports_clip_pipeline.explain.targets import TokenGrid, find_layer, token_grid
 
 
 @pytest.fixture(scope="module")

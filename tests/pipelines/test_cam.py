@@ -10,7 +10,7 @@ from PIL import Image
 
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.explain.choice import PAIR_COLUMNS
+from sports_clip_pipeline.explain.sampling import PAIR_COLUMNS
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.cam import nodes
 from sports_clip_pipeline.pipelines.cam.config import CamConfig
@@ -27,7 +27,7 @@ NO_PAIRS = pd.DataFrame(columns=list(PAIR_COLUMNS))
 
 
 class Drawn:
-    """Four photographs as an image store gives them."""
+    """Four images as an image store gives them."""
 
     def get(self, row: int) -> Image.Image:
         noise = np.random.default_rng(row).integers(0, 255, (6, 8, 3), dtype=np.uint8)
@@ -83,7 +83,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 def explain(manifest, choice, models, pairs=None, **changes):
     journal = CountingJournal()
-    cards = nodes.explain_photographs(
+    cards = nodes.explain_images(
         Drawn(),
         manifest,
         choice,
@@ -99,7 +99,7 @@ def explain(manifest, choice, models, pairs=None, **changes):
 
 @pytest.fixture(scope="module")
 def choice(test_predictions) -> pd.DataFrame:
-    return nodes.choose_photographs(test_predictions, CamConfig(right=1, wrong=1))
+    return nodes.sample_images(test_predictions, CamConfig(right=1, wrong=1))
 
 
 def test_the_finetuned_prediction_is_what_is_chosen_by(choice):
@@ -143,7 +143,7 @@ def test_a_confused_pair_is_shown_both_ways_the_answer_first(
     manifest, test_predictions, choice, models
 ):
     confused = pd.DataFrame({"first": ["field"], "second": ["ball"]})
-    pairs = nodes.choose_confused(test_predictions, confused, CamConfig(pairs=1))
+    pairs = nodes.sample_confused(test_predictions, confused, CamConfig(pairs=1))
     cards, _ = explain(manifest, choice.head(0), models, pairs, prompts=["a net"])
     assert [(card.image, card.question) for card in cards] == [
         ("x.jpg", "contrast: ball rather than field"),
@@ -153,14 +153,13 @@ def test_a_confused_pair_is_shown_both_ways_the_answer_first(
     ]
 
 
-def test_each_card_shows_the_photograph_of_its_own_row(manifest, choice, models):
-    from sports_clip_pipeline.explain.explainer import as_seen
-    from sports_clip_pipeline.explain.overlay import jpeg
+def test_each_card_shows_the_image_of_its_own_row(manifest, choice, models):
+    from sports_clip_pipeline.explain.explainer import jpeg, model_view
 
     cards, _ = explain(manifest, choice, models, prompts=(), guided=False)
     for card in cards:
         photo = Drawn().get(list(manifest["image"]).index(card.image))
-        shown = as_seen(models["predictor"].preprocessing, photo, 64)
+        shown = model_view(models["predictor"].preprocessing, photo, 64)
         assert card.photo_jpeg == jpeg(shown, 80)
 
 
@@ -176,7 +175,7 @@ def test_a_layer_that_is_not_there_is_refused(manifest, choice, models):
         explain(manifest, choice, models, layer="blocks.99")
 
 
-def test_a_prediction_of_a_photograph_that_is_not_there_is_refused(choice, models):
+def test_a_prediction_of_a_image_that_is_not_there_is_refused(choice, models):
     with pytest.raises(UserFacingError, match=r"z\.jpg|y\.jpg"):
         explain(pd.DataFrame({"image": ["w.jpg", "x.jpg"]}), choice, models, prompts=())
 
@@ -202,8 +201,6 @@ def test_the_wiring_takes_from_the_catalog_what_the_plan_says():
     assert pipeline.outputs() == {"cam_gallery"}
 
 
-@pytest.mark.parametrize(
-    "node", [nodes.choose_photographs, nodes.choose_confused, nodes.explain_photographs]
-)
+@pytest.mark.parametrize("node", [nodes.sample_images, nodes.sample_confused, nodes.explain_images])
 def test_every_hint_resolves_at_run_time(node):
     assert typing.get_type_hints(node)["cam"] is CamConfig

@@ -13,7 +13,7 @@ from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig
 from sports_clip_pipeline.pipelines.cam_eval.pipeline import create_pipeline
 
 FEW = (
-    "--params=cam_eval.photographs=4,cam_eval.randomised_images=1,"
+    "--params=cam_eval.images=4,cam_eval.randomised_images=1,"
     "cam_eval.scorecam_images=0,cam_eval.steps=3,cam_eval.road_shares=0.3,"
     "cam_eval.methods=gradcam+eigencam+guided"
 )
@@ -39,7 +39,9 @@ def test_a_plain_run_leaves_it_out():
     assert not OUTPUTS & register_pipelines()["__default__"].all_outputs()
 
 
-@pytest.mark.parametrize("node", [nodes.measure_maps, nodes.summarise_maps, nodes.judge_methods])
+@pytest.mark.parametrize(
+    "node", [nodes.measure_maps, nodes.summarise_maps, nodes.verdict_of_methods]
+)
 def test_every_hint_resolves_at_run_time(node):
     assert typing.get_type_hints(node)["cam_eval"] is CamEvalConfig
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from sports_clip_pipeline.data.transforms import (
-    InputSpec,
     DecodedImage,
+    InputSpec,
     UnusableImageError,
     open_upright,
 )

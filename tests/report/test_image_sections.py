@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.evaluation.explanations import answers_mark
+from sports_clip_pipeline.explain.verdicts import predictions_fingerprint
 from sports_clip_pipeline.report import image_sections as sections
 from sports_clip_pipeline.report.theme import TONES
 from tests.report.study import make_page, make_small_study
@@ -67,12 +67,12 @@ def verdicts(answers: str = "") -> pd.DataFrame:
         {
             "target": ["classifier", "prompts"],
             "method": ["gradcam", "guided"],
-            "photographs": [200, 200],
-            "beats_floors": [True, False],
+            "images": [200, 200],
+            "beats_baselines": [True, False],
             "measures_beaten": ["road, insertion, deletion", ""],
             "depends_on_weights": [True, None],
             "highest_correlation": [0.31, math.nan],
-            "sentence": ["GradCAM beats.", "Guided <b>does not beat</b> the floor."],
+            "sentence": ["GradCAM beats.", "Guided <b>does not beat</b> the baseline."],
             "answers": answers,
         }
     )
@@ -86,11 +86,11 @@ def test_map_quality_has_a_row_for_each_method_and_notes_those_that_fall_short()
         "200",
     )  # fmt: skip
     assert section.tables[0].rows[1][2:4] == ("none", "not measured")
-    assert section.notes == ("Guided <b>does not beat</b> the floor.",)
+    assert section.notes == ("Guided <b>does not beat</b> the baseline.",)
 
 
 def test_the_page_warns_where_the_maps_are_of_an_earlier_classifier():
-    current = answers_mark(make_small_study().predictions)
+    current = predictions_fingerprint(make_small_study().predictions)
     for answers, warned in ((current, False), ("of others", True)):
         page = make_page(make_small_study(map_verdicts=verdicts(answers)))
         assert ("Measured on an earlier classifier" in page) == warned
@@ -108,8 +108,8 @@ def summary() -> pd.DataFrame:
     ]
     rows.append(("classifier", "centre", "all", "road", 40, "", *[math.nan] * 3, False))
     names = (
-        "target", "method", "photographs_of", "measure", "photographs", "floor", "difference",
-        "difference_low", "difference_high", "beats_floors",
+        "target", "method", "subset", "measure", "images", "baseline", "difference",
+        "difference_low", "difference_high", "beats_baselines",
     )  # fmt: skip
     return pd.DataFrame(rows, columns=list(names))
 

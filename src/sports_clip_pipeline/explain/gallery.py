@@ -1,4 +1,4 @@
-"""The cards of the gallery: one photograph, one question, one picture of the answer."""
+"""Gallery cards (an image, a question, a saliency map) and contact sheets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Card:
         question: what is explained: `class: LABEL`, `prompt: TEXT` or
             `contrast: LABEL rather than LABEL`.
         method: how, for people to read.
-        photo_jpeg: what the tower saw, as JPEG bytes.
+        photo_jpeg: what the encoder saw, as JPEG bytes.
         map_jpeg: the explanation, of the same size in pixels, as JPEG bytes.
         mime: of both, for data URIs.
     """

@@ -1,4 +1,4 @@
-"""The networks that are explained, each with what measuring its maps needs to know."""
+"""Networks under explanation: the classifier, and CLIP with free text as its classes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import torch
 from torch import nn
 
 from sports_clip_pipeline.clip.folder import load_clip
-from sports_clip_pipeline.clip.model import image_blocks, timm_stages
+from sports_clip_pipeline.clip.model import image_blocks, image_encoder, timm_stages
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.explain.layers import AUTO, find_layer, token_grid
-from sports_clip_pipeline.explain.text_target import TextTarget
+from sports_clip_pipeline.explain.targets import AUTO, find_layer, token_grid
 from sports_clip_pipeline.journal import file_sha256, fingerprint
 from sports_clip_pipeline.predictor.head import HeadModule
 from sports_clip_pipeline.predictor.predictor import predictor_mark
@@ -31,13 +30,13 @@ class Network:
         kind: `classifier` or `prompts`.
         module: pixels (B, 3, H, W) to scores (B, C); probabilities are the softmax of
             scores / temperature.
-        layer: whose maps are weighed.
-        preprocessing: what it sees of a photograph.
+        layer: whose maps are weighted.
+        preprocessing: of its images.
         classes: the C labels.
         temperature: > 0.
-        head: weights above the image tower, down to single tensors.
-        stages: weights of the image tower by stage, the first one first.
-        batch: photographs a forward pass.
+        head: weights above the image encoder, down to single tensors.
+        stages: weights of the image encoder by stage, the first one first.
+        batch: images a forward pass.
     """
 
     kind: str
@@ -51,7 +50,7 @@ class Network:
     batch: int = 32
 
     def pixels(self, photo: Any) -> torch.Tensor:
-        """(3, H, W) of a photograph."""
+        """(3, H, W) of an image."""
         return torch.from_numpy(np.ascontiguousarray(self.preprocessing.to_array(photo)))
 
     def probabilities(self, pixels: torch.Tensor) -> np.ndarray:
@@ -73,13 +72,13 @@ class Network:
             hook.remove()
         return int(seen[0][-2]), int(seen[0][-1])
 
-    def asked_for(self, target: int) -> Callable[[torch.Tensor], np.ndarray]:
+    def class_probability(self, target: int) -> Callable[[torch.Tensor], np.ndarray]:
         """Pixels (B, 3, H, W) to the probability (B,) of one class."""
         return lambda pixels: self.probabilities(pixels)[:, target]
 
 
 def classifier_network(predictor: Any, layer: str = AUTO, batch: int = 32) -> Network:
-    """The fine-tuned classifier; maps and stages are of its first tower."""
+    """The fine-tuned classifier; maps and stages are of its first image encoder."""
     module = predictor.module()
     return Network(
         CLASSIFIER,
@@ -164,8 +163,8 @@ class NetworkPlan:
         return prompt_network(self.clip, self.prompt_emb, classes, self.layer, self.batch)
 
 
-def _stages(tower: Any) -> tuple[tuple[torch.Tensor, ...], ...]:
-    blocks = timm_stages(tower) if hasattr(tower, "group_matcher") else image_blocks(tower)
+def _stages(encoder: Any) -> tuple[tuple[torch.Tensor, ...], ...]:
+    blocks = timm_stages(encoder) if hasattr(encoder, "group_matcher") else image_blocks(encoder)
     return tuple(tuple(block) for block in blocks)
 
 
@@ -180,3 +179,29 @@ def _head_weights(head: HeadModule) -> list[torch.Tensor]:
 
 def _last(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.contiguous(memory_format=torch.channels_last)
+
+
+class TextTarget(nn.Module):
+    """Pixels (B, 3, H, W) to scores (B, P): logit scale × cosine with each of P texts.
+
+    Args:
+        clip: an open_clip model with `encode_image` and `logit_scale`.
+        text_emb: (P, E) float32, unit-norm.
+    """
+
+    text_emb: torch.Tensor
+
+    def __init__(self, clip: nn.Module, text_emb: torch.Tensor) -> None:
+        super().__init__()
+        self.clip = clip
+        self.register_buffer("text_emb", text_emb.detach().clone(), persistent=False)
+
+    @property
+    def tower(self) -> nn.Module:
+        """The image encoder below the projection."""
+        return image_encoder(self.clip)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) to (B, P)."""
+        image_emb: torch.Tensor = self.clip.encode_image(pixels, normalize=True)  # type: ignore[operator]
+        return self.clip.logit_scale.exp() * image_emb @ self.text_emb.T  # type: ignore[operator]

@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.evaluation.explanations import answers_mark
-from sports_clip_pipeline.explain.names import METHODS
+from sports_clip_pipeline.explain import METHODS
+from sports_clip_pipeline.explain.verdicts import predictions_fingerprint
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report import theme
@@ -135,9 +135,9 @@ def map_quality(study: StudyResults) -> Section | None:
         "Explains": lambda row: TARGETS.get(row["target"], row["target"]),
         "Beats the baseline maps in": _beaten,
         "Depends on the weights": _depends,
-        "Images": lambda row: fmt.count(row["photographs"]),
+        "Images": lambda row: fmt.count(row["images"]),
     }
-    outdated = (verdicts["answers"] != answers_mark(study.predictions)).any()
+    outdated = (verdicts["answers"] != predictions_fingerprint(study.predictions)).any()
     warning = (
         "Measured on an earlier classifier or an earlier CLIP model, not on this report’s. "
         "`kedro run --pipelines=cam_eval,report` measures again."
@@ -149,7 +149,7 @@ def map_quality(study: StudyResults) -> Section | None:
         "the centre, and noise), and with its own maps of the same model with shuffled weights.",
         tables=(frame_table("Faithfulness of each explanation method", verdicts, columns, 4),),
         warning=warning if outdated else "",
-        notes=tuple(verdicts.loc[~verdicts["beats_floors"].astype(bool), "sentence"]),
+        notes=tuple(verdicts.loc[~verdicts["beats_baselines"].astype(bool), "sentence"]),
     )
 
 
@@ -169,15 +169,15 @@ def map_quality_figure(summary: pd.DataFrame) -> go.Figure:
     """Difference of each explanation method to the better baseline map, a panel a measure.
 
     Args:
-        summary: `target`, `method`, `photographs_of`, `measure`, `photographs`, `floor`,
+        summary: `target`, `method`, `subset`, `measure`, `images`, `baseline`,
             `difference` (> 0 is better than the baseline), `difference_low`, `difference_high`,
-            `beats_floors`; may be empty.
+            `beats_baselines`; may be empty.
     Returns: points filled where the interval is above zero; without rows, no traces.
     """
     figure = go.Figure()
     if summary.empty:
         return figure
-    rows = summary[(summary["photographs_of"] == "all") & summary["difference"].notna()]
+    rows = summary[(summary["subset"] == "all") & summary["difference"].notna()]
     methods = [name for name in METHODS if name in set(rows["method"])]
     measures = [name for name in MEASURES if name in set(rows["measure"])]
     names, ends = [METHODS[name] for name in methods], [len(methods) - 0.5, -0.5]
@@ -214,10 +214,10 @@ def _map_quality_points(own: pd.DataFrame, methods: list[str], index: int) -> go
     tone, symbol = theme.series_tone(index), theme.marker(index)
     columns = ("difference", "difference_low", "difference_high")
     values, lows, highs = (100 * own[name] for name in columns)
-    symbols = [symbol if beats else f"{symbol}-open" for beats in own["beats_floors"]]
+    symbols = [symbol if beats else f"{symbol}-open" for beats in own["beats_baselines"]]
     hover = [
-        f"{METHODS[row['method']]}, {row['photographs']} images<br>"
-        f"{fmt.points(row['difference'])} points over the {row['floor']} map, {INTERVAL} "
+        f"{METHODS[row['method']]}, {row['images']} images<br>"
+        f"{fmt.points(row['difference'])} points over the {row['baseline']} map, {INTERVAL} "
         f"{fmt.points(row['difference_low'])} to {fmt.points(row['difference_high'])}"
         for row in own.to_dict("records")
     ]

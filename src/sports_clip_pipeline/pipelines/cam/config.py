@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from sports_clip_pipeline.explain.names import METHODS
+from sports_clip_pipeline.explain import METHODS
 from sports_clip_pipeline.parameters import Names, Parameters, Seed, Text, Texts, choices
 
 TRUE, PREDICTED = "{true}", "{predicted}"

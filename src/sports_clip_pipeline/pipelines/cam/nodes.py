@@ -1,4 +1,4 @@
-"""Nodes of the `cam` pipeline: choose photographs, explain what was said of them."""
+"""Nodes of the `cam` pipeline: sample_predictions images, explain what was said of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Table
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.explain.names import GUIDED
+from sports_clip_pipeline.explain import GUIDED
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.cam.config import PREDICTED, TRUE, CamConfig
 
@@ -15,22 +15,22 @@ from sports_clip_pipeline.pipelines.cam.config import PREDICTED, TRUE, CamConfig
 NO_CONTRAST = ("eigencam", GUIDED)
 
 
-def choose_photographs(test_predictions: Table, cam: CamConfig) -> Table:
+def sample_images(test_predictions: Table, cam: CamConfig) -> Table:
     """Confident right and wrong predictions of the fine-tuned classifier, over the classes."""
-    from sports_clip_pipeline.explain.choice import choose
+    from sports_clip_pipeline.explain.sampling import sample_predictions
 
     said = _said(test_predictions)
-    return choose(said, cam.right, cam.wrong, cam.confident_share, cam.seed)
+    return sample_predictions(said, cam.right, cam.wrong, cam.confident_share, cam.seed)
 
 
-def choose_confused(test_predictions: Table, confusion_pairs: Table, cam: CamConfig) -> Table:
-    """A photograph of either class for each of the pairs that are confused most."""
-    from sports_clip_pipeline.explain.choice import choose_pairs
+def sample_confused(test_predictions: Table, confusion_pairs: Table, cam: CamConfig) -> Table:
+    """An image of either class for each of the pairs that are confused most."""
+    from sports_clip_pipeline.explain.sampling import sample_confused_pairs
 
-    return choose_pairs(_said(test_predictions), confusion_pairs, cam.pairs)
+    return sample_confused_pairs(_said(test_predictions), confusion_pairs, cam.pairs)
 
 
-def explain_photographs(
+def explain_images(
     sports_images: Any,
     sports_manifest: Table,
     cam_choice: Table,
@@ -68,17 +68,17 @@ def _said(test_predictions: Table) -> Table:
 
 def _rows(manifest: Table, chosen: list[str]) -> dict[str, int]:
     """Place of each image in the store; all the chosen ones must be there."""
-    from sports_clip_pipeline.explain.choice import refuse_lost
+    from sports_clip_pipeline.explain.sampling import check_in_store
 
     rows = {image: row for row, image in enumerate(manifest["image"])}
-    refuse_lost(chosen, rows, "cam")
+    check_in_store(chosen, rows, "cam")
     return rows
 
 
 def _cards(
     photo: Any, said: Any, by_class: Any, by_text: Any, bank: ClassBank, cam: CamConfig
 ) -> list[Any]:
-    """All cards of one photograph."""
+    """All cards of one image."""
     wished = _wishes(cam.classes, said.label, said.predicted)
     cards = [by_class.explain(photo, said, n, method) for n in wished for method in cam.methods]
     if cam.guided and not (GUIDED in cam.methods and said.predicted in wished):
@@ -100,13 +100,13 @@ def _contrasts(photo: Any, said: Any, by_class: Any, pair: list[str], cam: CamCo
 
 
 def _text_explainer(clip_model: Path, choice: Table, bank: ClassBank, cam: CamConfig) -> Any:
-    """Every prompt that any of the photographs needs, encoded once."""
+    """Every prompt that any of the images needs, encoded once."""
     import torch
 
     from sports_clip_pipeline.clip.folder import load_clip
     from sports_clip_pipeline.explain.explainer import Explainer
-    from sports_clip_pipeline.explain.layers import find_layer
-    from sports_clip_pipeline.explain.text_target import TextTarget
+    from sports_clip_pipeline.explain.networks import TextTarget
+    from sports_clip_pipeline.explain.targets import find_layer
 
     pairs = zip(choice["label"], choice["predicted"], strict=True)
     prompts = tuple(dict.fromkeys(text for pair in pairs for text in _prompts(cam, bank, *pair)))

@@ -5,24 +5,24 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node
 
 from sports_clip_pipeline.pipelines.cam.nodes import (
-    choose_confused,
-    choose_photographs,
-    explain_photographs,
+    explain_images,
+    sample_confused,
+    sample_images,
 )
 
 
 def create_pipeline() -> Pipeline:
-    """Evaluation predictions to a gallery of explained photographs."""
+    """Evaluation predictions to a gallery of explained images."""
     return Pipeline(
         [
-            node(choose_photographs, ["test_predictions", "params:cam"], "cam_choice"),
+            node(sample_images, ["test_predictions", "params:cam"], "cam_choice"),
             node(
-                choose_confused,
+                sample_confused,
                 ["test_predictions", "confusion_pairs", "params:cam"],
                 "cam_pairs",
             ),
             node(
-                explain_photographs,
+                explain_images,
                 [
                     "sports_images",
                     "sports_manifest",

@@ -1,4 +1,4 @@
-"""Nodes of the `cam_eval` pipeline: measure maps on many photographs, and judge the methods."""
+"""Nodes of the `cam_eval` pipeline: measure maps on many images, and judge the methods."""
 
 from __future__ import annotations
 
@@ -22,52 +22,49 @@ def measure_maps(
     cam_eval_journal: Journal,
     cam_eval: CamEvalConfig,
 ) -> Table:
-    """Every method's maps on a draw of evaluation photographs; floors and shuffled weights too."""
-    from sports_clip_pipeline.explain.choice import draw_for_measuring
-    from sports_clip_pipeline.explain.measuring import (
+    """Every method's maps on a draw of evaluation images; baselines and shuffled weights too."""
+    from sports_clip_pipeline.explain.measurement import (
         FITTED_ON,
         Work,
-        measure_photographs,
+        measure_images,
         plan_items,
     )
+    from sports_clip_pipeline.explain.sampling import sample_for_measurement
 
     said = test_predictions.rename(columns={"finetuned_label": "predicted"})
-    draw = draw_for_measuring(said, cam_eval.images, cam_eval.wrong_share, cam_eval.seed)
+    draw = sample_for_measurement(said, cam_eval.images, cam_eval.wrong_share, cam_eval.seed)
     items = plan_items(draw, sports_manifest, cam_eval)
     plan = _networks(predictor, clip_model, class_bank, cam_eval)
     judged = sports_manifest["image"].isin(said["image"]).to_numpy()
     fitted_on = tuple(judged.nonzero()[0].tolist()[:FITTED_ON])
     work = Work(sports_images, plan.build, plan.identity(), fitted_on, cam_eval)
-    return measure_photographs(items, work, cam_eval_journal)
+    return measure_images(items, work, cam_eval_journal)
 
 
 def summarise_maps(
     cam_eval_scores: Table, cam_eval_journal: Journal, cam_eval: CamEvalConfig
 ) -> Table:
-    """Means, intervals and differences to the better floor; the same as metrics of the run."""
-    from sports_clip_pipeline.evaluation.explanations import (
-        headline_numbers,
-        summarise_explanations,
-    )
+    """Means, intervals and differences to the better baseline; the same as metrics of the run."""
+    from sports_clip_pipeline.explain.verdicts import headline_numbers, summarise_explanations
 
     summary = summarise_explanations(cam_eval_scores, cam_eval.resamples, cam_eval.seed)
     cam_eval_journal.log_metrics(headline_numbers(summary))
     return summary
 
 
-def judge_methods(
+def verdict_of_methods(
     cam_eval_summary: Table, test_predictions: Table, cam_eval: CamEvalConfig
 ) -> Table:
-    """A sentence for each method: whether it beats the floors, and whether weights matter to it."""
-    from sports_clip_pipeline.evaluation.explanations import answers_mark, judge_explanations
+    """For each method: whether it beats the baselines and passes the randomisation check."""
+    from sports_clip_pipeline.explain.verdicts import explanation_verdicts, predictions_fingerprint
 
     limit = cam_eval.correlation_limit
-    judged = judge_explanations(cam_eval_summary, limit, lambda name: METHODS.get(name, name))
-    return judged.assign(answers=answers_mark(test_predictions))
+    judged = explanation_verdicts(cam_eval_summary, limit, lambda name: METHODS.get(name, name))
+    return judged.assign(answers=predictions_fingerprint(test_predictions))
 
 
 def draw_maps_figure(cam_eval_summary: Table) -> Figure:
-    """Differences to the better floor, a panel a measure."""
+    """Differences to the better baseline, a panel a measure."""
     from sports_clip_pipeline.report.image_sections import map_quality_figure
 
     return map_quality_figure(cam_eval_summary)

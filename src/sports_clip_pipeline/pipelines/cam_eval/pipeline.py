@@ -6,9 +6,9 @@ from kedro.pipeline import Pipeline, node
 
 from sports_clip_pipeline.pipelines.cam_eval.nodes import (
     draw_maps_figure,
-    judge_methods,
     measure_maps,
     summarise_maps,
+    verdict_of_methods,
 )
 
 
@@ -36,7 +36,7 @@ def create_pipeline() -> Pipeline:
                 "cam_eval_summary",
             ),
             node(
-                judge_methods,
+                verdict_of_methods,
                 ["cam_eval_summary", "test_predictions", "params:cam_eval"],
                 "cam_eval_verdicts",
             ),

@@ -70,6 +70,6 @@ def _map_drawer(predictor: Any, predict: PredictConfig, cam: CamConfig) -> Any:
     def draw(source: Any, answer: str, probability: float) -> bytes:
         photo = open_upright(source.read(), predict.image_rules).image
         said = Prediction(source.name, "", answer, probability)
-        return explainer.gradcam(photo, said, answer).map_jpeg
+        return explainer.explain(photo, said, answer).map_jpeg
 
     return draw

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from sports_clip_pipeline.demo.answers import Answer, Answers, Map
-from sports_clip_pipeline.demo.markup import SHOWN, answers, refusal
+from sports_clip_pipeline.apps.demo_page import SHOWN, answers_html, error_html
+from sports_clip_pipeline.apps.demo_study import Answer, Answers, Map
 
 NAMES = tuple(f"name_{n}" for n in range(SHOWN + 2))
 
@@ -21,7 +21,7 @@ def ranked(*names: str) -> tuple[tuple[str, float], ...]:
 
 def page(first: Answer) -> str:
     second = Answer(ranked(*NAMES), Map(NAMES[0], "GradCAM", b"jpeg"))
-    return answers(Answers(first, second, 0.1), STUDY)
+    return answers_html(Answers(first, second, 0.1), STUDY)
 
 
 def test_what_was_typed_is_shown_and_never_run() -> None:
@@ -30,7 +30,7 @@ def test_what_was_typed_is_shown_and_never_run() -> None:
     assert "<img src=x" not in shown and 'onerror="' not in shown
     assert "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;" in shown
     assert "a &quot;b&quot; &amp; c" in shown
-    assert "<script" not in refusal("<script>x</script>")
+    assert "<script" not in error_html("<script>x</script>")
 
 
 def test_the_first_names_are_shown_and_the_rest_folded() -> None:

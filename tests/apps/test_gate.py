@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from sports_clip_pipeline.demo.gate import MOST_JSON_BYTES, Gate
+from sports_clip_pipeline.apps.gate import MOST_JSON_BYTES, Gate
 
 JSON = (b"content-type", b"application/json")
 HERE = (b"host", b"127.0.0.1:7860")

@@ -1,4 +1,4 @@
-"""`python -m sports_clip_pipeline.demo`: the page on 127.0.0.1, until Ctrl-C."""
+"""`python -m sports_clip_pipeline.apps.demo`: the page on 127.0.0.1, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m sports_clip_pipeline.demo",
+        "python -m sports_clip_pipeline.apps.demo",
         description="A page that answers for one photograph at a time, on 127.0.0.1.",
     )
     parser.add_argument("--study", default="sample", help="a finished study (default: sample)")
@@ -63,12 +63,11 @@ def _serve(given: argparse.Namespace, uploads: Path) -> None:
         raise UserFacingError("the demo", "gradio is not installed", remedy)
     port = _free_port(given.port)
     print(f"Reading the study {given.study} and warming up …", flush=True)
-    from sports_clip_pipeline.demo.study import open_study
+    from sports_clip_pipeline.apps.demo_study import open_study
 
     study = open_study(PROJECT, given.study, given.env)
-    from sports_clip_pipeline.demo.answers import Answerer
-    from sports_clip_pipeline.demo.page import build_page
-    from sports_clip_pipeline.demo.serving import launch
+    from sports_clip_pipeline.apps.demo_page import build_page, launch
+    from sports_clip_pipeline.apps.demo_study import Answerer
 
     answerer = Answerer(study)
     for photo, _ in study.samples[:2]:

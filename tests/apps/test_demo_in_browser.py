@@ -23,7 +23,7 @@ from tests.conftest import command, refusal
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ANSWER_MS = 30_000
-DEMO = ("sports_clip_pipeline.demo", "--port", "0")
+DEMO = ("sports_clip_pipeline.apps.demo", "--port", "0")
 
 
 @pytest.fixture(scope="module")

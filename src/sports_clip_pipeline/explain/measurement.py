@@ -1,7 +1,7 @@
-"""How far maps can be trusted, measured on many photographs, by several processes.
+"""Measures saliency maps on many images, in worker processes, resumably.
 
-A photograph is one piece of work: each network answers it, each method explains that answer, and
-the maps are measured beside two that know nothing. A finished photograph stays in the journal.
+For each image and network, each method explains the network's own prediction, and its map is
+measured beside two baseline maps. A finished image stays in the journal.
 """
 
 from __future__ import annotations
@@ -18,39 +18,34 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sports_clip_pipeline.explain import (
-    activation_maps,
-    faithfulness,
-    imputation,
-    library_maps,
-    randomised,
-    ranking,
-    scores,
+from sports_clip_pipeline.explain import BASELINES, CORRELATION, METHODS, cam, faithfulness, targets
+from sports_clip_pipeline.explain.cam import class_activation_maps
+from sports_clip_pipeline.explain.faithfulness import (
+    CascadingRandomisation,
+    PreparedImage,
+    centre_map,
+    prepare_image,
+    random_map,
+    rank_correlation,
 )
-from sports_clip_pipeline.explain.activation_maps import class_activation_maps
-from sports_clip_pipeline.explain.choice import refuse_lost
-from sports_clip_pipeline.explain.faithfulness import Photograph, see
-from sports_clip_pipeline.explain.names import CORRELATION, FLOORS, METHODS
 from sports_clip_pipeline.explain.networks import Network
-from sports_clip_pipeline.explain.randomised import Randomised
-from sports_clip_pipeline.explain.ranking import centre_map, random_map, rank_correlation
+from sports_clip_pipeline.explain.sampling import check_in_store
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.machine import cores, end_with_parent, sharing_workers
-from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig
 
 COLUMNS = ("image", "label", "answer", "right", "target", "method", "measure", "value")
-FITTED_ON = 16  # photographs that shuffled batch norms are fitted on
+FITTED_ON = 16  # images that shuffled batch norms are fitted on
 _WORKER: dict[str, Any] = {}
-# How many are measured and by whom: no photograph's own numbers depend on these.
-_PLAN = (
-    "photographs", "wrong_share", "workers", "resamples", "correlation_limit",
+# How many are measured and by whom: no image's own numbers depend on these.
+_NOT_FINGERPRINTED = (
+    "images", "wrong_share", "workers", "resamples", "correlation_limit",
     "scorecam_images", "randomised_images",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Item:
-    """One photograph to measure.
+    """One image to measure.
 
     Attributes:
         image, label: its name and class. row: in the store. sha256: of what is stored there.
@@ -67,7 +62,7 @@ class Item:
     @property
     def key(self) -> str:
         """Its place in the journal."""
-        return f"photographs/{self._digest.hex()[:24]}"
+        return f"images/{self._digest.hex()[:24]}"
 
     @property
     def seed(self) -> int:
@@ -84,7 +79,7 @@ class Work:
     """What every process needs.
 
     Attributes:
-        store: of the photographs; `get(row)`.
+        store: of the images; `get(row)`.
         build: makes the networks, in the process that uses them.
         identity: a fingerprint of the networks and of what they are asked.
         fitted_on: rows of the store that shuffled batch norms are fitted on.
@@ -95,19 +90,17 @@ class Work:
     build: Callable[[], list[Network]]
     identity: str
     fitted_on: tuple[int, ...]
-    config: CamEvalConfig
+    config: Any
 
 
-def plan_items(
-    draw: pd.DataFrame, manifest: pd.DataFrame, config: CamEvalConfig
-) -> tuple[Item, ...]:
-    """The photographs of a draw (`image`, `label`), with what is measured of each.
+def plan_items(draw: pd.DataFrame, manifest: pd.DataFrame, config: Any) -> tuple[Item, ...]:
+    """The images of a draw (`image`, `label`), with what is measured of each.
 
     Args: manifest: `image` and `stored_sha256` of every row of the store.
     Raises: UserFacingError: an image that is not in the store.
     """
     stored = dict(zip(manifest["image"], enumerate(manifest["stored_sha256"]), strict=True))
-    refuse_lost(draw["image"], stored, "cam_eval")
+    check_in_store(draw["image"], stored, "cam_eval")
     rows = [
         (image, label, *stored[image])
         for image, label in zip(draw["image"], draw["label"], strict=True)
@@ -121,25 +114,25 @@ def plan_items(
     )  # fmt: skip
 
 
-def measure_photographs(items: Sequence[Item], work: Work, journal: Journal) -> pd.DataFrame:
-    """One row a photograph × network × method × measure.
+def measure_images(items: Sequence[Item], work: Work, journal: Journal) -> pd.DataFrame:
+    """One row an image × network × method × measure.
 
     Returns: the columns of `COLUMNS`, in the order of the items: `answer` is the network's own,
         which is what is explained; `right` bool says whether it is the label.
     """
     found: dict[str, list[list[Any]]] = {}
-    marks = {item.key: _mark(item, work) for item in items}
+    fingerprints = {item.key: _fingerprint(item, work) for item in items}
     with journal.counting("cam_eval", len(items), "photo") as bar:
         waiting = []
         for item in items:
-            kept = journal.load_state(item.key, marks[item.key])
-            if kept is None:
+            stored = journal.load_state(item.key, fingerprints[item.key])
+            if stored is None:
                 waiting.append(item)
                 continue
-            found[item.key] = kept[1]["rows"]
+            found[item.key] = stored[1]["rows"]
             bar.update(1)
         for item, rows in _measure_all(waiting, work):
-            journal.save_state(item.key, marks[item.key], meta={"rows": rows})
+            journal.save_state(item.key, fingerprints[item.key], meta={"rows": rows})
             found[item.key] = rows
             bar.update(1)
     rows = [row for item in items for row in found[item.key]]
@@ -147,23 +140,34 @@ def measure_photographs(items: Sequence[Item], work: Work, journal: Journal) -> 
 
 
 def measure_one(item: Item, photo: Any, network: Network, shuffled: Any, config: Any) -> list[Any]:
-    """All rows of one photograph and one network."""
+    """All rows of one image and one network."""
     pixels = network.pixels(photo)
     answer = int(network.probabilities(pixels[None])[0].argmax())
-    ask, image = network.asked_for(answer), item.image
+    predict, image = network.class_probability(answer), item.image
     names = [name for name in config.methods if name != "scorecam" or item.scorecam]
     maps = {name: _map(network, pixels, answer, image, name) for name in names}
-    photograph = see(pixels, ask, config.seed + item.seed)
-    measured = _measured({**maps, **_floors(network, pixels, photograph)}, photograph, ask, config)
+    prepared = prepare_image(pixels, predict, config.seed + item.seed)
+    measured = _measured(
+        {**maps, **_baseline_maps(network, pixels, prepared)}, prepared, predict, config
+    )
     checked = [name for name in names if name != "scorecam"]
     for level in shuffled.levels if item.shuffled else ():
         with shuffled.at(level):
             for name in checked:
                 again = _map(network, pixels, answer, image, name)
                 measured[name][CORRELATION + level] = rank_correlation(maps[name], again)
-    said = network.classes[answer]
+    predicted = network.classes[answer]
     return [
-        [image, item.label, said, said == item.label, network.kind, method, measure, value]
+        [
+            image,
+            item.label,
+            predicted,
+            predicted == item.label,
+            network.kind,
+            method,
+            measure,
+            value,
+        ]
         for method, values in measured.items()
         for measure, value in values.items()
     ]
@@ -183,16 +187,16 @@ def _map(network: Network, pixels: torch.Tensor, answer: int, image: str, name: 
     return np.asarray(heat)
 
 
-def _floors(
-    network: Network, pixels: torch.Tensor, photograph: Photograph
+def _baseline_maps(
+    network: Network, pixels: torch.Tensor, image: PreparedImage
 ) -> dict[str, np.ndarray]:
     height, width = pixels.shape[-2:]
-    noise = random_map(height, width, network.grid(pixels), photograph.seed)
-    return dict(zip(FLOORS, (centre_map(height, width), noise), strict=True))
+    noise = random_map(height, width, network.grid(pixels), image.seed)
+    return dict(zip(BASELINES, (centre_map(height, width), noise), strict=True))
 
 
 def _measured(
-    maps: Mapping[str, np.ndarray], photograph: Photograph, ask: Any, config: CamEvalConfig
+    maps: Mapping[str, np.ndarray], image: PreparedImage, predict: Any, config: Any
 ) -> dict[str, dict[str, float]]:
     """Measures by map; a map that equals an earlier one has its numbers."""
     measured: dict[str, dict[str, float]] = {}
@@ -202,7 +206,7 @@ def _measured(
             dict(measured[twin])
             if twin is not None
             else faithfulness.faithfulness(
-                photograph, heat, ask, config.road_shares, config.steps
+                image, heat, predict, config.road_shares, config.steps
             )
         )  # fmt: skip
     return measured
@@ -253,7 +257,7 @@ def _set_up(work: Work) -> None:
     for network in networks:
         photos = [network.pixels(work.store.get(row)) for row in work.fitted_on]
         parts = (network.module, network.head, network.stages, config.stages)
-        shuffled.append(Randomised(*parts, torch.stack(photos), config.seed))
+        shuffled.append(CascadingRandomisation(*parts, torch.stack(photos), config.seed))
     _WORKER.update(work=work, networks=networks, shuffled=shuffled)
 
 
@@ -268,11 +272,13 @@ def _measure(item: Item) -> list[Any]:
     ]
 
 
-def _mark(item: Item, work: Work) -> str:
-    """What a photograph's numbers depend on."""
-    settings = {key: value for key, value in vars(work.config).items() if key not in _PLAN}
+def _fingerprint(item: Item, work: Work) -> str:
+    """Fingerprint of all that an image's measures depend on."""
+    settings = {
+        key: value for key, value in vars(work.config).items() if key not in _NOT_FINGERPRINTED
+    }
     code = (
-        activation_maps, faithfulness, imputation, library_maps, randomised, ranking, scores,
+        cam, faithfulness, targets,
         sys.modules[__name__],
     )  # fmt: skip
     return fingerprint(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +16,15 @@ from PIL import Image
 
 from sports_clip_pipeline.clip.zero_shot import OpenVocabulary
 from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.report.formatting import class_name
+
+if TYPE_CHECKING:
+    from sports_clip_pipeline.predictor.encoder_classifier import TowerClassifier
+
 
 NEEDED = (
     "sports_images",
@@ -179,3 +188,153 @@ def _samples(catalog: Any) -> tuple[tuple[Image.Image, str], ...]:
     drawn = judges.sample(frac=1.0, random_state=0).drop_duplicates("label").head(SAMPLES)
     pairs = zip(drawn["image"], drawn["label"], strict=True)
     return tuple((store.get(int(row_of[image])), str(label)) for image, label in pairs)
+
+
+MOST_PIXELS = 50_000_000
+MAP_PX, MAP_QUALITY = 448, 85
+_REASONS = {
+    "empty": "The file is empty.",
+    "not_an_image": "This file is no photograph that can be read here: JPEG, PNG, WebP, GIF, BMP, "
+    "TIFF and AVIF are.",
+    "truncated": "The photograph ends before it is whole; send it again.",
+    "unreadable": "The photograph is damaged and cannot be read.",
+    "too_small": "The photograph is too small: {detail} pixels.",
+    "too_long": "The photograph is too long and thin: {detail}.",
+    "too_large": "The photograph is too large: {detail}.",
+}
+
+
+@dataclass(frozen=True)
+class Map:
+    """Where in the photograph a score comes from.
+
+    Attributes:
+        name: whose score. method: how it was made, for people to read.
+        jpeg: the map over the photograph.
+    """
+
+    name: str
+    method: str
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one classifier says.
+
+    Attributes:
+        ranked: (name, probability), the most probable first.
+        map: of the first name; None where the tower has no map to weigh.
+        no_map: the sentence that then stands in its place.
+    """
+
+    ranked: tuple[tuple[str, float], ...]
+    map: Map | None
+    no_map: str = ""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Both answers to one photograph, and the seconds they took."""
+
+    zero_shot: Answer
+    finetuned: Answer
+    elapsed_s: float
+
+
+def open_photograph(content: bytes) -> Image.Image:
+    """The upright RGB photograph. Raises: InvalidInput: nothing usable is in the bytes."""
+    rules = ImageRules(max_pixels=MOST_PIXELS)
+    try:
+        return open_upright(content, rules).image
+    except UnusableImageError as error:
+        raise InvalidInput(_REASONS[error.reason].format(detail=error.detail)) from error
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """Both classifiers of a study, their towers in memory."""
+
+    study: FinishedStudy
+    _zero_shot: TowerClassifier = field(init=False, repr=False)
+    _finetuned: TowerClassifier = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_zero_shot", self.study.zero_shot.module())
+        object.__setattr__(self, "_finetuned", self.study.finetuned.module())
+
+    def answer(self, photo: Image.Image, names: Sequence[str]) -> Answers:
+        """Zero-shot for the names, the fine-tuned classifier for its own classes."""
+        start = time.perf_counter()
+        head = self.study.vocabulary.head(names)
+        zero_shot = replace(self.study.zero_shot, classes=tuple(names), head=head)
+        said = (
+            self._ask(photo, zero_shot, self._zero_shot.under(head)),
+            self._ask(photo, self.study.finetuned, self._finetuned),
+        )
+        return Answers(*said, time.perf_counter() - start)
+
+    def _ask(self, photo: Image.Image, predictor: Predictor, module: TowerClassifier) -> Answer:
+        probabilities = predictor.predict_proba(predictor.features([photo], module=module))[0]
+        order = np.argsort(-probabilities, kind="stable")
+        ranked = tuple((predictor.classes[k], float(probabilities[k])) for k in order)
+        try:
+            return Answer(ranked, draw_map(predictor, module, photo, ranked[0], self.study.layer))
+        except UserFacingError as error:
+            return Answer(ranked, None, f"There is no map: {error.what}.")
+
+
+def draw_map(
+    predictor: Predictor,
+    module: TowerClassifier,
+    photo: Image.Image,
+    answer: tuple[str, float],
+    layer: str,
+) -> Map:
+    """The class activation map of an answer; all that this page knows of `explain`.
+
+    Raises: UserFacingError: the tower has no such layer, or the score cannot be explained.
+    """
+    from sports_clip_pipeline.explain.explainer import Explainer, Prediction
+
+    name, probability = answer
+    explainer = Explainer.of_predictor(predictor, layer, MAP_PX, MAP_QUALITY, module)
+    said = Prediction("the photograph", label=name, predicted=name, probability=probability)
+    card = explainer.explain(photo, said, name)
+    return Map(name, card.method, card.map_jpeg)
+
+
+MOST_NAMES = 50
+LONGEST_NAME = 80
+
+
+class InvalidInput(Exception):
+    """What was asked cannot be answered; the message is the sentence that the page shows."""
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """The names between commas, semicolons and line breaks, each once, in order.
+
+    >>> parse_names("tennis, a dog; Tennis,  chess ")
+    ('tennis', 'a dog', 'chess')
+
+    Raises: InvalidInput: fewer than two names, more than 50, or one longer than 80 characters.
+    """
+    found = (" ".join(part.split()) for part in re.split(r"[,;\n]", text))
+    first: dict[str, str] = {}
+    for name in found:
+        if name:
+            first.setdefault(name.casefold(), name)
+    names = tuple(first.values())
+    if len(names) < 2:
+        raise InvalidInput("Type at least two class names: one alone would always get 100 %.")
+    if len(names) > MOST_NAMES:
+        raise InvalidInput(
+            f"There are {len(names)} class names; this page compares up to {MOST_NAMES}."
+        )
+    long = next((name for name in names if len(name) > LONGEST_NAME), None)
+    if long is not None:
+        raise InvalidInput(
+            f"“{long[:20]}…” has {len(long)} characters; a name has up to {LONGEST_NAME}."
+        )
+    return names

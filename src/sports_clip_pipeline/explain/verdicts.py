@@ -1,7 +1,7 @@
-"""Which ways to explain can be trusted: measured maps, summed up and judged.
+"""Summary and verdicts of saliency-map quality: baselines and the randomisation check.
 
-A map can look right and know nothing. Each method is held against two floors that saw neither the
-photograph nor the network, and against itself with the network's weights shuffled.
+Each method is compared with two baseline maps that use neither image nor network, and with its
+own maps of the same network with shuffled weights.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.evaluation.intervals import resampled_means
-from sports_clip_pipeline.explain.names import CORRELATION, FLOORS
+from sports_clip_pipeline.explain import BASELINES, CORRELATION
 from sports_clip_pipeline.journal import fingerprint
 
 BETTER_IS = {"road": 1, "insertion": 1, "deletion": -1}
@@ -21,28 +21,27 @@ BETTER_IS = {"road": 1, "insertion": 1, "deletion": -1}
 ALSO = ("road_morf", "road_lerf")
 KINDS = ("all", "right", "wrong")
 SUMMARY = (
-    "target", "method", "photographs_of", "measure", "photographs", "mean", "low", "high",
-    "floor", "difference", "difference_low", "difference_high", "beats_floors",
+    "target", "method", "subset", "measure", "images", "mean", "low", "high",
+    "baseline", "difference", "difference_low", "difference_high", "beats_baselines",
 )  # fmt: skip
 VERDICTS = (
-    "target", "method", "photographs", "beats_floors", "measures_beaten", "depends_on_weights",
+    "target", "method", "images", "beats_baselines", "measures_beaten", "depends_on_weights",
     "highest_correlation", "highest_at", "sentence",
 )  # fmt: skip
-Called = Callable[[str], str]
 
 
 def summarise_explanations(scores: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """Means with intervals over photographs, and the paired difference to the better floor.
+    """Means with intervals over images, and the paired difference to the better baseline.
 
     Args:
-        scores: one row a photograph × target × method × measure: `image`, `right`, `target`,
-            `method` (the floors of `FLOORS` among them), `measure`, `value`.
+        scores: one row an image × target × method × measure: `image`, `right`, `target`,
+            `method` (the baselines of `BASELINES` among them), `measure`, `value`.
         resamples, seed: of the bootstrap.
-    Returns: one row a target × method × kind of photographs (`all`, and by whether the explained
+    Returns: one row a target × method × kind of images (`all`, and by whether the explained
         answer was `right` or `wrong`) × measure, the columns of `SUMMARY`. `difference` > 0 is
-        better than the better floor, on the photographs that the method was measured on; which
-        floor is the better one is found anew in each resample, so its interval is not too
-        narrow. For floors, and for measures that judge nothing, it is NaN.
+        better than the better baseline, on the images that the method was measured on; which
+        baseline is the better one is found anew in each resample, so its interval is not too
+        narrow. For baselines, and for measures that judge nothing, it is NaN.
     """
     rows: list[tuple[Any, ...]] = []
     for (target, measure), part in scores.groupby(["target", "measure"], sort=False):
@@ -63,70 +62,77 @@ def _row(
     means = resampled_means(own.to_numpy(float)[None], seed, resamples)
     low, high = np.quantile(means, [0.025, 0.975])
     spread = (float(own.mean()), float(low), float(high))
-    floors = [name for name in FLOORS if name in beside]
-    if own.name in FLOORS or measure not in BETTER_IS or not floors:
+    baselines = [name for name in BASELINES if name in beside]
+    if own.name in BASELINES or measure not in BETTER_IS or not baselines:
         return (*spread, "", np.nan, np.nan, np.nan, False)
     sign = BETTER_IS[measure]
-    knowing_nothing = {name: sign * beside[name].to_numpy(float) for name in floors}
-    best = max(floors, key=lambda name: float(knowing_nothing[name].mean()))
-    difference = sign * float(own.mean()) - float(knowing_nothing[best].mean())
-    drawn = [resampled_means(values[None], seed, resamples) for values in knowing_nothing.values()]
+    baseline_values = {name: sign * beside[name].to_numpy(float) for name in baselines}
+    best = max(baselines, key=lambda name: float(baseline_values[name].mean()))
+    difference = sign * float(own.mean()) - float(baseline_values[best].mean())
+    drawn = [resampled_means(values[None], seed, resamples) for values in baseline_values.values()]
     apart = sign * means - np.max(drawn, axis=0)
     low, high = np.quantile(apart, [0.025, 0.975])
     return (*spread, best, difference, float(low), float(high), bool(low > 0))
 
 
-def judge_explanations(summary: pd.DataFrame, limit: float, called: Called) -> pd.DataFrame:
-    """One row and one sentence for each method of each target, over all photographs.
+def explanation_verdicts(
+    summary: pd.DataFrame, limit: float, display_name: Callable[[str], str]
+) -> pd.DataFrame:
+    """One row and one sentence for each method of each target, over all images.
 
-    A method beats the floors where the interval of its difference lies above zero in every measure
-    of `BETTER_IS`. It depends on the weights unless the interval of its maps' rank correlation
-    with those of the shuffled network lies above `limit` at any level; None where nobody looked.
+    A method beats the baselines where the interval of its difference lies above zero in every
+    measure of `BETTER_IS`. It depends on the weights unless the interval of its maps' rank
+    correlation with those of the shuffled network lies above `limit` at any level; None where the
+    check was not made.
 
     Args:
-        summary: of `summarise_explanations`. limit: in [0, 1]. called: names for people.
+        summary: of `summarise_explanations`. limit: in [0, 1]. display_name: of a method.
     Returns: the columns of `VERDICTS`.
     """
-    every = summary[summary["photographs_of"] == "all"]
+    every = summary[summary["subset"] == "all"]
     rows = []
     for (target, method), part in every.groupby(["target", "method"], sort=False):
-        if method in FLOORS:
+        if method in BASELINES:
             continue
         judged = part[part["measure"].isin(list(BETTER_IS))].set_index("measure")
         beaten = [name for name in BETTER_IS if name in judged.index and _beats(judged, name)]
         depends, highest, level = _dependence(part, limit)
         beats = len(beaten) == len(BETTER_IS)
-        photographs = int(judged["photographs"].max()) if len(judged) else 0
-        said = _sentences(called(str(method)), str(target), judged, (depends, highest, level))
-        sentence = " ".join(said)
+        images = int(judged["images"].max()) if len(judged) else 0
+        sentences = _sentences(
+            display_name(str(method)), str(target), judged, (depends, highest, level)
+        )
+        sentence = " ".join(sentences)
         rows.append(
-            (target, method, photographs, beats, ", ".join(beaten), depends, highest, level,
+            (target, method, images, beats, ", ".join(beaten), depends, highest, level,
              sentence)
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(VERDICTS))
 
 
-def answers_mark(predictions: pd.DataFrame) -> str:
-    """A fingerprint of the answers that were explained: another classifier has another one.
+def predictions_fingerprint(predictions: pd.DataFrame) -> str:
+    """Fingerprint of the predictions that were explained: another classifier has another one.
 
     Args:
         predictions: `image`, `finetuned_label`, `finetuned_probability`, `zero_shot_label`,
-            `zero_shot_probability` of the evaluation photographs.
+            `zero_shot_probability` of the evaluation images.
     """
-    words = predictions[["image", "finetuned_label", "zero_shot_label"]].to_numpy(dtype=str)
-    sure = predictions[["finetuned_probability", "zero_shot_probability"]].to_numpy(np.float64)
-    return fingerprint(words.tolist(), sure)
+    labels = predictions[["image", "finetuned_label", "zero_shot_label"]].to_numpy(dtype=str)
+    probabilities = predictions[["finetuned_probability", "zero_shot_probability"]].to_numpy(
+        np.float64
+    )
+    return fingerprint(labels.tolist(), probabilities)
 
 
 def headline_numbers(summary: pd.DataFrame) -> dict[str, float]:
-    """What is logged: differences to the better floor and rank correlations, by flat name."""
-    every = summary[summary["photographs_of"] == "all"]
+    """What is logged: differences to the better baseline and rank correlations, by flat name."""
+    every = summary[summary["subset"] == "all"]
     named = {}
     for row in every.to_dict("records"):
-        place = f"cam_eval/{row['target']}/{row['method']}/{_flat(row['measure'])}"
-        named[place] = float(row["mean"])
+        key = f"cam_eval/{row['target']}/{row['method']}/{_flat(row['measure'])}"
+        named[key] = float(row["mean"])
         if not np.isnan(row["difference"]):
-            named[f"{place}_over_floor"] = float(row["difference"])
+            named[f"{key}_over_baseline"] = float(row["difference"])
     return named
 
 
@@ -135,7 +141,7 @@ def _flat(measure: str) -> str:
 
 
 def _beats(judged: pd.DataFrame, measure: str) -> bool:
-    return bool(judged.loc[measure, "beats_floors"])
+    return bool(judged.loc[measure, "beats_baselines"])
 
 
 def _dependence(part: pd.DataFrame, limit: float) -> tuple[bool | None, float, str]:
@@ -155,9 +161,9 @@ def _sentences(
     of = {"classifier": "of the classifier", "prompts": "of the prompts"}.get(target, target)
     short = [name for name in BETTER_IS if name not in judged.index or not _beats(judged, name)]
     if short:
-        yield f"{name} {of} does not beat the better floor in {_listed(judged, short)}."
+        yield f"{name} {of} does not beat the better baseline in {_listed(judged, short)}."
     else:
-        yield f"{name} {of} beats the better floor in ROAD, insertion and deletion."
+        yield f"{name} {of} beats the better baseline in ROAD, insertion and deletion."
     depends, highest, level = dependence
     if depends is False:
         yield (

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.demo.names import Refusal
-from sports_clip_pipeline.demo.page import theme, uploaded_bytes
+from sports_clip_pipeline.apps.demo_page import theme, uploaded_bytes
+from sports_clip_pipeline.apps.demo_study import InvalidInput
 
 
 def test_only_a_plain_file_of_the_upload_folder_is_read(tmp_path: Path) -> None:
@@ -18,10 +18,10 @@ def test_only_a_plain_file_of_the_upload_folder_is_read(tmp_path: Path) -> None:
 
     assert uploaded_bytes({"path": str(uploads / "photo.jpg")}, uploads) == b"bytes"
     for forged in (outside, uploads / ".." / "outside.jpg", uploads / "link.jpg", uploads):
-        with pytest.raises(Refusal):
+        with pytest.raises(InvalidInput):
             uploaded_bytes({"path": str(forged)}, uploads)
     for nothing in (None, {}, {"path": None}, {"path": 7}, {"path": "a\0b"}, "photo.jpg"):
-        with pytest.raises(Refusal):
+        with pytest.raises(InvalidInput):
             uploaded_bytes(nothing, uploads)
 
 

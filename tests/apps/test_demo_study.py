@@ -11,9 +11,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.demo.answers import MOST_PIXELS, Answer, Answerer, open_photograph
-from sports_clip_pipeline.demo.names import Refusal
-from sports_clip_pipeline.demo.study import FinishedStudy, env_of, open_study
+from sports_clip_pipeline.apps.demo_study import (
+    MOST_PIXELS,
+    Answer,
+    Answerer,
+    FinishedStudy,
+    InvalidInput,
+    env_of,
+    open_photograph,
+    open_study,
+)
 from sports_clip_pipeline.errors import UserFacingError
 from tests.conftest import ROOT
 
@@ -124,6 +131,6 @@ def test_what_is_no_photograph_is_told_in_a_sentence() -> None:
         (photo.getvalue()[:300], "ends before it is whole|is damaged"),
         (bomb.content.getvalue(), "The photograph is too large"),
     ):
-        with pytest.raises(Refusal, match=sentence):
+        with pytest.raises(InvalidInput, match=sentence):
             open_photograph(content)
     assert open_photograph(photo.getvalue()).size == (64, 64)

@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.evaluation.explanations import (
-    answers_mark,
+from sports_clip_pipeline.explain.verdicts import (
+    explanation_verdicts,
     headline_numbers,
-    judge_explanations,
+    predictions_fingerprint,
     summarise_explanations,
 )
 
 
 def scores(values: dict[tuple[str, str], list[float]], right=None) -> pd.DataFrame:
-    """A row a photograph, from lists by (method, measure)."""
+    """A row an image, from lists by (method, measure)."""
     rows = [
         (f"{n}.jpg", True if right is None else right[n], "classifier", method, measure, value)
         for (method, measure), many in values.items()
@@ -26,7 +26,7 @@ def scores(values: dict[tuple[str, str], list[float]], right=None) -> pd.DataFra
 
 @pytest.fixture
 def known() -> pd.DataFrame:
-    """Four photographs: the method is always 0.2 over the centre and 0.3 over noise."""
+    """Four images: the method is always 0.2 over the centre and 0.3 over noise."""
     centre = [0.1, 0.3, 0.5, 0.7]
     values = {}
     for measure, sign in (("road", 1), ("insertion", 1), ("deletion", -1)):
@@ -40,45 +40,43 @@ def row(summary: pd.DataFrame, method: str, measure: str, kind: str = "all") -> 
     found = summary[
         (summary["method"] == method)
         & (summary["measure"] == measure)
-        & (summary["photographs_of"] == kind)
+        & (summary["subset"] == kind)
     ]
     return found.iloc[0]
 
 
 @pytest.mark.parametrize("measure", ["road", "insertion", "deletion"])
-def test_the_difference_is_to_the_better_floor_and_paired(known, measure):
+def test_the_difference_is_to_the_better_baseline_and_paired(known, measure):
     found = row(summarise_explanations(known, 500, seed=0), "cam", measure)
-    assert found["floor"] == "centre"
+    assert found["baseline"] == "centre"
     ends = ("difference", "difference_low", "difference_high")
     assert [found[end] for end in ends] == pytest.approx([0.2, 0.2, 0.2])
-    assert found["beats_floors"]
-    assert found["low"] < found["mean"] < found["high"]  # the photographs differ, the pairs do not
+    assert found["beats_baselines"]
+    assert found["low"] < found["mean"] < found["high"]  # the images differ, the pairs do not
 
 
 def test_right_and_wrong_ones_are_told_apart(known):
     summary = summarise_explanations(known, 500, seed=0)
-    counts = [
-        row(summary, "cam", "road", kind)["photographs"] for kind in ("all", "right", "wrong")
-    ]
+    counts = [row(summary, "cam", "road", kind)["images"] for kind in ("all", "right", "wrong")]
     assert counts == [4, 3, 1]
     assert row(summary, "cam", "road", "wrong")["mean"] == pytest.approx(0.9)
 
 
-def test_floors_are_not_held_against_themselves(known):
+def test_baselines_are_not_held_against_themselves(known):
     found = row(summarise_explanations(known, 500, seed=0), "random", "road")
-    assert math.isnan(found["difference"]) and not found["beats_floors"]
+    assert math.isnan(found["difference"]) and not found["beats_baselines"]
 
 
-def test_a_method_of_few_photographs_is_held_against_the_floors_on_those():
+def test_a_method_of_few_images_is_held_against_the_baselines_on_those():
     table = scores({("centre", "road"): [0.0] * 8, ("random", "road"): [0.0] * 4 + [1.0] * 4})
     few = scores({("cam", "road"): [0.5] * 4})
     found = row(summarise_explanations(pd.concat([table, few]), 500, 0), "cam", "road")
-    assert found["photographs"] == 4
+    assert found["images"] == 4
     assert found["difference"] == pytest.approx(0.5)
 
 
-def test_where_either_floor_may_be_the_better_one_the_interval_allows_for_it():
-    # Each floor is the better one in half of the resamples, and the method no better than both.
+def test_where_either_baseline_may_be_the_better_one_the_interval_allows_for_it():
+    # Each baseline is the better one in half of the resamples, and the method no better than both.
     first, second = [1.0, 0.0] * 10, [0.0, 1.0] * 10
     table = scores(
         {("centre", "road"): first, ("random", "road"): second, ("cam", "road"): [0.5] * 20}
@@ -86,23 +84,23 @@ def test_where_either_floor_may_be_the_better_one_the_interval_allows_for_it():
     found = row(summarise_explanations(table, 2000, 0), "cam", "road")
     assert found["difference"] == pytest.approx(0.0)
     assert found["difference_high"] <= 1e-9 and found["difference_low"] < -0.05
-    assert not found["beats_floors"]
+    assert not found["beats_baselines"]
 
 
-def test_a_sentence_says_that_it_beats_the_floors(known):
-    verdict = judge_explanations(summarise_explanations(known, 500, 0), 0.5, str.upper).iloc[0]
+def test_a_sentence_says_that_it_beats_the_baselines(known):
+    verdict = explanation_verdicts(summarise_explanations(known, 500, 0), 0.5, str.upper).iloc[0]
     assert verdict["sentence"] == (
-        "CAM of the classifier beats the better floor in ROAD, insertion and deletion."
+        "CAM of the classifier beats the better baseline in ROAD, insertion and deletion."
     )
-    assert verdict["beats_floors"] and verdict["depends_on_weights"] is None
+    assert verdict["beats_baselines"] and verdict["depends_on_weights"] is None
 
 
 def test_a_sentence_says_where_it_does_not_and_by_how_much(known):
     known.loc[(known["method"] == "cam") & (known["measure"] == "deletion"), "value"] += 0.3
-    verdict = judge_explanations(summarise_explanations(known, 500, 0), 0.5, str).iloc[0]
+    verdict = explanation_verdicts(summarise_explanations(known, 500, 0), 0.5, str).iloc[0]
     assert verdict["measures_beaten"] == "road, insertion"
     assert verdict["sentence"] == (
-        "Cam of the classifier does not beat the better floor in deletion "
+        "Cam of the classifier does not beat the better baseline in deletion "
         "(−0.100, 95 % interval −0.100 to −0.100)."
     )
 
@@ -113,11 +111,11 @@ def test_maps_that_outlive_the_weights_fail(known, correlation, passes):
     shuffled = scores(
         {
             ("cam", "rank correlation: head"): list(correlation + spread),
-            ("cam", "rank correlation: head and 1/1 of the tower"): list(spread),
+            ("cam", "rank correlation: head and 1/1 of the encoder"): list(spread),
         }
     )
     summary = summarise_explanations(pd.concat([known, shuffled]), 500, 0)
-    verdict = judge_explanations(summary, 0.5, str).iloc[0]
+    verdict = explanation_verdicts(summary, 0.5, str).iloc[0]
     assert verdict["depends_on_weights"] == passes
     assert verdict["highest_at"] == "head"
     assert ("passes" if passes else "fails") + " the randomisation check" in verdict["sentence"]
@@ -133,14 +131,14 @@ def test_other_answers_have_another_mark():
             "zero_shot_probability": [0.5, 0.4],
         }
     )
-    mark = answers_mark(said)
-    assert answers_mark(said.copy()) == mark
-    assert answers_mark(said.assign(finetuned_label="golf")) != mark
-    assert answers_mark(said.assign(zero_shot_probability=[0.5, 0.3])) != mark
+    mark = predictions_fingerprint(said)
+    assert predictions_fingerprint(said.copy()) == mark
+    assert predictions_fingerprint(said.assign(finetuned_label="golf")) != mark
+    assert predictions_fingerprint(said.assign(zero_shot_probability=[0.5, 0.3])) != mark
 
 
 def test_the_logged_numbers_have_flat_names(known):
     numbers = headline_numbers(summarise_explanations(known, 500, 0))
-    assert numbers["cam_eval/classifier/cam/road_over_floor"] == pytest.approx(0.2)
+    assert numbers["cam_eval/classifier/cam/road_over_baseline"] == pytest.approx(0.2)
     assert numbers["cam_eval/classifier/centre/road"] == pytest.approx(0.4)
     assert all(name.count("/") == 3 and " " not in name for name in numbers)

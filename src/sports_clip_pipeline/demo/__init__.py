@@ -1,1 +1,0 @@
-"""A page that answers for one photograph at a time, from a finished study. Needs gradio."""
