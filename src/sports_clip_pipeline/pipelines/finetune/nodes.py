@@ -9,7 +9,6 @@ from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
 
 
 def select_development(
@@ -70,13 +69,12 @@ def fit_arms(
     if config.dry_run and config.plan == "features":
         _tell_plan(study_data, config, journal)
     features, target = evaluation_data["features"], evaluation_data["target"]
-    shared = {"tower": embed_audit["image_tower"], "data_digest": ingest_audit["data_digest"]}
     scored = []
     for fitted in run_study(study_data, config, journal):
         arm = curves.score_arm(
             fitted, features, target, len(class_bank.labels), config.bootstrap_resamples
         )
-        log_arm(journal, arm, shared)
+        journal.log_trial(arm.row, "frozen")
         scored.append(arm)
     chosen = curves.choose_each(scored)
     return (

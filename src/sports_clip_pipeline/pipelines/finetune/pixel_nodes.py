@@ -12,7 +12,6 @@ from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.config.tokenize import TokenizeConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
 
 
 def select_pixels(
@@ -90,13 +89,12 @@ def fit_pixel_arms(
         finetune.bootstrap_resamples, journal,
     )  # fmt: skip
     trains = finetune.plan == "pixels" and not finetune.dry_run
-    shared = {"tower": embed_audit["image_tower"], "data_digest": ingest_audit["data_digest"]}
     scores = PixelScores(judge)
     for done in (run_pixel_arms if trains else finished_pixel_arms)(pixel_study, pixels, journal):
         arm = judge.judge(done) if trains else judge.remembered(done)
         if arm is not None:
             scores.add(done, arm)
-            log_arm(journal, arm, shared, "pixels")
+            journal.log_trial(arm.row, "end_to_end")
     return scores
 
 
@@ -119,7 +117,7 @@ def join_plans(
     scores = JoinedScores(joined, pixel_scores, embed_audit)
     judged = scores.judged(evaluation_data["features"])
     for arm in judged:
-        log_arm(finetune_journal, arm, {"tower": embed_audit["image_tower"]}, "pixels")
+        finetune_journal.log_trial(arm.row, "end_to_end")
     arms, curves = pixel_tables([*pixel_scores.scored, *judged], finetune.bootstrap_resamples)
     predictors = pixel_scores.predictors() | scores.predictors()
     return arms, curves, predictors, scores.shipped(chosen_arms, study_data)

@@ -82,7 +82,7 @@ class _Relay:
         """Send them."""
         self._events.put((metrics, step))
 
-    def log_arm(self, *arguments: Any, **named: Any) -> None:
+    def log_trial(self, *arguments: Any, **named: Any) -> None:
         """Pretraining has no arms."""
 
 
