@@ -27,8 +27,8 @@ import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.backends import TowerProgram, build_backend
 from sports_clip_pipeline.models.predictor import TowerInput
@@ -70,7 +70,7 @@ def study_of(env: str) -> FinishedStudy:
         data = select_development(*(catalog.load(name) for name in names), bank)
         config = _built(FinetuneConfig, catalog.load("params:finetune"))
         store, manifest = catalog.load("sports_images"), catalog.load("sports_manifest")
-        rest = [catalog.load(name) for name in ("embed_audit", "finetune_arms", "finetune_journal")]
+        rest = [catalog.load(name) for name in ("embed_audit", "finetune_trials", "finetune_state")]
     place = {image: row for row, image in enumerate(manifest["image"])}
     rows = np.array([place[image] for image in data.splits["image"]])
     audit, arms, journal = rest

@@ -20,12 +20,12 @@ import torch
 from side_by_side import add_force, refuse_when_busy
 from torch import nn
 
-from sports_clip_pipeline.config.cam import METHODS
 from sports_clip_pipeline.explain.activation_maps import class_activation_map
 from sports_clip_pipeline.explain.frozen import frozen
 from sports_clip_pipeline.explain.layers import find_layer
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.image_towers import load_image_tower
+from sports_clip_pipeline.pipelines.cam.config import METHODS
 
 PHOTOGRAPHS, SIZE, WANTED = 100, 224, 2.0
 GRADIENT_METHODS = [name for name in METHODS if name not in ("eigencam", "scorecam")]

@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sports_clip_pipeline.config.embed import EmbedConfig
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.corpora.caption_table import caption_table
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.machine import cores
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 
 TEXT_TOWER, CONTEXT = "minilm", 64
 
@@ -37,7 +37,7 @@ def embedder_of(folder: Path, tower: str, backend: str) -> Any:
     from sports_clip_pipeline.models.embedder import Embedder
     from sports_clip_pipeline.models.feature_cache import FeatureCache
 
-    config = EmbedConfig(tower, TEXT_TOWER, backend=backend)
+    config = EmbedConfig(image_encoder=tower, text_encoder=TEXT_TOWER, backend=backend)
     return Embedder(config, FeatureCache(folder / "cache"), Journal())
 
 
@@ -130,7 +130,7 @@ def unlocked_training(folder: Path, given: argparse.Namespace) -> Any:
 
     pairs, view = tower_pairs(folder, given.tower)
     config = PretrainConfig(
-        unlocked_image_blocks=-1, tower_batch_size=32, tower_epochs=1, captions_per_image=5
+        unlocked_image_blocks=-1, encoder_batch_size=32, encoder_epochs=1, captions_per_image=5
     )
     model = load_clip(folder / "clip").model
     return TowerTraining(model, pairs, view, config, Compute("cpu", "fp32"))

@@ -49,12 +49,12 @@ def side(name: str, folder: Path, *options: object) -> Process:
 def write_clip(folder: Path, tower: str) -> None:
     """A CLIP folder with random projections, for both sides."""
     from sports_clip_pipeline.models.clip_folder import write_clip_folder
-    from sports_clip_pipeline.models.image_towers import image_preprocessing, image_tower
+    from sports_clip_pipeline.models.image_towers import image_encoder, image_preprocessing
     from sports_clip_pipeline.models.projections import Projections
     from sports_clip_pipeline.models.text_towers import text_tower_spec
 
     rng = np.random.default_rng(0)
-    widths = image_tower(tower).width, text_tower_spec("minilm").width
+    widths = image_encoder(tower).width, text_tower_spec("minilm").width
     image, text = (rng.normal(0, 0.05, (512, width)).astype(np.float32) for width in widths)
     projections = Projections(image, np.zeros(512, np.float32), text, 2.66)
     view = image_preprocessing(tower, 224, "full")

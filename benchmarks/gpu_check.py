@@ -27,15 +27,15 @@ from contrastive_corpus import write_corpus
 from contrastive_sides import manifest_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
-from sports_clip_pipeline.config.tower_names import is_pair
 from sports_clip_pipeline.corpora.caption_table import caption_table
 from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.models.clip_model import build_clip
-from sports_clip_pipeline.models.image_towers import image_preprocessing, image_tower
+from sports_clip_pipeline.models.image_towers import image_encoder, image_preprocessing
 from sports_clip_pipeline.models.projections import Projections, identity_projections
 from sports_clip_pipeline.models.text_towers import text_tower_spec
 from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.unlocked.loop import TowerTraining
 from sports_clip_pipeline.training.unlocked.pairs import tower_pairs_of_split
 from sports_clip_pipeline.training.unlocked.precision import choose_compute
@@ -56,16 +56,16 @@ class Recipe:
     """Towers, and the name of a model of about the same in open_clip's own trainer."""
 
     name: str
-    image_tower: str
-    text_tower: str
+    image_encoder: str
+    text_encoder: str
     context_length: int
     theirs: str
 
 
 def projections_of(recipe: Recipe) -> Projections:
     """Random ones; none for a pair."""
-    widths = image_tower(recipe.image_tower).width, text_tower_spec(recipe.text_tower).width
-    if is_pair(recipe.image_tower):
+    widths = image_encoder(recipe.image_encoder).width, text_tower_spec(recipe.text_encoder).width
+    if is_pair(recipe.image_encoder):
         return identity_projections(widths[0], 2.66, None)
     rng = np.random.default_rng(0)
     image, text = (rng.normal(0, 0.05, (256, width)).astype(np.float32) for width in widths)
@@ -75,17 +75,19 @@ def projections_of(recipe: Recipe) -> Projections:
 def training_of(recipe: Recipe, folder: Path, given: argparse.Namespace) -> TowerTraining:
     """Everything unlocked, one caption a photograph."""
     manifest = manifest_of(folder)
-    captions = caption_table(manifest, caption_tokenizer(recipe.text_tower, recipe.context_length))
+    captions = caption_table(
+        manifest, caption_tokenizer(recipe.text_encoder, recipe.context_length)
+    )
     nothing = np.zeros((len(manifest), 1), np.float32), np.zeros((len(captions), 1), np.float32)
     store = ImageStore(folder / "store")
     pairs = tower_pairs_of_split(*nothing, manifest, captions, "train", store)
-    view = image_preprocessing(recipe.image_tower, 224, "full")
-    towers = recipe.image_tower, recipe.text_tower, view, recipe.context_length
-    pair = is_pair(recipe.image_tower)
+    view = image_preprocessing(recipe.image_encoder, 224, "full")
+    towers = recipe.image_encoder, recipe.text_encoder, view, recipe.context_length
+    pair = is_pair(recipe.image_encoder)
     config = PretrainConfig(
         projections="none" if pair else "linear", epochs=0, captions_per_image=1,
-        unlocked_image_blocks=-1, unlocked_text_blocks=-1, tower_batch_size=given.batch,
-        tower_epochs=100,
+        unlocked_image_blocks=-1, unlocked_text_blocks=-1, encoder_batch_size=given.batch,
+        encoder_epochs=100,
     )  # fmt: skip
     compute = choose_compute(given.device, "auto", given.compiled)
     return TowerTraining(build_clip(projections_of(recipe), *towers), pairs, view, config, compute)
@@ -103,7 +105,7 @@ def measured(training: TowerTraining, steps: int) -> tuple[float, float]:
     while len(times) < WARM_STEPS + steps:
         training.run_epoch(watch)
     per_step_s = (times[-1] - times[WARM_STEPS - 1]) / (len(times) - WARM_STEPS)
-    return training.config.tower_batch_size / per_step_s, operations_of_a_pair(training)
+    return training.config.encoder_batch_size / per_step_s, operations_of_a_pair(training)
 
 
 def operations_of_a_pair(training: TowerTraining) -> float:

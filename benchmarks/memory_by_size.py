@@ -87,8 +87,8 @@ def run_step(step: str, folder: Path) -> None:
         captions.save(caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT)))
         return
     if step == "pretrain":
-        from sports_clip_pipeline.config.pretrain import PretrainConfig
         from sports_clip_pipeline.journal import Journal
+        from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
         from sports_clip_pipeline.training import locked
         from sports_clip_pipeline.training.paired_features import pairs_of_split
 
@@ -98,12 +98,14 @@ def run_step(step: str, folder: Path) -> None:
         locked.pretrain_projections(pairs, lambda found: {}, once, Journal(), "benchmark")
         return
 
-    from sports_clip_pipeline.config.embed import EmbedConfig
     from sports_clip_pipeline.journal import Journal
     from sports_clip_pipeline.models.embedder import Embedder
     from sports_clip_pipeline.models.feature_cache import FeatureCache
+    from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
-    config = EmbedConfig("lite0", TEXT_TOWER, image_size=SIDE, backend="onnxruntime")
+    config = EmbedConfig(
+        image_encoder="lite0", text_encoder=TEXT_TOWER, image_size=SIDE, backend="onnxruntime"
+    )
     embedder = Embedder(config, FeatureCache(folder / "cache"), Journal())
     image.save(embedder.images("images", ImageStore(folder / "store"), manifest))
     text.save(embedder.captions(list(captions.load()["token_ids"])))

@@ -98,9 +98,9 @@ def state_share(folder: Path, images: int) -> tuple[float, float]:
     """Seconds of training, and the share inside `save_state`."""
     from contrastive_sides import tower_pairs
 
-    from sports_clip_pipeline.config.pretrain import PretrainConfig
     from sports_clip_pipeline.journal import DiskJournal
     from sports_clip_pipeline.models.clip_folder import load_clip
+    from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
     from sports_clip_pipeline.training.unlocked.precision import Compute
     from sports_clip_pipeline.training.unlocked.run import train_towers
 
@@ -115,7 +115,7 @@ def state_share(folder: Path, images: int) -> tuple[float, float]:
     corpus = write_corpus(folder / "corpus", None, images)
     write_clip(corpus, "lite0")
     pairs, view = tower_pairs(corpus, "lite0")
-    config = PretrainConfig(unlocked_image_blocks=1, tower_batch_size=16, tower_epochs=2)
+    config = PretrainConfig(unlocked_image_blocks=1, encoder_batch_size=16, encoder_epochs=2)
     start = time.perf_counter()
     train_towers(
         load_clip(corpus / "clip").model, pairs, pairs, lambda *emb: {}, view, config,

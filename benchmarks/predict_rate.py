@@ -29,7 +29,6 @@ import torch
 from side_by_side import add_force, refuse_when_busy, verdict
 
 from sports_clip_pipeline import load_exported, load_predictor
-from sports_clip_pipeline.config.ingest import ImageRules
 from sports_clip_pipeline.corpora.photographs import Photographs
 from sports_clip_pipeline.evaluation.answer_tables import AnswerFiles, write_answers
 from sports_clip_pipeline.journal.journal import Counter
@@ -39,6 +38,7 @@ from sports_clip_pipeline.models.export import export_predictor
 from sports_clip_pipeline.models.exported import ExportedPredictor
 from sports_clip_pipeline.models.predictor import Predictor
 from sports_clip_pipeline.models.whole_predictor import WholePredictor
+from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.preprocessing.upright import UnusableImageError, open_upright
 
 LEAST_SHARE, LEAST_SPEED_UP = 0.6, 2.0

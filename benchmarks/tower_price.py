@@ -26,7 +26,6 @@ import numpy as np
 from PIL import Image
 from side_by_side import add_force, refuse_when_busy
 
-from sports_clip_pipeline.config.embed import IMAGE_TOWERS
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models import image_towers
 from sports_clip_pipeline.models.backends import (
@@ -35,6 +34,7 @@ from sports_clip_pipeline.models.backends import (
     candidates,
     choose_backend,
 )
+from sports_clip_pipeline.pipelines.embed.config import IMAGE_ENCODERS
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 PHOTO_PX = 160
@@ -85,12 +85,12 @@ def measure(size: int, block: int, rounds: int) -> list[tuple[str, str, str, str
     """The rows of the table."""
     import torch
 
-    jpeg, seen = drawn_jpeg(), image_towers.image_preprocessing(IMAGE_TOWERS[0], size, "full")
+    jpeg, seen = drawn_jpeg(), image_towers.image_preprocessing(IMAGE_ENCODERS[0], size, "full")
     chosen: dict[str, str] = {}
     single: dict[str, Work] = {"pixels": lambda: to_pixels(jpeg, seen, block)}
     parallel: dict[str, Work] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in IMAGE_TOWERS:
+        for name in IMAGE_ENCODERS:
             chosen[name], (one, every) = prepared(name, size, block, jpeg, Path(folder))
             single[name], parallel[name] = one, every
         torch.set_num_threads(1)
@@ -98,9 +98,11 @@ def measure(size: int, block: int, rounds: int) -> list[tuple[str, str, str, str
         torch.set_num_threads(cores())
         all_cores = medians(parallel, rounds, block, time.perf_counter)
     rows = [("photograph to pixels", "", f"{one_core['pixels']:.2f}", "", "")]
-    for count in range(1, len(IMAGE_TOWERS) + 1):
-        for names in itertools.combinations(IMAGE_TOWERS, count):
-            millions = sum(image_towers.image_tower(name).parameter_count() for name in names) / 1e6
+    for count in range(1, len(IMAGE_ENCODERS) + 1):
+        for names in itertools.combinations(IMAGE_ENCODERS, count):
+            millions = (
+                sum(image_towers.image_encoder(name).parameter_count() for name in names) / 1e6
+            )
             times = [sum(times[name] for name in names) for times in (one_core, all_cores)]
             backends = " + ".join(dict.fromkeys(chosen[name] for name in names))
             shown = (f"{times[0]:.2f}", f"{times[1]:.2f}")

@@ -49,8 +49,8 @@ WANTED = (
 )
 # The same of the pixel plan, where it has run (hours; `--params=finetune.plan=pixels`).
 WANTED_OF_PIXELS = (
-    ("pixel_committee", "0.1", 0.85),
-    ("pixel_committee", "1.0", 0.91),
+    ("end_to_end_ensemble", "0.1", 0.85),
+    ("end_to_end_ensemble", "1.0", 0.91),
 )
 GIB = 2**30
 
@@ -160,7 +160,7 @@ def checks_of_numbers(metrics: dict[str, Any]) -> Iterator[Check]:
     curves = metrics["finetune"]
     recall = metrics["retrieval"]["t2i"]["r5"]
     yield Check("zero-shot top-1", metrics["zero_shot"]["top1"], 0.53, False, "share")
-    learned = transduction().set_index(["method", "part"]).loc[(LABEL_FREE, "development"), "top1"]
+    learned = transduction().set_index(["method", "split"]).loc[(LABEL_FREE, "development"), "top1"]
     name = "zero-shot with unlabelled development photographs"
     yield Check(name, float(learned), 0.63, False, "share")
     ran = [wanted for wanted in WANTED_OF_PIXELS if wanted[0] in curves]
@@ -220,7 +220,7 @@ def needed_cell(row: pd.Series) -> str:
 
 def price_table() -> str:
     """Accuracy with all labels beside its price."""
-    table = table_of("price").sort_values("ms_per_photograph")
+    table = table_of("inference_cost").sort_values("ms_per_photograph")
     lines = [
         "| method | towers | parameters, M | ms a photograph | 1 % | 10 % | 100 % |",
         "|---|---|---|---|---|---|---|",
@@ -320,7 +320,7 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             "",
             share_table(
                 transduction(),
-                {"method": "method", "part": "learned from", "prior": "class prior assumed"},
+                {"method": "method", "split": "learned from", "prior": "class prior assumed"},
             ),
             "",
             "## Retrieval, on the Flickr8k test part",
@@ -335,7 +335,7 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             "",
             "`gda_em`, `self_training` and `label_propagation` see the other development",
             "photographs without their labels too. Methods with three shares trained through the",
-            "image tower, one seed each; `pixel_committee` joins the best of them to `committee`.",
+            "image tower, one seed each; `end_to_end_ensemble` joins the best of them to `committee`.",
             "",
             curves_table(metrics),
             "",

@@ -30,8 +30,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 COPY = PROJECT / "build/zero_shot_factors"
 KEPT = COPY / "measured"
 PAGE = PROJECT / "docs/pretraining-factors.md"
-# The companions see no caption, so they are left out.
-SINGLE = "embed.companions="
+# The additional_encoders see no caption, so they are left out.
+SINGLE = "embed.additional_encoders="
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ FACTORS = (
     Factor("soft targets", "the 2022 notebook's loss", "pretrain.loss=soft_targets"),
     Factor("256 images a step", "a smaller batch", "pretrain.batch_size=256"),
     Factor("one view", "the whole photograph alone", "embed.views=full", (0,)),
-    Factor("Lite0", "the smaller image tower", "embed.image_tower=lite0", (0,)),
+    Factor("Lite0", "the smaller image tower", "embed.image_encoder=lite0", (0,)),
     Factor("last block unlocked", "two epochs more, through the pixels of the last stage",
            "pretrain.unlocked_image_blocks=1", (0,)),
     Factor("mirrored views too", "four views",
@@ -113,10 +113,10 @@ def run_factor(factor: Factor, seed: int, raw_dir: Path) -> None:
 def together(names: tuple[str, ...]) -> float:
     """Top-1 of several runs' mean log-probabilities on the evaluation part, seed 0."""
     tables = [pd.read_parquet(KEPT / f"{name}-0.parquet") for name in names]
-    tables = [table[table["part"] == "evaluation"].reset_index(drop=True) for table in tables]
+    tables = [table[table["split"] == "evaluation"].reset_index(drop=True) for table in tables]
     logits = [np.log(np.stack(table["probabilities"].to_list()) + 1e-9) for table in tables]
     bank = yaml.safe_load((COPY / "conf/real/parameters_class_bank.yml").read_text())
-    classes = np.array(list(bank["class_bank"]["classes"]))
+    classes = np.array([entry["label"] for entry in bank["class_bank"]["classes"]])
     best = classes[np.mean(logits, axis=0).argmax(axis=1)]
     return float((best == tables[0]["label"].to_numpy()).mean())
 

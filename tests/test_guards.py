@@ -91,11 +91,11 @@ def test_a_study_that_cannot_name_a_folder_is_refused(conf, study):
 
 
 def test_a_tokenizer_of_another_text_tower_is_refused(conf):
-    (conf / "base/parameters_embed.yml").write_text("embed: {text_tower: minilm}\n")
-    (conf / "base/parameters_tokenize.yml").write_text("tokenize: {text_tower: minilm}\n")
+    (conf / "base/parameters_embed.yml").write_text("embed: {text_encoder: minilm}\n")
+    (conf / "base/parameters_tokenize.yml").write_text("tokenize: {text_encoder: minilm}\n")
     check_text_towers(_loader(conf))
     with pytest.raises(UserFacingError, match=r"wanted that of embed, hf/x, got minilm"):
-        check_text_towers(_loader(conf, embed={"text_tower": "hf/x"}))
+        check_text_towers(_loader(conf, embed={"text_encoder": "hf/x"}))
 
 
 def test_photographs_that_the_submissions_would_not_read_are_told(conf):
@@ -156,7 +156,7 @@ def _parts():
             [
                 node(
                     _work,
-                    ["features", "splits", "params:finetune", "finetune_journal"],
+                    ["features", "splits", "params:finetune", "finetune_state"],
                     "predictor",
                     name="finetune",
                 )
@@ -173,7 +173,7 @@ def catalog(tmp_path):
     return DataCatalog(
         {
             **{name: JsonDocument(filepath=str(tmp_path / f"{name}.json")) for name in stored},
-            "finetune_journal": JournalDataset(filepath=str(tmp_path / "journal")),
+            "finetune_state": JournalDataset(filepath=str(tmp_path / "journal")),
             "params:finetune": MemoryDataset({}),
         }
     )

@@ -47,7 +47,7 @@ def test_the_gallery_has_a_picture_as_its_preview(previews) -> None:
 
 
 def test_the_table_of_both_answers_has_its_first_rows_as_its_preview(previews) -> None:
-    shown = previews["evaluation_predictions"]
+    shown = previews["test_predictions"]
 
     assert shown["preview_type"] == "TablePreview"
     assert {"zero_shot_top5", "finetuned_top5"} <= set(shown["preview"]["columns"])

@@ -33,7 +33,7 @@ def listed_images(project: Path) -> list[str]:
 
 def class_labels(project: Path) -> list[str]:
     text = (project / "conf/base/parameters_class_bank.yml").read_text()
-    return list(yaml.safe_load(text)["class_bank"]["classes"])
+    return [entry["label"] for entry in yaml.safe_load(text)["class_bank"]["classes"]]
 
 
 def metrics_of(project: Path) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def metrics_of(project: Path) -> dict[str, Any]:
 
 
 def arms_of(project: Path) -> pd.DataFrame:
-    return pd.read_parquet(project / "data/08_reporting/sample/finetune_arms.parquet")
+    return pd.read_parquet(project / "data/08_reporting/sample/finetune_trials.parquet")
 
 
 def keys_and_leaves(value: Any) -> Iterator[tuple[str, Any]]:
@@ -58,11 +58,11 @@ def test_splits_name_every_image_with_its_part_its_group_and_nested_ranks(
 ) -> None:
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
     ranks = [f"rank_seed_{seed}" for seed in range(5)]
-    assert list(splits.columns) == ["image", "label", "part", "group", *ranks]
-    assert set(splits["part"]) == {"development", "evaluation", "unlabelled_test"}
-    assert splits["label"].isna().equals(splits["part"] == "unlabelled_test")
+    assert list(splits.columns) == ["image", "label", "split", "group", *ranks]
+    assert set(splits["split"]) == {"development", "evaluation", "unlabelled"}
+    assert splits["label"].isna().equals(splits["split"] == "unlabelled")
     assert set(splits["label"].dropna()) == set(class_labels(finished_run))
-    development = splits[splits["part"] == "development"]
+    development = splits[splits["split"] == "development"]
     for rank in ranks:
         for _, places in development.groupby("label")[rank]:
             assert sorted(places) == list(range(len(places)))
@@ -82,9 +82,7 @@ def test_a_submission_has_one_row_for_each_listed_image_in_the_list_s_order(
 def test_evaluation_predictions_hold_both_answers_for_each_evaluation_photograph(
     finished_run: Path,
 ) -> None:
-    table = pd.read_parquet(
-        finished_run / "data/07_model_output/sample/evaluation_predictions.parquet"
-    )
+    table = pd.read_parquet(finished_run / "data/07_model_output/sample/test_predictions.parquet")
     wanted = {
         *("image", "label", "zero_shot_label", "zero_shot_probability"),
         *("zero_shot_top5", "zero_shot_top5_probabilities"),
@@ -93,7 +91,7 @@ def test_evaluation_predictions_hold_both_answers_for_each_evaluation_photograph
     }
     assert wanted <= set(table.columns)
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
-    evaluation = splits[splits["part"] == "evaluation"]
+    evaluation = splits[splits["split"] == "evaluation"]
     assert set(table["image"]) == set(evaluation["image"])
     assert table["finetuned_probability"].between(0, 1).all()
 
@@ -223,8 +221,7 @@ def test_a_fraction_that_leaves_a_class_without_an_image_is_refused(
 def test_a_label_that_the_class_bank_lacks_is_refused_by_name(own_run: Path, kedro: Kedro) -> None:
     path = own_run / "conf/base/parameters_class_bank.yml"
     parameters = yaml.safe_load(path.read_text())
-    left_out = list(parameters["class_bank"]["classes"])[-1]
-    del parameters["class_bank"]["classes"][left_out]
+    left_out = parameters["class_bank"]["classes"].pop()["label"]
     path.write_text(yaml.safe_dump(parameters, sort_keys=False))
     line = refusal(kedro(own_run, "run"))
     assert left_out in line
@@ -242,18 +239,18 @@ def test_the_study_is_judged(finished_run: Path) -> None:
     reporting = finished_run / "data/08_reporting/sample"
     table = {
         name: pd.read_parquet(reporting / f"{name}.parquet")
-        for name in ("labels_needed", "paired_comparisons", "calibration", "price", "ablation",
-                     "transduction", "label_next", "class_gains")
+        for name in ("labels_needed", "paired_comparisons", "calibration", "inference_cost", "ablation",
+                     "transduction", "label_queries", "class_gains")
     }  # fmt: skip
     assert set(table["labels_needed"]["method"]) == METHODS
     assert set(table["paired_comparisons"]["role"]) == {"best", "zero_shot"}
     assert set(table["calibration"]["method"]) == {*METHODS, "zero_shot"}
-    assert (table["price"]["ms_per_photograph"] > 0).all()
+    assert (table["inference_cost"]["ms_per_photograph"] > 0).all()
     assert table["ablation"]["name"].iloc[-1] == "without hubs"
-    assert set(table["transduction"]["part"]) == {"development", "evaluation"}
+    assert set(table["transduction"]["split"]) == {"development", "evaluation"}
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
-    parts = splits.set_index("image")["part"]
-    assert set(parts.loc[table["label_next"]["image"]]) == {"development"}
+    parts = splits.set_index("image")["split"]
+    assert set(parts.loc[table["label_queries"]["image"]]) == {"development"}
     sentences = json.loads((reporting / "recommendation.json").read_text())["sentences"]
     assert any("labels use" in sentence for sentence in sentences)
     looks = json.loads((reporting / "ledger.json").read_text())
@@ -267,11 +264,11 @@ def test_each_fraction_has_its_predictor(finished_run: Path) -> None:
 
 
 def test_a_dry_run_tells_the_plan_and_fits_nothing(own_run: Path, kedro: Kedro) -> None:
-    before = (own_run / "data/08_reporting/sample/finetune_arms.parquet").stat().st_mtime_ns
+    before = (own_run / "data/08_reporting/sample/finetune_trials.parquet").stat().st_mtime_ns
     words = "finetune.dry_run=true,finetune.methods=gda+ridge,finetune.fractions=0.5+1.0"
     told = kedro(own_run, "run", "--pipelines=finetune", f"--params={words}")
     assert told.returncode == 0, told.stderr
     lines = [line.split() for line in told.stdout.splitlines() if " arms, " in line]
     assert [line[:2] for line in lines] == [["gda", "4"], ["ridge", "4"], ["all", "8"]]
-    after = (own_run / "data/08_reporting/sample/finetune_arms.parquet").stat().st_mtime_ns
+    after = (own_run / "data/08_reporting/sample/finetune_trials.parquet").stat().st_mtime_ns
     assert after == before

@@ -88,10 +88,10 @@ def check_text_towers(loader: Any) -> None:
     Raises: UserFacingError.
     """
     blocks = loader["parameters"]
-    towers = [blocks.get(name, {}).get("text_tower") for name in ("embed", "tokenize")]
+    towers = [blocks.get(name, {}).get("text_encoder") for name in ("embed", "tokenize")]
     if towers[0] != towers[1]:
         raise UserFacingError(
-            "parameter tokenize.text_tower",
+            "parameter tokenize.text_encoder",
             f"wanted that of embed, {towers[0]}, got {towers[1]}",
             "give both the same",
         )

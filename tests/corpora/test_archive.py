@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.config.ingest import ArchiveLimits
 from sports_clip_pipeline.corpora.archive import Archive, safe_name
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.ingest.config import ArchiveLimits
 from tests.corpora.making import unpacked, zipped
 
 FILES = {"b/two.txt": b"22", "a.txt": b"1"}

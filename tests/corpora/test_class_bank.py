@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.corpora.class_bank import class_bank_yaml, main
 from sports_clip_pipeline.corpora.splits import labels_for_fraction, make_splits
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from tests.corpora.making import unpacked, zipped
 
@@ -80,7 +80,7 @@ def test_a_list_that_nobody_named_is_pointed_at(tmp_path: Path, wrap: str, capsy
     unpacked(tmp_path / "photographs", {**files, "species.csv": b"file,kind"})
     assert main([str(tmp_path / "photographs"), str(tmp_path / "bank.yml")]) == 0
     told = capsys.readouterr().out
-    assert "Not read: species.csv; a list is named in ingest.labels_file." in told
+    assert "Not read: species.csv; a list is named in ingest.labelled.labels_file." in told
 
 
 def test_a_class_bank_that_is_there_is_kept_unless_asked(tmp_path: Path, capsys) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.config.ingest import IngestConfig
 from sports_clip_pipeline.corpora.flickr8k import list_flickr8k
 from sports_clip_pipeline.corpora.manifest import close_store, settle
 from sports_clip_pipeline.corpora.scan import Scan, scan_corpus
 from sports_clip_pipeline.corpora.splits import labels_for_fraction, make_splits
 from sports_clip_pipeline.corpora.sports import list_sports
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 from tests.corpora.making import Files, zipped
 from tests.corpora.real import real_archive
 
@@ -94,7 +94,7 @@ def test_a_subset_of_the_corpora_becomes_stores_manifests_and_splits(tmp_path: P
         assert digests == manifest["stored_sha256"].tolist() == manifest["sha256"].tolist()
     assert settled.manifest("flickr8k")["captions"].map(len).eq(5).all()
     splits = make_splits(manifest, labels)
-    share = (splits["part"] == "evaluation").sum() / splits["label"].notna().sum()
+    share = (splits["split"] == "evaluation").sum() / splits["label"].notna().sum()
     assert share == pytest.approx(0.2, abs=0.02)
     few, many = (set(labels_for_fraction(splits, f, 0)) for f in (0.25, 0.5))
     assert few < many

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.config.ingest import IngestConfig
 from sports_clip_pipeline.corpora.flickr8k import list_flickr8k
 from sports_clip_pipeline.corpora.manifest import audit, close_store, data_digest, settle
 from sports_clip_pipeline.corpora.scan import scan_corpus
@@ -18,6 +17,7 @@ from sports_clip_pipeline.datasets.schemas import (
     Splits,
 )
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 from tests.corpora.making import Files, encoded, flickr8k, kaggle, photo, picture, unpacked, zipped
 
 LABELS = ("chess", "tennis")
@@ -115,7 +115,7 @@ def test_the_audit_counts_what_happened(settled) -> None:
     assert document["images"]["sports"] == {"total": 20, "train": 16, "test": 4}
     assert document["captions"] == 46
     assert document["classes"] == {"chess": 8, "tennis": 8}
-    assert document["parts"] == {"development": 12, "evaluation": 4, "unlabelled_test": 4}
+    assert document["parts"] == {"development": 12, "evaluation": 4, "unlabelled": 4}
     assert document["quarantine"]["by_reason"] == {"conflicting_labels": 2, "not_an_image": 1}
     assert document["duplicates"]["groups"] == 5
     assert document["duplicates"]["by_kind"] == {"exact": 8, "near": 2}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.config.ingest import LabelledForm
 from sports_clip_pipeline.corpora.listing import Listing
 from sports_clip_pipeline.corpora.sports import list_sports
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.ingest.config import LabelledForm
 from tests.corpora.making import Files, unpacked, zipped
 
 LABELS = ("bald eagle", "Würger")
@@ -122,7 +122,10 @@ def test_the_list_its_columns_and_its_folder_have_the_names_of_the_configuration
 ) -> None:
     table = "species,where,file\nWürger,x,a.jpg\nbald eagle,y,deep/b.jpg\n"
     files = {"img/all/a.jpg": b"", "img/all/deep/b.jpg": b"", "birds.csv": table.encode()}
-    form = LabelledForm("csv", "birds.csv", "file", "species", "img/all")
+    form = LabelledForm(
+        form="csv", labels_file="birds.csv", image_column="file", label_column="species",
+        images_folder="img/all",
+    )  # fmt: skip
     assert facts(listed(tmp_path, files, form)) == [
         ("a.jpg", "train", "Würger"),
         ("deep/b.jpg", "train", "bald eagle"),
@@ -180,4 +183,4 @@ def test_a_list_that_is_asked_for_has_to_be_there(tmp_path: Path) -> None:
     with pytest.raises(
         UserFacingError, match=r"birds\.csv: is missing; put a CSV with the columns"
     ):
-        listed(tmp_path, IMAGES, LabelledForm("csv", "birds.csv"))
+        listed(tmp_path, IMAGES, LabelledForm(form="csv", labels_file="birds.csv"))

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.config.ingest import IngestConfig
 from sports_clip_pipeline.corpora import scan as scanning
 from sports_clip_pipeline.corpora.listing import Aside, Entry, Listing
 from sports_clip_pipeline.corpora.scan import scan_corpus, thumbnails
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 from tests.corpora.making import Files, encoded, photo, picture, zipped
 
 CONFIG = IngestConfig(shard_images=3, workers=1, max_quarantine_share=0.5)

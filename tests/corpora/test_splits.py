@@ -34,23 +34,23 @@ def manifest(sizes: dict[str, int], tests: int = 3, twins: int = 0) -> pd.DataFr
 
 def test_every_class_gives_its_share_to_evaluation() -> None:
     splits = make_splits(manifest({"a": 50, "b": 24, "c": 2}), ["a", "b", "c"], 0.2)
-    counts = splits.groupby(["part", "label"], dropna=False).size()
+    counts = splits.groupby(["split", "label"], dropna=False).size()
     assert counts["evaluation"].to_dict() == {"a": 10, "b": 5, "c": 1}
     assert counts["development"].to_dict() == {"a": 40, "b": 19, "c": 1}
-    assert counts["unlabelled_test"].sum() == 3
+    assert counts["unlabelled"].sum() == 3
 
 
 def test_duplicates_stay_together_and_the_share_still_comes_out() -> None:
     for seed in range(20):
         splits = make_splits(manifest({"a": 20, "b": 20}, twins=3), ["a", "b"], 0.2, seed)
-        assert (splits.groupby("group")["part"].nunique() == 1).all()
-        assert (splits["part"] == "evaluation").sum() == 8
+        assert (splits.groupby("group")["split"].nunique() == 1).all()
+        assert (splits["split"] == "evaluation").sum() == 8
 
 
 def test_a_class_of_large_groups_alone_still_has_both_parts() -> None:
     frame = manifest({"a": 10}, tests=0)
     frame["group"] = [0] * 6 + [1] * 4
-    parts = make_splits(frame, ["a"], 0.2)["part"]
+    parts = make_splits(frame, ["a"], 0.2)["split"]
     assert parts.tolist() == ["development"] * 6 + ["evaluation"] * 4
 
 
@@ -68,16 +68,16 @@ def test_the_split_depends_on_the_seed_and_on_nothing_else() -> None:
     again = make_splits(frame.iloc[::-1], ["b", "a"], 0.2, 1).iloc[::-1].reset_index(drop=True)
     pd.testing.assert_frame_equal(first, again)
     other = make_splits(frame, ["a", "b"], 0.2, 2)
-    assert (first["part"] != other["part"]).any()
+    assert (first["split"] != other["split"]).any()
 
 
 def test_ranks_count_each_class_of_development_from_zero() -> None:
     splits = make_splits(manifest({"a": 10, "b": 5}), ["a", "b"])
-    development = splits[splits["part"] == "development"]
+    development = splits[splits["split"] == "development"]
     for seed in range(5):
         ranks = development.groupby("label")[f"rank_seed_{seed}"].agg(sorted)
         assert ranks.to_dict() == {"a": list(range(8)), "b": list(range(4))}
-    outside = splits.loc[splits["part"] != "development"].filter(like="rank_seed_")
+    outside = splits.loc[splits["split"] != "development"].filter(like="rank_seed_")
     assert (outside == -1).all(axis=None)
     assert splits["rank_seed_0"].tolist() != splits["rank_seed_1"].tolist()
 
@@ -112,7 +112,7 @@ def test_a_smaller_fraction_is_part_of_a_larger_one() -> None:
             rows = set(labels_for_fraction(splits, fraction, seed).tolist())
             assert before < rows
             before = rows
-    assert before == set(np.flatnonzero(splits["part"] == "development"))
+    assert before == set(np.flatnonzero(splits["split"] == "development"))
 
 
 def test_a_fraction_is_proportional_by_class() -> None:

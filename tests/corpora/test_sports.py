@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.config.ingest import LabelledForm
 from sports_clip_pipeline.corpora.sports import list_sports
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.ingest.config import LabelledForm
 from tests.corpora.making import kaggle, unpacked, zipped
 
 LABELS = ("chess", "tennis")
@@ -116,4 +116,4 @@ def test_a_folder_that_no_class_lists_is_refused(tmp_path: Path) -> None:
 def test_the_form_can_be_forced(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "s", {"chess/1.jpg": b"", "tennis/1.jpg": b""})
     with pytest.raises(UserFacingError, match=r"test_images_list\.csv: is missing"):
-        list_sports(archive, LABELS, LabelledForm("kaggle"))
+        list_sports(archive, LABELS, LabelledForm(form="kaggle"))

@@ -30,7 +30,7 @@ def test_an_audit_of_an_older_version_names_its_file_and_the_pipeline_to_run(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "embed_audit.json"
-    path.write_text(json.dumps({"image_tower": "lite0", "text_tower": "minilm"}))
+    path.write_text(json.dumps({"image_encoder": "lite0", "text_encoder": "minilm"}))
     with pytest.raises(DatasetError) as refused:
         audit_at(path).load()
     line = one_line(refused.value)

@@ -73,7 +73,7 @@ def test_a_bad_manifest_is_refused_and_nothing_is_written(
 def splits(**changes: object) -> pd.DataFrame:
     ranks = {f"rank_seed_{k}": [0, -1] for k in range(5)}
     columns = {"image": ["a", "b"], "label": ["x", "x"], "group": [0, 1], **ranks}
-    return pd.DataFrame({**columns, "part": ["development", "evaluation"], **changes})
+    return pd.DataFrame({**columns, "split": ["development", "evaluation"], **changes})
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def splits(**changes: object) -> pd.DataFrame:
     [
         ({"group": [0, 0]}, "parts_share_no_group"),
         ({"rank_seed_0": [0, 0]}, "ranks_are_of_development"),
-        ({"part": ["development", "test"]}, "part"),
+        ({"split": ["development", "test"]}, "split"),
         ({"image": ["a", "a"]}, "image"),
     ],
 )
@@ -107,8 +107,8 @@ def predictions(**changes: object) -> pd.DataFrame:
 
 
 def stored_predictions(path: Path) -> DataCatalog:
-    """The `evaluation_predictions` of the catalog, in another place."""
-    config = yaml.safe_load(CATALOG.read_text())["evaluation_predictions"]
+    """The `test_predictions` of the catalog, in another place."""
+    config = yaml.safe_load(CATALOG.read_text())["test_predictions"]
     return DataCatalog.from_config({"table": {**config, "filepath": str(path)}})
 
 

@@ -42,7 +42,7 @@ def image_of(project: Path, label: str, part: str = "evaluation") -> tuple[str, 
 
     splits = pd.read_parquet(project / "data/05_model_input/sample/splits.parquet")
     manifest = pd.read_parquet(project / "data/03_primary/sample/sports_manifest.parquet")
-    image = splits[(splits["part"] == part) & (splits["label"] == label)]["image"].min()
+    image = splits[(splits["split"] == part) & (splits["label"] == label)]["image"].min()
     row = int(np.flatnonzero(manifest["image"] == image)[0])
     return image, ImageStore(project / "data/03_primary/sample/sports_images").get(row)
 
@@ -59,7 +59,7 @@ def test_for_the_studys_own_names_both_answers_are_the_studys(
     image, photo = image_of(finished_run, label)
     given = answerer.answer(photo, study.names)
     zero_shot = written(finished_run, "zero_shot_predictions").loc[image]
-    finetuned = written(finished_run, "evaluation_predictions").loc[image]
+    finetuned = written(finished_run, "test_predictions").loc[image]
     found = in_order(given.zero_shot, study.names)
     np.testing.assert_allclose(found, zero_shot["probabilities"], atol=DIFFERENCE)
     found = in_order(given.finetuned, study.bank.labels)
@@ -94,7 +94,7 @@ def test_samples_are_evaluation_photographs_of_different_classes(
     assert len(set(labels)) == len(labels) == 8
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
     manifest = pd.read_parquet(finished_run / "data/03_primary/sample/sports_manifest.parquet")
-    judges = set(splits[splits["part"] == "evaluation"]["image"])
+    judges = set(splits[splits["split"] == "evaluation"]["image"])
     from sports_clip_pipeline.corpora.store import ImageStore
 
     store = ImageStore(finished_run / "data/03_primary/sample/sports_images")

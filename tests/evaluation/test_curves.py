@@ -6,11 +6,11 @@ import numpy as np
 
 from sports_clip_pipeline.evaluation.curves import (
     ScoredArm,
-    arm_probabilities,
     arms_table,
     choose_each,
     learning_curves,
     score_arm,
+    trial_probabilities,
 )
 from sports_clip_pipeline.models.head import Head, Operation
 from sports_clip_pipeline.training.arm import Arm, FittedArm
@@ -72,7 +72,7 @@ def test_methods_are_compared_by_their_mean_over_seeds_and_ship_the_first() -> N
 
 def test_the_answers_of_arms_go_by_their_names() -> None:
     arm = scored(2, seed=1)
-    answers = arm_probabilities([arm])[arm.fitted.arm.name]
+    answers = trial_probabilities([arm])[arm.fitted.arm.name]
     assert answers.dtype == np.float16
     odds = np.e / (1 + np.e)
     np.testing.assert_allclose(answers[0], [odds, 1 - odds], atol=1e-3)

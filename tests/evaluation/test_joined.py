@@ -9,7 +9,6 @@ import pytest
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
 from sports_clip_pipeline.config.methods import METHODS
-from sports_clip_pipeline.config.pixels import JOINED_METHOD
 from sports_clip_pipeline.evaluation import shipped
 from sports_clip_pipeline.evaluation.joined import JoinedScores
 from sports_clip_pipeline.evaluation.pixels import PixelJudge, PixelScores
@@ -20,6 +19,7 @@ from sports_clip_pipeline.models.image_towers import (
     load_image_tower,
     pooled_features,
 )
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.arms import run_pixel_arms
@@ -72,13 +72,13 @@ def _made(folder: Path) -> Path:
 def corpus(plans: dict[str, Any]) -> Corpus:
     data = plans["data"]
     manifest = pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(COUNT)]})
-    splits = data.splits.assign(part="unlabelled_test")
+    splits = data.splits.assign(part="unlabelled")
     return Corpus(plans["store"], manifest, splits, {"features": data.features})
 
 
 def test_each_pixel_arm_is_joined_to_the_committee_of_its_labels(plans: dict[str, Any]) -> None:
     (one,) = plans["joined"].joined
-    assert one.fitted.arm == Arm(JOINED_METHOD, 1.0, 0)
+    assert one.fitted.arm == Arm(END_TO_END_ENSEMBLE, 1.0, 0)
     assert one.pixel == Arm("full_imagenet", 1.0, 0)
     assert METHODS[FROZEN].space == "towers", "its head reads every frozen tower"
 
@@ -99,7 +99,7 @@ def test_a_joined_arm_is_scored_as_its_predictor_answers(plans: dict[str, Any]) 
     joined, data = plans["joined"], plans["data"]
     (scored,) = joined.judged(data.features)
     (name, make), *_ = joined.predictors().items()
-    assert name == f"{JOINED_METHOD}-1-0"
+    assert name == f"{END_TO_END_ENSEMBLE}-1-0"
     predictor = make()
     assert predictor.trained_apart
     assert [tower.name for tower in predictor.towers] == ["lite0", "lite0"]
@@ -107,21 +107,21 @@ def test_a_joined_arm_is_scored_as_its_predictor_answers(plans: dict[str, Any]) 
     stored = [plans["store"].get(i) for i in range(COUNT)]
     answered = predictor.predict_images(stored)
     np.testing.assert_allclose(scored.probabilities, answered, atol=3e-3)
-    said = answers_of(predictor, corpus(plans), "unlabelled_test", Journal())
+    said = answers_of(predictor, corpus(plans), "unlabelled", Journal())
     np.testing.assert_allclose(said, answered, atol=1e-4)
 
 
 def test_what_a_trained_tower_saw_of_a_part_is_kept(
     plans: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor, journal = plans["joined"].predictors()[f"{JOINED_METHOD}-1-0"](), Journal()
-    first = answers_of(predictor, corpus(plans), "unlabelled_test", journal)
+    predictor, journal = plans["joined"].predictors()[f"{END_TO_END_ENSEMBLE}-1-0"](), Journal()
+    first = answers_of(predictor, corpus(plans), "unlabelled", journal)
 
     def refuse(*args: object) -> None:
         raise AssertionError("the photographs were looked at again")
 
     monkeypatch.setattr(shipped, "pooled_squares", refuse)
-    again = answers_of(predictor, corpus(plans), "unlabelled_test", journal)
+    again = answers_of(predictor, corpus(plans), "unlabelled", journal)
     np.testing.assert_array_equal(again, first)
 
 

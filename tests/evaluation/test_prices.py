@@ -37,7 +37,7 @@ def test_an_unknown_time_stays_unknown() -> None:
 def test_a_trained_tower_pays_for_itself_and_joined_for_the_frozen_ones_too() -> None:
     curves = pd.DataFrame(
         {
-            "method": ["full_imagenet", "pixel_committee", "gda"],
+            "method": ["full_imagenet", "end_to_end_ensemble", "gda"],
             "fraction": [1.0, 1.0, 1.0],
             "top1_mean": [0.88, 0.92, 0.9],
         }
@@ -46,9 +46,9 @@ def test_a_trained_tower_pays_for_itself_and_joined_for_the_frozen_ones_too() ->
     table = price_table(curves, TOWERS, trained).set_index("method")
     assert table.loc["full_imagenet", "towers"] == "lite2 trained, 160 px"
     assert table.loc["full_imagenet", "ms_per_photograph"] == 4.0
-    assert table.loc["pixel_committee", "towers"] == "lite2 trained, 160 px + lite2 + lite0"
-    assert table.loc["pixel_committee", "ms_per_photograph"] == 18.0
-    assert table.loc["pixel_committee", "parameters"] == 13
+    assert table.loc["end_to_end_ensemble", "towers"] == "lite2 trained, 160 px + lite2 + lite0"
+    assert table.loc["end_to_end_ensemble", "ms_per_photograph"] == 18.0
+    assert table.loc["end_to_end_ensemble", "parameters"] == 13
     assert table.loc["gda", "ms_per_photograph"] == 14.0
     with pytest.raises(ValueError, match="full_imagenet trains through the pixels"):
         price_table(curves, TOWERS)

@@ -99,14 +99,14 @@ def test_what_hours_of_training_buy_is_said_where_they_were_spent() -> None:
     pixels = pd.DataFrame(
         [
             ("flyp", 1.0, 8832, 0.86, 0.85, 0.87),
-            ("pixel_committee", 1.0, 8832, 0.93, 0.92, 0.94),
-            ("pixel_committee", 0.1, 883, 0.86, 0.85, 0.87),
+            ("end_to_end_ensemble", 1.0, 8832, 0.93, 0.92, 0.94),
+            ("end_to_end_ensemble", 0.1, 883, 0.86, 0.85, 0.87),
         ],
         columns=curves().columns,
     )
     tables = curves(), NO_TARGETS, paired()
     assert say(*tables, pixels=pixels)[-1] == (
-        "Hours of training buy pixel_committee: 86.0 % (85.0–87.0) with 883 labels, "
+        "Hours of training buy end_to_end_ensemble: 86.0 % (85.0–87.0) with 883 labels, "
         "93.0 % (92.0–94.0) with 8,832 labels."
     )
     for nothing in (pixels.iloc[:0], pixels.iloc[:1]):

@@ -45,12 +45,12 @@ def test_where_every_caption_names_a_class_there_is_no_share() -> None:
     }  # fmt: skip
 
 
-def predictor(*companions: TowerInput) -> Predictor:
-    width = 1280 * (1 + len(companions))
+def predictor(*additional_encoders: TowerInput) -> Predictor:
+    width = 1280 * (1 + len(additional_encoders))
     weight = np.random.default_rng(0).normal(size=(2, width)).astype(np.float32)
     head = Head((Operation("affine", {"weight": weight, "bias": np.zeros(2, np.float32)}),))
     seen = image_preprocessing("lite0", 64, "full")
-    return Predictor(CLASSES, "lite0", seen, head, 5.0, companions=companions)
+    return Predictor(CLASSES, "lite0", seen, head, 5.0, additional_encoders=additional_encoders)
 
 
 def test_one_tower_says_what_it_says_of_the_cached_features(store: ImageStore) -> None:

@@ -20,7 +20,7 @@ def table() -> pd.DataFrame:
     splits = pd.DataFrame(
         {
             "image": ["c", "a", "b"],
-            "part": ["evaluation", "evaluation", "unlabelled_test"],
+            "split": ["evaluation", "evaluation", "unlabelled"],
             "label": ["Kabaddi", "Kabaddi", None],
         }
     )

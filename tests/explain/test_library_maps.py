@@ -9,7 +9,6 @@ from pytorch_grad_cam import ScoreCAM
 from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 from torch import nn
 
-from sports_clip_pipeline.config.cam import METHODS
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.explain.activation_maps import (
     class_activation_map,
@@ -18,6 +17,7 @@ from sports_clip_pipeline.explain.activation_maps import (
 )
 from sports_clip_pipeline.explain.guided import guided_gradients
 from sports_clip_pipeline.explain.library_maps import principal_map
+from sports_clip_pipeline.pipelines.cam.config import METHODS
 
 MAPS = [name for name in METHODS if name != "guided"]
 

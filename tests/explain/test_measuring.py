@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sports_clip_pipeline.config.cam_eval import CamEvalConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.evaluation.explanations import (
     judge_explanations,
@@ -29,12 +28,13 @@ from sports_clip_pipeline.explain.measuring import (
 )
 from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 SIDE = 32
 METHODS = ("gradcam", "eigencam", "scorecam", "guided")
 CONFIG = CamEvalConfig(
-    methods=METHODS, steps=4, workers=1, scorecam_photographs=2, randomised_photographs=3, stages=1
+    methods=METHODS, steps=4, workers=1, scorecam_images=2, randomised_images=3, stages=1
 )
 
 

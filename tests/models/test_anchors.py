@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.config.classes import ClassBank
-from sports_clip_pipeline.config.tokenize import TokenizeConfig
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.models import anchors
 from sports_clip_pipeline.models.projections import Projections
+from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.preprocessing.captions import Tokens
 
 PLAIN = Projections(
@@ -26,10 +26,10 @@ FEATURES = {
 }
 BANK = ClassBank(
     templates=("a game of {}",),
-    classes={
-        "go": {"names": ("go", "weiqi"), "sentences": ("Two people place stones.",)},
-        "chess": {"names": ("chess",), "sentences": ()},
-    },
+    classes=[
+        {"label": "go", "names": ("go", "weiqi"), "sentences": "Two people place stones."},
+        {"label": "chess", "names": "chess"},
+    ],
 )
 
 
@@ -40,7 +40,7 @@ def fake_text_tower(
     places = {text: place for place, text in enumerate(features)}
     table = np.array(list(features.values()), np.float32)
 
-    def tokenizer(text_tower: str, context_length: int):
+    def tokenizer(text_encoder: str, context_length: int):
         def tokens(texts: Sequence[str]) -> Tokens:
             ids = [np.array([places[text]], np.int32) for text in texts]
             return Tokens(ids, np.zeros(len(texts), bool))
@@ -95,7 +95,7 @@ def test_anchors_stand_in_the_order_of_the_bank_over_several_blocks_of_texts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     angles = {f"game {i}": at(1.7 * i) for i in range(150)}
-    classes = {f"c{i}": {"names": (str(i),), "sentences": ()} for i in range(150)}
+    classes = [{"label": f"c{i}", "names": str(i)} for i in range(150)]
     fake_text_tower(monkeypatch, angles)
     found = made(ClassBank(templates=("game {}",), classes=classes), "both")
     np.testing.assert_allclose(found, list(angles.values()), atol=1e-6)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.config.ingest import ImageRules
 from sports_clip_pipeline.models import answering
 from sports_clip_pipeline.models.answering import Block, answer_all, answer_block
+from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.preprocessing.looks import Look
 from sports_clip_pipeline.preprocessing.upright import (
     Photograph,

@@ -9,10 +9,10 @@ import torch
 from sports_clip_pipeline.models.clip_parts import (
     ends,
     image_blocks,
-    image_tower,
+    image_encoder,
     project_images,
     text_blocks,
-    text_tower,
+    text_encoder,
     timm_stages,
 )
 from sports_clip_pipeline.models.open_clip_pair import build_pair
@@ -37,10 +37,10 @@ def test_blocks_divide_either_tower_of_a_pair(vision: dict[str, Any], count: int
     blocks = image_blocks(model)
     assert len(blocks) == count, "the stem and the blocks"
     every = [id(parameter) for block in blocks for parameter in block]
-    assert len(every) == len(set(every)) == len(list(image_tower(model).parameters()))
+    assert len(every) == len(set(every)) == len(list(image_encoder(model).parameters()))
     assert len(text_blocks(model)) == 3
     inside = names(model, [parameter for block in text_blocks(model) for parameter in block])
-    outside = names(model, list(text_tower(model).parameters())) - inside
+    outside = names(model, list(text_encoder(model).parameters())) - inside
     assert {"text.token_embedding.weight", "text.positional_embedding"} <= outside
 
 

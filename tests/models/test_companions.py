@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sports_clip_pipeline.models.additional_encoders import audit_towers, embed_with_companions
 
-from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models import embedder as embedder_module
 from sports_clip_pipeline.models import image_towers
-from sports_clip_pipeline.models.companions import audit_towers, embed_with_companions
 from sports_clip_pipeline.models.embedder import Embedder
 from sports_clip_pipeline.models.embedding import Engine
 from sports_clip_pipeline.models.feature_cache import FeatureCache
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 VIEWS = ("full", "centre")
-CONFIG = EmbedConfig(image_tower="lite0", image_size=64, backend="torch", views=VIEWS)
+CONFIG = EmbedConfig(image_encoder="lite0", image_size=64, backend="torch", views=VIEWS)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,9 @@ def test_a_companion_gives_what_it_gives_as_the_first_tower(
     store: ImageStore, manifest: pd.DataFrame, tmp_path: Path
 ) -> None:
     arrays, _ = made(store, manifest, FeatureCache(tmp_path / "a"))
-    alone = Embedder(replace(CONFIG, image_tower="lite1"), FeatureCache(tmp_path / "b"), Journal())
+    alone = Embedder(
+        replace(CONFIG, image_encoder="lite1"), FeatureCache(tmp_path / "b"), Journal()
+    )
     wanted = alone.images("sports", store, manifest)["features"]
     assert list(arrays) == ["features", "logits", "row", "companion.lite1"]
     np.testing.assert_array_equal(arrays["companion.lite1"], wanted)
@@ -64,7 +66,7 @@ def test_the_audit_has_a_row_a_tower_with_its_price(
 ) -> None:
     _, audit = made(store, manifest, FeatureCache(tmp_path))
     assert json.dumps(audit)
-    assert audit["companions"] == ["lite1"]
+    assert audit["additional_encoders"] == ["lite1"]
     assert [row["name"] for row in audit["towers"]] == ["lite0", "lite1"]
     assert [row["width"] for row in audit["towers"]] == [1280, 1280]
     assert all(row["views"] == list(VIEWS) for row in audit["towers"])
@@ -104,7 +106,7 @@ def test_a_price_that_was_lost_is_measured_though_all_features_are_there(
 @pytest.mark.parametrize(("name", "millions"), [("lite0", 3.37), ("lite1", 4.13), ("lite2", 4.81)])
 def test_parameters_are_counted_without_the_towers_own_head(name: str, millions: float) -> None:
     whole = sum(weight.numel() for weight in image_towers.load_image_tower(name).parameters())
-    assert image_towers.image_tower(name).parameter_count() == whole - 1000 * (1280 + 1)
-    assert image_towers.image_tower(name).parameter_count() == pytest.approx(
+    assert image_towers.image_encoder(name).parameter_count() == whole - 1000 * (1280 + 1)
+    assert image_towers.image_encoder(name).parameter_count() == pytest.approx(
         millions * 1e6, rel=0.01
     )

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sports_clip_pipeline.models.additional_encoders import embed_with_companions
 
-from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models import embedder as embedder_module
-from sports_clip_pipeline.models.companions import embed_with_companions
 from sports_clip_pipeline.models.embedder import Embedder
 from sports_clip_pipeline.models.embedding import Engine
 from sports_clip_pipeline.models.feature_cache import FeatureCache
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
-CONFIG = EmbedConfig(image_tower="lite0", image_size=64, backend="torch", workers=1)
+CONFIG = EmbedConfig(image_encoder="lite0", image_size=64, backend="torch", workers=1)
 
 
 @pytest.fixture
@@ -63,12 +63,12 @@ def test_of_processes_that_work_together_the_first_one_gathers(
 ) -> None:  # fmt: skip
     manifest, cache = manifest_of(store), FeatureCache(tmp_path)
     tokens = [np.array([101, 2158, 102])]
-    config = replace(CONFIG, companions=("lite1",))
+    config = replace(CONFIG, additional_encoders=("lite1",))
 
     def embed(together: bool) -> list[dict[str, np.ndarray]]:
         embedder = Embedder(config, cache, Journal(), together=together)
         several = embed_with_companions(
-            embedder, config.companions, "sports", store, manifest, Journal()
+            embedder, config.additional_encoders, "sports", store, manifest, Journal()
         )[0]
         return [embedder.images("flickr8k", store, manifest), several, embedder.captions(tokens)]
 

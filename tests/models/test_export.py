@@ -17,7 +17,7 @@ from sports_clip_pipeline.models import export
 from sports_clip_pipeline.models.answers import NONE_OF_THESE
 from sports_clip_pipeline.models.export import export_predictor, kept_export
 from sports_clip_pipeline.models.head import Head, Operation, add
-from sports_clip_pipeline.models.image_towers import image_preprocessing, image_tower
+from sports_clip_pipeline.models.image_towers import image_encoder, image_preprocessing
 from sports_clip_pipeline.models.predictor import Predictor, TowerInput, predictor_mark
 from tests.models.tower_making import write_image_tower
 
@@ -88,8 +88,8 @@ def pictures() -> list[Image.Image]:
 @pytest.fixture(scope="module")
 def committee(tower: str) -> Predictor:
     """Two towers, one trained; two views each, of two sizes; a head with every operation."""
-    width = image_tower(tower).width
-    module = image_tower(tower).load()
+    width = image_encoder(tower).width
+    module = image_encoder(tower).load()
     trained = {name: value.numpy().copy() for name, value in module.state_dict().items()}
     trained["conv1.weight" if "conv1.weight" in trained else next(iter(trained))] *= 1.1
     views = ("full", "centre_flip")
@@ -102,7 +102,9 @@ def committee(tower: str) -> Predictor:
         views=views,
         tower_weights=trained,
         origin={"method": "test"},
-        companions=(TowerInput(tower, image_preprocessing(tower, 96, "full"), views, width),),
+        additional_encoders=(
+            TowerInput(tower, image_preprocessing(tower, 96, "full"), views, width),
+        ),
         threshold=0.5,
     )
 
@@ -192,8 +194,10 @@ def test_weights_may_stand_beside_a_network_that_is_too_large_for_one_file(
     committee: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "_ONE_FILE_BYTES", 1000)
-    width = image_tower(committee.tower).width
-    small = replace(committee, companions=(), views=("full",), head=Head((affine(width, 3),)))
+    width = image_encoder(committee.tower).width
+    small = replace(
+        committee, additional_encoders=(), views=("full",), head=Head((affine(width, 3),))
+    )
     export_predictor(small, tmp_path / "model")
     weights = tmp_path / "model" / "model.onnx.data"
     seen = pictures()
@@ -205,7 +209,7 @@ def test_weights_may_stand_beside_a_network_that_is_too_large_for_one_file(
 
 
 def test_a_pair_of_open_clip_s_own_is_refused(committee: Predictor, tmp_path: Path) -> None:
-    pair = replace(committee, tower="open_clip/ViT-B-32@random", companions=())
+    pair = replace(committee, tower="open_clip/ViT-B-32@random", additional_encoders=())
     with pytest.raises(UserFacingError, match="pairs has not been tried"):
         export_predictor(pair, tmp_path / "model")
     assert not (tmp_path / "model").exists()

@@ -67,7 +67,7 @@ def test_rows_of_a_file_are_pickled_by_its_name(on_disk: np.ndarray) -> None:
     np.testing.assert_array_equal(np.asarray(pickle.loads(sent)), np.asarray(rows))
 
 
-@pytest.mark.parametrize("part", [slice(None), slice(100, 400)])
+@pytest.mark.parametrize("split", [slice(None), slice(100, 400)])
 def test_other_rows_are_pickled_with_what_they_hold(on_disk: np.ndarray, part: slice) -> None:
     source = np.array(on_disk) if part == slice(None) else on_disk[part]
     rows = FeatureRows(source, np.array([5, 2]))

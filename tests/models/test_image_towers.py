@@ -17,7 +17,7 @@ from sports_clip_pipeline.models.tower_weights import HubFile
 from tests.models.tower_making import ARCHITECTURE, write_image_tower
 
 
-@pytest.mark.parametrize("name", sorted(image_towers.IMAGE_TOWERS))
+@pytest.mark.parametrize("name", sorted(image_towers.IMAGE_ENCODERS))
 def test_the_lite_towers_were_trained_on_pixels_from_minus_one_to_one(name: str) -> None:
     preprocessing = image_towers.image_preprocessing(name, 64, "full")
     assert preprocessing.mean == preprocessing.std == (0.5, 0.5, 0.5)
@@ -26,14 +26,14 @@ def test_the_lite_towers_were_trained_on_pixels_from_minus_one_to_one(name: str)
     np.testing.assert_array_equal(white, 1.0)
 
 
-@pytest.mark.parametrize("name", sorted(image_towers.IMAGE_TOWERS))
+@pytest.mark.parametrize("name", sorted(image_towers.IMAGE_ENCODERS))
 def test_pooled_image_features_give_the_towers_own_logits(name: str) -> None:
     trunk = image_towers.load_image_tower(name)
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         features, logits = image_towers.PooledImageTower(trunk)(pixels)
         torch.testing.assert_close(logits, trunk(pixels))
-    assert features.shape == (2, image_towers.image_tower(name).width)
+    assert features.shape == (2, image_towers.image_encoder(name).width)
     assert not trunk.training
 
 
@@ -47,10 +47,10 @@ def test_unknown_towers_are_refused_with_the_known_ones() -> None:
 def test_weights_that_are_not_the_known_ones_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    spec = image_towers.IMAGE_TOWERS["lite0"]
+    spec = image_towers.IMAGE_ENCODERS["lite0"]
     other = dataclasses.replace(spec.weights, sha256="0" * 64)
     monkeypatch.setitem(
-        image_towers.IMAGE_TOWERS, "lite0", dataclasses.replace(spec, weights=other)
+        image_towers.IMAGE_ENCODERS, "lite0", dataclasses.replace(spec, weights=other)
     )
     with pytest.raises(UserFacingError, match=r"sha256 is 579344248a93e230.*reinstall"):
         image_towers.load_image_tower("lite0")
@@ -60,9 +60,9 @@ def test_weights_that_do_not_fit_the_architecture_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spec = dataclasses.replace(
-        image_towers.IMAGE_TOWERS["lite0"], architecture="tf_efficientnet_lite2"
+        image_towers.IMAGE_ENCODERS["lite0"], architecture="tf_efficientnet_lite2"
     )
-    monkeypatch.setitem(image_towers.IMAGE_TOWERS, "lite0", spec)
+    monkeypatch.setitem(image_towers.IMAGE_ENCODERS, "lite0", spec)
     with pytest.raises(UserFacingError, match="do not fit"):
         image_towers.load_image_tower("lite0")
 
@@ -74,9 +74,9 @@ def test_a_timm_tower_reads_a_file_of_its_own(tmp_path: Path) -> None:
     for key, value in load_file(file).items():
         torch.testing.assert_close(tower.state_dict()[key], value)
     pixels = np.zeros((1, 3, 64, 64), np.float32)
-    spec = image_towers.image_tower(name)
+    spec = image_towers.image_encoder(name)
     assert image_towers.pooled_features(tower, pixels).shape == (1, spec.width)
-    assert image_towers.image_tower(name).names_imagenet()
+    assert image_towers.image_encoder(name).names_imagenet()
 
 
 def test_a_file_without_the_classifier_is_a_tower_that_names_no_classes(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_file_without_the_classifier_is_a_tower_that_names_no_classes(tmp_path
     name = f"timm/{ARCHITECTURE}@{tmp_path / 'bare.safetensors'}"
     tower = image_towers.load_image_tower(name)
     torch.testing.assert_close(tower.state_dict()["conv1.0.weight"], bare["conv1.0.weight"])
-    assert not image_towers.image_tower(name).names_imagenet()
+    assert not image_towers.image_encoder(name).names_imagenet()
 
 
 def test_weights_of_another_architecture_are_refused_with_their_count(tmp_path: Path) -> None:
@@ -115,11 +115,11 @@ def test_prefixed_weights_do_not_load_in_silence(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_a_tower_is_told_before_anything_runs(name: str, told: str) -> None:
     with pytest.raises(UserFacingError, match=re.escape(told)):
-        image_towers.image_tower(name).weights.checked()
+        image_towers.image_encoder(name).weights.checked()
 
 
 def test_an_untagged_name_is_the_default_weights_on_the_hub() -> None:
-    weights = image_towers.image_tower("timm/resnet50").weights
+    weights = image_towers.image_encoder("timm/resnet50").weights
     assert isinstance(weights, HubFile)
     assert weights.repository.startswith("timm/resnet50.")
 
@@ -132,12 +132,14 @@ def test_a_vision_transformer_sees_one_size_alone() -> None:
 
 def test_networks_that_read_one_file_share_no_digest(tmp_path: Path) -> None:
     file = write_image_tower(tmp_path / "weights.safetensors")
-    one, other = (image_towers.image_tower(f"timm/{a}@{file}") for a in (ARCHITECTURE, "resnet18"))
+    one, other = (
+        image_towers.image_encoder(f"timm/{a}@{file}") for a in (ARCHITECTURE, "resnet18")
+    )
     assert one.weights.sha256 == other.weights.sha256
     assert one.digest != other.digest
     assert (
-        image_towers.image_tower("lite0").digest
-        == image_towers.IMAGE_TOWERS["lite0"].weights.sha256
+        image_towers.image_encoder("lite0").digest
+        == image_towers.IMAGE_ENCODERS["lite0"].weights.sha256
     )
 
 
@@ -149,4 +151,4 @@ def test_random_weights_are_the_same_every_time_and_leave_torchs_generator_alone
     assert torch.equal(torch.get_rng_state(), before)
     for key, value in first.items():
         torch.testing.assert_close(second[key], value)
-    assert not image_towers.image_tower(name).names_imagenet()
+    assert not image_towers.image_encoder(name).names_imagenet()

@@ -14,7 +14,7 @@ from sports_clip_pipeline.models.imagenet import (
 )
 
 
-@pytest.mark.parametrize("name", sorted(image_towers.IMAGE_TOWERS))
+@pytest.mark.parametrize("name", sorted(image_towers.IMAGE_ENCODERS))
 def test_features_through_the_classifier_are_the_towers_own_logits(
     name: str, pictures: list[Image.Image]
 ) -> None:

@@ -20,8 +20,8 @@ from sports_clip_pipeline.models.clip_folder import (
 )
 from sports_clip_pipeline.models.image_towers import (
     check_image_size,
+    image_encoder,
     image_preprocessing,
-    image_tower,
     load_image_tower,
     pooled_features,
 )
@@ -70,7 +70,7 @@ def test_its_features_are_open_clips_embeddings(name: str) -> None:
         pooled_features(load_image_tower(name), pixels.numpy()), image.numpy(), atol=1e-5
     )
     torch.testing.assert_close(found, text)
-    assert image_tower(name).width == 16
+    assert image_encoder(name).width == 16
 
 
 def test_its_folder_is_read_by_open_clip_and_by_us(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.models.anchors import class_anchors, prompt_texts
 from sports_clip_pipeline.models.head import softmax
 from sports_clip_pipeline.models.open_vocabulary import GENERAL_TEMPLATES, OpenVocabulary
@@ -19,10 +19,10 @@ from sports_clip_pipeline.models.zero_shot_head import NamedClasses, Witnesses, 
 RNG = np.random.default_rng(0)
 BANK = ClassBank(
     templates=("Players during {}.",),
-    classes={
-        "ice_hockey": {"names": ("ice hockey", "a hockey game"), "sentences": ("A puck.",)},
-        "chess": {"names": ("chess",), "sentences": ()},
-    },
+    classes=[
+        {"label": "ice_hockey", "names": ("ice hockey", "a hockey game"), "sentences": "A puck."},
+        {"label": "chess", "names": "chess"},
+    ],
 )
 PROJECTIONS = Projections(
     image_weight=RNG.normal(size=(3, 5)).astype(np.float32),

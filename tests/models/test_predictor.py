@@ -109,7 +109,9 @@ def two_towers(views: tuple[str, ...] = ("full", "centre"), size: int = 64) -> P
         preprocessing=image_preprocessing("lite0", 64, "full"),
         head=Head((Operation("affine", {"weight": weight, "bias": np.zeros(3, np.float32)}),)),
         views=views,
-        companions=(TowerInput("lite1", image_preprocessing("lite1", size, "full"), views, 1280),),
+        additional_encoders=(
+            TowerInput("lite1", image_preprocessing("lite1", size, "full"), views, 1280),
+        ),
     )
 
 
@@ -148,7 +150,7 @@ def test_a_predictor_of_several_towers_survives_its_folder(tmp_path: Path) -> No
 
 
 def test_a_row_of_the_embed_audit_is_a_tower() -> None:
-    tower = two_towers().companions[0]
+    tower = two_towers().additional_encoders[0]
     row = {**tower.to_dict(), "parameters": 1, "ms_per_image": 2.0, "backend": "torch"}
     assert TowerInput.from_dict(json.loads(json.dumps(row))) == tower
 
@@ -158,7 +160,7 @@ def test_the_columns_of_a_corpus_are_stacked_as_the_head_wants_them() -> None:
     first, second = (np.full((2, 1280), value, np.float32) for value in (1, 2))
     arrays = {"companion.lite1": second, "companion.lite2": first, "features": first}
     np.testing.assert_array_equal(both.stack(arrays), np.hstack([first, second]))
-    np.testing.assert_array_equal(replace(both, companions=()).stack(arrays), first)
+    np.testing.assert_array_equal(replace(both, additional_encoders=()).stack(arrays), first)
     with pytest.raises(UserFacingError, match="tower lite1: are not there"):
         both.stack({"features": first})
 
@@ -179,7 +181,7 @@ def test_the_module_says_what_the_features_of_one_view_say(pictures: list[Image.
 def test_the_module_resizes_for_a_companion_of_another_size(pictures: list[Image.Image]) -> None:
     module = two_towers(views=("full",), size=96).module()
     pixels = torch.zeros(1, 3, 64, 64)
-    module.companions[0].tower.conv_stem.register_forward_pre_hook(
+    module.additional_encoders[0].tower.conv_stem.register_forward_pre_hook(
         lambda _, given: seen.append(given[0].shape)
     )
     seen: list[torch.Size] = []
@@ -196,7 +198,9 @@ def test_an_own_tower_is_the_first_one_alone(tmp_path: Path) -> None:
     kept = module.tower.state_dict()["conv_head.weight"].numpy()
     np.testing.assert_array_equal(kept, weights["conv_head.weight"])
     packaged = load_image_tower("lite1").state_dict()["conv_head.weight"]
-    assert torch.equal(module.companions[0].tower.state_dict()["conv_head.weight"], packaged)
+    assert torch.equal(
+        module.additional_encoders[0].tower.state_dict()["conv_head.weight"], packaged
+    )
 
 
 def test_a_folder_of_the_first_form_is_still_read(predictor: Predictor, tmp_path: Path) -> None:
@@ -210,7 +214,11 @@ def test_a_folder_of_the_first_form_is_still_read(predictor: Predictor, tmp_path
     again = load_predictor(folder)
     features = RNG.normal(size=(4, 1280)).astype(np.float32)
     np.testing.assert_array_equal(again.predict_proba(features), predictor.predict_proba(features))
-    assert (again.tower, again.views, again.companions) == ("lite0", ("full", "centre"), ())
+    assert (again.tower, again.views, again.additional_encoders) == (
+        "lite0",
+        ("full", "centre"),
+        (),
+    )
     assert again.preprocessing == predictor.preprocessing
 
 

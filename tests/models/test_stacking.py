@@ -38,8 +38,8 @@ def test_no_companions_leave_the_first_tower_alone() -> None:
 def test_a_companion_without_features_is_named_with_the_remedy() -> None:
     with pytest.raises(
         UserFacingError,
-        match=r"tower lite2: are not there \(companions: companion.lite0, companion.lite1\); "
-        r"add lite2 to embed.companions",
+        match=r"tower lite2: are not there \(additional_encoders: companion.lite0, companion.lite1\); "
+        r"add lite2 to embed.additional_encoders",
     ):
         stack_towers(ARRAYS, ["lite2"])
 

@@ -28,7 +28,7 @@ def both() -> TowerClassifier:
 
 def test_the_head_sees_the_first_towers_columns_first(both: TowerClassifier) -> None:
     with torch.inference_mode():
-        parts = [pooled(tower, PIXELS) for tower in (both.tower, both.companions[0].tower)]
+        parts = [pooled(tower, PIXELS) for tower in (both.tower, both.additional_encoders[0].tower)]
         wanted = both.head(torch.cat(parts, dim=1))
         torch.testing.assert_close(both(PIXELS), wanted)
 
@@ -84,9 +84,11 @@ def test_under_another_head_the_same_towers_answer_and_the_first_head_stays(
     other = both.under(
         Head((Operation("affine", {"weight": weight, "bias": np.zeros(2, np.float32)}),))
     )
-    assert other.tower is both.tower and other.companions is both.companions
+    assert other.tower is both.tower and other.additional_encoders is both.additional_encoders
     with torch.inference_mode():
-        features = [pooled(tower, PIXELS) for tower in (both.tower, both.companions[0].tower)]
+        features = [
+            pooled(tower, PIXELS) for tower in (both.tower, both.additional_encoders[0].tower)
+        ]
         total = torch.cat(features, dim=1).sum(dim=1, keepdim=True)
         torch.testing.assert_close(other(PIXELS), total.expand(-1, 2), rtol=1e-4, atol=1e-3)
         assert both(PIXELS).shape == (2, 3)

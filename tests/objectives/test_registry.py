@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sports_clip_pipeline.config.pretrain import LOSSES
 from sports_clip_pipeline.objectives import find_objective
+from sports_clip_pipeline.pipelines.pretrain.config import LOSSES
 from tests.objectives.making import embeddings
 
 

@@ -8,21 +8,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.config.cam import CamConfig
-from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.explain.choice import PAIR_COLUMNS
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.pipelines.cam import nodes
+from sports_clip_pipeline.pipelines.cam.config import CamConfig
 from sports_clip_pipeline.pipelines.cam.pipeline import create_pipeline
 
 LABELS = ("ball", "field")
 BANK = ClassBank(
-    ("a photo of {}.", "{} in play."),
-    {
-        "ball": {"names": ["a ball"], "sentences": []},
-        "field": {"names": ["a field"], "sentences": []},
-    },
+    templates=("a photo of {}.", "{} in play."),
+    classes=[{"label": "ball", "names": "a ball"}, {"label": "field", "names": "a field"}],
 )
 
 
@@ -49,7 +46,7 @@ def manifest() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def evaluation_predictions() -> pd.DataFrame:
+def test_predictions() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "image": ["z.jpg", "x.jpg", "y.jpg"],
@@ -101,8 +98,8 @@ def explain(manifest, choice, models, pairs=None, **changes):
 
 
 @pytest.fixture(scope="module")
-def choice(evaluation_predictions) -> pd.DataFrame:
-    return nodes.choose_photographs(evaluation_predictions, CamConfig(right=1, wrong=1))
+def choice(test_predictions) -> pd.DataFrame:
+    return nodes.choose_photographs(test_predictions, CamConfig(right=1, wrong=1))
 
 
 def test_the_finetuned_prediction_is_what_is_chosen_by(choice):
@@ -143,10 +140,10 @@ def test_every_method_asks_every_question(manifest, choice, models):
 
 
 def test_a_confused_pair_is_shown_both_ways_the_answer_first(
-    manifest, evaluation_predictions, choice, models
+    manifest, test_predictions, choice, models
 ):
     confused = pd.DataFrame({"first": ["field"], "second": ["ball"]})
-    pairs = nodes.choose_confused(evaluation_predictions, confused, CamConfig(pairs=1))
+    pairs = nodes.choose_confused(test_predictions, confused, CamConfig(pairs=1))
     cards, _ = explain(manifest, choice.head(0), models, pairs, prompts=["a net"])
     assert [(card.image, card.question) for card in cards] == [
         ("x.jpg", "contrast: ball rather than field"),
@@ -192,7 +189,7 @@ def test_a_second_run_draws_the_same_cards(manifest, choice, models):
 def test_the_wiring_takes_from_the_catalog_what_the_plan_says():
     pipeline = create_pipeline()
     assert pipeline.inputs() == {
-        "evaluation_predictions",
+        "test_predictions",
         "sports_images",
         "sports_manifest",
         "predictor",

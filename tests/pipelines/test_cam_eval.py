@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.config.cam_eval import CamEvalConfig
 from sports_clip_pipeline.pipeline_registry import register_pipelines
 from sports_clip_pipeline.pipelines.cam_eval import nodes
+from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig
 from sports_clip_pipeline.pipelines.cam_eval.pipeline import create_pipeline
 
 FEW = (
-    "--params=cam_eval.photographs=4,cam_eval.randomised_photographs=1,"
-    "cam_eval.scorecam_photographs=0,cam_eval.steps=3,cam_eval.road_shares=0.3,"
+    "--params=cam_eval.photographs=4,cam_eval.randomised_images=1,"
+    "cam_eval.scorecam_images=0,cam_eval.steps=3,cam_eval.road_shares=0.3,"
     "cam_eval.methods=gradcam+eigencam+guided"
 )
 OUTPUTS = {"cam_eval_scores", "cam_eval_summary", "cam_eval_verdicts", "cam_eval_figure"}
@@ -23,7 +23,7 @@ OUTPUTS = {"cam_eval_scores", "cam_eval_summary", "cam_eval_verdicts", "cam_eval
 def test_the_wiring_takes_from_the_catalog_what_the_plan_says():
     pipeline = create_pipeline()
     assert pipeline.inputs() == {
-        "evaluation_predictions",
+        "test_predictions",
         "sports_images",
         "sports_manifest",
         "predictor",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from sports_clip_pipeline.config.download import DownloadConfig
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.download.config import DownloadConfig
 from sports_clip_pipeline.pipelines.download.nodes import bring_corpora
 from sports_clip_pipeline.pipelines.download.pipeline import create_pipeline
 from tests.corpora.downloads.conftest import CAPTIONS, configure, make_zip, md5

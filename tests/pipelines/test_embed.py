@@ -12,7 +12,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models import embedder as embedder_module
@@ -20,6 +19,7 @@ from sports_clip_pipeline.models.embedding import Engine
 from sports_clip_pipeline.models.feature_cache import FeatureCache
 from sports_clip_pipeline.models.stacking import stack_towers
 from sports_clip_pipeline.pipelines.embed import nodes
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.embed.pipeline import create_pipeline
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -46,7 +46,9 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> tuple:
     (place / "f").mkdir()
     (place / "s").mkdir()
     captions = pd.DataFrame({"token_ids": [[101, 1037, 102], [101, 2158, 102]]})
-    config = EmbedConfig(image_tower="lite0", image_size=64, backend="torch", companions="lite1")
+    config = EmbedConfig(
+        image_encoder="lite0", image_size=64, backend="torch", additional_encoders="lite1"
+    )
     with pytest.MonkeyPatch.context() as patch:
         here = lambda *given, **named: replace(Engine(*given, **named), workers=0)  # noqa: E731
         patch.setattr(embedder_module, "Engine", here)
@@ -72,8 +74,8 @@ def test_companions_see_the_labelled_corpus_alone(embedded: tuple) -> None:
 def test_the_audit_tells_of_every_tower(embedded: tuple) -> None:
     audit = embedded[3]
     assert set(audit["backends"]) == {"image", "text", "companion.lite1"}
-    assert audit["image_tower"] == audit["towers"][0]["name"] == "lite0"
-    assert audit["companions"] == ["lite1"]
+    assert audit["image_encoder"] == audit["towers"][0]["name"] == "lite0"
+    assert audit["additional_encoders"] == ["lite1"]
     assert audit["weights_sha256"]["image"] == audit["towers"][0]["weights_sha256"]
     assert audit["towers"][1]["weights_sha256"].startswith("77cc7160")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.config.tokenize import TokenizeConfig
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.models import clip_folder
@@ -23,15 +21,18 @@ from sports_clip_pipeline.pipelines.finetune.pixel_nodes import (
     join_plans,
     select_pixels,
 )
+from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.training.study import StudyData
 from tests.training.pixels.making import FAST, anchors, image_store, pictures, prompts, splits_of
 
 BANK = ClassBank(
-    ("a photo of {}.",),
-    {f"class {c}": {"names": [f"thing {c}"], "sentences": [f"It is {c}."]} for c in range(3)},
+    templates="a photo of {}.",
+    classes=[
+        {"label": f"class {c}", "names": f"thing {c}", "sentences": f"It is {c}."} for c in range(3)
+    ],
 )
-AUDIT = {"image_tower": "lite0", "text_tower": "minilm"}
-PLAN = dataclasses.replace(FAST, threads=1, fractions=(0.5, 1.0))
+AUDIT = {"image_encoder": "lite0", "text_encoder": "minilm"}
+PLAN = FAST.model_copy(update={"threads": 1, "fractions": (0.5, 1.0)})
 
 
 class Heard:
@@ -44,7 +45,7 @@ class Heard:
     def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
         self.metrics.append((metrics, step))
 
-    def log_arm(self, *arm: Any) -> None:
+    def log_trial(self, *arm: Any) -> None:
         self.arms.append(arm)
 
 
@@ -65,7 +66,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         {
             "image": [f"{i}.jpg" for i in range(18, 24)],
             "label": [f"class {c}" for c in target[18:]],
-            "part": "evaluation",
+            "split": "evaluation",
             **{f"rank_seed_{seed}": -1 for seed in range(5)},
         }
     )
@@ -146,5 +147,5 @@ def test_what_may_be_trained_on_holds_no_evaluation_photograph(tables: dict[str,
         AUDIT, BANK, TokenizeConfig(), PLAN, Journal(),
     )  # fmt: skip
     assert study.squares.rows.tolist() == list(range(18))
-    assert set(study.splits["part"]) == {"development"}
+    assert set(study.splits["split"]) == {"development"}
     assert study.start.prompts.owner.tolist() == [0, 0, 1, 1, 2, 2]

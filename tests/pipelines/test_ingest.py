@@ -12,17 +12,17 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 
-from sports_clip_pipeline.config.classes import ClassBank
-from sports_clip_pipeline.config.ingest import IngestConfig
 from sports_clip_pipeline.corpora.splits import make_splits
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 from sports_clip_pipeline.pipelines.ingest.pipeline import create_pipeline
 from tests.corpora.making import Files, flickr8k, kaggle, photo, unpacked, zipped
 
 CONF = Path(__file__).parents[2] / "conf"
 BANK = ClassBank(
-    ("a photo of {}.",),
-    {label: {"names": [label], "sentences": []} for label in ("chess", "tennis")},
+    templates="a photo of {}.",
+    classes=[{"label": label, "names": label} for label in ("chess", "tennis")],
 )
 
 
@@ -72,15 +72,15 @@ def test_a_run_leaves_every_promised_output(place: Path) -> None:
         f"{k}.jpg" for k in (1024, 1023, 1022, 1021, 1020)
     ]
     splits = catalog.load("splits")
-    assert splits["part"].value_counts().to_dict() == {
+    assert splits["split"].value_counts().to_dict() == {
         "development": 16,
-        "unlabelled_test": 5,
+        "unlabelled": 5,
         "evaluation": 4,
     }
     audit = catalog.load("ingest_audit")
     assert len(audit["data_digest"]) == 64
     again = make_splits(catalog.load("sports_manifest"), BANK.labels)
-    assert again["part"].tolist() == splits["part"].tolist()
+    assert again["split"].tolist() == splits["split"].tolist()
 
 
 def test_a_second_run_gives_the_same_bytes_and_opens_no_image(place: Path, monkeypatch) -> None:
@@ -159,7 +159,7 @@ def test_a_labelled_corpus_of_class_folders_has_no_test_part(place: Path) -> Non
     unpacked(place / "raw" / "sports", files)
     catalog = run(place)
     assert len(catalog.load("submission_order")) == 0
-    assert set(catalog.load("splits")["part"]) == {"development", "evaluation"}
+    assert set(catalog.load("splits")["split"]) == {"development", "evaluation"}
 
 
 def test_every_hint_of_a_node_resolves_at_run_time() -> None:

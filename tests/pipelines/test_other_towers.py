@@ -25,7 +25,7 @@ FINETUNE = {
     "fractions": [1.0], "seeds": 1,
     "methods": ["notebook_mlp", "logreg_tower", "logreg_clip_text_init"], "mlp_steps": [20],
 }  # fmt: skip
-TOWERS = {"unlocked_image_blocks": -1, "unlocked_text_blocks": 1, "tower_epochs": 1}
+TOWERS = {"unlocked_image_blocks": -1, "unlocked_text_blocks": 1, "encoder_epochs": 1}
 
 
 def recipe(place: Path, towers: tuple[str, str], context_length: int, pretrain: dict) -> Path:
@@ -33,14 +33,14 @@ def recipe(place: Path, towers: tuple[str, str], context_length: int, pretrain: 
     image, text = towers
     parameters = {
         "embed": {
-            "image_tower": image,
-            "text_tower": text,
+            "image_encoder": image,
+            "text_encoder": text,
             "image_size": 64,
-            "companions": [],
+            "additional_encoders": [],
             "backend": "torch",
         },
-        "tokenize": {"text_tower": text, "context_length": context_length},
-        "pretrain": {"tower_batch_size": 32, "epochs": 0, **TOWERS, **pretrain},
+        "tokenize": {"text_encoder": text, "context_length": context_length},
+        "pretrain": {"encoder_batch_size": 32, "epochs": 0, **TOWERS, **pretrain},
         "finetune": FINETUNE,
     }
     place.write_text(yaml.safe_dump({"run": {"params": parameters}}))
@@ -99,11 +99,11 @@ def test_a_pair_of_open_clips_own_is_trained_on_and_read_again(
 
 @pytest.mark.parametrize("name", ["notebook_2022", "vit_b_32_gpu"])
 def test_the_ready_recipes_name_parameters_that_there_are(name: str) -> None:
-    from sports_clip_pipeline.config.embed import EmbedConfig
     from sports_clip_pipeline.config.finetune import FinetuneConfig
-    from sports_clip_pipeline.config.pretrain import PretrainConfig
-    from sports_clip_pipeline.config.tokenize import TokenizeConfig
-    from sports_clip_pipeline.config.zero_shot import ZeroShotConfig
+    from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+    from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
+    from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
+    from sports_clip_pipeline.pipelines.zero_shot.config import ZeroShotConfig
 
     root = Path(__file__).parents[2]
     run = yaml.safe_load((root / f"conf/recipes/{name}.yml").read_text())["run"]

@@ -51,12 +51,12 @@ def own_photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parameters = {
         "ingest": {"max_quarantine_share": 0.2},  # the sample is flawed on purpose
         "embed": {
-            "image_tower": f"timm/{ARCHITECTURE}@{image}",
-            "text_tower": text,
+            "image_encoder": f"timm/{ARCHITECTURE}@{image}",
+            "text_encoder": text,
             "image_size": 64,
             "backend": "torch",
         },
-        "tokenize": {"text_tower": text, "context_length": 24},
+        "tokenize": {"text_encoder": text, "context_length": 24},
         "pretrain": {"epochs": 1},
         "finetune": {
             "fractions": [0.5, 1.0],
@@ -90,7 +90,7 @@ def test_folders_become_a_report_though_nothing_is_to_be_predicted(
     for name in ("submission.csv", "zero_shot_submission.csv"):
         assert (data / "07_model_output/own" / name).read_text().split() == ["image,sports"]
     splits = pd.read_parquet(data / "05_model_input/own/splits.parquet")
-    assert set(splits["part"]) == {"development", "evaluation"}
+    assert set(splits["split"]) == {"development", "evaluation"}
     assert set(splits["label"]) == set(FOLDERS.values())
     assert splits["image"].str.contains("/deeper/").any()
     predictor = load_predictor(data / "06_models/own/predictor")

@@ -17,7 +17,7 @@ LABELS = ("Baseball", "Chess", "Kabaddi")
 SPLITS = pd.DataFrame(
     {
         "image": ["a.jpg", "b.jpg", "c.jpg", "d.jpg"],
-        "part": ["development", "unlabelled_test", "evaluation", "unlabelled_test"],
+        "split": ["development", "unlabelled", "evaluation", "unlabelled"],
     }
 )
 ORDER = pd.DataFrame({"image": ["d.jpg", "b.jpg"]})
@@ -52,7 +52,7 @@ def test_the_answers_stand_in_the_order_asked_for() -> None:
 def test_a_predictor_of_two_towers_is_given_both() -> None:
     head = reads(5, 1, 1280 + 2, width=2560)
     companion = TowerInput("lite0", SEEN, (), 1280)
-    predictor = Predictor(LABELS, "lite2", SEEN, head, companions=(companion,))
+    predictor = Predictor(LABELS, "lite2", SEEN, head, additional_encoders=(companion,))
     table = predicted(predictor)
     # Class 2 reads column 2 of the companion, which is 1 everywhere; for d class 1 is as good.
     assert table["sports"].tolist() == ["Chess", "Kabaddi"]
@@ -61,7 +61,7 @@ def test_a_predictor_of_two_towers_is_given_both() -> None:
 def test_a_companion_that_was_not_embedded_is_named() -> None:
     companion = TowerInput("lite1", SEEN, (), 1280)
     predictor = Predictor(
-        LABELS, "lite2", SEEN, reads(0, 1, 2, width=2560), companions=(companion,)
+        LABELS, "lite2", SEEN, reads(0, 1, 2, width=2560), additional_encoders=(companion,)
     )
     with pytest.raises(UserFacingError, match="companion tower lite1: are not there"):
         predicted(predictor)

@@ -14,15 +14,15 @@ import pytest
 from PIL import Image, ImageOps
 
 from sports_clip_pipeline import load_exported, load_predictor
-from sports_clip_pipeline.config.cam import CamConfig
-from sports_clip_pipeline.config.predict import PredictConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal
 from sports_clip_pipeline.models.export import drawn_pictures
 from sports_clip_pipeline.models.head import Head, Operation
 from sports_clip_pipeline.models.image_towers import image_preprocessing
 from sports_clip_pipeline.models.predictor import Predictor
+from sports_clip_pipeline.pipelines.cam.config import CamConfig
 from sports_clip_pipeline.pipelines.predict_images import nodes
+from sports_clip_pipeline.pipelines.predict_images.config import PredictConfig
 from sports_clip_pipeline.pipelines.predict_images.pipeline import create_pipeline
 from tests.conftest import refusal
 
@@ -136,7 +136,7 @@ def test_the_node_answers_by_eager_torch_and_draws_maps(
     predictor: Predictor, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mine = photographs(tmp_path / "mine")
-    wish = PredictConfig(str(mine), maps=True, backend="torch", workers=1)
+    wish = PredictConfig(images=str(mine), maps=True, backend="torch", workers=1)
     with caplog.at_level(logging.INFO):
         answers, failed, maps = nodes.answer_photographs(
             predictor, wish, CamConfig(), DiskJournal(tmp_path / "journal")

@@ -15,9 +15,6 @@ import pandas as pd
 import pytest
 import torch
 
-from sports_clip_pipeline.config.embed import EmbedConfig
-from sports_clip_pipeline.config.pretrain import PretrainConfig
-from sports_clip_pipeline.config.tokenize import TokenizeConfig
 from sports_clip_pipeline.datasets import ClipFolderDataset
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal
@@ -33,19 +30,19 @@ from sports_clip_pipeline.models.embedding import Engine
 from sports_clip_pipeline.models.feature_cache import FeatureCache
 from sports_clip_pipeline.models.head import Head, Operation
 from sports_clip_pipeline.models.predictor import Predictor, load_predictor
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.pretrain.nodes import embed_with_clip, pretrain_clip
+from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.preprocessing.captions import pad
 from tests.conftest import SMALL_STUDY
 from tests.training.unlocked.making import CONTEXT, Corpus, make_corpus
 
-EMBED = EmbedConfig(image_tower="lite0", image_size=64, backend="torch", workers=1)
+EMBED = EmbedConfig(image_encoder="lite0", image_size=64, backend="torch", workers=1)
 TOKENIZE = TokenizeConfig(context_length=CONTEXT)
 LOCKED = PretrainConfig(embed_dim=16, epochs=2, batch_size=10, device="cpu")
-UNLOCKED = replace(
-    LOCKED,
-    unlocked_image_blocks=1, unlocked_text_blocks=1, tower_epochs=1, tower_batch_size=5,
-    tower_peak_lr=1e-3,
-)  # fmt: skip
+UNLOCKED = LOCKED.model_copy(update={"unlocked_image_blocks": 1, "unlocked_text_blocks": 1, "encoder_epochs": 1, "encoder_batch_size": 5,
+    "encoder_peak_lr": 1e-3})  # fmt: skip
 
 
 @dataclass
@@ -143,7 +140,7 @@ def test_the_model_and_the_features_agree(
     assert not np.allclose(flickr8k["features"], study.images["features"], atol=1e-3)
     assert not np.allclose(texts["features"], study.texts["features"], atol=1e-3)
     np.testing.assert_array_equal(sports["features"], flickr8k["features"])
-    assert sports["companion.lite1"].shape == (14, 3), "companions are handed on"
+    assert sports["companion.lite1"].shape == (14, 3), "additional_encoders are handed on"
 
     ids = torch.from_numpy(pad(list(study.corpus.captions["token_ids"]))[0])
     projections = read_projections(clip)
@@ -192,7 +189,7 @@ def test_a_second_run_trains_nothing_and_ends_with_the_same_bytes(
 
 
 def test_only_what_was_trained_is_embedded_anew(study: Study) -> None:
-    clip, _ = study.pretrain(replace(UNLOCKED, unlocked_image_blocks=0), "text")
+    clip, _ = study.pretrain(UNLOCKED.model_copy(update={"unlocked_image_blocks": 0}), "text")
     assert trained_towers(clip) == ("text",)
     flickr8k, _, texts = study.embed(clip)
     assert flickr8k is study.images
@@ -204,7 +201,7 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_learned(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserFacingError, match=r"pretrain\.device: wanted cuda"):
-        study.pretrain(replace(UNLOCKED, device="cuda"), "nowhere")
+        study.pretrain(UNLOCKED.model_copy(update={"device": "cuda"}), "nowhere")
     assert not (study.folder / "nowhere").exists()
 
 
@@ -212,7 +209,7 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_learned(
 def test_a_run_with_an_unlocked_block_agrees_from_pretrain_to_cam(
     own_run: Path, kedro: Callable[..., CompletedProcess[str]]
 ) -> None:
-    unlocks = "pretrain.unlocked_image_blocks=1,pretrain.tower_epochs=1"
+    unlocks = "pretrain.unlocked_image_blocks=1,pretrain.encoder_epochs=1"
     parts = "--pipelines=pretrain,zero_shot,finetune,cam,predict"
     ran = kedro(own_run, "run", parts, f"{SMALL_STUDY},{unlocks}")
     assert ran.returncode == 0, ran.stderr + ran.stdout[-4000:]
@@ -232,11 +229,11 @@ def test_a_run_with_an_unlocked_block_agrees_from_pretrain_to_cam(
 
 
 def test_views_are_drawn_where_embed_made_several_and_the_cache_holds_them(study: Study) -> None:
-    drawn = replace(LOCKED, drawn_views=True)
+    drawn = LOCKED.model_copy(update={"random_views": True})
     with pytest.raises(UserFacingError, match=r"wanted two views or more, as embed made them"):
         study.pretrain(drawn, "drawn")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(study.audit, "views", ["full", "centre"])
-        patch.setitem(globals(), "EMBED", replace(EMBED, views=("full", "centre")))
+        patch.setitem(globals(), "EMBED", EMBED.model_copy(update={"views": ("full", "centre")}))
         with pytest.raises(UserFacingError, match=r"every view any more; run .*--pipelines=embed"):
             study.pretrain(drawn, "drawn")

@@ -15,9 +15,8 @@ from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 from PIL import Image
 
-from sports_clip_pipeline.config.model_card import ModelCardConfig
-from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.pipelines.report import nodes
+from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
 from sports_clip_pipeline.pipelines.report.pipeline import FIGURES, JUDGED, RESULTS, create_pipeline
 from sports_clip_pipeline.reporting.judgement import JUDGED as KNOWN
 from tests.reporting.judged_study import make_judgement
@@ -60,7 +59,7 @@ def finished(tmp_path_factory, catalog_entries):
         entry["filepath"] = str(place / Path(entry["filepath"]).name)
     catalog = DataCatalog.from_config(catalog_entries)
     documents = {k: v for k, v in make_documents().items() if k != "provenance"}
-    documents["pixel_arms"] = make_arms({})
+    documents["end_to_end_trials"] = make_arms({})
     judged = make_judgement(documents["finetune_curves"], LABELS)
     pictures = judged.pop("thumbnails")
     documents |= {name: value for name, value in judged.items() if name in JUDGED}
@@ -91,7 +90,13 @@ def test_the_page_shows_what_judges_the_study(finished):
     place, _, _ = finished
     html = (place / "report.html").read_text(encoding="utf-8")
 
-    for name in ("paired_figure", "price_figure", "labels_needed", "mislabelled", "label_next"):
+    for name in (
+        "paired_figure",
+        "inference_cost_figure",
+        "labels_needed",
+        "mislabelled",
+        "label_queries",
+    ):
         assert f'id="{name}"' in html
     assert html.count('alt="Photograph labelled') == 24
 

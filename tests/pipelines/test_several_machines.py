@@ -19,8 +19,8 @@ from sports_clip_pipeline.models.image_towers import load_image_tower
 
 STEP = ("--pipelines=pretrain", "--to-nodes=pretrain.pretrain_clip")
 SETTINGS = (
-    "--params=pretrain.epochs=2,pretrain.unlocked_image_blocks=1,pretrain.tower_epochs=1,"
-    "pretrain.tower_dropout=false,pretrain.tower_statistics=kept,pretrain.tower_batch_size=64"
+    "--params=pretrain.epochs=2,pretrain.unlocked_image_blocks=1,pretrain.encoder_epochs=1,"
+    "pretrain.encoder_dropout=false,pretrain.freeze_batch_norm=true,pretrain.encoder_batch_size=64"
 )
 
 

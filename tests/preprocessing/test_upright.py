@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.config.ingest import ImageRules
+from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.preprocessing.upright import (
     UnusableImageError,
     open_upright,

@@ -18,7 +18,7 @@ def make_judgement(curves: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, A
     """Every dataset of the judgement, by name."""
     photographs = [f"{n:04}.jpg" for n in range(40)]
     return {
-        "pixel_curves": make_pixel_curves(),
+        "end_to_end_curves": make_pixel_curves(),
         "labels_needed": make_needed(curves),
         "recommendation": {
             "sentences": [
@@ -33,9 +33,9 @@ def make_judgement(curves: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, A
         "class_gains": make_gains(labels),
         "confusion_pairs": make_pairs(labels),
         "mislabelled": make_mislabelled(photographs[:30], labels),
-        "label_next": make_label_next(photographs[-12:], labels),
+        "label_queries": make_label_next(photographs[-12:], labels),
         "thumbnails": {image: make_thumbnail(n) for n, image in enumerate(photographs)},
-        "price": make_price(),
+        "inference_cost": make_price(),
         "ablation": make_ablation(),
         "transduction": make_transduction(),
         "cam_eval_verdicts": pd.DataFrame(),
@@ -196,7 +196,7 @@ def make_transduction() -> pd.DataFrame:
         ("Expectation maximisation", "development", 0.63, "estimated"),
         ("Balanced assignment", "evaluation", 0.64, "uniform"),
     ]
-    frame = pd.DataFrame(rows, columns=["method", "part", "top1", "prior"])
+    frame = pd.DataFrame(rows, columns=["method", "split", "top1", "prior"])
     frame["low"], frame["high"] = frame["top1"] - 0.02, frame["top1"] + 0.02
     return frame
 

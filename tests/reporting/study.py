@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from sports_clip_pipeline.config.model_card import ModelCardConfig
-from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.explain.gallery import Card
 from sports_clip_pipeline.pipelines.report import nodes
+from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
 from sports_clip_pipeline.pipelines.report.pipeline import CARD
 from sports_clip_pipeline.reporting.judgement import Judgement
 from sports_clip_pipeline.reporting.model_card import ModelCard
@@ -71,10 +70,10 @@ def make_documents(labels: tuple[str, ...] = LABELS, photographs: int = 4) -> di
             "images": 1000,
             "captions": 5000,
         },
-        "finetune_arms": arms,
+        "finetune_trials": arms,
         "finetune_curves": make_curves(),
         "finetune_metrics": make_scores(labels, 0.86) | make_origin(),
-        "evaluation_predictions": make_predictions(labels),
+        "test_predictions": make_predictions(labels),
         "pretrain_history": make_history(),
         **make_audits(labels),
         "cam_gallery": make_cards(labels, photographs),
@@ -99,7 +98,7 @@ def make_judged_results(
     config = ReportConfig(study="made_up", methods=names, reference=REFERENCE)
     grown = dict(list((METHODS | MORE_METHODS).items())[:methods])
     documents = make_documents(labels, photographs)
-    documents |= {"finetune_arms": make_arms(grown), "finetune_curves": make_curves(grown)}
+    documents |= {"finetune_trials": make_arms(grown), "finetune_curves": make_curves(grown)}
     judged = make_judgement(documents["finetune_curves"], labels)
     figures = make_figures(documents, config) | make_judged_figures(documents, judged, config)
     card = make_card(documents, config, judged)
@@ -110,7 +109,7 @@ def make_judged_results(
 def make_card(documents: dict[str, Any], config: ReportConfig, judged: dict[str, Any]) -> ModelCard:
     """The model card, composed by the node."""
     own = {name: documents[name] for name in CARD if name in documents}
-    facts = {**own, "calibration": judged["calibration"], "pixel_arms": make_arms({})}
+    facts = {**own, "calibration": judged["calibration"], "end_to_end_trials": make_arms({})}
     return nodes.describe_model(config, CARD_WORDS, **facts)
 
 
@@ -127,7 +126,7 @@ def make_figures(documents: dict[str, Any], config: ReportConfig) -> dict[str, A
     curves = documents["finetune_curves"]
     return {
         "learning_curve_figure": nodes.draw_learning_curve(
-            curves, documents["finetune_arms"], before, config
+            curves, documents["finetune_trials"], before, config
         ),
         "training_curve_figure": nodes.draw_training_curve(documents["pretrain_history"]),
         "retrieval_figure": nodes.draw_retrieval(documents["retrieval_metrics"]),
@@ -143,8 +142,8 @@ def make_judged_figures(
     documents: dict[str, Any], judged: dict[str, Any], config: ReportConfig
 ) -> dict[str, Any]:
     """The figures of the judgement, and the learning curve with the pixel methods."""
-    curves, arms = documents["finetune_curves"], documents["finetune_arms"]
-    pixels = judged["pixel_curves"]
+    curves, arms = documents["finetune_curves"], documents["finetune_trials"]
+    pixels = judged["end_to_end_curves"]
     return {
         "learning_curve_figure": nodes.draw_learning_curve(
             curves, arms, documents["zero_shot_metrics"], config, pixels
@@ -153,7 +152,7 @@ def make_judged_figures(
         "reliability_figure": nodes.draw_reliability(judged["reliability"], curves, arms, config),
         "class_gains_figure": nodes.draw_class_gains(judged["class_gains"]),
         "ablation_figure": nodes.draw_ablation(judged["ablation"]),
-        "price_figure": nodes.draw_price(judged["price"], curves, arms, config),
+        "inference_cost_figure": nodes.draw_price(judged["inference_cost"], curves, arms, config),
     }
 
 
@@ -286,13 +285,13 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
             },
             "quarantine": {"total": 10},
             "duplicates": {"groups": 2, "images": 4},
-            "parts": {"development": 8800, "evaluation": 2200, "unlabelled_test": 2760},
+            "parts": {"development": 8800, "evaluation": 2200, "unlabelled": 2760},
             "data_digest": "ab" * 32,
         },
         "tokenize_audit": {"captions": 40455, "truncated": 3, "mentions": mentions},
         "embed_audit": {
-            "image_tower": "lite2",
-            "text_tower": "minilm",
+            "image_encoder": "lite2",
+            "text_encoder": "minilm",
             "weights_sha256": {"image": "cd" * 32, "text": "ef" * 32},
             "backends": {"image": {"chosen": "onnxruntime"}},
             "towers": [

@@ -47,7 +47,7 @@ def test_the_page_shows_the_table_and_says_which_methods_fall_short():
 
 def test_the_page_warns_where_the_maps_are_of_an_earlier_classifier():
     results = make_results()
-    mark = answers_mark(results.evaluation_predictions)
+    mark = answers_mark(results.test_predictions)
     for answers, warned in ((mark, False), ("of others", True)):
         judged = dataclasses.replace(results.judged, cam_eval_verdicts=verdicts(answers))
         html = page.compose_page(dataclasses.replace(results, judged=judged))

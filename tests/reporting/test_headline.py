@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 
 from sports_clip_pipeline.config.methods import METHODS, MethodSpec
-from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.reporting.headline import compose_headline, raised, repair_sentence
 from tests.reporting.judged_study import make_pixel_curves
 from tests.reporting.study import NOTE, make_arms, make_curves, make_results
@@ -57,7 +57,7 @@ def test_with_all_labels_the_shipped_method_speaks_for_itself():
 def test_a_shipped_method_of_the_pixel_plan_speaks_for_itself():
     results = make_results()
     shipped = {**results.finetune_metrics, "best_method": "full_imagenet"}
-    judged = dataclasses.replace(results.judged, pixel_curves=make_pixel_curves())
+    judged = dataclasses.replace(results.judged, end_to_end_curves=make_pixel_curves())
 
     headline = compose_headline(
         dataclasses.replace(results, finetune_metrics=shipped, judged=judged)
@@ -100,7 +100,7 @@ def test_methods_that_see_unlabelled_photographs_are_reported_apart(monkeypatch)
     monkeypatch.setitem(METHODS, "self_training", MethodSpec("s", "tower", unlabelled=True))
     methods = {"logreg_tower": 0.0, "self_training": -0.06}
     results = dataclasses.replace(
-        make_results(), finetune_curves=make_curves(methods), finetune_arms=make_arms(methods)
+        make_results(), finetune_curves=make_curves(methods), finetune_trials=make_arms(methods)
     )
 
     headline = compose_headline(results)

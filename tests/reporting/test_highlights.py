@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from sports_clip_pipeline.config.methods import METHODS, MethodSpec
-from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.reporting.highlights import compose_cast, highlights
 
 # `few` leads with few labels, `many` with many, `even` by most on average.

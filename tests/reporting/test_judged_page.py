@@ -11,7 +11,7 @@ from sports_clip_pipeline.reporting.judged_page import compose_judged, looks_sen
 from sports_clip_pipeline.reporting.judgement import JUDGED, Judgement
 from tests.reporting.study import make_judged_results, make_results
 
-FIGURES = ("paired_figure", "price_figure", "ablation_figure", "class_gains_figure",
+FIGURES = ("paired_figure", "inference_cost_figure", "ablation_figure", "class_gains_figure",
            "reliability_figure")  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_every_figure_of_the_judgement_stands_with_its_table(html):
 def test_every_section_is_there_and_linked(html):
     for name in ("zero-shot", "trust", "photographs"):
         assert f'<section id="{name}"' in html and f'href="#{name}"' in html
-    for name in ("labels_needed", "transduction", "mislabelled", "label_next"):
+    for name in ("labels_needed", "transduction", "mislabelled", "label_queries"):
         assert f'id="{name}"' in html
 
 
@@ -62,7 +62,7 @@ def test_the_looks_at_the_evaluation_part_are_told(html):
 def test_photographs_to_look_at_are_pictures_with_texts(html, results):
     block = html.split('<section id="photographs"')[1].split("</section>")[0]
 
-    assert block.count("<img") == results.config.mislabelled_photographs + 12
+    assert block.count("<img") == results.config.label_issues + 12
     assert block.count('alt="Photograph') == block.count("<img")
     assert "24 of 30" in block
 

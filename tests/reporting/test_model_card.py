@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.pipelines.report.pipeline import CARD
 from sports_clip_pipeline.reporting.model_card import CardFacts, ModelCard, compose_model_card
 from sports_clip_pipeline.reporting.model_card_markdown import card_markdown, markdown_text
@@ -21,7 +19,7 @@ def facts(**changes) -> CardFacts:
     given = {
         "report": ReportConfig(study="made_up", methods=NAMES),
         "model_card": CARD_WORDS,
-        "pixel_arms": make_arms({}),
+        "end_to_end_trials": make_arms({}),
         "calibration": judged["calibration"],
         **own,
     }
@@ -86,7 +84,7 @@ def test_the_licence_of_each_corpus_comes_from_the_configuration():
 
 
 def test_of_a_study_nobody_described_the_card_says_that_nothing_is_recorded():
-    words = dataclasses.replace(CARD_WORDS, corpora={})
+    words = CARD_WORDS.model_copy(update={"corpora": {}})
 
     said = text_of(compose_model_card(facts(model_card=words)), "Data")
 

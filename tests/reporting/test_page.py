@@ -11,8 +11,8 @@ import pytest
 from plotly.offline import get_plotlyjs_version
 
 import sports_clip_pipeline.reporting as reporting
-from sports_clip_pipeline.config.report import ReportConfig
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.reporting import page
 from tests.reporting.study import make_results
 
@@ -163,7 +163,7 @@ def test_a_page_that_grew_too_large_says_what_to_lower():
     results = make_results()
     config = ReportConfig(study="s", max_page_mb=1.0)
 
-    with pytest.raises(UserFacingError, match=r"report\.gallery_photographs"):
+    with pytest.raises(UserFacingError, match=r"report\.gallery_images"):
         page.compose_page(dataclasses.replace(results, config=config))
 
 

@@ -18,8 +18,8 @@ def test_absent_packages_are_left_out():
 
 def test_a_tower_whose_features_were_all_kept_names_no_backend():
     audit = {
-        "image_tower": "lite2",
-        "text_tower": "minilm",
+        "image_encoder": "lite2",
+        "text_encoder": "minilm",
         "weights_sha256": {"image": "a" * 64, "text": "b" * 64},
         "backends": {"image": {"chosen": "onnxruntime"}},
     }

@@ -57,7 +57,7 @@ def study_data(rows: int = 60, classes: int = 3) -> StudyData:
         {
             "image": [f"{i}.jpg" for i in range(rows)],
             "label": [f"class {c}" for c in target],
-            "part": "development",
+            "split": "development",
         }
     )
     for seed in range(5):

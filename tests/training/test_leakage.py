@@ -74,14 +74,14 @@ def development(project: Path, change: Change = unchanged) -> StudyData:
 def evaluation(project: Path) -> tuple[np.ndarray, np.ndarray]:
     """Features (N, D) and classes (N,) of the evaluation photographs."""
     splits, labels = stored(project, "splits"), _labels(project)
-    rows = (splits["part"] == "evaluation").to_numpy()
+    rows = (splits["split"] == "evaluation").to_numpy()
     features = stack_towers(stored(project, "clip_sports_features"))[0][rows]
     return features, encode_labels(splits.loc[rows, "label"], labels)
 
 
 def _labels(project: Path) -> list[str]:
     document = yaml.safe_load((project / "conf/base/parameters_class_bank.yml").read_text())
-    return list(document["class_bank"]["classes"])
+    return [entry["label"] for entry in document["class_bank"]["classes"]]
 
 
 def fitted(data: StudyData, config: FinetuneConfig = FAST) -> list[FittedArm]:
@@ -108,7 +108,7 @@ def test_shuffled_labels_give_chance(finished_run: Path) -> None:
 
 def without_evaluation(splits: pd.DataFrame) -> Change:
     """Delete every row of the evaluation part, wherever a table or an array has one."""
-    keep = (splits["part"] != "evaluation").to_numpy()
+    keep = (splits["split"] != "evaluation").to_numpy()
     gone = set(splits.loc[~keep, "image"])
 
     def change(name: str, value: Any) -> Any:

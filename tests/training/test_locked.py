@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.config.pretrain import LOSSES, PretrainConfig
 from sports_clip_pipeline.journal import DiskJournal, Journal
 from sports_clip_pipeline.models.feature_rows import FeatureRows
 from sports_clip_pipeline.models.projections import Projections
+from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
 from sports_clip_pipeline.training.locked import (
     STATE,
     LockedTraining,
@@ -44,7 +44,7 @@ def nothing(projections: Projections) -> dict[str, float]:
 
 def test_folded_projections_give_the_modules_own_embeddings() -> None:
     data = pairs()
-    config = dataclasses.replace(CONFIG, feature_noise=0.0, feature_dropout=0.0)
+    config = CONFIG.model_copy(update={"feature_noise": 0.0, "feature_dropout": 0.0})
     training = LockedTraining(data, config)
     training.run_epoch()
     with torch.no_grad():
@@ -63,8 +63,14 @@ def test_folded_projections_give_the_modules_own_embeddings() -> None:
 
 def test_training_brings_captions_to_their_images() -> None:
     data = pairs()
-    config = dataclasses.replace(
-        CONFIG, embed_dim=16, epochs=80, peak_lr=0.02, feature_noise=0.0, feature_dropout=0.0
+    config = CONFIG.model_copy(
+        update={
+            "embed_dim": 16,
+            "epochs": 80,
+            "peak_lr": 0.02,
+            "feature_noise": 0.0,
+            "feature_dropout": 0.0,
+        }
     )
     projections, history = pretrain_projections(data, nothing, config, Journal(), "f")
     cosine = (
@@ -88,7 +94,7 @@ def scripted(*recalls: float):
 
 
 def test_the_best_epoch_is_kept_and_the_curve_is_whole() -> None:
-    config = dataclasses.replace(CONFIG, keep="best")
+    config = CONFIG.model_copy(update={"keep": "best"})
     judge, seen = scripted(0.1, 0.5, 0.3, 0.5, 0.2, 0.4)
     kept, history = pretrain_projections(pairs(), judge, config, Journal(), "f")
     np.testing.assert_array_equal(kept.image_weight, seen[1].image_weight)
@@ -98,7 +104,7 @@ def test_the_best_epoch_is_kept_and_the_curve_is_whole() -> None:
 
 
 def test_training_stops_when_recall_no_longer_rises(tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, patience_epochs=2, checkpoint_every_epochs=5)
+    config = CONFIG.model_copy(update={"patience_epochs": 2, "checkpoint_every_epochs": 5})
     judge, seen = scripted(0.1, 0.5, 0.3, 0.4)
     kept, history = pretrain_projections(pairs(), judge, config, DiskJournal(tmp_path), "f")
     assert len(history) == len(seen) == 4
@@ -107,7 +113,7 @@ def test_training_stops_when_recall_no_longer_rises(tmp_path: Path) -> None:
 
 
 def test_recall_is_measured_when_it_is_due() -> None:
-    config = dataclasses.replace(CONFIG, evaluate_every_epochs=4)
+    config = CONFIG.model_copy(update={"evaluate_every_epochs": 4})
     judge, seen = scripted(0.1, 0.2)
     _, history = pretrain_projections(pairs(), judge, config, Journal(), "f")
     assert [row["epoch"] for row in history if "validation_t2i_r5" in row] == [4, 6]
@@ -117,10 +123,16 @@ def test_recall_is_measured_when_it_is_due() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_brings_captions_to_their_images(loss: str) -> None:
     data = pairs()
-    config = dataclasses.replace(
-        CONFIG, embed_dim=16, epochs=80, peak_lr=0.02, feature_noise=0.0, feature_dropout=0.0,
-        loss=loss,
-    )  # fmt: skip
+    config = CONFIG.model_copy(
+        update={
+            "embed_dim": 16,
+            "epochs": 80,
+            "peak_lr": 0.02,
+            "feature_noise": 0.0,
+            "feature_dropout": 0.0,
+            "loss": loss,
+        }
+    )
     projections, history = pretrain_projections(data, nothing, config, Journal(), "f")
     cosine = (
         projections.text_embeddings(np.asarray(data.text))
@@ -179,7 +191,7 @@ def test_a_finished_run_is_read_back_without_an_epoch() -> None:
 def test_seeds_give_other_weights_and_equal_seeds_the_same() -> None:
     first, same, other = (
         pretrain_projections(
-            pairs(), nothing, dataclasses.replace(CONFIG, seed=seed), Journal(), "f"
+            pairs(), nothing, CONFIG.model_copy(update={"seed": seed}), Journal(), "f"
         )[0].image_weight
         for seed in (0, 0, 1)
     )
@@ -188,7 +200,7 @@ def test_seeds_give_other_weights_and_equal_seeds_the_same() -> None:
 
 
 def test_the_scale_stays_within_what_clip_allows() -> None:
-    config = dataclasses.replace(CONFIG, initial_temperature=0.01, epochs=30, peak_lr=0.1)
+    config = CONFIG.model_copy(update={"initial_temperature": 0.01, "epochs": 30, "peak_lr": 0.1})
     projections, _ = pretrain_projections(pairs(), nothing, config, Journal(), "f")
     assert 0.0 <= projections.logit_scale <= math.log(100.0) + 1e-6
 
@@ -196,7 +208,7 @@ def test_the_scale_stays_within_what_clip_allows() -> None:
 def test_a_drawn_view_is_one_of_each_images_own() -> None:
     data = pairs()
     apart = np.stack([np.asarray(data.image) + 5.0, np.asarray(data.image) - 5.0])
-    config = dataclasses.replace(CONFIG, feature_noise=0.0, feature_dropout=0.0)
+    config = CONFIG.model_copy(update={"feature_noise": 0.0, "feature_dropout": 0.0})
     training = LockedTraining(
         dataclasses.replace(data, views=tuple(map(FeatureRows, apart))), config
     )

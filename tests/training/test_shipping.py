@@ -25,7 +25,7 @@ def tower(name: str) -> dict:
 
 
 AUDIT = {
-    "image_tower": "lite2",
+    "image_encoder": "lite2",
     "preprocessing": SEEN,
     "views": ["full"],
     "towers": [tower("lite2"), tower("lite0")],

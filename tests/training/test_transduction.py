@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.config.transduction import TRANSDUCTIONS, TransductionConfig
 from sports_clip_pipeline.models.head import Head, Operation, softmax
+from sports_clip_pipeline.pipelines.zero_shot.config import TRANSDUCTIONS, TransductionConfig
 from sports_clip_pipeline.training.transduction import transduce, zero_shot_with_unlabelled
 from tests.training.making import WIDTH, anchors, toy
 
@@ -56,7 +54,7 @@ def test_the_order_of_the_photographs_does_not_matter(method: str) -> None:
 @pytest.mark.parametrize("method", TRANSDUCTIONS)
 def test_an_endless_pull_is_zero_shot(method: str) -> None:
     poor = muddled()
-    config = replace(CONFIG, pull=1e5, balance_rounds=0)
+    config = CONFIG.model_copy(update={"prior_strength": 1e5, "balance_rounds": 0})
     found = transduce(method, FEATURES, poor, SCALED, config)
     np.testing.assert_array_equal(found.probabilities.argmax(axis=1), poor(FEATURES).argmax(axis=1))
     np.testing.assert_array_equal(found.head(OTHERS).argmax(axis=1), poor(OTHERS).argmax(axis=1))
@@ -65,7 +63,7 @@ def test_an_endless_pull_is_zero_shot(method: str) -> None:
 
 def test_balanced_assignment_makes_the_shares_even() -> None:
     biased = Head((*muddled().operations, shift([3.0, 0.0, 0.0, 0.0])))
-    config = replace(CONFIG, balance_rounds=500)
+    config = CONFIG.model_copy(update={"balance_rounds": 500})
     found = transduce("balanced_assignment", FEATURES, biased, SCALED, config)
     np.testing.assert_allclose(found.probabilities.mean(axis=0), 0.25, atol=1e-4)
     assert found.prior == "uniform"
@@ -73,7 +71,7 @@ def test_balanced_assignment_makes_the_shares_even() -> None:
 
 def test_balanced_assignment_undoes_a_bias_of_the_zero_shot_classifier() -> None:
     biased = Head((*muddled().operations, shift([3.0, 0.0, -1.0, 0.0])))
-    config = replace(CONFIG, balance_rounds=500)
+    config = CONFIG.model_copy(update={"balance_rounds": 500})
     plain, other = (
         transduce("balanced_assignment", FEATURES, head, SCALED, config).probabilities
         for head in (muddled(), biased)

@@ -11,9 +11,9 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from sports_clip_pipeline.config.ingest import ArchiveLimits
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import file_sha256
+from sports_clip_pipeline.pipelines.ingest.config import ArchiveLimits
 
 _log = logging.getLogger(__name__)
 _AGAIN = "get it again from where it is published"
@@ -262,21 +262,21 @@ def _refuse_bomb(path: Path, sizes: dict[str, int], limits: ArchiveLimits) -> No
     largest = max(sizes, key=lambda name: sizes[name], default="")
     total = sum(sizes.values())
     for where, what, value, limit, field in (
-        (str(path), "files", len(sizes), limits.members, "max_members"),
+        (str(path), "files", len(sizes), limits.members, "members"),
         (
             f"{path}:{largest}",
             "bytes",
             sizes.get(largest, 0),
             limits.member_bytes,
-            "max_member_mib",
+            "member_bytes",
         ),
-        (str(path), "bytes unpacked", total, limits.total_bytes, "max_total_gib"),
+        (str(path), "bytes unpacked", total, limits.total_bytes, "total_bytes"),
     ):
         if value > limit:
             raise UserFacingError(
                 where,
                 f"holds {value:,} {what}, more than {limit:,}: a bomb?",
-                f"look at it before you unpack it, or raise ingest.{field}",
+                f"look at it before you unpack it, or raise ingest.limits.{field}",
             )
 
 

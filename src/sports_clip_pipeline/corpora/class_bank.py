@@ -16,14 +16,14 @@ from pathlib import Path
 
 import yaml
 
-from sports_clip_pipeline.config.classes import ClassBank
-from sports_clip_pipeline.config.ingest import IngestConfig
 from sports_clip_pipeline.corpora.archive import Archive
 from sports_clip_pipeline.corpora.listing import Listing, composed
 from sports_clip_pipeline.corpora.splits import least_fraction
 from sports_clip_pipeline.corpora.sports import list_labelled
+from sports_clip_pipeline.data.classes import ClassBank, ClassEntry
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal.disk import write_atomically
+from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 
 BESIDE = "parameters_ingest.yml"
 TEMPLATES = ("a photo of {}.", "This picture shows {}.")
@@ -79,10 +79,13 @@ def class_bank_yaml(labels: Sequence[str]) -> str:
     Raises: UserFacingError: labels that no class bank can hold, such as one alone.
     """
     names = {label: " ".join(label.replace("_", " ").split()) for label in labels}
-    ClassBank(TEMPLATES, {label: {"names": (name,)} for label, name in names.items()})
+    ClassBank(
+        templates=TEMPLATES,
+        classes=tuple(ClassEntry(label=label, names=(name,)) for label, name in names.items()),
+    )
     templates = "".join(f"    - {_quoted(template)}\n" for template in TEMPLATES)
     entries = "".join(
-        f"    {_quoted(label)}:\n      names: [{_quoted(name)}]\n      sentences: []\n"
+        f"    - label: {_quoted(label)}\n      names: [{_quoted(name)}]\n      sentences: []\n"
         for label, name in names.items()
     )
     return f"{HEADER}{templates}{ENTRIES}{entries}"
@@ -93,7 +96,7 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def summary(listing: Listing, evaluation_share: float) -> str:
+def summary(listing: Listing, test_share: float) -> str:
     """What was found, and which label fractions suit it.
 
     Raises: UserFacingError: too few photographs of a class.
@@ -103,7 +106,7 @@ def summary(listing: Listing, evaluation_share: float) -> str:
         if count < 2:
             what = f"has {count} photograph, and each class wants two or more"
             raise UserFacingError(f"the class {label}", what, "add some, or take it away")
-    development = {label: _development(n, evaluation_share) for label, n in counts.items()}
+    development = {label: _development(n, test_share) for label, n in counts.items()}
     smallest, largest = (choose(development, key=development.__getitem__) for choose in (min, max))
     if development[largest] < 2:
         what = f"leaves one of its {counts[largest]} photographs to learn from, as all others do"
@@ -111,7 +114,7 @@ def summary(listing: Listing, evaluation_share: float) -> str:
     least = least_fraction(development[smallest], development[largest])
     usual = ", ".join(f"{share:g}" for share in USUAL_FRACTIONS if share >= least)
     lists = [item.path for item in listing.aside if item.path.casefold().endswith(".csv")]
-    unread = f"\nNot read: {', '.join(lists)}; a list is named in ingest.labels_file."
+    unread = f"\nNot read: {', '.join(lists)}; a list is named in ingest.labelled.labels_file."
     return (
         f"{len(counts)} classes, {counts.total()} photographs with a label, "
         f"{len(listing.entries) - counts.total()} without\n"
@@ -122,9 +125,9 @@ def summary(listing: Listing, evaluation_share: float) -> str:
     )
 
 
-def _development(count: int, evaluation_share: float) -> int:
+def _development(count: int, test_share: float) -> int:
     """Photographs of a class to learn from, where none is a duplicate or unusable."""
-    return count - min(max(1, round(evaluation_share * count)), count - 1)
+    return count - min(max(1, round(test_share * count)), count - 1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,7 +156,7 @@ def _write(place: Path, out: Path, replace: bool) -> str:
             f"holds {len(labels)} classes{named}, and a study wants two or more",
             "put a folder for each class there, or a list with labels",
         )
-    text, found = class_bank_yaml(labels), summary(listing, config.evaluation_share)
+    text, found = class_bank_yaml(labels), summary(listing, config.test_share)
     write_atomically(out, text.encode())
     return f"{found}\nWritten: {out}"
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.config.ingest import IngestConfig
 from sports_clip_pipeline.corpora.duplicates import find_groups, judge, list_duplicates
 from sports_clip_pipeline.corpora.scan import Scan, thumbnails
 from sports_clip_pipeline.corpora.splits import split_captioned
 from sports_clip_pipeline.corpora.store import ImageStore, write_index
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 
 COLUMNS = (
     "image",
@@ -146,7 +146,7 @@ def audit(
         "images": images,
         "captions": int(kept["captions"].map(len).sum()),
         "classes": _counts(kept["label"].dropna()),
-        "parts": _counts(splits["part"]),
+        "parts": _counts(splits["split"]),
         "quarantine": {
             "total": len(settled.quarantine),
             "by_reason": _counts(settled.quarantine["reason"]),

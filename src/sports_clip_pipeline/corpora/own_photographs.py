@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
-from sports_clip_pipeline.config.ingest import LabelledForm
 from sports_clip_pipeline.corpora.archive import Archive
 from sports_clip_pipeline.corpora.listing import (
     Aside,
@@ -23,10 +22,11 @@ from sports_clip_pipeline.corpora.listing import (
     read_columns,
 )
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.ingest.config import LabelledForm
 
 Known = Callable[[str, str], str]
 """A label and where it stands -> the class it means. Raises: UserFacingError: none."""
-_RENAMED = "name yours in ingest.image_column and ingest.label_column"
+_RENAMED = "name yours in ingest.labelled.image_column and ingest.labelled.label_column"
 BESIDE = frozenset(
     {".txt", ".csv", ".json", ".xml", ".xmp", ".aae", ".md", ".pdf", ".ini", ".db", ".mov", ".mp4"}
 )
@@ -125,8 +125,8 @@ def _table(archive: Archive, form: LabelledForm) -> str:
         raise UserFacingError(
             f"{archive.path}:{form.labels_file}",
             "is missing",
-            f"put a CSV with the columns {columns} there, name yours in ingest.labels_file, or set "
-            "ingest.labelled_form to folders",
+            f"put a CSV with the columns {columns} there, name yours in ingest.labelled.labels_file, or set "
+            "ingest.labelled.form to folders",
         )
     return path
 
@@ -145,7 +145,7 @@ def _rows(archive: Archive, path: str, known: Known, form: LabelledForm) -> list
             raise UserFacingError(
                 where,
                 f"names the image {name}, which is not there ({archive.path / root / name})",
-                "add the image or remove the line; ingest.images_folder says where paths begin",
+                "add the image or remove the line; ingest.labelled.images_folder says where paths begin",
             )
         if name in entries:
             raise UserFacingError(where, f"names the image {name} again", "remove one of the lines")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from sports_clip_pipeline.config.ingest import ArchiveLimits
 from sports_clip_pipeline.corpora.store import ImageStore
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.ingest.config import ArchiveLimits
 from sports_clip_pipeline.preprocessing.upright import FORMATS, UnusableImageError
 
 MAX_BYTES = ArchiveLimits().member_bytes

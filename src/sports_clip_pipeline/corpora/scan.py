@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sports_clip_pipeline.config.ingest import ImageRules, IngestConfig
 from sports_clip_pipeline.corpora.archive import Archive
 from sports_clip_pipeline.corpora.listing import Entry, Listing
 from sports_clip_pipeline.corpora.store import shard_name, write_shard
@@ -26,6 +25,7 @@ from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal, file_sha256, fingerprint
 from sports_clip_pipeline.journal.disk import write_atomically
 from sports_clip_pipeline.machine import end_with_parent
+from sports_clip_pipeline.pipelines.ingest.config import ImageRules, IngestConfig
 from sports_clip_pipeline.preprocessing import upright
 from sports_clip_pipeline.preprocessing.upright import (
     Photograph,

@@ -64,7 +64,7 @@ def _take_groups(
 
 
 def make_splits(
-    manifest: pd.DataFrame, labels: Sequence[str], evaluation_share: float = 0.2, seed: int = 0
+    manifest: pd.DataFrame, labels: Sequence[str], test_share: float = 0.2, seed: int = 0
 ) -> pd.DataFrame:
     """Split the labelled images into development and evaluation and rank the former.
 
@@ -73,19 +73,19 @@ def make_splits(
     Args:
         manifest: columns `image`, `label` (null for test images), `split`, `group`.
         labels: the classes of the study.
-        evaluation_share: of each class, at least one image.
+        test_share: of each class, at least one image.
         seed: of the random choice.
     Returns: one row an image, in the order of the manifest: `image`, `label`, `part`, `group`,
         `rank_seed_0` … `rank_seed_4` (place in the class's seeded order; -1 outside development).
     Raises: UserFacingError: a class with fewer than two groups of images.
     """
-    part = np.where(manifest["split"] == "test", "unlabelled_test", "development").astype("<U16")
+    part = np.where(manifest["split"] == "test", "unlabelled", "development").astype("<U16")
     ranks = np.full((len(manifest), RANK_SEEDS), -1, dtype=np.int64)
     names, groups = manifest["image"].to_numpy(dtype=object), manifest["group"].to_numpy()
     for label in labels:
         members = np.flatnonzero((manifest["label"] == label).to_numpy() & (part == "development"))
         members = members[np.argsort(names[members])]
-        evaluation = _evaluation(members, groups, label, evaluation_share, seed)
+        evaluation = _evaluation(members, groups, label, test_share, seed)
         part[evaluation] = "evaluation"
         development = np.setdiff1d(members, evaluation, assume_unique=True)
         development = development[np.argsort(names[development])]
@@ -93,7 +93,7 @@ def make_splits(
             rng = np.random.default_rng([rank_seed, zlib.crc32(f"rank {label}".encode())])
             ranks[rng.permutation(development), rank_seed] = np.arange(len(development))
     splits = manifest[["image", "label"]].reset_index(drop=True).assign(part=part, group=groups)
-    splits["part"] = splits["part"].astype("str")
+    splits["split"] = splits["split"].astype("str")
     return splits.assign(**{f"rank_seed_{k}": ranks[:, k] for k in range(RANK_SEEDS)})
 
 
@@ -129,7 +129,7 @@ def labels_for_fraction(splits: pd.DataFrame, fraction: float, seed: int) -> np.
     Raises: UserFacingError: a fraction outside (0, 1], one that leaves a class less than one
         image, or all of them no more than one.
     """
-    development = splits[splits["part"] == "development"]
+    development = splits[splits["split"] == "development"]
     sizes = development["label"].value_counts().sort_index()
     share = _share(fraction, sizes)
     allowed = pd.Series(seats(sizes.to_numpy(), share), index=sizes.index)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sports_clip_pipeline.config.ingest import LabelledForm
 from sports_clip_pipeline.corpora.archive import Archive
 from sports_clip_pipeline.corpora.listing import (
     Aside,
@@ -28,6 +27,7 @@ from sports_clip_pipeline.corpora.own_photographs import (
     list_table,
 )
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.ingest.config import LabelledForm
 
 LABELS, TESTS = "train_labels.csv", "test_images_list.csv"
 BY_COMMAND = "`python -m sports_clip_pipeline.corpora.class_bank` writes the block"
@@ -122,7 +122,7 @@ def _listed(
         raise UserFacingError(
             f"{archive.path}:{name}",
             "is missing",
-            "put the corpus there as on Kaggle, or set ingest.labelled_form to folders",
+            "put the corpus there as on Kaggle, or set ingest.labelled.form to folders",
         )
     found: dict[str, tuple[str, str]] = {}
     for line, row in read_columns(archive, path, columns):

@@ -103,7 +103,7 @@ class Splits(pa.DataFrameModel):
 
     image: Series[str] = pa.Field(unique=True)
     label: Series[str] = pa.Field(nullable=True)
-    part: Series[str] = pa.Field(isin=("development", "evaluation", "unlabelled_test"))
+    part: Series[str] = pa.Field(isin=("development", "evaluation", "unlabelled"))
     group: Series[int] = pa.Field(ge=0)
     ranks: Series[int] = pa.Field(ge=-1, alias=r"rank_seed_\d+", regex=True)
 
@@ -111,13 +111,13 @@ class Splits(pa.DataFrameModel):
     @classmethod
     def parts_share_no_group(cls, table: pd.DataFrame) -> bool:
         """No duplicate group lies in two parts."""
-        return bool((table.groupby("group")["part"].nunique() == 1).all())
+        return bool((table.groupby("group")["split"].nunique() == 1).all())
 
     @pa.dataframe_check
     @classmethod
     def ranks_are_of_development(cls, table: pd.DataFrame) -> Any:
         """A rank where, and only where, the part is `development`."""
-        return (table["rank_seed_0"] >= 0) == (table["part"] == "development")
+        return (table["rank_seed_0"] >= 0) == (table["split"] == "development")
 
 
 class SubmissionOrder(pa.DataFrameModel):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sports_clip_pipeline.config.ingest import ImageRules
 from sports_clip_pipeline.demo.names import Refusal
 from sports_clip_pipeline.demo.study import FinishedStudy
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.predictor import Predictor
+from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.preprocessing.upright import UnusableImageError, open_upright
 
 if TYPE_CHECKING:

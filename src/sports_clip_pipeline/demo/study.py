@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.open_vocabulary import OpenVocabulary
 from sports_clip_pipeline.models.predictor import Predictor
@@ -129,7 +129,7 @@ def _read(catalog: Any, study: str) -> FinishedStudy:
         raise UserFacingError(f"predictor of the study {study}", what, remedy)
     zero_shot = Predictor(
         classes=bank.labels,
-        tower=audit["image_tower"],
+        tower=audit["image_encoder"],
         preprocessing=read_preprocessing(clip),
         head=head,
         views=tuple(audit["views"]),
@@ -140,21 +140,21 @@ def _read(catalog: Any, study: str) -> FinishedStudy:
         bank=bank,
         finetuned=finetuned,
         zero_shot=zero_shot,
-        vocabulary=_vocabulary(catalog, bank, audit["text_tower"], clip, head),
+        vocabulary=_vocabulary(catalog, bank, audit["text_encoder"], clip, head),
         layer=catalog.load("params:cam").layer,
         samples=_samples(catalog),
     )
 
 
 def _vocabulary(
-    catalog: Any, bank: ClassBank, text_tower: str, clip: Path, head: Any
+    catalog: Any, bank: ClassBank, text_encoder: str, clip: Path, head: Any
 ) -> OpenVocabulary:
     from sports_clip_pipeline.models.anchors import text_reader
     from sports_clip_pipeline.models.clip_folder import read_projections, trained_towers
     from sports_clip_pipeline.models.zero_shot_head import named_in
 
     choice, tokenize = catalog.load("zero_shot_choice"), catalog.load("params:tokenize")
-    read = text_reader(text_tower, tokenize, clip)
+    read = text_reader(text_encoder, tokenize, clip)
     apart = "text" in trained_towers(clip)
     manifest = catalog.load("flickr8k_manifest")
     train = (manifest["split"] == "train").to_numpy()
@@ -162,7 +162,7 @@ def _vocabulary(
         bank=bank,
         prompts=catalog.load("params:zero_shot").prompts,
         read=read,
-        read_plain=text_reader(text_tower, tokenize, None) if apart else read,
+        read_plain=text_reader(text_encoder, tokenize, None) if apart else read,
         projections=read_projections(clip),
         named=named_in(head),
         names_weight=choice["names_weight"],
@@ -176,7 +176,7 @@ def _samples(catalog: Any) -> tuple[tuple[Image.Image, str], ...]:
     store, manifest = catalog.load("sports_images"), catalog.load("sports_manifest")
     row_of = pd.Series(np.arange(len(manifest)), index=manifest["image"])
     splits = catalog.load("splits")
-    judges = splits[splits["part"] == "evaluation"].sort_values("image")
+    judges = splits[splits["split"] == "evaluation"].sort_values("image")
     drawn = judges.sample(frac=1.0, random_state=0).drop_duplicates("label").head(SAMPLES)
     pairs = zip(drawn["image"], drawn["label"], strict=True)
     return tuple((store.get(int(row_of[image])), str(label)) for image, label in pairs)

@@ -44,18 +44,18 @@ def arm_key(method: str, fraction: float, seed: int) -> str:
 
 
 def points_of(
-    arm_probabilities: Mapping[str, np.ndarray], target: np.ndarray
+    trial_probabilities: Mapping[str, np.ndarray], target: np.ndarray
 ) -> dict[tuple[str, float], Point]:
     """Group arms that differ in their seed alone.
 
     Args:
-        arm_probabilities: (N, C) float by `<method>/<fraction>/<seed>`.
+        trial_probabilities: (N, C) float by `<method>/<fraction>/<seed>`.
         target: (N,) int, the true classes.
     Returns: points by (method, fraction), sorted.
     Raises: ValueError: a name of another form, or an array without a row for each target.
     """
     groups: dict[tuple[str, float], dict[int, np.ndarray]] = {}
-    for key, array in arm_probabilities.items():
+    for key, array in trial_probabilities.items():
         try:
             method, fraction, seed = key.rsplit("/", 2)
             place, number = (method, float(fraction)), int(seed)

@@ -80,18 +80,18 @@ def brier_score(probabilities: np.ndarray, target: np.ndarray) -> float:
 
 
 def calibration_table(
-    arm_probabilities: Mapping[str, np.ndarray], target: np.ndarray, bins: int = 15
+    trial_probabilities: Mapping[str, np.ndarray], target: np.ndarray, bins: int = 15
 ) -> pd.DataFrame:
     """Calibration of every arm.
 
     Zero-shot is one more arm: put its probabilities under `zero_shot/0/0`.
 
-    Args: arm_probabilities: (N, C) by `<method>/<fraction>/<seed>`. target: (N,) int.
+    Args: trial_probabilities: (N, C) by `<method>/<fraction>/<seed>`. target: (N,) int.
     Returns: one row an arm, sorted: `method`, `fraction`, `seed`, `top1`, `confidence` (mean),
         `ece_equal_width`, `ece_equal_mass`, `brier`.
     """
     rows = []
-    for point in points_of(arm_probabilities, target).values():
+    for point in points_of(trial_probabilities, target).values():
         for seed, probabilities in zip(point.seeds, point.probabilities, strict=True):
             correct = probabilities.argmax(axis=1) == target
             confidence = probabilities.max(axis=1).astype(np.float64)
@@ -114,7 +114,7 @@ def calibration_curves(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def reliability_table(
-    arm_probabilities: Mapping[str, np.ndarray],
+    trial_probabilities: Mapping[str, np.ndarray],
     target: np.ndarray,
     bins: int = 15,
     kind: str = EQUAL_MASS,
@@ -126,7 +126,7 @@ def reliability_table(
         answers, S for each photograph.
     """
     parts = []
-    for point in points_of(arm_probabilities, target).values():
+    for point in points_of(trial_probabilities, target).values():
         confidence = np.concatenate([array.max(axis=1) for array in point.probabilities])
         part = reliability_bins(confidence, point.correct(target).ravel(), bins, kind)
         part.insert(0, "fraction", point.fraction)

@@ -99,7 +99,7 @@ def learning_curves(scored: Sequence[ScoredArm], resamples: int, seed: int = 0) 
     return pd.DataFrame(rows)
 
 
-def arm_probabilities(scored: Iterable[ScoredArm]) -> dict[str, np.ndarray]:
+def trial_probabilities(scored: Iterable[ScoredArm]) -> dict[str, np.ndarray]:
     """Calibrated probabilities (N, C) float16 on the evaluation photographs, by the arm's name."""
     return {arm.fitted.arm.name: arm.probabilities for arm in scored}
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.config.cam_eval import CORRELATION, FLOORS
 from sports_clip_pipeline.evaluation.intervals import resampled_means
+from sports_clip_pipeline.explain.names import CORRELATION, FLOORS
 from sports_clip_pipeline.journal import fingerprint
 
 BETTER_IS = {"road": 1, "insertion": 1, "deletion": -1}

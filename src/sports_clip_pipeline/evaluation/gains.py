@@ -19,7 +19,7 @@ _PAIRS = ("first", "second", "photographs", "first_as_second", "second_as_first"
 
 def class_gains(
     method: str,
-    arm_probabilities: Mapping[str, np.ndarray],
+    trial_probabilities: Mapping[str, np.ndarray],
     target: np.ndarray,
     labels: Sequence[str],
     zero_shot_probabilities: np.ndarray,
@@ -27,7 +27,7 @@ def class_gains(
     """Precision, recall and F1 of each class, from zero-shot to every fraction of one method.
 
     Args:
-        arm_probabilities: (N, C) by `<method>/<fraction>/<seed>`; other methods are left out.
+        trial_probabilities: (N, C) by `<method>/<fraction>/<seed>`; other methods are left out.
         target: (N,) int in [0, C). labels: the C class names. zero_shot_probabilities: (N, C).
     Returns: one row a class × fraction, fractions ascending within a class: `label`, `fraction`
         (0 is zero-shot), `seeds` (number), `photographs` (of the class on evaluation),
@@ -36,7 +36,7 @@ def class_gains(
     Raises: ValueError: the method has no arm.
     """
     answers = {0.0: zero_shot_probabilities.argmax(axis=1)[None, :]}
-    for (name, fraction), point in points_of(arm_probabilities, target).items():
+    for (name, fraction), point in points_of(trial_probabilities, target).items():
         if name == method:
             answers[fraction] = point.predicted()  # (S, N)
     if len(answers) == 1:

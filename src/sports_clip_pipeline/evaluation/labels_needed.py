@@ -20,7 +20,7 @@ _COLUMNS = ("method", "target", "labels", "low", "high", "kind")
 
 def labels_needed(
     curves: pd.DataFrame,
-    arm_probabilities: Mapping[str, np.ndarray],
+    trial_probabilities: Mapping[str, np.ndarray],
     target: np.ndarray,
     accuracies: Sequence[float],
     resamples: int = 1000,
@@ -37,7 +37,7 @@ def labels_needed(
 
     Args:
         curves: `method`, `fraction`, `labels`, `top1_mean`.
-        arm_probabilities: (N, C) by `<method>/<fraction>/<seed>`. target: (N,) int.
+        trial_probabilities: (N, C) by `<method>/<fraction>/<seed>`. target: (N,) int.
         accuracies: shares in (0, 1].
         resamples, seed, level: of the percentile interval.
     Returns: `method`, `target`, `labels`, `low`, `high` (float whole numbers; inf: more than 100
@@ -49,7 +49,7 @@ def labels_needed(
     for accuracy in accuracies:
         if not 0.0 < accuracy <= 1.0:
             raise ValueError(f"an accuracy to reach is in (0, 1], got {accuracy}")
-    points = points_of(arm_probabilities, target)
+    points = points_of(trial_probabilities, target)
     rows = []
     for method, curve in curves.sort_values("labels").groupby("method", sort=True):
         labels = curve["labels"].to_numpy(dtype=np.float64)  # (K,)

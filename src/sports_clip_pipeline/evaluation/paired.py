@@ -35,7 +35,7 @@ class _Pair:
 
 def paired_comparisons(
     arms: pd.DataFrame,
-    arm_probabilities: Mapping[str, np.ndarray],
+    trial_probabilities: Mapping[str, np.ndarray],
     target: np.ndarray,
     zero_shot_probabilities: np.ndarray,
     resamples: int = 1000,
@@ -52,7 +52,7 @@ def paired_comparisons(
 
     Args:
         arms: `method`, `fraction`, `seed`, `cv_top1` (and `cv_log_loss`, for ties).
-        arm_probabilities: (N, C) by `<method>/<fraction>/<seed>`. target: (N,) int.
+        trial_probabilities: (N, C) by `<method>/<fraction>/<seed>`. target: (N,) int.
         zero_shot_probabilities: (N, C).
         resamples, permutations, seed: of interval and test; p >= 1 / (permutations + 1), which
             leaves room for the correction of up to 1,000 comparisons at 19,999.
@@ -65,7 +65,7 @@ def paired_comparisons(
     Raises: ValueError: two methods of a fraction have no seed in common.
     Source: McNemar 1947; Good 2005, section 3.2 (sign-flip); Holm 1979.
     """
-    points = points_of(arm_probabilities, target)
+    points = points_of(trial_probabilities, target)
     zero_shot = zero_shot_probabilities.argmax(axis=1) == target
     pairs = [
         pair

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.config.methods import METHODS
-from sports_clip_pipeline.config.pixels import JOINED_METHOD
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
 
 
 def price_table(
@@ -21,7 +21,7 @@ def price_table(
 
     Args:
         curves: of `learning_curves`; those of the pixel plan too where `trained` is given.
-        towers: the first tower, then its companions: `name`, `parameters`, `ms_per_image`
+        towers: the first tower, then its additional_encoders: `name`, `parameters`, `ms_per_image`
             (over all views; None where not known).
         trained: the same of the tower that the pixel plan trains, at its size and views.
     Returns: one row a method: `method`, `towers` (names), `parameters`, `ms_per_photograph`, and
@@ -52,4 +52,4 @@ def _asked(
         return list(towers if METHODS[method].space == "towers" else towers[:1])
     if trained is None:
         raise ValueError(f"{method} trains through the pixels, and its tower's price is not given")
-    return [trained, *towers] if method == JOINED_METHOD else [trained]
+    return [trained, *towers] if method == END_TO_END_ENSEMBLE else [trained]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.config.pixels import JOINED_METHOD
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
 
 _PERCENT, _SHOWN = "\u00a0%", 3
 
@@ -121,7 +121,7 @@ def _through_pixels(tables: _Tables, pixels: pd.DataFrame | None) -> list[str]:
     """What training a tower adds to the committee on frozen features."""
     if pixels is None or pixels.empty:
         return []
-    joined = pixels[pixels["method"] == JOINED_METHOD].sort_values("labels")
+    joined = pixels[pixels["method"] == END_TO_END_ENSEMBLE].sort_values("labels")
     points = [
         f"{_percent(row['top1_mean'])} ({_range(row['top1_low'], row['top1_high'])}) with "
         f"{_count(row['labels'])} labels"
@@ -129,7 +129,7 @@ def _through_pixels(tables: _Tables, pixels: pd.DataFrame | None) -> list[str]:
     ]
     if not points:
         return []
-    return [f"Hours of training buy {tables.called(JOINED_METHOD)}: {', '.join(points)}."]
+    return [f"Hours of training buy {tables.called(END_TO_END_ENSEMBLE)}: {', '.join(points)}."]
 
 
 def _listed(tables: _Tables, rows: pd.DataFrame) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.config.ingest import ImageRules
 from sports_clip_pipeline.corpora.photographs import StoredPhotograph
 from sports_clip_pipeline.corpora.store import INDEX, ImageStore
 from sports_clip_pipeline.evaluation.intervals import bootstrap_interval
@@ -17,11 +16,12 @@ from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.answering import Eager, Exported, answer_all
 from sports_clip_pipeline.models.export import can_export, kept_export
 from sports_clip_pipeline.models.predictor import Predictor, predictor_mark
+from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.training.threshold import KEPT_SHARE
 
 _SHOWN = 10
 # What ingest has kept, it has checked.
-_ANY = ImageRules(min_side=1, max_aspect=1e9, max_pixels=10**12)
+_ANY = ImageRules.model_construct(min_side=1, max_aspect=1e9, max_pixels=10**12)
 
 
 def refusal_report(
@@ -72,14 +72,14 @@ def strange_probabilities(
     """Probabilities (M, C) of photographs of the captioned corpus.
 
     Where the first tower is all that the predictor has, its cached features say everything. The
-    captioned corpus has none of companions and of towers trained apart: such a predictor looks at
+    captioned corpus has none of additional_encoders and of towers trained apart: such a predictor looks at
     the photographs themselves, once; the journal keeps what it said.
 
     Args:
         store: of the corpus. rows: (M,) of its photographs.
         features: (N, D) of all its photographs, by the first tower.
     """
-    if not predictor.companions:
+    if not predictor.additional_encoders:
         return predictor.predict_proba(features[rows])
     mark = fingerprint(predictor_mark(predictor), file_sha256(store.path / INDEX), rows)
     kept = journal.load_state("refusal", mark)

@@ -37,7 +37,7 @@ def answers_of(predictor: Predictor, corpus: Corpus, part: str, journal: Journal
     What frozen towers see stands in the corpus's features. A tower that the study trained looks at
     the photographs themselves, once: the journal keeps what it saw.
     """
-    rows = (corpus.splits["part"] == part).to_numpy()
+    rows = (corpus.splits["split"] == part).to_numpy()
     arrays = {name: values[rows] for name, values in corpus.features.items()}
     if predictor.trained_apart:
         arrays |= {companion_key(predictor.tower): arrays["features"]}

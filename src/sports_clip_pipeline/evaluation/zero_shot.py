@@ -37,7 +37,7 @@ def zero_shot_table(
     return pd.DataFrame(
         {
             "image": splits["image"].to_numpy(),
-            "part": splits["part"].to_numpy(),
+            "split": splits["split"].to_numpy(),
             "label": splits["label"].to_numpy(),
             "predicted": np.asarray(labels, dtype=object)[best],
             "probability": probabilities[np.arange(len(best)), best],
@@ -50,7 +50,7 @@ def score_table(
     predictions: pd.DataFrame, labels: Sequence[str], resamples: int, seed: int
 ) -> dict[str, Any]:
     """The report of a predictions table on the evaluation part, with an interval for top-1."""
-    evaluation = predictions[predictions["part"] == "evaluation"]
+    evaluation = predictions[predictions["split"] == "evaluation"]
     target = encode_labels(evaluation["label"], labels)
     probabilities = np.stack(evaluation["probabilities"].to_list()).astype(np.float64)
     report = classification_report(probabilities, target, labels)
@@ -152,7 +152,7 @@ def transduction_table(
         correct = values.argmax(axis=1) == target
         low, high = bootstrap_interval(correct[None, :], seed, resamples)
         rows.append((method, part, float(correct.mean()), low, high, prior))
-    return pd.DataFrame(rows, columns=["method", "part", "top1", "low", "high", "prior"])
+    return pd.DataFrame(rows, columns=["method", "split", "top1", "low", "high", "prior"])
 
 
 def encode_labels(column: pd.Series, labels: Sequence[str]) -> np.ndarray:
@@ -167,16 +167,16 @@ def encode_labels(column: pd.Series, labels: Sequence[str]) -> np.ndarray:
 
 def evaluation_target(splits: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     """Classes of the evaluation photographs, (N,) int64, in the order of the splits."""
-    rows = splits["part"] == "evaluation"
+    rows = splits["split"] == "evaluation"
     return encode_labels(splits.loc[rows, "label"], labels)
 
 
 def evaluation_features(splits: pd.DataFrame, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """Features (N, ΣD) of the evaluation photographs, all towers, in the order of the splits."""
-    return stack_towers(arrays)[0][(splits["part"] == "evaluation").to_numpy()]
+    return stack_towers(arrays)[0][(splits["split"] == "evaluation").to_numpy()]
 
 
 def evaluation_probabilities(predictions: pd.DataFrame) -> np.ndarray:
     """Zero-shot probabilities (N, C) of the evaluation photographs, in the order of the splits."""
-    rows = predictions["part"] == "evaluation"
+    rows = predictions["split"] == "evaluation"
     return np.stack(predictions.loc[rows, "probabilities"].to_list())

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from sports_clip_pipeline.config.cam import GUIDED, METHODS
 from sports_clip_pipeline.explain.frozen import frozen
 from sports_clip_pipeline.explain.guided import guided_gradients
 from sports_clip_pipeline.explain.layers import TokenGrid, token_grid
 from sports_clip_pipeline.explain.library_maps import LIBRARY, unexplainable
+from sports_clip_pipeline.explain.names import GUIDED, METHODS
 from sports_clip_pipeline.explain.scores import Target, pick_score
 
 

@@ -26,7 +26,7 @@ def refuse_lost(images: Iterable[str], stored: Iterable[str], pipeline: str) -> 
     if lost:
         what = f"{len(lost)} of its photographs are not in the manifest, first {lost[0]}"
         remedy = f"run `kedro run --pipelines=finetune` and then {pipeline} on the same images"
-        raise UserFacingError("evaluation_predictions", what, remedy)
+        raise UserFacingError("test_predictions", what, remedy)
 
 
 def choose(

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sports_clip_pipeline.config.cam import METHODS
 from sports_clip_pipeline.explain.activation_maps import class_activation_map, stands_out
 from sports_clip_pipeline.explain.gallery import Card
 from sports_clip_pipeline.explain.guided import guided_gradients
 from sports_clip_pipeline.explain.layers import find_layer
+from sports_clip_pipeline.explain.names import METHODS
 from sports_clip_pipeline.explain.overlay import fit_within, gradient_picture, jpeg, overlay
 from sports_clip_pipeline.explain.scores import Target
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing

@@ -18,8 +18,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sports_clip_pipeline.config.cam import METHODS
-from sports_clip_pipeline.config.cam_eval import CORRELATION, FLOORS, CamEvalConfig
 from sports_clip_pipeline.explain import (
     activation_maps,
     faithfulness,
@@ -32,6 +30,7 @@ from sports_clip_pipeline.explain import (
 from sports_clip_pipeline.explain.activation_maps import class_activation_maps
 from sports_clip_pipeline.explain.choice import refuse_lost
 from sports_clip_pipeline.explain.faithfulness import Photograph, see
+from sports_clip_pipeline.explain.names import CORRELATION, FLOORS, METHODS
 from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.randomised import Randomised
 from sports_clip_pipeline.explain.ranking import (
@@ -41,6 +40,7 @@ from sports_clip_pipeline.explain.ranking import (
 )
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.machine import cores, end_with_parent, sharing_workers
+from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig
 
 COLUMNS = ("image", "label", "answer", "right", "target", "method", "measure", "value")
 FITTED_ON = 16  # photographs that shuffled batch norms are fitted on
@@ -48,7 +48,7 @@ _WORKER: dict[str, Any] = {}
 # How many are measured and by whom: no photograph's own numbers depend on these.
 _PLAN = (
     "photographs", "wrong_share", "workers", "resamples", "correlation_limit",
-    "scorecam_photographs", "randomised_photographs",
+    "scorecam_images", "randomised_images",
 )  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def plan_items(
     return tuple(
         Item(
             image, label, row, digest,
-            place < config.scorecam_photographs, place < config.randomised_photographs,
+            place < config.scorecam_images, place < config.randomised_images,
         )
         for place, (image, label, row, digest) in enumerate(rows)
     )  # fmt: skip

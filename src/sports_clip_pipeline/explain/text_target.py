@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sports_clip_pipeline.models.clip_parts import image_tower
+from sports_clip_pipeline.models.clip_parts import image_encoder
 
 
 class TextTarget(nn.Module):
@@ -26,7 +26,7 @@ class TextTarget(nn.Module):
     @property
     def tower(self) -> nn.Module:
         """The image tower below the projection."""
-        return image_tower(self.clip)
+        return image_encoder(self.clip)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to (B, P)."""

@@ -10,12 +10,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import BaseModel
+
 
 def fingerprint(*parts: Any) -> str:
     """32 hex digits that change when any part changes.
 
     Args:
-        parts: dataclasses, JSON-like values, bytes, NumPy arrays (by dtype, shape and content),
+        parts: pydantic models, dataclasses, JSON-like values, bytes, NumPy arrays (by dtype, shape and content),
             and modules or functions (by their source text).
     Raises: TypeError: a part of another kind.
     """
@@ -38,6 +40,8 @@ def _chunks(part: Any) -> list[bytes]:
         return [b"bytes", part]
     if isinstance(part, ModuleType) or inspect.isfunction(part) or inspect.isclass(part):
         return [b"code", inspect.getsource(part).encode()]
+    if isinstance(part, BaseModel):
+        part = {"__class__": type(part).__name__, **part.model_dump()}
     if dataclasses.is_dataclass(part):
         part = {"__class__": type(part).__name__, **dataclasses.asdict(part)}  # type: ignore[arg-type]
     if hasattr(part, "dtype") and hasattr(part, "tobytes"):

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from sports_clip_pipeline.config.classes import ClassBank
-from sports_clip_pipeline.config.tokenize import TokenizeConfig
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.backends import TowerProgram, build_backend
 from sports_clip_pipeline.models.tokenizers import caption_tokenizer
 from sports_clip_pipeline.models.unit_norm import unit_norm
+from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.preprocessing.captions import pad
 
 
 def encode_prompts(
-    bank: ClassBank, text_tower: str, tokenize: TokenizeConfig, clip_folder: Path | None = None
+    bank: ClassBank, text_encoder: str, tokenize: TokenizeConfig, clip_folder: Path | None = None
 ) -> dict[str, np.ndarray]:
     """Text features (E,) before projection of every prompt of the bank, by its text.
 
@@ -25,7 +25,7 @@ def encode_prompts(
         clip_folder: whose text tower reads the prompts where it was trained.
     """
     texts = prompt_texts(bank)
-    return dict(zip(texts, encode_texts(texts, text_tower, tokenize, clip_folder), strict=True))
+    return dict(zip(texts, encode_texts(texts, text_encoder, tokenize, clip_folder), strict=True))
 
 
 def prompt_texts(bank: ClassBank) -> list[str]:
@@ -74,22 +74,22 @@ def _texts(bank: ClassBank, label: str, kind: str) -> Sequence[str]:
 
 
 def encode_texts(
-    texts: Sequence[str], text_tower: str, tokenize: TokenizeConfig, clip_folder: Path | None
+    texts: Sequence[str], text_encoder: str, tokenize: TokenizeConfig, clip_folder: Path | None
 ) -> np.ndarray:
     """Text features (M, E) float32 before projection.
 
     Args:
         clip_folder: whose text tower reads them where it was trained.
     """
-    return text_reader(text_tower, tokenize, clip_folder)(texts)
+    return text_reader(text_encoder, tokenize, clip_folder)(texts)
 
 
 def text_reader(
-    text_tower: str, tokenize: TokenizeConfig, clip_folder: Path | None
+    text_encoder: str, tokenize: TokenizeConfig, clip_folder: Path | None
 ) -> Callable[[Sequence[str]], np.ndarray]:
     """`encode_texts` with the tower built once, for whoever reads again and again."""
-    tokenizer = caption_tokenizer(text_tower, tokenize.context_length)
-    program = TowerProgram("text", text_tower, Path(), clip_folder=clip_folder)
+    tokenizer = caption_tokenizer(text_encoder, tokenize.context_length)
+    program = TowerProgram("text", text_encoder, Path(), clip_folder=clip_folder)
     backend = build_backend(program, "torch", cores())
 
     def read(texts: Sequence[str]) -> np.ndarray:

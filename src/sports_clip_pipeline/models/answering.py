@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sports_clip_pipeline.config.ingest import ImageRules
 from sports_clip_pipeline.machine import cores, end_with_parent
+from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.preprocessing.looks import Look
 from sports_clip_pipeline.preprocessing.upright import UnusableImageError, open_upright
 

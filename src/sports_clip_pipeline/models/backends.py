@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sports_clip_pipeline.config.tower_names import is_pair
+from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.launched import take_own_device
 from sports_clip_pipeline.machine import cores, end_with_parent
 

@@ -15,7 +15,7 @@ from open_clip.tokenizer import HFTokenizer
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sports_clip_pipeline.config.tower_names import is_pair
+from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal.disk import replacing_folder
 from sports_clip_pipeline.models import image_towers, text_towers
@@ -57,8 +57,8 @@ class LoadedClip(NamedTuple):
 def write_clip_folder(
     folder: Path,
     projections: Projections,
-    image_tower: str,
-    text_tower: str,
+    image_encoder: str,
+    text_encoder: str,
     preprocessing: ImagePreprocessing,
     context_length: int,
     trained: Mapping[str, np.ndarray] | None = None,
@@ -74,9 +74,9 @@ def write_clip_folder(
     Raises: ValueError: a trained weight is none of the model's, or has another shape.
     """
     trained = trained or {}
-    recipe = image_tower, text_tower, preprocessing, context_length
+    recipe = image_encoder, text_encoder, preprocessing, context_length
     config = clip_config(projections, *recipe, folder)
-    prefixes = tower_prefixes(is_pair(image_tower))
+    prefixes = tower_prefixes(is_pair(image_encoder))
     config["towers"]["trained"] = [
         tower
         for tower, prefix in zip(("image", "text"), prefixes, strict=True)
@@ -87,10 +87,10 @@ def write_clip_folder(
         if name not in weights or weights[name].shape != value.shape:
             raise ValueError(f"the model has no weight {name} of shape {value.shape}")
         weights[name] = torch.from_numpy(np.array(value))
-    source = text_towers.text_tower_spec(text_tower).folder
+    source = text_towers.text_tower_spec(text_encoder).folder
     with replacing_folder(folder) as partial:
         for name in (*_TOKENIZER_FILES, "config.json"):
-            if not is_pair(text_tower) and (source / name).is_file():
+            if not is_pair(text_encoder) and (source / name).is_file():
                 shutil.copyfile(source / name, partial / name)
         save_file({key: value.contiguous() for key, value in weights.items()}, partial / WEIGHTS)
         (partial / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
@@ -156,7 +156,7 @@ def read_image_tower(path: str | Path) -> dict[str, np.ndarray]:
     own classifier is the one it came with.
     """
     name = json.loads((Path(path) / CONFIG).read_text())["towers"]["image"]
-    if "image" not in trained_towers(path) and name in image_towers.IMAGE_TOWERS:
+    if "image" not in trained_towers(path) and name in image_towers.IMAGE_ENCODERS:
         return {}
     trunk = _read_tower(path, "image")
     came_with = image_towers.load_image_tower(name).state_dict()

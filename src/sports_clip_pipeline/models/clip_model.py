@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig
 
-from sports_clip_pipeline.config.tower_names import is_pair
+from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.models import image_towers, text_towers
 from sports_clip_pipeline.models.open_clip_pair import build_pair, load_pair, pair_spec
 from sports_clip_pipeline.models.projection_heads import build_head
@@ -45,8 +45,8 @@ class TransformerText(PooledTextTower):
 
 def clip_config(
     projections: Projections,
-    image_tower: str,
-    text_tower: str,
+    image_encoder: str,
+    text_encoder: str,
     preprocessing: ImagePreprocessing,
     context_length: int,
     folder: Path,
@@ -54,10 +54,10 @@ def clip_config(
     """What `open_clip_config.json` says of a model whose folder stands at `folder`."""
     place = str(folder.resolve())
     bias = {} if projections.logit_bias is None else {"init_logit_bias": projections.logit_bias}
-    named = {"image": image_tower, "text": text_tower, "view": preprocessing.view}
+    named = {"image": image_encoder, "text": text_encoder, "view": preprocessing.view}
     seen = _preprocess_config(preprocessing)
-    if is_pair(image_tower):
-        pair = {**pair_spec(image_tower).model_config, **bias, "custom_text": True}
+    if is_pair(image_encoder):
+        pair = {**pair_spec(image_encoder).model_config, **bias, "custom_text": True}
         towers = {**named, "projections": "none"}
         return {"model_cfg": pair, "preprocess_cfg": seen, "towers": towers}
     return {
@@ -65,7 +65,7 @@ def clip_config(
             **bias,
             "embed_dim": len(projections.image_weight),
             "vision_cfg": {
-                "timm_model_name": image_towers.timm_tower(image_tower).architecture,
+                "timm_model_name": image_towers.timm_tower(image_encoder).architecture,
                 "timm_model_pretrained": False,
                 "timm_pool": "",
                 "timm_proj": "linear",
@@ -99,21 +99,21 @@ def _preprocess_config(preprocessing: ImagePreprocessing) -> dict[str, Any]:
 
 def build_clip(
     projections: Projections,
-    image_tower: str,
-    text_tower: str,
+    image_encoder: str,
+    text_encoder: str,
     preprocessing: ImagePreprocessing,
     context_length: int,
 ) -> nn.Module:
     """The `CustomTextCLIP` of the towers' own weights and learned projections, in eval mode."""
-    if is_pair(image_tower):
-        return _with_scale(load_pair(image_tower), projections)
-    source = text_towers.text_tower_spec(text_tower).folder
+    if is_pair(image_encoder):
+        return _with_scale(load_pair(image_encoder), projections)
+    source = text_towers.text_tower_spec(text_encoder).folder
     config = clip_config(
-        projections, image_tower, text_tower, preprocessing, context_length, source
+        projections, image_encoder, text_encoder, preprocessing, context_length, source
     )
     model = build_empty_clip(config, source)
-    trunk = image_towers.load_image_tower(image_tower).state_dict()
-    transformer = text_towers.load_text_tower(text_tower).state_dict()
+    trunk = image_towers.load_image_tower(image_encoder).state_dict()
+    transformer = text_towers.load_text_tower(text_encoder).state_dict()
     state = {f"{TEXT_PREFIX}{key}": value for key, value in transformer.items()}
     state |= {name: torch.as_tensor(value) for name, value in state_of(projections).items()}
     named = {f"{IMAGE_PREFIX}{key}": value for key, value in trunk.items()}

@@ -11,13 +11,13 @@ from torch import nn
 Block = list[nn.Parameter]
 
 
-def image_tower(model: Any) -> nn.Module:
+def image_encoder(model: Any) -> nn.Module:
     """The image tower without a projection of ours."""
     tower: nn.Module = getattr(model.visual, "trunk", model.visual)
     return tower
 
 
-def text_tower(model: Any) -> nn.Module:
+def text_encoder(model: Any) -> nn.Module:
     """The text tower without a projection of ours."""
     tower: nn.Module = model.text.transformer if _projects(model) else model.text
     return tower
@@ -59,7 +59,7 @@ def image_blocks(model: Any) -> list[Block]:
     Blocks are timm's stages, the residual blocks of a vision transformer, or the stages of CLIP's
     ResNet; what follows the last block belongs to it.
     """
-    tower: Any = image_tower(model)
+    tower: Any = image_encoder(model)
     if hasattr(tower, "group_matcher"):
         return timm_stages(tower)
     if hasattr(tower, "transformer"):

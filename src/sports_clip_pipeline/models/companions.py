@@ -16,7 +16,7 @@ from sports_clip_pipeline.models.stacking import companion_key
 
 def embed_with_companions(
     first: Embedder,
-    companions: Sequence[str],
+    additional_encoders: Sequence[str],
     name: str,
     store: ImageStore,
     manifest: pd.DataFrame,
@@ -27,7 +27,7 @@ def embed_with_companions(
     Returns: the first embedder's `images`, with `companion.<tower>` (N, Dₖ) float32 of each
         companion, means over the same views; and what made those, by tower.
     """
-    others = {tower: first.companion(tower) for tower in companions}
+    others = {tower: first.companion(tower) for tower in additional_encoders}
     names = [name, *(f"{name} {tower}" for tower in others)]
     seen, *further = embed_together([first, *others.values()], names, store, manifest, journal)
     named = zip(others, further, strict=True)
@@ -38,11 +38,11 @@ def embed_with_companions(
 def audit_towers(
     first: Embedder, others: Mapping[str, Embedder], store: ImageStore
 ) -> dict[str, Any]:
-    """How all features were made, JSON-like: the first embedder's audit, and the companions'.
+    """How all features were made, JSON-like: the first embedder's audit, and the additional_encoders'.
 
     Args:
         store: photographs to measure the towers' cost with, where it is not known yet.
-    Returns: the first audit with `companions`; `towers`, a row a tower, the first one first (see
+    Returns: the first audit with `additional_encoders`; `towers`, a row a tower, the first one first (see
         `Embedder.tower`); `backends` with `companion.<tower>`; `computed_per_s` of all.
     """
     audit = first.audit()
@@ -53,5 +53,5 @@ def audit_towers(
         computed |= theirs["computed_per_s"]
         if "image" in theirs["backends"]:
             backends[companion_key(tower)] = theirs["backends"]["image"]
-    named = {"companions": list(others), "towers": rows}
+    named = {"additional_encoders": list(others), "towers": rows}
     return {**audit, **named, "backends": backends, "computed_per_s": computed}

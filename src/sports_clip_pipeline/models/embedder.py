@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.config.embed import EmbedConfig
-from sports_clip_pipeline.config.tower_names import is_pair
 from sports_clip_pipeline.corpora.store import ImageStore
+from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.journal import Journal, file_sha256
 from sports_clip_pipeline.launched import leads, own_cores
 from sports_clip_pipeline.machine import cores
@@ -32,6 +31,7 @@ from sports_clip_pipeline.models.embedding import (
 )
 from sports_clip_pipeline.models.feature_cache import FeatureCache, FeatureSpace, mean_of_spaces
 from sports_clip_pipeline.models.tower_weights import file_name
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
@@ -57,13 +57,13 @@ class Embedder:
     ) -> None:
         self._config, self._cache, self._journal = config, cache, journal
         self._clip_folder, self.together = clip_folder, together
-        image_towers.check_image_size(config.image_tower, config.image_size)
+        image_towers.check_image_size(config.image_encoder, config.image_size)
         self.preprocessings = [
-            image_towers.image_preprocessing(config.image_tower, config.image_size, view)
+            image_towers.image_preprocessing(config.image_encoder, config.image_size, view)
             for view in config.views
         ]
-        image = image_towers.image_tower(config.image_tower)
-        text = text_towers.text_tower_spec(config.text_tower)
+        image = image_towers.image_encoder(config.image_encoder)
+        text = text_towers.text_tower_spec(config.text_encoder)
         image.weights.checked()
         text.weights.checked()
         self._weights = {"image": image.digest, "text": text.digest}
@@ -74,8 +74,8 @@ class Embedder:
             trained = file_sha256(clip_folder / WEIGHTS)
             self._weights |= dict.fromkeys(trained_towers(clip_folder), trained)
         self._audit: dict[str, Any] = {
-            "image_tower": config.image_tower,
-            "text_tower": config.text_tower,
+            "image_encoder": config.image_encoder,
+            "text_encoder": config.text_encoder,
             "weights_sha256": self._weights,
             "preprocessing": self.preprocessings[0].to_dict(),
             "views": list(config.views),
@@ -157,9 +157,9 @@ class Embedder:
     def companion(self, tower: str) -> Embedder:
         """The same for another image tower, as it came."""
         # It reads no text; a pair has to name both.
-        text = tower if is_pair(tower) else EmbedConfig().text_tower
-        config = dataclasses.replace(
-            self._config, image_tower=tower, text_tower=text, companions=()
+        text = tower if is_pair(tower) else EmbedConfig().text_encoder
+        config = self._config.model_copy(
+            update={"image_encoder": tower, "text_encoder": text, "additional_encoders": ()}
         )
         return Embedder(config, self._cache, self._journal, together=self.together)
 
@@ -172,7 +172,7 @@ class Embedder:
             `parameters` (its 1,000-class head not counted), `backend`, and `ms_per_image`: of
             one core, all views, without decoding and resizing.
         """
-        name = self._config.image_tower
+        name = self._config.image_encoder
         rate = price.kept_rate(self._program("image"), self._config.backend)
         if rate is None:
             self._choose("image", (self._first_pixels(store, self.preprocessings[0]),))
@@ -180,11 +180,11 @@ class Embedder:
             assert rate is not None
         return {
             "name": name,
-            "width": image_towers.image_tower(name).width,
+            "width": image_towers.image_encoder(name).width,
             "preprocessing": self.preprocessings[0].to_dict(),
             "views": list(self._config.views),
             "weights_sha256": self._weights["image"],
-            "parameters": image_towers.image_tower(name).parameter_count(),
+            "parameters": image_towers.image_encoder(name).parameter_count(),
             "backend": rate.backend,
             "ms_per_image": round(rate.ms_per_item * len(self.preprocessings), 2),
         }
@@ -214,7 +214,7 @@ class Embedder:
 
     def _program(self, kind: str) -> TowerProgram:
         config = self._config
-        tower = config.image_tower if kind == "image" else config.text_tower
+        tower = config.image_encoder if kind == "image" else config.text_encoder
         size = config.image_size if kind == "image" else 0
         weights = self._weights[kind][:12]
         path = self._cache.root / "onnx" / f"{file_name(tower)}-{size}-{weights}.onnx"
@@ -289,7 +289,7 @@ def tower_price(
 
     Its weights do not matter to its price. `name` says the size.
     """
-    seen = dataclasses.replace(config, image_size=size, views=tuple(views), companions=())
+    seen = dataclasses.replace(config, image_size=size, views=tuple(views), additional_encoders=())
     row = Embedder(seen, cache, Journal()).tower(store)
     return {**row, "name": f"{row['name']} trained, {size} px"}
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sports_clip_pipeline.config.tower_names import is_pair
+from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal, fingerprint
 from sports_clip_pipeline.journal.disk import replacing_folder
@@ -51,7 +51,7 @@ def export_predictor(predictor: Predictor, folder: Path) -> float:
         raise UserFacingError(
             f"predictor with {names}",
             "the export of open_clip's own pairs has not been tried",
-            "set embed.image_tower to one of timm's, or use load_predictor",
+            "set embed.image_encoder to one of timm's, or use load_predictor",
         )
     with replacing_folder(folder) as partial:
         looks = _write_network(predictor, partial / NETWORK)

@@ -19,7 +19,7 @@ import timm
 import torch
 from torch import nn
 
-from sports_clip_pipeline.config.tower_names import is_pair
+from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.tower_weights import (
     HubFile,
@@ -138,7 +138,7 @@ class TimmTower:
         return sum(weight.numel() for weight in model.parameters())
 
 
-IMAGE_TOWERS = {
+IMAGE_ENCODERS = {
     "lite0": TimmTower(
         "tf_efficientnet_lite0",
         PackagedFile(
@@ -184,7 +184,7 @@ class PooledImageTower(nn.Module):
 
 def load_image_tower(name: str) -> nn.Module:
     """`ImageTower.load` by name. Raises: UserFacingError."""
-    return image_tower(name).load()
+    return image_encoder(name).load()
 
 
 def pooled_features(tower: Any, pixels: np.ndarray) -> np.ndarray:
@@ -197,7 +197,7 @@ def pooled_features(tower: Any, pixels: np.ndarray) -> np.ndarray:
 
 def image_preprocessing(name: str, size: int, view: str) -> ImagePreprocessing:
     """The preprocessing that is recorded for the tower, at another size and view."""
-    record = image_tower(name).record()
+    record = image_encoder(name).record()
     return ImagePreprocessing(
         size=size,
         mean=tuple(record["mean"]),
@@ -209,13 +209,13 @@ def image_preprocessing(name: str, size: int, view: str) -> ImagePreprocessing:
 
 def check_image_size(name: str, size: int) -> None:
     """Raises: UserFacingError: the tower sees one size alone, and that is another."""
-    wanted = image_tower(name).own_size
+    wanted = image_encoder(name).own_size
     if wanted not in (None, size):
         what, remedy = f"{name} sees {wanted} pixels, got {size}", f"set embed.image_size={wanted}"
         raise UserFacingError("parameter embed.image_size", what, remedy)
 
 
-def image_tower(name: str) -> ImageTower:
+def image_encoder(name: str) -> ImageTower:
     """The tower of that name. Raises: UserFacingError: there is none."""
     if is_pair(name):
         # Imports open_clip, which other towers can do without.
@@ -227,7 +227,7 @@ def image_tower(name: str) -> ImageTower:
 
 def timm_tower(name: str) -> TimmTower:
     """The tower of that name, which is timm's. Raises: UserFacingError: there is none."""
-    return IMAGE_TOWERS[name] if name in IMAGE_TOWERS else _by_architecture(name)
+    return IMAGE_ENCODERS[name] if name in IMAGE_ENCODERS else _by_architecture(name)
 
 
 @cache
@@ -237,7 +237,7 @@ def _by_architecture(name: str) -> TimmTower:
     plain = architecture.split(".")[0]
     if kind != "timm" or not timm.is_model(plain):
         near = timm.list_models(f"*{plain}*")[:3] if kind == "timm" else []
-        known = ", ".join(near or IMAGE_TOWERS)
+        known = ", ".join(near or IMAGE_ENCODERS)
         raise UserFacingError(
             f"image tower {name!r}", "is not known", f"use one of {known}, or another of timm's"
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.data.classes import ClassBank, ClassEntry
 from sports_clip_pipeline.models.anchors import class_anchors, prompt_texts
 from sports_clip_pipeline.models.head import Head, Operation
 from sports_clip_pipeline.models.projections import Projections
@@ -68,10 +68,12 @@ class OpenVocabulary:
         underscores.
         """
         wanted = _plain(name)
-        for label, entry in self.bank.classes.items():
-            if wanted in {_plain(label), *map(_plain, entry["names"])}:
-                return ClassBank(self.bank.templates, {label: entry})
-        return ClassBank(GENERAL_TEMPLATES, {name: {"names": (name,)}})
+        for entry in self.bank.classes:
+            if wanted in {_plain(entry.label), *map(_plain, entry.names)}:
+                return ClassBank(templates=self.bank.templates, classes=(entry,))
+        return ClassBank(
+            templates=GENERAL_TEMPLATES, classes=(ClassEntry(label=name, names=(name,)),)
+        )
 
     def _anchors_of(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Anchors (P,) in CLIP's space and (E,) in the text tower's own."""

@@ -85,7 +85,7 @@ class Predictor:
         tower_weights: state dict of the first tower where it was trained or is not packaged; else
             empty.
         origin: JSON-like record of how it was made (method, fraction, hyper-parameters …).
-        companions: further towers, in the order of their columns.
+        additional_encoders: further towers, in the order of their columns.
         threshold: the least probability of a class that is answered; None refuses nothing.
     """
 
@@ -97,31 +97,34 @@ class Predictor:
     views: tuple[str, ...] = ()
     tower_weights: dict[str, np.ndarray] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
-    companions: tuple[TowerInput, ...] = ()
+    additional_encoders: tuple[TowerInput, ...] = ()
     threshold: float | None = None
 
     @property
     def towers(self) -> tuple[TowerInput, ...]:
         """All towers in the order of their columns, the first one first."""
-        from sports_clip_pipeline.models.image_towers import image_tower
+        from sports_clip_pipeline.models.image_towers import image_encoder
 
-        width = image_tower(self.tower).width
-        return (TowerInput(self.tower, self.preprocessing, self.views, width), *self.companions)
+        width = image_encoder(self.tower).width
+        return (
+            TowerInput(self.tower, self.preprocessing, self.views, width),
+            *self.additional_encoders,
+        )
 
     @property
     def trained_apart(self) -> bool:
-        """Whether the first tower is a trained copy of one of its companions.
+        """Whether the first tower is a trained copy of one of its additional_encoders.
 
         A corpus's features then lack what it sees: they come from the frozen towers alone.
         """
-        return self.tower in {companion.name for companion in self.companions}
+        return self.tower in {companion.name for companion in self.additional_encoders}
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) from pooled tower features (N, ΣD).
 
         Raises: ValueError: several towers, and not as many columns as they have together.
         """
-        if self.companions:
+        if self.additional_encoders:
             self._check_columns(features.shape[1])
         return softmax(self.head(features) / self.temperature)
 
@@ -147,7 +150,7 @@ class Predictor:
             module: what `module()` gave, for whoever asks again and again; else built anew.
         """
         module = module or self.module()
-        trunks = [module.tower, *(companion.tower for companion in module.companions)]
+        trunks = [module.tower, *(companion.tower for companion in module.additional_encoders)]
         pairs = list(zip(self.towers, trunks, strict=True))
         blocks = [images[start : start + batch] for start in range(0, len(images), batch)]
         empty = np.zeros((0, sum(tower.width for tower in self.towers)), dtype=np.float32)
@@ -161,7 +164,7 @@ class Predictor:
             arrays: `features` (N, D), and `companion.<tower>` (N, Dₖ) of each companion.
         Raises: UserFacingError: the features of a companion are not there.
         """
-        return stack_towers(arrays, [tower.name for tower in self.companions])[0]
+        return stack_towers(arrays, [tower.name for tower in self.additional_encoders])[0]
 
     def module(self) -> TowerClassifier:
         """Pixels (B, 3, H, W), normalised as the first tower wants them, to logits (B, C).
@@ -172,11 +175,13 @@ class Predictor:
         """
         from sports_clip_pipeline.models.tower_classifier import CompanionTower, TowerClassifier
 
-        companions = [
+        additional_encoders = [
             CompanionTower(tower.name, tower.preprocessing, self.preprocessing)
-            for tower in self.companions
+            for tower in self.additional_encoders
         ]
-        return TowerClassifier(self.tower, self.tower_weights, self.head, companions).eval()
+        return TowerClassifier(
+            self.tower, self.tower_weights, self.head, additional_encoders
+        ).eval()
 
     def save(self, folder: str | Path) -> None:
         """Write the folder, whole or not at all."""
@@ -233,19 +238,20 @@ def load_predictor(path: str | Path) -> Predictor:
 
 def predictor_mark(predictor: Predictor) -> str:
     """A fingerprint of everything that a predictor's answers depend on."""
-    from sports_clip_pipeline.models.image_towers import image_tower
+    from sports_clip_pipeline.models.image_towers import image_encoder
 
     named = [item for pair in sorted(predictor.tower_weights.items()) for item in pair]
     arrays = [item for pair in sorted(predictor.head.to_arrays().items()) for item in pair]
     towers = [
-        {**tower.to_dict(), "digest": image_tower(tower.name).digest} for tower in predictor.towers
+        {**tower.to_dict(), "digest": image_encoder(tower.name).digest}
+        for tower in predictor.towers
     ]
     described = [list(predictor.classes), predictor.temperature, predictor.threshold]
     return fingerprint(described, towers, predictor.head.describe(), *arrays, *named)
 
 
 def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predictor:
-    first, companions = (
+    first, additional_encoders = (
         (_single_tower(record), ()) if record["form"] == 1 else _towers(record["towers"])
     )
     return Predictor(
@@ -257,7 +263,7 @@ def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predi
         views=tuple(first["views"]),
         tower_weights=_under("tower.", arrays),
         origin=record["origin"],
-        companions=companions,
+        additional_encoders=additional_encoders,
         threshold=_threshold(record.get("threshold")),
     )
 
@@ -278,7 +284,7 @@ def _single_tower(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _towers(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], tuple[TowerInput, ...]]:
-    """The first tower's row as it stands, and its companions."""
+    """The first tower's row as it stands, and its additional_encoders."""
     return rows[0], tuple(TowerInput.from_dict(row) for row in rows[1:])
 
 

@@ -1,4 +1,4 @@
-"""Features of several image towers side by side: the first tower, then its companions."""
+"""Features of several image towers side by side: the first tower, then its additional_encoders."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def companion_key(tower: str) -> str:
 
 
 def stack_towers(
-    arrays: Mapping[str, np.ndarray], companions: Sequence[str] | None = None
+    arrays: Mapping[str, np.ndarray], additional_encoders: Sequence[str] | None = None
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """Put the features of all towers side by side.
 
     Args:
         arrays: of one corpus: `features` (N, D₀), and `companion.<tower>` (N, Dₖ) of each
             companion.
-        companions: those to take, in this order; all there are, by name, for None. Names are in
+        additional_encoders: those to take, in this order; all there are, by name, for None. Names are in
             order in the configuration too, so both agree.
     Returns: (N, ΣD) float32, the first tower's columns first, and the columns of each tower. For
         `features` (2, 3) and `companion.lite0` (2, 4): (2, 7) and (3, 4).
@@ -33,9 +33,11 @@ def stack_towers(
         UserFacingError: a companion has no features.
         ValueError: towers have different numbers of rows.
     """
-    if companions is None:
-        companions = sorted(key.removeprefix(COMPANION) for key in arrays if _is_companion(key))
-    blocks = [arrays["features"], *(_companion(arrays, tower) for tower in companions)]
+    if additional_encoders is None:
+        additional_encoders = sorted(
+            key.removeprefix(COMPANION) for key in arrays if _is_companion(key)
+        )
+    blocks = [arrays["features"], *(_companion(arrays, tower) for tower in additional_encoders)]
     if len({len(block) for block in blocks}) > 1:
         rows = ", ".join(str(len(block)) for block in blocks)
         raise ValueError(f"towers have features of {rows} photographs, wanted one number")
@@ -53,7 +55,7 @@ def _companion(arrays: Mapping[str, np.ndarray], tower: str) -> np.ndarray:
         there = ", ".join(name for name in sorted(arrays) if _is_companion(name)) or "none"
         raise UserFacingError(
             f"features of the companion tower {tower}",
-            f"are not there (companions: {there})",
-            f"add {tower} to embed.companions and run `kedro run --pipelines=embed`",
+            f"are not there (additional_encoders: {there})",
+            f"add {tower} to embed.additional_encoders and run `kedro run --pipelines=embed`",
         )
     return arrays[key]

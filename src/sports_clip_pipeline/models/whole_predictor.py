@@ -35,7 +35,7 @@ class WholePredictor(nn.Module):
         super().__init__()
         self.looks = looks_of(predictor)
         module = predictor.module()
-        trunks = [module.tower, *(companion.tower for companion in module.companions)]
+        trunks = [module.tower, *(companion.tower for companion in module.additional_encoders)]
         pairs = zip(predictor.towers, trunks, strict=True)
         self.eyes = nn.ModuleList([_Eye(tower, trunk, self.looks) for tower, trunk in pairs])
         self.head = module.head

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sports_clip_pipeline.config.tokenize import TokenizeConfig
 from sports_clip_pipeline.models import image_towers
 from sports_clip_pipeline.models.anchors import encode_texts
 from sports_clip_pipeline.models.head import Head, Operation, add
@@ -22,6 +21,7 @@ from sports_clip_pipeline.models.imagenet import (
     imagenet_names,
 )
 from sports_clip_pipeline.models.unit_norm import unit_norm
+from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 
 
 @dataclass(frozen=True)
@@ -115,22 +115,22 @@ def hubness(logits: np.ndarray) -> np.ndarray:
 
 
 def named_classes(
-    image_tower: str, text_tower: str, tokenize: TokenizeConfig
+    image_encoder: str, text_encoder: str, tokenize: TokenizeConfig
 ) -> NamedClasses | None:
     """The image tower's own 1,000 classes; each read as first name, all names, definition.
 
     None for a tower that does not tell ImageNet's classes apart.
     """
-    if not image_towers.image_tower(image_tower).names_imagenet():
+    if not image_towers.image_encoder(image_encoder).names_imagenet():
         return None
-    weight, bias = imagenet_classifier(image_tower)
+    weight, bias = imagenet_classifier(image_encoder)
     names = imagenet_names()
     forms = (
         [name.split(",")[0] for name in names],
         names,
         [f"{name}: {text}" for name, text in zip(names, imagenet_definitions(), strict=True)],
     )
-    read = [unit_norm(encode_texts(form, text_tower, tokenize, None)) for form in forms]
+    read = [unit_norm(encode_texts(form, text_encoder, tokenize, None)) for form in forms]
     words = unit_norm(np.mean(read, axis=0)).astype(np.float32)
     return NamedClasses(weight, bias, words)
 

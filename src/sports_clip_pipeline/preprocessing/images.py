@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sports_clip_pipeline.config.embed import VIEWS
+from sports_clip_pipeline.pipelines.embed.config import VIEWS
 
 RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,

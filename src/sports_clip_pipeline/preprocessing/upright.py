@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sports_clip_pipeline.config.ingest import ImageRules
+from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 _ORIENTATION = 0x0112

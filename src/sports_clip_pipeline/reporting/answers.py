@@ -58,7 +58,7 @@ def band_of(probability: float) -> SureBand:
 
 
 def top_answers(whose: str, prefix: str, said: Mapping[str, Any]) -> TopAnswers:
-    """The answers of one classifier from a row of `evaluation_predictions`.
+    """The answers of one classifier from a row of `test_predictions`.
 
     Args:
         whose: what people call the classifier.

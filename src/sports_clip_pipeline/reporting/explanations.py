@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.config.cam import METHODS
+from sports_clip_pipeline.explain.names import METHODS
 from sports_clip_pipeline.reporting.blocks import DataTable, table
 from sports_clip_pipeline.reporting.frames import records
 from sports_clip_pipeline.reporting.labels import count

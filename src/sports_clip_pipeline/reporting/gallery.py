@@ -66,7 +66,7 @@ def compose_exhibits(
 
     Args:
         cards: `explain.gallery.Card`s.
-        predictions: `evaluation_predictions`, which says what was answered.
+        predictions: `test_predictions`, which says what was answered.
         most: photographs to show; those left out are the last ones of the larger kind. Those
             that contrast two classes come after them, all of them.
     Raises: ValueError: a picture of a type that is no image. UserFacingError: the maps explain

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.config.report import Reference
+from sports_clip_pipeline.pipelines.report.config import Reference
 from sports_clip_pipeline.reporting.blocks import INTERVAL, Card, Column, DataTable
 from sports_clip_pipeline.reporting.labels import (
     count,
@@ -73,7 +73,7 @@ def raised(number: int) -> str:
 def _points(results: StudyResults) -> dict[str, pd.Series]:
     """What labels buy, by measure: with the fewest and with all; one point where that is one."""
     curves, shipped = results.finetune_curves, results.finetune_metrics["best_method"]
-    arms = results.finetune_arms
+    arms = results.finetune_trials
     # With all labels the method is the one that was shipped, which broke ties by its log loss.
     of_shipped = results.curves[results.curves["method"] == shipped]
     every = {ALL: chosen_point(of_shipped, arms, curves["fraction"].max())}
@@ -186,7 +186,7 @@ def _measures(
 
 def repair_sentence(results: StudyResults) -> str:
     """What fine-tuning mended and what it broke, photograph by photograph."""
-    said = results.evaluation_predictions
+    said = results.test_predictions
     before = said["zero_shot_label"] == said["label"]
     after = said["finetuned_label"] == said["label"]
     method = results.called(results.finetune_metrics["best_method"])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.reporting.figures.cast import Cast
 from sports_clip_pipeline.reporting.labels import uses_unlabelled
 

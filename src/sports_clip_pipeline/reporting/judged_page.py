@@ -26,7 +26,7 @@ class JudgedParts:
         needed, needed_all: labels needed, of the highlighted methods and of all.
         pairs: classes taken for each other.
         transduction: zero-shot with unlabelled photographs.
-        mislabelled, label_next: photographs to look at.
+        mislabelled, label_queries: photographs to look at.
         suspected: how many are likely mislabelled altogether.
         explanations: whether the maps can be trusted, by method.
         untrusted: the methods that do not beat the floors, a sentence each.
@@ -40,7 +40,7 @@ class JudgedParts:
     pairs: DataTable | None = None
     transduction: DataTable | None = None
     mislabelled: tuple[Suspect, ...] = ()
-    label_next: tuple[Suspect, ...] = ()
+    label_queries: tuple[Suspect, ...] = ()
     suspected: int = 0
     explanations: DataTable | None = None
     untrusted: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ def compose_judged(results: StudyResults) -> JudgedParts:
     needed, pairs, prior = judged.labels_needed, judged.confusion_pairs, judged.transduction
     wrong, pictures = judged.mislabelled, judged.thumbnails
     maps = judged.cam_eval_verdicts
-    most, soon = config.mislabelled_photographs, config.label_next_photographs
+    most, soon = config.label_issues, config.queried_images
     return JudgedParts(
         advice=paragraphs(judged.recommendation.get("sentences", ())),
         needed=None if needed.empty else tables.needed_table(needed, results.cast.first, called),
@@ -62,11 +62,11 @@ def compose_judged(results: StudyResults) -> JudgedParts:
         pairs=None if pairs.empty else tables.pairs_table(pairs, config.confused_pairs),
         transduction=None if prior.empty else tables.transduction_table(prior, called),
         mislabelled=mislabelled_suspects(wrong, pictures, most),
-        label_next=next_suspects(judged.label_next, pictures, soon),
+        label_queries=next_suspects(judged.label_queries, pictures, soon),
         suspected=len(wrong),
         explanations=None if maps.empty else explanations_table(maps),
         untrusted=() if maps.empty else tuple(maps.loc[~maps["beats_floors"], "sentence"]),
-        outdated=not maps.empty and _of_others(maps, results.evaluation_predictions),
+        outdated=not maps.empty and _of_others(maps, results.test_predictions),
         looks=looks_sentence(judged.ledger),
     )
 

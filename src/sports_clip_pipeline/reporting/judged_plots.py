@@ -47,7 +47,7 @@ def _price(results: StudyResults) -> Plot | None:
         return None
     return _plot(
         results,
-        "price_figure",
+        "inference_cost_figure",
         "Accuracy beside its price",
         "Milliseconds are for one photograph through the towers on this machine; each row's "
         "method was chosen by validation.",

@@ -211,7 +211,7 @@ def transduction_table(transduction: pd.DataFrame, called: Called) -> DataTable:
     rows = [
         (
             called(row["method"]),
-            row["part"],
+            row["split"],
             row["prior"],
             percent(row["top1"]),
             interval(row["low"], row["high"]),

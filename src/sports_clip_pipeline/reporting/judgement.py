@@ -17,7 +17,7 @@ class Judgement:
     each fraction F of the labels, as `top1_0.01`.
 
     Attributes:
-        pixel_curves: of the methods that train through the image tower, as `finetune_curves`.
+        end_to_end_curves: of the methods that train through the image tower, as `finetune_curves`.
         labels_needed: `method`, `target`, `labels`, `low`, `high`, `kind` (`interpolated`,
             `extrapolated`, `out of reach` or `measured below`); inf or NaN where there is no end.
         recommendation: `sentences`, a list of texts.
@@ -30,7 +30,7 @@ class Judgement:
         confusion_pairs: `first`, `second`, `photographs`, `first_as_second`, `second_as_first`,
             `share` (of all errors).
         mislabelled: `image`, `label`, `suggested`, `self_confidence`, `rank` (1 first).
-        label_next: `image`, `rank`, `reason`, `predicted`, `probability`, `margin`.
+        label_queries: `image`, `rank`, `reason`, `predicted`, `probability`, `margin`.
         thumbnails: image -> JPEG.
         price: `towers`, `parameters`, `ms_per_photograph`, `method`, `top1_F`.
         ablation: `name`, `top1`, `low`, `high`, `changed`, `chosen_on`.
@@ -42,7 +42,7 @@ class Judgement:
             or their summary with its `sentence`.
     """
 
-    pixel_curves: pd.DataFrame = field(default_factory=pd.DataFrame)
+    end_to_end_curves: pd.DataFrame = field(default_factory=pd.DataFrame)
     labels_needed: pd.DataFrame = field(default_factory=pd.DataFrame)
     recommendation: Mapping[str, Any] = field(default_factory=dict)
     paired_comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -51,7 +51,7 @@ class Judgement:
     class_gains: pd.DataFrame = field(default_factory=pd.DataFrame)
     confusion_pairs: pd.DataFrame = field(default_factory=pd.DataFrame)
     mislabelled: pd.DataFrame = field(default_factory=pd.DataFrame)
-    label_next: pd.DataFrame = field(default_factory=pd.DataFrame)
+    label_queries: pd.DataFrame = field(default_factory=pd.DataFrame)
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
     price: pd.DataFrame = field(default_factory=pd.DataFrame)
     ablation: pd.DataFrame = field(default_factory=pd.DataFrame)

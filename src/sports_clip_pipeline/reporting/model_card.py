@@ -11,9 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.config.model_card import CorpusFacts, ModelCardConfig
-from sports_clip_pipeline.config.report import ReportConfig
-from sports_clip_pipeline.config.tower_facts import tower_facts
+from sports_clip_pipeline.encoders.weight_facts import weight_facts
+from sports_clip_pipeline.pipelines.report.config import CorpusFacts, ModelCardConfig, ReportConfig
 from sports_clip_pipeline.reporting.blocks import DataTable, table
 from sports_clip_pipeline.reporting.labels import (
     class_name,
@@ -51,8 +50,8 @@ class CardFacts:
     model_card: ModelCardConfig
     zero_shot_metrics: Mapping[str, Any]
     finetune_metrics: Mapping[str, Any]
-    finetune_arms: pd.DataFrame
-    pixel_arms: pd.DataFrame
+    finetune_trials: pd.DataFrame
+    end_to_end_trials: pd.DataFrame
     calibration: pd.DataFrame
     pretrain_history: pd.DataFrame
     ingest_audit: Mapping[str, Any]
@@ -75,7 +74,11 @@ def compose_model_card(facts: CardFacts) -> ModelCard:
         Chapter("Towers and their weights", tables=(_towers(facts),), points=_cautions(facts)),
         Chapter(
             "Compute used",
-            tables=(compute_table(facts.finetune_arms, facts.pixel_arms, _circumstances(facts)),),
+            tables=(
+                compute_table(
+                    facts.finetune_trials, facts.end_to_end_trials, _circumstances(facts)
+                ),
+            ),
         ),
     )
     return ModelCard(f"Model card of the study {facts.report.study}", chapters)
@@ -100,7 +103,7 @@ def _what(facts: CardFacts) -> tuple[str, ...]:
 
 
 def _clip_sentence(facts: CardFacts) -> str:
-    towers = f"{facts.embed_audit['image_tower']} and {facts.embed_audit['text_tower']}"
+    towers = f"{facts.embed_audit['image_encoder']} and {facts.embed_audit['text_encoder']}"
     history = facts.pretrain_history
     if history.empty:
         return f"Beside it stands a CLIP model of {towers}, used as it came."
@@ -171,7 +174,7 @@ def _probabilities(metrics: Mapping[str, Any]) -> tuple[str, ...]:
 def _data(facts: CardFacts) -> tuple[str, ...]:
     audit = facts.ingest_audit
     parts, duplicates = audit["parts"], audit["duplicates"]
-    unlabelled = parts.get("unlabelled_test", 0)
+    unlabelled = parts.get("unlabelled", 0)
     return (
         f"{count(parts['development'])} labelled photographs to learn and to choose from, "
         f"{count(parts['evaluation'])} to judge by, {count(unlabelled)} without a "
@@ -198,18 +201,18 @@ def _corpora(facts: CardFacts) -> tuple[str, ...]:
 
 def _unrecorded(name: str, study: str) -> CorpusFacts:
     where = f"model_card.corpora.{study} in conf/base/parameters_report.yml can say it"
-    return CorpusFacts(name, f"Its licence is not recorded: {where}.")
+    return CorpusFacts(name=name, licence=f"Its licence is not recorded: {where}.")
 
 
 def _towers(facts: CardFacts) -> DataTable:
     audit = facts.embed_audit
-    return towers_table(audit["towers"], audit["text_tower"], audit["weights_sha256"]["text"])
+    return towers_table(audit["towers"], audit["text_encoder"], audit["weights_sha256"]["text"])
 
 
 def _cautions(facts: CardFacts) -> tuple[str, ...]:
     audit = facts.embed_audit
-    names = [*(tower["name"] for tower in audit["towers"]), audit["text_tower"]]
-    cautions = (tower_facts(name).caution for name in names)
+    names = [*(tower["name"] for tower in audit["towers"]), audit["text_encoder"]]
+    cautions = (weight_facts(name).caution for name in names)
     return tuple(dict.fromkeys(caution for caution in cautions if caution))
 
 

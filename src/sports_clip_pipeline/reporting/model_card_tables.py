@@ -7,27 +7,27 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.config.tower_facts import tower_facts
+from sports_clip_pipeline.encoders.weight_facts import weight_facts
 from sports_clip_pipeline.reporting.blocks import Column, DataTable, table
 from sports_clip_pipeline.reporting.labels import count
 
 
 def towers_table(
-    image_towers: Sequence[Mapping[str, Any]], text_tower: str, text_sha256: str
+    image_towers: Sequence[Mapping[str, Any]], text_encoder: str, text_sha256: str
 ) -> DataTable:
     """A row a tower: what it is, who made it, the licence of its weights, and which they are.
 
     Args:
-        image_towers: rows of `embed_audit["towers"]`. text_tower: its name.
+        image_towers: rows of `embed_audit["towers"]`. text_encoder: its name.
         text_sha256: of its weights.
     """
     towers = [
         *((tower["name"], tower["weights_sha256"], tower["parameters"]) for tower in image_towers),
-        (text_tower, text_sha256, None),
+        (text_encoder, text_sha256, None),
     ]
     rows = []
     for name, digest, parameters in towers:
-        facts = tower_facts(name)
+        facts = weight_facts(name)
         size = "–" if parameters is None else f"{parameters / 1e6:.1f} M"
         package = f", package {facts.package}" if facts.package else ""
         title = name if facts.title == name else f"{name}: {facts.title}"
@@ -43,17 +43,17 @@ def towers_table(
 
 
 def compute_table(
-    arms: pd.DataFrame, pixel_arms: pd.DataFrame, circumstances: Mapping[str, str]
+    arms: pd.DataFrame, end_to_end_trials: pd.DataFrame, circumstances: Mapping[str, str]
 ) -> DataTable:
     """What fitting took, and where.
 
     Args:
-        arms, pixel_arms: `method`, `elapsed_s` (what the fit took when it was made), `reused`.
+        arms, end_to_end_trials: `method`, `elapsed_s` (what the fit took when it was made), `reused`.
         circumstances: further rows.
     """
     facts = {"Arms on frozen towers": _arms(arms)}
-    if not pixel_arms.empty:
-        facts["Arms through the pixels"] = _arms(pixel_arms)
+    if not end_to_end_trials.empty:
+        facts["Arms through the pixels"] = _arms(end_to_end_trials)
     facts |= circumstances
     return table("Compute used", ("What", "How much"), list(facts.items()), texts=2)
 

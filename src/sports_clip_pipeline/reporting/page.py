@@ -32,7 +32,7 @@ BUNDLE = "plotly-cartesian.min.js"
 # In the order they run.
 SCRIPTS = (BUNDLE, "report.js", "gallery.js", "sorting.js")
 BUNDLE_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
-_REMEDY = "lower report.gallery_photographs or report.mislabelled_photographs"
+_REMEDY = "lower report.gallery_images or report.label_issues"
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -44,7 +44,7 @@ def compose_page(results: StudyResults) -> str:
     plots = compose_plots(results)
     scripts = [asset(name) for name in SCRIPTS]
     exhibits = compose_exhibits(
-        results.cam_gallery, results.evaluation_predictions, results.config.gallery_photographs
+        results.cam_gallery, results.test_predictions, results.config.gallery_images
     )
     finetuned = results.finetune_metrics
     page = (

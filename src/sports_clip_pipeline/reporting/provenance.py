@@ -30,7 +30,7 @@ def describe_towers(embed_audit: Mapping[str, Any]) -> dict[str, str]:
     """Each tower with its weights and, where anything was computed, the backend, in words.
 
     Args:
-        embed_audit: `image_tower`, `text_tower`, `weights_sha256` and `backends`, the last two by
+        embed_audit: `image_encoder`, `text_encoder`, `weights_sha256` and `backends`, the last two by
             `image` and `text`; no backend where all features were there already.
     """
     towers = {}

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.reporting.figures.cast import Cast
 from sports_clip_pipeline.reporting.highlights import compose_cast
 from sports_clip_pipeline.reporting.judgement import Judgement
@@ -19,7 +19,7 @@ from sports_clip_pipeline.reporting.labels import method_name
 from sports_clip_pipeline.reporting.model_card import ModelCard
 
 SPLITS = ("train", "validation", "test")
-PARTS = ("development", "evaluation", "unlabelled_test")
+PARTS = ("development", "evaluation", "unlabelled")
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class StudyResults:
     config: ReportConfig
     zero_shot_metrics: Mapping[str, Any]
     retrieval_metrics: Mapping[str, Any]
-    finetune_arms: pd.DataFrame
+    finetune_trials: pd.DataFrame
     finetune_curves: pd.DataFrame
     finetune_metrics: Mapping[str, Any]
-    evaluation_predictions: pd.DataFrame
+    test_predictions: pd.DataFrame
     pretrain_history: pd.DataFrame
     ingest_audit: Mapping[str, Any]
     tokenize_audit: Mapping[str, Any]
@@ -56,12 +56,12 @@ class StudyResults:
     @property
     def evaluation_photographs(self) -> int:
         """How many photographs the accuracies are measured on."""
-        return len(self.evaluation_predictions)
+        return len(self.test_predictions)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The curves of both plans, as `finetune_curves`."""
-        pixels = self.judged.pixel_curves
+        pixels = self.judged.end_to_end_curves
         if pixels.empty:
             return self.finetune_curves
         return pd.concat([self.finetune_curves, pixels], ignore_index=True)
@@ -69,8 +69,8 @@ class StudyResults:
     @cached_property
     def cast(self) -> Cast:
         """Which methods stand in front."""
-        pixels = self.judged.pixel_curves
-        return compose_cast(self.finetune_curves, self.finetune_arms, self.config, pixels)
+        pixels = self.judged.end_to_end_curves
+        return compose_cast(self.finetune_curves, self.finetune_trials, self.config, pixels)
 
     def called(self, method: str) -> str:
         """What people call a method."""

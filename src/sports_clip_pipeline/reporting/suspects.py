@@ -85,7 +85,7 @@ def mislabelled_suspects(
 
 
 def next_suspects(
-    label_next: pd.DataFrame, thumbnails: Mapping[str, bytes], most: int
+    label_queries: pd.DataFrame, thumbnails: Mapping[str, bytes], most: int
 ) -> tuple[Suspect, ...]:
     """The photographs whose labels would help most, the first the most."""
     return tuple(
@@ -96,7 +96,7 @@ def next_suspects(
             lines=(f"{percent(row['probability'])} sure", class_name(row["reason"])),
             image=row["image"],
         )
-        for row in records(foremost(label_next, most))
+        for row in records(foremost(label_queries, most))
     )
 
 

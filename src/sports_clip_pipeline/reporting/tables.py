@@ -26,8 +26,10 @@ SCORES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 def learning_tables(results: StudyResults) -> tuple[DataTable, ...]:
     """One row a method and fraction; the methods that train through the tower apart."""
     found = [learning_table(results, results.finetune_curves, "on frozen towers")]
-    if not results.judged.pixel_curves.empty:
-        found.append(learning_table(results, results.judged.pixel_curves, "through the pixels"))
+    if not results.judged.end_to_end_curves.empty:
+        found.append(
+            learning_table(results, results.judged.end_to_end_curves, "through the pixels")
+        )
     return tuple(found)
 
 

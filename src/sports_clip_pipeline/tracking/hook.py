@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from sports_clip_pipeline.tracking.run import TrackedRun
 
-_RESULTS = frozenset({"zero_shot_metrics", "retrieval_metrics", "finetune_arms"})
-_TESTED = frozenset({"predictor", "finetune_metrics", "evaluation_predictions"})
+_RESULTS = frozenset({"zero_shot_metrics", "retrieval_metrics", "finetune_trials"})
+_TESTED = frozenset({"predictor", "finetune_metrics", "test_predictions"})
 
 
 class TrackingHooks:
@@ -44,7 +44,7 @@ class TrackingHooks:
         """Start the parent run with its tags and parameters, in one process of a group."""
         from sports_clip_pipeline.guards import study_of
         from sports_clip_pipeline.launched import leads
-        from sports_clip_pipeline.tracking.store import read_config
+        from sports_clip_pipeline.tracking.store import open_store, read_config
 
         self._end("KILLED")
         if self._context is None or not leads():
@@ -53,25 +53,32 @@ class TrackingHooks:
         config = read_config(loader["mlflow"])
         if not config.enabled:
             return
-        from sports_clip_pipeline.tracking.record import latest_run, log_dataset, mlflow_metadata
+        from sports_clip_pipeline.tracking.record import (
+            log_dataset,
+            mlflow_metadata,
+            tag_re_recorded,
+        )
         from sports_clip_pipeline.tracking.run import TrackedRun, flatten, log_batch
 
         project, study = Path(run_params["project_path"]), str(study_of(loader))
         names = ",".join(run_params.get("pipeline_names") or ["__default__"])
         tags = {"study": study, "env": run_params.get("env") or "base", "pipelines": names}
         tags |= {"mlflow.source.name": f"kedro run --pipelines={names}", **origin_tags(project)}
-        run = TrackedRun(config, project, config.run_name or f"{study} {names}", tags)
+        locks = project / "mlruns" / "running"
+        name = config.run_name or f"{study} {names}"
+        run = TrackedRun(open_store(config, project), locks, name, tags)
         self._run, self._registers = run, config.register_model
         if "RecordRunner" in run_params.get("runner", ""):
-            run.call(latest_run, run.set_tags)
+            run.call(tag_re_recorded, run)
         params: dict[str, str] = {}
         for name in sorted(pipeline.inputs()):
-            wanted = mlflow_metadata(catalog, name)
             if name.startswith("params:"):
                 params |= flatten(name.removeprefix("params:"), catalog.load(name))
-            elif "tags" in wanted and catalog.exists(name):
+        for name in set(catalog.keys()) - pipeline.all_outputs():
+            wanted = mlflow_metadata(catalog, name)
+            if "tags" in wanted and catalog.exists(name):
                 log_dataset(run, {"tags": wanted["tags"]}, catalog.load(name))
-        run.call(log_batch, params)
+        run.call(log_batch, params, {})
         self._logged = {name: mlflow_metadata(catalog, name) for name in pipeline.all_outputs()}
 
     @hook_impl
@@ -100,9 +107,14 @@ class TrackingHooks:
             made = {n for n in pipeline.all_outputs() if n in catalog and catalog.exists(n)}
             study = self._run.tags["study"]
             if self._registers and made >= _TESTED:
-                folder = Path(catalog.get("predictor")._filepath)
-                tested, metrics = map(catalog.load, ("evaluation_predictions", "finetune_metrics"))
-                self._run.call(register, folder, study, version_tags(tested, metrics, self._run.tags))
+                predictor: Any = catalog.get("predictor")
+                tested, metrics = map(catalog.load, ("test_predictions", "finetune_metrics"))
+                self._run.call(
+                    register,
+                    Path(predictor._filepath),
+                    study,
+                    version_tags(tested, metrics, self._run.tags),
+                )
             if made & _RESULTS:
                 self._run.call(describe, study)
         self._end("FINISHED")

@@ -4,7 +4,7 @@ artifact: figures       the saved file goes among the run's artifacts, in this f
 metrics: {name: path}   numbers at a dotted path of a JSON document become metrics
 tags: {name: path}      a value of a JSON document becomes a tag
 history: pretrain       a table of epochs, logged live by its node, is logged again by RecordRunner
-trials: frozen          the same of a table of trials; it becomes curves by number of labels too
+trials: frozen          the same of a table of trials of this plan
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import reduce
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from mlflow import MlflowClient
 
+_LIVE = {"history", "trials"}
 CURVE = "learning_curve/best_by_validation"
 HEADLINES = {
     "test/zero_shot_top1": "zero-shot top-1",
@@ -36,7 +38,9 @@ HEADLINES = {
 class RecordRunner(SequentialRunner):
     """Records the datasets on disk in a new MLflow run, without running any node."""
 
-    def _run(self, pipeline: Pipeline, catalog: Any, hook_manager: Any, run_id: Any = None) -> None:
+    def _run(
+        self, pipeline: Pipeline, catalog: Any, hook_manager: Any = None, run_id: Any = None
+    ) -> None:
         for name in [name for node in pipeline.nodes for name in node.outputs]:
             if mlflow_metadata(catalog, name) and catalog.exists(name):
                 data = catalog.load(name)
@@ -45,7 +49,7 @@ class RecordRunner(SequentialRunner):
 
 def mlflow_metadata(catalog: CatalogProtocol, name: str) -> dict[str, Any]:
     """What a catalog entry says about MLflow, and its file as `path`; empty where nothing."""
-    dataset = catalog.get(name) if name in catalog else None
+    dataset: Any = catalog.get(name) if name in catalog else None
     wanted = (getattr(dataset, "metadata", None) or {}).get("mlflow")
     return {**wanted, "path": Path(str(dataset._filepath))} if wanted else {}
 
@@ -56,9 +60,13 @@ def log_dataset(run: TrackedRun, wanted: Mapping[str, Any], data: Any) -> None:
         run.log_metrics(dict(numbers(value_at(data, path), name)))
     if "tags" in wanted:
         run.set_tags({name: str(value_at(data, path)) for name, path in wanted["tags"].items()})
-    if "re_recorded" in run.tags and ("history" in wanted or "trials" in wanted):
-        log_rows(run, wanted, data.to_dict("records"))
-    if "trials" in wanted and not data.empty:
+    for row in data.to_dict("records") if "re_recorded" in run.tags and _LIVE & set(wanted) else ():
+        if "trials" in wanted:
+            run.log_trial(row, wanted["trials"])
+        else:
+            step = row.pop("epoch")
+            run.log_metrics(dict(numbers(row, wanted["history"])), step)
+    if wanted.get("trials") == "frozen" and not data.empty:
         log_learning_curves(run, data)
     if "artifact" not in wanted:
         return
@@ -74,17 +82,6 @@ def log_dataset(run: TrackedRun, wanted: Mapping[str, Any], data: Any) -> None:
 
         page = compose_figure_page(data, path.stem)
         run.call("log_text", page, f"{folder}/{path.stem}.html")
-
-
-def log_rows(run: TrackedRun, wanted: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
-    """Log what a node logged live: its epochs as metrics, its trials as child runs."""
-    for row in rows:
-        if "trials" in wanted:
-            run.log_trial(row, wanted["trials"])
-        else:
-            step = int(row.pop("epoch"))
-            live = numbers(row, wanted["history"])
-            run.log_metrics({name: value for name, value in live if value == value}, step)  # no NaN
 
 
 def log_learning_curves(run: TrackedRun, trials: Any) -> None:
@@ -113,16 +110,20 @@ def value_at(document: Any, path: str) -> Any:
 
 
 def numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
-    """The numbers of a nested document by flat name; lists and texts are left out.
-
-    >>> dict(numbers({"t2i": {"r1": 0.2}, "note": "x"}, "retrieval"))
-    {'retrieval/t2i/r1': 0.2}
-    """
+    """The numbers of a nested document by flat name; lists, texts and NaN are left out."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from numbers(inner, f"{name}{key}" if name.endswith("_") else f"{name}/{key}")
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value):
         yield name, float(value)
+
+
+def tag_re_recorded(client: MlflowClient, run_id: str, run: TrackedRun) -> None:
+    """Tag a run that records data again with the id of the run before it, if there is one."""
+    query = "tags.study = '{study}' and tags.pipelines = '{pipelines}'".format(**run.tags)
+    found = client.search_runs([run.experiment], query, max_results=2)
+    former = [other.info.run_id for other in found if other.info.run_id != run_id]
+    run.set_tags({"re_recorded": former[0] if former else "true"})
 
 
 def describe(client: MlflowClient, run_id: str, study: str) -> None:

@@ -72,10 +72,9 @@ class TrackedRun:
             return
         if self._pid != os.getpid():  # a forked worker needs a connection of its own
             self._client, self._pid = connect(self._uri), os.getpid()
-        if isinstance(function, str):
-            function = getattr(type(self._client), function)
+        named = getattr(type(self._client), function) if isinstance(function, str) else function
         try:
-            function(self._client, self.run_id, *args, **kwargs)
+            named(self._client, self.run_id, *args, **kwargs)
         except (MlflowException, OSError) as error:
             self.is_lost = True
             _LOGGER.warning(
@@ -103,7 +102,7 @@ class TrackedRun:
         """Log a row of the trials table of a plan (`frozen`, `end_to_end`) as a child run."""
         params = {name: self.tags[name] for name in _CHILD_PARAMS if name in self.tags}
         params |= {"plan": plan, **{k: row[k] for k in ("method", "fraction", "seed", "labels")}}
-        params |= {k: as_text(v) for k, v in {**params, **json.loads(row["hyperparameters"])}.items()}
+        params |= json.loads(row["hyperparameters"])
         metrics = {metric: row[column] for metric, column in TRIAL_METRICS.items()}
         tags = {name: self.tags[name] for name in _CHILD_TAGS if name in self.tags}
         tags |= {"mlflow.parentRunId": self.run_id, "reused": str(row["reused"]).lower()}
@@ -114,7 +113,7 @@ class TrackedRun:
             child = client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
             status = "FAILED"
             try:
-                log_batch(client, child, params, metrics)
+                log_batch(client, child, {k: as_text(v) for k, v in params.items()}, metrics)
                 status = "FINISHED"
             finally:
                 client.set_terminated(child, status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sqlite3
 import warnings
 from collections.abc import Mapping
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.parameters import Parameters
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,19 +36,26 @@ _ENVIRONMENT = {
 _LOGGER = logging.getLogger(__name__)
 
 
-class TrackingConfig(BaseModel):
+class TrackingConfig(Parameters):
     """Where and whether runs are recorded."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    block = "mlflow"
     enabled: bool = Field(True, description="false records nothing and never imports MLflow")
     uri: str = Field(
         "sqlite:///mlruns/mlflow.db",
         description="sqlite:///PATH (relative to the project) or http(s)://HOST:PORT of a server",
-        pattern=r"^(sqlite:///[^:?]+|https?://[^@/]+(/.*)?)$",
     )
     experiment: str = Field("sports_clip_pipeline", min_length=1, description="of all studies")
     run_name: str | None = Field(None, min_length=1, description="null: study and pipelines")
     register_model: bool = Field(True, description="registers the predictor that a run made")
+
+    def check(self) -> None:
+        """Refuse other stores, and a password, which would end up in logs."""
+        if not re.fullmatch(r"sqlite:///[^:?]+|https?://[^@/]+(/.*)?", self.uri):
+            raise ValueError(
+                "uri wants sqlite:///PATH or http(s)://HOST:PORT; a user and a password go into "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            )
 
 
 def read_config(
@@ -54,14 +63,7 @@ def read_config(
 ) -> TrackingConfig:
     """The settings in a parsed `mlflow.yml`; `MLFLOW_TRACKING_URI` goes before its `uri`."""
     uri = environ.get("MLFLOW_TRACKING_URI")
-    try:
-        return TrackingConfig(**{**document, **({"uri": uri} if uri else {})})
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        remedy = "conf/base/mlflow.yml shows all settings; a server's user and password go into "
-        remedy += "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        where = f"mlflow.yml: {'.'.join(map(str, first['loc']))}"
-        raise UserFacingError(where, first["msg"], remedy) from None
+    return TrackingConfig(**{**document, **({"uri": uri} if uri else {})})
 
 
 def open_store(config: TrackingConfig, project: Path) -> tuple[MlflowClient, str]:

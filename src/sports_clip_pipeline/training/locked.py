@@ -18,11 +18,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.projection_heads import build_head, first_layer
 from sports_clip_pipeline.models.projections import IMAGE, TEXT, Projections, projections_of
 from sports_clip_pipeline.objectives import find_objective
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.paired_features import PairedFeatures
 from sports_clip_pipeline.training.schedule import warmup_cosine
 from sports_clip_pipeline.training.selection import is_best, is_due, is_over, restore_best

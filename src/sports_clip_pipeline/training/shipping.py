@@ -28,11 +28,11 @@ def predictor_of(
         embed_audit: how the features were made. labels: of the classes, in the order of logits.
         tower_weights: of the first tower where it was trained; empty for the packaged ones.
     """
-    first, *companions = (TowerInput.from_dict(row) for row in embed_audit["towers"])
+    first, *additional_encoders = (TowerInput.from_dict(row) for row in embed_audit["towers"])
     head, alone = without_companions(fitted.fit.head, first.width)
     return Predictor(
         classes=tuple(labels),
-        tower=embed_audit["image_tower"],
+        tower=embed_audit["image_encoder"],
         preprocessing=ImagePreprocessing.from_dict(embed_audit["preprocessing"]),
         head=head,
         temperature=fitted.fit.temperature,
@@ -46,7 +46,7 @@ def predictor_of(
             "hyperparameters": fitted.fit.hyperparameters,
             "cv_top1": fitted.fit.cv_top1,
         },
-        companions=() if alone else tuple(companions),
+        additional_encoders=() if alone else tuple(additional_encoders),
         threshold=refusal_threshold(fitted.fit.held_out),
     )
 

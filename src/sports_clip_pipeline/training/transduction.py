@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from sports_clip_pipeline.config.transduction import TransductionConfig
 from sports_clip_pipeline.models.head import Head, Operation, blend, softmax
 from sports_clip_pipeline.models.unit_norm import unit_norm
+from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig
 from sports_clip_pipeline.training.mixture import MixtureSettings, balanced, fit_mixture
 from sports_clip_pipeline.training.principal import PrincipalSpace
 
@@ -89,9 +89,9 @@ def balanced_assignment(
     photographs: _Photographs, config: TransductionConfig
 ) -> tuple[Head, np.ndarray]:
     """Zero-shot logits with one bias a class, so that the classes have even shares."""
-    logits = config.pull * photographs.text
+    logits = config.prior_strength * photographs.text
     probabilities, bias = balanced(logits, _even(logits), config.balance_rounds)
-    width = np.eye(logits.shape[1], dtype=np.float32) * np.float32(config.pull)
+    width = np.eye(logits.shape[1], dtype=np.float32) * np.float32(config.prior_strength)
     shift = Operation("affine", {"weight": width, "bias": bias.astype(np.float32)})
     return Head((*photographs.zero_shot.operations, shift)), probabilities
 
@@ -100,15 +100,15 @@ def soft_k_means(photographs: _Photographs, config: TransductionConfig) -> tuple
     """Centres of the classes on the sphere, by cosines to them and the pull of the text."""
     mean = photographs.columns.mean(axis=0)
     rows = unit_norm(photographs.columns - mean)  # (N, D)
-    text = config.pull * photographs.text
+    text = config.prior_strength * photographs.text
     probabilities, bias = balanced(text, _even(text), config.balance_rounds)
     for _ in range(config.iterations):
         centres = unit_norm(probabilities.T.astype(np.float32) @ rows)  # (C, D)
-        logits = config.centre_sharpness * rows @ centres.T + text
+        logits = config.k_means_beta * rows @ centres.T + text
         probabilities, bias = balanced(logits, _even(text), config.balance_rounds)
     around: dict[str, np.ndarray] = {"mean": mean, "scale": np.ones_like(mean)}
     weight: dict[str, np.ndarray] = {
-        "weight": config.centre_sharpness * centres,
+        "weight": config.k_means_beta * centres,
         "bias": bias.astype(np.float32),
     }
     shape = (
@@ -117,7 +117,7 @@ def soft_k_means(photographs: _Photographs, config: TransductionConfig) -> tuple
         Operation("affine", weight),
     )
     probe = Head((*photographs.scaled, *shape))
-    return blend(probe, photographs.zero_shot.scaled(config.pull)), probabilities
+    return blend(probe, photographs.zero_shot.scaled(config.prior_strength)), probabilities
 
 
 def gda_em(photographs: _Photographs, config: TransductionConfig) -> tuple[Head, np.ndarray]:
@@ -125,17 +125,17 @@ def gda_em(photographs: _Photographs, config: TransductionConfig) -> tuple[Head,
     space = PrincipalSpace.of(photographs.columns, photographs.scaled, config.pca_width)
     settings = MixtureSettings(
         iterations=config.iterations,
-        sharpness=config.sharpness,
-        pull=config.pull,
+        sharpness=config.beta,
+        pull=config.prior_strength,
         shrinkage=config.shrinkage,
         confidence=config.confidence,
         balance_rounds=config.balance_rounds,
     )
     rows, text = space.rows(photographs.columns), photographs.text
     mixture = fit_mixture(rows, text, _even(text), settings)
-    weight = config.sharpness * mixture.gaussians.weight
-    bias = config.sharpness * mixture.gaussians.bias + mixture.bias
-    head = blend(space.head(weight, bias), photographs.zero_shot.scaled(config.pull))
+    weight = config.beta * mixture.gaussians.weight
+    bias = config.beta * mixture.gaussians.bias + mixture.bias
+    head = blend(space.head(weight, bias), photographs.zero_shot.scaled(config.prior_strength))
     return head, mixture.probabilities
 
 

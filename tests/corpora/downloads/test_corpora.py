@@ -7,11 +7,11 @@ import logging
 
 import pytest
 
-from sports_clip_pipeline.config.download import RemoteArchive
 from sports_clip_pipeline.corpora.downloads.assemble import measure
 from sports_clip_pipeline.corpora.downloads.corpora import download_corpora
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.download.config import RemoteArchive
 from tests.corpora.downloads.conftest import CAPTIONS, configure, make_zip, md5
 from tests.corpora.downloads.test_kaggle import FakeKaggle, answered
 
@@ -23,8 +23,12 @@ TEXTS = make_zip({"Flickr8k.token.txt": CAPTIONS})
 def config(server):
     """Both corpora, Flickr8k from the local server."""
     archives = [
-        RemoteArchive("photos.zip", md5(PHOTOS), [server.serve("/photos.zip", PHOTOS)]),
-        RemoteArchive("texts.zip", md5(TEXTS), [server.serve("/texts.zip", TEXTS)]),
+        RemoteArchive(
+            name="photos.zip", checksum=md5(PHOTOS), mirrors=[server.serve("/photos.zip", PHOTOS)]
+        ),
+        RemoteArchive(
+            name="texts.zip", checksum=md5(TEXTS), mirrors=[server.serve("/texts.zip", TEXTS)]
+        ),
     ]
     return configure(archives, corpora="flickr8k+sports")
 

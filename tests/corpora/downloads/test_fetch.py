@@ -13,10 +13,10 @@ import time
 
 import pytest
 
-from sports_clip_pipeline.config.download import RemoteArchive
 from sports_clip_pipeline.corpora.downloads.fetch import fetch_archive, find_fault
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.download.config import RemoteArchive
 from tests.corpora.downloads.conftest import configure, is_flushed, md5
 from tests.corpora.downloads.faulty_server import Fault, closed_port
 
@@ -25,7 +25,7 @@ CONFIG = configure()
 
 def fetch(tmp_path, content, *urls, checksum=True, config=CONFIG):
     """Fetch `a.zip` from `urls`; its record."""
-    archive = RemoteArchive("a.zip", md5(content) if checksum else None, urls)
+    archive = RemoteArchive(name="a.zip", checksum=md5(content) if checksum else None, mirrors=urls)
     return fetch_archive(archive, tmp_path, config, Journal())
 
 
@@ -238,12 +238,14 @@ def test_find_fault_names_both_checksums(content, tmp_path):
 SCRIPT = """
 import sys
 from pathlib import Path
-from sports_clip_pipeline.config.download import RemoteArchive
+from sports_clip_pipeline.pipelines.download.config import RemoteArchive
 from sports_clip_pipeline.corpora.downloads.fetch import fetch_archive
 from sports_clip_pipeline.journal import Journal
 from tests.corpora.downloads.conftest import configure
 url, folder, checksum = sys.argv[1:]
-archive = RemoteArchive("a.zip", checksum if checksum != "none" else None, [url])
+archive = RemoteArchive(
+    name="a.zip", checksum=checksum if checksum != "none" else None, mirrors=[url]
+)
 print(fetch_archive(archive, Path(folder), configure(), Journal())["sha256"])
 """
 

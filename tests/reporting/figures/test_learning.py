@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.config.report import Reference
+from sports_clip_pipeline.pipelines.report.config import Reference
 from sports_clip_pipeline.reporting.figures.cast import PIXELS as THROUGH
 from sports_clip_pipeline.reporting.figures.cast import UNLABELLED, Cast
 from sports_clip_pipeline.reporting.figures.fractions import place_without_labels
@@ -121,9 +121,9 @@ def test_methods_through_the_tower_are_hollow_points_with_whiskers():
 
 def test_published_numbers_stand_at_the_share_of_labels_that_they_used():
     reference = [
-        Reference("zero_shot_top1", "Notebook", 0.35, "n"),
-        Reference("all_labels_top1", "Notebook", 0.895, "n"),
-        Reference("retrieval_r5", "Notebook", 0.5, "n"),
+        Reference(measure="zero_shot_top1", label="Notebook", value=0.35, note="n"),
+        Reference(measure="all_labels_top1", label="Notebook", value=0.895, note="n"),
+        Reference(measure="retrieval_r5", label="Notebook", value=0.5, note="n"),
     ]
     stars = draw(reference=reference).data[-1]
 

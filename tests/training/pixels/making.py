@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.image_towers import image_preprocessing
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.arms import PixelStudy
 from sports_clip_pipeline.training.pixels.methods.interface import Start
@@ -25,7 +25,7 @@ from sports_clip_pipeline.training.pixels.prompts import ClassPrompts
 from sports_clip_pipeline.training.pixels.squares import Squares
 
 CLASSES, SPACE, SAID = 3, 6, 5
-FAST = PixelsConfig(
+FAST = EndToEndConfig(
     methods=("full_imagenet",),
     fractions=(1.0,),
     image_size=32,
@@ -119,7 +119,7 @@ def splits_of(target: np.ndarray) -> pd.DataFrame:
         {
             "image": [f"{i}.jpg" for i in range(len(target))],
             "label": [f"class {c}" for c in target],
-            "part": "development",
+            "split": "development",
         }
     )
     for seed in range(5):
@@ -132,7 +132,7 @@ def study(
     folder: Path,
     journal: Journal,
     count: int = 18,
-    config: PixelsConfig = FAST,
+    config: EndToEndConfig = FAST,
     begin: Start | None = None,
     change: Mapping[str, object] | None = None,
 ) -> PixelStudy:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.arm import Arm
 from sports_clip_pipeline.training.pixels.arms import (
     finished_pixel_arms,
@@ -22,17 +22,19 @@ from sports_clip_pipeline.training.pixels.arms import (
 from sports_clip_pipeline.training.pixels.fitted import PixelArm, predictor_of
 from tests.training.pixels.making import FAST, VitStart, anchors, prompts, study
 
-ALL = dataclasses.replace(FAST, methods=("full_imagenet", "wise_ft"), fractions=(0.5, 1.0))
+ALL = FAST.model_copy(update={"methods": ("full_imagenet", "wise_ft"), "fractions": (0.5, 1.0)})
 
 
-def one(folder: Path, journal: Journal, config: PixelsConfig = FAST, **changes: object) -> PixelArm:
+def one(
+    folder: Path, journal: Journal, config: EndToEndConfig = FAST, **changes: object
+) -> PixelArm:
     made = study(folder, journal, config=config)
     (done,) = run_pixel_arms(dataclasses.replace(made, **changes), config, journal)
     return done
 
 
 def test_the_plan_begins_with_few_labels() -> None:
-    config = PixelsConfig(methods="flyp+wise_ft", fractions="1.0+0.1", seeds=2)
+    config = EndToEndConfig(methods="flyp+wise_ft", fractions="1.0+0.1", seeds=2)
     assert plan_pixel_arms(config) == [
         Arm("flyp", 0.1, 0), Arm("flyp", 0.1, 1), Arm("wise_ft", 0.1, 0), Arm("wise_ft", 0.1, 1),
         Arm("flyp", 1.0, 0), Arm("wise_ft", 1.0, 0),
@@ -60,7 +62,7 @@ def test_finished_arms_are_reused_and_shown_without_training(tmp_path: Path) -> 
 def test_shares_too_small_for_the_classes_are_no_finished_arms(tmp_path: Path) -> None:
     journal = DiskJournal(tmp_path / "journal")
     made = study(tmp_path / "store", journal)
-    tiny = dataclasses.replace(ALL, fractions=(0.001, 1.0))
+    tiny = ALL.model_copy(update={"fractions": (0.001, 1.0)})
     with pytest.raises(UserFacingError, match=r"label fraction 0\.001"):
         next(iter(run_pixel_arms(made, tiny, journal)))
     assert not list(finished_pixel_arms(made, tiny, journal))
@@ -72,7 +74,7 @@ def test_a_changed_setting_trains_anew_only_who_reads_it(tmp_path: Path) -> None
     marks = {arm: made.mark(arm, ALL) for arm in plan_pixel_arms(ALL)}
 
     def changed(**settings: object) -> set[str]:
-        other = dataclasses.replace(ALL, **settings)
+        other = ALL.model_copy(update=settings)
         return {arm.method for arm, mark in marks.items() if made.mark(arm, other) != mark}
 
     assert changed(epochs=2) == {"full_imagenet", "wise_ft"}
@@ -83,7 +85,7 @@ def test_a_changed_setting_trains_anew_only_who_reads_it(tmp_path: Path) -> None
 
 def test_photographs_without_a_label_of_the_arm_change_nothing(tmp_path: Path) -> None:
     made = study(tmp_path / "a", Journal(), count=18)
-    config = dataclasses.replace(FAST, fractions=(0.5,))
+    config = FAST.model_copy(update={"fractions": (0.5,)})
     (arm,) = plan_pixel_arms(config)
     others = np.setdiff1d(np.arange(18), made.rows(arm))
     addresses = list(made.squares.addresses)
@@ -112,7 +114,7 @@ def test_deleting_the_evaluation_part_changes_no_weight(tmp_path: Path) -> None:
 
 def test_few_labels_are_all_trained_on_after_the_held_out_ones_have_served(tmp_path: Path) -> None:
     once = one(tmp_path / "a", Journal())
-    twice = one(tmp_path / "b", Journal(), dataclasses.replace(FAST, refit_below=100))
+    twice = one(tmp_path / "b", Journal(), FAST.model_copy(update={"refit_below": 100}))
     assert not once.fitted.fit.hyperparameters["refit"]
     assert twice.fitted.fit.hyperparameters["refit"]
     assert twice.fitted.fit.temperature == once.fitted.fit.temperature
@@ -122,14 +124,14 @@ def test_few_labels_are_all_trained_on_after_the_held_out_ones_have_served(tmp_p
 
 
 def test_wise_ft_names_the_weight_that_held_out_photographs_chose(tmp_path: Path) -> None:
-    done = one(tmp_path, Journal(), dataclasses.replace(FAST, methods=("wise_ft",)))
+    done = one(tmp_path, Journal(), FAST.model_copy(update={"methods": ("wise_ft",)}))
     assert done.fitted.fit.hyperparameters["alpha"] in FAST.wise_alphas
 
 
 def test_low_rank_updates_end_in_a_tower_of_the_first_architecture(tmp_path: Path) -> None:
-    config = dataclasses.replace(FAST, methods=("lora",))
+    config = FAST.model_copy(update={"methods": ("lora",)})
     begin = VitStart("lite0", anchors(16), prompts())
-    config = dataclasses.replace(config, test_size=32)
+    config = config.model_copy(update={"test_size": 32})
     made = study(tmp_path, Journal(), config=config, begin=begin)
     (done,) = run_pixel_arms(made, config, Journal())
     plain = begin.pretrained().state_dict()
@@ -140,7 +142,7 @@ def test_low_rank_updates_end_in_a_tower_of_the_first_architecture(tmp_path: Pat
 
 def test_a_method_that_does_not_fit_the_tower_stops_before_the_first_arm(tmp_path: Path) -> None:
     journal = Journal()
-    config = dataclasses.replace(FAST, methods=("full_imagenet", "lora"))
+    config = FAST.model_copy(update={"methods": ("full_imagenet", "lora")})
     with pytest.raises(UserFacingError, match="no attention"):
         list(run_pixel_arms(study(tmp_path, journal), config, journal))
     assert not journal._states
@@ -150,7 +152,7 @@ def test_shuffled_labels_teach_nothing_that_holds_out(tmp_path: Path) -> None:
     made = study(tmp_path, Journal(), count=90)
     target = np.random.default_rng(3).permutation(made.target)
     splits = made.splits.assign(label=[f"class {c}" for c in target])
-    config = dataclasses.replace(FAST, held_out_share=0.5, min_steps=6)
+    config = FAST.model_copy(update={"held_out_share": 0.5, "min_steps": 6})
     (done,) = run_pixel_arms(
         dataclasses.replace(made, target=target, splits=splits), config, Journal()
     )
@@ -159,7 +161,7 @@ def test_shuffled_labels_teach_nothing_that_holds_out(tmp_path: Path) -> None:
 
 def test_the_predictor_of_an_arm_sees_photographs_as_training_judged_them(tmp_path: Path) -> None:
     journal = Journal()
-    config = dataclasses.replace(FAST, views=("full", "full_flip"))
+    config = FAST.model_copy(update={"views": ("full", "full_flip")})
     made = study(tmp_path, journal, config=config)
     (done,) = run_pixel_arms(made, config, journal)
     seen = made.squares.preprocessing
@@ -187,7 +189,7 @@ def told(self):
     print(self.done, flush=True)
     return loss
 loop.PixelTraining.step = told
-config = dataclasses.replace(FAST, min_steps=12)
+config = FAST.model_copy(update=dict(min_steps=12))
 journal = DiskJournal(Path(sys.argv[1]) / "journal")
 (done,) = run_pixel_arms(study(Path(sys.argv[1]) / "store", journal), config, journal)
 print("finished", float(done.tower_weights["conv_head.weight"].sum()), flush=True)
@@ -228,6 +230,6 @@ def test_a_plan_killed_and_ended_by_the_system_goes_on_to_the_same_weights(tmp_p
     last.stdout.close()
     assert last.wait() == 0
     assert int(lines[0]) == ended + 1, "SIGTERM keeps the very last step"
-    config = dataclasses.replace(FAST, min_steps=12)
+    config = FAST.model_copy(update={"min_steps": 12})
     whole = one(tmp_path / "whole", Journal(), config)
     assert lines[-2] == f"finished {float(whole.tower_weights['conv_head.weight'].sum())}"

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.pixels.estimate import estimate, estimate_study
 from tests.training.pixels.making import FAST, study
 
-PLAN = PixelsConfig(
+PLAN = EndToEndConfig(
     methods="full_imagenet+flyp", fractions="0.1+1.0", batch_size=10, epochs=8, min_steps=100,
     refit_below=200, held_out_share=0.1,
 )  # fmt: skip
@@ -31,7 +30,7 @@ def test_one_rate_serves_all_methods() -> None:
 
 
 def test_a_study_is_estimated_from_a_short_trial(tmp_path: Path) -> None:
-    config = dataclasses.replace(FAST, methods=("full_imagenet", "last_blocks"))
+    config = FAST.model_copy(update={"methods": ("full_imagenet", "last_blocks")})
     table = estimate_study(study(tmp_path, Journal()), config, trial_steps=1)
     assert (table["hours"] > 0).all()
     assert (table["steps"] == 4).all()

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.config.pixels import JOINED_METHOD
 from sports_clip_pipeline.models.head import Head, Operation, softmax
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.interface import Fit
@@ -62,7 +62,7 @@ def test_the_trained_tower_that_errs_least_beside_the_committee_speaks() -> None
     )
     made = joined([poor, good], frozen)
     assert made.pixel.method == "full_imagenet"
-    assert made.fitted.arm == Arm(JOINED_METHOD, 0.5, 0)
+    assert made.fitted.arm == Arm(END_TO_END_ENSEMBLE, 0.5, 0)
     assert made.fitted.fit.hyperparameters["pixel_method"] == "full_imagenet"
     assert made.fitted.elapsed_s == 4.0
     assert better_than(made, frozen, TARGET)

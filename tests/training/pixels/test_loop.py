@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.pixels.loop import (
     Photographs,
     PixelTraining,
@@ -31,7 +30,7 @@ def photographs(folder: Path) -> Photographs:
 
 
 def training(
-    folder: Path, method: str = "full_imagenet", config: PixelsConfig = FAST, seed: int = 0
+    folder: Path, method: str = "full_imagenet", config: EndToEndConfig = FAST, seed: int = 0
 ) -> PixelTraining:
     recipe = find_pixel_method(method)
     begin = VitStart("lite0", anchors(16), prompts()) if method == "lora" else start()
@@ -49,7 +48,7 @@ def everything(run: PixelTraining) -> dict[str, np.ndarray]:
 def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(
     method: str, last: int, tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(FAST, freeze_norm_below=0)
+    config = FAST.model_copy(update={"freeze_batch_norm_below": 0})
     whole = training(tmp_path, method, config)
     losses = {}
     run_training(whole, Journal(), "k", "m", lambda t, loss: losses.update({t.done: loss}))
@@ -93,12 +92,12 @@ def test_seeds_change_the_batches_and_equal_seeds_change_nothing(tmp_path: Path)
 
 
 def test_a_head_that_starts_at_zero_says_every_class_is_as_probable(tmp_path: Path) -> None:
-    config = dataclasses.replace(FAST, label_smoothing=0.0)
+    config = FAST.model_copy(update={"label_smoothing": 0.0})
     assert training(tmp_path, config=config).step() == pytest.approx(np.log(3), abs=1e-6)
 
 
 def test_only_the_last_blocks_and_what_follows_them_move(tmp_path: Path) -> None:
-    run = training(tmp_path, "last_blocks", dataclasses.replace(FAST, freeze_norm_below=0))
+    run = training(tmp_path, "last_blocks", FAST.model_copy(update={"freeze_batch_norm_below": 0}))
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
     for _ in range(2):
         run.step()
@@ -111,8 +110,8 @@ def test_only_the_last_blocks_and_what_follows_them_move(tmp_path: Path) -> None
 
 
 def test_kept_statistics_do_not_move_and_their_scales_do(tmp_path: Path) -> None:
-    few = training(tmp_path, config=dataclasses.replace(FAST, freeze_norm_below=1000))
-    many = training(tmp_path, config=dataclasses.replace(FAST, freeze_norm_below=0))
+    few = training(tmp_path, config=FAST.model_copy(update={"freeze_batch_norm_below": 1000}))
+    many = training(tmp_path, config=FAST.model_copy(update={"freeze_batch_norm_below": 0}))
     for run, keeps in ((few, True), (many, False)):
         before = {name: value.clone() for name, value in run.model.state_dict().items()}
         run.step(), run.step()  # a head at zero sends nothing to the tower in the first
@@ -143,7 +142,7 @@ def test_biases_and_norms_are_not_decayed(tmp_path: Path) -> None:
 
 
 def test_training_learns_its_own_photographs(tmp_path: Path) -> None:
-    config = dataclasses.replace(FAST, min_steps=25, batch_size=12, crop_area=0.9)
+    config = FAST.model_copy(update={"min_steps": 25, "batch_size": 12, "crop_area": 0.9})
     run = training(tmp_path, config=config)
     losses = [run.step() for _ in range(25)]
     assert losses[-1] < 0.75 * losses[0]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.models.clip_model import build_clip
 from sports_clip_pipeline.models.projections import Projections
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from tests.training.unlocked.making import ONE_BLOCK, Corpus, make_corpus, random_projections
 
 

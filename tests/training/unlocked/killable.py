@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,15 @@ from sports_clip_pipeline.training.unlocked.precision import Compute
 from sports_clip_pipeline.training.unlocked.run import TrainedTowers, train_towers
 from tests.training.unlocked.making import ONE_BLOCK, make_corpus, random_projections
 
-CONFIG = replace(
-    ONE_BLOCK, tower_epochs=4, tower_batch_size=3, tower_accumulation=2, checkpoint_every_steps=1,
-    tower_ema_decay=0.9,
-)  # fmt: skip
+CONFIG = ONE_BLOCK.model_copy(
+    update={
+        "encoder_epochs": 4,
+        "encoder_batch_size": 3,
+        "encoder_accumulation": 2,
+        "checkpoint_every_steps": 1,
+        "ema_decay": 0.9,
+    }
+)
 STEPS = 12
 
 
@@ -33,7 +37,7 @@ class Speaking:
         if "pretrain/step_loss" in metrics:
             print(f"step {step}", flush=True)
 
-    def log_arm(self, *arguments: Any) -> None:
+    def log_trial(self, *arguments: Any) -> None:
         raise AssertionError("pretraining has no arms")
 
 

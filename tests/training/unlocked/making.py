@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.models.image_towers import (
     image_preprocessing,
@@ -27,6 +26,7 @@ from sports_clip_pipeline.models.image_towers import (
 from sports_clip_pipeline.models.projections import Projections
 from sports_clip_pipeline.models.text_towers import PooledTextTower, load_text_tower
 from sports_clip_pipeline.models.tokenizers import caption_tokenizer
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.sample import write_sample
@@ -37,9 +37,9 @@ TRAIN, VALIDATION, SPACE, CONTEXT = 10, 4, 16, 32
 ONE_BLOCK = PretrainConfig(
     unlocked_image_blocks=1,
     unlocked_text_blocks=1,
-    tower_epochs=3,
-    tower_batch_size=5,
-    tower_peak_lr=1e-3,
+    encoder_epochs=3,
+    encoder_batch_size=5,
+    encoder_peak_lr=1e-3,
     captions_per_image=2,
     precision="fp32",
     device="cpu",
@@ -63,8 +63,8 @@ class Corpus:
     def recipe(self) -> dict[str, Any]:
         """What `build_clip` takes beside projections."""
         return {
-            "image_tower": self.towers[0],
-            "text_tower": self.towers[1],
+            "image_encoder": self.towers[0],
+            "text_encoder": self.towers[1],
             "preprocessing": self.preprocessing,
             "context_length": self.context_length,
         }

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.unlocked.averaging import MovingAverage
 from sports_clip_pipeline.training.unlocked.precision import Compute
 from sports_clip_pipeline.training.unlocked.run import TrainedTowers, train_towers
@@ -90,7 +90,7 @@ def test_what_is_judged_and_kept_is_the_average(
 
         return train_towers(
             new_clip(), corpus.pairs("train"), corpus.pairs("validation"), judge,
-            corpus.preprocessing, replace(one_block, tower_ema_decay=decay),
+            corpus.preprocessing, replace(one_block, ema_decay=decay),
             Compute("cpu", "fp32"), Journal(), "f",
         )  # fmt: skip
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.config.pretrain import LOSSES, PretrainConfig
 from sports_clip_pipeline.objectives import find_objective
+from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
 from sports_clip_pipeline.training.unlocked.caching import backward_in_chunks
 from sports_clip_pipeline.training.unlocked.loop import TowerTraining
 from sports_clip_pipeline.training.unlocked.precision import Compute
@@ -123,7 +123,7 @@ def test_the_towers_learn_the_same_in_chunks_as_at_once(
     """Dropout off and norms frozen, so that chunks draw and normalise as the whole batch does."""
 
     def gradient(accumulation: int) -> tuple[float, dict[str, torch.Tensor]]:
-        config = replace(one_block, loss=loss, tower_accumulation=accumulation)
+        config = replace(one_block, loss=loss, encoder_accumulation=accumulation)
         model = new_clip()
         if loss == "siglip":
             model.logit_bias = nn.Parameter(torch.tensor(-2.0))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.objectives.contrastive import multi_positive_info_nce
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.unlocked.loop import TowerTraining
 from sports_clip_pipeline.training.unlocked.precision import Compute
 
@@ -75,7 +75,7 @@ def test_statistics_of_locked_norms_stay_bit_for_bit(
 def test_the_loss_falls_on_a_handful_of_pairs(
     new_training: Callable[..., TowerTraining], one_block: PretrainConfig
 ) -> None:
-    config = replace(one_block, tower_epochs=8, tower_batch_size=10, captions_per_image=5)
+    config = replace(one_block, encoder_epochs=8, encoder_batch_size=10, captions_per_image=5)
     training = new_training(config)
     losses = [training.run_epoch() for _ in range(8)]
     assert losses[-1] < 0.7 * losses[0], losses
@@ -90,7 +90,7 @@ def test_with_both_towers_locked_features_give_the_loss_of_the_projections(
     config = replace(
         one_block,
         unlocked_image_blocks=0, unlocked_text_blocks=0,
-        tower_batch_size=10, captions_per_image=5, tower_peak_lr=1e-7,
+        encoder_batch_size=10, captions_per_image=5, encoder_peak_lr=1e-7,
     )  # fmt: skip
     training = new_training(config)
     loss = training.run_epoch()
@@ -156,7 +156,7 @@ def test_mixed_precision_agrees_roughly_and_keeps_weights_in_fp32(
     new_training: Callable[..., TowerTraining], one_block: PretrainConfig, precision: str
 ) -> None:
     # Only the image tower learns: dropout in the text tower draws otherwise in other types.
-    config = replace(one_block, unlocked_text_blocks=0, tower_peak_lr=1e-4)
+    config = replace(one_block, unlocked_text_blocks=0, encoder_peak_lr=1e-4)
     plain, mixed = new_training(config), new_training(config, Compute("cpu", precision))
     for one, other in zip(plain.embed(plain.pairs), mixed.embed(mixed.pairs), strict=True):
         assert other.dtype == np.float32
@@ -187,7 +187,7 @@ def test_a_restored_state_goes_on_bit_for_bit(
 def test_an_epoch_left_after_any_step_goes_on_bit_for_bit(
     new_training: Callable[..., TowerTraining], one_block: PretrainConfig, accumulation: int
 ) -> None:
-    config = replace(one_block, tower_batch_size=3, tower_accumulation=accumulation)
+    config = replace(one_block, encoder_batch_size=3, encoder_accumulation=accumulation)
     whole = new_training(config)
     assert whole.steps_per_epoch == 3
     losses = [whole.run_epoch(), whole.run_epoch()]
@@ -209,7 +209,7 @@ def test_a_gpu_trains_in_mixed_precision(
 ) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    config = replace(one_block, tower_epochs=4, unlocked_image_blocks=-1, unlocked_text_blocks=-1)
+    config = replace(one_block, encoder_epochs=4, unlocked_image_blocks=-1, unlocked_text_blocks=-1)
     training = new_training(config, Compute("cuda", precision))
     plain = new_training(config)
     for one, other in zip(plain.embed(plain.pairs), training.embed(plain.pairs), strict=True):

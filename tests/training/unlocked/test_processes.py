@@ -15,12 +15,12 @@ import numpy as np
 import psutil
 import pytest
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal
 from sports_clip_pipeline.models.clip_model import build_clip
 from sports_clip_pipeline.models.open_clip_pair import load_pair
 from sports_clip_pipeline.models.projections import identity_projections
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.unlocked.group import Group
 from sports_clip_pipeline.training.unlocked.precision import Compute
 from sports_clip_pipeline.training.unlocked.processes import TowerTask, train_in_processes
@@ -51,7 +51,7 @@ def sleeps(image: np.ndarray, text: np.ndarray, owner: np.ndarray) -> dict[str, 
 def together(one_block: PretrainConfig) -> PretrainConfig:
     """Two processes; nothing is drawn in them, and norms do not see the batch."""
     return replace(
-        one_block, num_processes=2, tower_dropout=False, tower_statistics="kept", tower_epochs=2
+        one_block, num_processes=2, encoder_dropout=False, freeze_batch_norm=True, encoder_epochs=2
     )
 
 
@@ -82,7 +82,7 @@ class Heard:
     def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
         self.metrics.append((metrics, step))
 
-    def log_arm(self, *arguments: Any) -> None:
+    def log_trial(self, *arguments: Any) -> None:
         raise AssertionError("pretraining has no arms")
 
 
@@ -90,7 +90,7 @@ class Heard:
 def test_two_processes_give_the_curve_of_one(
     new_task: Callable[..., TowerTask], together: PretrainConfig, accumulation: int, tmp_path: Path
 ) -> None:
-    task = new_task(replace(together, tower_accumulation=accumulation), counted)
+    task = new_task(replace(together, encoder_accumulation=accumulation), counted)
     journal, heard = DiskJournal(tmp_path), Heard()
     journal.attach(heard)
     train_in_processes(task, journal)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.unlocked.precision import Compute
 from sports_clip_pipeline.training.unlocked.run import BEST, STATE, TrainedTowers, train_towers
 
@@ -69,7 +69,7 @@ def test_history_and_live_metrics_go_on_from_the_locked_epochs(
         def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
             logged.append((metrics, step))
 
-        def log_arm(self, *arguments: Any) -> None:
+        def log_trial(self, *arguments: Any) -> None:
             raise AssertionError("pretraining has no arms")
 
     journal = Journal()
@@ -119,7 +119,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(
     assert len(kept.history) == 2
     one = train_towers(
         new_clip(), corpus.pairs("train"), corpus.pairs("validation"), lambda *seen: {},
-        corpus.preprocessing, replace(one_block, tower_epochs=3), CPU, Journal(), "f",
+        corpus.preprocessing, replace(one_block, encoder_epochs=3), CPU, Journal(), "f",
     )  # fmt: skip
     best = journal.load_state(BEST, "f")
     assert best is not None and best[1]["epoch"] == 1

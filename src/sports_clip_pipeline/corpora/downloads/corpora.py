@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.config.download import DownloadConfig
 from sports_clip_pipeline.corpora.downloads.assemble import assemble_flickr8k, is_there, measure
 from sports_clip_pipeline.corpora.downloads.fetch import (
     fetch_archive,
@@ -21,6 +20,7 @@ from sports_clip_pipeline.corpora.downloads.kaggle import (
 )
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.download.config import DownloadConfig
 
 _LOG = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from pooch import file_hash
 
-from sports_clip_pipeline.config.download import DownloadConfig, RemoteArchive
 from sports_clip_pipeline.corpora.downloads.transfer import (
     BrokenTransferError,
     RefusedTransferError,
@@ -25,6 +24,7 @@ from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.disk import write_atomically
 from sports_clip_pipeline.journal.journal import Counter
+from sports_clip_pipeline.pipelines.download.config import DownloadConfig, RemoteArchive
 
 _LOG = logging.getLogger(__name__)
 _PROGRESS_BYTES = 1024 * 1024

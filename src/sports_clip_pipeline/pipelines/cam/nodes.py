@@ -6,27 +6,28 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Table
-from sports_clip_pipeline.config.cam import GUIDED, PREDICTED, TRUE, CamConfig
-from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.explain.names import GUIDED
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.cam.config import PREDICTED, TRUE, CamConfig
 
 # These draw no difference of two scores: the one looks at no score, the other at the pixels.
 NO_CONTRAST = ("eigencam", GUIDED)
 
 
-def choose_photographs(evaluation_predictions: Table, cam: CamConfig) -> Table:
+def choose_photographs(test_predictions: Table, cam: CamConfig) -> Table:
     """Confident right and wrong predictions of the fine-tuned classifier, over the classes."""
     from sports_clip_pipeline.explain.choice import choose
 
-    said = _said(evaluation_predictions)
+    said = _said(test_predictions)
     return choose(said, cam.right, cam.wrong, cam.confident_share, cam.seed)
 
 
-def choose_confused(evaluation_predictions: Table, confusion_pairs: Table, cam: CamConfig) -> Table:
+def choose_confused(test_predictions: Table, confusion_pairs: Table, cam: CamConfig) -> Table:
     """A photograph of either class for each of the pairs that are confused most."""
     from sports_clip_pipeline.explain.choice import choose_pairs
 
-    return choose_pairs(_said(evaluation_predictions), confusion_pairs, cam.pairs)
+    return choose_pairs(_said(test_predictions), confusion_pairs, cam.pairs)
 
 
 def explain_photographs(
@@ -59,10 +60,10 @@ def explain_photographs(
     return cards
 
 
-def _said(evaluation_predictions: Table) -> Table:
+def _said(test_predictions: Table) -> Table:
     """The fine-tuned classifier's answers."""
     names = {"finetuned_label": "predicted", "finetuned_probability": "probability"}
-    return evaluation_predictions.rename(columns=names)
+    return test_predictions.rename(columns=names)
 
 
 def _rows(manifest: Table, chosen: list[str]) -> dict[str, int]:

@@ -15,10 +15,10 @@ def create_pipeline() -> Pipeline:
     """Evaluation predictions to a gallery of explained photographs."""
     return Pipeline(
         [
-            node(choose_photographs, ["evaluation_predictions", "params:cam"], "cam_choice"),
+            node(choose_photographs, ["test_predictions", "params:cam"], "cam_choice"),
             node(
                 choose_confused,
-                ["evaluation_predictions", "confusion_pairs", "params:cam"],
+                ["test_predictions", "confusion_pairs", "params:cam"],
                 "cam_pairs",
             ),
             node(

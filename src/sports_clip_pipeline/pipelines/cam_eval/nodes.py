@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Figure, Table
-from sports_clip_pipeline.config.cam import METHODS
-from sports_clip_pipeline.config.cam_eval import CamEvalConfig
-from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.cam.config import METHODS
+from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig
 
 
 def measure_maps(
-    evaluation_predictions: Table,
+    test_predictions: Table,
     sports_images: Any,
     sports_manifest: Table,
     predictor: Any,
@@ -31,8 +31,8 @@ def measure_maps(
         plan_items,
     )
 
-    said = evaluation_predictions.rename(columns={"finetuned_label": "predicted"})
-    draw = draw_for_measuring(said, cam_eval.photographs, cam_eval.wrong_share, cam_eval.seed)
+    said = test_predictions.rename(columns={"finetuned_label": "predicted"})
+    draw = draw_for_measuring(said, cam_eval.images, cam_eval.wrong_share, cam_eval.seed)
     items = plan_items(draw, sports_manifest, cam_eval)
     plan = _networks(predictor, clip_model, class_bank, cam_eval)
     judged = sports_manifest["image"].isin(said["image"]).to_numpy()
@@ -56,14 +56,14 @@ def summarise_maps(
 
 
 def judge_methods(
-    cam_eval_summary: Table, evaluation_predictions: Table, cam_eval: CamEvalConfig
+    cam_eval_summary: Table, test_predictions: Table, cam_eval: CamEvalConfig
 ) -> Table:
     """A sentence for each method: whether it beats the floors, and whether weights matter to it."""
     from sports_clip_pipeline.evaluation.explanations import answers_mark, judge_explanations
 
     limit = cam_eval.correlation_limit
     judged = judge_explanations(cam_eval_summary, limit, lambda name: METHODS.get(name, name))
-    return judged.assign(answers=answers_mark(evaluation_predictions))
+    return judged.assign(answers=answers_mark(test_predictions))
 
 
 def draw_maps_figure(cam_eval_summary: Table) -> Figure:

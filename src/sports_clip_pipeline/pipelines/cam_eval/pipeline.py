@@ -19,7 +19,7 @@ def create_pipeline() -> Pipeline:
             node(
                 measure_maps,
                 [
-                    "evaluation_predictions",
+                    "test_predictions",
                     "sports_images",
                     "sports_manifest",
                     "predictor",
@@ -37,7 +37,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 judge_methods,
-                ["cam_eval_summary", "evaluation_predictions", "params:cam_eval"],
+                ["cam_eval_summary", "test_predictions", "params:cam_eval"],
                 "cam_eval_verdicts",
             ),
             node(draw_maps_figure, "cam_eval_summary", "cam_eval_figure"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sports_clip_pipeline.annotations import Document
-from sports_clip_pipeline.config.download import DownloadConfig
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.download.config import DownloadConfig
 
 
 def bring_corpora(config: DownloadConfig, raw_folder: Path, journal: Journal) -> Document:

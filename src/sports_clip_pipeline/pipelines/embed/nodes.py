@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.config.embed import EmbedConfig
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 
 def embed_corpora(
@@ -24,16 +24,16 @@ def embed_corpora(
     The companion towers see the labelled corpus alone.
     """
     from sports_clip_pipeline.launched import end_unless_leading, launched, take_own_device
-    from sports_clip_pipeline.models.companions import audit_towers, embed_with_companions
+    from sports_clip_pipeline.models.additional_encoders import audit_towers, embed_with_companions
     from sports_clip_pipeline.models.embedder import Embedder
 
     take_own_device()
     embedder = Embedder(config, cache, journal, together=launched() is not None)
     flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
-    sports, companions = embed_with_companions(
-        embedder, config.companions, "sports", sports_images, sports_manifest, journal
+    sports, additional_encoders = embed_with_companions(
+        embedder, config.additional_encoders, "sports", sports_images, sports_manifest, journal
     )
     texts = embedder.captions(list(captions["token_ids"]))
     end_unless_leading("embedding")
-    audit = audit_towers(embedder, companions, sports_images)
+    audit = audit_towers(embedder, additional_encoders, sports_images)
     return flickr8k, sports, texts, audit

@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.config.classes import ClassBank
-from sports_clip_pipeline.config.embed import EmbedConfig
-from sports_clip_pipeline.config.judging import JudgingConfig
-from sports_clip_pipeline.config.pixels import PixelsConfig
-from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+from sports_clip_pipeline.pipelines.finetune.config import AnalysisConfig, EndToEndConfig
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
 
 
 def count_labels_needed(
     finetune_curves: Table,
-    arm_probabilities: Arrays,
+    trial_probabilities: Arrays,
     splits: Table,
     class_bank: ClassBank,
-    judging: JudgingConfig,
+    judging: AnalysisConfig,
 ) -> Table:
     """How many labels each method takes to reach each accuracy."""
     from sports_clip_pipeline.evaluation.labels_needed import labels_needed
@@ -26,7 +25,7 @@ def count_labels_needed(
 
     return labels_needed(
         finetune_curves,
-        arm_probabilities,
+        trial_probabilities,
         evaluation_target(splits, class_bank.labels),
         judging.accuracies,
         judging.resamples,
@@ -35,12 +34,12 @@ def count_labels_needed(
 
 
 def compare_methods(
-    finetune_arms: Table,
-    arm_probabilities: Arrays,
+    finetune_trials: Table,
+    trial_probabilities: Arrays,
     zero_shot_predictions: Table,
     splits: Table,
     class_bank: ClassBank,
-    judging: JudgingConfig,
+    judging: AnalysisConfig,
 ) -> Table:
     """Every method against the best and against zero-shot, on the same seeds and photographs."""
     from sports_clip_pipeline.evaluation.paired import paired_comparisons
@@ -50,8 +49,8 @@ def compare_methods(
     )
 
     return paired_comparisons(
-        finetune_arms,
-        arm_probabilities,
+        finetune_trials,
+        trial_probabilities,
         evaluation_target(splits, class_bank.labels),
         evaluation_probabilities(zero_shot_predictions),
         judging.resamples,
@@ -60,7 +59,7 @@ def compare_methods(
 
 
 def measure_calibration(
-    arm_probabilities: Arrays, zero_shot_predictions: Table, splits: Table, class_bank: ClassBank
+    trial_probabilities: Arrays, zero_shot_predictions: Table, splits: Table, class_bank: ClassBank
 ) -> tuple[Table, Table]:
     """Calibration of every point of the curves and of zero-shot, and its reliability bins."""
     from sports_clip_pipeline.evaluation import calibration
@@ -70,19 +69,19 @@ def measure_calibration(
     )
 
     zero_shot = {"zero_shot/0/0": evaluation_probabilities(zero_shot_predictions)}
-    answers = {**zero_shot, **arm_probabilities}
+    answers = {**zero_shot, **trial_probabilities}
     target = evaluation_target(splits, class_bank.labels)
     table = calibration.calibration_table(answers, target)
     return calibration.calibration_curves(table), calibration.reliability_table(answers, target)
 
 
 def trace_classes(
-    chosen_arms: Any,
-    arm_probabilities: Arrays,
+    chosen_trials: Any,
+    trial_probabilities: Arrays,
     zero_shot_predictions: Table,
     splits: Table,
     class_bank: ClassBank,
-    judging: JudgingConfig,
+    judging: AnalysisConfig,
 ) -> tuple[Table, Table]:
     """Gains of each class from zero-shot to the shipped method, and the confusions that remain."""
     from sports_clip_pipeline.evaluation.gains import class_gains, remaining_confusions
@@ -92,22 +91,22 @@ def trace_classes(
     )
 
     target = evaluation_target(splits, class_bank.labels)
-    best = chosen_arms[max(chosen_arms)].arm
+    best = chosen_trials[max(chosen_trials)].arm
     gains = class_gains(
         best.method,
-        arm_probabilities,
+        trial_probabilities,
         target,
         class_bank.labels,
         evaluation_probabilities(zero_shot_predictions),
     )
-    answers = [arm_probabilities[best.name]]
+    answers = [trial_probabilities[best.name]]
     pairs = remaining_confusions(answers, target, class_bank.labels, judging.confused_pairs)
     return gains, pairs
 
 
 def measure_refusal(
     predictor: Any,
-    evaluation_predictions: Table,
+    test_predictions: Table,
     captions: Table,
     flickr8k_images: Any,
     clip_flickr8k_features: Arrays,
@@ -123,7 +122,7 @@ def measure_refusal(
     strange = strange_probabilities(
         predictor, flickr8k_images, rows, clip_flickr8k_features["features"], journal
     )
-    said = evaluation_predictions
+    said = test_predictions
     return refusal_report(
         predictor.threshold,
         said["finetuned_probability"].to_numpy(),
@@ -134,31 +133,31 @@ def measure_refusal(
 
 
 def find_mislabelled(
-    chosen_arms: Any, study_data: Any, class_bank: ClassBank, judging: JudgingConfig
+    chosen_trials: Any, study_data: Any, class_bank: ClassBank, judging: AnalysisConfig
 ) -> Table:
     """Development photographs whose labels the held-out folds of the best arm doubt."""
     from sports_clip_pipeline.evaluation.mislabelled import likely_mislabelled
 
-    best = chosen_arms[max(chosen_arms)]
+    best = chosen_trials[max(chosen_trials)]
     rows = study_data.labelled_rows(best.arm)
     return likely_mislabelled(
         study_data.splits["image"].iloc[rows].tolist(),
         study_data.target[rows],
         best.fit.held_out,
         class_bank.labels,
-        judging.mislabelled,
+        judging.label_issues,
     )
 
 
 def propose_labels(
-    chosen_arms: Any, study_data: Any, class_bank: ClassBank, judging: JudgingConfig
+    chosen_trials: Any, study_data: Any, class_bank: ClassBank, judging: AnalysisConfig
 ) -> Table:
     """Which photographs to label next, were there as many labels as at one fraction."""
     from sports_clip_pipeline.evaluation.acquisition import next_to_label
     from sports_clip_pipeline.models.head import Head, softmax
 
-    fraction = min(chosen_arms, key=lambda share: abs(share - judging.label_next_fraction))
-    chosen = chosen_arms[fraction]
+    fraction = min(chosen_trials, key=lambda share: abs(share - judging.queried_at_fraction))
+    chosen = chosen_trials[fraction]
     labelled, hidden = study_data.labelled_rows(chosen.arm), study_data.hidden_rows(chosen.arm)
     features = Head(study_data.anchors.scaled(root=True))(study_data.features)
     logits = chosen.fit.head(study_data.features[hidden]) / chosen.fit.temperature
@@ -168,31 +167,31 @@ def propose_labels(
         features[hidden],
         features[labelled],
         class_bank.labels,
-        judging.label_next,
+        judging.queried_images,
         judging.seed,
     )
 
 
 def price_methods(
     finetune_curves: Table,
-    pixel_curves: Table,
+    end_to_end_curves: Table,
     embed_audit: Document,
     sports_images: Any,
     cache: Any,
     embed: EmbedConfig,
-    pixels: PixelsConfig,
+    pixels: EndToEndConfig,
 ) -> Table:
     """Accuracy beside its price: parameters and milliseconds a photograph of each method."""
     from sports_clip_pipeline.evaluation.prices import price_table
 
-    if pixel_curves.empty:
+    if end_to_end_curves.empty:
         return price_table(finetune_curves, embed_audit["towers"])
     import pandas as pd
 
     from sports_clip_pipeline.models.embedder import tower_price
 
     trained = tower_price(embed, pixels.test_size, pixels.views, cache, sports_images)
-    curves = pd.concat([finetune_curves, pixel_curves], ignore_index=True)
+    curves = pd.concat([finetune_curves, end_to_end_curves], ignore_index=True)
     return price_table(curves, embed_audit["towers"], trained)
 
 
@@ -201,7 +200,7 @@ def recommend_method(
     labels_needed: Table,
     paired_comparisons: Table,
     price: Table,
-    pixel_curves: Table,
+    end_to_end_curves: Table,
     report: ReportConfig,
 ) -> Document:
     """What to use with how many labels, in words."""
@@ -214,19 +213,25 @@ def recommend_method(
             paired_comparisons,
             price,
             report.methods,
-            pixels=pixel_curves,
+            pixels=end_to_end_curves,
         )
     }
 
 
 def enter_look(
-    finetune_arms: Table, pixel_arms: Table, finetune_metrics: Document, ingest_audit: Document
+    finetune_trials: Table,
+    end_to_end_trials: Table,
+    finetune_metrics: Document,
+    ingest_audit: Document,
 ) -> Document:
     """What this run saw of the evaluation part; the ledger adds when, and by which commit."""
     from sports_clip_pipeline.journal import fingerprint
 
     columns = ["method", "fraction", "seed", "hyperparameters", "top1"]
-    seen = [*finetune_arms[columns].to_numpy().tolist(), *pixel_arms[columns].to_numpy().tolist()]
+    seen = [
+        *finetune_trials[columns].to_numpy().tolist(),
+        *end_to_end_trials[columns].to_numpy().tolist(),
+    ]
     return {
         "arms": len(seen),
         "methods": sorted({row[0] for row in seen}),

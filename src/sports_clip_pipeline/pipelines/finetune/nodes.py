@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.config.classes import ClassBank
 from sports_clip_pipeline.config.finetune import FinetuneConfig
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.journal import Journal
 
 
@@ -26,7 +26,7 @@ def select_development(
     from sports_clip_pipeline.training.methods.interface import TextAnchors
     from sports_clip_pipeline.training.study import StudyData
 
-    rows = (splits["part"] == "development").to_numpy()
+    rows = (splits["split"] == "development").to_numpy()
     features, widths = stack_towers(clip_sports_features)
     projections = read_projections(clip_model)
     anchors = TextAnchors(
@@ -55,10 +55,8 @@ def select_evaluation(splits: Table, clip_sports_features: Arrays, class_bank: C
 
 def fit_arms(
     study_data: Any,
-    evaluation_data: Arrays,
+    test_data: Arrays,
     class_bank: ClassBank,
-    embed_audit: Document,
-    ingest_audit: Document,
     config: FinetuneConfig,
     journal: Journal,
 ) -> tuple[Table, Table, Arrays, Any]:
@@ -68,7 +66,7 @@ def fit_arms(
 
     if config.dry_run and config.plan == "features":
         _tell_plan(study_data, config, journal)
-    features, target = evaluation_data["features"], evaluation_data["target"]
+    features, target = test_data["features"], test_data["target"]
     scored = []
     for fitted in run_study(study_data, config, journal):
         arm = curves.score_arm(
@@ -80,13 +78,13 @@ def fit_arms(
     return (
         curves.arms_table(scored),
         curves.learning_curves(scored, config.bootstrap_resamples),
-        curves.arm_probabilities(scored),
+        curves.trial_probabilities(scored),
         {share: read_arm(fitted, journal) for share, fitted in chosen.items()},
     )
 
 
 def keep_predictors(
-    chosen_arms: Any,
+    chosen_trials: Any,
     joined_predictors: Any,
     clip_model: Path,
     embed_audit: Document,
@@ -102,7 +100,7 @@ def keep_predictors(
     from sports_clip_pipeline.training.shipping import predictor_of
 
     towers = embed_audit, class_bank.labels, read_image_tower(clip_model)
-    makers = {share: partial(predictor_of, arm, *towers) for share, arm in chosen_arms.items()}
+    makers = {share: partial(predictor_of, arm, *towers) for share, arm in chosen_trials.items()}
     makers |= joined_predictors
     return makers[max(makers)](), {f"{share:g}": make for share, make in makers.items()}
 
@@ -125,7 +123,7 @@ def judge_predictor(
     corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
     probabilities = answers_of(predictor, corpus, "evaluation", journal)
     target = evaluation_target(splits, predictor.classes)
-    zero_shot = zero_shot_predictions[zero_shot_predictions["part"] == "evaluation"]
+    zero_shot = zero_shot_predictions[zero_shot_predictions["split"] == "evaluation"]
     report = classification_report(probabilities, target, predictor.classes)
     metrics = {
         "best_method": predictor.origin["method"],

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sports_clip_pipeline.annotations import Document, Table
-from sports_clip_pipeline.config.classes import ClassBank
-from sports_clip_pipeline.config.ingest import IngestConfig
 from sports_clip_pipeline.corpora.archive import Archive
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 
 
 def scan_flickr8k(source: Archive, config: IngestConfig, journal: Journal) -> Any:
@@ -63,7 +63,7 @@ def split_sports(manifest: Table, config: IngestConfig, class_bank: ClassBank) -
     """Split the labelled images into development and evaluation, and rank the former."""
     from sports_clip_pipeline.corpora.splits import make_splits
 
-    return make_splits(manifest, class_bank.labels, config.evaluation_share, config.seed)
+    return make_splits(manifest, class_bank.labels, config.test_share, config.seed)
 
 
 def audit_ingest(

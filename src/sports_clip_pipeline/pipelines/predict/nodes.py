@@ -24,9 +24,9 @@ def predict_test(
     from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
 
     corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
-    best = answers_of(predictor, corpus, "unlabelled_test", journal).argmax(axis=1)
+    best = answers_of(predictor, corpus, "unlabelled", journal).argmax(axis=1)
     predicted = np.asarray(predictor.classes, dtype=object)[best]
-    images = splits.loc[splits["part"] == "unlabelled_test", "image"]
+    images = splits.loc[splits["split"] == "unlabelled", "image"]
     return submission_table(submission_order, images, predicted)
 
 
@@ -37,5 +37,5 @@ def predict_test_without_labels(
     from sports_clip_pipeline.evaluation.predictions import submission_table
 
     answers = zero_shot_unlabelled_predictions
-    test = answers[answers["part"] == "unlabelled_test"]
+    test = answers[answers["split"] == "unlabelled"]
     return submission_table(submission_order, test["image"], test["predicted"])

@@ -6,10 +6,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.config.cam import CamConfig
-from sports_clip_pipeline.config.predict import PredictConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.cam.config import CamConfig
+from sports_clip_pipeline.pipelines.predict_images.config import PredictConfig
 
 _LOG = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.config.embed import EmbedConfig
-from sports_clip_pipeline.config.pretrain import PretrainConfig
-from sports_clip_pipeline.config.tokenize import TokenizeConfig
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
+from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 
 
 def pretrain_clip(
@@ -45,15 +45,15 @@ def pretrain_clip(
         "captions": captions,
     }
     recipe = {
-        "image_tower": embed_audit["image_tower"],
-        "text_tower": embed_audit["text_tower"],
+        "image_encoder": embed_audit["image_encoder"],
+        "text_encoder": embed_audit["text_encoder"],
         "preprocessing": ImagePreprocessing.from_dict(embed_audit["preprocessing"]),
         "context_length": tokenize.context_length,
     }
     compute = _compute(config)
     start = _own_projections(recipe, config)
     views: list[Any] = []
-    if config.drawn_views:
+    if config.random_views:
         views = _views(flickr8k_manifest, embed_audit, cache, embed)
     projections, history, mark = _learn_projections(corpus, views, start, config, journal)
     curve, weights = [pd.DataFrame(history).assign(towers="locked")], None
@@ -115,10 +115,10 @@ def _compute(config: PretrainConfig) -> Any:
 
 def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
     """Those of a pair of open_clip's own, which are none; None where there are some to learn."""
-    from sports_clip_pipeline.config.tower_names import is_pair
+    from sports_clip_pipeline.encoders.names import is_pair
     from sports_clip_pipeline.errors import UserFacingError
 
-    pair = recipe["image_tower"]
+    pair = recipe["image_encoder"]
     if is_pair(pair) != (config.projections == "none"):
         wanted = "none" if is_pair(pair) else "linear or notebook"
         what = f"wanted {wanted} for the tower {pair}, got {config.projections}"
@@ -130,7 +130,7 @@ def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
     from sports_clip_pipeline.objectives import find_objective
 
     model: Any = load_pair(pair)
-    bias = find_objective(config.loss).starting_bias(config.tower_batch_size)
+    bias = find_objective(config.loss).starting_bias(config.encoder_batch_size)
     if model.logit_bias is not None:
         bias = float(model.logit_bias.detach())
     return identity_projections(model.visual.output_dim, float(model.logit_scale.detach()), bias)
@@ -141,11 +141,11 @@ def _views(manifest: Table, audit: Document, cache: Any, embed: EmbedConfig) -> 
     from sports_clip_pipeline.errors import UserFacingError
     from sports_clip_pipeline.models.embedder import Embedder
 
-    asked = embed.image_tower, list(embed.views), embed.image_size
-    made = audit["image_tower"], list(audit["views"]), audit["preprocessing"]["size"]
+    asked = embed.image_encoder, list(embed.views), embed.image_size
+    made = audit["image_encoder"], list(audit["views"]), audit["preprocessing"]["size"]
     if asked != made or len(embed.views) < 2:
         raise UserFacingError(
-            "parameter pretrain.drawn_views",
+            "parameter pretrain.random_views",
             f"wanted two views or more, as embed made them ({made}), got {asked}",
             "set embed.views to several and run embed first",
         )
@@ -197,8 +197,6 @@ def _train_towers(
     journal: Journal,
 ) -> tuple[Any, str]:
     """The unlocked towers, trained from the projections, and the fingerprint of that."""
-    from dataclasses import replace
-
     from sports_clip_pipeline.evaluation.retrieval import validation_row
     from sports_clip_pipeline.journal import fingerprint
     from sports_clip_pipeline.launched import launched
@@ -210,10 +208,10 @@ def _train_towers(
 
     projections, learned, steps = start
     view = recipe["preprocessing"]
-    towers = [recipe["image_tower"], recipe["text_tower"], view.to_dict()]
+    towers = [recipe["image_encoder"], recipe["text_encoder"], view.to_dict()]
     loss = find_objective(config.loss).module
     # How many processes share the work changes no more than the last bits.
-    alone = replace(config, num_processes=1)
+    alone = config.model_copy(update={"num_processes": 1})
     mark = fingerprint(alone, learned, towers, compute, loss, *unlocked.rooms())
     train, validation = (
         tower_pairs_of_split(**corpus, split=split, store=images)

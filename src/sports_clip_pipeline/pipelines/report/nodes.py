@@ -5,46 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 from sports_clip_pipeline.annotations import Document, Figure, Table
-from sports_clip_pipeline.config.model_card import ModelCardConfig
-from sports_clip_pipeline.config.report import ReportConfig
+from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
 
 FIGURE = "_figure"
 
 
 def draw_learning_curve(
     finetune_curves: Table,
-    finetune_arms: Table,
+    finetune_trials: Table,
     zero_shot_metrics: Document,
     report: ReportConfig,
-    pixel_curves: Table | None = None,
+    end_to_end_curves: Table | None = None,
 ) -> Figure:
     """Accuracy by share of labels, with zero-shot, chance and published numbers."""
     from sports_clip_pipeline.reporting.figures.learning import learning_curve
     from sports_clip_pipeline.reporting.highlights import compose_cast
 
-    cast = compose_cast(finetune_curves, finetune_arms, report, pixel_curves)
-    return learning_curve(finetune_curves, zero_shot_metrics, cast, pixel_curves, report.reference)
+    cast = compose_cast(finetune_curves, finetune_trials, report, end_to_end_curves)
+    return learning_curve(
+        finetune_curves, zero_shot_metrics, cast, end_to_end_curves, report.reference
+    )
 
 
 def draw_paired(
-    paired_comparisons: Table, finetune_curves: Table, finetune_arms: Table, report: ReportConfig
+    paired_comparisons: Table, finetune_curves: Table, finetune_trials: Table, report: ReportConfig
 ) -> Figure:
     """Methods against the best by validation, on the same photographs and seeds."""
     from sports_clip_pipeline.reporting.figures.comparison import paired_lines
     from sports_clip_pipeline.reporting.highlights import compose_cast
 
-    cast = compose_cast(finetune_curves, finetune_arms, report)
+    cast = compose_cast(finetune_curves, finetune_trials, report)
     return paired_lines(paired_comparisons, finetune_curves, cast)
 
 
 def draw_reliability(
-    reliability: Table, finetune_curves: Table, finetune_arms: Table, report: ReportConfig
+    reliability: Table, finetune_curves: Table, finetune_trials: Table, report: ReportConfig
 ) -> Figure:
     """How often answers are right, by how sure they were."""
     from sports_clip_pipeline.reporting.figures.reliability import reliability_panels
     from sports_clip_pipeline.reporting.highlights import compose_cast
 
-    return reliability_panels(reliability, compose_cast(finetune_curves, finetune_arms, report))
+    return reliability_panels(reliability, compose_cast(finetune_curves, finetune_trials, report))
 
 
 def draw_class_gains(class_gains: Table) -> Figure:
@@ -62,18 +63,18 @@ def draw_ablation(ablation: Table) -> Figure:
 
 
 def draw_price(
-    price: Table, finetune_curves: Table, finetune_arms: Table, report: ReportConfig
+    price: Table, finetune_curves: Table, finetune_trials: Table, report: ReportConfig
 ) -> Figure:
     """Accuracy beside its price."""
     from sports_clip_pipeline.reporting.figures.judged import price_dots
     from sports_clip_pipeline.reporting.highlights import compose_cast
 
-    return price_dots(price, compose_cast(finetune_curves, finetune_arms, report))
+    return price_dots(price, compose_cast(finetune_curves, finetune_trials, report))
 
 
 def collect_thumbnails(
     mislabelled: Table,
-    label_next: Table,
+    label_queries: Table,
     sports_images: Any,
     sports_manifest: Table,
     report: ReportConfig,
@@ -82,8 +83,8 @@ def collect_thumbnails(
     from sports_clip_pipeline.reporting.suspects import draw_thumbnails, foremost
 
     shown = (
-        foremost(mislabelled, report.mislabelled_photographs),
-        foremost(label_next, report.label_next_photographs),
+        foremost(mislabelled, report.label_issues),
+        foremost(label_queries, report.queried_images),
     )
     images = [image for table in shown if not table.empty for image in table["image"]]
     return draw_thumbnails(images, sports_images, sports_manifest["image"], report.thumbnail_px)
@@ -137,16 +138,16 @@ def gather_metrics(
     zero_shot_metrics: Document,
     retrieval_metrics: Document,
     finetune_curves: Table,
-    pixel_curves: Table,
+    end_to_end_curves: Table,
 ) -> Document:
     """The headline numbers as one nested object."""
     from sports_clip_pipeline.reporting.metrics import compose_metrics
 
-    return compose_metrics(zero_shot_metrics, retrieval_metrics, finetune_curves, pixel_curves)
+    return compose_metrics(zero_shot_metrics, retrieval_metrics, finetune_curves, end_to_end_curves)
 
 
 def describe_provenance(
-    ingest_audit: Document, embed_audit: Document, finetune_arms: Table, report: ReportConfig
+    ingest_audit: Document, embed_audit: Document, finetune_trials: Table, report: ReportConfig
 ) -> Document:
     """Commit, versions, seeds, data digest and machine of this run."""
     from sports_clip_pipeline.reporting.provenance import (
@@ -160,7 +161,7 @@ def describe_provenance(
         **git_state(),
         "study": report.study,
         "versions": package_versions(report.packages),
-        "seeds": sorted({int(seed) for seed in finetune_arms["seed"]}),
+        "seeds": sorted({int(seed) for seed in finetune_trials["seed"]}),
         "data_digest": ingest_audit["data_digest"],
         "device": machine(),
         "towers": describe_towers(embed_audit),

@@ -16,7 +16,7 @@ FIGURES = (
     "data_audit_figure",
     "caption_mentions_figure",
     "paired_figure",
-    "price_figure",
+    "inference_cost_figure",
     "ablation_figure",
     "class_gains_figure",
     "reliability_figure",
@@ -24,10 +24,10 @@ FIGURES = (
 RESULTS = (
     "zero_shot_metrics",
     "retrieval_metrics",
-    "finetune_arms",
+    "finetune_trials",
     "finetune_curves",
     "finetune_metrics",
-    "evaluation_predictions",
+    "test_predictions",
     "pretrain_history",
     "ingest_audit",
     "tokenize_audit",
@@ -42,8 +42,8 @@ RESULTS = (
 CARD = (
     "zero_shot_metrics",
     "finetune_metrics",
-    "finetune_arms",
-    "pixel_arms",
+    "finetune_trials",
+    "end_to_end_trials",
     "calibration",
     "pretrain_history",
     "ingest_audit",
@@ -53,7 +53,7 @@ CARD = (
 )
 # What judges the study; empty where a part of the plan did not run.
 JUDGED = (
-    "pixel_curves",
+    "end_to_end_curves",
     "labels_needed",
     "recommendation",
     "paired_comparisons",
@@ -62,15 +62,15 @@ JUDGED = (
     "class_gains",
     "confusion_pairs",
     "mislabelled",
-    "label_next",
+    "label_queries",
     "thumbnails",
-    "price",
+    "inference_cost",
     "ablation",
     "transduction",
     "cam_eval_verdicts",
     "ledger",
 )
-DRAWN_WITH = ["finetune_curves", "finetune_arms", "params:report"]
+DRAWN_WITH = ["finetune_curves", "finetune_trials", "params:report"]
 
 
 def create_pipeline() -> Pipeline:
@@ -85,10 +85,10 @@ def _figures() -> Pipeline:
                 nodes.draw_learning_curve,
                 [
                     "finetune_curves",
-                    "finetune_arms",
+                    "finetune_trials",
                     "zero_shot_metrics",
                     "params:report",
-                    "pixel_curves",
+                    "end_to_end_curves",
                 ],
                 "learning_curve_figure",
                 name="draw_learning_curve",
@@ -145,7 +145,12 @@ def _judged_figures() -> Pipeline:
                 "reliability_figure",
                 name="draw_reliability",
             ),
-            node(nodes.draw_price, ["price", *DRAWN_WITH], "price_figure", name="draw_price"),
+            node(
+                nodes.draw_price,
+                ["inference_cost", *DRAWN_WITH],
+                "inference_cost_figure",
+                name="draw_price",
+            ),
             node(nodes.draw_ablation, "ablation", "ablation_figure", name="draw_ablation"),
             node(
                 nodes.draw_class_gains,
@@ -155,7 +160,13 @@ def _judged_figures() -> Pipeline:
             ),
             node(
                 nodes.collect_thumbnails,
-                ["mislabelled", "label_next", "sports_images", "sports_manifest", "params:report"],
+                [
+                    "mislabelled",
+                    "label_queries",
+                    "sports_images",
+                    "sports_manifest",
+                    "params:report",
+                ],
                 "thumbnails",
                 name="collect_thumbnails",
             ),
@@ -168,13 +179,13 @@ def _page() -> Pipeline:
         [
             node(
                 nodes.gather_metrics,
-                ["zero_shot_metrics", "retrieval_metrics", "finetune_curves", "pixel_curves"],
+                ["zero_shot_metrics", "retrieval_metrics", "finetune_curves", "end_to_end_curves"],
                 "metrics",
                 name="gather_metrics",
             ),
             node(
                 nodes.describe_provenance,
-                ["ingest_audit", "embed_audit", "finetune_arms", "params:report"],
+                ["ingest_audit", "embed_audit", "finetune_trials", "params:report"],
                 "provenance",
                 name="describe_provenance",
             ),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sports_clip_pipeline.annotations import Document, Table
-from sports_clip_pipeline.config.classes import ClassBank
-from sports_clip_pipeline.config.tokenize import TokenizeConfig
+from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 
 
 def tokenize_captions(flickr8k_manifest: Table, config: TokenizeConfig) -> Table:
@@ -12,7 +12,7 @@ def tokenize_captions(flickr8k_manifest: Table, config: TokenizeConfig) -> Table
     from sports_clip_pipeline.corpora.caption_table import caption_table
     from sports_clip_pipeline.models.tokenizers import caption_tokenizer
 
-    tokenizer = caption_tokenizer(config.text_tower, config.context_length)
+    tokenizer = caption_tokenizer(config.text_encoder, config.context_length)
     return caption_table(flickr8k_manifest, tokenizer)
 
 

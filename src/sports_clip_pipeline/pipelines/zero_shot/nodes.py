@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.config.classes import ClassBank
-from sports_clip_pipeline.config.embed import EmbedConfig
-from sports_clip_pipeline.config.tokenize import TokenizeConfig
-from sports_clip_pipeline.config.transduction import TransductionConfig
-from sports_clip_pipeline.config.zero_shot import ZeroShotConfig
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, ZeroShotConfig
 
 
 def encode_anchors(
@@ -29,8 +28,8 @@ def encode_anchors(
     from sports_clip_pipeline.models.unit_norm import unit_norm
 
     projections = read_projections(clip_model)
-    features = encode_prompts(class_bank, embed.text_tower, tokenize, clip_model)
-    plain = encode_prompts(class_bank, embed.text_tower, tokenize)
+    features = encode_prompts(class_bank, embed.text_encoder, tokenize, clip_model)
+    plain = encode_prompts(class_bank, embed.text_encoder, tokenize)
     anchors = {
         f"anchors.{kind}": class_anchors(class_bank, kind, features, projections.text_embeddings)
         for kind in ("names", "sentences", "both")
@@ -62,7 +61,7 @@ def gather_witnesses(
         embed=(*projections.image_operations(), Operation("l2_normalise")),
         anchors=text_anchors["anchors"],
         logit_scale=float(text_anchors["logit_scale"][0]),
-        named=named_classes(embed.image_tower, embed.text_tower, tokenize),
+        named=named_classes(embed.image_encoder, embed.text_encoder, tokenize),
         prompts=text_anchors["prompts"],
         widths=widths,
     )
@@ -150,7 +149,7 @@ def ablate_zero_shot(
     )
     from sports_clip_pipeline.models.stacking import stack_towers
 
-    rows = (splits["part"] == "evaluation").to_numpy()
+    rows = (splits["split"] == "evaluation").to_numpy()
     features = stack_towers(clip_sports_features)[0][rows]
     variants = ablation_variants(witnesses, text_anchors, zero_shot_choice, features)
     target = encode_labels(splits.loc[rows, "label"], class_bank.labels)
@@ -176,7 +175,7 @@ def learn_without_labels(
     from sports_clip_pipeline.training.transduction import transduce
 
     features, widths = stack_towers(clip_sports_features)
-    part = splits["part"].to_numpy()
+    part = splits["split"].to_numpy()
     development, evaluation = features[part == "development"], features[part == "evaluation"]
     scaled = tower_rows(widths, root=True)
     rows, heads = [], {}

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from sports_clip_pipeline.config.cam import METHODS
+from sports_clip_pipeline.explain.names import METHODS
 from sports_clip_pipeline.reporting.frames import records
 from sports_clip_pipeline.reporting.labels import points
 from sports_clip_pipeline.reporting.theme import INK, MUTED, axis, layout, marker, series_tone

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from sports_clip_pipeline.config.report import Reference
+from sports_clip_pipeline.pipelines.report.config import Reference
 from sports_clip_pipeline.reporting.figures.cast import PIXELS, Cast
 from sports_clip_pipeline.reporting.figures.fractions import fraction_axis, place_without_labels
 from sports_clip_pipeline.reporting.frames import records

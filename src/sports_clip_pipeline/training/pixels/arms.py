@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.corpora.splits import labels_for_fraction
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.machine import cores, keep_freed_memory
 from sports_clip_pipeline.models.head import softmax
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.cross_validation import fit_temperature, log_loss
 from sports_clip_pipeline.training.methods.interface import Fit
@@ -59,7 +59,7 @@ class PixelStudy:
         """(n,) int64; the photographs whose labels the arm may see."""
         return labels_for_fraction(self.splits, arm.fraction, arm.seed)
 
-    def mark(self, arm: Arm, config: PixelsConfig) -> str:
+    def mark(self, arm: Arm, config: EndToEndConfig) -> str:
         """The arm's fingerprint."""
         rows = self.rows(arm)
         addresses = [self.squares.addresses[row] for row in rows]
@@ -79,7 +79,7 @@ class Choice:
     logits: np.ndarray
 
 
-def plan_pixel_arms(config: PixelsConfig) -> list[Arm]:
+def plan_pixel_arms(config: EndToEndConfig) -> list[Arm]:
     """All arms of the plan, small fractions first: what is quick is seen early."""
     return [
         Arm(method, fraction, seed)
@@ -90,7 +90,7 @@ def plan_pixel_arms(config: PixelsConfig) -> list[Arm]:
 
 
 def finished_pixel_arms(
-    study: PixelStudy, config: PixelsConfig, journal: Journal
+    study: PixelStudy, config: EndToEndConfig, journal: Journal
 ) -> Iterator[PixelArm]:
     """The arms of the plan that an earlier run finished under the same fingerprint."""
     for arm in plan_pixel_arms(config):
@@ -103,7 +103,9 @@ def finished_pixel_arms(
             yield kept
 
 
-def run_pixel_arms(study: PixelStudy, config: PixelsConfig, journal: Journal) -> Iterator[PixelArm]:
+def run_pixel_arms(
+    study: PixelStudy, config: EndToEndConfig, journal: Journal
+) -> Iterator[PixelArm]:
     """Train every arm, or read it where an earlier run finished it; continue the unfinished one.
 
     Raises: UserFacingError: a fraction leaves a class without an image, or a method does not fit
@@ -124,7 +126,7 @@ def run_pixel_arms(study: PixelStudy, config: PixelsConfig, journal: Journal) ->
 
 
 def _train_arm(
-    arm: Arm, mark: str, study: PixelStudy, config: PixelsConfig, journal: Journal, bar: Counter
+    arm: Arm, mark: str, study: PixelStudy, config: EndToEndConfig, journal: Journal, bar: Counter
 ) -> PixelArm:
     """Train on the labelled photographs but the held-out ones, choose, and refit where few."""
     rows = study.rows(arm)
@@ -165,7 +167,7 @@ def _train(
     rows: np.ndarray,
     labels: int,
     study: PixelStudy,
-    config: PixelsConfig,
+    config: EndToEndConfig,
     journal: Journal,
     bar: Counter,
 ) -> PixelTraining:
@@ -192,7 +194,7 @@ def _train(
 
 
 def _choose(
-    arm: Arm, training: PixelTraining, study: PixelStudy, rows: np.ndarray, config: PixelsConfig
+    arm: Arm, training: PixelTraining, study: PixelStudy, rows: np.ndarray, config: EndToEndConfig
 ) -> Choice:
     """The candidate with the least loss on held-out labelled photographs, and its temperature."""
     squares, target = study.squares, study.target[rows]
@@ -212,7 +214,7 @@ def _choose(
 
 
 def _candidates(
-    arm: Arm, training: PixelTraining, study: PixelStudy, config: PixelsConfig
+    arm: Arm, training: PixelTraining, study: PixelStudy, config: EndToEndConfig
 ) -> dict[str, PixelClassifier]:
     """Classifiers to choose from, with averaged weights."""
     method = find_pixel_method(arm.method)
@@ -231,14 +233,14 @@ def _whole(built: PixelClassifier, training: PixelTraining) -> dict[str, torch.T
     return {**built.state_dict(), **averaged}
 
 
-def _steps(arm: Arm, study: PixelStudy, config: PixelsConfig) -> int:
+def _steps(arm: Arm, study: PixelStudy, config: EndToEndConfig) -> int:
     """Steps of an arm, of its refit too."""
     rows = study.rows(arm)
     out = held_out_rows(study.target[rows], config.held_out_share, arm.seed)
     return arm_steps(len(rows), int(out.sum()), config)
 
 
-def arm_steps(labels: int, held_out: int, config: PixelsConfig) -> int:
+def arm_steps(labels: int, held_out: int, config: EndToEndConfig) -> int:
     """Steps of an arm with so many labelled photographs, of its refit too."""
     runs = [labels - held_out, *([labels] if labels < config.refit_below else [])]
     shape = config.batch_size, config.epochs, config.min_steps

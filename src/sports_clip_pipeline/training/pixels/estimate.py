@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.machine import cores, keep_freed_memory
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.pixels.arms import PixelStudy, arm_steps, plan_pixel_arms
 from sports_clip_pipeline.training.pixels.loop import Photographs, PixelTraining
@@ -22,7 +22,7 @@ _BYTES = 2 * 4
 
 
 def estimate(
-    config: PixelsConfig,
+    config: EndToEndConfig,
     labelled_counts: Mapping[float, int],
     images_per_s: float | Mapping[str, float],
     parameters: int = 0,
@@ -57,7 +57,7 @@ def estimate(
     return pd.DataFrame(rows)
 
 
-def estimate_study(study: PixelStudy, config: PixelsConfig, trial_steps: int = 3) -> pd.DataFrame:
+def estimate_study(study: PixelStudy, config: EndToEndConfig, trial_steps: int = 3) -> pd.DataFrame:
     """The estimate for a study, at the rate that each method reaches here in a few steps."""
     counts = {}
     for arm in plan_pixel_arms(config):
@@ -75,7 +75,7 @@ def measure_rate(
     method: str,
     start: Start,
     preprocessing: ImagePreprocessing,
-    config: PixelsConfig,
+    config: EndToEndConfig,
     steps: int = 3,
 ) -> float:
     """Images a second that a method trains on noise, after one step to warm up."""

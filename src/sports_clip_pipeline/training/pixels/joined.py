@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from sports_clip_pipeline.config.finetune import FinetuneConfig
-from sports_clip_pipeline.config.pixels import JOINED_METHOD
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.models.head import Head, Operation, blend
-from sports_clip_pipeline.models.image_towers import image_tower
+from sports_clip_pipeline.models.image_towers import image_encoder
 from sports_clip_pipeline.models.predictor import Predictor, TowerInput
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.training.arm import Arm, FittedArm
 from sports_clip_pipeline.training.methods.blending import best_beside
 from sports_clip_pipeline.training.methods.cross_validation import judged
@@ -79,15 +79,17 @@ def join_all(
         journal: of the feature plan.
     """
     if pixels.start.clip_weights:
-        _LOG.info("%s: the frozen tower is not a packaged one; nothing is joined", JOINED_METHOD)
+        _LOG.info(
+            "%s: the frozen tower is not a packaged one; nothing is joined", END_TO_END_ENSEMBLE
+        )
         return []
-    widths = (image_tower(pixels.start.tower).width, data.features.shape[1])
+    widths = (image_encoder(pixels.start.tower).width, data.features.shape[1])
     groups: dict[Arm, list[PixelArm]] = {}
     for done in trained:
         groups.setdefault(replace(done.fitted.arm, method=FROZEN), []).append(done)
     kept = {fitted.arm: fitted for fitted in kept_arms(list(groups), data, config, journal)}
     for arm in sorted(groups.keys() - kept.keys(), key=lambda arm: arm.name):
-        _LOG.info("%s: %s was not fitted; nothing is joined to it", JOINED_METHOD, arm.name)
+        _LOG.info("%s: %s was not fitted; nothing is joined to it", END_TO_END_ENSEMBLE, arm.name)
     return [
         join(groups[arm], fitted, data.target[data.labelled_rows(arm)], widths)
         for arm, fitted in kept.items()
@@ -124,7 +126,7 @@ def join(
     settings = {"pixel_method": best, "pixel_weight": weights[0], "frozen_weight": weights[1]}
     rows = Labelled(np.empty((len(target), 0)), target, np.empty(0), beside.shape[1])
     fitted = FittedArm(
-        arm=replace(chosen.fitted.arm, method=JOINED_METHOD),
+        arm=replace(chosen.fitted.arm, method=END_TO_END_ENSEMBLE),
         fit=judged(rows, mixed, head, settings),
         labels=len(target),
         elapsed_s=chosen.fitted.elapsed_s + frozen.elapsed_s,
@@ -167,10 +169,10 @@ def predictor_of_joined(
         pixel_predictor,
         head=fitted.fit.head,
         temperature=fitted.fit.temperature,
-        companions=tuple(TowerInput.from_dict(row) for row in embed_audit["towers"]),
+        additional_encoders=tuple(TowerInput.from_dict(row) for row in embed_audit["towers"]),
         origin={
             **pixel_predictor.origin,
-            "method": JOINED_METHOD,
+            "method": END_TO_END_ENSEMBLE,
             "hyperparameters": fitted.fit.hyperparameters,
             "cv_top1": fitted.fit.cv_top1,
         },

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.pause import hearing_signals
 from sports_clip_pipeline.training.pixels.average import MovingAverage, moving_entries
@@ -57,7 +57,7 @@ class PixelTraining:
         model: PixelClassifier,
         method: PixelMethod,
         photographs: Photographs,
-        config: PixelsConfig,
+        config: EndToEndConfig,
         seed: int,
         labels: int | None = None,
     ) -> None:
@@ -72,7 +72,7 @@ class PixelTraining:
         self.method, self.photographs, self.config, self.seed = method, photographs, config, seed
         count = len(photographs.rows)
         self.steps = steps_for(count, config.batch_size, config.epochs, config.min_steps)
-        few = (count if labels is None else labels) < config.freeze_norm_below
+        few = (count if labels is None else labels) < config.freeze_batch_norm_below
         self.keep_statistics = method.statistics == "kept" or (method.statistics == "auto" and few)
         self.average = MovingAverage(self.model, config.ema_decay)
         self.trained = {

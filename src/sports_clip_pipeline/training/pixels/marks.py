@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import ast
 import inspect
-from dataclasses import asdict
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.journal import fingerprint
-from sports_clip_pipeline.models.image_towers import image_tower
+from sports_clip_pipeline.models.image_towers import image_encoder
 from sports_clip_pipeline.models.text_towers import text_tower_spec
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training import schedule
 from sports_clip_pipeline.training.pixels import average, classifier, holdout, loop, squares
 from sports_clip_pipeline.training.pixels.methods import find_pixel_method, interface
@@ -32,7 +31,7 @@ def arm_mark(
     target: np.ndarray,
     start: Start,
     preprocessing: dict[str, Any],
-    config: PixelsConfig,
+    config: EndToEndConfig,
 ) -> str:
     """The fingerprint of an arm.
 
@@ -44,12 +43,12 @@ def arm_mark(
     recipe = find_pixel_method(method)
     settings = {
         key: value
-        for key, value in asdict(config).items()
+        for key, value in config.model_dump().items()
         if key not in _PLAN and (key not in _OWN or key in recipe.settings)
     }
     code = [code_mark(module) for module in (*_SHARED_CODE, inspect.getmodule(recipe.build))]
     parts = [method, seed, addresses, target, settings, code, preprocessing, start.classes]
-    return fingerprint(*parts, image_tower(start.tower).digest, _text_mark(start, method))
+    return fingerprint(*parts, image_encoder(start.tower).digest, _text_mark(start, method))
 
 
 def _text_mark(start: Start, method: str) -> str:
@@ -63,7 +62,7 @@ def _text_mark(start: Start, method: str) -> str:
     mark = fingerprint(anchors.anchors, anchors.logit_scale, *projection, *tower)
     if method != "flyp":
         return mark
-    reader = text_tower_spec(prompts.text_tower).digest
+    reader = text_tower_spec(prompts.text_encoder).digest
     said = [list(prompts.texts), prompts.context_length, reader, prompts.reader_mark]
     return fingerprint(mark, said, prompts.owner, prompts.text_weight)
 

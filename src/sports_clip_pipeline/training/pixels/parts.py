@@ -22,9 +22,9 @@ def squares_of_part(
     """A part's photographs as a tower sees them whole; decoded when first opened.
 
     Args:
-        part: `development`, `evaluation` or `unlabelled_test`.
+        part: `development`, `evaluation` or `unlabelled`.
         splits, store, manifest: of one corpus, row by row of the same photographs.
     """
-    rows = np.flatnonzero((splits["part"] == part).to_numpy())
+    rows = np.flatnonzero((splits["split"] == part).to_numpy())
     addresses = manifest["stored_sha256"].to_numpy()[rows].tolist()
     return Squares(store, rows, addresses, seen, journal, part)

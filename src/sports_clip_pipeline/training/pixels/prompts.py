@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sports_clip_pipeline.config.classes import ClassBank
+from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.journal import file_sha256
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.models.backends import TowerProgram, build_backend
@@ -26,7 +26,7 @@ class ClassPrompts:
     Attributes:
         texts: M prompts.
         owner: (M,) int64 in [0, C); the class of each.
-        text_tower: the tower that reads them.
+        text_encoder: the tower that reads them.
         context_length: tokens a prompt may have.
         text_weight: (P, E) projection of its pooled features, as pretrained.
         clip_folder: the CLIP folder whose text tower reads them where it was trained; None for
@@ -35,7 +35,7 @@ class ClassPrompts:
 
     texts: tuple[str, ...]
     owner: np.ndarray
-    text_tower: str
+    text_encoder: str
     context_length: int
     text_weight: np.ndarray
     clip_folder: Path | None = None
@@ -50,8 +50,8 @@ class ClassPrompts:
     @cached_property
     def features(self) -> np.ndarray:
         """(M, E) float32 pooled text features; computed when first asked for."""
-        ids = caption_tokenizer(self.text_tower, self.context_length)(list(self.texts)).ids
-        program = TowerProgram("text", self.text_tower, Path(), clip_folder=self.clip_folder)
+        ids = caption_tokenizer(self.text_encoder, self.context_length)(list(self.texts)).ids
+        program = TowerProgram("text", self.text_encoder, Path(), clip_folder=self.clip_folder)
         backend = build_backend(program, "torch", cores())
         blocks = [ids[i : i + _BLOCK] for i in range(0, len(ids), _BLOCK)]
         return np.concatenate([backend(*pad(block))[0] for block in blocks])
@@ -59,7 +59,7 @@ class ClassPrompts:
 
 def prompts_of(
     bank: ClassBank,
-    text_tower: str,
+    text_encoder: str,
     context_length: int,
     text_weight: np.ndarray,
     clip_folder: Path | None = None,
@@ -68,4 +68,4 @@ def prompts_of(
     texts = [(text, c) for c, label in enumerate(bank.labels) for text in bank.prompts(label)]
     owner = np.array([c for _, c in texts], dtype=np.int64)
     found = tuple(text for text, _ in texts)
-    return ClassPrompts(found, owner, text_tower, context_length, text_weight, clip_folder)
+    return ClassPrompts(found, owner, text_encoder, context_length, text_weight, clip_folder)

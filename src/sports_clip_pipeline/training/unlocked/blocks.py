@@ -13,9 +13,9 @@ from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.clip_parts import (
     ends,
     image_blocks,
-    image_tower,
+    image_encoder,
     text_blocks,
-    text_tower,
+    text_encoder,
 )
 
 ALL = -1
@@ -37,7 +37,7 @@ class Unlocked:
 
 
 def unlock(
-    model: Any, of_image: int, of_text: int, statistics: str = "batch", biased: bool = False
+    model: Any, of_image: int, of_text: int, freeze_batch_norm: bool = False, biased: bool = False
 ) -> Unlocked:
     """Lock a model but for its projections, its scale and the last blocks of its towers.
 
@@ -48,12 +48,12 @@ def unlock(
     Args:
         model: open_clip's `CustomTextCLIP`.
         of_image, of_text: how many blocks from the end; 0 for none, -1 for the whole tower.
-        statistics: see `set_modes`.
+        freeze_batch_norm: see `set_modes`.
         biased: whether the loss wants the model's bias, which learns then.
     Raises: UserFacingError: a tower has fewer blocks.
     """
     model.requires_grad_(False)
-    image, text = (list(part(model).parameters()) for part in (image_tower, text_tower))
+    image, text = (list(part(model).parameters()) for part in (image_encoder, text_encoder))
     wanted = [
         *_last(image_blocks(model), image, of_image, "pretrain.unlocked_image_blocks"),
         *_last(text_blocks(model), text, of_text, "pretrain.unlocked_text_blocks"),
@@ -61,7 +61,7 @@ def unlock(
     ]
     for parameter in wanted:
         parameter.requires_grad_(True)
-    return Unlocked(of_image != 0, of_text != 0, _changing(model, statistics))
+    return Unlocked(of_image != 0, of_text != 0, _changing(model, freeze_batch_norm))
 
 
 def compile_unlocked(model: Any, unlocked: Unlocked) -> None:
@@ -71,14 +71,14 @@ def compile_unlocked(model: Any, unlocked: Unlocked) -> None:
             tower.compile()
 
 
-def set_modes(module: nn.Module, dropout: bool = True, statistics: str = "batch") -> None:
+def set_modes(module: nn.Module, dropout: bool = True, freeze_batch_norm: bool = False) -> None:
     """Training mode where all parameters learn, evaluation mode elsewhere.
 
     A locked batch norm keeps its statistics, and no dropout disturbs a locked layer.
 
     Args:
         dropout: false leaves it off where parameters learn, too.
-        statistics: `kept` leaves batch norms as they are where their parameters learn, too.
+        freeze_batch_norm: batch norms keep their running statistics where their parameters learn.
     """
     module.training = False
     parameters = list(module.parameters())
@@ -86,10 +86,10 @@ def set_modes(module: nn.Module, dropout: bool = True, statistics: str = "batch"
         module.train(dropout)  # attention draws by its own mode, without a layer of dropout
         for part in module.modules():
             if isinstance(part, nn.modules.batchnorm._BatchNorm):
-                part.train(statistics == "batch")
+                part.train(not freeze_batch_norm)
         return
     for child in module.children():
-        set_modes(child, dropout, statistics)
+        set_modes(child, dropout, freeze_batch_norm)
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -121,8 +121,8 @@ def _last(
     return [member for block in blocks[len(blocks) - count :] for member in block]
 
 
-def _changing(model: nn.Module, statistics: str) -> tuple[str, ...]:
-    set_modes(model, statistics=statistics)
+def _changing(model: nn.Module, freeze_batch_norm: bool) -> tuple[str, ...]:
+    set_modes(model, freeze_batch_norm=freeze_batch_norm)
     learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     moving = {
         f"{place}.{name}"

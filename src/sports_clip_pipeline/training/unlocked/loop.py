@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.objectives import find_objective
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.locked import MAX_LOGIT_SCALE
 from sports_clip_pipeline.training.schedule import warmup_cosine
@@ -79,7 +79,7 @@ class TowerTraining:
         self.model = model.to(compute.device)
         self.unlocked = unlock(
             self.model, config.unlocked_image_blocks, config.unlocked_text_blocks,
-            config.tower_statistics, self.objective.biased,
+            config.freeze_batch_norm, self.objective.biased,
         )  # fmt: skip
         if compute.compiled:
             compile_unlocked(self.model, self.unlocked)
@@ -87,13 +87,13 @@ class TowerTraining:
         self.encoder = group.wrapped(self.bare)
         self.optimizer = torch.optim.AdamW(
             decay_groups(self.model, config.weight_decay),
-            lr=config.tower_peak_lr, betas=(0.9, 0.98), fused=compute.device == "cuda",
+            lr=config.encoder_peak_lr, betas=(0.9, 0.98), fused=compute.device == "cuda",
         )  # fmt: skip
-        self.average = MovingAverage(self.model, self.unlocked.names, config.tower_ema_decay)
+        self.average = MovingAverage(self.model, self.unlocked.names, config.ema_decay)
         self.scaler = compute.scaler()
         self.image_width = int(pairs.features.image.shape[1])
         self.captions = pairs.features.captions_of()
-        self.steps_per_epoch = max(1, round(len(pairs) / config.tower_batch_size))
+        self.steps_per_epoch = max(1, round(len(pairs) / config.encoder_batch_size))
         self.epoch, self.step = 0, 0
         self.history: list[dict[str, float]] = []
         self._losses: list[torch.Tensor] = []
@@ -119,7 +119,7 @@ class TowerTraining:
         drawn = [self._draw_captions(images, rng) for images in order]
         seeds = rng.integers(2**62, size=len(order))
         pixels = self._training_pixels(order, rng)
-        set_modes(self.model, self.config.tower_dropout, self.config.tower_statistics)
+        set_modes(self.model, self.config.encoder_dropout, self.config.freeze_batch_norm)
         while self.step < len(order):
             number, step = self.step, self.epoch * self.steps_per_epoch + self.step
             images, captions = order[number], drawn[number]
@@ -135,8 +135,8 @@ class TowerTraining:
 
     def lr(self, step: int) -> float:
         """The learning rate of a step."""
-        steps = self.config.tower_epochs * self.steps_per_epoch
-        return warmup_cosine(step, steps, self.config.tower_peak_lr, self.config.warmup_share)
+        steps = self.config.encoder_epochs * self.steps_per_epoch
+        return warmup_cosine(step, steps, self.config.encoder_peak_lr, self.config.warmup_share)
 
     def embed(self, pairs: TowerPairs) -> tuple[np.ndarray, np.ndarray]:
         """Unit-norm embeddings of all images (N, P) and captions (M, P) of a split, float32."""
@@ -200,7 +200,7 @@ class TowerTraining:
             return self.objective.loss(image_all, text_all, owner, scale, bias)
 
         chunks = self._chunks(images, captions, pixels)
-        if self.config.tower_accumulation > 1:
+        if self.config.encoder_accumulation > 1:
             device, scaled = self.compute.device, self.scaler.scale
             waiting = getattr(self.encoder, "no_sync", nullcontext)
             return backward_in_chunks(self.model, chunks, loss_of, scaled, device, waiting)
@@ -213,7 +213,7 @@ class TowerTraining:
     ) -> list[Chunk]:
         """The process's part of a batch, in chunks of even size but for an image more or less."""
         mine = self.group.part(len(images))
-        count = min(self.config.tower_accumulation, len(mine))
+        count = min(self.config.encoder_accumulation, len(mine))
 
         def run(part: np.ndarray) -> tuple[torch.Tensor, ...]:
             seen = None if pixels is None else pixels[part[0] - mine[0] : part[-1] + 1 - mine[0]]

@@ -26,7 +26,6 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import DiskJournal, FollowingJournal, Journal
 from sports_clip_pipeline.launched import (
@@ -38,6 +37,7 @@ from sports_clip_pipeline.launched import (
 from sports_clip_pipeline.machine import cores, end_with_parent
 from sports_clip_pipeline.models.clip_model import build_clip
 from sports_clip_pipeline.models.projections import Projections
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.unlocked.group import Group
 from sports_clip_pipeline.training.unlocked.pairs import TowerPairs
@@ -158,11 +158,11 @@ def train_as_part(task: TowerTask, journal: Journal) -> None:
     """
     group = launched()
     assert group is not None
-    if group[1] > task.config.tower_batch_size:
+    if group[1] > task.config.encoder_batch_size:
         raise UserFacingError(
             "torchrun",
-            f"started {group[1]} processes for steps of {task.config.tower_batch_size} images",
-            "use fewer, or a larger pretrain.tower_batch_size",
+            f"started {group[1]} processes for steps of {task.config.encoder_batch_size} images",
+            "use fewer, or a larger pretrain.encoder_batch_size",
         )
     torch.set_num_threads(own_cores(cores()))
     _meet(task)

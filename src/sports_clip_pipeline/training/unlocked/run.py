@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from sports_clip_pipeline.config.pretrain import PretrainConfig
 from sports_clip_pipeline.journal import Journal
 from sports_clip_pipeline.journal.journal import Counter
 from sports_clip_pipeline.models.clip_model import tower_prefixes
 from sports_clip_pipeline.models.projections import Projections, projections_of
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
 from sports_clip_pipeline.training.pause import hearing_signals
 from sports_clip_pipeline.training.selection import METRIC, is_best, is_due, is_over, restore_best
@@ -81,11 +81,11 @@ def train_towers(
             journal.save_state(place, state_fingerprint, *state, keep_former=place == STATE)
 
     def goes_on() -> bool:
-        return training.epoch < config.tower_epochs and not is_over(
+        return training.epoch < config.encoder_epochs and not is_over(
             training.history, config.patience_epochs
         )
 
-    total = config.tower_epochs * training.pairs_per_epoch
+    total = config.encoder_epochs * training.pairs_per_epoch
     with journal.counting("pretrain towers", total, "pair") as bar, hearing_signals() as pause:
         bar.update(training.pairs_done)
 
@@ -119,7 +119,7 @@ def train_towers(
 def _judged(training: TowerTraining, validation: TowerPairs, judge: Judge) -> dict[str, float]:
     """Metrics of the epoch, where it is due; what decides on the way is told to all processes."""
     config, group = training.config, training.group
-    if not is_due(training.epoch, config.tower_epochs, config.evaluate_every_epochs):
+    if not is_due(training.epoch, config.encoder_epochs, config.evaluate_every_epochs):
         return {}
     metrics: dict[str, float] = {}
     if group.leads:
@@ -137,7 +137,7 @@ def _watch(
 ) -> Watch:
     """Advance the bar at each step, show and log a hundred of them, keep the state now and then."""
     config = training.config
-    every = max(1, config.tower_epochs * training.steps_per_epoch // 100)
+    every = max(1, config.encoder_epochs * training.steps_per_epoch // 100)
 
     def watch(step: int, pairs: int, loss: torch.Tensor) -> bool:
         bar.update(pairs)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.config.pixels import PIXEL_METHODS
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.models.unit_norm import unit_norm
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_METHODS
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier
 from sports_clip_pipeline.training.pixels.methods import find_pixel_method
 from tests.training.pixels.making import FAST, Start, VitStart, anchors, prompts, start
@@ -23,7 +23,7 @@ def built(method: str, begin: Start | None = None, seed: int = 0) -> PixelClassi
     return find_pixel_method(method).build(begin or own, FAST, seed).eval()
 
 
-@pytest.mark.parametrize("method", PIXEL_METHODS)
+@pytest.mark.parametrize("method", END_TO_END_METHODS)
 def test_the_exported_head_gives_the_classifiers_own_logits(method: str) -> None:
     model = built(method)
     for parameter in model.head.parameters():
@@ -72,7 +72,7 @@ def test_a_tower_that_pretraining_unlocked_is_where_zero_shot_starts() -> None:
 
 
 def test_more_blocks_than_the_tower_has_are_refused() -> None:
-    config = dataclasses.replace(FAST, last_blocks=8)
+    config = FAST.model_copy(update={"last_blocks": 8})
     with pytest.raises(UserFacingError, match=r"pixels\.last_blocks.*wanted 8 of the tower's 7"):
         find_pixel_method("last_blocks").build(start(), config, 0)
 

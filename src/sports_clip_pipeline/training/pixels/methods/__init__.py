@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from sports_clip_pipeline.config.pixels import PIXEL_METHODS
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_METHODS
 
 if TYPE_CHECKING:
     from sports_clip_pipeline.training.pixels.methods.interface import PixelMethod
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def find_pixel_method(name: str) -> PixelMethod:
     """The `METHOD` of the method's module. Raises: ValueError: no such method."""
-    if name not in PIXEL_METHODS:
-        raise ValueError(f"method is one of {', '.join(PIXEL_METHODS)}, got {name!r}")
+    if name not in END_TO_END_METHODS:
+        raise ValueError(f"method is one of {', '.join(END_TO_END_METHODS)}, got {name!r}")
     method: PixelMethod = import_module(f"{__name__}.{name}").METHOD
     return method

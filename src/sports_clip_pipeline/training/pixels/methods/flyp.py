@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.pixels.classifier import ContrastiveHead, PixelClassifier
 from sports_clip_pipeline.training.pixels.methods.interface import Batch, PixelMethod, Start
 
 
-def build(start: Start, config: PixelsConfig, seed: int) -> PixelClassifier:
+def build(start: Start, config: EndToEndConfig, seed: int) -> PixelClassifier:
     """The contrastive model as pretrained."""
     return PixelClassifier(start.zero_shot(), ContrastiveHead(start.anchors, start.prompts))
 
 
-def loss(model: PixelClassifier, batch: Batch, config: PixelsConfig) -> torch.Tensor:
+def loss(model: PixelClassifier, batch: Batch, config: EndToEndConfig) -> torch.Tensor:
     """Contrast of the photographs with one random prompt of each one's class."""
     member = model.head.membership.cpu().numpy() > 0  # (C, M)
     drawn = [batch.rng.choice(np.flatnonzero(member[c])) for c in batch.target.tolist()]

@@ -9,12 +9,12 @@ et al. 2021 (ResNet strikes back) for the recipe's parts.
 
 from __future__ import annotations
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.pixels.classifier import LinearHead, PixelClassifier
 from sports_clip_pipeline.training.pixels.methods.interface import PixelMethod, Start
 
 
-def build(start: Start, config: PixelsConfig, seed: int) -> PixelClassifier:
+def build(start: Start, config: EndToEndConfig, seed: int) -> PixelClassifier:
     """ImageNet tower, new linear head."""
     head = LinearHead(start.anchors.image_weight.shape[1], start.classes)
     return PixelClassifier(start.pretrained(), head)

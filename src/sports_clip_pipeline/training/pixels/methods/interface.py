@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.models.image_towers import load_image_tower, timm_tower
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.methods.interface import TextAnchors
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier
 from sports_clip_pipeline.training.pixels.prompts import ClassPrompts
@@ -78,7 +78,7 @@ class Batch:
 
 
 def smoothed_cross_entropy(
-    model: PixelClassifier, batch: Batch, config: PixelsConfig
+    model: PixelClassifier, batch: Batch, config: EndToEndConfig
 ) -> torch.Tensor:
     """Cross-entropy with a share of the target spread evenly over all classes.
 
@@ -88,12 +88,12 @@ def smoothed_cross_entropy(
     return functional.cross_entropy(logits, batch.target, label_smoothing=config.label_smoothing)
 
 
-def trained_alone(start: State, trained: State, config: PixelsConfig) -> dict[str, State]:
+def trained_alone(start: State, trained: State, config: EndToEndConfig) -> dict[str, State]:
     """The trained weights, with nothing to choose."""
     return {"": trained}
 
 
-def pretrained_rate(config: PixelsConfig) -> float:
+def pretrained_rate(config: EndToEndConfig) -> float:
     """The rate of full training from pretrained weights."""
     return config.peak_lr
 
@@ -110,16 +110,16 @@ class PixelMethod:
             start and those at the end, by name.
         describe: hyper-parameters of a candidate.
         finish: what turns the trained tower into one of the packaged architecture.
-        statistics: of batch norms: `auto` (kept below `freeze_norm_below` labels), `train`,
+        statistics: of batch norms: `auto` (kept below `freeze_batch_norm_below` labels), `train`,
             `kept`.
         settings: fields of the configuration that only some methods read, and this one does.
         uses_text: whether the start depends on the class texts.
     """
 
-    build: Callable[[Start, PixelsConfig, int], PixelClassifier]
-    loss: Callable[[PixelClassifier, Batch, PixelsConfig], torch.Tensor] = smoothed_cross_entropy
-    peak_lr: Callable[[PixelsConfig], float] = pretrained_rate
-    candidates: Callable[[State, State, PixelsConfig], dict[str, State]] = trained_alone
+    build: Callable[[Start, EndToEndConfig, int], PixelClassifier]
+    loss: Callable[[PixelClassifier, Batch, EndToEndConfig], torch.Tensor] = smoothed_cross_entropy
+    peak_lr: Callable[[EndToEndConfig], float] = pretrained_rate
+    candidates: Callable[[State, State, EndToEndConfig], dict[str, State]] = trained_alone
     describe: Callable[[str], dict[str, Any]] = lambda name: {}
     finish: Callable[[nn.Module], None] = lambda tower: None
     statistics: str = "auto"

@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import nn
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier, TextHead
 from sports_clip_pipeline.training.pixels.methods.interface import PixelMethod, Start
 
 
-def build(start: Start, config: PixelsConfig, seed: int) -> PixelClassifier:
+def build(start: Start, config: EndToEndConfig, seed: int) -> PixelClassifier:
     """Zero-shot start of which the last blocks, what follows them, and the head train."""
     tower = start.zero_shot()
     freeze_all_but_last(tower, config.last_blocks)

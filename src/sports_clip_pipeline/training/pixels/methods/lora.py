@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier, TextHead
 from sports_clip_pipeline.training.pixels.methods.interface import PixelMethod, Start
 
@@ -50,7 +50,7 @@ class LowRankLinear(nn.Module):
         return layer
 
 
-def build(start: Start, config: PixelsConfig, seed: int) -> PixelClassifier:
+def build(start: Start, config: EndToEndConfig, seed: int) -> PixelClassifier:
     """Zero-shot start whose attention layers carry updates; only those and the head train."""
     tower = start.zero_shot()
     inject(tower, config.lora_rank, config.lora_alpha, seed)

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from sports_clip_pipeline.config.pixels import PixelsConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.pixels.classifier import PixelClassifier, TextHead
 from sports_clip_pipeline.training.pixels.methods.interface import PixelMethod, Start, State
 
 
-def build(start: Start, config: PixelsConfig, seed: int) -> PixelClassifier:
+def build(start: Start, config: EndToEndConfig, seed: int) -> PixelClassifier:
     """The zero-shot model."""
     return PixelClassifier(start.zero_shot(), TextHead(start.anchors))
 
@@ -38,7 +38,7 @@ def interpolate(start: State, trained: State, alpha: float) -> dict[str, torch.T
     return between
 
 
-def candidates(start: State, trained: State, config: PixelsConfig) -> dict[str, State]:
+def candidates(start: State, trained: State, config: EndToEndConfig) -> dict[str, State]:
     """The points to choose from, by their weight of the fine-tuned end."""
     return {str(alpha): interpolate(start, trained, alpha) for alpha in config.wise_alphas}
 

@@ -1,0 +1,60 @@
+"""Parameter block `cam`: which predictions get class activation maps, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from sports_clip_pipeline.explain.names import METHODS
+from sports_clip_pipeline.parameters import Names, Parameters, Seed, Text, Texts, choices
+
+TRUE, PREDICTED = "{true}", "{predicted}"
+
+
+def _prompts(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        if text not in (TRUE, PREDICTED) and ({"{", "}"} & set(text) or not text.strip()):
+            raise ValueError(f"wanted free text, or {PREDICTED} or {TRUE} alone")
+    return texts
+
+
+Methods = Annotated[Names, choices(*METHODS)]
+
+
+class CamConfig(Parameters):
+    """Which predictions are explained, by which methods."""
+
+    block: ClassVar[str] = "cam"
+
+    right: int = Field(6, ge=0, le=500, description="Correctly classified test images.")
+    wrong: int = Field(6, ge=0, le=500, description="Misclassified test images.")
+    confident_share: float = Field(
+        0.5, gt=0, le=1, description="Of each kind, only this most confident share is drawn from."
+    )
+    seed: Seed = Field(0, description="Seed of the draw.")
+    classes: Annotated[Texts, choices(PREDICTED, TRUE)] = Field(
+        (PREDICTED, TRUE), description="Class scores to explain: `{predicted}`, `{true}`."
+    )
+    prompts: Annotated[Texts, AfterValidator(_prompts)] = Field(
+        (PREDICTED, TRUE),
+        description="Texts to explain through CLIP; `{true}` and `{predicted}` stand for the first "
+        "prompt of that class, anything else is free text.",
+    )
+    methods: Methods = Field(("gradcam",), description=f"Of {', '.join(METHODS)}.")
+    pairs: int = Field(
+        3, ge=0, le=1000, description="Most confused class pairs that get contrast maps."
+    )
+    guided: bool = Field(True, description="Add guided backpropagation for the predicted class.")
+    layer: Text = Field(
+        "auto",
+        description="Dotted name of the target layer within the image encoder; `auto` takes the "
+        "last feature map before pooling, or a vision transformer's first norm of its last block.",
+    )
+    picture_px: int = Field(224, ge=32, le=1024, description="Long side of the pictures, pixels.")
+    picture_quality: int = Field(80, ge=30, le=95, description="Their JPEG quality.")
+
+    def check(self) -> None:
+        """Raises: ValueError: fields that contradict each other."""
+        if self.right + self.wrong == 0:
+            raise ValueError("wanted at least one image: cam.right or cam.wrong above 0")

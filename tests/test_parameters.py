@@ -1,0 +1,137 @@
+"""Typed parameter blocks: values that are refused, and how environments build on base."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.config import OmegaConfigLoader
+
+from sports_clip_pipeline import settings
+from sports_clip_pipeline.data.rules import ArchiveLimits
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.journal import fingerprint
+from sports_clip_pipeline.parameters import Parameters
+from sports_clip_pipeline.pipelines.cam.config import CamConfig
+from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig
+from sports_clip_pipeline.pipelines.download.config import DownloadConfig
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+from sports_clip_pipeline.pipelines.finetune.config import AnalysisConfig, EndToEndConfig
+from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
+from sports_clip_pipeline.pipelines.predict_images.config import PredictConfig
+from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
+from sports_clip_pipeline.pipelines.report.config import ReportConfig
+from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, ZeroShotConfig
+
+CONF = Path(__file__).parents[1] / "conf"
+PAIR = "open_clip/ViT-B-32@random"
+REFUSED: list[tuple[type[Parameters], dict[str, Any], str]] = [
+    (CamConfig, {"right": -1}, "cam.right: wanted"),
+    (CamConfig, {"right": 0, "wrong": 0}, "at least one image"),
+    (CamConfig, {"confident_share": 0}, "cam.confident_share"),
+    (CamConfig, {"methods": "saliency"}, "wanted one of eigencam, gradcam"),
+    (CamConfig, {"methods": ["gradcam", "gradcam"]}, "no value twice"),
+    (CamConfig, {"prompts": ["a {ball}"]}, "wanted free text"),
+    (CamConfig, {"classes": ["tennis"]}, "wanted one of {predicted}, {true}"),
+    (CamConfig, {"layer": " "}, "cam.layer"),
+    (CamEvalConfig, {"road_shares": "0.5+1.0"}, r"wanted values in (0, 1)"),
+    (CamEvalConfig, {"images": 0}, "cam_eval.images"),
+    (EmbedConfig, {"image_encoder": "resnet"}, "timm/<architecture>"),
+    (EmbedConfig, {"text_encoder": "bert"}, "embed.text_encoder"),
+    (EmbedConfig, {"image_size": 100}, "multiple of 32"),
+    (EmbedConfig, {"image_encoder": PAIR}, "the same pair"),
+    (EmbedConfig, {"additional_encoders": ["lite2"]}, "other than image_encoder"),
+    (EmbedConfig, {"backend": "tpu"}, "embed.backend"),
+    (EmbedConfig, {"workers": True}, "embed.workers: wanted a valid integer, got True"),
+    (EndToEndConfig, {"methods": "svm"}, "end_to_end.methods"),
+    (EndToEndConfig, {"fractions": "0.1+1.5"}, r"wanted values in (0, 1]"),
+    (EndToEndConfig, {"test_size": 64, "image_size": 96}, "at least image_size (96)"),
+    (EndToEndConfig, {"ema_decay": 1.0}, "end_to_end.ema_decay"),
+    (AnalysisConfig, {"accuracies": [0.0]}, "analysis.accuracies"),
+    (AnalysisConfig, {"coverage": 1.5}, "analysis.coverage"),
+    (IngestConfig, {"near_bits": 5}, "ingest.near_bits"),
+    (IngestConfig, {"labelled": {"form": "tree"}}, "ingest.labelled.form"),
+    (IngestConfig, {"labelled": {"images_folder": "../up"}}, "ingest.labelled.images_folder"),
+    (IngestConfig, {"labelled": {"labels_file": "a/b.csv"}}, "a name without folders"),
+    (IngestConfig, {"limits": {"member_bytes": "many"}}, "ingest.limits.member_bytes"),
+    (PredictConfig, {"images": 2024}, "predict.images"),
+    (PretrainConfig, {"epochs": 0}, "where no encoder is unlocked"),
+    (PretrainConfig, {"projections": "none"}, "wanted epochs=0"),
+    (PretrainConfig, {"peak_lr": 0.0}, "pretrain.peak_lr"),
+    (PretrainConfig, {"loss": "triplet"}, "pretrain.loss"),
+    (PretrainConfig, {"encoder_dropout": 0.5}, "pretrain.encoder_dropout"),
+    (PretrainConfig, {"seed": "0"}, "pretrain.seed: wanted a valid integer, got '0'"),
+    (PretrainConfig, {"epoch": 3}, "pretrain.epoch: there is no such field; did you mean epochs?"),
+    (ReportConfig, {}, "report.study: wanted a value, got none"),
+    (ReportConfig, {"study": "s", "reference": [{"measure": "x"}]}, "report.reference.0.measure"),
+    (TokenizeConfig, {"context_length": 4}, "tokenize.context_length"),
+    (ZeroShotConfig, {"names_weights": "a+b"}, "wanted float values, as a list or a+b"),
+    (TransductionConfig, {"methods": ["soft_k_means"]}, "wanted shipped to be one of soft_k_means"),
+]
+
+
+@pytest.mark.parametrize(("block", "values", "named"), REFUSED)
+def test_a_wrong_value_is_refused_with_its_field(
+    block: type[Parameters], values: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(UserFacingError, match=re.escape(named)) as refused:
+        block(**values)
+    assert str(refused.value).startswith(f"parameter {block.block}")
+
+
+def test_a_list_may_be_written_with_plus_signs() -> None:
+    assert EndToEndConfig(fractions="0.25+1").fractions == (0.25, 1.0)
+    assert EmbedConfig(views=["full", "centre"]).views == ("full", "centre")
+    assert EmbedConfig(additional_encoders="lite1+lite0").additional_encoders == ("lite0", "lite1")
+
+
+def test_a_size_may_be_written_with_its_unit() -> None:
+    assert ArchiveLimits(member_bytes="2MiB", total_bytes=5).member_bytes == 2 * 2**20
+
+
+def loaded(env: str, **options: Any) -> dict[str, Any]:
+    loader = OmegaConfigLoader(
+        str(CONF), env=env, **{**settings.CONFIG_LOADER_ARGS, "default_run_env": "base"}, **options
+    )
+    return dict(loader["parameters"])
+
+
+@pytest.mark.parametrize("env", ["base", "real", "own"])
+def test_fields_that_an_environment_leaves_out_have_the_value_of_base(env: str) -> None:
+    base, other = loaded("base"), loaded(env)
+    for path in CONF.glob(f"{env}/parameters_*.yml"):
+        for block in base.keys() & {path.stem.removeprefix("parameters_")}:
+            assert base[block].keys() <= other[block].keys()
+    assert other["analysis"] == base["analysis"]
+    assert other["pretrain"]["embed_dim"] == base["pretrain"]["embed_dim"]
+    assert other["ingest"]["near_bits"] == base["ingest"]["near_bits"]
+
+
+def test_the_classes_of_an_environment_replace_those_of_base() -> None:
+    assert len(loaded("real")["class_bank"]["classes"]) == 22
+
+
+def test_unlocking_encoders_does_not_change_the_fingerprint_of_the_locked_part() -> None:
+    plain = PretrainConfig()
+    other = PretrainConfig(
+        unlocked_image_blocks=-1, encoder_epochs=7, ema_decay=0.9, freeze_batch_norm=True,
+        precision="bf16", device="cpu", compiled="on", checkpoint_every_steps=7,
+    )  # fmt: skip
+    assert fingerprint(other.locked_part()) == fingerprint(plain.locked_part())
+    assert PretrainConfig(seed=1).locked_part() != plain.locked_part()
+    assert other.unlocks
+    assert not plain.unlocks
+
+
+def test_the_downloads_of_base_are_named_by_checksum() -> None:
+    config = DownloadConfig(**{**loaded("base")["download"], "study": "real"})
+    assert all(archive.checksum for archive in config.flickr8k_archives)
+    for archive in ({"name": "../a.zip"}, {"checksum": "md5:1"}, {"mirrors": ["ftp://a/b"]}):
+        entry = {"name": "a.zip", "checksum": None, "mirrors": "https://a.org/b", **archive}
+        with pytest.raises(UserFacingError, match=r"download\.flickr8k_archives\.0"):
+            DownloadConfig(
+                **{**loaded("base")["download"], "study": "real", "flickr8k_archives": [entry]}
+            )
