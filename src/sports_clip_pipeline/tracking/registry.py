@@ -73,7 +73,7 @@ def compare(tags: Mapping[str, str], champion: Mapping[str, str] | None) -> tupl
     own = f"{float(tags['top1']):.2%} of {tags['test_images']} test images"
     if champion is None:
         return True, f"yes: the first version, {own}"
-    if champion["test_fingerprint"] != tags["test_fingerprint"]:
+    if champion.get("test_fingerprint") != tags["test_fingerprint"]:
         return False, f"no: {own}, but the champion was tested on others; move it by hand"
     is_better = float(tags["top1"]) > float(champion["top1"])
     said = f"{own}, the champion before had {float(champion['top1']):.2%} of the same"
