@@ -1,14 +1,99 @@
-"""Chess: the board with its pieces, and the players at their tables."""
+"""Boxing and chess: the ring, the bag, the board and the players at their tables."""
 
 from __future__ import annotations
 
 from random import Random
 
-from sports_clip_pipeline.sample.backdrops import SURFACES, backdrop, ground
-from sports_clip_pipeline.sample.camera import Point
-from sports_clip_pipeline.sample.canvas import PALETTE, SKINS, Canvas, Colour, jitter, mix, shade
-from sports_clip_pipeline.sample.figures import Kit, person
-from sports_clip_pipeline.sample.story import Scene
+from sports_clip_sample.ball_sports import stand_off
+from sports_clip_sample.canvas import PALETTE, SKINS, Canvas, Colour, Point, jitter, mix, shade
+from sports_clip_sample.people import Body, Kit, person
+from sports_clip_sample.scenes import Scene
+from sports_clip_sample.venues import SURFACES, backdrop, ground
+
+
+def boxing(canvas: Canvas, scene: Scene, rng: Random) -> None:
+    """Two boxers in a ring, or one at the bag."""
+    distance, height, field = stand_off(scene.view, rng)
+    canvas.view(
+        rng.uniform(-40, 40),
+        distance * 0.85,
+        max(1.1, height),
+        (0, 1.1, 0),
+        field,
+        back=rng.uniform(7, 14),
+    )
+    backdrop(canvas, scene.venue, rng)
+    ground(canvas, (46, 46, 54) if scene.venue == "arena" else (124, 112, 98), rng)
+    if scene.venue == "gym" and rng.random() < 0.5:
+        _bag(canvas, scene, rng)
+        return
+    side = rng.uniform(2.2, 3.0)
+    canvas.area(-side, -side, side, side, jitter(SURFACES[scene.ground], rng))
+    ropes = [
+        jitter(PALETTE[name], rng) for name in rng.sample(("red", "white", "blue", "black"), 3)
+    ]
+    _ropes(canvas, ropes, [(-side, side), (side, side)])
+    _ropes(canvas, ropes, [(-side, -side), (-side, side)])
+    _ropes(canvas, ropes, [(side, -side), (side, side)])
+    if scene.view == "wide" or rng.random() < 0.35:
+        referee = Kit(jitter(PALETTE["white"], rng), (40, 40, 44), None, trousers=True)
+        person(canvas, (rng.uniform(-1.2, 1.2), 0, 1.2), "stand", referee, rng)
+    gap = rng.uniform(0.5, 0.75)
+    left, right = rng.choice(
+        (("punch", "reel"), ("guard", "guard"), ("uppercut", "guard"), ("guard", "punch"))
+    )
+    boxer(canvas, (-gap, 0, 0.1), left, scene, scene.colour, rng, 1)
+    boxer(canvas, (gap, 0, 0), right, scene, scene.rival, rng, -1)
+    if scene.view == "wide" or (scene.view == "action" and rng.random() < 0.5):
+        _ropes(canvas, ropes, [(-side, -side), (side, -side)])
+
+
+def boxer(
+    canvas: Canvas, at: Point, pose: str, scene: Scene, name: str, rng: Random, ahead: int
+) -> Body:
+    """Someone in shorts and gloves, with a bare or a covered chest."""
+    bare = not scene.female and rng.random() < 0.8
+    shirt = None if bare else jitter(PALETTE[name], rng)
+    head = jitter(PALETTE[name], rng) if rng.random() < 0.3 else None
+    glove = jitter(PALETTE[rng.choice(("red", "red", "blue", "black", name))], rng)
+    wear = Kit(
+        shirt,
+        jitter(PALETTE[name], rng),
+        None,
+        gloves=glove,
+        helmet=head,
+        glove_size=1.45,
+        padding=1.06,
+        long_hair=scene.female,
+    )
+    return person(canvas, at, pose, wear, rng, ahead=ahead, size=scene.size)
+
+
+def _bag(canvas: Canvas, scene: Scene, rng: Random) -> None:
+    x = 0.75
+    canvas.pole((x, 2.0, 0), (x, 4.5, 0), 0.03, (90, 90, 96))
+    canvas.pole(
+        (x, 0.8, 0), (x, 2.0, 0), 0.42, jitter(PALETTE[rng.choice(("red", "black", "blue"))], rng)
+    )
+    canvas.pole((x, 1.75, 0), (x, 1.85, 0), 0.42, (226, 226, 226))
+    boxer(
+        canvas,
+        (-0.1, 0, 0),
+        rng.choice(("punch", "guard", "uppercut")),
+        scene,
+        scene.colour,
+        rng,
+        1,
+    )
+
+
+def _ropes(canvas: Canvas, colours: list[Colour], ends: list[tuple[float, float]]) -> None:
+    (x0, z0), (x1, z1) = ends
+    for y, colour in zip((0.5, 0.95, 1.4), colours, strict=True):
+        canvas.pole((x0, y, z0), (x1, y, z1), 0.05, colour)
+    for x, z in ends:
+        canvas.pole((x, 0, z), (x, 1.5, z), 0.14, (60, 60, 66))
+
 
 IVORY: Colour = (236, 222, 190)
 EBONY: Colour = (52, 38, 32)
@@ -25,8 +110,8 @@ def chess(canvas: Canvas, scene: Scene, rng: Random) -> None:
     bearing, far, high, aim, field = _CAMERAS[scene.view]
     around, distance, height = rng.uniform(-bearing, bearing), rng.uniform(*far), rng.uniform(*high)
     canvas.view(around, distance, height, (0, aim, 0), rng.uniform(*field), back=5)
-    backdrop(canvas, scene.place, rng)
-    floor = SURFACES["green"] if scene.place == "park" else jitter((140, 104, 76), rng, 24)
+    backdrop(canvas, scene.venue, rng)
+    floor = SURFACES["green"] if scene.venue == "park" else jitter((140, 104, 76), rng, 24)
     ground(canvas, floor, rng)
     if scene.view == "wide":
         for x in (-2.6, 2.6):
@@ -94,13 +179,7 @@ def _chess_player(
         (84, 62, 48),
     )
     person(
-        canvas,
-        at,
-        rng.choice(("think", "reach", "sit")),
-        wear,
-        rng,
-        ahead=ahead,
-        size=scene.size,
+        canvas, at, rng.choice(("think", "reach", "sit")), wear, rng, ahead=ahead, size=scene.size
     )
 
 

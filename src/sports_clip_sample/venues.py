@@ -1,20 +1,11 @@
-"""Grounds and what stands behind them: stands, parks, streets, halls."""
+"""Venues: skies, grounds and what stands behind them (stands, parks, streets, halls)."""
 
 from __future__ import annotations
 
 from math import pi, sin
 from random import Random
 
-from sports_clip_pipeline.sample.canvas import (
-    HAIRS,
-    PALETTE,
-    SKINS,
-    Canvas,
-    Colour,
-    jitter,
-    mix,
-    shade,
-)
+from sports_clip_sample.canvas import HAIRS, PALETTE, SKINS, Canvas, Colour, jitter, mix, shade
 
 SURFACES: dict[str, Colour] = {
     "green": (74, 142, 66),
@@ -29,8 +20,8 @@ SURFACES: dict[str, Colour] = {
 }
 
 
-def backdrop(canvas: Canvas, place: str, rng: Random) -> None:
-    """Fill the picture above the horizon with the place."""
+def backdrop(canvas: Canvas, venue: str, rng: Random) -> None:
+    """Fill the picture above the horizon with the venue."""
     {
         "stadium": _stadium,
         "arena": _arena,
@@ -40,7 +31,7 @@ def backdrop(canvas: Canvas, place: str, rng: Random) -> None:
         "hills": _hills,
         "room": _room,
         "hall": _gym,
-    }[place](canvas, rng)
+    }[venue](canvas, rng)
 
 
 def ground(canvas: Canvas, colour: Colour, rng: Random) -> Colour:

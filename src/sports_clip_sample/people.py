@@ -1,13 +1,22 @@
-"""People: a stance dressed in a kit and drawn at its place in the scene."""
+"""People: a pose dressed in a kit and drawn at its place in the scene."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
 
-from sports_clip_pipeline.sample.camera import Pixel, Point
-from sports_clip_pipeline.sample.canvas import HAIRS, PALETTE, SKINS, Canvas, Colour, jitter, shade
-from sports_clip_pipeline.sample.stances import HEAD, POSES, SOLE, Pose, joints_of, loosened
+from sports_clip_sample.canvas import (
+    HAIRS,
+    PALETTE,
+    SKINS,
+    Canvas,
+    Colour,
+    Pixel,
+    Point,
+    jitter,
+    shade,
+)
+from sports_clip_sample.poses import HEAD, POSES, SOLE, Pose, joints_of, loosened
 
 
 @dataclass(frozen=True)
@@ -75,15 +84,15 @@ def person(
     Returns: where hands, feet and head came to lie, so that things can be put there.
     """
     ahead = ahead or rng.choice((1, -1))
-    stance = loosened(POSES[pose] if isinstance(pose, str) else pose, rng)
-    joints = joints_of(stance)
+    posed = loosened(POSES[pose] if isinstance(pose, str) else pose, rng)
+    joints = joints_of(posed)
     low = min(y for _, y in joints.values())
     zoom = canvas.camera.scale(at) * size
     u, v = canvas.camera.pixel(at)
     if shadow:
         canvas.shadow(at, 0.42 * size)
     placed = {
-        name: (u + ahead * x * zoom, v - (y - low + stance.lift + SOLE) * zoom)
+        name: (u + ahead * x * zoom, v - (y - low + posed.lift + SOLE) * zoom)
         for name, (x, y) in joints.items()
     }
     skin, hair = rng.choice(SKINS), rng.choice(HAIRS)

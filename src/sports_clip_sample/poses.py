@@ -1,4 +1,4 @@
-"""Stances: a flat skeleton of angles, and where they put its joints."""
+"""Poses: a flat skeleton of angles, and where they put its joints."""
 
 from __future__ import annotations
 
