@@ -32,11 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and write; returns the exit status."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        "python -m sports_clip_sample",
-        description=DESCRIPTION,
-        epilog=EPILOG,
+        "python -m sports_clip_sample", description=DESCRIPTION, epilog=EPILOG,
         formatter_class=form,
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, required=True, help="folder to write into; made if missing"
     )

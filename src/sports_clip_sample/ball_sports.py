@@ -52,13 +52,9 @@ def _footballer(canvas: Canvas, scene: Scene, rng: Random) -> None:
     wear = replace(wear, long_hair=scene.female)
     person(canvas, (0, 0, 0), pose, wear, rng, ahead=ahead, size=scene.size)
     reach, up = {
-        "kick": (0.85, 0.12),
-        "run": (0.75, 0.11),
-        "sprint": (0.9, 0.11),
-        "tackle": (0.9, 0.11),
-        "head": (0.35, 2.3),
-        "dive": (1.4, 1.4),
-    }[pose]
+        "kick": (0.85, 0.12), "run": (0.75, 0.11), "sprint": (0.9, 0.11), "tackle": (0.9, 0.11),
+        "head": (0.35, 2.3), "dive": (1.4, 1.4),
+    }[pose]  # fmt: skip
     at = (ahead * reach * rng.uniform(0.8, 1.5), up, -0.1)
     canvas.shadow(at, 0.14)
     u, v = canvas.camera.pixel(at)
@@ -169,22 +165,16 @@ def _tennis_player(canvas: Canvas, name: str, at: Point, scene: Scene, rng: Rand
     pose = rng.choice(("forehand", "backhand", "serve", "ready", "forehand"))
     wear = kit(name, rng, other=rng.choice((name, "white", "black")))
     wear = replace(
-        wear,
-        skirt=scene.female,
-        long_hair=scene.female,
-        socks=jitter(WHITE, rng, 6),
-        band=PALETTE["white"] if rng.random() < 0.3 else None,
-        cap=jitter(PALETTE["white"], rng) if rng.random() < 0.3 else None,
-    )
+        wear, skirt=scene.female, long_hair=scene.female, socks=jitter(WHITE, rng, 6),
+        band=PALETTE["white"] if rng.random() < 0.3 else None, cap=jitter(PALETTE["white"],
+        rng) if rng.random() < 0.3 else None,
+    )  # fmt: skip
     body = person(canvas, at, pose, wear, rng, ahead=ahead, size=scene.size)
     angle = {"forehand": -20, "backhand": 10, "serve": -70, "ready": -40}[pose]
     racket(canvas, body, angle + rng.uniform(-25, 25), rng)
     reach, up = {
-        "forehand": (1.2, 1.1),
-        "backhand": (1.1, 0.9),
-        "serve": (0.5, 2.9),
-        "ready": (2.4, 1.3),
-    }[pose]
+        "forehand": (1.2, 1.1), "backhand": (1.1, 0.9), "serve": (0.5, 2.9), "ready": (2.4, 1.3),
+    }[pose]  # fmt: skip
     ball = (at[0] + ahead * reach * rng.uniform(0.9, 1.4), up * rng.uniform(0.85, 1.2), at[2] - 0.1)
     canvas.ball(ball, 0.06, jitter((212, 226, 60), rng, 10))
 
@@ -225,13 +215,9 @@ def basketball(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """Players with an orange ball, under the basket or on their way to it."""
     distance, height, field = stand_off(scene.view, rng)
     canvas.view(
-        rng.uniform(-40, 40),
-        distance,
-        height,
-        (rng.uniform(-0.05, 0.05) * distance, 1.4, 0),
-        field,
-        back=rng.uniform(8, 18),
-    )
+        rng.uniform(-40, 40), distance, height, (rng.uniform(-0.05, 0.05) * distance, 1.4, 0),
+        field, back=rng.uniform(8, 18),
+    )  # fmt: skip
     backdrop(canvas, scene.venue, rng)
     floor = ground(canvas, SURFACES[scene.ground], rng)
     if scene.ground == "wooden":
@@ -264,12 +250,9 @@ def _vest(name: str, rng: Random) -> Kit:
 
 # Where the ball is from the hand, in metres ahead and down.
 _HELD = {
-    "dribble": (0.1, 0.3),
-    "shoot": (0.15, -0.25),
-    "dunk": (0.1, -0.12),
-    "run": (0.12, 0.05),
+    "dribble": (0.1, 0.3), "shoot": (0.15, -0.25), "dunk": (0.1, -0.12), "run": (0.12, 0.05),
     "block": (0.3, -0.3),
-}
+}  # fmt: skip
 
 
 def seamed_ball(canvas: Canvas, u: float, v: float, r: float, rng: Random) -> None:

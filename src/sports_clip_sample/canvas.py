@@ -65,14 +65,9 @@ class Camera:
 
 
 def look(
-    around: float,
-    distance: float,
-    height: float,
-    aim: Point,
-    width: int,
-    tall: int,
+    around: float, distance: float, height: float, aim: Point, width: int, tall: int,
     field_deg: float = 40.0,
-) -> Camera:
+) -> Camera:  # fmt: skip
     """A camera on a circle around the origin.
 
     `around` is the camera's bearing in degrees (0 in front, positive to the right), `distance`
@@ -103,35 +98,17 @@ def _unit(a: Point) -> Point:
 Colour = tuple[int, int, int]
 
 PALETTE: dict[str, Colour] = {
-    "red": (200, 40, 44),
-    "blue": (38, 76, 178),
-    "green": (34, 130, 72),
-    "yellow": (240, 200, 48),
-    "white": (240, 240, 236),
-    "black": (38, 38, 42),
-    "orange": (236, 122, 36),
-    "purple": (112, 60, 150),
-    "light blue": (110, 180, 226),
-    "pink": (232, 130, 170),
-    "gray": (140, 144, 150),
-}
+    "red": (200, 40, 44), "blue": (38, 76, 178), "green": (34, 130, 72), "yellow": (240, 200, 48),
+    "white": (240, 240, 236), "black": (38, 38, 42), "orange": (236, 122, 36), "purple": (112, 60,
+    150), "light blue": (110, 180, 226), "pink": (232, 130, 170), "gray": (140, 144, 150),
+}  # fmt: skip
 WHITE: Colour = (238, 240, 236)
 SKINS: tuple[Colour, ...] = (
-    (244, 208, 178),
-    (228, 180, 142),
-    (198, 144, 104),
-    (150, 102, 70),
-    (104, 70, 50),
-    (80, 54, 40),
-)
+    (244, 208, 178), (228, 180, 142), (198, 144, 104), (150, 102, 70), (104, 70, 50), (80, 54, 40),
+)  # fmt: skip
 HAIRS: tuple[Colour, ...] = (
-    (40, 28, 22),
-    (74, 48, 30),
-    (120, 80, 44),
-    (196, 156, 84),
-    (30, 26, 28),
-    (140, 60, 34),
-)
+    (40, 28, 22), (74, 48, 30), (120, 80, 44), (196, 156, 84), (30, 26, 28), (140, 60, 34),
+)  # fmt: skip
 
 
 def shade(colour: Colour, factor: float) -> Colour:
@@ -169,14 +146,9 @@ class Canvas:
         self.horizon = height * 0.45
 
     def view(
-        self,
-        around: float,
-        distance: float,
-        height: float,
-        aim: Point,
-        field_deg: float = 40.0,
+        self, around: float, distance: float, height: float, aim: Point, field_deg: float = 40.0,
         back: float = 25.0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Place the camera; the ground ends `back` metres behind the subject."""
         self.camera = look(around, distance, height, aim, self.width, self.height, field_deg)
         ahead = self.camera.ahead
@@ -194,23 +166,17 @@ class Canvas:
             (self.glass if len(colour) == 4 else self.pen).polygon(outline, fill=colour)
 
     def stripe(
-        self,
-        a: tuple[float, float],
-        b: tuple[float, float],
-        width: float,
-        colour: Any,
+        self, a: tuple[float, float], b: tuple[float, float], width: float, colour: Any,
         y: float = 0.0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """A painted line on the ground from (x, z) to (x, z), `width` metres wide."""
         dx, dz = b[0] - a[0], b[1] - a[1]
         length = hypot(dx, dz) or 1.0
         ox, oz = -dz / length * width / 2, dx / length * width / 2
         corners = [
-            (a[0] + ox, a[1] + oz),
-            (b[0] + ox, b[1] + oz),
-            (b[0] - ox, b[1] - oz),
-            (a[0] - ox, a[1] - oz),
-        ]
+            (a[0] + ox, a[1] + oz), (b[0] + ox, b[1] + oz), (b[0] - ox, b[1] - oz), (a[0] - ox,
+            a[1] - oz),
+        ]  # fmt: skip
         self.face([(x, y, z) for x, z in corners], colour)
 
     def area(self, x0: float, z0: float, x1: float, z1: float, colour: Any, y: float = 0.0) -> None:

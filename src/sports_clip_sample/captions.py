@@ -46,17 +46,13 @@ def _sentence(scene: Scene, rng: Random) -> str:
     if sloppy:
         colour, rival = rival, colour
     text = template.format(
-        who=rng.choice(_WHO[scene.who]),
-        player=rng.choice(PHRASES["players"].get(scene.kind, ("someone",))),
-        kit=rng.choice(_KIT).format(colour),
-        colour=colour,
-        rival=rival,
-        coat=scene.coat,
-        ground=PHRASES["grounds"].get(scene.kind, {}).get(scene.ground, "outside"),
-        place=rng.choice(PHRASES["venues"][scene.venue]),
-        sport=rng.choice(PHRASES["spoken"].get(scene.kind, ("sport",))),
+        who=rng.choice(_WHO[scene.who]), player=rng.choice(PHRASES["players"].get(scene.kind,
+        ("someone", ))), kit=rng.choice(_KIT).format(colour), colour=colour, rival=rival,
+        coat=scene.coat, ground=PHRASES["grounds"].get(scene.kind, {}).get(scene.ground,
+        "outside"), place=rng.choice(PHRASES["venues"][scene.venue]),
+        sport=rng.choice(PHRASES["spoken"].get(scene.kind, ("sport", ))),
         word=rng.choice(PHRASES["words"]),
-    )
+    )  # fmt: skip
     text = text.replace("A orange", "An orange").replace("a orange", "an orange")
     text = text.removesuffix(" .") if sloppy and rng.random() < 0.5 else text
     return text[0].upper() + text[1:]

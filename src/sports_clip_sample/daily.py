@@ -36,11 +36,9 @@ def dog(
 
     swing = 0.26 if run else 0.04
     for x, step, light in (
-        (-0.3, -swing, 0.75),
-        (0.32, swing, 0.75),
-        (-0.34, swing * 0.6, 1.0),
-        (0.28, -swing * 0.5, 1.0),
-    ):
+        (-0.3, -swing, 0.75), (0.32, swing, 0.75), (-0.34, swing * 0.6, 1.0), (0.28, -swing * 0.5,
+        1.0),
+    ):  # fmt: skip
         canvas.limb(spot(x, 0.4), spot(x + step, 0.04), 0.09 * z, shade(coat, light))
     canvas.limb(spot(-0.32, 0.47), spot(0.3, 0.5), 0.28 * z, coat)
     canvas.limb(spot(-0.42, 0.52), spot(-0.7, 0.75 + rng.uniform(-0.2, 0.1)), 0.06 * z, coat)
@@ -56,24 +54,13 @@ def car(canvas: Canvas, x: float, z: float, paint: Colour, rng: Random) -> None:
     """An everyday car from the side."""
     paint = jitter(paint, rng)
     canvas.face(
-        [
-            (x - 2.1, 0, z - 0.8),
-            (x + 2.1, 0, z - 0.8),
-            (x + 2.1, 0, z + 0.8),
-            (x - 2.1, 0, z + 0.8),
-        ],
-        (0, 0, 0, 80),
-    )
+        [(x - 2.1, 0, z - 0.8), (x + 2.1, 0, z - 0.8), (x + 2.1, 0, z + 0.8), (x - 2.1, 0,
+        z + 0.8)], (0, 0, 0, 80),
+    )  # fmt: skip
     side = [
-        (-2.1, 0.25),
-        (2.1, 0.25),
-        (2.1, 0.75),
-        (1.3, 0.85),
-        (0.8, 1.4),
-        (-1.0, 1.4),
-        (-1.6, 0.88),
+        (-2.1, 0.25), (2.1, 0.25), (2.1, 0.75), (1.3, 0.85), (0.8, 1.4), (-1.0, 1.4), (-1.6, 0.88),
         (-2.1, 0.8),
-    ]
+    ]  # fmt: skip
     for dz, light in ((0.7, 0.7), (-0.7, 1.0)):
         canvas.face([(x + a, y, z + dz) for a, y in side], shade(paint, light))
     canvas.face(
@@ -115,12 +102,8 @@ def bicycle(canvas: Canvas, ahead: int, paint: Colour) -> None:
         box = (c[0] - r, c[1] - r, c[0] + r, c[1] + r)
         canvas.pen.ellipse(box, outline=(34, 34, 38), width=max(2, round(0.05 * s)))
     hub, crank, front, saddle, head = (
-        (-0.55, 0.34),
-        (-0.1, 0.34),
-        (0.55, 0.34),
-        (-0.2, 0.85),
-        (0.45, 0.85),
-    )
+        (-0.55, 0.34), (-0.1, 0.34), (0.55, 0.34), (-0.2, 0.85), (0.45, 0.85),
+    )  # fmt: skip
     for a, b in (
         (hub, crank), (crank, head), (hub, saddle), (saddle, head), (crank, saddle), (head, front),
     ):  # fmt: skip
@@ -133,11 +116,8 @@ SEA: Colour = (70, 140, 176)
 ASPHALT: Colour = (90, 92, 98)
 SNOW: Colour = (234, 240, 246)
 _COATS: dict[str, Colour] = {
-    "brown": (136, 92, 56),
-    "black": (46, 44, 46),
-    "white": (232, 228, 218),
-    "tan": (204, 164, 112),
-}
+    "brown": (136, 92, 56), "black": (46, 44, 46), "white": (232, 228, 218), "tan": (204, 164, 112),
+}  # fmt: skip
 
 
 def clothes(name: str, scene: Scene, rng: Random) -> Kit:
@@ -149,12 +129,9 @@ def clothes(name: str, scene: Scene, rng: Random) -> Kit:
 
 
 def draw_people(
-    canvas: Canvas,
-    scene: Scene,
-    rng: Random,
-    poses: tuple[str, ...],
-    step: tuple[float, float] = (1.3, 0.5),
-) -> list[Body]:
+    canvas: Canvas, scene: Scene, rng: Random, poses: tuple[str, ...], step: tuple[float,
+    float] = (1.3, 0.5),
+) -> list[Body]:  # fmt: skip
     """The person of the scene, and where it has several one or two more, `step` metres apart."""
     count = 1 + scene.several * rng.randrange(1, 3)
     bodies = []
@@ -317,20 +294,10 @@ def daily(canvas: Canvas, scene: Scene, rng: Random) -> None:
     around, field, back = rng.uniform(-30, 30), rng.uniform(24, 36), rng.uniform(10, 25)
     canvas.view(around, distance, height, (0, 0.8, 0), field, back=back)
     {
-        "dog_grass": dog_grass,
-        "dog_beach": dog_beach,
-        "beach": beach,
-        "street": street,
-        "snow": snow,
-        "playground": playground,
-        "concert": concert,
-        "lake": lake,
-        "bicycle": bike,
-        "yard": _yard,
-        "pool_party": _pool_party,
-        "skaters": _skaters,
-        "cafe": _cafe,
-    }[scene.kind](canvas, scene, rng)
+        "dog_grass": dog_grass, "dog_beach": dog_beach, "beach": beach, "street": street,
+        "snow": snow, "playground": playground, "concert": concert, "lake": lake, "bicycle": bike,
+        "yard": _yard, "pool_party": _pool_party, "skaters": _skaters, "cafe": _cafe,
+    }[scene.kind](canvas, scene, rng)  # fmt: skip
 
 
 def _yard(canvas: Canvas, scene: Scene, rng: Random) -> None:

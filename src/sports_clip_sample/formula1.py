@@ -67,13 +67,9 @@ def racing_car(canvas: Canvas, x: float, z: float, paint: Colour, rng: Random) -
 
 
 def plate(
-    canvas: Canvas,
-    at: Place,
-    along: tuple[float, float],
-    up: float,
-    half: tuple[float, float],
+    canvas: Canvas, at: Place, along: tuple[float, float], up: float, half: tuple[float, float],
     colour: tuple[int, ...],
-) -> None:
+) -> None:  # fmt: skip
     """A level plate from along[0] to along[1], `half` as wide to each side at either end."""
     (a, b), (wide_a, wide_b) = along, half
     corners = [at(a, up, -wide_a), at(b, up, -wide_b), at(b, up, wide_b), at(a, up, wide_a)]

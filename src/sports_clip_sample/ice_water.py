@@ -29,13 +29,9 @@ def ice_hockey(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """Padded players on skates with sticks and a puck."""
     distance, height, field = stand_off(scene.view, rng)
     canvas.view(
-        rng.uniform(-40, 40),
-        distance,
-        height,
-        (rng.uniform(-0.05, 0.05) * distance, 0.95, 0),
-        field,
-        back=rng.uniform(7, 18),
-    )
+        rng.uniform(-40, 40), distance, height, (rng.uniform(-0.05, 0.05) * distance, 0.95, 0),
+        field, back=rng.uniform(7, 18),
+    )  # fmt: skip
     backdrop(canvas, scene.venue, rng)
     ice = ground(canvas, SURFACES["white"], rng)
     _rink(canvas, ice, rng)
@@ -46,13 +42,9 @@ def ice_hockey(canvas: Canvas, scene: Scene, rng: Random) -> None:
         for _ in range(rng.randrange(1, 6) if scene.view == "wide" else rng.randrange(1, 3)):
             at = (rng.uniform(-4, 4), 0.0, rng.uniform(0.8, 5))
             skater(
-                canvas,
-                at,
-                rng.choice(("skate", "slap", "ready", "stand")),
-                rng.choice((scene.rival, scene.colour)),
-                scene,
-                rng,
-            )
+                canvas, at, rng.choice(("skate", "slap", "ready", "stand")),
+                rng.choice((scene.rival, scene.colour)), scene, rng,
+            )  # fmt: skip
     pose = (
         "goalie"
         if goalie and rng.random() < 0.7
@@ -69,17 +61,10 @@ def skater(canvas: Canvas, at: Point, pose: str, name: str, scene: Scene, rng: R
     shirt = jitter(PALETTE[name], rng)
     dark = jitter(rng.choice(((40, 42, 50), (34, 48, 92), (120, 30, 36))), rng)
     wear = Kit(
-        shirt,
-        dark,
-        shirt,
-        shoes=(30, 30, 34),
-        sleeves=True,
-        helmet=jitter(rng.choice((shirt, PALETTE["white"], PALETTE["black"])), rng),
-        gloves=dark,
-        padding=1.32,
-        pads=pose == "goalie",
-        glove_size=1.1,
-    )
+        shirt, dark, shirt, shoes=(30, 30, 34), sleeves=True, helmet=jitter(rng.choice((shirt,
+        PALETTE["white"], PALETTE["black"])), rng), gloves=dark, padding=1.32,
+        pads=pose == "goalie", glove_size=1.1,
+    )  # fmt: skip
     ahead = rng.choice((1, -1))
     body = person(canvas, at, pose, wear, rng, ahead=ahead, size=scene.size)
     z = body.zoom
@@ -87,12 +72,9 @@ def skater(canvas: Canvas, at: Point, pose: str, name: str, scene: Scene, rng: R
     stick(canvas, body, (body.hand[0] + body.ahead * rng.uniform(0.45, 0.8) * z, low), rng)
     for spot in (body.foot, body.far_foot):
         canvas.box(
-            spot[0] - 0.12 * z,
-            spot[1] + 0.07 * z,
-            spot[0] + 0.2 * z,
-            spot[1] + 0.095 * z,
-            (210, 216, 222),
-        )
+            spot[0] - 0.12 * z, spot[1] + 0.07 * z, spot[0] + 0.2 * z, spot[1] + 0.095 * z, (210,
+            216, 222),
+        )  # fmt: skip
     return body
 
 
@@ -132,14 +114,9 @@ def _rink(canvas: Canvas, ice: Colour, rng: Random) -> None:
 def _cage(canvas: Canvas, x: float, z: float) -> None:
     red: Colour = (204, 44, 44)
     canvas.face(
-        [
-            (x - 0.9, 0, z + 0.6),
-            (x + 0.9, 0, z + 0.6),
-            (x + 0.9, 1.2, z + 0.4),
-            (x - 0.9, 1.2, z + 0.4),
-        ],
-        (240, 244, 246, 120),
-    )
+        [(x - 0.9, 0, z + 0.6), (x + 0.9, 0, z + 0.6), (x + 0.9, 1.2, z + 0.4), (x - 0.9, 1.2,
+        z + 0.4)], (240, 244, 246, 120),
+    )  # fmt: skip
     for i in range(13):
         dx = x - 0.9 + 1.8 * i / 12
         canvas.pole((dx, 1.2, z), (dx, 0, z + 0.6), 0.015, (232, 236, 240))
@@ -150,19 +127,13 @@ def _cage(canvas: Canvas, x: float, z: float) -> None:
 def swimming(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """Swimmers in lanes, from the side or above, or someone about to dive."""
     distance = {
-        "close": rng.uniform(3, 4),
-        "action": rng.uniform(5, 8),
-        "wide": rng.uniform(11, 18),
-    }[scene.view]
+        "close": rng.uniform(3, 4), "action": rng.uniform(5, 8), "wide": rng.uniform(11, 18),
+    }[scene.view]  # fmt: skip
     height = rng.uniform(1.2, 2.5) if scene.view != "wide" else rng.uniform(4, 9)
     canvas.view(
-        rng.uniform(-35, 35),
-        distance,
-        height,
-        (0, 0.25, 0),
-        rng.uniform(26, 36),
+        rng.uniform(-35, 35), distance, height, (0, 0.25, 0), rng.uniform(26, 36),
         back=rng.uniform(10, 22),
-    )
+    )  # fmt: skip
     backdrop(canvas, scene.venue, rng)
     deck = jitter((206, 204, 194), rng)
     ground(canvas, deck, rng)
@@ -187,11 +158,9 @@ def _ripples(canvas: Canvas, water: Colour, far: float, rng: Random) -> None:
         x, z = rng.uniform(-9, 9), rng.uniform(-5, far)
         wide = rng.uniform(0.15, 0.7)
         canvas.stripe(
-            (x, z),
-            (x + wide, z),
-            rng.uniform(0.02, 0.06),
-            rng.choice((mix(water, (255, 255, 255), 0.35), shade(water, 0.86))),
-        )
+            (x, z), (x + wide, z), rng.uniform(0.02, 0.06), rng.choice((mix(water, (255, 255, 255),
+            0.35), shade(water, 0.86))),
+        )  # fmt: skip
 
 
 def _rope(canvas: Canvas, z: float, rng: Random) -> None:
@@ -212,61 +181,44 @@ def swimmer(canvas: Canvas, x: float, z: float, scene: Scene, rng: Random) -> No
     )
     for _ in range(rng.randrange(8, 22)):
         canvas.disc(
-            u + rng.uniform(-0.9, 0.7) * s * ahead,
-            v + rng.uniform(-0.12, 0.12) * s,
-            rng.uniform(0.03, 0.12) * s,
-            (250, 253, 255, 190),
-            0.6,
-        )
+            u + rng.uniform(-0.9, 0.7) * s * ahead, v + rng.uniform(-0.12, 0.12) * s,
+            rng.uniform(0.03, 0.12) * s, (250, 253, 255, 190), 0.6,
+        )  # fmt: skip
     canvas.limb(
-        (u - ahead * 0.8 * s, v + 0.02 * s),
-        (u - ahead * 0.15 * s, v - 0.02 * s),
-        0.2 * s,
+        (u - ahead * 0.8 * s, v + 0.02 * s), (u - ahead * 0.15 * s, v - 0.02 * s), 0.2 * s,
         shade(skin, 0.94),
-    )
+    )  # fmt: skip
     strokes = ((1,), (1, -1))[rng.random() < 0.3]
     for side in strokes:
         elbow = (u + ahead * 0.1 * s + side * 0.12 * s, v - rng.uniform(0.3, 0.42) * s)
         canvas.limb((u - ahead * 0.12 * s, v - 0.06 * s), elbow, 0.1 * s, skin)
         canvas.limb(
-            elbow,
-            (elbow[0] + ahead * side * rng.uniform(0.2, 0.36) * s, v - rng.uniform(0.05, 0.2) * s),
-            0.08 * s,
-            skin,
-        )
+            elbow, (elbow[0] + ahead * side * rng.uniform(0.2, 0.36) * s, v - rng.uniform(0.05,
+            0.2) * s), 0.08 * s, skin,
+        )  # fmt: skip
     head = (u + ahead * 0.16 * s, v - 0.1 * s)
     canvas.disc(*head, 0.14 * s, skin)
     r = 0.145 * s
     canvas.pen.chord(
-        (head[0] - r, head[1] - r, head[0] + r, head[1] + r),
-        175,
-        5,
+        (head[0] - r, head[1] - r, head[0] + r, head[1] + r), 175, 5,
         fill=cap if rng.random() < 0.85 else rng.choice(HAIRS),
-    )
+    )  # fmt: skip
     canvas.limb(
-        (head[0] + ahead * 0.02 * s, head[1]),
-        (head[0] + ahead * 0.12 * s, head[1]),
-        0.05 * s,
+        (head[0] + ahead * 0.02 * s, head[1]), (head[0] + ahead * 0.12 * s, head[1]), 0.05 * s,
         (28, 30, 40),
-    )
+    )  # fmt: skip
     for _ in range(6):
         canvas.disc(
-            u + rng.uniform(-0.3, 0.5) * s,
-            v + rng.uniform(0, 0.1) * s,
-            rng.uniform(0.04, 0.1) * s,
-            (252, 254, 255, 200),
-            0.5,
-        )
+            u + rng.uniform(-0.3, 0.5) * s, v + rng.uniform(0, 0.1) * s, rng.uniform(0.04,
+            0.1) * s, (252, 254, 255, 200), 0.5,
+        )  # fmt: skip
 
 
 def _diver(canvas: Canvas, scene: Scene, rng: Random) -> None:
     at = (rng.uniform(-1.5, 1.5), 0.6, rng.uniform(0.5, 3))
     suit = jitter(PALETTE[scene.colour], rng)
     wear = Kit(
-        suit if scene.female else None,
-        suit,
-        None,
-        shoes=rng.choice(SKINS),
+        suit if scene.female else None, suit, None, shoes=rng.choice(SKINS),
         cap=jitter(PALETTE[scene.rival], rng),
-    )
+    )  # fmt: skip
     person(canvas, at, "plunge", wear, rng, shadow=False)

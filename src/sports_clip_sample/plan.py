@@ -58,14 +58,11 @@ def shot_at(split: str, number: int) -> Shot:
     """The file at this position: most often just a picture of its own."""
     if split == TRAIN:
         for every, at, flaw, twin in (
-            (100, 57, "exact", (TRAIN, number - 20)),
-            (100, 83, "near", (TRAIN, number - 40)),
-            (200, 141, "near", (TEST, number // 200)),
-            (400, 271, "relabelled", (TRAIN, number - 30)),
-            (400, 161, "turned", None),
-            (800, 211, "truncated", None),
-            (800, 611, "page", None),
-        ):
+            (100, 57, "exact", (TRAIN, number - 20)), (100, 83, "near", (TRAIN, number - 40)),
+            (200, 141, "near", (TEST, number // 200)), (400, 271, "relabelled", (TRAIN,
+            number - 30)), (400, 161, "turned", None), (800, 211, "truncated", None), (800, 611,
+            "page", None),
+        ):  # fmt: skip
             if number % every == at:
                 return Shot(split, number, flaw, twin)
     if split == FLICKR:

@@ -69,14 +69,9 @@ def _carry(canvas: Canvas, body: Body, scene: Scene, rng: Random) -> None:
 def _cup(canvas: Canvas, body: Body) -> None:
     (u, v), z, gold = body.hand, body.zoom, (226, 186, 66)
     canvas.shape(
-        [
-            (u - 0.13 * z, v - 0.36 * z),
-            (u + 0.13 * z, v - 0.36 * z),
-            (u + 0.04 * z, v - 0.12 * z),
-            (u - 0.04 * z, v - 0.12 * z),
-        ],
-        gold,
-    )
+        [(u - 0.13 * z, v - 0.36 * z), (u + 0.13 * z, v - 0.36 * z), (u + 0.04 * z, v - 0.12 * z),
+        (u - 0.04 * z, v - 0.12 * z)], gold,
+    )  # fmt: skip
     canvas.box(u - 0.02 * z, v - 0.14 * z, u + 0.02 * z, v, gold)
     canvas.box(u - 0.08 * z, v - 0.02 * z, u + 0.08 * z, v + 0.03 * z, shade(gold, 0.7))
 

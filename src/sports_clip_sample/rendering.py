@@ -24,15 +24,9 @@ OVERSIZE = 2
 TILE = 512
 
 PAINTERS: dict[str, Callable[[Canvas, Scene, Random], None]] = {
-    "basketball": basketball,
-    "boxing": boxing,
-    "chess": chess,
-    "football": football,
-    "formula1": formula1,
-    "ice_hockey": ice_hockey,
-    "swimming": swimming,
-    "tennis": tennis,
-}
+    "basketball": basketball, "boxing": boxing, "chess": chess, "football": football,
+    "formula1": formula1, "ice_hockey": ice_hockey, "swimming": swimming, "tennis": tennis,
+}  # fmt: skip
 UNTYPICAL = {"portrait": portrait, "crowd": spectators}
 
 

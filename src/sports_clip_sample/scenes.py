@@ -19,18 +19,14 @@ COATS = ("black", "brown", "tan", "white")
 
 # Where each sport is played: the ground's colour by name, then what stands behind it.
 GROUNDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "basketball": (
-        ("wooden", "wooden", "wooden", "blue", "gray", "green"),
-        ("arena", "arena", "gym", "street", "park"),
-    ),
-    "boxing": (("blue", "white", "gray"), ("arena", "arena", "gym")),
-    "chess": (("brown", "white", "green"), ("room", "hall", "park")),
-    "football": (("green", "green", "green", "brown"), ("stadium", "stadium", "park", "street")),
-    "formula1": (("gray", "gray", "dark"), ("stadium", "hills", "park")),
-    "ice_hockey": (("white",), ("arena", "arena", "gym", "park")),
-    "swimming": (("blue", "blue", "turquoise"), ("gym", "arena", "park")),
+    "basketball": (("wooden", "wooden", "wooden", "blue", "gray", "green"), ("arena", "arena",
+    "gym", "street", "park")), "boxing": (("blue", "white", "gray"), ("arena", "arena", "gym")),
+    "chess": (("brown", "white", "green"), ("room", "hall", "park")), "football": (("green",
+    "green", "green", "brown"), ("stadium", "stadium", "park", "street")), "formula1": (("gray",
+    "gray", "dark"), ("stadium", "hills", "park")), "ice_hockey": (("white", ), ("arena", "arena",
+    "gym", "park")), "swimming": (("blue", "blue", "turquoise"), ("gym", "arena", "park")),
     "tennis": (("orange", "green", "blue", "gray"), ("stadium", "stadium", "park", "hall")),
-}
+}  # fmt: skip
 PROFESSIONAL = ("arena", "stadium")
 """Where professionals play; amateurs' pictures, such as Flickr8k's, seldom show these."""
 
