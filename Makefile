@@ -42,7 +42,7 @@ $(READY): requirements/lock.txt pyproject.toml
 install: $(READY)  ## the environment, from the committed lock
 
 sample: $(READY)  ## the generated sample corpora, in the form of the real ones
-	@$(BIN)/python -m sports_clip_pipeline.sample --out data/01_raw/sample
+	@$(BIN)/python -m sports_clip_sample --out data/01_raw/sample
 
 run: sample  ## everything: environment, sample, the whole DAG, the report
 	@$(BIN)/kedro run

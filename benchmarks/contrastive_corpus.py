@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from sports_clip_pipeline.corpora.store import write_index, write_shard
-from sports_clip_pipeline.sample import write_sample
+from sports_clip_sample import write_sample
 
 SHARD = 512
 TABLE = "manifest.parquet"

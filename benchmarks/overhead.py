@@ -84,7 +84,7 @@ def frame_share(folder: Path) -> tuple[float, float]:
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(PROJECT / name, project / name)
     environment = {**os.environ, "PYTHONPATH": str(project / "src"), "HF_HUB_OFFLINE": "1"}
-    sample = [sys.executable, "-m", "sports_clip_pipeline.sample", "--out", "data/01_raw/sample"]
+    sample = [sys.executable, "-m", "sports_clip_sample", "--out", "data/01_raw/sample"]
     subprocess.run(sample, cwd=project, env=environment, check=True, capture_output=True)
     start = time.perf_counter()
     command = [sys.executable, str(Path(__file__).resolve()), "--inside", str(project)]

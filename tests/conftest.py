@@ -124,7 +124,7 @@ def _run_small_study(place: Path) -> None:
     project = copy_project(place)
     made = command(
         project,
-        *("sports_clip_pipeline.sample", "--out", "data/01_raw/sample"),
+        *("sports_clip_sample", "--out", "data/01_raw/sample"),
         *("--size", str(SAMPLE_SIZE)),
     )
     assert made.returncode == 0, made.stderr

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sports_clip_pipeline.corpora.store import ImageStore, write_index, write_shard
-from sports_clip_pipeline.sample import write_sample
+from sports_clip_sample import write_sample
 
 COUNT = 6
 

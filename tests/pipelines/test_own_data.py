@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from sports_clip_pipeline import load_predictor
-from sports_clip_pipeline.sample import write_sample
+from sports_clip_sample import write_sample
 from tests.conftest import command, copy_project, refusal
 from tests.models.tower_making import ARCHITECTURE, write_image_tower, write_text_tower
 

@@ -29,8 +29,8 @@ from sports_clip_pipeline.models.tokenizers import caption_tokenizer
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.preprocessing.captions import pad
 from sports_clip_pipeline.preprocessing.images import ImagePreprocessing
-from sports_clip_pipeline.sample import write_sample
 from sports_clip_pipeline.training.unlocked.pairs import TowerPairs, tower_pairs_of_split
+from sports_clip_sample import write_sample
 
 TRAIN, VALIDATION, SPACE, CONTEXT = 10, 4, 16, 32
 # The last block of either tower, a few steps.

@@ -1,70 +1,43 @@
-"""Grounds and what stands behind them: stands, parks, streets, halls."""
+"""Venues: skies, grounds and what stands behind them (stands, parks, streets, halls)."""
 
 from __future__ import annotations
 
 from math import pi, sin
 from random import Random
 
-from sports_clip_pipeline.sample.canvas import (
-    HAIRS,
-    PALETTE,
-    SKINS,
-    Canvas,
-    Colour,
-    jitter,
-    mix,
-    shade,
-)
+from sports_clip_sample.canvas import HAIRS, PALETTE, SKINS, Canvas, Colour, jitter, mix, shade
 
 SURFACES: dict[str, Colour] = {
-    "green": (74, 142, 66),
-    "brown": (158, 124, 82),
-    "wooden": (206, 156, 98),
-    "blue": (58, 112, 176),
-    "gray": (136, 138, 142),
-    "orange": (196, 104, 62),
-    "white": (226, 234, 240),
-    "dark": (84, 86, 92),
-    "turquoise": (72, 176, 190),
-}
+    "green": (74, 142, 66), "brown": (158, 124, 82), "wooden": (206, 156, 98), "blue": (58, 112,
+    176), "gray": (136, 138, 142), "orange": (196, 104, 62), "white": (226, 234, 240), "dark": (84,
+    86, 92), "turquoise": (72, 176, 190),
+}  # fmt: skip
 
 
-def backdrop(canvas: Canvas, place: str, rng: Random) -> None:
-    """Fill the picture above the horizon with the place."""
+def backdrop(canvas: Canvas, venue: str, rng: Random) -> None:
+    """Fill the picture above the horizon with the venue."""
     {
-        "stadium": _stadium,
-        "arena": _arena,
-        "gym": _gym,
-        "park": _park,
-        "street": _street,
-        "hills": _hills,
-        "room": _room,
-        "hall": _gym,
-    }[place](canvas, rng)
+        "stadium": _stadium, "arena": _arena, "gym": _gym, "park": _park, "street": _street,
+        "hills": _hills, "room": _room, "hall": _gym,
+    }[venue](canvas, rng)  # fmt: skip
 
 
 def ground(canvas: Canvas, colour: Colour, rng: Random) -> Colour:
     """Fill the picture below the horizon; returns the colour used."""
     used = jitter(colour, rng, 12)
     canvas.gradient(
-        shade(used, rng.uniform(0.88, 1.0)),
-        shade(used, rng.uniform(1.0, 1.1)),
-        canvas.horizon,
+        shade(used, rng.uniform(0.88, 1.0)), shade(used, rng.uniform(1.0, 1.1)), canvas.horizon,
         canvas.height,
-    )
+    )  # fmt: skip
     return used
 
 
 def sky(canvas: Canvas, rng: Random) -> None:
     """A sky with some clouds, sometimes grey or of an evening."""
     top, low = rng.choice(
-        (
-            ((92, 152, 220), (196, 222, 240)),
-            ((120, 176, 228), (226, 236, 240)),
-            ((150, 162, 176), (214, 218, 222)),
-            ((104, 126, 178), (244, 206, 170)),
-        )
-    )
+        (((92, 152, 220), (196, 222, 240)), ((120, 176, 228), (226, 236, 240)), ((150, 162, 176),
+        (214, 218, 222)), ((104, 126, 178), (244, 206, 170))),
+    )  # fmt: skip
     canvas.gradient(jitter(top, rng), jitter(low, rng), 0, canvas.horizon + 1)
     for _ in range(rng.randrange(5)):
         u, v = rng.uniform(0, canvas.width), rng.uniform(0, canvas.horizon * 0.7)
@@ -94,11 +67,9 @@ def _spectator(
     canvas.disc(u, v + size * 0.95, size * 0.75, shade(jitter(shirt, rng, 20), dim), 0.9)
     canvas.disc(u, v, size * 0.46, shade(rng.choice(SKINS), dim))
     canvas.pen.chord(
-        (u - size * 0.48, v - size * 0.54, u + size * 0.48, v + size * 0.42),
-        180,
-        0,
+        (u - size * 0.48, v - size * 0.54, u + size * 0.48, v + size * 0.42), 180, 0,
         fill=shade(rng.choice(HAIRS), dim),
-    )
+    )  # fmt: skip
 
 
 def boards(canvas: Canvas, v: float, height: float, rng: Random) -> None:
@@ -148,13 +119,9 @@ def _arena(canvas: Canvas, rng: Random) -> None:
     v = canvas.horizon
     canvas.gradient((16, 16, 26), (58, 56, 70), 0, v)
     crowd(
-        canvas,
-        v - rng.uniform(110, 300),
-        v - 10,
-        rng.uniform(9, 15),
-        rng,
-        dim=rng.uniform(0.3, 0.7),
-    )
+        canvas, v - rng.uniform(110, 300), v - 10, rng.uniform(9, 15), rng, dim=rng.uniform(0.3,
+        0.7),
+    )  # fmt: skip
     for _ in range(rng.randrange(1, 6)):
         u, top = rng.uniform(0, canvas.width), rng.uniform(0, 40)
         canvas.shape([(u - 3, top), (u + 3, top), (u + 80, v), (u - 80, v)], (255, 250, 220, 14))
@@ -202,12 +169,9 @@ def _street(canvas: Canvas, rng: Random) -> None:
         for x in range(10, int(wide) - 14, 24):
             for y in range(14, int(high) - 20, 32):
                 canvas.box(
-                    u + x,
-                    canvas.horizon - high + y,
-                    u + x + 12,
-                    canvas.horizon - high + y + 17,
+                    u + x, canvas.horizon - high + y, u + x + 12, canvas.horizon - high + y + 17,
                     lit,
-                )
+                )  # fmt: skip
         u += wide + rng.choice((0, 0, 20))
 
 
@@ -250,10 +214,7 @@ def _shelf(canvas: Canvas, rng: Random) -> None:
         while x < u0 + wide - 12:
             thick = rng.uniform(5, 12)
             canvas.box(
-                x,
-                base - rng.uniform(26, 38),
-                x + thick,
-                base,
+                x, base - rng.uniform(26, 38), x + thick, base,
                 jitter(rng.choice(tuple(PALETTE.values())), rng, 24),
-            )
+            )  # fmt: skip
             x += thick + 1

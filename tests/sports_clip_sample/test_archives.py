@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.sample import photo, write_sample
-from sports_clip_pipeline.sample.plan import TEST, TRAIN, Shot, name_of
-from sports_clip_pipeline.sample.story import SPORTS
-from sports_clip_pipeline.sample.writer import picture
-from tests.sample.conftest import SEED, SIZE
+from sports_clip_sample import rendering, write_sample
+from sports_clip_sample.archives import picture
+from sports_clip_sample.plan import TEST, TRAIN, Shot, name_of
+from sports_clip_sample.scenes import SPORTS
+from tests.sports_clip_sample.conftest import SEED, SIZE
 
 
 def rows(archive: Path, name: str) -> list[list[str]]:
@@ -87,7 +86,7 @@ def test_a_larger_sample_begins_with_the_smaller_one(sample: Path, tmp_path: Pat
 def test_a_sample_that_is_there_is_left_alone(
     sample: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(photo, "take", lambda *_: pytest.fail("drew a picture"))
+    monkeypatch.setattr(rendering, "render", lambda *_: pytest.fail("drew a picture"))
     write_sample(sample, SIZE, SEED)
     assert f"size {SIZE}, seed {SEED}" in capsys.readouterr().err
 
@@ -104,7 +103,7 @@ def test_an_interrupted_run_leaves_nothing_under_a_final_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    take = photo.take
+    take = rendering.render
 
     def interrupted(*given: object) -> Image.Image:
         drawn.append(given)
@@ -112,7 +111,7 @@ def test_an_interrupted_run_leaves_nothing_under_a_final_name(
             raise KeyboardInterrupt
         return take(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(photo, "take", interrupted)
+    monkeypatch.setattr(rendering, "render", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_sample(tmp_path, SIZE, SEED)
     assert list(tmp_path.iterdir()) == []
@@ -120,20 +119,20 @@ def test_an_interrupted_run_leaves_nothing_under_a_final_name(
 
 @pytest.mark.parametrize("size", [0, -5, 39, 10_000_001, 2.5, True])
 def test_a_size_out_of_range_is_refused(tmp_path: Path, size: int) -> None:
-    with pytest.raises(UserFacingError, match=r"--size: wanted a whole number from 40") as refused:
+    with pytest.raises(ValueError, match=r"--size: wanted an integer from 40") as refused:
         write_sample(tmp_path / "new", size, 0)
     assert repr(size) in str(refused.value)
     assert not (tmp_path / "new").exists()
 
 
 def test_a_negative_seed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserFacingError, match="--seed"):
+    with pytest.raises(ValueError, match="--seed"):
         write_sample(tmp_path, 60, -1)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserFacingError, match=r"file.*--out"):
+    with pytest.raises(OSError, match="file"):
         write_sample(tmp_path / "file" / "sample", 60, 0)
 
 
@@ -153,7 +152,7 @@ def test_flawed_files_are_what_they_claim_to_be() -> None:
 
 
 def test_names_are_unique_and_safe() -> None:
-    every = [name_of(0, Shot(part, i)) for part in (TRAIN, TEST, "flickr8k") for i in range(2000)]
+    every = [name_of(0, Shot(split, i)) for split in (TRAIN, TEST, "flickr8k") for i in range(2000)]
     assert len(set(every)) == len(every)
     assert all(name == Path(name).name and name.endswith(".jpg") for name in every)
 

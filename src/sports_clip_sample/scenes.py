@@ -9,48 +9,25 @@ KITS = ("red", "blue", "green", "yellow", "white", "black", "orange", "purple", 
 WHO = ("man", "man", "woman", "boy", "girl")
 
 SPORTS = (
-    "basketball",
-    "boxing",
-    "chess",
-    "football",
-    "formula1",
-    "ice_hockey",
-    "swimming",
-    "tennis",
-)
+    "basketball", "boxing", "chess", "football", "formula1", "ice_hockey", "swimming", "tennis",
+)  # fmt: skip
 DAILY = (
-    "dog_grass",
-    "dog_beach",
-    "beach",
-    "street",
-    "snow",
-    "playground",
-    "concert",
-    "lake",
-    "bicycle",
-    "yard",
-    "pool_party",
-    "skaters",
-    "cafe",
-)
-
+    "dog_grass", "dog_beach", "beach", "street", "snow", "playground", "concert", "lake", "bicycle",
+    "yard", "pool_party", "skaters", "cafe",
+)  # fmt: skip
 COATS = ("black", "brown", "tan", "white")
 
 # Where each sport is played: the ground's colour by name, then what stands behind it.
 GROUNDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "basketball": (
-        ("wooden", "wooden", "wooden", "blue", "gray", "green"),
-        ("arena", "arena", "gym", "street", "park"),
-    ),
-    "boxing": (("blue", "white", "gray"), ("arena", "arena", "gym")),
-    "chess": (("brown", "white", "green"), ("room", "hall", "park")),
-    "football": (("green", "green", "green", "brown"), ("stadium", "stadium", "park", "street")),
-    "formula1": (("gray", "gray", "dark"), ("stadium", "hills", "park")),
-    "ice_hockey": (("white",), ("arena", "arena", "gym", "park")),
-    "swimming": (("blue", "blue", "turquoise"), ("gym", "arena", "park")),
+    "basketball": (("wooden", "wooden", "wooden", "blue", "gray", "green"), ("arena", "arena",
+    "gym", "street", "park")), "boxing": (("blue", "white", "gray"), ("arena", "arena", "gym")),
+    "chess": (("brown", "white", "green"), ("room", "hall", "park")), "football": (("green",
+    "green", "green", "brown"), ("stadium", "stadium", "park", "street")), "formula1": (("gray",
+    "gray", "dark"), ("stadium", "hills", "park")), "ice_hockey": (("white", ), ("arena", "arena",
+    "gym", "park")), "swimming": (("blue", "blue", "turquoise"), ("gym", "arena", "park")),
     "tennis": (("orange", "green", "blue", "gray"), ("stadium", "stadium", "park", "hall")),
-}
-VENUES = ("arena", "stadium")
+}  # fmt: skip
+PROFESSIONAL = ("arena", "stadium")
 """Where professionals play; amateurs' pictures, such as Flickr8k's, seldom show these."""
 
 VIEWS = (("action", 5), ("wide", 3), ("close", 2))
@@ -68,7 +45,7 @@ class Scene:
         kind: a sport's label, or the name of a scene without sport.
         view: `action`, `wide`, `close`, `portrait`, `crowd`, or `daily` for scenes without sport.
         who: man, woman, boy or girl in front. `colour`: what that person wears; `rival`: the other
-            colour in the picture. `ground`, `place`: the surface and what stands behind it.
+            colour in the picture. `ground`, `venue`: the surface and what stands behind it.
         several: more than one person is to be seen.
     """
 
@@ -78,7 +55,7 @@ class Scene:
     colour: str
     rival: str
     ground: str
-    place: str
+    venue: str
     several: bool
 
     @property
@@ -113,14 +90,14 @@ def imagine(kind: str, rng: Random, *, amateur: bool = False) -> Scene:
     who = rng.choice(WHO)
     several = rng.random() < 0.6
     if kind in DAILY:
-        place = rng.choice(("park", "street", "hills"))
-        return Scene(kind, "daily", who, colour, rival, "green", place, several)
-    grounds, places = GROUNDS[kind]
+        venue = rng.choice(("park", "street", "hills"))
+        return Scene(kind, "daily", who, colour, rival, "green", venue, several)
+    grounds, venues = GROUNDS[kind]
     if amateur and rng.random() < 0.9:
-        places = tuple(place for place in places if place not in VENUES)
+        venues = tuple(venue for venue in venues if venue not in PROFESSIONAL)
     view = _view(AMATEUR_VIEWS if amateur else VIEWS, rng)
-    ground, place = rng.choice(grounds), rng.choice(places)
-    return Scene(kind, view, who, colour, rival, ground, place, several or view == "wide")
+    ground, venue = rng.choice(grounds), rng.choice(venues)
+    return Scene(kind, view, who, colour, rival, ground, venue, several or view == "wide")
 
 
 def _view(views: tuple[tuple[str, int], ...], rng: Random) -> str:

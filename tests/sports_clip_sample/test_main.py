@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    given = [sys.executable, "-W", "error", "-m", "sports_clip_pipeline.sample", *arguments]
+    given = [sys.executable, "-W", "error", "-m", "sports_clip_sample", *arguments]
     source = str(Path(__file__).resolve().parents[2] / "src")
     return subprocess.run(
         given, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": source}
@@ -35,12 +35,12 @@ def test_a_bad_size_ends_in_one_line_with_value_and_remedy(tmp_path: Path) -> No
     refused = command("--out", str(tmp_path), "--size", "7")
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
-    assert "--size: wanted a whole number from 40" in refused.stderr
+    assert "--size: wanted an integer from 40" in refused.stderr
     assert "got 7" in refused.stderr
 
 
 def test_the_package_is_imported_without_drawing_libraries() -> None:
-    code = "import sys, sports_clip_pipeline.sample as s; print('PIL' in sys.modules, s.__all__)"
+    code = "import sys, sports_clip_sample as s; print('PIL' in sys.modules, s.__all__)"
     source = str(Path(__file__).resolve().parents[2] / "src")
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True,

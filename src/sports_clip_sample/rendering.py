@@ -1,4 +1,4 @@
-"""From a drawn scene to a photograph: framing, light, grain and JPEG."""
+"""From a drawn scene to a photo-like image: framing, light, grain and JPEG."""
 
 from __future__ import annotations
 
@@ -10,35 +10,27 @@ from random import Random
 import numpy as np
 from PIL import ExifTags, Image, ImageEnhance, ImageFilter
 
-from sports_clip_pipeline.sample.canvas import PALETTE, Canvas, jitter
-from sports_clip_pipeline.sample.chess_scenes import chess
-from sports_clip_pipeline.sample.field_scenes import football, tennis
-from sports_clip_pipeline.sample.hall_scenes import basketball, boxing
-from sports_clip_pipeline.sample.ice_scenes import ice_hockey
-from sports_clip_pipeline.sample.leisure_scenes import daily
-from sports_clip_pipeline.sample.pool_scenes import swimming
-from sports_clip_pipeline.sample.portraits import portrait, spectators
-from sports_clip_pipeline.sample.story import DAILY, Scene
-from sports_clip_pipeline.sample.track_scenes import formula1
+from sports_clip_sample.ball_sports import basketball, football, tennis
+from sports_clip_sample.boxing_chess import boxing, chess
+from sports_clip_sample.canvas import PALETTE, Canvas, jitter
+from sports_clip_sample.daily import daily
+from sports_clip_sample.formula1 import formula1
+from sports_clip_sample.ice_water import ice_hockey, swimming
+from sports_clip_sample.portraits import portrait, spectators
+from sports_clip_sample.scenes import DAILY, Scene
 
 SIZES = ((320, 240), (320, 240), (320, 240), (320, 214), (240, 320), (256, 256))
 OVERSIZE = 2
 TILE = 512
 
 PAINTERS: dict[str, Callable[[Canvas, Scene, Random], None]] = {
-    "basketball": basketball,
-    "boxing": boxing,
-    "chess": chess,
-    "football": football,
-    "formula1": formula1,
-    "ice_hockey": ice_hockey,
-    "swimming": swimming,
-    "tennis": tennis,
-}
+    "basketball": basketball, "boxing": boxing, "chess": chess, "football": football,
+    "formula1": formula1, "ice_hockey": ice_hockey, "swimming": swimming, "tennis": tennis,
+}  # fmt: skip
 UNTYPICAL = {"portrait": portrait, "crowd": spectators}
 
 
-def take(scene: Scene, rng: Random) -> Image.Image:
+def render(scene: Scene, rng: Random) -> Image.Image:
     """Draw the scene and photograph it: an RGB picture with a short side of 214 to 256 pixels."""
     width, height = rng.choice(SIZES)
     canvas = Canvas(width * OVERSIZE, height * OVERSIZE)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sports_clip_pipeline.sample import plan
-from sports_clip_pipeline.sample.plan import FLICKR, TEST, TRAIN, Shot, shot, sizes
-from sports_clip_pipeline.sample.story import DAILY, SPORTS
+from sports_clip_sample import plan
+from sports_clip_sample.plan import FLICKR, TEST, TRAIN, Shot, shot_at, sizes
+from sports_clip_sample.scenes import DAILY, SPORTS
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "base" / "parameters_class_bank.yml"
 
@@ -21,7 +21,7 @@ def test_every_sport_has_a_tenth_of_every_twenty_pictures() -> None:
 
 
 def test_every_class_has_a_label_at_the_smallest_fraction_of_the_default_size() -> None:
-    labels = Counter(plan.label_of(0, shot(TRAIN, i)) for i in range(800))
+    labels = Counter(plan.label_of(0, shot_at(TRAIN, i)) for i in range(800))
     assert set(labels) == set(SPORTS)
     assert min(labels.values()) * 0.8 * 0.05 > 2
 
@@ -34,18 +34,20 @@ def test_the_drawn_sports_are_those_of_the_class_bank() -> None:
 @pytest.mark.parametrize("size", [40, 60, 141, 142, 342, 800, 5000])
 def test_a_duplicate_repeats_a_picture_that_the_sample_holds(size: int) -> None:
     counts = sizes(size)
-    for part in (TRAIN, TEST, FLICKR):
-        for number in range(counts[part]):
-            here = shot(part, number)
-            if here.twin is not None:
-                twin_part, twin_number = here.twin
-                assert 0 <= twin_number < counts[twin_part]
-                assert here.twin != (part, number)
-                assert shot(twin_part, twin_number).flaw is None
+    for split in (TRAIN, TEST, FLICKR):
+        for number in range(counts[split]):
+            shot = shot_at(split, number)
+            if shot.twin is not None:
+                twin_split, twin_number = shot.twin
+                assert 0 <= twin_number < counts[twin_split]
+                assert shot.twin != (split, number)
+                assert shot_at(twin_split, twin_number).flaw is None
 
 
 def test_the_default_size_shows_every_flaw_and_few_of_them() -> None:
-    flaws = Counter(shot(part, i).flaw for part, count in sizes(800).items() for i in range(count))
+    flaws = Counter(
+        shot_at(split, i).flaw for split, count in sizes(800).items() for i in range(count)
+    )
     assert {flaw for flaw in flaws if flaw} == {
         "exact", "near", "relabelled", "turned", "truncated", "page",
     }  # fmt: skip
@@ -54,7 +56,7 @@ def test_the_default_size_shows_every_flaw_and_few_of_them() -> None:
 
 
 def test_the_test_part_has_no_flaws() -> None:
-    assert all(shot(TEST, i).flaw is None for i in range(1000))
+    assert all(shot_at(TEST, i).flaw is None for i in range(1000))
 
 
 def test_captioned_pictures_are_about_half_without_sport() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.sample import write_sample
+from sports_clip_sample import write_sample
 
 SIZE, SEED = 60, 3
 

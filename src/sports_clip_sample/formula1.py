@@ -6,10 +6,9 @@ from collections.abc import Callable
 from math import cos, pi, sin
 from random import Random
 
-from sports_clip_pipeline.sample.backdrops import SURFACES, backdrop, ground
-from sports_clip_pipeline.sample.camera import Point
-from sports_clip_pipeline.sample.canvas import PALETTE, WHITE, Canvas, Colour, jitter, mix, shade
-from sports_clip_pipeline.sample.story import Scene
+from sports_clip_sample.canvas import PALETTE, WHITE, Canvas, Colour, Point, jitter, mix, shade
+from sports_clip_sample.scenes import Scene
+from sports_clip_sample.venues import SURFACES, backdrop, ground
 
 Place = Callable[[float, float, float], Point]
 """From (along, up, across) of a car in metres to the world."""
@@ -29,7 +28,7 @@ def formula1(canvas: Canvas, scene: Scene, rng: Random) -> None:
     canvas.view(
         rng.uniform(-70, 70), distance, height, (0, 0.6, 0), field, back=rng.uniform(16, 30)
     )
-    backdrop(canvas, scene.place, rng)
+    backdrop(canvas, scene.venue, rng)
     ground(canvas, rng.choice((SURFACES["green"], SURFACES["green"], (196, 178, 140))), rng)
     canvas.area(-80, -3.5, 80, 4.5, jitter(SURFACES[scene.ground], rng))
     canvas.stripe((-80, -3.2), (80, -3.2), 0.15, WHITE)
@@ -68,13 +67,9 @@ def racing_car(canvas: Canvas, x: float, z: float, paint: Colour, rng: Random) -
 
 
 def plate(
-    canvas: Canvas,
-    at: Place,
-    along: tuple[float, float],
-    up: float,
-    half: tuple[float, float],
+    canvas: Canvas, at: Place, along: tuple[float, float], up: float, half: tuple[float, float],
     colour: tuple[int, ...],
-) -> None:
+) -> None:  # fmt: skip
     """A level plate from along[0] to along[1], `half` as wide to each side at either end."""
     (a, b), (wide_a, wide_b) = along, half
     corners = [at(a, up, -wide_a), at(b, up, -wide_b), at(b, up, wide_b), at(a, up, wide_a)]

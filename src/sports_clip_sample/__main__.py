@@ -1,4 +1,4 @@
-"""`python -m sports_clip_pipeline.sample`: write a sample of drawn sports scenes."""
+"""`python -m sports_clip_sample`: write a sample of drawn sports scenes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.sample import write_sample
+from sports_clip_sample import write_sample
 
 DESCRIPTION = """\
 Write small drawn sports scenes in exactly the form of the published corpora:
@@ -25,7 +24,7 @@ EPILOG = """\
 Some pictures are flawed on purpose: exact and near duplicates within and across the archives,
 truncated files, a web page saved as a picture, a few wrong labels.
 
-example: python -m sports_clip_pipeline.sample --out data/01_raw/sample
+example: python -m sports_clip_sample --out data/01_raw/sample
 """
 
 
@@ -33,11 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and write; returns the exit status."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        "python -m sports_clip_pipeline.sample",
-        description=DESCRIPTION,
-        epilog=EPILOG,
+        "python -m sports_clip_sample", description=DESCRIPTION, epilog=EPILOG,
         formatter_class=form,
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, required=True, help="folder to write into; made if missing"
     )
@@ -54,8 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         write_sample(given.out, given.size, given.seed)
-    except UserFacingError as error:
+    except ValueError as error:
         print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        where, what = error.filename or given.out, error.strerror or error
+        print(f"Error: {where}: {what}; free space or change --out", file=sys.stderr)
         return 1
     return 0
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sports_clip_pipeline.sample.camera import NEAR, look
+from sports_clip_sample.canvas import NEAR, look
 
 
 def test_the_aim_is_in_the_middle_of_the_picture() -> None:

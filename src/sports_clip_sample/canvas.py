@@ -1,47 +1,114 @@
-"""The sheet a scene is drawn on: twice the final size, with shapes in metres or in pixels."""
+"""A pinhole camera, and the canvas a scene is drawn on, in metres or in pixels."""
 
 from __future__ import annotations
 
-from math import hypot
+from dataclasses import dataclass
+from math import cos, hypot, radians, sin, tan
 from random import Random
 from typing import Any
 
 from PIL import Image, ImageDraw
 
-from sports_clip_pipeline.sample.camera import Camera, Pixel, Point, look
+Point = tuple[float, float, float]
+Pixel = tuple[float, float]
+
+NEAR = 0.2
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Where the spectator stands, looks, and how wide.
+
+    Attributes:
+        eye: place of the lens in metres.
+        right, up, ahead: unit vectors of the picture's axes and of the line of sight.
+        focal: focal length in pixels.
+        centre: (u, v) of the line of sight in pixels.
+    """
+
+    eye: Point
+    right: Point
+    up: Point
+    ahead: Point
+    focal: float
+    centre: Pixel
+
+    def turned(self, point: Point) -> Point:
+        """The point in the camera's own axes: right, up, depth, in metres."""
+        offset = (point[0] - self.eye[0], point[1] - self.eye[1], point[2] - self.eye[2])
+        return _dot(offset, self.right), _dot(offset, self.up), _dot(offset, self.ahead)
+
+    def scale(self, point: Point) -> float:
+        """Pixels a metre at the depth of `point`; 0 for what is behind the lens."""
+        depth = self.turned(point)[2]
+        return self.focal / depth if depth > NEAR else 0.0
+
+    def pixel(self, point: Point) -> Pixel:
+        """Where `point` appears; what is behind the near plane is drawn as if on it."""
+        return self._flat(self.turned(point))
+
+    def outline(self, points: list[Point]) -> list[Pixel]:
+        """The polygon's picture, cut at the near plane (Sutherland-Hodgman on one plane)."""
+        turned = [self.turned(point) for point in points]
+        kept: list[Point] = []
+        for a, b in zip(turned, [*turned[1:], turned[0]], strict=True):
+            if a[2] >= NEAR:
+                kept.append(a)
+            if (a[2] >= NEAR) != (b[2] >= NEAR):
+                t = (NEAR - a[2]) / (b[2] - a[2])
+                kept.append((a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1]), NEAR))
+        return [self._flat(point) for point in kept]
+
+    def _flat(self, turned: Point) -> Pixel:
+        zoom = self.focal / max(turned[2], NEAR)
+        return self.centre[0] + turned[0] * zoom, self.centre[1] - turned[1] * zoom
+
+
+def look(
+    around: float, distance: float, height: float, aim: Point, width: int, tall: int,
+    field_deg: float = 40.0,
+) -> Camera:  # fmt: skip
+    """A camera on a circle around the origin.
+
+    `around` is the camera's bearing in degrees (0 in front, positive to the right), `distance`
+    its metres from the origin along the ground and `height` those above it; `aim` lies in the
+    middle of a picture of `width` by `tall` pixels, `field_deg` high.
+    """
+    eye = (distance * sin(radians(around)), height, -distance * cos(radians(around)))
+    ahead = _unit((aim[0] - eye[0], aim[1] - eye[1], aim[2] - eye[2]))
+    right = _unit((ahead[2], 0.0, -ahead[0]))
+    up = (
+        ahead[1] * right[2] - ahead[2] * right[1],
+        ahead[2] * right[0] - ahead[0] * right[2],
+        ahead[0] * right[1] - ahead[1] * right[0],
+    )
+    focal = tall / 2 / tan(radians(field_deg) / 2)
+    return Camera(eye, right, up, ahead, focal, (width / 2, tall / 2))
+
+
+def _dot(a: Point, b: Point) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _unit(a: Point) -> Point:
+    length = hypot(*a)
+    return a[0] / length, a[1] / length, a[2] / length
+
 
 Colour = tuple[int, int, int]
 
 PALETTE: dict[str, Colour] = {
-    "red": (200, 40, 44),
-    "blue": (38, 76, 178),
-    "green": (34, 130, 72),
-    "yellow": (240, 200, 48),
-    "white": (240, 240, 236),
-    "black": (38, 38, 42),
-    "orange": (236, 122, 36),
-    "purple": (112, 60, 150),
-    "light blue": (110, 180, 226),
-    "pink": (232, 130, 170),
-    "gray": (140, 144, 150),
-}
+    "red": (200, 40, 44), "blue": (38, 76, 178), "green": (34, 130, 72), "yellow": (240, 200, 48),
+    "white": (240, 240, 236), "black": (38, 38, 42), "orange": (236, 122, 36), "purple": (112, 60,
+    150), "light blue": (110, 180, 226), "pink": (232, 130, 170), "gray": (140, 144, 150),
+}  # fmt: skip
 WHITE: Colour = (238, 240, 236)
 SKINS: tuple[Colour, ...] = (
-    (244, 208, 178),
-    (228, 180, 142),
-    (198, 144, 104),
-    (150, 102, 70),
-    (104, 70, 50),
-    (80, 54, 40),
-)
+    (244, 208, 178), (228, 180, 142), (198, 144, 104), (150, 102, 70), (104, 70, 50), (80, 54, 40),
+)  # fmt: skip
 HAIRS: tuple[Colour, ...] = (
-    (40, 28, 22),
-    (74, 48, 30),
-    (120, 80, 44),
-    (196, 156, 84),
-    (30, 26, 28),
-    (140, 60, 34),
-)
+    (40, 28, 22), (74, 48, 30), (120, 80, 44), (196, 156, 84), (30, 26, 28), (140, 60, 34),
+)  # fmt: skip
 
 
 def shade(colour: Colour, factor: float) -> Colour:
@@ -79,14 +146,9 @@ class Canvas:
         self.horizon = height * 0.45
 
     def view(
-        self,
-        around: float,
-        distance: float,
-        height: float,
-        aim: Point,
-        field_deg: float = 40.0,
+        self, around: float, distance: float, height: float, aim: Point, field_deg: float = 40.0,
         back: float = 25.0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Place the camera; the ground ends `back` metres behind the subject."""
         self.camera = look(around, distance, height, aim, self.width, self.height, field_deg)
         ahead = self.camera.ahead
@@ -104,23 +166,17 @@ class Canvas:
             (self.glass if len(colour) == 4 else self.pen).polygon(outline, fill=colour)
 
     def stripe(
-        self,
-        a: tuple[float, float],
-        b: tuple[float, float],
-        width: float,
-        colour: Any,
+        self, a: tuple[float, float], b: tuple[float, float], width: float, colour: Any,
         y: float = 0.0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """A painted line on the ground from (x, z) to (x, z), `width` metres wide."""
         dx, dz = b[0] - a[0], b[1] - a[1]
         length = hypot(dx, dz) or 1.0
         ox, oz = -dz / length * width / 2, dx / length * width / 2
         corners = [
-            (a[0] + ox, a[1] + oz),
-            (b[0] + ox, b[1] + oz),
-            (b[0] - ox, b[1] - oz),
-            (a[0] - ox, a[1] - oz),
-        ]
+            (a[0] + ox, a[1] + oz), (b[0] + ox, b[1] + oz), (b[0] - ox, b[1] - oz), (a[0] - ox,
+            a[1] - oz),
+        ]  # fmt: skip
         self.face([(x, y, z) for x, z in corners], colour)
 
     def area(self, x0: float, z0: float, x1: float, z1: float, colour: Any, y: float = 0.0) -> None:

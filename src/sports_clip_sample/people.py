@@ -1,13 +1,22 @@
-"""People: a stance dressed in a kit and drawn at its place in the scene."""
+"""People: a pose dressed in a kit and drawn at its place in the scene."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
 
-from sports_clip_pipeline.sample.camera import Pixel, Point
-from sports_clip_pipeline.sample.canvas import HAIRS, PALETTE, SKINS, Canvas, Colour, jitter, shade
-from sports_clip_pipeline.sample.stances import HEAD, POSES, SOLE, Pose, joints_of, loosened
+from sports_clip_sample.canvas import (
+    HAIRS,
+    PALETTE,
+    SKINS,
+    Canvas,
+    Colour,
+    Pixel,
+    Point,
+    jitter,
+    shade,
+)
+from sports_clip_sample.poses import HEAD, POSES, SOLE, Pose, joints_of, loosened
 
 
 @dataclass(frozen=True)
@@ -58,16 +67,9 @@ def kit(name: str, rng: Random, *, other: str | None = None) -> Kit:
 
 
 def person(
-    canvas: Canvas,
-    at: Point,
-    pose: Pose | str,
-    wear: Kit,
-    rng: Random,
-    *,
-    ahead: int | None = None,
-    size: float = 1.0,
-    shadow: bool = True,
-) -> Body:
+    canvas: Canvas, at: Point, pose: Pose | str, wear: Kit, rng: Random, *,
+    ahead: int | None = None, size: float = 1.0, shadow: bool = True,
+) -> Body:  # fmt: skip
     """Draw someone standing at `at` (the point below the lowest foot).
 
     `ahead` 1 faces right, -1 left, None leaves it to chance; `size` is 1 for an adult of 1.8 m.
@@ -75,41 +77,29 @@ def person(
     Returns: where hands, feet and head came to lie, so that things can be put there.
     """
     ahead = ahead or rng.choice((1, -1))
-    stance = loosened(POSES[pose] if isinstance(pose, str) else pose, rng)
-    joints = joints_of(stance)
+    posed = loosened(POSES[pose] if isinstance(pose, str) else pose, rng)
+    joints = joints_of(posed)
     low = min(y for _, y in joints.values())
     zoom = canvas.camera.scale(at) * size
     u, v = canvas.camera.pixel(at)
     if shadow:
         canvas.shadow(at, 0.42 * size)
     placed = {
-        name: (u + ahead * x * zoom, v - (y - low + stance.lift + SOLE) * zoom)
+        name: (u + ahead * x * zoom, v - (y - low + posed.lift + SOLE) * zoom)
         for name, (x, y) in joints.items()
     }
     skin, hair = rng.choice(SKINS), rng.choice(HAIRS)
     _dress(canvas, placed, wear, skin, hair, zoom, ahead)
     return Body(
-        placed["hand"],
-        placed["far_hand"],
-        placed["foot"],
-        placed["far_foot"],
-        placed["head"],
-        placed["shoulder"],
-        placed["hip"],
-        zoom,
-        ahead,
-    )
+        placed["hand"], placed["far_hand"], placed["foot"], placed["far_foot"], placed["head"],
+        placed["shoulder"], placed["hip"], zoom, ahead,
+    )  # fmt: skip
 
 
 def _dress(
-    canvas: Canvas,
-    at: dict[str, Pixel],
-    wear: Kit,
-    skin: Colour,
-    hair: Colour,
-    zoom: float,
+    canvas: Canvas, at: dict[str, Pixel], wear: Kit, skin: Colour, hair: Colour, zoom: float,
     ahead: int,
-) -> None:
+) -> None:  # fmt: skip
     """Paint far limbs, torso, head and near limbs, in this order."""
     _arm(canvas, at, "far_", wear, shade(skin, 0.82), zoom, 0.82)
     _leg(canvas, at, "far_", wear, shade(skin, 0.82), zoom, 0.8, ahead)
@@ -120,15 +110,9 @@ def _dress(
 
 
 def _leg(
-    canvas: Canvas,
-    at: dict[str, Pixel],
-    side: str,
-    wear: Kit,
-    skin: Colour,
-    zoom: float,
-    light: float,
-    ahead: int,
-) -> None:
+    canvas: Canvas, at: dict[str, Pixel], side: str, wear: Kit, skin: Colour, zoom: float,
+    light: float, ahead: int,
+) -> None:  # fmt: skip
     hip, knee, foot = at["hip"], at[f"{side}knee"], at[f"{side}foot"]
     lower = wear.shorts if wear.trousers else skin
     thick = 0.16 * zoom * wear.padding
@@ -155,26 +139,16 @@ def _torso(canvas: Canvas, at: dict[str, Pixel], wear: Kit, skin: Colour, zoom: 
     if wear.skirt:
         (u, v), flare = hip, 0.26 * zoom
         canvas.shape(
-            [
-                (u - flare * 0.6, v - flare * 0.5),
-                (u + flare * 0.6, v - flare * 0.5),
-                (u + flare, v + flare),
-                (u - flare, v + flare),
-            ],
-            wear.shorts,
-        )
+            [(u - flare * 0.6, v - flare * 0.5), (u + flare * 0.6, v - flare * 0.5), (u + flare,
+            v + flare), (u - flare, v + flare)], wear.shorts,
+        )  # fmt: skip
     canvas.limb(shoulder, _between(shoulder, at["head"], 0.6), 0.11 * zoom, skin)
 
 
 def _head(
-    canvas: Canvas,
-    at: dict[str, Pixel],
-    wear: Kit,
-    skin: Colour,
-    hair: Colour,
-    zoom: float,
+    canvas: Canvas, at: dict[str, Pixel], wear: Kit, skin: Colour, hair: Colour, zoom: float,
     ahead: int,
-) -> None:
+) -> None:  # fmt: skip
     u, v = at["head"]
     r = HEAD * zoom
     bare = wear.helmet is None and wear.cap is None
@@ -201,14 +175,9 @@ def _head(
 
 
 def _arm(
-    canvas: Canvas,
-    at: dict[str, Pixel],
-    side: str,
-    wear: Kit,
-    skin: Colour,
-    zoom: float,
+    canvas: Canvas, at: dict[str, Pixel], side: str, wear: Kit, skin: Colour, zoom: float,
     light: float,
-) -> None:
+) -> None:  # fmt: skip
     shoulder, elbow, hand = at["shoulder"], at[f"{side}elbow"], at[f"{side}hand"]
     thick = 0.115 * zoom * wear.padding
     shirt = shade(wear.shirt, light) if wear.shirt is not None else None

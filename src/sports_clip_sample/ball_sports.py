@@ -1,16 +1,16 @@
-"""Football and tennis: grounds with lines, nets and people with a ball."""
+"""Football, tennis and basketball: grounds with lines, nets, hoops and people with a ball."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import cos, pi, radians, sin
 from random import Random
 
-from sports_clip_pipeline.sample.backdrops import SURFACES, backdrop, ground
-from sports_clip_pipeline.sample.camera import Point
-from sports_clip_pipeline.sample.canvas import PALETTE, WHITE, Canvas, Colour, jitter, shade
-from sports_clip_pipeline.sample.figures import Body, kit, person
-from sports_clip_pipeline.sample.story import Scene
+from sports_clip_sample.canvas import PALETTE, WHITE, Canvas, Colour, Point, jitter, shade
+from sports_clip_sample.people import Body, Kit, kit, person
+from sports_clip_sample.scenes import Scene
+from sports_clip_sample.venues import SURFACES, backdrop, ground
 
 
 def stand_off(view: str, rng: Random) -> tuple[float, float, float]:
@@ -28,7 +28,7 @@ def football(canvas: Canvas, scene: Scene, rng: Random) -> None:
     aim_y = 0.6 if scene.view == "close" else rng.uniform(0.5, 1.1)
     aim = (rng.uniform(-0.05, 0.05) * distance, aim_y, 0.0)
     canvas.view(rng.uniform(-50, 50), distance, height, aim, field, back=rng.uniform(12, 30))
-    backdrop(canvas, scene.place, rng)
+    backdrop(canvas, scene.venue, rng)
     grass = ground(canvas, SURFACES[scene.ground], rng)
     _mow(canvas, grass, rng)
     _pitch(canvas, rng)
@@ -52,13 +52,9 @@ def _footballer(canvas: Canvas, scene: Scene, rng: Random) -> None:
     wear = replace(wear, long_hair=scene.female)
     person(canvas, (0, 0, 0), pose, wear, rng, ahead=ahead, size=scene.size)
     reach, up = {
-        "kick": (0.85, 0.12),
-        "run": (0.75, 0.11),
-        "sprint": (0.9, 0.11),
-        "tackle": (0.9, 0.11),
-        "head": (0.35, 2.3),
-        "dive": (1.4, 1.4),
-    }[pose]
+        "kick": (0.85, 0.12), "run": (0.75, 0.11), "sprint": (0.9, 0.11), "tackle": (0.9, 0.11),
+        "head": (0.35, 2.3), "dive": (1.4, 1.4),
+    }[pose]  # fmt: skip
     at = (ahead * reach * rng.uniform(0.8, 1.5), up, -0.1)
     canvas.shadow(at, 0.14)
     u, v = canvas.camera.pixel(at)
@@ -128,7 +124,7 @@ def tennis(canvas: Canvas, scene: Scene, rng: Random) -> None:
     distance, height, field = stand_off(scene.view, rng)
     aim = (rng.uniform(-0.05, 0.05) * distance, rng.uniform(0.8, 1.3), 0.0)
     canvas.view(rng.uniform(-45, 45), distance, height, aim, field, back=rng.uniform(9, 20))
-    backdrop(canvas, scene.place, rng)
+    backdrop(canvas, scene.venue, rng)
     around = SURFACES[rng.choice((scene.ground, "green", "blue", "orange"))]
     ground(canvas, around, rng)
     _court(canvas, scene, rng)
@@ -169,22 +165,16 @@ def _tennis_player(canvas: Canvas, name: str, at: Point, scene: Scene, rng: Rand
     pose = rng.choice(("forehand", "backhand", "serve", "ready", "forehand"))
     wear = kit(name, rng, other=rng.choice((name, "white", "black")))
     wear = replace(
-        wear,
-        skirt=scene.female,
-        long_hair=scene.female,
-        socks=jitter(WHITE, rng, 6),
-        band=PALETTE["white"] if rng.random() < 0.3 else None,
-        cap=jitter(PALETTE["white"], rng) if rng.random() < 0.3 else None,
-    )
+        wear, skirt=scene.female, long_hair=scene.female, socks=jitter(WHITE, rng, 6),
+        band=PALETTE["white"] if rng.random() < 0.3 else None, cap=jitter(PALETTE["white"],
+        rng) if rng.random() < 0.3 else None,
+    )  # fmt: skip
     body = person(canvas, at, pose, wear, rng, ahead=ahead, size=scene.size)
     angle = {"forehand": -20, "backhand": 10, "serve": -70, "ready": -40}[pose]
     racket(canvas, body, angle + rng.uniform(-25, 25), rng)
     reach, up = {
-        "forehand": (1.2, 1.1),
-        "backhand": (1.1, 0.9),
-        "serve": (0.5, 2.9),
-        "ready": (2.4, 1.3),
-    }[pose]
+        "forehand": (1.2, 1.1), "backhand": (1.1, 0.9), "serve": (0.5, 2.9), "ready": (2.4, 1.3),
+    }[pose]  # fmt: skip
     ball = (at[0] + ahead * reach * rng.uniform(0.9, 1.4), up * rng.uniform(0.85, 1.2), at[2] - 0.1)
     canvas.ball(ball, 0.06, jitter((212, 226, 60), rng, 10))
 
@@ -219,3 +209,87 @@ def _oval(
         canvas.pen.line([at(i * pi / 10), at(pi - i * pi / 10)], fill=(232, 232, 224), width=1)
     ring = [at(i * pi / 12) for i in range(25)]
     canvas.pen.line(ring, fill=rim, width=max(2, round(a * 0.16)), joint="curve")
+
+
+def basketball(canvas: Canvas, scene: Scene, rng: Random) -> None:
+    """Players with an orange ball, under the basket or on their way to it."""
+    distance, height, field = stand_off(scene.view, rng)
+    canvas.view(
+        rng.uniform(-40, 40), distance, height, (rng.uniform(-0.05, 0.05) * distance, 1.4, 0),
+        field, back=rng.uniform(8, 18),
+    )  # fmt: skip
+    backdrop(canvas, scene.venue, rng)
+    floor = ground(canvas, SURFACES[scene.ground], rng)
+    if scene.ground == "wooden":
+        _planks(canvas, floor)
+    x = rng.uniform(-3, 3)
+    lane = jitter(rng.choice((PALETTE["red"], PALETTE["blue"], PALETTE["green"], floor)), rng)
+    canvas.area(x - 2.4, -1, x + 2.4, 5, lane)
+    canvas.frame(x - 2.4, -1, x + 2.4, 5, 0.08, WHITE)
+    canvas.stripe((-30, 5.2), (30, 5.2), 0.1, WHITE)
+    pose = rng.choice(("dribble", "shoot", "dunk", "shoot", "run", "block"))
+    ahead = rng.choice((1, -1))
+    if pose in ("shoot", "dunk") or rng.random() < 0.4:
+        _hoop(canvas, ahead * (1.0 if pose == "dunk" else rng.uniform(1.2, 2.6)), rng)
+    if scene.several:
+        for _ in range(rng.randrange(1, 5)):
+            at = (rng.uniform(-3.5, 3.5), 0.0, rng.uniform(0.5, 3.5))
+            name = rng.choice((scene.rival, scene.rival, scene.colour))
+            guard = rng.choice(("block", "ready", "run", "stand", "cheer"))
+            person(canvas, at, guard, _vest(name, rng), rng, ahead=-ahead)
+    size = scene.size * 1.06
+    wear = replace(_vest(scene.colour, rng), long_hair=scene.female)
+    body = person(canvas, (0, 0, 0), pose, wear, rng, ahead=ahead, size=size)
+    (u, v), (on, down), z = body.hand, _HELD[pose], body.zoom
+    seamed_ball(canvas, u + on * z * body.ahead, v + down * z, 0.14 * z, rng)
+
+
+def _vest(name: str, rng: Random) -> Kit:
+    return kit(name, rng, other=name if rng.random() < 0.8 else "white")
+
+
+# Where the ball is from the hand, in metres ahead and down.
+_HELD = {
+    "dribble": (0.1, 0.3), "shoot": (0.15, -0.25), "dunk": (0.1, -0.12), "run": (0.12, 0.05),
+    "block": (0.3, -0.3),
+}  # fmt: skip
+
+
+def seamed_ball(canvas: Canvas, u: float, v: float, r: float, rng: Random) -> None:
+    """An orange ball with dark seams, r pixels in radius."""
+    colour = jitter((226, 118, 44), rng, 12)
+    canvas.disc(u, v, r, shade(colour, 0.75))
+    canvas.disc(u - r * 0.12, v - r * 0.12, r * 0.84, colour)
+    if r > 4:
+        ink, wide = (70, 36, 20), max(1, round(r * 0.1))
+        canvas.pen.line([u - r, v, u + r, v], fill=ink, width=wide)
+        canvas.pen.arc((u - r * 1.9, v - r, u - r * 0.2, v + r), 300, 60, fill=ink, width=wide)
+        canvas.pen.arc((u + r * 0.2, v - r, u + r * 1.9, v + r), 120, 240, fill=ink, width=wide)
+
+
+def _planks(canvas: Canvas, floor: Colour) -> None:
+    for i in range(-30, 31):
+        canvas.stripe((i * 0.5, -8), (i * 0.5, 30), 0.025, shade(floor, 0.9))
+
+
+def _hoop(canvas: Canvas, x: float, rng: Random) -> None:
+    """A backboard facing the spectator, ring and net below."""
+    z = rng.uniform(0.8, 1.6)
+    canvas.pole((x, 0, z + 1.2), (x, 3.0, z + 1.2), 0.16, (70, 74, 84))
+    canvas.pole((x, 2.9, z + 1.2), (x, 3.1, z), 0.1, (70, 74, 84))
+    board = [(x - 0.9, 2.75, z), (x + 0.9, 2.75, z), (x + 0.9, 3.8, z), (x - 0.9, 3.8, z)]
+    canvas.face(board, jitter((236, 240, 244), rng, 8))
+    red = jitter((206, 60, 40), rng)
+    for y in (2.76, 3.8):
+        canvas.pole((x - 0.9, y, z), (x + 0.9, y, z), 0.05, red)
+    for a, b, y0, y1 in ((-0.3, 0.3, 3.5, 3.5), (-0.3, -0.3, 3.05, 3.5), (0.3, 0.3, 3.05, 3.5)):
+        canvas.pole((x + a, y0, z), (x + b, y1, z), 0.05, red)
+    ring = [(x + 0.28 * cos(t * pi / 8), 3.0, z - 0.35 + 0.28 * sin(t * pi / 8)) for t in range(17)]
+    for a3, b3 in pairwise(ring):
+        canvas.pole(a3, b3, 0.045, (232, 92, 34))
+    for i in range(0, 16, 2):
+        px, _, pz = ring[i]
+        low = (x + (px - x) * 0.6, 2.55, z - 0.35 + (pz - z + 0.35) * 0.6)
+        canvas.pole((px, 3.0, pz), low, 0.025, (240, 240, 240))
+        nx, _, nz = ring[(i + 2) % 16]
+        canvas.pole((nx, 3.0, nz), low, 0.025, (240, 240, 240))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from sports_clip_pipeline.sample.backdrops import SURFACES, backdrop, crowd, ground
-from sports_clip_pipeline.sample.canvas import PALETTE, SKINS, WHITE, Canvas, jitter, shade
-from sports_clip_pipeline.sample.field_scenes import patched_ball, racket
-from sports_clip_pipeline.sample.figures import Body, Kit, kit, person
-from sports_clip_pipeline.sample.hall_scenes import seamed_ball
-from sports_clip_pipeline.sample.ice_scenes import stick
-from sports_clip_pipeline.sample.story import Scene
+from sports_clip_sample.ball_sports import patched_ball, racket, seamed_ball
+from sports_clip_sample.canvas import PALETTE, SKINS, WHITE, Canvas, jitter, shade
+from sports_clip_sample.ice_water import stick
+from sports_clip_sample.people import Body, Kit, kit, person
+from sports_clip_sample.scenes import Scene
+from sports_clip_sample.venues import SURFACES, backdrop, crowd, ground
 
 
 def portrait(canvas: Canvas, scene: Scene, rng: Random) -> None:
@@ -19,7 +18,7 @@ def portrait(canvas: Canvas, scene: Scene, rng: Random) -> None:
     distance, height, field = rng.uniform(3.6, 5.5), rng.uniform(1.2, 1.7), rng.uniform(22, 28)
     aim = (0, 1.2 * scene.size, 0)
     canvas.view(rng.uniform(-20, 20), distance, height, aim, field, back=rng.uniform(4, 10))
-    backdrop(canvas, rng.choice((scene.place, "gym", "park", "street")), rng)
+    backdrop(canvas, rng.choice((scene.venue, "gym", "park", "street")), rng)
     ground(canvas, SURFACES[rng.choice(("green", "gray", "wooden"))], rng)
     count = rng.randrange(2, 5) if scene.several else 1
     for i in range(count):
@@ -70,14 +69,9 @@ def _carry(canvas: Canvas, body: Body, scene: Scene, rng: Random) -> None:
 def _cup(canvas: Canvas, body: Body) -> None:
     (u, v), z, gold = body.hand, body.zoom, (226, 186, 66)
     canvas.shape(
-        [
-            (u - 0.13 * z, v - 0.36 * z),
-            (u + 0.13 * z, v - 0.36 * z),
-            (u + 0.04 * z, v - 0.12 * z),
-            (u - 0.04 * z, v - 0.12 * z),
-        ],
-        gold,
-    )
+        [(u - 0.13 * z, v - 0.36 * z), (u + 0.13 * z, v - 0.36 * z), (u + 0.04 * z, v - 0.12 * z),
+        (u - 0.04 * z, v - 0.12 * z)], gold,
+    )  # fmt: skip
     canvas.box(u - 0.02 * z, v - 0.14 * z, u + 0.02 * z, v, gold)
     canvas.box(u - 0.08 * z, v - 0.02 * z, u + 0.08 * z, v + 0.03 * z, shade(gold, 0.7))
 
@@ -85,7 +79,7 @@ def _cup(canvas: Canvas, body: Body) -> None:
 def spectators(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """People who watch, in the colours of their side."""
     canvas.horizon = canvas.height * rng.uniform(0.2, 0.5)
-    backdrop(canvas, rng.choice((scene.place, "stadium")) if scene.place != "room" else "gym", rng)
+    backdrop(canvas, rng.choice((scene.venue, "stadium")) if scene.venue != "room" else "gym", rng)
     ground(canvas, (96, 98, 108), rng)
     crowd(canvas, canvas.horizon, canvas.height, rng.uniform(26, 44), rng)
     for _ in range(rng.randrange(1, 5)):
