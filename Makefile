@@ -13,6 +13,8 @@ RAW_DIR ?= data/01_raw/real
 # The finished study of `make demo`, and its port on 127.0.0.1.
 STUDY ?= sample
 PORT ?= 7860
+# The port of `make ui` on 127.0.0.1.
+UI_PORT ?= 5000
 TORCH_PINS := torch==2.14.1 torchvision==0.29.1
 TORCH_INDEX := $(if $(filter pypi,$(TORCH)),,--index-url https://download.pytorch.org/whl/$(TORCH))
 READY := $(VENV)/.ready-$(TORCH)
@@ -22,7 +24,7 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help run test install sample data ui viz demo verify-real bench gpu-check check lock clean clean-cache
+.PHONY: help run test install sample data ui record viz demo verify-real bench gpu-check check lock clean clean-cache
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -78,7 +80,10 @@ gpu-check: $(READY)  ## the tests and the benchmark that need a CUDA device
 	@$(BIN)/python benchmarks/gpu_check.py
 
 ui: $(READY)  ## the MLflow UI on 127.0.0.1 over the project's store
-	@$(BIN)/python -m sports_clip_pipeline.tracking.ui
+	@mkdir -p mlruns && echo "http://127.0.0.1:$(UI_PORT); Ctrl-C ends it" && MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/python -m mlflow ui --workers 1 --host 127.0.0.1 --port $(UI_PORT) --backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db --default-artifact-root $(CURDIR)/mlartifacts
+
+record: $(READY)  ## record the data of STUDY on disk in a new MLflow run
+	@$(BIN)/python -m kedro run --runner=sports_clip_pipeline.tracking.record.RecordRunner --params=study=$(STUDY)
 
 viz: $(READY)  ## the DAG in Kedro-Viz
 	@PYTHONWARNINGS="ignore:ORJSONResponse is deprecated" $(BIN)/kedro viz run

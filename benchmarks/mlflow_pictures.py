@@ -18,12 +18,10 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.tracking.store import connect, open_store
-from sports_clip_pipeline.tracking.ui import project_config, server_command
+from sports_clip_pipeline.tracking.store import TrackingConfig, open_store
 
 PROJECT = Path(__file__).resolve().parents[1]
 CHROMIUM = "/usr/bin/chromium"
@@ -40,16 +38,18 @@ def pages(project: Path) -> Iterator[tuple[str, Any, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    config = replace(project_config(project, None), ui_host="127.0.0.1", ui_port=port)
-    store = open_store(config, project)
+    client, experiment = open_store(TrackingConfig(), project)
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": ""}
+    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--port", str(port)]
     server = subprocess.Popen(
-        server_command(config, store.uri, project), env={**os.environ, **quiet},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [*command, "--backend-store-uri", client.tracking_uri],
+        env={**os.environ, **quiet},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         wait_for(f"http://127.0.0.1:{port}/health")
-        yield f"http://127.0.0.1:{port}", connect(store.uri), store.experiment_id
+        yield f"http://127.0.0.1:{port}", client, experiment
     finally:
         server.terminate()
         server.wait()
@@ -66,7 +66,7 @@ def wait_for(url: str) -> None:
 
 
 def two_runs(client: Any, experiment: str) -> list[Any]:
-    """The two latest finished parents that have a comparison."""
+    """The two latest finished parents with results."""
     query = "tags.pipelines LIKE '%' and attributes.status = 'FINISHED'"
     found = client.search_runs([experiment], query, order_by=["attributes.start_time DESC"])
     having = [run for run in found if "test/zero_shot_top1" in run.data.metrics]
@@ -112,12 +112,9 @@ def photograph(camera: Camera, base: str, client: Any, experiment: str) -> None:
     camera.open(base, "Model training")
     camera.page.get_by_text("Model training").first.click()
     one = f"{base}/#/experiments/{experiment}/runs/{latest.info.run_id}"
-    camera.open(one, "Beside the run before it")
-    camera.scroll_to("Beside the run before it")
+    camera.open(one, "this run")
+    camera.scroll_to("this run")
     camera.take("mlflow_run")
-    camera.open(f"{one}/artifacts/comparison/comparison.html", "comparison.html")
-    camera.page.wait_for_timeout(3_000)
-    camera.take("mlflow_comparison")
     camera.open(f"{one}/model-metrics", "learning_curve")
     camera.take("mlflow_charts")
     ids = f"[%22{latest.info.run_id}%22,%22{before.info.run_id}%22]"

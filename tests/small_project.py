@@ -5,8 +5,7 @@ import subprocess
 import sys
 import textwrap
 
-from sports_clip_pipeline.config.tracking import TrackingConfig
-from sports_clip_pipeline.tracking.store import connect, open_store
+from sports_clip_pipeline.tracking.store import TrackingConfig, open_store
 
 FILES = {
     "pyproject.toml": """
@@ -19,7 +18,7 @@ FILES = {
     ".telemetry": "consent: false\n",
     "conf/local/.gitkeep": "",
     "conf/base/globals.yml": "study: sample\n",
-    "conf/base/mlflow.yml": "tracking: {experiment: {name: test}}\n",
+    "conf/base/mlflow.yml": "experiment: test\n",
     "conf/base/parameters.yml": "finetune: {seeds: [0, 1], fail: false, wait: false}\n",
     "conf/base/catalog.yml": """
         finetune_state:
@@ -28,20 +27,27 @@ FILES = {
         ingest_audit:
           type: sports_clip_pipeline.datasets.JsonDocument
           filepath: data/audit.json
+          metadata: {mlflow: {tags: {data_digest: data_digest}}}
         curves:
           type: sports_clip_pipeline.datasets.CsvTable
           filepath: data/curves.csv
           save_args: {index: false}
-          metadata: {mlflow: {artifact: tables}}
+          metadata: {mlflow: {artifact: tables, history: finetune}}
+        trials:
+          type: sports_clip_pipeline.datasets.CsvTable
+          filepath: data/trials.csv
+          save_args: {index: false}
+          metadata: {mlflow: {artifact: tables, trials: frozen}}
         zero_shot_metrics:
           type: sports_clip_pipeline.datasets.JsonDocument
           filepath: data/metrics.json
-          metadata: {mlflow: {artifact: tables, metrics: ''}}
+          metadata: {mlflow: {artifact: tables, metrics: {test/zero_shot_top1: zero_shot.top1}}}
         """,
     "src/small_project/__init__.py": "",
     "src/small_project/cli.py": "from sports_clip_pipeline.cli import cli, run\n",
     "src/small_project/settings.py": """
-        from sports_clip_pipeline.hooks import GuardHooks, TrackingHooks
+        from sports_clip_pipeline.hooks import GuardHooks
+        from sports_clip_pipeline.tracking.hook import TrackingHooks
         HOOKS = (GuardHooks(), TrackingHooks())
         CONFIG_LOADER_ARGS = {
             "base_env": "base",
@@ -66,13 +72,22 @@ FILES = {
 
         def finetune(audit: object, finetune: Finetune, journal: object):
             import pandas as pd
+            history, rows = [], []
+            def epoch(number, loss):
+                history.append({"epoch": number, "loss": loss, "stage": "locked"})
+                journal.log_metrics({"finetune/loss": loss}, number)
+            def trial(seed):
+                rows.append({"method": "ridge", "fraction": 0.1, "seed": seed, "labels": 63,
+                             "top1": 0.5 + seed / 100, "macro_f1": 0.5, "cv_top1": 0.4,
+                             "cv_log_loss": 1.5, "elapsed_s": 0.1, "reused": False,
+                             "hyperparameters": '{"alpha": 0.5}'})
+                journal.log_trial(rows[-1], "frozen")
             for step in range(3):
-                journal.log_metrics({"finetune/loss": 1.0 - step / 4}, step)
+                epoch(step, 1.0 - step / 4)
             for seed in finetune.seeds:
-                journal.log_arm(f"arm {seed}", {"seed": seed}, {"test/top1": 0.5}, {})
+                trial(seed)
             if finetune.fail:
                 raise ValueError("the images ran out")
-            journal.log_metrics({"test/zero_shot_top1": 0.25})
             if finetune.wait:
                 print("waiting", flush=True)
                 for _ in range(600):
@@ -80,9 +95,9 @@ FILES = {
                         break
                     time.sleep(0.1)
             for step in range(3, 100):
-                journal.log_metrics({"finetune/loss": 1.0 / step}, step)
-            journal.log_arm("last arm", {"seed": 9}, {"test/top1": 0.75}, {})
-            return pd.DataFrame({"top1": [0.5]}), {"zero_shot": {"top1": 0.25}}
+                epoch(step, 1.0 / step)
+            trial(9)
+            return pd.DataFrame(history), pd.DataFrame(rows), {"zero_shot": {"top1": 0.25}}
 
         def register_pipelines():
             parts = {
@@ -90,7 +105,7 @@ FILES = {
                 "finetune": Pipeline([node(
                     finetune,
                     ["ingest_audit", "params:finetune", "finetune_state"],
-                    ["curves", "zero_shot_metrics"],
+                    ["curves", "trials", "zero_shot_metrics"],
                     name="finetune",
                 )]),
             }
@@ -133,11 +148,10 @@ def run_kedro(folder, *words, flags=(), **environment):
     return process.returncode, out, err
 
 
-def records_in(folder, uri=TrackingConfig.uri):
+def records_in(folder, uri=TrackingConfig().uri):
     """A client of the project's store, and its runs by name."""
-    store = open_store(TrackingConfig(experiment="test", uri=uri), folder)
-    client = connect(store.uri)
-    return client, {run.info.run_name: run for run in client.search_runs([store.experiment_id])}
+    client, experiment = open_store(TrackingConfig(experiment="test", uri=uri), folder)
+    return client, {run.info.run_name: run for run in client.search_runs([experiment])}
 
 
 def wait_for(process, word):

@@ -45,7 +45,7 @@ class Heard:
     def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
         self.metrics.append((metrics, step))
 
-    def log_arm(self, *arm: Any) -> None:
+    def log_trial(self, *arm: Any) -> None:
         self.arms.append(arm)
 
 

@@ -7,27 +7,32 @@ import sys
 
 import pytest
 
-from sports_clip_pipeline.config.tracking import TrackingConfig
 from sports_clip_pipeline.tracking.run import TrackedRun
-from sports_clip_pipeline.tracking.store import connect, life_folder, open_store
+from sports_clip_pipeline.tracking.store import TrackingConfig, connect, open_store
 
 CONFIG = TrackingConfig(experiment="test")
 
 
 @pytest.fixture(scope="session")
-def store_to_copy(tmp_path_factory):
-    project = tmp_path_factory.mktemp("store to copy")
-    open_store(CONFIG, project)
-    return project / "mlruns" / "mlflow.db"
+def empty_store(tmp_path_factory):
+    database = tmp_path_factory.mktemp("store to copy") / "mlflow.db"
+    connect(f"sqlite:///{database}").search_experiments()
+    return database
 
 
 @pytest.fixture
-def project(tmp_path, store_to_copy):
+def project(tmp_path, empty_store):
     """A project folder with a store; its name has a space in it."""
     place = tmp_path / "a project"
     (place / "mlruns").mkdir(parents=True)
-    shutil.copy(store_to_copy, place / "mlruns" / "mlflow.db")
+    shutil.copy(empty_store, place / "mlruns" / "mlflow.db")
     return place
+
+
+@pytest.fixture
+def client(project):
+    """A client of the project's store."""
+    return open_store(CONFIG, project)[0]
 
 
 @pytest.fixture
@@ -36,8 +41,8 @@ def start(project):
     runs = []
 
     def start_run(name="a run", **tags):
-        store = open_store(CONFIG, project)
-        runs.append(TrackedRun(store, life_folder(project), name, tags))
+        locks = project / "mlruns" / "running"
+        runs.append(TrackedRun(open_store(CONFIG, project), locks, name, tags))
         return runs[-1]
 
     yield start_run
@@ -50,9 +55,8 @@ def all_runs(project):
     """Every run of the project's store, by name."""
 
     def read():
-        store = open_store(CONFIG, project)
-        found = connect(store.uri).search_runs([store.experiment_id])
-        return {run.info.run_name: run for run in found}
+        client, experiment = open_store(CONFIG, project)
+        return {run.info.run_name: run for run in client.search_runs([experiment])}
 
     return read
 
@@ -64,12 +68,12 @@ def script(project):
     head = (
         "import os, signal, sys, time\n"
         "from pathlib import Path\n"
-        "from sports_clip_pipeline.config.tracking import TrackingConfig\n"
         "from sports_clip_pipeline.tracking.run import TrackedRun\n"
-        "from sports_clip_pipeline.tracking.store import life_folder, open_store\n"
+        "from sports_clip_pipeline.tracking.store import TrackingConfig, open_store\n"
         "project, config = Path(sys.argv[1]), TrackingConfig(experiment='test')\n"
         "def start(name, **tags):\n"
-        "    return TrackedRun(open_store(config, project), life_folder(project), name, tags)\n"
+        "    locks = project / 'mlruns' / 'running'\n"
+        "    return TrackedRun(open_store(config, project), locks, name, tags)\n"
     )
 
     def run_script(lines, *, folder=project, flags=()):

@@ -10,7 +10,6 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,53 +19,41 @@ from PIL import Image
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.predictor import Predictor, load_predictor
-from sports_clip_pipeline.tracking.ending import evaluation_print
-from sports_clip_pipeline.tracking.operations import Register
-from sports_clip_pipeline.tracking.registry import judge, requirements
-from sports_clip_pipeline.tracking.store import connect
+from sports_clip_pipeline.tracking.registry import compare, register, version_tags
 from tests.tracking.server import free_port, wait_until_answers
 
 CLASSES = ("Baseball", "Chess", "Kabaddi")
 
 
-def _wanted(top1=0.8, evaluation="e1"):
-    return Register("r", "p", "sample", top1, evaluation, 157)
-
-
-def _champion(top1="0.800000", evaluation="e1"):
-    return SimpleNamespace(version="3", tags={"top1": top1, "evaluation": evaluation})
+def _tags(top1=0.8, fingerprint="e1"):
+    return {"top1": f"{top1:.6f}", "test_images": "157", "test_fingerprint": fingerprint}
 
 
 @pytest.mark.parametrize(
-    ("wanted", "before", "moves", "says"),
+    ("tags", "champion", "moves"),
     [
-        (_wanted(), None, True, "first version"),
-        (_wanted(0.81), _champion(), True, "version 3 had 80.00%"),
-        (_wanted(0.80), _champion(), False, "version 3 has 80.00%"),
-        (_wanted(0.79), _champion(), False, "no: 79.00% of 157 photographs"),
-        (_wanted(0.99, "e2"), _champion(), False, "judged on other photographs"),
+        (_tags(), None, True),
+        (_tags(0.81), _tags(), True),
+        (_tags(0.80), _tags(), False),
+        (_tags(0.79), _tags(), False),
+        (_tags(0.99, "e2"), _tags(), False),
     ],
 )
-def test_the_champion_gives_way_only_to_a_better_one_on_the_same_photographs(
-    wanted, before, moves, says
-):
-    moved, why = judge(wanted, before)
-    assert moved is moves
-    assert says in why
+def test_the_champion_gives_way_only_to_a_better_one_on_the_same_images(tags, champion, moves):
+    assert compare(tags, champion)[0] is moves
 
 
-def test_evaluation_photographs_are_told_by_name_label_and_data_in_any_order():
-    judged = pd.DataFrame({"image": ["b", "a"], "label": ["Chess", "Judo"], "extra": [1, 2]})
-    same = evaluation_print(judged.iloc[::-1], "d1")
-    assert evaluation_print(judged, "d1") == same
-    assert evaluation_print(judged, "d2") != same
-    assert evaluation_print(judged.assign(label=["Judo", "Judo"]), "d1") != same
+def test_the_fingerprint_tells_test_images_by_name_label_and_data_in_any_order():
+    def fingerprint(table, digest):
+        metrics = {"best_method": "ridge", "origin": {"fraction": 1.0}, "top1": 0.5}
+        run = {"data_digest": digest, "git.commit": "c"}
+        return version_tags(table, metrics, run)["test_fingerprint"]
 
-
-def test_requirements_are_pinned_and_name_no_pickle():
-    found = requirements()
-    assert any(line.startswith("mlflow==") for line in found)
-    assert all("==" in line and "cloudpickle" not in line for line in found)
+    tested = pd.DataFrame({"image": ["b", "a"], "label": ["Chess", "Judo"], "extra": [1, 2]})
+    same = fingerprint(tested.iloc[::-1], "d1")
+    assert fingerprint(tested, "d1") == same
+    assert fingerprint(tested, "d2") != same
+    assert fingerprint(tested.assign(label=["Judo", "Judo"]), "d1") != same
 
 
 @pytest.fixture
@@ -81,7 +68,7 @@ def predictor(tmp_path):
     return folder
 
 
-def _photograph(seed):
+def _image(seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (48, 60, 3), dtype=np.uint8)
     sink = io.BytesIO()
     Image.fromarray(pixels).save(sink, "PNG")
@@ -99,18 +86,15 @@ def _ask(url, document):
         return error.code, error.read().decode()
 
 
-def test_the_champion_is_served_and_answers_as_the_predictor_does(start, predictor, tmp_path):
-    numbers = []
+def test_the_champion_is_served_and_answers_as_the_predictor_does(
+    start, client, predictor, tmp_path
+):
     for top1 in (0.8, 0.7, 0.9):
         run = start()
-        run.put(Register(run.record, str(predictor), "sample", top1, "e1", 157, {"method": "m"}))
+        run.call(register, predictor, "sample", _tags(top1))
         run.finish("FINISHED")
-        numbers.append(connect(run.store.uri).search_model_versions(f"run_id='{run.run_id}'")[0])
-    client = connect(run.store.uri)
-    assert [str(number.version) for number in numbers] == ["1", "2", "3"]
     assert str(client.get_model_version_by_alias("sample", "champion").version) == "3"
-    why = client.get_model_version("sample", "2").tags["champion"]
-    assert why == "no: 70.00% of 157 photographs, version 1 has 80.00% of the same"
+    assert client.get_model_version("sample", "2").tags["champion"].startswith("no: 70.00% of 157")
     model = tmp_path / "downloaded"
     model.mkdir()
     client.download_artifacts(run.run_id, "model", str(model))
@@ -125,7 +109,7 @@ def test_the_champion_is_served_and_answers_as_the_predictor_does(start, predict
         *(sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/sample@champion"),
         *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)),
     ]
-    environment = _environment(run.store.uri)
+    environment = _environment(client.tracking_uri)
     with (tmp_path / "serve.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, env=environment, start_new_session=True
@@ -133,11 +117,11 @@ def test_the_champion_is_served_and_answers_as_the_predictor_does(start, predict
     try:
         wait_until_answers(f"http://127.0.0.1:{port}/ping", process)
         url = f"http://127.0.0.1:{port}/invocations"
-        photographs = [_photograph(seed) for seed in range(3)]
-        texts = [base64.b64encode(content).decode() for content in photographs]
+        contents = [_image(seed) for seed in range(3)]
+        texts = [base64.b64encode(content).decode() for content in contents]
         status, answer = _ask(url, {"inputs": texts})
         assert status == 200, answer
-        images = [Image.open(io.BytesIO(content)).convert("RGB") for content in photographs]
+        images = [Image.open(io.BytesIO(content)).convert("RGB") for content in contents]
         wanted = load_predictor(predictor).predict_images(images)
         got = answer["predictions"]
         served = [[row["probabilities"][name] for name in CLASSES] for row in got]
@@ -145,8 +129,8 @@ def test_the_champion_is_served_and_answers_as_the_predictor_does(start, predict
         assert [row["label"] for row in got] == [CLASSES[place] for place in wanted.argmax(axis=1)]
         for garbage in (
             {"inputs": ["not base64!"]},
-            {"inputs": [base64.b64encode(b"no photograph").decode()]},
-            {"inputs": [texts[0], base64.b64encode(photographs[0][:40]).decode()]},
+            {"inputs": [base64.b64encode(b"no image").decode()]},
+            {"inputs": [texts[0], base64.b64encode(contents[0][:40]).decode()]},
             {"inputs": [3]},
             {"inputs": []},
             {"nothing": 1},

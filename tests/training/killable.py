@@ -37,7 +37,7 @@ class Speaking:
         if "pretrain/step_loss" in metrics:
             print(f"step {step}", flush=True)
 
-    def log_arm(self, *arguments: Any) -> None:
+    def log_trial(self, *arguments: Any) -> None:
         raise AssertionError("pretraining has no arms")
 
 

@@ -20,10 +20,8 @@ class Tracker(Protocol):
     def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
         """Log metrics on the run at hand."""
 
-    def log_arm(
-        self, name: str, params: dict[str, Any], metrics: dict[str, float], tags: dict[str, str]
-    ) -> None:
-        """Log one finished arm of a study as a child run."""
+    def log_trial(self, row: dict[str, Any], plan: str) -> None:
+        """Log a finished trial, a row of the trials table, as a child run."""
 
 
 class Journal:
@@ -52,16 +50,10 @@ class Journal:
         if self._tracker is not None:
             self._tracker.log_metrics(metrics, step)
 
-    def log_arm(
-        self,
-        name: str,
-        params: dict[str, Any],
-        metrics: dict[str, float],
-        tags: dict[str, str] | None = None,
-    ) -> None:
-        """Log one finished arm of a study as a child run."""
+    def log_trial(self, row: dict[str, Any], plan: str) -> None:
+        """Log a finished trial, a row of the trials table of a plan, as a child run."""
         if self._tracker is not None:
-            self._tracker.log_arm(name, params, metrics, tags or {})
+            self._tracker.log_trial(row, plan)
 
     def progress(
         self, items: Iterable[T], desc: str, total: int | None = None, unit: str = "it"

@@ -1,4 +1,1 @@
-"""MLflow tracking: one parent run a `kedro run`, one child run an arm.
-
-Nothing here imports MLflow before a run starts; `hooks.TrackingHooks` is the only caller.
-"""
+"""MLflow tracking: one parent run per `kedro run`, one child run per trial."""

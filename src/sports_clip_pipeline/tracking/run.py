@@ -1,256 +1,190 @@
-"""The record of one `kedro run`: a parent run, its children, its live metrics and its files."""
+"""The MLflow run of one `kedro run`: live metrics, tags, and trials as child runs."""
 
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import os
+import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.tracking.lane import Lane, QueuedLane
-from sports_clip_pipeline.tracking.locks import dead, end_life, fall_silent, show_life
-from sports_clip_pipeline.tracking.operations import (
-    RECORD_TAG,
-    Begin,
-    End,
-    File,
-    Operation,
-    Text,
-    Values,
-)
-from sports_clip_pipeline.tracking.outbox import Header, Outbox
-from sports_clip_pipeline.tracking.parameters import as_text, safe_name
-from sports_clip_pipeline.tracking.store import Store, connect, sqlite_path
-from sports_clip_pipeline.tracking.writer import Writer
+from filelock import FileLock, Timeout
+
+from sports_clip_pipeline.tracking.store import connect, first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PROCESS_TAG = "process"
-DATA_TAG = "data_digest"
-UPLOAD = "python -m sports_clip_pipeline.tracking.upload"
-_INHERITED = ("study", "env", DATA_TAG, PROCESS_TAG, "git.commit", "git.dirty")
-_FLUSH_COUNT = 50
-_FLUSH_S = 2.0
-_logger = logging.getLogger(__name__)
+RECORD_COMMAND = "kedro run --runner=sports_clip_pipeline.tracking.record.RecordRunner"
+TRIAL_METRICS = {
+    "test/top1": "top1",
+    "test/macro_f1": "macro_f1",
+    "validation/top1": "cv_top1",
+    "validation/log_loss": "cv_log_loss",
+    "elapsed_s": "elapsed_s",
+}
+"""Metrics of a trial's child run, and their columns in the trials table."""
+_CHILD_TAGS = ("study", "env", "data_digest", "process", "git.commit", "git.dirty")
+_CHILD_PARAMS = ("study", "data_digest", "backbone")
+_LOGGER = logging.getLogger(__name__)
 
 
 class TrackedRun:
     """A running MLflow run; the `Tracker` that journals are attached to.
 
-    The record is second to the work: what the store does not take is kept in the outbox beside
-    the signs of life, and one warning says so. Copies in forked or pickled workers write to the
-    same run; only the process that started it may finish it.
+    Copies in forked workers write to the same run; only the process that started it finishes it.
     """
 
-    def __init__(self, store: Store, life: Path, name: str, tags: Mapping[str, str]) -> None:
+    def __init__(
+        self, store: tuple[MlflowClient, str], locks: Path, name: str, tags: Mapping[str, str]
+    ) -> None:
         """Start the run, and set the runs of dead processes to KILLED first.
 
         Args:
-            store: the opened store.
-            life: the folder with the signs of living processes.
-            name: the name of the run.
-            tags: what the run came from.
-        Raises: UserFacingError: the store does not take a new run.
+            store: client and experiment. locks: folder of those that running processes hold.
         """
-        self.store, self._life = store, life
+        self.is_lost, self.tags = False, {**tags, "process": uuid.uuid4().hex}
+        self._client, self.experiment = store
         self._owner = self._pid = os.getpid()
-        self._metrics: list[list[Any]] = []
-        self._flushed_s = time.monotonic()
-        self._warned = self._finished = False
-        self._open_child: str | None = None
-        client = connect(store.uri)
-        self._process = show_life(life, store.uri)
-        self.tags = {**tags, PROCESS_TAG: self._process}
-        self.run_id = self._begin(client, name)
-        self._header = Header(store.uri, store.experiment_id, self.run_id, self._process, name)
-        self._open_lane(client, QueuedLane if sqlite_path(store.uri) is None else Lane)
-        atexit.register(self.abandon)
+        close_dead_runs(*store, locks)
+        run = self._client.create_run(self.experiment, tags=self.tags, run_name=name)
+        self.run_id, self._uri = run.info.run_id, self._client.tracking_uri
+        locks.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(locks / self.tags["process"])
+        self._lock.acquire()
+        atexit.register(self.finish, "KILLED")
 
-    def _begin(self, client: MlflowClient, name: str) -> str:
-        tags = {**self.tags, RECORD_TAG: self._process}
-        try:
-            close_dead(client, self._life, self.store.uri)
-            run = client.create_run(self.store.experiment_id, tags=tags, run_name=name)
-        except Exception as error:
-            end_life(self._life, self._process)
-            what = (str(error) or type(error).__name__).splitlines()[0]
-            remedy = "see the server's log, or set server.mlflow_tracking_uri in mlflow.yml"
-            raise UserFacingError(self.store.uri, f"takes no new run ({what})", remedy) from error
-        return str(run.info.run_id)
+    def call(self, function: str | Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Call a method of `MlflowClient`, or `function(client, run_id, …)`, on this run.
 
-    def _open_lane(self, client: MlflowClient, kind: type[Lane]) -> None:
-        header = self._header
-        self._writer = Writer(client, header.experiment_id, {header.record: header.run_id})
-        self._outbox = Outbox(self._life.with_name("outbox"), header)
-        self._lane = kind(self._writer.do, self._outbox, self._warn)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Workers get the run without this process's connection, lane and unwritten metrics."""
-        own = ("_writer", "_outbox", "_lane")
-        kept = {key: value for key, value in self.__dict__.items() if key not in own}
-        return {**kept, "_metrics": [], "_owner": 0, "_pid": 0}
-
-    @property
-    def client(self) -> MlflowClient:
-        """The connection of the present process to the store."""
-        self._notice_fork()
-        return self._writer.client
-
-    def put(self, operation: Operation) -> None:
-        """Record one operation."""
-        self._notice_fork()
-        self._lane.put(operation)
-
-    @property
-    def record(self) -> str:
-        """The run's own name among operations."""
-        return self._process
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
-        """Keep metrics for the next batch: every 50 of them, or the first after 2 seconds.
-
-        A worker does not know which of its metrics is the last and writes each at once.
+        The first failure loses the store: one warning is printed, and later calls do nothing.
         """
-        self._notice_fork()
-        now_ms = int(time.time() * 1000)
-        self._metrics += [
-            [safe_name(name), float(value), now_ms, int(step or 0)]
-            for name, value in metrics.items()
-        ]
-        is_due = time.monotonic() - self._flushed_s >= _FLUSH_S
-        if is_due or len(self._metrics) >= _FLUSH_COUNT or self._pid != self._owner:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write the metrics kept so far."""
-        self._notice_fork()
-        kept, self._metrics = self._metrics, []
-        self._flushed_s = time.monotonic()
-        if kept:
-            self.put(Values(self.record, metrics=kept))
-
-    def _notice_fork(self) -> None:
-        """In a worker, leave connection and metrics to the process that they were copied from.
-
-        A worker may end without a word, so it writes at once and has a file of its own to keep
-        what is refused.
-        """
-        if self._pid != os.getpid():
-            self._metrics, self._pid = [], os.getpid()
-            self._header = Header(**{**vars(self._header), "owner": False})
-            self._open_lane(connect(self.store.uri), Lane)
-
-    def log_arm(
-        self, name: str, params: dict[str, Any], metrics: dict[str, float], tags: dict[str, str]
-    ) -> None:
-        """Record one finished arm as a child run; `tags` say `reused: "true"` where it was."""
-        shared = {key: self.tags[key] for key in _INHERITED if key in self.tags}
-        own = {"mlflow.parentRunId": self.run_id, **{key: str(tags[key]) for key in tags}}
-        known = {key: self.tags[key] for key in ("study", DATA_TAG) if key in self.tags}
-        texts = {safe_name(key): as_text(value) for key, value in {**known, **params}.items()}
-        record, now_ms = uuid.uuid4().hex, int(time.time() * 1000)
-        values = [[safe_name(key), float(metrics[key]), now_ms, 0] for key in metrics]
-        self.put(Begin(record, name, {**shared, **own}, now_ms))
-        self._open_child = record
-        self.put(Values(record, params=texts, metrics=values))
-        self.put(End(record, "FINISHED", int(time.time() * 1000)))
-        self._open_child = None
-
-    def log_params(self, params: Mapping[str, str]) -> None:
-        """Record parameters that are flat already."""
-        if params:
-            self.put(Values(self.record, params=dict(params)))
-
-    def set_tag(self, name: str, value: str) -> None:
-        """Set a tag on the run, and on the children that follow where they share it."""
-        self.tags[name] = value
-        self.put(Values(self.record, tags={name: value}))
-
-    def log_path(self, path: Path, folder: str | None) -> None:
-        """Copy a file, or a folder with what is in it, among the run's artifacts."""
-        self.put(File(self.record, str(path.absolute()), folder))
-
-    def log_text(self, text: str, place: str) -> None:
-        """Write `text` among the run's artifacts at `place` (`tables/arms.csv`)."""
-        self.put(Text(self.record, text, place))
-
-    def learn_data(self) -> None:
-        """In a worker, take the data's digest from the run: another process may have put it."""
         from mlflow.exceptions import MlflowException
 
-        self._notice_fork()
-        if DATA_TAG in self.tags or self._pid == self._owner or self._lane.is_cut:
+        if self.is_lost:
             return
+        if self._pid != os.getpid():  # a forked worker needs a connection of its own
+            self._client, self._pid = connect(self._uri), os.getpid()
+        named = getattr(type(self._client), function) if isinstance(function, str) else function
         try:
-            tags = self.client.get_run(self.run_id).data.tags
+            named(self._client, self.run_id, *args, **kwargs)
         except (MlflowException, OSError) as error:
-            self._warn("tags", error)
-            return
-        self.tags |= {DATA_TAG: tags[DATA_TAG]} if DATA_TAG in tags else {}
+            self.is_lost = True
+            _LOGGER.warning(
+                "%s: MLflow could not record run %s any further (%s); the run goes on; afterwards "
+                "its data are recorded again by `%s`",
+                *(self._uri, self.run_id, first_line(error), RECORD_COMMAND),
+            )
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log metrics at a step."""
+        self.call(log_batch, {}, metrics, step)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags on the run, and on the children that follow where they share them."""
+        self.tags |= tags
+        for name, value in tags.items():
+            self.call("set_tag", name, value)
+
+    def read_tags(self) -> None:
+        """In a worker, take the tags from the store: another process may have set them."""
+        if os.getpid() != self._owner:
+            self.call(lambda client, run_id: self.tags.update(client.get_run(run_id).data.tags))
+
+    def log_trial(self, row: Mapping[str, Any], plan: str) -> None:
+        """Log a row of the trials table of a plan (`frozen`, `end_to_end`) as a child run."""
+        params = {name: self.tags[name] for name in _CHILD_PARAMS if name in self.tags}
+        params |= {"plan": plan, **{k: row[k] for k in ("method", "fraction", "seed", "labels")}}
+        params |= json.loads(row["hyperparameters"])
+        metrics = {metric: row[column] for metric, column in TRIAL_METRICS.items()}
+        tags = {name: self.tags[name] for name in _CHILD_TAGS if name in self.tags}
+        tags |= {"mlflow.parentRunId": self.run_id, "reused": str(row["reused"]).lower()}
+        name = f"{row['method']} {row['fraction']:g} seed {row['seed']}"
+        name = name if plan == "frozen" else f"{plan} {name}"
+
+        def create_child(client: MlflowClient, run_id: str) -> None:
+            child = client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
+            status = "FAILED"
+            try:
+                log_batch(client, child, {k: as_text(v) for k, v in params.items()}, metrics)
+                status = "FINISHED"
+            finally:
+                client.set_terminated(child, status)
+
+        self.call(create_child)
 
     def finish(self, status: str, error: BaseException | None = None) -> None:
-        """Close the run and a child left open; bring what waits to the store or the outbox.
-
-        Args:
-            status: `FINISHED`, `FAILED` or `KILLED`.
-            error: what it failed with; its first line becomes the tag `error`.
-        """
-        if self._finished or os.getpid() != self._owner:
+        """Close the run as `FINISHED`, `FAILED` or `KILLED`; the error becomes a tag."""
+        if os.getpid() != self._owner or not self._lock.is_locked:
             return
-        self._finished = True
-        atexit.unregister(self.abandon)
-        self.flush()
+        atexit.unregister(self.finish)
         if error is not None:
-            line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-            self.set_tag("error", line)
-        now_ms = int(time.time() * 1000)
-        if self._open_child is not None:
-            child = "KILLED" if status == "KILLED" else "FAILED"
-            self.put(End(self._open_child, child, now_ms))
-        self.put(End(self.record, status, now_ms))
-        self._lane.close()
-        if self._lane.is_lost:
-            fall_silent(self._process)
-        else:
-            end_life(self._life, self._process)
-
-    def abandon(self) -> None:
-        """Close what nobody finished: the interpreter ends, by Ctrl-C say."""
-        self.finish("KILLED")
-
-    def _warn(self, what: str, error: Exception | None) -> None:
-        """Say once that the store does not take the record, and how it gets there."""
-        if self._warned and not self._lane.is_lost:
-            return
-        self._warned = True
-        if error is None:
-            reason = "it is slower than the run, and the queue to it is full"
-        else:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-        _logger.warning(
-            "%s: MLflow could not record %s (%s); this run goes on, and the rest of its record is "
-            "kept in %s; when MLflow answers again: %s",
-            *(self.store.uri, what, reason, self._outbox.folder, UPLOAD),
-        )
+            self.set_tags({"error": " ".join(f"{type(error).__name__}: {error}".split())[:500]})
+        self.call("set_terminated", status)
+        self._lock.release()
+        if not self.is_lost:  # else the next run closes this one as KILLED
+            Path(self._lock.lock_file).unlink()
 
 
-def close_dead(client: MlflowClient, life: Path, uri: str) -> int:
-    """Set the runs of processes that died, and their children, to KILLED; how many there were."""
-    names = dead(life, uri)
-    if not names:
-        return 0
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    closed = 0
-    for name in names:
-        query = f"tags.{PROCESS_TAG} = '{name}' and attributes.status = 'RUNNING'"
-        for run in client.search_runs(experiments, query, max_results=1000):
-            client.set_terminated(run.info.run_id, status="KILLED")
-            closed += 1
-        end_life(life, name)
-    return closed
+def close_dead_runs(client: MlflowClient, experiment: str, locks: Path) -> None:
+    """Set runs whose process ended without closing them, and their children, to KILLED."""
+    for path in locks.glob("*"):
+        with suppress(Timeout), FileLock(path, timeout=0):  # the living hold theirs
+            query = f"tags.process = '{path.name}' and attributes.status = 'RUNNING'"
+            for run in client.search_runs([experiment], query):
+                client.set_terminated(run.info.run_id, "KILLED")
+                path.unlink(missing_ok=True)
+
+
+def log_batch(
+    client: MlflowClient,
+    run_id: str,
+    params: Mapping[str, str],
+    metrics: Mapping[str, float],
+    step: int | None = None,
+) -> None:
+    """Log parameters, and metrics at a step; at most 100 a call, as MLflow wants it."""
+    from mlflow.entities import Metric, Param
+
+    now_ms = int(time.time() * 1000)
+    texts = [Param(safe_name(name), text) for name, text in params.items()]
+    points = [Metric(safe_name(n), float(v), now_ms, int(step or 0)) for n, v in metrics.items()]
+    for start in range(0, max(len(texts), len(points)), 100):
+        batch = slice(start, start + 100)
+        client.log_batch(run_id, metrics=points[batch], params=texts[batch])
+
+
+def flatten(name: str, value: Any) -> dict[str, str]:
+    """Typed parameters of one block as flat text: `block.field` -> value.
+
+    Dataclasses and pydantic models are opened at every depth, raw mappings at the top. A mapping
+    in a field is data (the classes of a study, say) and stays one parameter.
+    """
+    if is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    elif not hasattr(value, "model_dump") and ("." in name or not isinstance(value, Mapping)):
+        return {name: as_text(value)}
+    flat: dict[str, str] = {}
+    for key, field in dict(value).items():
+        flat |= flatten(f"{name}.{key}", field)
+    return flat
+
+
+def as_text(value: Any) -> str:
+    """Text as it is, all else as JSON, in the 6,000 characters that MLflow takes."""
+    from pydantic_core import to_jsonable_python
+
+    plain = to_jsonable_python(value, fallback=str)
+    return (plain if isinstance(plain, str) else json.dumps(plain, sort_keys=True))[:6000]
+
+
+def safe_name(name: str) -> str:
+    """A name of a parameter or metric in the letters that MLflow takes."""
+    return re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)[:250]

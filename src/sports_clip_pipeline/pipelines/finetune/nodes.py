@@ -8,7 +8,6 @@ from typing import Any
 from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
 from sports_clip_pipeline.pipelines.finetune.config import AnalysisConfig, FinetuneConfig
 
 
@@ -58,8 +57,6 @@ def fit_arms(
     study_data: Any,
     test_data: Arrays,
     class_bank: ClassBank,
-    embed_audit: Document,
-    ingest_audit: Document,
     config: FinetuneConfig,
     journal: Journal,
 ) -> tuple[Table, Table, Arrays, Any]:
@@ -70,13 +67,12 @@ def fit_arms(
     if config.dry_run and config.plan == "frozen":
         _tell_plan(study_data, config, journal)
     features, target = test_data["features"], test_data["target"]
-    shared = {"tower": embed_audit["image_encoder"], "data_digest": ingest_audit["data_digest"]}
     scored = []
     for fitted in run_study(study_data, config, journal):
         arm = curves.score_arm(
             fitted, features, target, len(class_bank.labels), config.bootstrap_resamples
         )
-        log_arm(journal, arm, shared)
+        journal.log_trial(arm.row, "frozen")
         scored.append(arm)
     chosen = curves.choose_each(scored)
     return (

@@ -38,8 +38,6 @@ def create_pipeline() -> Pipeline:
                     "study_data",
                     "test_data",
                     "params:class_bank",
-                    "embed_audit",
-                    "ingest_audit",
                     "params:finetune",
                     "finetune_state",
                 ],

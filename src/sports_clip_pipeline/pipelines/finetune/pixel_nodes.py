@@ -11,7 +11,6 @@ from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.finetune.arm_record import log_arm
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig, FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 
@@ -72,7 +71,6 @@ def fit_pixel_arms(
     sports_images: Any,
     sports_manifest: Table,
     embed_audit: Document,
-    ingest_audit: Document,
     class_bank: ClassBank,
     finetune: FinetuneConfig,
     pixels: EndToEndConfig,
@@ -98,7 +96,6 @@ def fit_pixel_arms(
         images, class_bank.labels, embed_audit["image_encoder"], pixels.views, journal
     )
     trains = finetune.plan == "end_to_end" and not finetune.dry_run
-    shared = {"tower": embed_audit["image_encoder"], "data_digest": ingest_audit["data_digest"]}
     run = run_end_to_end_trials if trains else finished_end_to_end_trials
     scores = []
     for trial in run(end_to_end_study, pixels, journal):
@@ -108,7 +105,7 @@ def fit_pixel_arms(
         if logits is not None:
             predictions.add(trial)
             scores.append(_score(trial.fitted, logits, target, finetune))
-            log_arm(journal, scores[-1], shared, "pixels")
+            journal.log_trial(scores[-1].row, "end_to_end")
     return predictions, scores, target
 
 
@@ -133,7 +130,7 @@ def join_plans(
     for trial in trials:
         logits = ensembles.logits(trial, test_data["features"])
         scores = [*scores, _score(trial.fitted, logits, target, finetune)]
-        log_arm(finetune_state, scores[-1], {"tower": embed_audit["image_encoder"]}, "pixels")
+        finetune_state.log_trial(scores[-1].row, "end_to_end")
     arms, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
     predictors = predictions.predictors() | ensembles.predictors()
     return arms, curves, predictors, ensembles.shipped(chosen_trials, study_data)

@@ -36,7 +36,6 @@ def pixel_part() -> Pipeline:
                     "sports_images",
                     "sports_manifest",
                     "embed_audit",
-                    "ingest_audit",
                     "params:class_bank",
                     "params:finetune",
                     "params:end_to_end",

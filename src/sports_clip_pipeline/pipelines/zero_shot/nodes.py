@@ -204,17 +204,14 @@ def classify_with_unlabelled(
 
 
 def score_zero_shot(
-    zero_shot_predictions: Table, class_bank: ClassBank, config: ZeroShotConfig, journal: Journal
+    zero_shot_predictions: Table, class_bank: ClassBank, config: ZeroShotConfig
 ) -> Document:
     """Top-1, top-5, macro-F1, per class and confusion on the evaluation part."""
     from sports_clip_pipeline.evaluation.zero_shot import score_table
 
-    metrics = score_table(
+    return score_table(
         zero_shot_predictions, class_bank.labels, config.bootstrap_resamples, config.seed
     )
-    names = ("top1", "top5", "macro_f1")
-    journal.log_metrics({f"test/zero_shot_{name}": metrics[name] for name in names})
-    return metrics
 
 
 def score_retrieval(
@@ -223,7 +220,6 @@ def score_retrieval(
     clip_caption_features: Arrays,
     flickr8k_manifest: Table,
     captions: Table,
-    journal: Journal,
 ) -> Document:
     """Recall at 1, 5 and 10 both ways on the caption corpus's test split."""
     import numpy as np
@@ -240,6 +236,4 @@ def score_retrieval(
         projections.text_embeddings(np.asarray(pairs.text)),
         pairs.image_index,
     )
-    journal.log_metrics({f"test/t2i_{name}": value for name, value in metrics["t2i"].items()})
-    journal.log_metrics({f"test/i2t_{name}": value for name, value in metrics["i2t"].items()})
     return {**metrics, "images": len(pairs.image), "captions": len(pairs.text)}

@@ -1,0 +1,143 @@
+"""The Kedro hook that records every `kedro run` in MLflow."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.framework.hooks import hook_impl
+
+from sports_clip_pipeline.errors import EndsHere
+from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.revision import git_state
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+
+    from sports_clip_pipeline.tracking.run import TrackedRun
+
+_RESULTS = frozenset({"zero_shot_metrics", "retrieval_metrics", "finetune_trials"})
+_TESTED = frozenset({"predictor", "finetune_metrics", "test_predictions"})
+
+
+class TrackingHooks:
+    """Records parameters, live metrics, trials, figures, tables and the model of a run."""
+
+    def __init__(self) -> None:
+        self._context: KedroContext | None = None
+        self._run: TrackedRun | None = None
+        self._logged: dict[str, dict[str, Any]] = {}
+        self._registers = True
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep the context: its settings are read only if a run starts."""
+        self._context = context
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Start the parent run with its tags and parameters, in one process of a group."""
+        from sports_clip_pipeline.guards import study_of
+        from sports_clip_pipeline.launched import leads
+        from sports_clip_pipeline.tracking.store import open_store, read_config
+
+        self._end("KILLED")
+        if self._context is None or not leads():
+            return
+        loader = self._context.config_loader
+        config = read_config(loader["mlflow"])
+        if not config.enabled:
+            return
+        from sports_clip_pipeline.tracking.record import (
+            log_dataset,
+            mlflow_metadata,
+            tag_re_recorded,
+        )
+        from sports_clip_pipeline.tracking.run import TrackedRun, flatten, log_batch
+
+        project, study = Path(run_params["project_path"]), str(study_of(loader))
+        names = ",".join(run_params.get("pipeline_names") or ["__default__"])
+        tags = {"study": study, "env": run_params.get("env") or "base", "pipelines": names}
+        tags |= {"mlflow.source.name": f"kedro run --pipelines={names}", **origin_tags(project)}
+        locks = project / "mlruns" / "running"
+        name = config.run_name or f"{study} {names}"
+        run = TrackedRun(open_store(config, project), locks, name, tags)
+        self._run, self._registers = run, config.register_model
+        if "RecordRunner" in run_params.get("runner", ""):
+            run.call(tag_re_recorded, run)
+        params: dict[str, str] = {}
+        for name in sorted(pipeline.inputs()):
+            if name.startswith("params:"):
+                params |= flatten(name.removeprefix("params:"), catalog.load(name))
+        for name in set(catalog.keys()) - pipeline.all_outputs():
+            wanted = mlflow_metadata(catalog, name)
+            if "tags" in wanted and catalog.exists(name):
+                log_dataset(run, {"tags": wanted["tags"]}, catalog.load(name))
+        run.call(log_batch, params, {})
+        self._logged = {name: mlflow_metadata(catalog, name) for name in pipeline.all_outputs()}
+
+    @hook_impl
+    def before_node_run(self, inputs: dict[str, Any]) -> None:
+        """Attach the run to every journal that the node takes."""
+        for journal in inputs.values():
+            if self._run is not None and isinstance(journal, Journal):
+                self._run.read_tags()
+                journal.attach(self._run)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Record figures, tables, metrics, curves and trials."""
+        if self._run is not None and self._logged.get(dataset_name):
+            from sports_clip_pipeline.tracking.record import log_dataset
+
+            log_dataset(self._run, self._logged[dataset_name], data)
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Register the predictor that the run made, describe the run, and close it."""
+        if self._run is not None:
+            from sports_clip_pipeline.tracking.record import describe
+            from sports_clip_pipeline.tracking.registry import register, version_tags
+
+            made = {n for n in pipeline.all_outputs() if n in catalog and catalog.exists(n)}
+            study = self._run.tags["study"]
+            if self._registers and made >= _TESTED:
+                predictor: Any = catalog.get("predictor")
+                tested, metrics = map(catalog.load, ("test_predictions", "finetune_metrics"))
+                self._run.call(
+                    register,
+                    Path(predictor._filepath),
+                    study,
+                    version_tags(tested, metrics, self._run.tags),
+                )
+            if made & _RESULTS:
+                self._run.call(describe, study)
+        self._end("FINISHED")
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Close the run as failed, with the error's line."""
+        self._end("KILLED" if isinstance(error, EndsHere) else "FAILED", error)
+
+    def _end(self, status: str, error: Exception | None = None) -> None:
+        run, self._run, self._logged = self._run, None, {}
+        if run is not None:
+            run.finish(status, error)
+
+
+def origin_tags(project: Path) -> dict[str, str]:
+    """The commit of the project, whether files differ from it, and the GPUs of the machine."""
+    git, command = git_state(project), ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        device = ", ".join(listed.stdout.strip().splitlines()) or "cpu"
+    except (OSError, subprocess.SubprocessError):
+        device = "cpu"
+    commit, dirty = git["commit"], {None: "unknown"}.get(git["dirty"], str(git["dirty"]).lower())
+    return {"git.commit": commit, "git.dirty": dirty, "device": device,
+            "mlflow.source.git.commit": commit}  # fmt: skip

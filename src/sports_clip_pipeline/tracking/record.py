@@ -1,0 +1,158 @@
+"""Logs datasets to MLflow as their catalog entries ask for in `metadata: {mlflow: …}`.
+
+artifact: figures       the saved file goes among the run's artifacts, in this folder
+metrics: {name: path}   numbers at a dotted path of a JSON document become metrics
+tags: {name: path}      a value of a JSON document becomes a tag
+history: pretrain       a table of epochs, logged live by its node, is logged again by RecordRunner
+trials: frozen          the same of a table of trials of this plan
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.runner import SequentialRunner
+
+from sports_clip_pipeline.tracking.run import TrackedRun
+
+if TYPE_CHECKING:
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+    from mlflow import MlflowClient
+
+_LIVE = {"history", "trials"}
+CURVE = "learning_curve/best_by_validation"
+HEADLINES = {
+    "test/zero_shot_top1": "zero-shot top-1",
+    "test/t2i_r5": "text to image R@5",
+    "test/i2t_r5": "image to text R@5",
+}
+"""Metrics that the runs of a study are compared by, and what they are called."""
+
+
+class RecordRunner(SequentialRunner):
+    """Records the datasets on disk in a new MLflow run, without running any node."""
+
+    def _run(
+        self, pipeline: Pipeline, catalog: Any, hook_manager: Any = None, run_id: Any = None
+    ) -> None:
+        for name in [name for node in pipeline.nodes for name in node.outputs]:
+            if mlflow_metadata(catalog, name) and catalog.exists(name):
+                data = catalog.load(name)
+                hook_manager.hook.after_dataset_saved(dataset_name=name, data=data, node=None)
+
+
+def mlflow_metadata(catalog: CatalogProtocol, name: str) -> dict[str, Any]:
+    """What a catalog entry says about MLflow, and its file as `path`; empty where nothing."""
+    dataset: Any = catalog.get(name) if name in catalog else None
+    wanted = (getattr(dataset, "metadata", None) or {}).get("mlflow")
+    return {**wanted, "path": Path(str(dataset._filepath))} if wanted else {}
+
+
+def log_dataset(run: TrackedRun, wanted: Mapping[str, Any], data: Any) -> None:
+    """Log a dataset that was just saved; figures also as HTML, Parquet tables as CSV."""
+    for name, path in wanted.get("metrics", {}).items():
+        run.log_metrics(dict(numbers(value_at(data, path), name)))
+    if "tags" in wanted:
+        run.set_tags({name: str(value_at(data, path)) for name, path in wanted["tags"].items()})
+    for row in data.to_dict("records") if "re_recorded" in run.tags and _LIVE & set(wanted) else ():
+        if "trials" in wanted:
+            run.log_trial(row, wanted["trials"])
+        else:
+            step = row.pop("epoch")
+            run.log_metrics(dict(numbers(row, wanted["history"])), step)
+    if wanted.get("trials") == "frozen" and not data.empty:
+        log_learning_curves(run, data)
+    if "artifact" not in wanted:
+        return
+    path, folder = wanted["path"], wanted["artifact"]
+    if path.suffix == ".parquet":
+        run.call("log_text", data.to_csv(index=False), f"{folder}/{path.stem}.csv")
+    elif path.is_dir():
+        run.call("log_artifacts", str(path), f"{folder}/{path.name}")
+    else:
+        run.call("log_artifact", str(path), folder)
+    if hasattr(data, "to_plotly_json"):
+        from sports_clip_pipeline.reporting.figure_page import compose_figure_page
+
+        page = compose_figure_page(data, path.stem)
+        run.call("log_text", page, f"{folder}/{path.stem}.html")
+
+
+def log_learning_curves(run: TrackedRun, trials: Any) -> None:
+    """Accuracy by number of labels: `learning_curve/<method>`, whose step is that number.
+
+    `learning_curve/best_by_validation` follows, at each fraction, the method that does best on
+    held-out labelled images; the tag `learning_curve.methods` names them.
+    """
+    from sports_clip_pipeline.evaluation.paired import best_by_folds
+
+    chosen = {}
+    for fraction, some in trials.groupby("fraction"):
+        labels = int(some["labels"].max())
+        means = some.groupby("method")["top1"].mean().to_dict()
+        curves = {f"learning_curve/{name}": top1 for name, top1 in means.items()}
+        best = best_by_folds(trials, float(fraction))
+        if best is not None:
+            chosen[labels], curves[CURVE] = best, means[best]
+        run.log_metrics(curves, labels)
+    run.set_tags({"learning_curve.methods": json.dumps(chosen)})
+
+
+def value_at(document: Any, path: str) -> Any:
+    """The value at a dotted path of a nested document; the empty path is the document."""
+    return reduce(lambda value, key: value[key], filter(None, path.split(".")), document)
+
+
+def numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
+    """The numbers of a nested document by flat name; lists, texts and NaN are left out."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from numbers(inner, f"{name}{key}" if name.endswith("_") else f"{name}/{key}")
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value):
+        yield name, float(value)
+
+
+def tag_re_recorded(client: MlflowClient, run_id: str, run: TrackedRun) -> None:
+    """Tag a run that records data again with the id of the run before it, if there is one."""
+    query = "tags.study = '{study}' and tags.pipelines = '{pipelines}'".format(**run.tags)
+    found = client.search_runs([run.experiment], query, max_results=2)
+    former = [other.info.run_id for other in found if other.info.run_id != run_id]
+    run.set_tags({"re_recorded": former[0] if former else "true"})
+
+
+def describe(client: MlflowClient, run_id: str, study: str) -> None:
+    """Set the run's description: Markdown of it beside the finished earlier runs of the study.
+
+    The rows of the table are the parameters that differ, and the results.
+    """
+    this = client.get_run(run_id)
+    query = f"tags.study = '{study}' and tags.pipelines LIKE '%' and status = 'FINISHED'"
+    query += f" and attributes.start_time < {this.info.start_time}"
+    found = client.search_runs([this.info.experiment_id], query, max_results=20)
+    runs = [this, *(run for run in found if results(client, run))][:4]
+    rows = {"": ["this run", *(f"`{run.info.run_id[:8]}`" for run in runs[1:])]}
+    rows["---"] = ["---"] * len(runs)
+    for name in sorted({name for run in runs for name in run.data.params}):
+        values = [run.data.params.get(name) for run in runs]
+        if len({*values} - {None}) > 1:
+            rows[f"`{name}`"] = [(value or "–")[:40].replace("|", "\\|") for value in values]
+    reached = [results(client, run) for run in runs]
+    for name in dict.fromkeys(name for some in reached for name in some):
+        rows[name] = [f"{some[name]:.1%}" if name in some else "–" for some in reached]
+    lines = [f"| {name} | {' | '.join(values)} |" for name, values in rows.items()]
+    client.set_tag(run_id, "mlflow.note.content", "\n".join(lines)[:5000])
+
+
+def results(client: MlflowClient, run: Any) -> dict[str, float]:
+    """The shares that a run is compared by, by their names in words."""
+    metrics = run.data.metrics
+    curve = client.get_metric_history(run.info.run_id, CURVE) if CURVE in metrics else []
+    by_labels = {point.step: point.value for point in sorted(curve, key=lambda point: point.step)}
+    shares = {words: metrics[name] for name, words in HEADLINES.items() if name in metrics}
+    return shares | {f"top-1 with {count:,} labels": top1 for count, top1 in by_labels.items()}
