@@ -83,7 +83,9 @@ def sizes_table(study: FinishedStudy, tower: str, count: int) -> list[str]:
 def labels_table(study: FinishedStudy, labels: list[str]) -> list[str]:
     """Labels that held-out answers of the stacked ensemble doubt, and its accuracy without them."""
     data = study.data
-    (arm,) = finished_trials([TrialKey("stacked_ensemble", 1.0, 0)], data, study.config, study.journal)
+    (arm,) = finished_trials(
+        [TrialKey("stacked_ensemble", 1.0, 0)], data, study.config, study.journal
+    )
     held_out = arm.fit.held_out
     assert held_out is not None
     images = data.splits["image"].tolist()

@@ -144,9 +144,7 @@ class Explainer:
         )
 
 
-def model_view(
-    preprocessing: ImageTransform, photo: Image.Image, long_side: int
-) -> Image.Image:
+def model_view(preprocessing: ImageTransform, photo: Image.Image, long_side: int) -> Image.Image:
     """The region of the image that the network saw, in its natural shape.
 
     A centre crop is a square. Where the whole image was squashed into the square, it is stretched
