@@ -20,7 +20,7 @@ import torch
 
 from sports_clip_pipeline.data.captions import caption_table
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig

@@ -22,9 +22,9 @@ from arm_cost import BATCH, FinishedStudy, study_of
 
 from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
+from sports_clip_pipeline.fewshot.active_learning import find_issues
 from sports_clip_pipeline.fewshot.base import Labelled, find_method
 from sports_clip_pipeline.fewshot.cross_validation import assign_folds
-from sports_clip_pipeline.fewshot.label_issues import find_issues
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
 from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.machine import cores

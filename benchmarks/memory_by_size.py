@@ -72,7 +72,7 @@ def run_step(step: str, folder: Path) -> None:
     """Each reads what the one before has written, as the pipelines of these names do."""
     from contrastive_sides import CONTEXT, TEXT_TOWER, manifest_of
 
-    from sports_clip_pipeline.datasets import Arrays, ParquetTable
+    from sports_clip_pipeline.io import Arrays, ParquetTable
 
     manifest = manifest_of(folder)
     captions = ParquetTable(filepath=str(folder / "captions.parquet"))
@@ -87,7 +87,7 @@ def run_step(step: str, folder: Path) -> None:
         captions.save(caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT)))
         return
     if step == "pretrain":
-        from sports_clip_pipeline.journal import Journal
+        from sports_clip_pipeline.io.state import Journal
         from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
         from sports_clip_pipeline.training.contrastive import pretrain_projections
         from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
@@ -100,7 +100,7 @@ def run_step(step: str, folder: Path) -> None:
 
     from sports_clip_pipeline.encoders.embedder import Embedder
     from sports_clip_pipeline.encoders.feature_store import FeatureCache
-    from sports_clip_pipeline.journal import Journal
+    from sports_clip_pipeline.io.state import Journal
     from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
     config = EmbedConfig(

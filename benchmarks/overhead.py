@@ -99,7 +99,7 @@ def state_share(folder: Path, images: int) -> tuple[float, float]:
     from contrastive_sides import tower_pairs
 
     from sports_clip_pipeline.clip.folder import load_clip
-    from sports_clip_pipeline.journal import DiskJournal
+    from sports_clip_pipeline.io.state import DiskJournal
     from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
     from sports_clip_pipeline.training.contrastive import UnlockedTask, train_encoders
     from sports_clip_pipeline.training.precision import Compute

@@ -22,24 +22,24 @@ FILES = {
     "conf/base/parameters.yml": "finetune: {seeds: [0, 1], fail: false, wait: false}\n",
     "conf/base/catalog.yml": """
         finetune_state:
-          type: sports_clip_pipeline.datasets.JournalDataset
+          type: sports_clip_pipeline.io.JournalDataset
           filepath: data/journal
         ingest_audit:
-          type: sports_clip_pipeline.datasets.JsonDocument
+          type: sports_clip_pipeline.io.JsonDocument
           filepath: data/audit.json
           metadata: {mlflow: {tags: {data_digest: data_digest}}}
         curves:
-          type: sports_clip_pipeline.datasets.CsvTable
+          type: sports_clip_pipeline.io.CsvTable
           filepath: data/curves.csv
           save_args: {index: false}
           metadata: {mlflow: {artifact: tables, history: finetune}}
         trials:
-          type: sports_clip_pipeline.datasets.CsvTable
+          type: sports_clip_pipeline.io.CsvTable
           filepath: data/trials.csv
           save_args: {index: false}
           metadata: {mlflow: {artifact: tables, trials: frozen}}
         zero_shot_metrics:
-          type: sports_clip_pipeline.datasets.JsonDocument
+          type: sports_clip_pipeline.io.JsonDocument
           filepath: data/metrics.json
           metadata: {mlflow: {artifact: tables, metrics: {test/zero_shot_top1: zero_shot.top1}}}
         """,
@@ -148,7 +148,7 @@ def run_kedro(folder, *words, flags=(), **environment):
     return process.returncode, out, err
 
 
-def records_in(folder, uri=TrackingConfig().uri):
+def records_in(folder, uri="sqlite:///mlruns/mlflow.db"):
     """A client of the project's store, and its runs by name."""
     client, experiment = open_store(TrackingConfig(experiment="test", uri=uri), folder)
     return client, {run.info.run_name: run for run in client.search_runs([experiment])}

@@ -7,9 +7,8 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node, pipeline
 
-from sports_clip_pipeline.datasets import JournalDataset, JsonDocument
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.guards import (
+from sports_clip_pipeline.hooks import (
     check_inputs,
     check_launched,
     check_parameter_blocks,
@@ -19,6 +18,7 @@ from sports_clip_pipeline.guards import (
     parameter_blocks,
     study_of,
 )
+from sports_clip_pipeline.io import JournalDataset, JsonDocument
 
 PROJECT = Path(__file__).parents[1]
 

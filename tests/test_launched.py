@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sports_clip_pipeline.errors import PartDone
-from sports_clip_pipeline.launched import (
+from sports_clip_pipeline.machine import (
     end_unless_leading,
     launched,
     leads,

@@ -13,7 +13,7 @@ import pytest
 from kedro.config import OmegaConfigLoader
 
 from sports_clip_pipeline.data.class_bank import class_bank_yaml
-from sports_clip_pipeline.guards import check_study, check_text_towers
+from sports_clip_pipeline.hooks import check_study, check_text_towers
 from sports_clip_pipeline.pipeline_registry import register_pipelines
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

@@ -12,15 +12,14 @@ from kedro.config import OmegaConfigLoader
 from sports_clip_pipeline import settings
 from sports_clip_pipeline.data.rules import ArchiveLimits
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import fingerprint
+from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.parameters import Parameters
-from sports_clip_pipeline.pipelines.cam.config import CamConfig
-from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig
-from sports_clip_pipeline.pipelines.download.config import DownloadConfig
+from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
+from sports_clip_pipeline.pipelines.cam.config import CamConfig, CamEvalConfig
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
-from sports_clip_pipeline.pipelines.finetune.config import AnalysisConfig, EndToEndConfig
-from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
-from sports_clip_pipeline.pipelines.predict_images.config import PredictConfig
+from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, IngestConfig
+from sports_clip_pipeline.pipelines.predict.config import PredictConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig

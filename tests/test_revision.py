@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from sports_clip_pipeline.revision import git_state
+from sports_clip_pipeline.io.fingerprint import git_state
 
 
 def git(folder, *words):

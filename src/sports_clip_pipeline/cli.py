@@ -19,7 +19,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from sports_clip_pipeline.errors import EndsHere, UserFacingError
-from sports_clip_pipeline.journal.disk_refusals import refusal_of
+from sports_clip_pipeline.io.state import refusal_of
 from sports_clip_pipeline.pipeline_registry import ORDER
 
 _VERBOSE = f"{__name__}.verbose"

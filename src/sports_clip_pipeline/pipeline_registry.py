@@ -1,4 +1,4 @@
-"""The pipelines by name; the default one is `ORDER`, in the order of the question."""
+"""The pipelines by name; the default one is `ORDER`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,35 @@ ORDER = (
     "report",
     "predict",
 )
-APART = ("download", "cam_eval", "predict_images", "export")
+OTHER = ("download", "cam_eval", "predict_images", "export")
+# Where a pipeline is not `create_pipeline` of the package of its name: functions of packages.
+SOURCES = {
+    "finetune": (
+        "finetune.create_pipeline",
+        "end_to_end.create_pipeline",
+        "analysis.create_pipeline",
+    ),
+    "download": ("ingest.create_download_pipeline",),
+    "cam_eval": ("cam.create_cam_eval_pipeline",),
+    "predict_images": ("predict.create_predict_images_pipeline",),
+    "export": ("predict.create_export_pipeline",),
+}
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Every pipeline under its folder's name, and their sum as `__default__`.
+    """Every pipeline by its name, and the sum of `ORDER` as `__default__`.
 
     Each has its nodes in a namespace of its name, which Kedro-Viz shows as one box; datasets keep
-    their plain names, as pipelines meet in the catalog.
+    their plain names, as pipelines share them through the catalog.
     """
-    pipelines = {name: _boxed(name) for name in (*ORDER, *APART)}
+    pipelines = {name: _create(name) for name in (*ORDER, *OTHER)}
     return {**pipelines, "__default__": sum((pipelines[name] for name in ORDER), Pipeline([]))}
 
 
-def _boxed(name: str) -> Pipeline:
-    module = import_module(f"sports_clip_pipeline.pipelines.{name}.pipeline")
-    return Pipeline(module.create_pipeline(), namespace=name, prefix_datasets_with_namespace=False)
+def _create(name: str) -> Pipeline:
+    nodes = Pipeline([])
+    for source in SOURCES.get(name, (f"{name}.create_pipeline",)):
+        package, function = source.split(".")
+        module = import_module(f"sports_clip_pipeline.pipelines.{package}.pipeline")
+        nodes += getattr(module, function)()
+    return Pipeline(nodes, namespace=name, prefix_datasets_with_namespace=False)

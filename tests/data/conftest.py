@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sports_clip_pipeline.pipelines.download.config import DownloadConfig, RemoteArchive
+from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, RemoteArchive
 from tests.data.faulty_server import FaultyServer, running
 
 CAPTIONS = "a.jpg#0\tA dog , running .\nb.jpg#0\tTwo people ski .\n"

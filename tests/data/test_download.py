@@ -21,8 +21,8 @@ from sports_clip_pipeline.data.download import (
     measure,
 )
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.download.config import RemoteArchive
+from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.pipelines.ingest.config import RemoteArchive
 from tests.data.conftest import CAPTIONS, configure, make_zip, md5
 from tests.data.faulty_server import Fault, closed_port
 from tests.data.test_kaggle import FakeKaggle, answered
@@ -181,8 +181,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from sports_clip_pipeline.data.download import fetch_archive
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.download.config import RemoteArchive
+from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.pipelines.ingest.config import RemoteArchive
 from tests.data.conftest import configure
 url, folder, checksum = sys.argv[1:]
 archive = RemoteArchive(name="a.zip", checksum=checksum, mirrors=[url])

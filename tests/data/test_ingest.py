@@ -14,14 +14,14 @@ from sports_clip_pipeline.data.ingest import (
 )
 from sports_clip_pipeline.data.labelled import list_sports
 from sports_clip_pipeline.data.splits import make_splits
-from sports_clip_pipeline.datasets.schemas import (
+from sports_clip_pipeline.io.schemas import (
     CaptionedManifest,
     Duplicates,
     LabelledManifest,
     Quarantine,
     Splits,
 )
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 from tests.data.making import Files, encoded, flickr8k, kaggle, photo, picture, unpacked, zipped
 

@@ -12,7 +12,7 @@ from sports_clip_pipeline.data.flickr8k import list_flickr8k
 from sports_clip_pipeline.data.ingest import Scan, close_store, resolve_duplicates, scan_corpus
 from sports_clip_pipeline.data.labelled import list_sports
 from sports_clip_pipeline.data.splits import labels_for_fraction, make_splits
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 from tests.data.making import Files, zipped
 from tests.data.real import real_archive

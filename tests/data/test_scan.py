@@ -14,7 +14,7 @@ from sports_clip_pipeline.data import ingest as scanning
 from sports_clip_pipeline.data.ingest import scan_corpus, thumbnails
 from sports_clip_pipeline.data.listing import Entry, Listing, RejectedFile
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.io.state import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 from tests.data.making import Files, encoded, photo, picture, zipped
 

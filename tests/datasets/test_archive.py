@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from kedro.io import DatasetError
 
-from sports_clip_pipeline.datasets import ArchiveDataset
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.io import ArchiveDataset
 from tests.data.making import unpacked, zipped
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from kedro.io import DatasetError
 
-from sports_clip_pipeline.datasets import Arrays, LinkedArrays
+from sports_clip_pipeline.io import Arrays, LinkedArrays
 
 
 def test_arrays_come_back_with_type_and_shape(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import yaml
 from kedro.io import AbstractDataset, DatasetError
 
 from sports_clip_pipeline.cli import one_line
-from sports_clip_pipeline.datasets import JsonDocument
+from sports_clip_pipeline.io import JsonDocument
 
 CATALOG = Path(__file__).parents[2] / "conf" / "base" / "catalog_embed.yml"
 

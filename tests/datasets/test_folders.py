@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sports_clip_pipeline.datasets import PredictorFoldersDataset
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
+from sports_clip_pipeline.io import PredictorFoldersDataset
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.predictor import Predictor
 

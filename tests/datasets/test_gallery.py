@@ -10,8 +10,8 @@ import pytest
 from kedro.io import DatasetError
 from PIL import Image
 
-from sports_clip_pipeline.datasets import GalleryDataset
-from sports_clip_pipeline.explain.gallery import Card
+from sports_clip_pipeline.explain.explainer import Card
+from sports_clip_pipeline.io import GalleryDataset
 
 
 def picture(colour: str) -> bytes:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from kedro.io import DatasetError
 
-from sports_clip_pipeline.datasets import HeadFile
+from sports_clip_pipeline.io import HeadFile
 from sports_clip_pipeline.predictor.head import Head, Operation, blend
 
 

@@ -6,7 +6,7 @@ import pytest
 from kedro.io import DatasetError
 
 from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
-from sports_clip_pipeline.datasets import ImageStoreDataset
+from sports_clip_pipeline.io import ImageStoreDataset
 from tests.data.making import photo
 
 

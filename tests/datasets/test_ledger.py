@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sports_clip_pipeline.datasets import LedgerFile
+from sports_clip_pipeline.io import LedgerFile
 
 LOOK = {
     "arms": 3,

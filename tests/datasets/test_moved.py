@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sports_clip_pipeline.datasets import MovedFolder, MovedTable
+from sports_clip_pipeline.io import MovedFolder, MovedTable
 
 
 def test_a_finished_file_is_moved_over_the_former_one(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from kedro.io import DatasetError
 
-from sports_clip_pipeline.datasets import RawFolderDataset
+from sports_clip_pipeline.io import RawFolderDataset
 
 
 def test_it_hands_over_the_path_whether_or_not_the_folder_is_there(tmp_path):

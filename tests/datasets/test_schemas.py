@@ -33,9 +33,9 @@ def manifest(**changes: object) -> pd.DataFrame:
 
 def table_dataset(path: Path, schema: str):
     entry = {
-        "type": "sports_clip_pipeline.datasets.ParquetTable",
+        "type": "sports_clip_pipeline.io.ParquetTable",
         "filepath": str(path),
-        "validator": f"sports_clip_pipeline.datasets.schemas.{schema}",
+        "validator": f"sports_clip_pipeline.io.schemas.{schema}",
     }
     return DataCatalog.from_config({"table": entry})
 

@@ -7,8 +7,8 @@ import pytest
 from kedro.io import DatasetError
 
 from sports_clip_pipeline.cli import one_line
-from sports_clip_pipeline.datasets import CsvTable, JsonDocument, ParquetTable
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.io import CsvTable, JsonDocument, ParquetTable
 
 TABLE = pd.DataFrame({"image": ["a", "b"], "n": [1, 2]})
 
@@ -44,7 +44,7 @@ def test_a_document_that_is_no_json_leaves_the_old_one(tmp_path: Path) -> None:
 
 
 def test_an_optional_table_is_empty_where_it_does_not_stand(tmp_path):
-    from sports_clip_pipeline.datasets import OptionalTable
+    from sports_clip_pipeline.io import OptionalTable
 
     table = OptionalTable(filepath=str(tmp_path / "t.parquet"))
     assert table.load().empty and not table.exists()

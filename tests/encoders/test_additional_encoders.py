@@ -17,7 +17,7 @@ from sports_clip_pipeline.encoders.additional_encoders import audit_towers, embe
 from sports_clip_pipeline.encoders.embedder import Embedder
 from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 VIEWS = ("full", "centre")

@@ -15,7 +15,7 @@ from sports_clip_pipeline.encoders.additional_encoders import embed_with_compani
 from sports_clip_pipeline.encoders.embedder import Embedder
 from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 CONFIG = EmbedConfig(image_encoder="lite0", image_size=64, backend="torch", workers=1)

@@ -19,7 +19,7 @@ from sports_clip_pipeline.encoders.embedding import (
     embed_images,
 )
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 
 VIEW = image_encoders.image_preprocessing("lite0", 64, "full")
 PROGRAM = TowerProgram("image", "lite0", Path("unused.onnx"), 64)

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.encoders.names import IMAGE_ENCODERS, TEXT_ENCODERS
-from sports_clip_pipeline.encoders.weight_facts import PACKAGED, weight_facts
+from sports_clip_pipeline.encoders.registry import (
+    IMAGE_ENCODERS,
+    PACKAGED,
+    TEXT_ENCODERS,
+    weight_facts,
+)
 
 WEIGHTS = (Path(__file__).parents[2] / "docs" / "weights.md").read_text(encoding="utf-8")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.evaluation.answers import arm_key, points_of
+from sports_clip_pipeline.evaluation.test_predictions import arm_key, points_of
 
 TARGET = np.array([0, 1])
 SURE, WRONG = np.eye(2, dtype=np.float16), np.eye(2, dtype=np.float16)[::-1]

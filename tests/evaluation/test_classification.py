@@ -3,11 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.evaluation.classification import (
-    classification_report,
-    macro_f1,
-    top_k_accuracy,
-)
+from sports_clip_pipeline.evaluation.metrics import classification_report, macro_f1, top_k_accuracy
 
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.5, 0.4], [0.2, 0.3, 0.5]])
 TARGET = np.array([0, 1, 1, 1])

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from sports_clip_pipeline.evaluation.curves import (
+from sports_clip_pipeline.evaluation.learning_curves import (
     ScoredArm,
     arms_table,
     choose_each,

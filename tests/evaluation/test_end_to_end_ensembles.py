@@ -13,23 +13,17 @@ from sports_clip_pipeline.encoders.image_encoders import (
     load_image_tower,
     pooled_features,
 )
-from sports_clip_pipeline.evaluation import shipped
-from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
+from sports_clip_pipeline.evaluation import test_predictions
+from sports_clip_pipeline.evaluation.test_predictions import Corpus, answers_of
 from sports_clip_pipeline.fewshot.base import Pretrained
+from sports_clip_pipeline.fewshot.end_to_end_ensemble import FROZEN, Ensembles, build_ensembles
+from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndPredictions, run_end_to_end_trials
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials, run_study
 from sports_clip_pipeline.fewshot.trial import TrialKey
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE, FinetuneConfig
+from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.predictor.head import softmax
-from sports_clip_pipeline.training.end_to_end_ensemble import (
-    FROZEN,
-    Ensembles,
-    build_ensembles,
-)
-from sports_clip_pipeline.training.end_to_end_study import (
-    EndToEndPredictions,
-    run_end_to_end_trials,
-)
 from tests.training.toy_study import CLASSES, FAST, anchors, image_store, pictures, study
 
 COUNT = 30
@@ -126,7 +120,7 @@ def test_what_a_trained_tower_saw_of_a_part_is_kept(
     def refuse(*args: object) -> None:
         raise AssertionError("the photographs were looked at again")
 
-    monkeypatch.setattr(shipped, "pooled_image_features", refuse)
+    monkeypatch.setattr(test_predictions, "pooled_image_features", refuse)
     again = answers_of(predictor, corpus(plans), "unlabelled", journal)
     np.testing.assert_array_equal(again, first)
 

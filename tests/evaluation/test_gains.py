@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
-from sports_clip_pipeline.evaluation.gains import class_gains, remaining_confusions
+from sports_clip_pipeline.evaluation.recommendation import class_gains, remaining_confusions
 
 LABELS = ("Chess", "Cricket", "Kabaddi")
 TARGET = np.array([0, 0, 1, 1, 2, 2])

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.evaluation.intervals import (
+from sports_clip_pipeline.evaluation.bootstrap import (
     bootstrap_interval,
     draw_counts,
     resampled_means,

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from sports_clip_pipeline.evaluation.answers import arm_key
-from sports_clip_pipeline.evaluation.labels_needed import labels_at, labels_needed, non_decreasing
+from sports_clip_pipeline.evaluation.learning_curves import labels_at, labels_needed, non_decreasing
+from sports_clip_pipeline.evaluation.test_predictions import arm_key
 
 LABELS = np.array([100.0, 1000.0, 10_000.0])
 FRACTIONS = (0.01, 0.1, 1.0)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from sports_clip_pipeline.evaluation.ledger import Look, record_look, summarise_looks
+from sports_clip_pipeline.evaluation.evaluation_log import Look, record_look, summarise_looks
 
 LOOK = Look("2026-03-01T10:00:00+00:00", "abc", 3, ("b", "a"), "0" * 64, "d1", "b", 0.9)
 LATER = "2026-03-04T10:00:00+00:00"

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.evaluation.answers import arm_key
-from sports_clip_pipeline.evaluation.paired import (
+from sports_clip_pipeline.evaluation.bootstrap import (
     best_by_folds,
     holm,
     mcnemar_p,
     paired_comparisons,
     sign_flip_p,
 )
+from sports_clip_pipeline.evaluation.test_predictions import arm_key
 
 PHOTOGRAPHS = 400
 TARGET = np.zeros(PHOTOGRAPHS, dtype=np.int64)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.evaluation.power_law import PowerLaw, can_fit, fit_power_law
+from sports_clip_pipeline.evaluation.learning_curves import PowerLaw, can_fit, fit_power_law
 
 LABELS = np.array([100.0, 200.0, 400.0, 800.0, 1600.0])
 

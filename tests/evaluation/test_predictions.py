@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.evaluation.predictions import evaluation_table, submission_table
+from sports_clip_pipeline.evaluation.test_predictions import evaluation_table, submission_table
 
 
 def test_a_submission_has_the_rows_and_the_order_that_were_asked_for() -> None:

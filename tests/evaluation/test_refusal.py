@@ -8,9 +8,9 @@ from PIL import Image
 
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
-from sports_clip_pipeline.evaluation import refusal
-from sports_clip_pipeline.evaluation.refusal import refusal_report, strange_probabilities
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.evaluation import abstention
+from sports_clip_pipeline.evaluation.abstention import refusal_report, strange_probabilities
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
 
@@ -63,13 +63,13 @@ def test_several_towers_look_at_the_photographs_once(
     store: ImageStore, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = predictor(TowerInput("lite0", image_preprocessing("lite0", 64, "full"), (), 1280))
-    monkeypatch.setattr(refusal, "can_export", lambda predictor: False)
+    monkeypatch.setattr(abstention, "can_export", lambda predictor: False)
     journal, rows = Journal(), np.array([0, 3])
-    monkeypatch.setattr(refusal, "cores", lambda: 1)
+    monkeypatch.setattr(abstention, "cores", lambda: 1)
     found = strange_probabilities(both, store, rows, np.zeros((6, 1280)), journal)
     wanted = both.predict_images([store.get(0), store.get(3)])
     np.testing.assert_allclose(found, wanted, atol=1e-4)
-    monkeypatch.setattr(refusal, "answer_all", None)
+    monkeypatch.setattr(abstention, "answer_all", None)
     again = strange_probabilities(both, store, rows, np.zeros((6, 1280)), journal)
     np.testing.assert_array_equal(again, found)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.evaluation.zero_shot import (
+from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
     Variant,
     ablation_table,
     encode_labels,

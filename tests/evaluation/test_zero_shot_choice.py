@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.evaluation.zero_shot_choice import Seen, choose_settings
+from sports_clip_pipeline.evaluation.zero_shot_evaluation import Seen, choose_settings
 
 RNG = np.random.default_rng(0)
 

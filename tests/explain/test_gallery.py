@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.explain.gallery import Card, contact_sheet
+from sports_clip_pipeline.explain.explainer import Card, contact_sheet
 
 
 def picture(colour: str, size: tuple[int, int] = (40, 20)) -> bytes:

@@ -25,8 +25,8 @@ from sports_clip_pipeline.explain.measurement import (
 )
 from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.verdicts import explanation_verdicts, summarise_explanations
-from sports_clip_pipeline.journal import DiskJournal, Journal
-from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig
+from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.cam.config import CamEvalConfig
 
 SIDE = 32
 METHODS = ("gradcam", "eigencam", "scorecam", "guided")

@@ -4,12 +4,7 @@ import numpy as np
 
 from sports_clip_pipeline.fewshot.base import Labelled, Task
 from sports_clip_pipeline.fewshot.discriminant import solve_gda
-from sports_clip_pipeline.fewshot.ensemble import (
-    GdaBlend,
-    LogregBlend,
-    RidgeBlend,
-    StackedEnsemble,
-)
+from sports_clip_pipeline.fewshot.ensemble import GdaBlend, LogregBlend, RidgeBlend, StackedEnsemble
 from sports_clip_pipeline.fewshot.linear import solve_ridge
 from sports_clip_pipeline.predictor.head import Head
 from tests.fewshot.making import labelled, pretrained

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.fewshot.label_issues import find_issues
+from sports_clip_pipeline.fewshot.active_learning import find_issues
 
 LABELS = ("Chess", "Cricket", "Kabaddi")
 

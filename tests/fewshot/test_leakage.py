@@ -20,12 +20,12 @@ from kedro.io import DataCatalog
 from scipy.stats import binom
 
 from sports_clip_pipeline.encoders.additional_encoders import stack_towers
-from sports_clip_pipeline.evaluation.zero_shot import encode_labels
+from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
 from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.study import StudyData, run_study
 from sports_clip_pipeline.fewshot.trial import FittedTrial
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.pipeline import create_pipeline
 from tests.fewshot.making import changed

@@ -3,10 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from sports_clip_pipeline.fewshot.base import Fit
-from sports_clip_pipeline.fewshot.shipping import (
-    trial_predictor,
-    without_additional_encoders,
-)
+from sports_clip_pipeline.fewshot.shipping import trial_predictor, without_additional_encoders
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.predictor.head import Head, Operation
 

@@ -16,7 +16,7 @@ from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.study import StudyData, plan_trials, run_study
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
-from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.io.state import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from tests.fewshot.making import FAST, changed, study_data
 
@@ -152,7 +152,7 @@ def test_a_study_has_no_room_for_evaluation_images() -> None:
 
 SWEEP = """
 import sys
-from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.io.state import DiskJournal
 from sports_clip_pipeline.fewshot.study import run_study
 from tests.fewshot.making import FAST, changed, study_data
 study.cores = lambda: 1

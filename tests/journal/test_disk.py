@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import DiskJournal, Journal
-from sports_clip_pipeline.journal.disk import replacing_folder, write_atomically
+from sports_clip_pipeline.io.state import DiskJournal, Journal, replacing_folder, write_atomically
 
 ARRAYS = {
     "w": np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -13,8 +13,13 @@ import safetensors.torch
 import torch
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal.disk import DiskJournal, replacing_folder, write_atomically
-from sports_clip_pipeline.journal.disk_refusals import naming_file, refusal_of
+from sports_clip_pipeline.io.state import (
+    DiskJournal,
+    naming_file,
+    refusal_of,
+    replacing_folder,
+    write_atomically,
+)
 
 LIMIT = 4096
 LARGE = b"x" * (LIMIT + 1)

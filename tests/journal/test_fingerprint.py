@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.journal import file_sha256, fingerprint
+from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from sports_clip_pipeline.pipeline_registry import register_pipelines
-from sports_clip_pipeline.pipelines.cam_eval import nodes
-from sports_clip_pipeline.pipelines.cam_eval.config import CamEvalConfig
-from sports_clip_pipeline.pipelines.cam_eval.pipeline import create_pipeline
+from sports_clip_pipeline.pipelines.cam import nodes
+from sports_clip_pipeline.pipelines.cam.config import CamEvalConfig
+from sports_clip_pipeline.pipelines.cam.pipeline import create_cam_eval_pipeline
 
 FEW = (
     "--params=cam_eval.images=4,cam_eval.randomised_images=1,"
@@ -21,7 +21,7 @@ OUTPUTS = {"cam_eval_scores", "cam_eval_summary", "cam_eval_verdicts", "cam_eval
 
 
 def test_the_wiring_takes_from_the_catalog_what_the_plan_says():
-    pipeline = create_pipeline()
+    pipeline = create_cam_eval_pipeline()
     assert pipeline.inputs() == {
         "test_predictions",
         "sports_images",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.download.config import DownloadConfig
-from sports_clip_pipeline.pipelines.download.nodes import download_corpora
-from sports_clip_pipeline.pipelines.download.pipeline import create_pipeline
+from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig
+from sports_clip_pipeline.pipelines.ingest.nodes import download_corpora
+from sports_clip_pipeline.pipelines.ingest.pipeline import create_download_pipeline
 from tests.data.conftest import CAPTIONS, configure, make_zip, md5
 from tests.data.faulty_server import running
 
@@ -21,7 +21,9 @@ BASE = Path(__file__).parents[2] / "conf" / "base"
 
 def test_every_dataset_stands_in_the_catalog_with_its_layer():
     catalog = yaml.safe_load((BASE / "catalog_download.yml").read_text())
-    names = {name for name in create_pipeline().datasets() if not name.startswith("params:")}
+    names = {
+        name for name in create_download_pipeline().datasets() if not name.startswith("params:")
+    }
     assert names == set(catalog)
     assert all(entry["metadata"]["kedro-viz"]["layer"] for entry in catalog.values())
 
@@ -54,7 +56,7 @@ def test_the_node_fills_the_raw_folder(monkeypatch, tmp_path):
 
 def test_wiring_imports_neither_requests_nor_kagglehub_nor_pooch():
     code = (
-        "import sys, sports_clip_pipeline.pipelines.download.pipeline\n"
+        "import sys, sports_clip_pipeline.pipelines.ingest.pipeline\n"
         "print(sorted({'requests', 'kagglehub', 'pooch', 'numpy', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

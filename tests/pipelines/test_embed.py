@@ -17,7 +17,7 @@ from sports_clip_pipeline.encoders import embedder as embedder_module
 from sports_clip_pipeline.encoders.additional_encoders import stack_towers
 from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.embed import nodes
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.embed.pipeline import create_pipeline

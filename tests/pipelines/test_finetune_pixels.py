@@ -15,13 +15,13 @@ from sports_clip_pipeline.clip.projections import Projections
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.fewshot.study import StudyData
-from sports_clip_pipeline.journal import DiskJournal, Journal
-from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
-from sports_clip_pipeline.pipelines.finetune.pixel_nodes import (
+from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.end_to_end.nodes import (
     fit_pixel_arms,
     join_plans,
     select_pixels,
 )
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from tests.training.toy_study import FAST, anchors, image_store, pictures, prompts, splits_of
 

@@ -6,7 +6,7 @@ import pytest
 
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.predict import nodes
 from sports_clip_pipeline.pipelines.predict.pipeline import create_pipeline
 from sports_clip_pipeline.predictor.head import Head, Operation

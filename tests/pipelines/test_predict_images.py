@@ -16,11 +16,11 @@ from PIL import Image, ImageOps
 from sports_clip_pipeline import load_exported, load_predictor
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.io.state import DiskJournal
 from sports_clip_pipeline.pipelines.cam.config import CamConfig
-from sports_clip_pipeline.pipelines.predict_images import nodes
-from sports_clip_pipeline.pipelines.predict_images.config import PredictConfig
-from sports_clip_pipeline.pipelines.predict_images.pipeline import create_pipeline
+from sports_clip_pipeline.pipelines.predict import nodes
+from sports_clip_pipeline.pipelines.predict.config import PredictConfig
+from sports_clip_pipeline.pipelines.predict.pipeline import create_predict_images_pipeline
 from sports_clip_pipeline.predictor.export import drawn_pictures
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.predictor import Predictor
@@ -152,7 +152,7 @@ def test_the_node_answers_by_eager_torch_and_draws_maps(
 
 
 def test_the_pipeline_asks_for_the_predictor_and_for_no_corpus() -> None:
-    assert create_pipeline().inputs() == {
+    assert create_predict_images_pipeline().inputs() == {
         "predictor", "params:predict", "params:cam", "predict_journal",
     }  # fmt: skip
 

@@ -22,13 +22,13 @@ from sports_clip_pipeline.clip.folder import (
     trained_towers,
 )
 from sports_clip_pipeline.data.captions import pad
-from sports_clip_pipeline.datasets import ClipFolderDataset
 from sports_clip_pipeline.encoders import embedder as embedder_module
 from sports_clip_pipeline.encoders.embedder import Embedder
 from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.io import ClipFolderDataset
+from sports_clip_pipeline.io.state import DiskJournal
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.pretrain.nodes import embed_with_clip, pretrain_clip

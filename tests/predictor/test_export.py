@@ -13,7 +13,7 @@ from PIL import Image
 from sports_clip_pipeline import load_exported
 from sports_clip_pipeline.encoders.image_encoders import image_encoder, image_preprocessing
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.io.state import DiskJournal
 from sports_clip_pipeline.predictor import export
 from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE
 from sports_clip_pipeline.predictor.export import export_predictor, kept_export

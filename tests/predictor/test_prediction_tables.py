@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.data.user_images import ImageFile
-from sports_clip_pipeline.journal.journal import Counter
+from sports_clip_pipeline.io.state import Counter
 from sports_clip_pipeline.predictor.batch_prediction import Block, Failure, Source
 from sports_clip_pipeline.predictor.prediction_tables import (
     AnswerFiles,

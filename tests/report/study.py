@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from sports_clip_pipeline.explain.gallery import Card
+from sports_clip_pipeline.explain.explainer import Card
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
 from sports_clip_pipeline.report.page import compose_page, make_content
 from sports_clip_pipeline.report.study import StudyResults

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.explain.gallery import Card
+from sports_clip_pipeline.explain.explainer import Card
 from sports_clip_pipeline.report.gallery import compose_exhibits, compose_filters
 from tests.report.study import LABELS, make_cards, make_predictions
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 
-from sports_clip_pipeline.datasets import CsvTable, JsonDocument, ParquetTable, PlotlyFigure
+from sports_clip_pipeline.io import CsvTable, JsonDocument, ParquetTable, PlotlyFigure
 from sports_clip_pipeline.tracking.record import describe, log_dataset, mlflow_metadata, numbers
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from pydantic import BaseModel
 
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.tracking.run import RECORD_COMMAND, flatten, log_batch
 
 ROW = {

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sports_clip_pipeline.clip.model import build_clip
-from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.io.state import DiskJournal
 from sports_clip_pipeline.training.contrastive import TrainedEncoders, UnlockedTask, train_encoders
 from sports_clip_pipeline.training.precision import Compute
 from tests.training.corpus import ONE_BLOCK, make_corpus, random_projections

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.journal import DiskJournal, Journal
-from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
+from sports_clip_pipeline.fewshot.end_to_end_methods import find_end_to_end_method
+from sports_clip_pipeline.fewshot.end_to_end_study import new_trainer
+from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import LabelledImages, rows_of_step, steps_for
-from sports_clip_pipeline.training.end_to_end_methods import find_end_to_end_method
-from sports_clip_pipeline.training.end_to_end_study import new_trainer
 from sports_clip_pipeline.training.trainer import Trainer
 from tests.training.toy_study import FAST, VitStart, anchors, prompts, start, study
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.io.state import DiskJournal
 from sports_clip_pipeline.training.contrastive import UNLOCKED_STATE
 from sports_clip_pipeline.training.distributed import Processes, process_group
 from tests.training.two_processes import train

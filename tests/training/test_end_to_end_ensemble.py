@@ -7,16 +7,16 @@ import pytest
 
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.fewshot.base import Fit
-from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
-from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
-from sports_clip_pipeline.predictor.head import Head, Operation, softmax
-from sports_clip_pipeline.training.end_to_end_ensemble import (
+from sports_clip_pipeline.fewshot.end_to_end_ensemble import (
     FROZEN,
     build_ensemble,
     ensemble_predictor,
     is_better,
 )
-from sports_clip_pipeline.training.end_to_end_study import EndToEndTrial, predictor_of
+from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndTrial, predictor_of
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
+from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
+from sports_clip_pipeline.predictor.head import Head, Operation, softmax
 
 TARGET = np.arange(60) % 3
 HELD_OUT = np.arange(60) < 30

@@ -15,15 +15,15 @@ from torch.nn import functional
 
 from sports_clip_pipeline.clip.projections import unit_norm
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_METHODS
-from sports_clip_pipeline.training.classification import ImageClassifier
-from sports_clip_pipeline.training.end_to_end_methods import (
+from sports_clip_pipeline.fewshot.end_to_end_methods import (
     Lora,
     LowRankLinear,
     WiseFt,
     class_contrast,
     find_end_to_end_method,
 )
+from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_METHODS
+from sports_clip_pipeline.training.classification import ImageClassifier
 from tests.training.toy_study import FAST, Start, VitStart, anchors, prompts, start, tiny_vit
 
 PIXELS = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -13,12 +13,8 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.fewshot.trial import TrialKey
-from sports_clip_pipeline.journal import DiskJournal, Journal
-from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
-from sports_clip_pipeline.training import end_to_end_study
-from sports_clip_pipeline.training.classification import pooled_image_features
-from sports_clip_pipeline.training.end_to_end_study import (
+from sports_clip_pipeline.fewshot import end_to_end_study
+from sports_clip_pipeline.fewshot.end_to_end_study import (
     EndToEndPredictions,
     EndToEndTrial,
     code_fingerprint,
@@ -31,6 +27,10 @@ from sports_clip_pipeline.training.end_to_end_study import (
     predictor_of,
     run_end_to_end_trials,
 )
+from sports_clip_pipeline.fewshot.trial import TrialKey
+from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
+from sports_clip_pipeline.training.classification import pooled_image_features
 from tests.training.toy_study import FAST, VitStart, anchors, prompts, study
 
 ALL = FAST.model_copy(update={"methods": ("full_imagenet", "wise_ft"), "fractions": (0.5, 1.0)})
@@ -198,8 +198,8 @@ def test_the_predictor_of_an_arm_sees_photographs_as_training_judged_them(tmp_pa
 PLAN = """
 import sys, dataclasses, torch
 from pathlib import Path
-from sports_clip_pipeline.journal import DiskJournal
-from sports_clip_pipeline.training.end_to_end_study import run_end_to_end_trials
+from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.fewshot.end_to_end_study import run_end_to_end_trials
 from sports_clip_pipeline.training.trainer import Trainer
 from tests.training.toy_study import FAST, study
 torch.set_num_threads(1)

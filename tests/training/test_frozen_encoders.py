@@ -10,7 +10,7 @@ import torch
 
 from sports_clip_pipeline.clip.projections import Projections
 from sports_clip_pipeline.encoders.feature_store import FeatureRows
-from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.io.state import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
 from sports_clip_pipeline.training.contrastive import (
     FROZEN_STATE,

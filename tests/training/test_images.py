@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.io.state import DiskJournal
 from sports_clip_pipeline.training.images import (
     Crop,
     draw_crops,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.journal import DiskJournal
+from sports_clip_pipeline.io.state import DiskJournal
 from sports_clip_pipeline.training.contrastive import UNLOCKED_STATE
 from tests.training.killable import STEPS
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sports_clip_pipeline.clip.losses import multi_positive_info_nce
-from sports_clip_pipeline.journal import DiskJournal, Journal
+from sports_clip_pipeline.io.state import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.contrastive import (
     UNLOCKED_STATE,

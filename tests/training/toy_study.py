@@ -17,11 +17,11 @@ from torch import nn
 from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.fewshot.base import Pretrained
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
+from sports_clip_pipeline.fewshot.end_to_end_methods import Start
+from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndStudy
+from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import ClassPrompts
-from sports_clip_pipeline.training.end_to_end_methods import Start
-from sports_clip_pipeline.training.end_to_end_study import EndToEndStudy
 from sports_clip_pipeline.training.images import DecodedImages
 
 CLASSES, SPACE, TEXT_WIDTH = 3, 6, 5

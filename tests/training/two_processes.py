@@ -16,7 +16,7 @@ import numpy as np
 
 from sports_clip_pipeline.clip.model import build_clip
 from sports_clip_pipeline.clip.projections import identity_projections
-from sports_clip_pipeline.journal import DiskJournal, FollowingJournal
+from sports_clip_pipeline.io.state import DiskJournal, FollowingJournal
 from sports_clip_pipeline.training.contrastive import UnlockedTask, train_encoders
 from sports_clip_pipeline.training.distributed import ALONE, Processes, process_group
 from sports_clip_pipeline.training.precision import Compute

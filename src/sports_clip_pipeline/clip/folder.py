@@ -24,9 +24,9 @@ from sports_clip_pipeline.clip.model import (
 from sports_clip_pipeline.clip.projections import Projections, projections_of
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
-from sports_clip_pipeline.encoders.names import is_pair
+from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal.disk import replacing_folder
+from sports_clip_pipeline.io.state import replacing_folder
 
 WEIGHTS = "open_clip_model.safetensors"
 CONFIG = "open_clip_config.json"

@@ -15,8 +15,8 @@ from transformers import AutoConfig
 from sports_clip_pipeline.clip.projections import Projections, build_head, state_of
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
-from sports_clip_pipeline.encoders.names import is_pair
 from sports_clip_pipeline.encoders.open_clip_pairs import build_pair, load_pair, pair_spec
+from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.text_encoders import PooledTextTower, build_text_tower
 
 Block = list[nn.Parameter]

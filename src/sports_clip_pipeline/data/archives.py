@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import file_sha256
+from sports_clip_pipeline.io.fingerprint import file_sha256
 from sports_clip_pipeline.pipelines.ingest.config import ArchiveLimits
 
 _log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from sports_clip_pipeline.data.labelled import list_labelled
 from sports_clip_pipeline.data.listing import Listing, composed
 from sports_clip_pipeline.data.splits import least_fraction
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal.disk import write_atomically
+from sports_clip_pipeline.io.state import write_atomically
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 
 BESIDE = "parameters_ingest.yml"

@@ -28,10 +28,8 @@ from sports_clip_pipeline.data.kaggle import (
     manual_steps,
 )
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.journal.disk import write_atomically
-from sports_clip_pipeline.journal.journal import Counter
-from sports_clip_pipeline.pipelines.download.config import DownloadConfig, RemoteArchive
+from sports_clip_pipeline.io.state import Counter, Journal, write_atomically
+from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, RemoteArchive
 
 _LOG = logging.getLogger(__name__)
 _CHUNK_BYTES = 64 * 1024

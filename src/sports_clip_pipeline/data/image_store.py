@@ -24,9 +24,8 @@ import pyarrow as pa
 from PIL import Image
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import file_sha256
-from sports_clip_pipeline.journal.disk import write_atomically
-from sports_clip_pipeline.journal.disk_refusals import naming_file
+from sports_clip_pipeline.io.fingerprint import file_sha256
+from sports_clip_pipeline.io.state import naming_file, write_atomically
 
 INDEX = "index.json"
 FORMAT = "sports-clip-image-store/1"

@@ -38,8 +38,8 @@ from sports_clip_pipeline.data.transforms import (
     stored_bytes,
 )
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import Journal, file_sha256, fingerprint
-from sports_clip_pipeline.journal.disk import write_atomically
+from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
+from sports_clip_pipeline.io.state import Journal, write_atomically
 from sports_clip_pipeline.machine import end_with_parent
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules, IngestConfig
 

@@ -11,7 +11,7 @@ import pandas as pd
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders.embedder import Embedder, embed_together
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 
 
 def embed_with_companions(

@@ -16,9 +16,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sports_clip_pipeline.encoders.names import is_pair
-from sports_clip_pipeline.launched import take_own_device
-from sports_clip_pipeline.machine import cores, end_with_parent
+from sports_clip_pipeline.encoders.registry import is_pair
+from sports_clip_pipeline.machine import cores, end_with_parent, take_own_device
 
 BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
 PARITY = 1e-4
@@ -182,7 +181,7 @@ def export_onnx(program: TowerProgram) -> Path:
 
     import torch
 
-    from sports_clip_pipeline.journal.disk import write_atomically
+    from sports_clip_pipeline.io.state import write_atomically
 
     example, axes = _example(program)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -23,11 +23,11 @@ from sports_clip_pipeline.encoders.embedding import (
     embed_images,
 )
 from sports_clip_pipeline.encoders.feature_store import FeatureCache, FeatureSpace, mean_of_spaces
-from sports_clip_pipeline.encoders.names import is_pair
+from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.weights import file_name
-from sports_clip_pipeline.journal import Journal, file_sha256
-from sports_clip_pipeline.launched import leads, own_cores
-from sports_clip_pipeline.machine import cores
+from sports_clip_pipeline.io.fingerprint import file_sha256
+from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.machine import cores, leads, own_cores
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 TRIAL_IMAGES = 16

@@ -25,9 +25,8 @@ from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.backends import Backend, TowerProgram, build_backend
 from sports_clip_pipeline.encoders.feature_store import FeatureSpace
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.launched import meet_others, own_part
-from sports_clip_pipeline.machine import end_with_parent
+from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.machine import end_with_parent, meet_others, own_part
 
 _WORKER: dict[str, Any] = {}
 

@@ -17,8 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from sports_clip_pipeline import machine
-from sports_clip_pipeline.journal.disk import write_atomically
-from sports_clip_pipeline.journal.disk_refusals import naming_file
+from sports_clip_pipeline.io.state import naming_file, write_atomically
 
 _KEYS = "keys"
 _ROWS_AT_ONCE = 1024

@@ -15,7 +15,7 @@ from timm.data import ImageNetInfo
 from torch import nn
 
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.encoders.names import is_pair
+from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.weights import (
     HubFile,
     LocalFile,

@@ -15,9 +15,9 @@ import pandas as pd
 
 from sports_clip_pipeline.encoders.backends import TowerProgram
 from sports_clip_pipeline.fewshot.base import METHODS
-from sports_clip_pipeline.journal.disk import write_atomically
+from sports_clip_pipeline.io.state import write_atomically
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
+from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
 
 _CPU_INFO = Path("/proc/cpuinfo")
 

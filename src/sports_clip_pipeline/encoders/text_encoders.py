@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sports_clip_pipeline.data.captions import CaptionTokenizer, Tokens
-from sports_clip_pipeline.encoders.names import is_pair
+from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.weights import (
     HubFile,
     LocalFile,

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import file_sha256
+from sports_clip_pipeline.io.fingerprint import file_sha256
 
 SEED = 0
 

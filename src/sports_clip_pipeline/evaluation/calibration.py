@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.evaluation.answers import points_of
+from sports_clip_pipeline.evaluation.test_predictions import points_of
 
 EQUAL_WIDTH, EQUAL_MASS = "equal_width", "equal_mass"
 _MEASURES = ("top1", "confidence", "ece_equal_width", "ece_equal_mass", "brier")

@@ -30,7 +30,8 @@ from sports_clip_pipeline.explain.faithfulness import (
 )
 from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.sampling import check_in_store
-from sports_clip_pipeline.journal import Journal, fingerprint
+from sports_clip_pipeline.io.fingerprint import fingerprint
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.machine import cores, end_with_parent, sharing_workers
 
 COLUMNS = ("image", "label", "answer", "right", "target", "method", "measure", "value")

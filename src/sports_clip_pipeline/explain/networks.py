@@ -15,7 +15,7 @@ from sports_clip_pipeline.clip.folder import load_clip
 from sports_clip_pipeline.clip.model import image_blocks, image_encoder, timm_stages
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.explain.targets import AUTO, find_layer, token_grid
-from sports_clip_pipeline.journal import file_sha256, fingerprint
+from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 from sports_clip_pipeline.predictor.head import HeadModule
 from sports_clip_pipeline.predictor.predictor import predictor_mark
 

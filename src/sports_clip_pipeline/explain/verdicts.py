@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.evaluation.intervals import resampled_means
+from sports_clip_pipeline.evaluation.bootstrap import resampled_means
 from sports_clip_pipeline.explain import BASELINES, CORRELATION
-from sports_clip_pipeline.journal import fingerprint
+from sports_clip_pipeline.io.fingerprint import fingerprint
 
 BETTER_IS = {"road": 1, "insertion": 1, "deletion": -1}
 """The measures that judge a method; 1 where more is better, -1 where less is."""

@@ -26,7 +26,8 @@ from sports_clip_pipeline.fewshot.trial import (
     trial_from_state,
     trial_to_state,
 )
-from sports_clip_pipeline.journal import Journal, fingerprint
+from sports_clip_pipeline.io.fingerprint import fingerprint
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.machine import (
     cores,
     end_with_parent,

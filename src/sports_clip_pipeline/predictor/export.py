@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sports_clip_pipeline.encoders.names import is_pair
+from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import Journal, fingerprint
-from sports_clip_pipeline.journal.disk import replacing_folder
+from sports_clip_pipeline.io.fingerprint import fingerprint
+from sports_clip_pipeline.io.state import Journal, replacing_folder
 from sports_clip_pipeline.machine import end_with_parent
 from sports_clip_pipeline.predictor.onnx_predictor import (
     FORMAT,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.journal.journal import Counter
+from sports_clip_pipeline.io.state import Counter
 from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE, Block, Source, answers_of
 
 TOP = 5

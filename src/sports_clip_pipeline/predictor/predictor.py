@@ -21,8 +21,8 @@ from safetensors.numpy import load, save
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.additional_encoders import stack_towers
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.journal import fingerprint
-from sports_clip_pipeline.journal.disk import replacing_folder
+from sports_clip_pipeline.io.fingerprint import fingerprint
+from sports_clip_pipeline.io.state import replacing_folder
 from sports_clip_pipeline.predictor.batch_prediction import answers_of
 from sports_clip_pipeline.predictor.head import Head, softmax
 

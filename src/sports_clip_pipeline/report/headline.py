@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.evaluation.ledger import summarise_looks
+from sports_clip_pipeline.evaluation.evaluation_log import summarise_looks
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.blocks import INTERVAL, Column, DataTable
 from sports_clip_pipeline.report.method_styles import uses_unlabelled

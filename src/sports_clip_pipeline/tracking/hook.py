@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from kedro.framework.hooks import hook_impl
 
 from sports_clip_pipeline.errors import EndsHere
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.revision import git_state
+from sports_clip_pipeline.io.fingerprint import git_state
+from sports_clip_pipeline.io.state import Journal
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -42,8 +42,8 @@ class TrackingHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Start the parent run with its tags and parameters, in one process of a group."""
-        from sports_clip_pipeline.guards import study_of
-        from sports_clip_pipeline.launched import leads
+        from sports_clip_pipeline.hooks import study_of
+        from sports_clip_pipeline.machine import leads
         from sports_clip_pipeline.tracking.store import open_store, read_config
 
         self._end("KILLED")

@@ -90,7 +90,7 @@ def log_learning_curves(run: TrackedRun, trials: Any) -> None:
     `learning_curve/best_by_validation` follows, at each fraction, the method that does best on
     held-out labelled images; the tag `learning_curve.methods` names them.
     """
-    from sports_clip_pipeline.evaluation.paired import best_by_folds
+    from sports_clip_pipeline.evaluation.bootstrap import best_by_folds
 
     chosen = {}
     for fraction, some in trials.groupby("fraction"):

@@ -22,9 +22,9 @@ from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
 from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
 from sports_clip_pipeline.fewshot.base import Pretrained
-from sports_clip_pipeline.journal import file_sha256
+from sports_clip_pipeline.io.fingerprint import file_sha256
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.images import random_resized_crops, to_pixels
 from sports_clip_pipeline.training.trainer import Step, set_train_mode

@@ -35,19 +35,14 @@ from sports_clip_pipeline.clip.projections import (
     projections_of,
 )
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.distributed import ALONE, Processes
 from sports_clip_pipeline.training.gradient_cache import Chunk, backward_in_chunks
 from sports_clip_pipeline.training.image_text_pairs import PairedFeatures, PairedImages
 from sports_clip_pipeline.training.images import draw_crops, read_images, to_pixels
 from sports_clip_pipeline.training.precision import Compute
-from sports_clip_pipeline.training.trainer import (
-    Step,
-    Trainer,
-    TrainSettings,
-    set_train_mode,
-)
+from sports_clip_pipeline.training.trainer import Step, Trainer, TrainSettings, set_train_mode
 from sports_clip_pipeline.training.unlock import PairEncoder, Unlocked, unlock
 
 FROZEN_STATE = "pretrain/frozen"

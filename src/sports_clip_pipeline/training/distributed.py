@@ -15,8 +15,7 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.launched import launched, own_cores, take_own_device
-from sports_clip_pipeline.machine import cores
+from sports_clip_pipeline.machine import cores, launched, own_cores, take_own_device
 
 
 @dataclass(frozen=True)

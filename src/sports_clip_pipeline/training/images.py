@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.data.transforms import RESAMPLING, ImageTransform
-from sports_clip_pipeline.journal import Journal, fingerprint
+from sports_clip_pipeline.io.fingerprint import fingerprint
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.machine import cores
 
 # Of RandomResizedCrop: the smallest area of a crop for contrastive training, and aspect ratios.

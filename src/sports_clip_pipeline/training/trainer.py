@@ -24,7 +24,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.training.distributed import ALONE, Processes
 from sports_clip_pipeline.training.precision import Compute
 

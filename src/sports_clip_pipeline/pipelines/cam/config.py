@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field
 
 from sports_clip_pipeline.explain import METHODS
-from sports_clip_pipeline.parameters import Names, Parameters, Seed, Text, Texts, choices
+from sports_clip_pipeline.parameters import Floats, Names, Parameters, Seed, Text, Texts, choices
 
 TRUE, PREDICTED = "{true}", "{predicted}"
 
@@ -58,3 +58,50 @@ class CamConfig(Parameters):
         """Raises: ValueError: fields that contradict each other."""
         if self.right + self.wrong == 0:
             raise ValueError("wanted at least one image: cam.right or cam.wrong above 0")
+
+
+TARGETS = ("classifier", "prompts")
+
+
+def _open(values: tuple[float, ...]) -> tuple[float, ...]:
+    if not all(0.0 < value < 1.0 for value in values):
+        raise ValueError("wanted values in (0, 1)")
+    return values
+
+
+class CamEvalConfig(Parameters):
+    """On how many images maps are measured, and by which faithfulness metrics."""
+
+    block: ClassVar[str] = "cam_eval"
+
+    images: int = Field(200, ge=1, le=1_000_000, description="Test images, drawn with the seed.")
+    wrong_share: float = Field(0.3, ge=0, le=1, description="Of them misclassified, if available.")
+    seed: Seed = Field(0, description="Of the draw, ties, noise and the randomised weights.")
+    targets: Annotated[Names, choices(*TARGETS)] = Field(
+        TARGETS, description="Whose scores are explained: `classifier`, `prompts` (through CLIP)."
+    )
+    methods: Methods = Field(tuple(METHODS), description=f"Of {', '.join(METHODS)}.")
+    scorecam_images: int = Field(
+        20, ge=0, le=1_000_000, description="ScoreCAM is drawn on the first so many images alone."
+    )
+    road_shares: Annotated[Floats, AfterValidator(_open)] = Field(
+        (0.2, 0.5, 0.8), description="Shares of the pixels that ROAD removes."
+    )
+    steps: int = Field(5, ge=1, le=1000, description="Steps of insertion and deletion.")
+    randomised_images: int = Field(
+        50, ge=0, le=1_000_000, description="The first so many images get the randomisation check."
+    )
+    stages: int = Field(
+        3, ge=1, le=100, description="Parts in which the weights are randomised, from the top."
+    )
+    correlation_limit: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A method whose maps on randomised weights correlate more than this with the "
+        "original ones fails the check.",
+    )
+    layer: Text = Field("auto", description="As `cam.layer`.")
+    resamples: int = Field(2000, ge=100, le=100_000, description="Bootstrap resamples.")
+    batch: int = Field(32, ge=1, le=4096, description="Images a forward pass.")
+    workers: int = Field(0, ge=0, le=64, description="Processes; 0 means one for each core.")

@@ -1,15 +1,21 @@
-"""Nodes of the `cam` pipeline: sample_predictions images, explain what was said of them."""
+"""Nodes of `cam` and `cam_eval`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Table
+from sports_clip_pipeline.annotations import Figure, Table
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.explain import GUIDED
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.cam.config import PREDICTED, TRUE, CamConfig
+from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.pipelines.cam.config import (
+    METHODS,
+    PREDICTED,
+    TRUE,
+    CamConfig,
+    CamEvalConfig,
+)
 
 # These draw no difference of two scores: the one looks at no score, the other at the pixels.
 NO_CONTRAST = ("eigencam", GUIDED)
@@ -133,3 +139,79 @@ def _wishes(wanted: tuple[str, ...], true: str, predicted: str) -> tuple[str, ..
     """What is wanted with the placeholders filled in, each once, in order."""
     filled = {TRUE: true, PREDICTED: predicted}
     return tuple(dict.fromkeys(filled.get(wish, wish) for wish in wanted))
+
+
+def measure_maps(
+    test_predictions: Table,
+    sports_images: Any,
+    sports_manifest: Table,
+    predictor: Any,
+    clip_model: Path,
+    class_bank: ClassBank,
+    cam_eval_journal: Journal,
+    cam_eval: CamEvalConfig,
+) -> Table:
+    """Every method's maps on a draw of evaluation images; baselines and shuffled weights too."""
+    from sports_clip_pipeline.explain.measurement import FITTED_ON, Work, measure_images, plan_items
+    from sports_clip_pipeline.explain.sampling import sample_for_measurement
+
+    said = test_predictions.rename(columns={"finetuned_label": "predicted"})
+    draw = sample_for_measurement(said, cam_eval.images, cam_eval.wrong_share, cam_eval.seed)
+    items = plan_items(draw, sports_manifest, cam_eval)
+    plan = _networks(predictor, clip_model, class_bank, cam_eval)
+    judged = sports_manifest["image"].isin(said["image"]).to_numpy()
+    fitted_on = tuple(judged.nonzero()[0].tolist()[:FITTED_ON])
+    work = Work(sports_images, plan.build, plan.identity(), fitted_on, cam_eval)
+    return measure_images(items, work, cam_eval_journal)
+
+
+def summarise_maps(
+    cam_eval_scores: Table, cam_eval_journal: Journal, cam_eval: CamEvalConfig
+) -> Table:
+    """Means, intervals and differences to the better baseline; the same as metrics of the run."""
+    from sports_clip_pipeline.explain.verdicts import headline_numbers, summarise_explanations
+
+    summary = summarise_explanations(cam_eval_scores, cam_eval.resamples, cam_eval.seed)
+    cam_eval_journal.log_metrics(headline_numbers(summary))
+    return summary
+
+
+def verdict_of_methods(
+    cam_eval_summary: Table, test_predictions: Table, cam_eval: CamEvalConfig
+) -> Table:
+    """For each method: whether it beats the baselines and passes the randomisation check."""
+    from sports_clip_pipeline.explain.verdicts import explanation_verdicts, predictions_fingerprint
+
+    limit = cam_eval.correlation_limit
+    judged = explanation_verdicts(cam_eval_summary, limit, lambda name: METHODS.get(name, name))
+    return judged.assign(answers=predictions_fingerprint(test_predictions))
+
+
+def draw_maps_figure(cam_eval_summary: Table) -> Figure:
+    """Differences to the better baseline, a panel a measure."""
+    from sports_clip_pipeline.report.image_sections import map_quality_figure
+
+    return map_quality_figure(cam_eval_summary)
+
+
+def _networks(
+    predictor: Any, clip_model: Path, class_bank: ClassBank, cam_eval: CamEvalConfig
+) -> Any:
+    """The plan of the networks; the first prompt of each class is encoded once."""
+    from sports_clip_pipeline.clip.folder import load_clip
+    from sports_clip_pipeline.explain.networks import PROMPTS, NetworkPlan
+
+    prompts: tuple[str, ...] = ()
+    embedded = None
+    if PROMPTS in cam_eval.targets:
+        prompts = tuple(class_bank.prompts(label)[0] for label in predictor.classes)
+        embedded = load_clip(clip_model).embed_texts(prompts)
+    return NetworkPlan(
+        cam_eval.targets,
+        predictor,
+        clip_model,
+        prompts,
+        embedded,
+        cam_eval.layer,
+        cam_eval.batch,
+    )

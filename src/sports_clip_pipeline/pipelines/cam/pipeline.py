@@ -5,9 +5,13 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node
 
 from sports_clip_pipeline.pipelines.cam.nodes import (
+    draw_maps_figure,
     explain_images,
+    measure_maps,
     sample_confused,
     sample_images,
+    summarise_maps,
+    verdict_of_methods,
 )
 
 
@@ -36,5 +40,38 @@ def create_pipeline() -> Pipeline:
                 ],
                 "cam_gallery",
             ),
+        ]
+    )
+
+
+def create_cam_eval_pipeline() -> Pipeline:
+    """Evaluation predictions to a table, a summary, verdicts and a figure of how maps did."""
+    return Pipeline(
+        [
+            node(
+                measure_maps,
+                [
+                    "test_predictions",
+                    "sports_images",
+                    "sports_manifest",
+                    "predictor",
+                    "clip_model",
+                    "params:class_bank",
+                    "cam_eval_journal",
+                    "params:cam_eval",
+                ],
+                "cam_eval_scores",
+            ),
+            node(
+                summarise_maps,
+                ["cam_eval_scores", "cam_eval_journal", "params:cam_eval"],
+                "cam_eval_summary",
+            ),
+            node(
+                verdict_of_methods,
+                ["cam_eval_summary", "test_predictions", "params:cam_eval"],
+                "cam_eval_verdicts",
+            ),
+            node(draw_maps_figure, "cam_eval_summary", "cam_eval_figure"),
         ]
     )

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from sports_clip_pipeline.encoders.names import ImageEncoder, TextEncoder, image_encoder, is_pair
+from sports_clip_pipeline.encoders.registry import ImageEncoder, TextEncoder, image_encoder, is_pair
 from sports_clip_pipeline.parameters import Names, Parameters, Words, choices
 
 VIEWS = ("full", "centre", "full_flip", "centre_flip")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 
@@ -28,7 +28,7 @@ def embed_corpora(
         embed_with_companions,
     )
     from sports_clip_pipeline.encoders.embedder import Embedder
-    from sports_clip_pipeline.launched import end_unless_leading, launched, take_own_device
+    from sports_clip_pipeline.machine import end_unless_leading, launched, take_own_device
 
     take_own_device()
     embedder = Embedder(config, cache, journal, together=launched() is not None)

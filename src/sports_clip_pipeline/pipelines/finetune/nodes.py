@@ -7,8 +7,9 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.finetune.config import AnalysisConfig, FinetuneConfig
+from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 
 
 def select_development(
@@ -22,7 +23,7 @@ def select_development(
     """What fitting may see: development photographs, their labels, what is known without labels."""
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.encoders.additional_encoders import stack_towers
-    from sports_clip_pipeline.evaluation.zero_shot import encode_labels
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.base import Pretrained
     from sports_clip_pipeline.fewshot.study import StudyData
 
@@ -45,7 +46,10 @@ def select_development(
 
 def select_evaluation(splits: Table, clip_sports_features: Arrays, class_bank: ClassBank) -> Arrays:
     """The photographs that only judge: features of all towers, and their classes."""
-    from sports_clip_pipeline.evaluation.zero_shot import evaluation_features, evaluation_target
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
+        evaluation_features,
+        evaluation_target,
+    )
 
     return {
         "features": evaluation_features(splits, clip_sports_features),
@@ -61,7 +65,7 @@ def fit_arms(
     journal: Journal,
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every arm, judge it on the evaluation part, and draw the curves' numbers."""
-    from sports_clip_pipeline.evaluation import curves
+    from sports_clip_pipeline.evaluation import learning_curves
     from sports_clip_pipeline.fewshot.study import read_trial, run_study
 
     if config.dry_run and config.plan == "frozen":
@@ -69,16 +73,16 @@ def fit_arms(
     features, target = test_data["features"], test_data["target"]
     scored = []
     for fitted in run_study(study_data, config, journal):
-        arm = curves.score_arm(
+        arm = learning_curves.score_arm(
             fitted, features, target, len(class_bank.labels), config.bootstrap_resamples
         )
         journal.log_trial(arm.row, "frozen")
         scored.append(arm)
-    chosen = curves.choose_each(scored)
+    chosen = learning_curves.choose_each(scored)
     return (
-        curves.arms_table(scored),
-        curves.learning_curves(scored, config.bootstrap_resamples),
-        curves.trial_probabilities(scored),
+        learning_curves.arms_table(scored),
+        learning_curves.learning_curves(scored, config.bootstrap_resamples),
+        learning_curves.trial_probabilities(scored),
         {share: read_trial(fitted, journal) for share, fitted in chosen.items()},
     )
 
@@ -118,10 +122,13 @@ def judge_predictor(
     journal: Journal,
 ) -> tuple[Table, Document]:
     """The shipped classifier on the evaluation part, beside the zero-shot answers."""
-    from sports_clip_pipeline.evaluation.classification import classification_report
-    from sports_clip_pipeline.evaluation.predictions import evaluation_table
-    from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
-    from sports_clip_pipeline.evaluation.zero_shot import evaluation_target
+    from sports_clip_pipeline.evaluation.metrics import classification_report
+    from sports_clip_pipeline.evaluation.test_predictions import (
+        Corpus,
+        answers_of,
+        evaluation_table,
+    )
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
     corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
     probabilities = answers_of(predictor, corpus, "evaluation", journal)

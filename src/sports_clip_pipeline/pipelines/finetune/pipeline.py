@@ -5,13 +5,11 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node
 
 from sports_clip_pipeline.pipelines.finetune import nodes
-from sports_clip_pipeline.pipelines.finetune.judging_part import judging_part
-from sports_clip_pipeline.pipelines.finetune.pixel_part import pixel_part
 
 
 def create_pipeline() -> Pipeline:
-    """Development labels to learning curves, predictors, and what is to be said of them."""
-    arms = Pipeline(
+    """Few-shot trials on frozen features: development labels to learning curves and predictors."""
+    return Pipeline(
         [
             node(
                 nodes.select_development,
@@ -74,4 +72,3 @@ def create_pipeline() -> Pipeline:
         ],
         tags="finetune",
     )
-    return arms + pixel_part() + judging_part()

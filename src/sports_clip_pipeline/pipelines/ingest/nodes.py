@@ -1,14 +1,15 @@
-"""Nodes of the `ingest` pipeline: from two archives to stores, manifests and splits."""
+"""Nodes of `download` and `ingest`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Document, Table
 from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.journal import Journal
-from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
+from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, IngestConfig
 
 
 def scan_flickr8k(source: Archive, config: IngestConfig, journal: Journal) -> Any:
@@ -74,3 +75,14 @@ def audit_ingest(
 
     archives = {scan.corpus: scan.digest for scan in (flickr8k_scan, sports_scan)}
     return audit(resolved, splits, archives, config)
+
+
+def download_corpora(config: DownloadConfig, raw_folder: Path, journal: Journal) -> Document:
+    """Download what is missing of the corpora; see `data.download`.
+
+    Returns: the receipt: `files`, one entry each with corpus, file, url, sha256, bytes, licence.
+    Raises: UserFacingError: a corpus cannot be had.
+    """
+    from sports_clip_pipeline.data import download
+
+    return download.download_corpora(config, raw_folder, journal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node
 
 from sports_clip_pipeline.pipelines.ingest import nodes
+from sports_clip_pipeline.pipelines.ingest.nodes import download_corpora
 
 
 def create_pipeline() -> Pipeline:
@@ -59,5 +60,19 @@ def create_pipeline() -> Pipeline:
                 outputs="ingest_audit",
                 name="audit_ingest",
             ),
+        ]
+    )
+
+
+def create_download_pipeline() -> Pipeline:
+    """The published corpora into the raw folder, and a receipt."""
+    return Pipeline(
+        [
+            node(
+                download_corpora,
+                inputs=["params:download", "raw_folder", "download_journal"],
+                outputs="download_receipt",
+                name="download_corpora",
+            )
         ]
     )

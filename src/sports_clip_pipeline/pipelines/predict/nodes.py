@@ -1,11 +1,16 @@
-"""Nodes of `predict`: the two submissions for the photographs whose labels nobody has."""
+"""Nodes of `predict`, `predict_images` and `export`."""
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Table
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.pipelines.cam.config import CamConfig
+from sports_clip_pipeline.pipelines.predict.config import PredictConfig
 
 
 def predict_test(
@@ -20,8 +25,11 @@ def predict_test(
     """The shipped classifier's answers, `image,sports`, in the order asked for."""
     import numpy as np
 
-    from sports_clip_pipeline.evaluation.predictions import submission_table
-    from sports_clip_pipeline.evaluation.shipped import Corpus, answers_of
+    from sports_clip_pipeline.evaluation.test_predictions import (
+        Corpus,
+        answers_of,
+        submission_table,
+    )
 
     corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
     best = answers_of(predictor, corpus, "unlabelled", journal).argmax(axis=1)
@@ -34,8 +42,92 @@ def predict_test_without_labels(
     zero_shot_unlabelled_predictions: Table, submission_order: Table
 ) -> Table:
     """The answers that took no label, in the same form."""
-    from sports_clip_pipeline.evaluation.predictions import submission_table
+    from sports_clip_pipeline.evaluation.test_predictions import submission_table
 
     answers = zero_shot_unlabelled_predictions
     test = answers[answers["split"] == "unlabelled"]
     return submission_table(submission_order, test["image"], test["predicted"])
+
+
+_LOG = logging.getLogger(__name__)
+
+
+def export_network(predictor: Any, journal: Journal) -> Path:
+    """The exported predictor as a folder of the journal's workspace.
+
+    Raises: UserFacingError: it cannot be exported, or says something else than eager torch.
+    """
+    import json
+
+    from sports_clip_pipeline.predictor.export import kept_export
+    from sports_clip_pipeline.predictor.onnx_predictor import RECORD
+
+    folder = kept_export(predictor, journal)
+    difference = json.loads((folder / RECORD).read_text(encoding="utf-8"))["parity"]
+    journal.log_metrics({"export/parity": difference})
+    _LOG.info("probabilities differ from eager torch's by at most %.1e", difference)
+    return folder
+
+
+_LOG = logging.getLogger(__name__)
+
+
+def answer_photographs(
+    predictor: Any, predict: PredictConfig, cam: CamConfig, journal: Journal
+) -> tuple[Path, Path, Path]:
+    """Answers, files set aside, and maps, as files in the journal's workspace.
+
+    They grow there photograph by photograph, whatever their number; their datasets move them to
+    their places.
+
+    Raises: UserFacingError: no photographs are named, or none are there.
+    """
+    from uuid import uuid4
+
+    from sports_clip_pipeline.data.user_images import ImageFiles
+    from sports_clip_pipeline.predictor.batch_prediction import answer_all
+    from sports_clip_pipeline.predictor.prediction_tables import AnswerFiles, write_answers
+
+    if not predict.images:
+        what, remedy = "names no photographs", "say --params=predict.images=PATH"
+        raise UserFacingError("parameter predict.images", what, remedy)
+    photographs = ImageFiles.at(predict.images)
+    total = photographs.count()
+    # A new name each time: the workspace is emptied of what a killed run has left.
+    files = AnswerFiles.within(journal.workspace("answers", uuid4().hex))
+    blocks = answer_all(
+        photographs, _recipe(predictor, predict, journal), predict.image_rules, predict.processes
+    )
+    draw = _map_drawer(predictor, predict, cam) if predict.maps else None
+    with journal.counting("predict", total, "image") as bar:
+        tally = write_answers(blocks, predictor.classes, predictor.threshold, files, bar, draw)
+    journal.log_metrics(tally.metrics())
+    _LOG.info(tally.in_words())
+    return files.answers, files.failed, files.maps
+
+
+def _recipe(predictor: Any, predict: PredictConfig, journal: Journal) -> Any:
+    from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported
+    from sports_clip_pipeline.predictor.export import can_export, kept_export
+
+    eager = predict.backend == "torch" or (predict.backend == "auto" and not can_export(predictor))
+    return Eager(predictor) if eager else Exported(kept_export(predictor, journal))
+
+
+def _map_drawer(predictor: Any, predict: PredictConfig, cam: CamConfig) -> Any:
+    """A photograph, its class and that class's probability to a map's JPEG.
+
+    All that this pipeline knows of explanations stands here.
+    """
+    from sports_clip_pipeline.data.transforms import open_upright
+    from sports_clip_pipeline.explain.explainer import Explainer, Prediction
+
+    pictures = (cam.layer, cam.picture_px, cam.picture_quality)
+    explainer = Explainer.of_predictor(predictor, *pictures)
+
+    def draw(source: Any, answer: str, probability: float) -> bytes:
+        photo = open_upright(source.read(), predict.image_rules).image
+        said = Prediction(source.name, "", answer, probability)
+        return explainer.explain(photo, said, answer).map_jpeg
+
+    return draw

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node
 
 from sports_clip_pipeline.pipelines.predict import nodes
+from sports_clip_pipeline.pipelines.predict.nodes import answer_photographs, export_network
 
 
 def create_pipeline() -> Pipeline:
@@ -33,4 +34,34 @@ def create_pipeline() -> Pipeline:
             ),
         ],
         tags="predict",
+    )
+
+
+def create_export_pipeline() -> Pipeline:
+    """The shipped predictor to a folder that needs ONNX Runtime, NumPy and Pillow alone."""
+    return Pipeline(
+        [
+            node(
+                export_network,
+                ["predictor", "predict_journal"],
+                "exported_predictor",
+                name="export_network",
+            )
+        ],
+        tags="export",
+    )
+
+
+def create_predict_images_pipeline() -> Pipeline:
+    """The shipped predictor and a path to answers; no corpus is asked for."""
+    return Pipeline(
+        [
+            node(
+                answer_photographs,
+                ["predictor", "params:predict", "params:cam", "predict_journal"],
+                ["predictions", "predictions_failed", "prediction_maps"],
+                name="answer_photographs",
+            )
+        ],
+        tags="predict_images",
     )

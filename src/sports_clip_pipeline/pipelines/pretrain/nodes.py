@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.journal import Journal
+from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
@@ -30,8 +30,8 @@ def pretrain_clip(
 
     from sports_clip_pipeline.clip.folder import write_clip_folder
     from sports_clip_pipeline.data.transforms import ImageTransform
-    from sports_clip_pipeline.journal import FollowingJournal
-    from sports_clip_pipeline.launched import end_unless_leading, leads
+    from sports_clip_pipeline.io.state import FollowingJournal
+    from sports_clip_pipeline.machine import end_unless_leading, leads
 
     if not config.unlocks:
         end_unless_leading("pretraining")  # locked towers leave nothing to share
@@ -86,7 +86,7 @@ def embed_with_clip(
     from sports_clip_pipeline.clip.folder import WEIGHTS, trained_towers
     from sports_clip_pipeline.encoders.embedder import Embedder
     from sports_clip_pipeline.encoders.feature_store import FeatureCache
-    from sports_clip_pipeline.journal import file_sha256, fingerprint
+    from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 
     trained = trained_towers(clip_model)
     if trained:
@@ -115,7 +115,7 @@ def _compute(config: PretrainConfig) -> Any:
 
 def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
     """Those of a pair of open_clip's own, which are none; None where there are some to learn."""
-    from sports_clip_pipeline.encoders.names import is_pair
+    from sports_clip_pipeline.encoders.registry import is_pair
     from sports_clip_pipeline.errors import UserFacingError
 
     pair = recipe["image_encoder"]
@@ -170,7 +170,7 @@ def _learn_projections(
     from sports_clip_pipeline.clip.losses import find_objective
     from sports_clip_pipeline.encoders import feature_store
     from sports_clip_pipeline.evaluation.retrieval import recall_columns
-    from sports_clip_pipeline.journal import fingerprint
+    from sports_clip_pipeline.io.fingerprint import fingerprint
     from sports_clip_pipeline.training import contrastive, image_text_pairs, trainer
 
     train = image_text_pairs.paired_features_of_split(**corpus, split="train", views=views)
@@ -203,8 +203,8 @@ def _train_encoders(
     from sports_clip_pipeline.clip.losses import find_objective
     from sports_clip_pipeline.clip.model import build_clip
     from sports_clip_pipeline.evaluation.retrieval import validation_row
-    from sports_clip_pipeline.journal import fingerprint
-    from sports_clip_pipeline.launched import end_unless_leading, launched
+    from sports_clip_pipeline.io.fingerprint import fingerprint
+    from sports_clip_pipeline.machine import end_unless_leading, launched
     from sports_clip_pipeline.training.contrastive import (
         UnlockedTask,
         contrastive_modules,

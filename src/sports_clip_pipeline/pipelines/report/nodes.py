@@ -39,12 +39,12 @@ def describe_provenance(
     ingest_audit: Document, embed_audit: Document, trials: Table, report: ReportConfig
 ) -> Document:
     """Commit, versions, seeds, data digest and machine of this run."""
+    from sports_clip_pipeline.io.fingerprint import git_state
     from sports_clip_pipeline.report.data_sections import (
         describe_encoders,
         machine,
         package_versions,
     )
-    from sports_clip_pipeline.revision import git_state
 
     return {
         **git_state(),

@@ -82,7 +82,7 @@ def choose_zero_shot(
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.projections import unit_norm
     from sports_clip_pipeline.clip.zero_shot import hubness
-    from sports_clip_pipeline.evaluation.zero_shot_choice import Seen, choose_settings
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import Seen, choose_settings
     from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     projections = read_projections(clip_model)
@@ -125,7 +125,7 @@ def classify_without_labels(
 ) -> Table:
     """Zero-shot probabilities of every sports photograph."""
     from sports_clip_pipeline.encoders.additional_encoders import stack_towers
-    from sports_clip_pipeline.evaluation.zero_shot import zero_shot_table
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import zero_shot_table
 
     features, _ = stack_towers(clip_sports_features)
     return zero_shot_table(zero_shot_head(features), sports_manifest, splits, class_bank.labels)
@@ -142,7 +142,7 @@ def ablate_zero_shot(
 ) -> Table:
     """What each part of zero-shot classification is worth on the evaluation part."""
     from sports_clip_pipeline.encoders.additional_encoders import stack_towers
-    from sports_clip_pipeline.evaluation.zero_shot import (
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         ablation_table,
         ablation_variants,
         encode_labels,
@@ -169,7 +169,10 @@ def learn_without_labels(
     of learning from the evaluation photographs themselves stands in rows of its own.
     """
     from sports_clip_pipeline.encoders.additional_encoders import stack_towers
-    from sports_clip_pipeline.evaluation.zero_shot import evaluation_target, transduction_table
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
+        evaluation_target,
+        transduction_table,
+    )
     from sports_clip_pipeline.fewshot.base import normalise_features
     from sports_clip_pipeline.fewshot.transduction import transduce
 
@@ -206,7 +209,7 @@ def score_zero_shot(
     zero_shot_predictions: Table, class_bank: ClassBank, config: ZeroShotConfig
 ) -> Document:
     """Top-1, top-5, macro-F1, per class and confusion on the evaluation part."""
-    from sports_clip_pipeline.evaluation.zero_shot import score_table
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import score_table
 
     return score_table(
         zero_shot_predictions, class_bank.labels, config.bootstrap_resamples, config.seed

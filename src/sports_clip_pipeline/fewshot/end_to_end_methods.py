@@ -1,0 +1,364 @@
+"""End-to-end fine-tuning methods: full, last blocks, LoRA, FLYP, WiSE-FT; one small class each.
+
+A method decides what is trained from where, its loss and its learning rate; the trainer is the same
+for all. To add one, write a class and list it in `METHODS` (and in `config/pixels.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import timm
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sports_clip_pipeline.encoders.image_encoders import load_image_tower, timm_tower
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.fewshot.base import Pretrained
+from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_METHODS, EndToEndConfig
+from sports_clip_pipeline.training.classification import (
+    Batch,
+    ClassPrompts,
+    ContrastiveHead,
+    ImageClassifier,
+    LinearHead,
+    TextHead,
+)
+
+State = Mapping[str, torch.Tensor]
+_ATTENTION_LAYERS = ("qkv", "proj")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What there is before the first label.
+
+    Attributes:
+        tower: name of the packaged image encoder.
+        anchors: the zero-shot class weights, with the image projection.
+        prompts: of the classes, with the text projection.
+        clip_weights: state dict of the encoder where contrastive pretraining trained it; empty for
+            the packaged one.
+    """
+
+    tower: str
+    anchors: Pretrained
+    prompts: ClassPrompts
+    clip_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> int:
+        """C."""
+        return len(self.anchors.zero_shot_weights)
+
+    @property
+    def width(self) -> int:
+        """Columns of the encoder's pooled features."""
+        return int(self.anchors.image_weight.shape[1])
+
+    def pretrained(self) -> nn.Module:
+        """The encoder with ImageNet weights."""
+        return load_image_tower(self.tower)
+
+    def zero_shot(self) -> nn.Module:
+        """The encoder of the CLIP model; with ImageNet weights where it was frozen."""
+        encoder = self.pretrained()
+        if self.clip_weights:
+            weights = {name: torch.tensor(value) for name, value in self.clip_weights.items()}
+            encoder.load_state_dict(weights)
+        return encoder
+
+    def random(self, seed: int) -> nn.Module:
+        """The encoder as initialised; the global random state is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            encoder: nn.Module = timm.create_model(timm_tower(self.tower).architecture)
+        return encoder
+
+
+class EndToEndMethod:
+    """Interface and defaults: zero-shot start, smoothed cross-entropy, trained weights as they are.
+
+    Attributes:
+        freeze_batch_norm: None below `freeze_batch_norm_below` labels only, else always or never.
+        settings: fields of the configuration that only some methods read, and this one does.
+        uses_text: whether the start depends on the class texts.
+        code: what else of this module the method depends on, for fingerprints.
+    """
+
+    freeze_batch_norm: ClassVar[bool | None] = None
+    settings: ClassVar[tuple[str, ...]] = ()
+    uses_text: ClassVar[bool] = True
+    code: ClassVar[tuple[Any, ...]] = ()
+
+    def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
+        """The classifier at its start; what is trained requires a gradient."""
+        return ImageClassifier(start.zero_shot(), TextHead(start.anchors))
+
+    def loss(self, model: ImageClassifier, batch: Batch, config: EndToEndConfig) -> torch.Tensor:
+        """Cross-entropy with label smoothing (Szegedy et al. 2016, section 7)."""
+        logits = model(batch.pixels)
+        return functional.cross_entropy(
+            logits, batch.target, label_smoothing=config.label_smoothing
+        )
+
+    def peak_lr(self, config: EndToEndConfig) -> float:
+        """AdamW's peak learning rate."""
+        return config.peak_lr
+
+    def candidates(self, start: State, trained: State, config: EndToEndConfig) -> dict[str, State]:
+        """Weights to choose from on held-out labelled images, by name."""
+        return {"": trained}
+
+    def describe(self, candidate: str) -> dict[str, Any]:
+        """Hyper-parameters of a candidate."""
+        return {}
+
+    def finish(self, encoder: Any) -> None:
+        """Turn the trained encoder into one of the packaged architecture, in place."""
+
+
+class FullRandom(EndToEndMethod):
+    """The whole encoder from random weights: what the labelled images teach on their own.
+
+    Source: He et al. 2019 (Rethinking ImageNet pre-training), the baseline without pretraining.
+    """
+
+    freeze_batch_norm = False
+    settings = ("random_lr",)
+    uses_text = False
+
+    def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
+        """Random encoder, new linear head."""
+        return ImageClassifier(start.random(seed), LinearHead(start.width, start.classes))
+
+    def peak_lr(self, config: EndToEndConfig) -> float:
+        """That of random weights."""
+        return config.random_lr
+
+
+class FullImageNet(EndToEndMethod):
+    """The whole encoder from ImageNet weights with a new head: fine-tuning without language.
+
+    Source: Kornblith et al. 2019 (Do better ImageNet models transfer better), section 4.2; Wightman
+    et al. 2021 (ResNet strikes back) for the recipe's parts.
+    """
+
+    uses_text = False
+
+    def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
+        """ImageNet encoder, new linear head."""
+        return ImageClassifier(start.pretrained(), LinearHead(start.width, start.classes))
+
+
+class LastBlocks(EndToEndMethod):
+    """The last blocks of the encoder and the zero-shot head; what comes before stays frozen.
+
+    Source: Yosinski et al. 2014 (How transferable are features), section 4; Lee et al. 2023
+    (Surgical fine-tuning), section 2.
+    """
+
+    settings = ("last_blocks",)
+
+    def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
+        """Zero-shot start of which the last blocks, what follows them, and the head train.
+
+        Raises: UserFacingError: the encoder has fewer blocks.
+        """
+        encoder: Any = start.zero_shot()
+        count, blocks = config.last_blocks, list(encoder.blocks)
+        if count > len(blocks):
+            what = f"wanted {count} of the encoder's {len(blocks)} blocks"
+            raise UserFacingError("parameter pixels.last_blocks", what, f"use 1 to {len(blocks)}")
+        children = dict(encoder.named_children())
+        after = list(children)[list(children).index("blocks") + 1 :]
+        encoder.requires_grad_(False)
+        for module in (*blocks[-count:], *(children[name] for name in after)):
+            module.requires_grad_(True)
+        return ImageClassifier(encoder, TextHead(start.anchors))
+
+
+class Flyp(EndToEndMethod):
+    """FLYP (Finetune like you pretrain): contrastive loss between images and class prompts.
+
+    The text encoder's features of the prompts are fixed; both projections, the scale and the image
+    encoder train, from the zero-shot model. With two dozen classes a batch holds several images of
+    one class; they share their prompts as positives, where plain contrast would push them apart.
+
+    Source: Goyal et al. 2023, section 3; Yang et al. 2022 (UniCL), equation 3, for the shared
+    positives.
+    """
+
+    def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
+        """The contrastive model as pretrained."""
+        return ImageClassifier(start.zero_shot(), ContrastiveHead(start.anchors, start.prompts))
+
+    def loss(self, model: ImageClassifier, batch: Batch, config: EndToEndConfig) -> torch.Tensor:
+        """Contrast of the images with one random prompt of each one's class."""
+        member = model.head.membership.cpu().numpy() > 0  # (C, M)
+        drawn = [batch.rng.choice(np.flatnonzero(member[c])) for c in batch.target.tolist()]
+        rows = torch.tensor(np.array(drawn), device=batch.pixels.device)
+        image_emb = model.head.embed(model.features(batch.pixels))
+        text_emb = model.head.embed_prompts(rows)
+        return class_contrast(image_emb, text_emb, batch.target, model.head.scale())
+
+
+def class_contrast(
+    image_emb: torch.Tensor, text_emb: torch.Tensor, target: torch.Tensor, scale: torch.Tensor
+) -> torch.Tensor:
+    """Contrastive loss in both directions, all pairs of one class being positives.
+
+    Args:
+        image_emb: (B, P) unit-norm. text_emb: (B, P) unit-norm; row b is of image b's class.
+        target: (B,) int64. scale: () of the cosines.
+    Returns: (). Where all classes differ it is CLIP's loss.
+    """
+    logits = scale * image_emb @ text_emb.T  # (B, B)
+    same = (target[:, None] == target[None, :]).float()
+    shares = same / same.sum(dim=1, keepdim=True)  # symmetric, as a class's rows are alike
+    to_text = functional.cross_entropy(logits, shares)
+    return (to_text + functional.cross_entropy(logits.T, shares)) / 2
+
+
+Flyp.code = (class_contrast,)
+
+
+class WiseFt(EndToEndMethod):
+    """WiSE-FT: weights interpolated between the zero-shot model and its fine-tuned self.
+
+    The whole model is fine-tuned from the zero-shot start; then every weight is taken at a point on
+    the line between both ends, which held-out labelled images choose. Batch norms keep ImageNet's
+    statistics, so that both ends agree on them.
+
+    Source: Wortsman et al. 2022 (Robust fine-tuning of zero-shot models), section 3, equation 1.
+    """
+
+    freeze_batch_norm = True
+    settings = ("wise_alphas",)
+
+    def candidates(self, start: State, trained: State, config: EndToEndConfig) -> dict[str, State]:
+        """The points to choose from, by their weight of the fine-tuned end."""
+        return {str(alpha): self.interpolate(start, trained, alpha) for alpha in config.wise_alphas}
+
+    def describe(self, candidate: str) -> dict[str, Any]:
+        """The weight of the fine-tuned end."""
+        return {"alpha": float(candidate)}
+
+    @staticmethod
+    def interpolate(start: State, trained: State, alpha: float) -> dict[str, torch.Tensor]:
+        """(1 - alpha) · start + alpha · trained by entry; whole numbers are the trained ones.
+
+        Raises: ValueError: the two have other entries.
+        """
+        if start.keys() != trained.keys():
+            raise ValueError(
+                f"{sorted(start.keys() ^ trained.keys())[:3]} stand in one state alone"
+            )
+        between = {}
+        for name, end in trained.items():
+            between[name] = end.clone()
+            if end.is_floating_point() and alpha < 1.0:
+                between[name] = (1.0 - alpha) * start[name] + alpha * end
+        return between
+
+
+class LowRankLinear(nn.Module):
+    """x Wᵀ + b + (alpha / rank) x Aᵀ Bᵀ, with W and b frozen and B zero at the start."""
+
+    def __init__(self, base: nn.Linear, rank: int, alpha: float, seed: int) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        generator = torch.Generator().manual_seed(seed)
+        bound = 1.0 / math.sqrt(base.in_features)
+        down = torch.empty(rank, base.in_features).uniform_(-bound, bound, generator=generator)
+        self.down = nn.Parameter(down)  # A (rank, In)
+        self.up = nn.Parameter(torch.zeros(base.out_features, rank))  # B (Out, rank)
+        self.scale = alpha / rank
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """(…, In) to (…, Out)."""
+        update = functional.linear(functional.linear(values, self.down), self.up)
+        return self.base(values) + self.scale * update
+
+    def merged(self) -> nn.Linear:
+        """One plain layer that does the same."""
+        layer = nn.Linear(self.base.in_features, self.base.out_features, self.base.bias is not None)
+        with torch.no_grad():
+            layer.weight.copy_(self.base.weight + self.scale * self.up @ self.down)
+            if self.base.bias is not None:
+                layer.bias.copy_(self.base.bias)
+        return layer
+
+
+class Lora(EndToEndMethod):
+    """LoRA: low-rank updates of the encoder's attention; its own weights stay frozen.
+
+    Source: Hu et al. 2022, section 4.1; Zanella and Ben Ayed 2024 (CLIP-LoRA) for few labels.
+    """
+
+    freeze_batch_norm = True
+    settings = ("lora_rank", "lora_alpha", "lora_lr")
+    code = (LowRankLinear,)
+
+    def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
+        """Zero-shot start whose attention layers carry updates; only those and the head train."""
+        encoder = start.zero_shot()
+        self.inject(encoder, config.lora_rank, config.lora_alpha, seed)
+        return ImageClassifier(encoder, TextHead(start.anchors))
+
+    def peak_lr(self, config: EndToEndConfig) -> float:
+        """That of low-rank updates."""
+        return config.lora_lr
+
+    def finish(self, encoder: Any) -> None:
+        """Merge every update into its layer: the encoder has its first architecture again."""
+        for module in list(encoder.modules()):
+            for layer in _ATTENTION_LAYERS:
+                updated = getattr(module, layer, None)
+                if isinstance(updated, LowRankLinear):
+                    setattr(module, layer, updated.merged())
+
+    @staticmethod
+    def inject(encoder: nn.Module, rank: int, alpha: float, seed: int) -> None:
+        """Freeze the encoder and put an update beside `qkv` and `proj` of each attention.
+
+        Raises: UserFacingError: the encoder has no attention.
+        """
+        encoder.requires_grad_(False)
+        count = 0
+        for name, module in list(encoder.named_modules()):
+            if name.rpartition(".")[2] != "attn":
+                continue
+            for layer in _ATTENTION_LAYERS:
+                base = getattr(module, layer, None)
+                if isinstance(base, nn.Linear):
+                    setattr(module, layer, LowRankLinear(base, rank, alpha, seed + count))
+                    count += 1
+        if not count:
+            raise UserFacingError(
+                "method lora",
+                "the image encoder has no attention layers to update",
+                "leave lora out of pixels.methods, or use an encoder with attention",
+            )
+
+
+METHODS: dict[str, EndToEndMethod] = {
+    "full_random": FullRandom(),
+    "full_imagenet": FullImageNet(),
+    "last_blocks": LastBlocks(),
+    "lora": Lora(),
+    "flyp": Flyp(),
+    "wise_ft": WiseFt(),
+}
+
+
+def find_end_to_end_method(name: str) -> EndToEndMethod:
+    """The method of that name. Raises: ValueError: no such method."""
+    if name not in METHODS:
+        raise ValueError(f"method is one of {', '.join(END_TO_END_METHODS)}, got {name!r}")
+    return METHODS[name]

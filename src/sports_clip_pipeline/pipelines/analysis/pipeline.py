@@ -1,0 +1,119 @@
+"""Wiring of the analysis of the study, a part of `finetune`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node
+
+from sports_clip_pipeline.pipelines.analysis import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """Fitted trials to the tables that the report reads."""
+    return Pipeline(
+        [
+            node(
+                nodes.count_labels_needed,
+                [
+                    "finetune_curves",
+                    "trial_probabilities",
+                    "splits",
+                    "params:class_bank",
+                    "params:analysis",
+                ],
+                "labels_needed",
+                name="count_labels_needed",
+            ),
+            node(
+                nodes.compare_methods,
+                [
+                    "finetune_trials",
+                    "trial_probabilities",
+                    "zero_shot_predictions",
+                    "splits",
+                    "params:class_bank",
+                    "params:analysis",
+                ],
+                "paired_comparisons",
+                name="compare_methods",
+            ),
+            node(
+                nodes.measure_calibration,
+                ["trial_probabilities", "zero_shot_predictions", "splits", "params:class_bank"],
+                ["calibration", "reliability"],
+                name="measure_calibration",
+            ),
+            node(
+                nodes.trace_classes,
+                [
+                    "chosen_trials",
+                    "trial_probabilities",
+                    "zero_shot_predictions",
+                    "splits",
+                    "params:class_bank",
+                    "params:analysis",
+                ],
+                ["class_gains", "confusion_pairs"],
+                name="trace_classes",
+            ),
+            node(
+                nodes.measure_refusal,
+                [
+                    "predictor",
+                    "test_predictions",
+                    "captions",
+                    "flickr8k_images",
+                    "clip_flickr8k_features",
+                    "params:class_bank",
+                    "predict_journal",
+                ],
+                "refusal",
+                name="measure_refusal",
+            ),
+            node(
+                nodes.find_mislabelled,
+                ["chosen_trials", "study_data", "params:class_bank", "params:analysis"],
+                "mislabelled",
+                name="find_mislabelled",
+            ),
+            node(
+                nodes.propose_labels,
+                ["chosen_trials", "study_data", "params:class_bank", "params:analysis"],
+                "label_queries",
+                name="propose_labels",
+            ),
+            node(
+                nodes.price_methods,
+                [
+                    "finetune_curves",
+                    "end_to_end_curves",
+                    "embed_audit",
+                    "sports_images",
+                    "feature_cache",
+                    "params:embed",
+                    "params:end_to_end",
+                ],
+                "inference_cost",
+                name="price_methods",
+            ),
+            node(
+                nodes.recommend_method,
+                [
+                    "finetune_curves",
+                    "labels_needed",
+                    "paired_comparisons",
+                    "inference_cost",
+                    "end_to_end_curves",
+                    "params:report",
+                ],
+                "recommendation",
+                name="recommend_method",
+            ),
+            node(
+                nodes.enter_look,
+                ["finetune_trials", "end_to_end_trials", "finetune_metrics", "ingest_audit"],
+                "ledger",
+                name="enter_look",
+            ),
+        ],
+        tags="finetune",
+    )

@@ -1,0 +1,69 @@
+"""Wiring of the end-to-end trials, a part of `finetune`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node
+
+from sports_clip_pipeline.pipelines.end_to_end import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """Trials that train the image encoder, alone and in ensembles with frozen ones; their curves."""
+    return Pipeline(
+        [
+            node(
+                nodes.select_pixels,
+                [
+                    "splits",
+                    "sports_images",
+                    "sports_manifest",
+                    "text_anchors",
+                    "clip_model",
+                    "embed_audit",
+                    "params:class_bank",
+                    "params:tokenize",
+                    "params:end_to_end",
+                    "end_to_end_state",
+                ],
+                "end_to_end_study",
+                name="select_pixels",
+            ),
+            node(
+                nodes.fit_pixel_arms,
+                [
+                    "end_to_end_study",
+                    "splits",
+                    "sports_images",
+                    "sports_manifest",
+                    "embed_audit",
+                    "params:class_bank",
+                    "params:finetune",
+                    "params:end_to_end",
+                    "end_to_end_state",
+                ],
+                "end_to_end_scores",
+                name="fit_pixel_arms",
+            ),
+            node(
+                nodes.join_plans,
+                [
+                    "end_to_end_scores",
+                    "end_to_end_study",
+                    "study_data",
+                    "chosen_trials",
+                    "test_data",
+                    "embed_audit",
+                    "params:finetune",
+                    "finetune_state",
+                ],
+                [
+                    "end_to_end_trials",
+                    "end_to_end_curves",
+                    "end_to_end_predictors",
+                    "joined_predictors",
+                ],
+                name="join_plans",
+            ),
+        ],
+        tags="finetune",
+    )
