@@ -253,7 +253,7 @@ def test_the_study_is_judged(finished_run: Path) -> None:
     assert set(parts.loc[table["label_queries"]["image"]]) == {"development"}
     sentences = json.loads((reporting / "recommendation.json").read_text())["sentences"]
     assert any("labels use" in sentence for sentence in sentences)
-    looks = json.loads((reporting / "ledger.json").read_text())
+    looks = json.loads((reporting / "evaluation_log.json").read_text())
     assert looks[0]["arms"] == len(arms_of(finished_run))
 
 

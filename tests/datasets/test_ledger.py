@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sports_clip_pipeline.io import LedgerFile
+from sports_clip_pipeline.io import EvaluationLogFile
 
 LOOK = {
     "arms": 3,
@@ -15,7 +15,7 @@ LOOK = {
 
 
 def test_looks_are_added_and_a_repeated_one_is_counted(tmp_path: Path) -> None:
-    ledger = LedgerFile(filepath=str(tmp_path / "ledger.json"))
+    ledger = EvaluationLogFile(filepath=str(tmp_path / "evaluation_log.json"))
     ledger.save(LOOK)
     ledger.save(LOOK)
     ledger.save({**LOOK, "chosen_top1": 0.6})

@@ -5,12 +5,12 @@ import json
 import numpy as np
 
 from sports_clip_pipeline.evaluation.learning_curves import (
-    ScoredArm,
-    arms_table,
+    ScoredTrial,
     choose_each,
     learning_curves,
-    score_arm,
+    score_trial,
     trial_probabilities,
+    trials_table,
 )
 from sports_clip_pipeline.fewshot.base import Fit
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
@@ -26,10 +26,10 @@ def arm(
     return FittedTrial(TrialKey(method, fraction, seed), fit, int(10 * fraction), 0.1, False)
 
 
-def scored(right: int, **of_arm: float) -> ScoredArm:
+def scored(right: int, **of_arm: float) -> ScoredTrial:
     """An arm that is right on the first `right` of four photographs."""
     features = np.array([[1.0, 0.0]] * right + [[0.0, 1.0]] * (4 - right))
-    return score_arm(arm(**of_arm), features, np.zeros(4, int), 2, 100)
+    return score_trial(arm(**of_arm), features, np.zeros(4, int), 2, 100)
 
 
 def test_an_arm_is_scored_on_its_predictions() -> None:
@@ -48,7 +48,7 @@ def test_curves_average_seeds_and_name_them() -> None:
     assert curves["seeds"].tolist() == [[0], [0, 1]]
     assert curves["labels"].tolist() == [5, 10]
     assert (curves["top1_low"] <= curves["top1_mean"]).all()
-    assert arms_table(arms)["seed"].tolist() == [0, 0, 1]
+    assert trials_table(arms)["seed"].tolist() == [0, 0, 1]
 
 
 def test_at_each_fraction_held_out_folds_choose_and_nothing_else() -> None:

@@ -14,7 +14,7 @@ from sports_clip_pipeline.encoders.image_encoders import (
     pooled_features,
 )
 from sports_clip_pipeline.evaluation import test_predictions
-from sports_clip_pipeline.evaluation.test_predictions import Corpus, answers_of
+from sports_clip_pipeline.evaluation.test_predictions import Corpus, predict_rows
 from sports_clip_pipeline.fewshot.base import Pretrained
 from sports_clip_pipeline.fewshot.end_to_end_ensemble import FROZEN, Ensembles, build_ensembles
 from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndPredictions, run_end_to_end_trials
@@ -107,7 +107,7 @@ def test_a_joined_arm_is_scored_as_its_predictor_answers(plans: dict[str, Any]) 
     stored = [plans["store"].get(i) for i in range(COUNT)]
     answered = predictor.predict_images(stored)
     np.testing.assert_allclose(probabilities, answered, atol=3e-3)
-    said = answers_of(predictor, corpus(plans), "unlabelled", Journal())
+    said = predict_rows(predictor, corpus(plans), "unlabelled", Journal())
     np.testing.assert_allclose(said, answered, atol=1e-4)
 
 
@@ -115,13 +115,13 @@ def test_what_a_trained_tower_saw_of_a_part_is_kept(
     plans: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor, journal = plans["joined"].predictors()[f"{END_TO_END_ENSEMBLE}-1-0"](), Journal()
-    first = answers_of(predictor, corpus(plans), "unlabelled", journal)
+    first = predict_rows(predictor, corpus(plans), "unlabelled", journal)
 
     def refuse(*args: object) -> None:
         raise AssertionError("the photographs were looked at again")
 
     monkeypatch.setattr(test_predictions, "pooled_image_features", refuse)
-    again = answers_of(predictor, corpus(plans), "unlabelled", journal)
+    again = predict_rows(predictor, corpus(plans), "unlabelled", journal)
     np.testing.assert_array_equal(again, first)
 
 

@@ -17,9 +17,9 @@ from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.fewshot.study import StudyData
 from sports_clip_pipeline.io.state import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.end_to_end.nodes import (
-    fit_pixel_arms,
-    join_plans,
-    select_pixels,
+    build_end_to_end_ensembles,
+    fit_end_to_end_trials,
+    select_end_to_end,
 )
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
@@ -84,19 +84,19 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def run(
     tables: dict[str, Any], journal: Journal, **finetune: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    study = select_pixels(
+    study = select_end_to_end(
         tables["splits"], tables["store"], tables["manifest"], tables["anchors"], Path("clip"),
         AUDIT, BANK, TokenizeConfig(), PLAN, journal,
     )  # fmt: skip
     config = FinetuneConfig(bootstrap_resamples=100, **finetune)
-    scores = fit_pixel_arms(
+    scores = fit_end_to_end_trials(
         study, tables["splits"], tables["store"], tables["manifest"], AUDIT,
         {"data_digest": "d"}, BANK, config, PLAN, journal,
     )  # fmt: skip
     features = np.zeros((18, 4), np.float32)
     data = StudyData(features, study.target, study.splits, study.start.anchors)
     judging = {"features": np.zeros((6, 4), np.float32)}
-    arms, curves, predictors, shipped = join_plans(
+    arms, curves, predictors, shipped = build_end_to_end_ensembles(
         scores, study, data, {}, judging, AUDIT, config, journal
     )
     assert not shipped, "no committee was fitted"
@@ -142,7 +142,7 @@ def test_a_dry_run_tells_the_plan_and_trains_nothing(tables: dict[str, Any]) -> 
 
 
 def test_what_may_be_trained_on_holds_no_evaluation_photograph(tables: dict[str, Any]) -> None:
-    study = select_pixels(
+    study = select_end_to_end(
         tables["splits"], tables["store"], tables["manifest"], tables["anchors"], Path("clip"),
         AUDIT, BANK, TokenizeConfig(), PLAN, Journal(),
     )  # fmt: skip

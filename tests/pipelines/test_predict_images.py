@@ -138,7 +138,7 @@ def test_the_node_answers_by_eager_torch_and_draws_maps(
     mine = photographs(tmp_path / "mine")
     wish = PredictConfig(images=str(mine), maps=True, backend="torch", workers=1)
     with caplog.at_level(logging.INFO):
-        answers, failed, maps = nodes.answer_photographs(
+        answers, failed, maps = nodes.predict_images(
             predictor, wish, CamConfig(), DiskJournal(tmp_path / "journal")
         )
     table = pd.read_csv(answers)
@@ -159,6 +159,6 @@ def test_the_pipeline_asks_for_the_predictor_and_for_no_corpus() -> None:
 
 def test_no_photographs_are_refused(predictor: Predictor, tmp_path: Path) -> None:
     with pytest.raises(UserFacingError, match="names no photographs"):
-        nodes.answer_photographs(
+        nodes.predict_images(
             predictor, PredictConfig(), CamConfig(), DiskJournal(tmp_path / "journal")
         )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from sports_clip_pipeline.config.methods import METHODS, MethodSpec
 
-from sports_clip_pipeline.evaluation.evaluation_log import Look, record_look
+from sports_clip_pipeline.evaluation.evaluation_log import Evaluation, record_evaluation
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.report.headline import compose_headline, paragraphs, superscript
 from sports_clip_pipeline.report.study import preferred_point
@@ -92,13 +92,13 @@ def test_sentences_about_one_number_of_labels_are_one_paragraph():
 
 
 def test_the_evaluation_log_may_be_a_summary_the_records_or_nothing():
-    look = Look("2026-01-31T12:00:00+00:00", "c", 1, ("a",), "p", "d", "a", 0.5)
+    look = Evaluation("2026-01-31T12:00:00+00:00", "c", 1, ("a",), "p", "d", "a", 0.5)
 
     def evaluations(log):
         return compose_headline(make_small_study(evaluation_log=log)).evaluations
 
     assert evaluations({"sentence": "Once."}) == "Once."
-    assert "since 2026-01-31" in evaluations(record_look([], look))
+    assert "since 2026-01-31" in evaluations(record_evaluation([], look))
     assert evaluations({}) == evaluations([]) == ""
 
 

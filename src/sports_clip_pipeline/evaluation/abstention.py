@@ -83,7 +83,7 @@ def strange_probabilities(
     if not predictor.additional_encoders:
         return predictor.predict_proba(features[rows])
     mark = fingerprint(predictor_mark(predictor), file_sha256(store.path / INDEX), rows)
-    kept = journal.load_state("refusal", mark)
+    kept = journal.load_state("abstention", mark)
     if kept is not None:
         return kept[0]["probabilities"]
     exports = can_export(predictor)
@@ -96,7 +96,7 @@ def strange_probabilities(
             found.append(block.probabilities)
             bar.update(len(block))
     probabilities = np.concatenate(found)
-    journal.save_state("refusal", mark, {"probabilities": probabilities})
+    journal.save_state("abstention", mark, {"probabilities": probabilities})
     return probabilities
 
 

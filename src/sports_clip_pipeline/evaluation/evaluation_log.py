@@ -1,7 +1,7 @@
-"""A ledger of looks at the evaluation part.
+"""An evaluation log of looks at the evaluation part.
 
 Every look at held-out photographs that leads to a change makes them a little less held out
-(Dwork et al. 2015). The ledger does not prevent it; it says how often it happened.
+(Dwork et al. 2015). The evaluation log does not prevent it; it says how often it happened.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Look:
         return fingerprint({**values, "methods": sorted(self.methods)})
 
 
-def record_look(looks: Sequence[dict[str, Any]], look: Look) -> list[dict[str, Any]]:
-    """The ledger with one more look, or with one more repeat of a look that is there already.
+def record_evaluation(looks: Sequence[dict[str, Any]], look: Look) -> list[dict[str, Any]]:
+    """The evaluation log with one more look, or with one more repeat of a look that is there already.
 
     Args: looks: as this function returned them before, oldest first; [] at first. Left as it is.
     Returns: JSON-like records: the fields of `Look`, `content`, `repeats` (0 at first),
@@ -70,7 +70,7 @@ def record_look(looks: Sequence[dict[str, Any]], look: Look) -> list[dict[str, A
     ]
 
 
-def summarise_looks(looks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summarise_evaluations(looks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """How often the evaluation part was looked at.
 
     Returns: `looks` (that differ in content), `repeats`, `since` and `until` (UTC; None where

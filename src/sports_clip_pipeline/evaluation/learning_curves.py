@@ -18,7 +18,7 @@ from sports_clip_pipeline.predictor.head import softmax
 
 
 @dataclass(frozen=True)
-class ScoredArm:
+class ScoredTrial:
     """An arm judged on the evaluation photographs.
 
     Attributes:
@@ -34,9 +34,9 @@ class ScoredArm:
     fitted: FittedTrial
 
 
-def score_arm(
+def score_trial(
     fitted: FittedTrial, features: np.ndarray, target: np.ndarray, classes: int, resamples: int
-) -> ScoredArm:
+) -> ScoredTrial:
     """Judge an arm on the evaluation photographs.
 
     Args:
@@ -63,22 +63,22 @@ def score_arm(
         "reused": fitted.reused,
     }
     probabilities = softmax(logits / fitted.fit.temperature).astype(np.float16)
-    return ScoredArm(row, correct, probabilities, fitted.without_arrays())
+    return ScoredTrial(row, correct, probabilities, fitted.without_arrays())
 
 
-def arms_table(scored: Iterable[ScoredArm]) -> pd.DataFrame:
+def trials_table(scored: Iterable[ScoredTrial]) -> pd.DataFrame:
     """One row an arm, by method, fraction and seed."""
     table = pd.DataFrame([arm.row for arm in scored])
     return table.sort_values(["method", "fraction", "seed"], ignore_index=True)
 
 
-def learning_curves(scored: Sequence[ScoredArm], resamples: int, seed: int = 0) -> pd.DataFrame:
+def learning_curves(scored: Sequence[ScoredTrial], resamples: int, seed: int = 0) -> pd.DataFrame:
     """One row a method × fraction: mean over seeds, with an interval over photographs and seeds.
 
     Returns: `method`, `fraction`, `labels`, `seeds` (list), `top1_mean`, `top1_low`, `top1_high`,
         `macro_f1_mean`.
     """
-    groups: dict[tuple[str, float], list[ScoredArm]] = {}
+    groups: dict[tuple[str, float], list[ScoredTrial]] = {}
     for arm in sorted(scored, key=lambda arm: arm.row["seed"]):
         groups.setdefault((arm.row["method"], arm.row["fraction"]), []).append(arm)
     rows = []
@@ -100,21 +100,21 @@ def learning_curves(scored: Sequence[ScoredArm], resamples: int, seed: int = 0) 
     return pd.DataFrame(rows)
 
 
-def trial_probabilities(scored: Iterable[ScoredArm]) -> dict[str, np.ndarray]:
+def trial_probabilities(scored: Iterable[ScoredTrial]) -> dict[str, np.ndarray]:
     """Calibrated probabilities (N, C) float16 on the evaluation photographs, by the arm's name."""
     return {arm.fitted.key.name: arm.probabilities for arm in scored}
 
 
-def choose_each(scored: Sequence[ScoredArm]) -> dict[float, FittedTrial]:
+def choose_each(scored: Sequence[ScoredTrial]) -> dict[float, FittedTrial]:
     """At each fraction the method that is best on its own held-out folds, its first seed's arm.
 
     Neither evaluation nor test photographs have a say. Means over the seeds are compared; ties go
     to the lower log-loss.
     """
-    groups: dict[tuple[float, str], list[ScoredArm]] = {}
+    groups: dict[tuple[float, str], list[ScoredTrial]] = {}
     for arm in scored:
         groups.setdefault((arm.row["fraction"], arm.row["method"]), []).append(arm)
-    best: dict[float, tuple[tuple[float, float], list[ScoredArm]]] = {}
+    best: dict[float, tuple[tuple[float, float], list[ScoredTrial]]] = {}
     for (fraction, _), arms in sorted(groups.items()):
         top1 = float(np.mean([arm.row["cv_top1"] for arm in arms]))
         merit = (top1, -float(np.mean([arm.row["cv_log_loss"] for arm in arms])))

@@ -163,7 +163,7 @@ class Corpus:
     features: Mapping[str, np.ndarray]
 
 
-def answers_of(predictor: Predictor, corpus: Corpus, part: str, journal: Journal) -> np.ndarray:
+def predict_rows(predictor: Predictor, corpus: Corpus, part: str, journal: Journal) -> np.ndarray:
     """Probabilities (N, C) of a part's photographs, in the order of the splits.
 
     What frozen towers see stands in the corpus's features. A tower that the study trained looks at

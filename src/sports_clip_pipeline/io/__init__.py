@@ -19,7 +19,7 @@ _HOMES = {
     "Arrays": "arrays",
     "LinkedArrays": "arrays",
     "HeadFile": "folders",
-    "LedgerFile": "documents",
+    "EvaluationLogFile": "documents",
     "JournalDataset": "folders",
     "FeatureCacheDataset": "folders",
     "ClipFolderDataset": "folders",

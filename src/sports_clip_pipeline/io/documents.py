@@ -52,20 +52,22 @@ class TextPage(AtomicSave, TextDataset):
     """A text or HTML page."""
 
 
-class LedgerFile(JsonDocument):
+class EvaluationLogFile(JsonDocument):
     """A JSON list of looks. Saving one look adds it, with the time and the commit.
 
     Example:
-        >>> LedgerFile(filepath="ledger.json").save({"arms": 105, "methods": ["gda"], …})
+        >>> EvaluationLogFile(filepath="evaluation_log.json").save({"arms": 105, "methods": ["gda"], …})
     """
 
     def save(self, data: dict[str, Any]) -> None:
-        """Add a look: the fields of `evaluation.ledger.Look` but for its time and commit."""
-        from sports_clip_pipeline.evaluation.evaluation_log import Look, record_look
+        """Add a look: the fields of `evaluation.evaluation_log.Evaluation` but for its time and commit."""
+        from sports_clip_pipeline.evaluation.evaluation_log import Evaluation, record_evaluation
         from sports_clip_pipeline.io.fingerprint import git_state
 
         time_utc = datetime.now(UTC).isoformat(timespec="seconds")
         commit = str(git_state().get("commit"))
         looks = self.load() if self.exists() else []
         fields = {**data, "methods": tuple(data["methods"])}
-        super().save(record_look(looks, Look(time_utc=time_utc, commit=commit, **fields)))
+        super().save(
+            record_evaluation(looks, Evaluation(time_utc=time_utc, commit=commit, **fields))
+        )

@@ -21,7 +21,7 @@ from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 NONE_OF_THESE = "none of these"
 
 
-def answers_of(
+def predict_rows(
     probabilities: np.ndarray, classes: Sequence[str], threshold: float | None
 ) -> list[str]:
     """The most probable class of each row, `none of these` where its probability is too low.

@@ -18,7 +18,7 @@ from PIL import Image
 from sports_clip_pipeline.data.transforms import InputSpec
 from sports_clip_pipeline.encoders.backends import onnx_session
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.predictor.batch_prediction import answers_of
+from sports_clip_pipeline.predictor.batch_prediction import predict_rows
 
 FORMAT = 1
 RECORD, NETWORK = "exported.json", "model.onnx"
@@ -67,7 +67,7 @@ class ExportedPredictor:
 
     def answers(self, probabilities: np.ndarray) -> list[str]:
         """The most probable class of each row (N, C), `none of these` below the threshold."""
-        return answers_of(probabilities, self.classes, self.threshold)
+        return predict_rows(probabilities, self.classes, self.threshold)
 
 
 def load_exported(path: str | Path, threads: int = 0) -> ExportedPredictor:

@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 
 from sports_clip_pipeline.io.state import Counter
-from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE, Block, Source, answers_of
+from sports_clip_pipeline.predictor.batch_prediction import (
+    NONE_OF_THESE,
+    Block,
+    Source,
+    predict_rows,
+)
 
 TOP = 5
 FAILED_COLUMNS = ("image", "reason", "detail")
@@ -109,7 +114,7 @@ def write_answers(
     """Write each block as it comes; nothing of it stays in memory.
 
     Args:
-        threshold: see `answers_of`. bar: advanced by each photograph.
+        threshold: see `predict_rows`. bar: advanced by each photograph.
         draw: what draws a map of an answer that is a class; None draws none.
     """
     tally = Tally()
@@ -118,7 +123,7 @@ def write_answers(
         _table(files.failed, FAILED_COLUMNS) as failed,
     ):
         for block in blocks:
-            said = answers_of(block.probabilities, classes, threshold) if block.sources else []
+            said = predict_rows(block.probabilities, classes, threshold) if block.sources else []
             rows = zip(block.sources, block.probabilities, said, strict=True)
             for number, (source, probabilities, answer) in enumerate(rows, start=tally.answered):
                 answers.writerow(answer_row(source.name, probabilities, classes, answer))

@@ -23,7 +23,7 @@ from sports_clip_pipeline.encoders.additional_encoders import stack_towers
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import replacing_folder
-from sports_clip_pipeline.predictor.batch_prediction import answers_of
+from sports_clip_pipeline.predictor.batch_prediction import predict_rows
 from sports_clip_pipeline.predictor.head import Head, softmax
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Predictor:
 
     def answers(self, probabilities: np.ndarray) -> list[str]:
         """The most probable class of each row (N, C), `none of these` below the threshold."""
-        return answers_of(probabilities, self.classes, self.threshold)
+        return predict_rows(probabilities, self.classes, self.threshold)
 
     def features(
         self,

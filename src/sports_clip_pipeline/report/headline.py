@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.evaluation.evaluation_log import summarise_looks
+from sports_clip_pipeline.evaluation.evaluation_log import summarise_evaluations
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.blocks import INTERVAL, Column, DataTable
 from sports_clip_pipeline.report.method_styles import uses_unlabelled
@@ -54,7 +54,7 @@ def compose_headline(study: StudyResults) -> Headline:
     points = _headline_points(study)
     notes = list(dict.fromkeys(entry.note for entry in study.config.reference))
     log = study.evaluation_log
-    summary: Any = summarise_looks(log) if log and isinstance(log, Sequence) else log
+    summary: Any = summarise_evaluations(log) if log and isinstance(log, Sequence) else log
     return Headline(
         sentence=_sentence(study, points),
         numbers=_key_numbers(study, points),

@@ -105,7 +105,7 @@ def trace_classes(
     return gains, pairs
 
 
-def measure_refusal(
+def measure_abstention(
     predictor: Any,
     test_predictions: Table,
     captions: Table,
@@ -133,7 +133,7 @@ def measure_refusal(
     )
 
 
-def find_mislabelled(
+def find_label_issues(
     chosen_trials: Any, study_data: Any, class_bank: ClassBank, judging: AnalysisConfig
 ) -> Table:
     """Development photographs whose labels the held-out folds of the best arm doubt."""
@@ -150,7 +150,7 @@ def find_mislabelled(
     )
 
 
-def propose_labels(
+def query_labels(
     chosen_trials: Any, study_data: Any, class_bank: ClassBank, judging: AnalysisConfig
 ) -> Table:
     """Which photographs to label next, were there as many labels as at one fraction."""
@@ -173,7 +173,7 @@ def propose_labels(
     )
 
 
-def price_methods(
+def measure_inference_cost(
     finetune_curves: Table,
     end_to_end_curves: Table,
     embed_audit: Document,
@@ -219,13 +219,13 @@ def recommend_method(
     }
 
 
-def enter_look(
+def log_evaluation(
     finetune_trials: Table,
     end_to_end_trials: Table,
     finetune_metrics: Document,
     ingest_audit: Document,
 ) -> Document:
-    """What this run saw of the evaluation part; the ledger adds when, and by which commit."""
+    """What this run saw of the evaluation part; the evaluation log adds when, and by which commit."""
     from sports_clip_pipeline.io.fingerprint import fingerprint
 
     columns = ["method", "fraction", "seed", "hyperparameters", "top1"]

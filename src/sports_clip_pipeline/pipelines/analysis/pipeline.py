@@ -56,7 +56,7 @@ def create_pipeline() -> Pipeline:
                 name="trace_classes",
             ),
             node(
-                nodes.measure_refusal,
+                nodes.measure_abstention,
                 [
                     "predictor",
                     "test_predictions",
@@ -66,23 +66,23 @@ def create_pipeline() -> Pipeline:
                     "params:class_bank",
                     "predict_journal",
                 ],
-                "refusal",
-                name="measure_refusal",
+                "abstention",
+                name="measure_abstention",
             ),
             node(
-                nodes.find_mislabelled,
+                nodes.find_label_issues,
                 ["chosen_trials", "study_data", "params:class_bank", "params:analysis"],
-                "mislabelled",
-                name="find_mislabelled",
+                "label_issues",
+                name="find_label_issues",
             ),
             node(
-                nodes.propose_labels,
+                nodes.query_labels,
                 ["chosen_trials", "study_data", "params:class_bank", "params:analysis"],
                 "label_queries",
-                name="propose_labels",
+                name="query_labels",
             ),
             node(
-                nodes.price_methods,
+                nodes.measure_inference_cost,
                 [
                     "finetune_curves",
                     "end_to_end_curves",
@@ -93,7 +93,7 @@ def create_pipeline() -> Pipeline:
                     "params:end_to_end",
                 ],
                 "inference_cost",
-                name="price_methods",
+                name="measure_inference_cost",
             ),
             node(
                 nodes.recommend_method,
@@ -109,10 +109,10 @@ def create_pipeline() -> Pipeline:
                 name="recommend_method",
             ),
             node(
-                nodes.enter_look,
+                nodes.log_evaluation,
                 ["finetune_trials", "end_to_end_trials", "finetune_metrics", "ingest_audit"],
-                "ledger",
-                name="enter_look",
+                "evaluation_log",
+                name="log_evaluation",
             ),
         ],
         tags="finetune",

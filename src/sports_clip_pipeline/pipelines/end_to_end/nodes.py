@@ -15,7 +15,7 @@ from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 
-ARM_COLUMNS = (
+TRIAL_COLUMNS = (
     "method", "fraction", "seed", "labels", "top1", "top1_low", "top1_high", "macro_f1", "cv_top1",
     "cv_log_loss", "temperature", "hyperparameters", "elapsed_s", "reused",
 )  # fmt: skip
@@ -24,7 +24,7 @@ CURVE_COLUMNS = (
 )  # fmt: skip
 
 
-def select_pixels(
+def select_end_to_end(
     splits: Table,
     sports_images: Any,
     sports_manifest: Table,
@@ -66,7 +66,7 @@ def select_pixels(
     return EndToEndStudy(images, target, development, start)
 
 
-def fit_pixel_arms(
+def fit_end_to_end_trials(
     end_to_end_study: Any,
     splits: Table,
     sports_images: Any,
@@ -110,7 +110,7 @@ def fit_pixel_arms(
     return predictions, scores, target
 
 
-def join_plans(
+def build_end_to_end_ensembles(
     end_to_end_scores: Any,
     end_to_end_study: Any,
     study_data: Any,
@@ -141,20 +141,20 @@ def end_to_end_tables(scores: Sequence[Any], resamples: int) -> tuple[Table, Tab
     """The trials table and the learning curves, with the same columns where there is no trial."""
     import pandas as pd
 
-    from sports_clip_pipeline.evaluation.learning_curves import arms_table, learning_curves
+    from sports_clip_pipeline.evaluation.learning_curves import learning_curves, trials_table
 
     if not scores:
-        return pd.DataFrame(columns=list(ARM_COLUMNS)), pd.DataFrame(columns=list(CURVE_COLUMNS))
-    return arms_table(scores), learning_curves(scores, resamples)
+        return pd.DataFrame(columns=list(TRIAL_COLUMNS)), pd.DataFrame(columns=list(CURVE_COLUMNS))
+    return trials_table(scores), learning_curves(scores, resamples)
 
 
 def _score(fitted: Any, logits: Any, target: Any, finetune: FinetuneConfig) -> Any:
     """The score of a trial from its logits on the test images."""
-    from sports_clip_pipeline.evaluation.learning_curves import score_arm
+    from sports_clip_pipeline.evaluation.learning_curves import score_trial
     from sports_clip_pipeline.predictor.head import Head
 
     given = replace(fitted, fit=replace(fitted.fit, head=Head(())))
-    scored = score_arm(given, logits, target, logits.shape[1], finetune.bootstrap_resamples)
+    scored = score_trial(given, logits, target, logits.shape[1], finetune.bootstrap_resamples)
     return replace(scored, fitted=fitted)
 
 

@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                nodes.select_pixels,
+                nodes.select_end_to_end,
                 [
                     "splits",
                     "sports_images",
@@ -26,10 +26,10 @@ def create_pipeline() -> Pipeline:
                     "end_to_end_state",
                 ],
                 "end_to_end_study",
-                name="select_pixels",
+                name="select_end_to_end",
             ),
             node(
-                nodes.fit_pixel_arms,
+                nodes.fit_end_to_end_trials,
                 [
                     "end_to_end_study",
                     "splits",
@@ -42,10 +42,10 @@ def create_pipeline() -> Pipeline:
                     "end_to_end_state",
                 ],
                 "end_to_end_scores",
-                name="fit_pixel_arms",
+                name="fit_end_to_end_trials",
             ),
             node(
-                nodes.join_plans,
+                nodes.build_end_to_end_ensembles,
                 [
                     "end_to_end_scores",
                     "end_to_end_study",
@@ -60,9 +60,9 @@ def create_pipeline() -> Pipeline:
                     "end_to_end_trials",
                     "end_to_end_curves",
                     "end_to_end_predictors",
-                    "joined_predictors",
+                    "ensemble_predictors",
                 ],
-                name="join_plans",
+                name="build_end_to_end_ensembles",
             ),
         ],
         tags="finetune",

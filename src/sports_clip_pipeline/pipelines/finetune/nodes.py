@@ -44,7 +44,7 @@ def select_development(
     return StudyData(features[rows], target, development, anchors)
 
 
-def select_evaluation(splits: Table, clip_sports_features: Arrays, class_bank: ClassBank) -> Arrays:
+def select_test(splits: Table, clip_sports_features: Arrays, class_bank: ClassBank) -> Arrays:
     """The photographs that only judge: features of all towers, and their classes."""
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_features,
@@ -57,7 +57,7 @@ def select_evaluation(splits: Table, clip_sports_features: Arrays, class_bank: C
     }
 
 
-def fit_arms(
+def fit_trials(
     study_data: Any,
     test_data: Arrays,
     class_bank: ClassBank,
@@ -73,23 +73,23 @@ def fit_arms(
     features, target = test_data["features"], test_data["target"]
     scored = []
     for fitted in run_study(study_data, config, journal):
-        arm = learning_curves.score_arm(
+        arm = learning_curves.score_trial(
             fitted, features, target, len(class_bank.labels), config.bootstrap_resamples
         )
         journal.log_trial(arm.row, "frozen")
         scored.append(arm)
     chosen = learning_curves.choose_each(scored)
     return (
-        learning_curves.arms_table(scored),
+        learning_curves.trials_table(scored),
         learning_curves.learning_curves(scored, config.bootstrap_resamples),
         learning_curves.trial_probabilities(scored),
         {share: read_trial(fitted, journal) for share, fitted in chosen.items()},
     )
 
 
-def keep_predictors(
+def save_predictors(
     chosen_trials: Any,
-    joined_predictors: Any,
+    ensemble_predictors: Any,
     clip_model: Path,
     embed_audit: Document,
     class_bank: ClassBank,
@@ -108,11 +108,11 @@ def keep_predictors(
     makers = {
         share: partial(trial_predictor, trial, *encoders) for share, trial in chosen_trials.items()
     }
-    makers |= joined_predictors
+    makers |= ensemble_predictors
     return makers[max(makers)](), {f"{share:g}": make for share, make in makers.items()}
 
 
-def judge_predictor(
+def evaluate_predictor(
     predictor: Any,
     splits: Table,
     clip_sports_features: Arrays,
@@ -125,13 +125,13 @@ def judge_predictor(
     from sports_clip_pipeline.evaluation.metrics import classification_report
     from sports_clip_pipeline.evaluation.test_predictions import (
         Corpus,
-        answers_of,
         evaluation_table,
+        predict_rows,
     )
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
     corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
-    probabilities = answers_of(predictor, corpus, "evaluation", journal)
+    probabilities = predict_rows(predictor, corpus, "evaluation", journal)
     target = evaluation_target(splits, predictor.classes)
     zero_shot = zero_shot_predictions[zero_shot_predictions["split"] == "evaluation"]
     report = classification_report(probabilities, target, predictor.classes)

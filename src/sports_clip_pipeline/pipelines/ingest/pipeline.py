@@ -28,7 +28,7 @@ def create_pipeline() -> Pipeline:
                 nodes.resolve_duplicates,
                 inputs=["flickr8k_scan", "sports_scan", "params:ingest"],
                 outputs=[
-                    "settled_corpora",
+                    "resolved_corpora",
                     "flickr8k_manifest",
                     "sports_manifest",
                     "quarantine",
@@ -38,7 +38,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.close_stores,
-                inputs=["flickr8k_scan", "sports_scan", "settled_corpora"],
+                inputs=["flickr8k_scan", "sports_scan", "resolved_corpora"],
                 outputs=["flickr8k_images", "sports_images"],
                 name="close_stores",
             ),
@@ -51,7 +51,7 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.audit_ingest,
                 inputs=[
-                    "settled_corpora",
+                    "resolved_corpora",
                     "splits",
                     "flickr8k_scan",
                     "sports_scan",

@@ -27,12 +27,12 @@ def predict_test(
 
     from sports_clip_pipeline.evaluation.test_predictions import (
         Corpus,
-        answers_of,
+        predict_rows,
         submission_table,
     )
 
     corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
-    best = answers_of(predictor, corpus, "unlabelled", journal).argmax(axis=1)
+    best = predict_rows(predictor, corpus, "unlabelled", journal).argmax(axis=1)
     predicted = np.asarray(predictor.classes, dtype=object)[best]
     images = splits.loc[splits["split"] == "unlabelled", "image"]
     return submission_table(submission_order, images, predicted)
@@ -72,7 +72,7 @@ def export_network(predictor: Any, journal: Journal) -> Path:
 _LOG = logging.getLogger(__name__)
 
 
-def answer_photographs(
+def predict_images(
     predictor: Any, predict: PredictConfig, cam: CamConfig, journal: Journal
 ) -> tuple[Path, Path, Path]:
     """Answers, files set aside, and maps, as files in the journal's workspace.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node
 
 from sports_clip_pipeline.pipelines.predict import nodes
-from sports_clip_pipeline.pipelines.predict.nodes import answer_photographs, export_network
+from sports_clip_pipeline.pipelines.predict.nodes import export_network, predict_images
 
 
 def create_pipeline() -> Pipeline:
@@ -57,10 +57,10 @@ def create_predict_images_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                answer_photographs,
+                predict_images,
                 ["predictor", "params:predict", "params:cam", "predict_journal"],
                 ["predictions", "predictions_failed", "prediction_maps"],
-                name="answer_photographs",
+                name="predict_images",
             )
         ],
         tags="predict_images",

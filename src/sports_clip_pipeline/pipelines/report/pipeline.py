@@ -48,14 +48,14 @@ INPUTS = {
     "reliability": "reliability",
     "class_gains": "class_gains",
     "confusion_pairs": "confusion_pairs",
-    "label_issues": "mislabelled",
+    "label_issues": "label_issues",
     "queries": "label_queries",
     "thumbnails": "thumbnails",
     "inference_cost": "inference_cost",
     "ablation": "ablation",
     "transduction": "transduction",
     "map_verdicts": "cam_eval_verdicts",
-    "evaluation_log": "ledger",
+    "evaluation_log": "evaluation_log",
 }
 
 
