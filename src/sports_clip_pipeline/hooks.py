@@ -38,11 +38,9 @@ class GuardHooks:
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse unknown parameter blocks and a study that cannot name a folder."""
-        from sports_clip_pipeline import guards
-
-        guards.check_parameter_blocks(context.config_loader)
-        guards.check_study(context.config_loader)
-        guards.check_text_towers(context.config_loader)
+        check_parameter_blocks(context.config_loader)
+        check_study(context.config_loader)
+        check_text_towers(context.config_loader)
         self._context = context
 
     @hook_impl(tryfirst=True)
@@ -53,12 +51,10 @@ class GuardHooks:
         end_without_sweep()
         from kedro.framework.project import pipelines
 
-        from sports_clip_pipeline import guards
-
-        guards.check_launched(pipeline)
+        check_launched(pipeline)
         if self._context is not None:
-            guards.check_photographs(self._context.config_loader, pipeline)
-        guards.check_inputs(run_params, pipeline, catalog, dict(pipelines))
+            check_photographs(self._context.config_loader, pipeline)
+        check_inputs(run_params, pipeline, catalog, dict(pipelines))
 
 
 ALWAYS_KNOWN = ("raw_dir", "study")

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sports_clip_pipeline.config.methods import METHODS
 
 from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
@@ -15,7 +14,7 @@ from sports_clip_pipeline.encoders.image_encoders import (
 )
 from sports_clip_pipeline.evaluation import test_predictions
 from sports_clip_pipeline.evaluation.test_predictions import Corpus, predict_rows
-from sports_clip_pipeline.fewshot.base import Pretrained
+from sports_clip_pipeline.fewshot.base import METHODS, Pretrained
 from sports_clip_pipeline.fewshot.end_to_end_ensemble import FROZEN, Ensembles, build_ensembles
 from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndPredictions, run_end_to_end_trials
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials, run_study
@@ -33,9 +32,8 @@ AUDIT = {
     "towers": [{"name": "lite0", "width": 1280, "views": ["full"], "preprocessing": SEEN.to_dict()}]
 }
 CONFIG = FinetuneConfig(
-    methods=(FROZEN,), fractions=(1.0,), seeds=1, folds=3, workers=1, blend_c=(30.0,),
-    ridge_alpha=(1.0,),
-)  # fmt: skip
+    methods={FROZEN: {"c": [30.0], "alpha": [1.0]}}, fractions=(1.0,), seeds=1, folds=3, workers=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +127,7 @@ def test_only_what_wins_on_held_out_labels_is_shipped(plans: dict[str, Any]) -> 
     import dataclasses
 
     joined, data, (committee,) = plans["joined"], plans["data"], plans["fitted"]
-    target = data.target[data.labelled_rows(committee.arm)]
+    target = data.target[data.labelled_rows(committee.key)]
     blind = np.full((COUNT, CLASSES), 1 / CLASSES, np.float32)
     knowing = np.eye(CLASSES, dtype=np.float32)[target]
 
@@ -139,7 +137,7 @@ def test_only_what_wins_on_held_out_labels_is_shipped(plans: dict[str, Any]) -> 
 
     assert shipped_beside(knowing) == set()
     assert shipped_beside(blind) == {1.0}
-    other = dataclasses.replace(committee, arm=TrialKey(FROZEN, 1.0, 1))
+    other = dataclasses.replace(committee, key=TrialKey(FROZEN, 1.0, 1))
     assert joined.shipped({1.0: other}, data) == {}
 
 

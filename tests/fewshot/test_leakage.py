@@ -127,14 +127,14 @@ def without_evaluation(splits: pd.DataFrame) -> Change:
 def test_the_evaluation_part_can_be_deleted_without_changing_a_bit(finished_run: Path) -> None:
     splits = stored(finished_run, "splits")
     config = changed(FAST, select=tuple(METHODS), fractions=(0.1,))
-    whole = {arm.key: arm for arm in fitted(development(finished_run), config)}
+    whole = {arm.path: arm for arm in fitted(development(finished_run), config)}
     less = fitted(development(finished_run, without_evaluation(splits)), config)
     assert len(less) == len(whole) == len(METHODS)
     for arm in less:
-        other = whole[arm.key]
+        other = whole[arm.path]
         assert arm.fit.head.describe() == other.fit.head.describe()
         arrays = other.fit.head.to_arrays()
         for name, values in arm.fit.head.to_arrays().items():
-            assert values.tobytes() == arrays[name].tobytes(), f"{arm.key} {name}"
+            assert values.tobytes() == arrays[name].tobytes(), f"{arm.path} {name}"
         assert arm.fit.temperature == other.fit.temperature
         assert (arm.fit.cv_top1, arm.labels) == (other.fit.cv_top1, other.labels)

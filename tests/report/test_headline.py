@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from sports_clip_pipeline.config.methods import METHODS, MethodSpec
 
 from sports_clip_pipeline.evaluation.evaluation_log import Evaluation, record_evaluation
+from sports_clip_pipeline.fewshot.base import METHODS, MethodSpec
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.report.headline import compose_headline, paragraphs, superscript
 from sports_clip_pipeline.report.study import preferred_point

@@ -4,8 +4,8 @@ import math
 
 import pandas as pd
 import pytest
-from sports_clip_pipeline.config.methods import METHODS, MethodSpec
 
+from sports_clip_pipeline.fewshot.base import METHODS, MethodSpec
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.report import method_styles as styles
 from sports_clip_pipeline.report.theme import COLORS, MARKERS

@@ -17,7 +17,7 @@ _NOT_CONTENT = ("time_utc", "commit")
 
 
 @dataclass(frozen=True)
-class Look:
+class Evaluation:
     """What was looked at, when, and by which code.
 
     Attributes:
@@ -52,11 +52,11 @@ class Look:
         return fingerprint({**values, "methods": sorted(self.methods)})
 
 
-def record_evaluation(looks: Sequence[dict[str, Any]], look: Look) -> list[dict[str, Any]]:
+def record_evaluation(looks: Sequence[dict[str, Any]], look: Evaluation) -> list[dict[str, Any]]:
     """The evaluation log with one more look, or with one more repeat of a look that is there already.
 
     Args: looks: as this function returned them before, oldest first; [] at first. Left as it is.
-    Returns: JSON-like records: the fields of `Look`, `content`, `repeats` (0 at first),
+    Returns: JSON-like records: the fields of `Evaluation`, `content`, `repeats` (0 at first),
         `last_time_utc` and `last_commit` (of the latest repeat).
     """
     content = look.content
@@ -98,6 +98,6 @@ def summarise_evaluations(looks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _repeated(record: dict[str, Any], look: Look) -> dict[str, Any]:
+def _repeated(record: dict[str, Any], look: Evaluation) -> dict[str, Any]:
     last = {"last_time_utc": look.time_utc, "last_commit": look.commit}
     return {**record, "repeats": record["repeats"] + 1, **last}
