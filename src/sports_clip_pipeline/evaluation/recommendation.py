@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from sports_clip_pipeline.evaluation.test_predictions import points_of
+from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
 
 _PERCENT, _SHOWN = "\u00a0%", 3
@@ -360,3 +361,48 @@ def _figures(predicted: np.ndarray, target: np.ndarray, classes: int) -> np.ndar
             2 * hits / np.maximum(said + true, 1),
         ]
     )
+
+
+def inference_cost_table(
+    curves: pd.DataFrame,
+    towers: Sequence[Mapping[str, Any]],
+    trained: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
+    """Inference cost of each method beside its accuracy; the head's own cost is negligible.
+
+    Args:
+        curves: of `learning_curves`; end-to-end ones too where `trained` is given.
+        towers: the first encoder and the additional ones: `name`, `parameters`, `ms_per_image`
+            (over all views; None where not known).
+        trained: the same of the encoder that is trained end to end, at its size and views.
+    Returns: one row a method: `method`, `towers` (names), `parameters`, `ms_per_photograph`, and
+        `top1_F` at each fraction F.
+    """
+    rows = []
+    for method, points in curves.groupby("method", sort=True):
+        asked = _encoders_of(str(method), towers, trained)
+        known = [np.nan if t["ms_per_image"] is None else t["ms_per_image"] for t in asked]
+        accuracy = {f"top1_{p.fraction:g}": p.top1_mean for p in points.itertuples()}
+        rows.append(
+            {
+                "method": method,
+                "towers": " + ".join(tower["name"] for tower in asked),
+                "parameters": sum(tower["parameters"] for tower in asked),
+                "ms_per_photograph": float(np.sum(known)),
+                **accuracy,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _encoders_of(
+    method: str, towers: Sequence[Mapping[str, Any]], trained: Mapping[str, Any] | None
+) -> list[Mapping[str, Any]]:
+    """The encoders that a method's predictor runs."""
+    if method in METHODS:
+        return list(towers if METHODS[method].space == "all_encoders" else towers[:1])
+    if trained is None:
+        raise ValueError(
+            f"{method} is trained end to end, and the cost of its encoder is not given"
+        )
+    return [trained, *towers] if method == END_TO_END_ENSEMBLE else [trained]

@@ -183,17 +183,17 @@ def measure_inference_cost(
     pixels: EndToEndConfig,
 ) -> Table:
     """Accuracy beside its price: parameters and milliseconds a photograph of each method."""
-    from sports_clip_pipeline.encoders.inference_cost import price_table
+    from sports_clip_pipeline.evaluation.recommendation import inference_cost_table
 
     if end_to_end_curves.empty:
-        return price_table(finetune_curves, embed_audit["towers"])
+        return inference_cost_table(finetune_curves, embed_audit["towers"])
     import pandas as pd
 
     from sports_clip_pipeline.encoders.embedder import tower_price
 
     trained = tower_price(embed, pixels.test_size, pixels.views, cache, sports_images)
     curves = pd.concat([finetune_curves, end_to_end_curves], ignore_index=True)
-    return price_table(curves, embed_audit["towers"], trained)
+    return inference_cost_table(curves, embed_audit["towers"], trained)
 
 
 def recommend_method(

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.encoders.inference_cost import price_table
+from sports_clip_pipeline.evaluation.recommendation import inference_cost_table
 
 TOWERS = [
     {"name": "lite2", "parameters": 5, "ms_per_image": 8.0},
@@ -20,7 +20,7 @@ CURVES = pd.DataFrame(
 
 
 def test_a_method_pays_for_the_towers_it_asks() -> None:
-    table = price_table(CURVES, TOWERS).set_index("method")
+    table = inference_cost_table(CURVES, TOWERS).set_index("method")
     assert table.loc["gda", "towers"] == "lite2 + lite0"
     assert (table.loc["gda", "parameters"], table.loc["gda", "ms_per_photograph"]) == (8, 14.0)
     assert table.loc["logreg", "towers"] == "lite2"
@@ -31,7 +31,7 @@ def test_a_method_pays_for_the_towers_it_asks() -> None:
 
 def test_an_unknown_time_stays_unknown() -> None:
     towers = [{**TOWERS[0], "ms_per_image": None}]
-    assert np.isnan(price_table(CURVES, towers)["ms_per_photograph"]).all()
+    assert np.isnan(inference_cost_table(CURVES, towers)["ms_per_photograph"]).all()
 
 
 def test_a_trained_tower_pays_for_itself_and_joined_for_the_frozen_ones_too() -> None:
@@ -43,7 +43,7 @@ def test_a_trained_tower_pays_for_itself_and_joined_for_the_frozen_ones_too() ->
         }
     )
     trained = {"name": "lite2 trained, 160 px", "parameters": 5, "ms_per_image": 4.0}
-    table = price_table(curves, TOWERS, trained).set_index("method")
+    table = inference_cost_table(curves, TOWERS, trained).set_index("method")
     assert table.loc["full_imagenet", "towers"] == "lite2 trained, 160 px"
     assert table.loc["full_imagenet", "ms_per_photograph"] == 4.0
     assert table.loc["end_to_end_ensemble", "towers"] == "lite2 trained, 160 px + lite2 + lite0"
@@ -51,4 +51,4 @@ def test_a_trained_tower_pays_for_itself_and_joined_for_the_frozen_ones_too() ->
     assert table.loc["end_to_end_ensemble", "parameters"] == 13
     assert table.loc["gda", "ms_per_photograph"] == 14.0
     with pytest.raises(ValueError, match="end_to_end_ensemble trains through the pixels"):
-        price_table(curves, TOWERS)
+        inference_cost_table(curves, TOWERS)
