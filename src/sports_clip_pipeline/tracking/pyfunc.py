@@ -27,7 +27,7 @@ class ServedPredictor(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the predictor's folder."""
-        from sports_clip_pipeline.models.predictor import load_predictor
+        from sports_clip_pipeline.predictor.predictor import load_predictor
 
         self.predictor = load_predictor(context.artifacts["predictor"])
 
@@ -54,7 +54,7 @@ class ServedPredictor(PythonModel):
 def _decode(text: str, index: int) -> Any:
     """The upright RGB image of a base64 text; `index` is its number in the request."""
     from sports_clip_pipeline.data.rules import ImageRules
-    from sports_clip_pipeline.preprocessing.upright import UnusableImageError, open_upright
+    from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
 
     try:
         return open_upright(base64.b64decode(text, validate=True), ImageRules()).image
