@@ -59,7 +59,7 @@ def prepared(name: str, size: int, block: int, jpeg: bytes, folder: Path) -> tup
     """The tower's chosen backend, and one block's work on one core and on all."""
     program = TowerProgram("image", name, folder / f"{name}.onnx", size)
     pixels = to_pixels(jpeg, image_encoders.image_preprocessing(name, size, "full"), block)
-    chosen, _ = choose_backend(program, candidates(name), (pixels,), threads=1)
+    chosen = choose_backend(program, candidates(name), (pixels,), threads=1).backend
     work = []
     for threads in (1, cores()):
         backend = build_backend(program, chosen, threads)

@@ -18,10 +18,11 @@ def lite0(onnx_folder: Path) -> TowerProgram:
 
 def test_every_cpu_backend_agrees_with_eager_torch_on_lite0(lite0: TowerProgram) -> None:
     names = ("torch", "torch_channels_last", "onnxruntime")
-    best, trials = choose_backend(lite0, names, (PIXELS,), threads=1)
+    choice = choose_backend(lite0, names, (PIXELS,), threads=1)
+    trials = choice.trials
     assert [trial.backend for trial in trials] == list(names)
     assert all(trial.passed and trial.max_cosine_distance < 1e-4 for trial in trials)
-    assert best == max(trials, key=lambda trial: trial.items_per_s).backend
+    assert choice.backend == max(trials, key=lambda trial: trial.items_per_s).backend
 
 
 def test_onnxruntime_gives_torchs_features_and_logits_at_any_batch(lite0: TowerProgram) -> None:
@@ -47,7 +48,8 @@ def test_a_backend_that_disagrees_is_never_chosen(
 
     monkeypatch.setattr(backends, "build_backend", build)
     monkeypatch.setattr(backends, "_timed", lambda backend, inputs: 1.0)
-    best, trials = choose_backend(lite0, ("onnxruntime", "torch"), (PIXELS[:1],), 1)
+    choice = choose_backend(lite0, ("onnxruntime", "torch"), (PIXELS[:1],), 1)
+    best, trials = choice.backend, choice.trials
     assert best == "torch"
     assert [(t.backend, t.passed, t.max_cosine_distance) for t in trials] == [
         ("onnxruntime", False, 1.0),
@@ -72,6 +74,26 @@ def test_cuda_agrees_with_eager_torch(lite0: TowerProgram) -> None:
 
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    best, trials = choose_backend(lite0, ("torch", "torch_cuda"), (PIXELS,), 1)
+    choice = choose_backend(lite0, ("torch", "torch_cuda"), (PIXELS,), 1)
+    best, trials = choice.backend, choice.trials
     assert all(trial.passed for trial in trials), trials
     assert best in {"torch", "torch_cuda"}
+
+
+def test_a_choice_is_measured_once_on_a_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lite0 = TowerProgram("image", "lite0", tmp_path / "lite0-64.onnx", 64)
+    assert backends.cached_choice(lite0, ("torch",)) is None
+    (choice,) = backends.choose_backends([(lite0, ("torch",), (PIXELS,))])
+    assert backends.cached_choice(lite0, ("torch",)) == choice
+    assert backends.cached_choice(lite0, ("torch", "torch_cuda")) is None
+    monkeypatch.setattr(backends, "cores", lambda: 1_000)
+    assert backends.cached_choice(lite0, ("torch",)) is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"backend": "torch", "trials": [1]}'])
+def test_a_damaged_choice_is_measured_again(tmp_path: Path, content: str) -> None:
+    lite0 = TowerProgram("image", "lite0", tmp_path / "lite0-64.onnx", 64)
+    backends.choice_path(lite0).write_text(content)
+    assert backends.cached_choice(lite0, ("torch",)) is None

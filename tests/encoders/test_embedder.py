@@ -11,8 +11,7 @@ import pytest
 
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders import embedder as embedder_module
-from sports_clip_pipeline.encoders.additional_encoders import embed_with_companions
-from sports_clip_pipeline.encoders.embedder import Embedder
+from sports_clip_pipeline.encoders.embedder import Embedder, embed_with_additional
 from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
 from sports_clip_pipeline.io.state import Journal
@@ -67,7 +66,7 @@ def test_of_processes_that_work_together_the_first_one_gathers(
 
     def embed(together: bool) -> list[dict[str, np.ndarray]]:
         embedder = Embedder(config, cache, Journal(), together=together)
-        several = embed_with_companions(
+        several = embed_with_additional(
             embedder, config.additional_encoders, "sports", store, manifest, Journal()
         )[0]
         return [embedder.images("flickr8k", store, manifest), several, embedder.captions(tokens)]

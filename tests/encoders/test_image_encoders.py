@@ -12,6 +12,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sports_clip_pipeline.encoders import image_encoders
+from sports_clip_pipeline.encoders.image_encoders import (
+    CLASSES,
+    imagenet_classifier,
+    imagenet_definitions,
+    imagenet_names,
+)
 from sports_clip_pipeline.encoders.weights import HubFile
 from sports_clip_pipeline.errors import UserFacingError
 from tests.encoders.making import ARCHITECTURE, write_image_tower
@@ -152,3 +158,43 @@ def test_random_weights_are_the_same_every_time_and_leave_torchs_generator_alone
     for key, value in first.items():
         torch.testing.assert_close(second[key], value)
     assert not image_encoders.image_encoder(name).names_imagenet()
+
+
+@pytest.mark.parametrize(("name", "millions"), [("lite0", 3.37), ("lite1", 4.13), ("lite2", 4.81)])
+def test_parameters_are_counted_without_the_towers_own_head(name: str, millions: float) -> None:
+    whole = sum(weight.numel() for weight in image_encoders.load_image_tower(name).parameters())
+    assert image_encoders.image_encoder(name).parameter_count() == whole - 1000 * (1280 + 1)
+    assert image_encoders.image_encoder(name).parameter_count() == pytest.approx(
+        millions * 1e6, rel=0.01
+    )
+
+
+@pytest.mark.parametrize("name", sorted(image_encoders.IMAGE_ENCODERS))
+def test_features_through_the_classifier_are_the_towers_own_logits(
+    name: str, pictures: list[Image.Image]
+) -> None:
+    tower = image_encoders.load_image_tower(name)
+    seen = image_encoders.image_preprocessing(name, 64, "full")
+    pixels = np.stack([seen.to_array(picture) for picture in pictures[:2]])
+    weight, bias = imagenet_classifier(name)
+    with torch.inference_mode():
+        wanted = tower(torch.from_numpy(pixels)).numpy()
+    logits = image_encoders.pooled_features(tower, pixels) @ weight.T + bias
+    np.testing.assert_allclose(logits, wanted, atol=1e-4)
+    assert (weight.shape, bias.shape) == ((CLASSES, 1280), (CLASSES,))
+    assert (weight.dtype, bias.dtype) == (np.float32, np.float32)
+
+
+def test_the_classes_stand_in_the_order_of_the_challenge_of_2012() -> None:
+    names, definitions = imagenet_names(), imagenet_definitions()
+    assert len(names) == len(definitions) == CLASSES
+    assert names[0] == "tench, Tinca tinca"
+    assert names[981] == "ballplayer, baseball player"
+    assert names[999] == "toilet tissue, toilet paper, bathroom tissue"
+    assert definitions[981] == "an athlete who plays baseball"
+    assert all(definitions)
+
+
+def test_names_that_are_changed_by_a_caller_do_not_change_for_others() -> None:
+    imagenet_names().clear()
+    assert len(imagenet_names()) == CLASSES

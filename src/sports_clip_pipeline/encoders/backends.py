@@ -1,11 +1,14 @@
-"""What runs a tower: eager torch, or ONNX Runtime where it agrees with torch and is faster.
+"""Inference backends of an encoder (eager torch, ONNX Runtime) and the choice of the fastest.
 
-A backend maps NumPy blocks to NumPy blocks. The fastest one on this machine that passes a parity
-check against eager torch is chosen by trying them all on a block of the real input.
+The fastest backend that agrees with eager torch is measured once per machine on a block of the
+real input; the choice and the inference cost are cached beside the exported encoder.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import platform
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sports_clip_pipeline.encoders.registry import is_pair
+from sports_clip_pipeline.io.state import write_atomically
 from sports_clip_pipeline.machine import cores, end_with_parent, take_own_device
 
 BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
@@ -87,18 +91,26 @@ class TowerProgram:
 
 @dataclass(frozen=True)
 class Trial:
-    """How one backend did on the trial block.
-
-    Attributes:
-        items_per_s: by the clock, which a busy machine slows down.
-        core_ms_per_item: milliseconds of processor time; on CUDA by the clock.
-    """
+    """Measurement of one backend: wall-clock rate, parity, processor time (on CUDA wall-clock)."""
 
     backend: str
     items_per_s: float
     max_cosine_distance: float
     passed: bool
     core_ms_per_item: float
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """The chosen backend, and the measurements of all candidates."""
+
+    backend: str
+    trials: tuple[Trial, ...]
+
+    @property
+    def core_ms_per_item(self) -> float:
+        """Inference cost: milliseconds of one core per image and view, without decoding."""
+        return next(t.core_ms_per_item for t in self.trials if t.backend == self.backend)
 
 
 def candidates(tower: str) -> tuple[str, ...]:
@@ -125,8 +137,8 @@ def build_backend(program: TowerProgram, name: str, threads: int) -> Backend:
 
 def choose_backend(
     program: TowerProgram, names: Sequence[str], inputs: Sequence[np.ndarray], threads: int
-) -> tuple[str, list[Trial]]:
-    """Try the named backends on a block and return the fastest that agrees with eager torch.
+) -> BackendChoice:
+    """Measure the named backends on a block; the fastest that agrees with eager torch is chosen.
 
     Agreement: every row's cosine distance to eager torch's features is at most 1e-4.
     """
@@ -144,27 +156,59 @@ def choose_backend(
             Trial(name, items / elapsed_s, distance, distance <= PARITY, 1000 * busy_s / items)
         )
     best = max((trial for trial in trials if trial.passed), key=lambda trial: trial.items_per_s)
-    return best.backend, trials
+    return BackendChoice(best.backend, tuple(trials))
 
 
 def choose_backends(
-    tasks: Sequence[tuple[TowerProgram, Sequence[str], Sequence[np.ndarray]]], threads: int
-) -> list[tuple[str, list[Trial]]]:
-    """`choose_backend` for several towers, several at once, each in a process of its own.
+    tasks: Sequence[tuple[TowerProgram, Sequence[str], Sequence[np.ndarray]]],
+) -> list[BackendChoice]:
+    """`choose_backend` for several encoders in parallel processes; caches each choice.
 
-    What torch's export and the trials leave in memory ends with those processes. Where each tower
-    has one name alone there is nothing to choose, and they run here.
+    Processes of their own release the memory of torch's export and of the trials.
 
     Args:
-        tasks: of each tower the program, the names to try and the block to try them on.
+        tasks: for each encoder the program, the candidates and the block to measure them on.
     """
     if all(len(names) == 1 for _, names, _ in tasks):
-        return [choose_backend(*task, threads) for task in tasks]
-    context = get_context("spawn")
-    workers = min(len(tasks), cores())
-    with ProcessPoolExecutor(workers, context, _begin_trial, max_tasks_per_child=1) as pool:
-        waiting = [pool.submit(choose_backend, *task, threads) for task in tasks]
-        return [trial.result() for trial in waiting]
+        choices = [choose_backend(*task, 1) for task in tasks]
+    else:
+        context, workers = get_context("spawn"), min(len(tasks), cores())
+        with ProcessPoolExecutor(workers, context, _begin_trial, max_tasks_per_child=1) as pool:
+            waiting = [pool.submit(choose_backend, *task, 1) for task in tasks]
+            choices = [trial.result() for trial in waiting]
+    for (program, _, _), choice in zip(tasks, choices, strict=True):
+        record = {"machine": _machine(), **dataclasses.asdict(choice)}
+        text = json.dumps(record, indent=2) + "\n"
+        write_atomically(choice_path(program), text.encode())
+    return choices
+
+
+def choice_path(program: TowerProgram) -> Path:
+    """The file of an encoder's cached choice, beside its exported form."""
+    return program.onnx_path.with_suffix(".backend.json")
+
+
+def cached_choice(program: TowerProgram, names: Sequence[str]) -> BackendChoice | None:
+    """The choice among these candidates as measured before on this machine, or None."""
+    try:
+        record = json.loads(choice_path(program).read_text())
+        choice = BackendChoice(record["backend"], tuple(Trial(**t) for t in record["trials"]))
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
+    measured = [trial.backend for trial in choice.trials]
+    if record["machine"] != _machine() or measured != list(names) or choice.backend not in names:
+        return None
+    return choice
+
+
+def _machine() -> str:
+    """Processor and usable cores."""
+    processor = platform.processor() or platform.machine()
+    if (facts := Path("/proc/cpuinfo")).is_file():
+        lines = facts.read_text(errors="replace").splitlines()
+        models = (line.partition(":")[2].strip() for line in lines if line[:10] == "model name")
+        processor = next(models, processor)
+    return f"{processor}, {cores()} cores"
 
 
 def _begin_trial() -> None:
@@ -180,8 +224,6 @@ def export_onnx(program: TowerProgram) -> Path:
     import warnings
 
     import torch
-
-    from sports_clip_pipeline.io.state import write_atomically
 
     example, axes = _example(program)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Which space of the cache, which backend: one object that embeds all corpora of a study."""
+"""Embeds all corpora of a study with one image and text encoder, and with additional ones."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ import pandas as pd
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.encoders import image_encoders, inference_cost, text_encoders
-from sports_clip_pipeline.encoders.backends import TowerProgram, Trial, candidates, choose_backends
+from sports_clip_pipeline.encoders import image_encoders, text_encoders
+from sports_clip_pipeline.encoders.backends import (
+    BackendChoice,
+    TowerProgram,
+    cached_choice,
+    candidates,
+    choose_backends,
+)
 from sports_clip_pipeline.encoders.embedding import (
     Engine,
     Sight,
@@ -22,7 +28,12 @@ from sports_clip_pipeline.encoders.embedding import (
     embed_captions,
     embed_images,
 )
-from sports_clip_pipeline.encoders.feature_store import FeatureCache, FeatureSpace, mean_of_spaces
+from sports_clip_pipeline.encoders.feature_store import (
+    FeatureCache,
+    FeatureSpace,
+    additional_key,
+    mean_of_spaces,
+)
 from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.weights import file_name
 from sports_clip_pipeline.io.fingerprint import file_sha256
@@ -77,7 +88,7 @@ class Embedder:
             "backends": {},
             "computed_per_s": {},
         }
-        self._chosen: dict[str, str] = {}
+        self._choices: dict[str, BackendChoice] = {}
         self._spaces: dict[ImageTransform, FeatureSpace] = {}
 
     def images(self, name: str, store: ImageStore, manifest: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -99,8 +110,7 @@ class Embedder:
         for view in self.preprocessings:
             space = self._space(view)
             if space.missing(keys):
-                engine = self._engine("image", (self._first_pixels(store, view),))
-                found.append(Sight(engine, view, space))
+                found.append(Sight(self._engine("image"), view, space))
         return found
 
     def gathered(
@@ -140,8 +150,9 @@ class Embedder:
         space = self._cache.space({"weights": self._weights["text"], "pooling": "mean"})
         keys, rate = [caption_key(row) for row in ids], 0.0
         if space.missing(keys):
-            engine = self._engine("text", pad(ids[:TRIAL_CAPTIONS]))
-            rate = embed_captions(ids, space, engine, self._journal, self.together)
+            if self.choice("text") is None:
+                self.take("text", *choose_backends([self.task("text", pad(ids[:TRIAL_CAPTIONS]))]))
+            rate = embed_captions(ids, space, self._engine("text"), self._journal, self.together)
         self._audit["computed_per_s"]["captions"] = round(rate, 1)
         return {} if self._only_helps() else space.gather(keys)
 
@@ -168,11 +179,8 @@ class Embedder:
             one core, all views, without decoding and resizing.
         """
         name = self._config.image_encoder
-        rate = inference_cost.kept_rate(self._program("image"), self._config.backend)
-        if rate is None:
-            self._choose("image", (self._first_pixels(store, self.preprocessings[0]),))
-            rate = inference_cost.kept_rate(self._program("image"), self._config.backend)
-            assert rate is not None
+        _choose_together([self], store)
+        choice = self._choices["image"]
         return {
             "name": name,
             "width": image_encoders.image_encoder(name).width,
@@ -180,8 +188,8 @@ class Embedder:
             "views": list(self._config.views),
             "weights_sha256": self._weights["image"],
             "parameters": image_encoders.image_encoder(name).parameter_count(),
-            "backend": rate.backend,
-            "ms_per_image": round(rate.ms_per_item * len(self.preprocessings), 2),
+            "backend": choice.backend,
+            "ms_per_image": round(choice.core_ms_per_item * len(self.preprocessings), 2),
         }
 
     def audit(self) -> dict[str, Any]:
@@ -195,17 +203,48 @@ class Embedder:
             self._spaces[view] = self._cache.space(described)
         return self._spaces[view]
 
-    def _engine(self, kind: str, trial: Sequence[np.ndarray]) -> Engine:
-        config = self._config
-        if kind not in self._chosen:
-            self._choose(kind, trial)
-        program, backend = self._program(kind), self._chosen[kind]
-        if backend == "torch_cuda":
-            return Engine(program, backend, workers=0, threads=cores(), batch=config.batch_size)
-        mine = own_cores(cores())
-        workers = config.workers or mine
-        threads = max(1, mine // workers)
-        return Engine(program, backend, workers, threads, batch=config.batch_size)
+    def choice(self, kind: str) -> BackendChoice | None:
+        """The backend chosen for `image` or `text`, now or in an earlier run; None for none yet."""
+        if kind not in self._choices:
+            program = self._program(kind)
+            cached = cached_choice(program, self._backend_names(program))
+            if cached is None:
+                return None
+            self._choices[kind] = cached
+        return self._choices[kind]
+
+    def take(self, kind: str, choice: BackendChoice) -> None:
+        """Use a backend that was just chosen."""
+        self._choices[kind] = choice
+
+    def task(
+        self, kind: str, inputs: Sequence[np.ndarray]
+    ) -> tuple[TowerProgram, Sequence[str], Sequence[np.ndarray]]:
+        """One task of `choose_backends`."""
+        program = self._program(kind)
+        return program, self._backend_names(program), inputs
+
+    def first_pixels(self, store: ImageStore) -> tuple[np.ndarray, ...]:
+        """A block (B, 3, size, size) of the real input, to measure backends on."""
+        view, rows = self.preprocessings[0], range(min(TRIAL_IMAGES, len(store)))
+        return (view.normalise([view.crop(store.get(row)) for row in rows]),)
+
+    def _backend_names(self, program: TowerProgram) -> tuple[str, ...]:
+        asked = self._config.backend
+        return candidates(program.tower) if asked == "auto" else (asked,)
+
+    def _engine(self, kind: str) -> Engine:
+        config, program, choice = self._config, self._program(kind), self._choices[kind]
+        self._audit["backends"][kind] = {
+            "chosen": choice.backend,
+            "trials": [dataclasses.asdict(trial) for trial in choice.trials],
+        }
+        if choice.backend == "torch_cuda":
+            return Engine(program, "torch_cuda", 0, cores(), batch=config.batch_size)
+        own = own_cores(cores())
+        workers = config.workers or own
+        threads = max(1, own // workers)
+        return Engine(program, choice.backend, workers, threads, batch=config.batch_size)
 
     def _program(self, kind: str) -> TowerProgram:
         config = self._config
@@ -214,28 +253,6 @@ class Embedder:
         weights = self._weights[kind][:12]
         path = self._cache.root / "onnx" / f"{file_name(tower)}-{size}-{weights}.onnx"
         return TowerProgram(kind, tower, path, size, self._clip_folder)
-
-    def _choose(self, kind: str, trial: Sequence[np.ndarray]) -> None:
-        self._take(kind, *choose_backends([self._task(kind, trial)], threads=1)[0])
-
-    def _task(
-        self, kind: str, trial: Sequence[np.ndarray]
-    ) -> tuple[TowerProgram, Sequence[str], Sequence[np.ndarray]]:
-        asked, program = self._config.backend, self._program(kind)
-        return program, candidates(program.tower) if asked == "auto" else (asked,), trial
-
-    def _take(self, kind: str, backend: str, trials: Sequence[Trial]) -> None:
-        """Use the backend that was chosen; keep what the trials say of the tower's price."""
-        self._chosen[kind] = backend
-        self._audit["backends"][kind] = {"chosen": backend, "trials": [_row(t) for t in trials]}
-        ms = next(trial.core_ms_per_item for trial in trials if trial.backend == backend)
-        rate = inference_cost.Rate(inference_cost.machine(), self._config.backend, backend, ms)
-        inference_cost.keep_rate(self._program(kind), rate)
-
-    def _first_pixels(self, store: ImageStore, preprocessing: ImageTransform) -> np.ndarray:
-        """A block (B, 3, size, size) of the real input, to try backends on."""
-        rows = range(min(TRIAL_IMAGES, len(store)))
-        return preprocessing.normalise([preprocessing.crop(store.get(row)) for row in rows])
 
 
 def embed_together(
@@ -265,15 +282,14 @@ def embed_together(
 
 
 def _choose_together(embedders: Sequence[Embedder], store: ImageStore) -> None:
-    """Let those that have no backend yet try theirs at the same time."""
-    waiting = [tower for tower in embedders if "image" not in tower._chosen]
-    first = [(tower._first_pixels(store, tower.preprocessings[0]),) for tower in waiting]
-    tasks = [tower._task("image", pixels) for tower, pixels in zip(waiting, first, strict=True)]
-    for tower, found in zip(waiting, choose_backends(tasks, threads=1), strict=True):
-        tower._take("image", *found)
+    """Choose the image backends that are not yet chosen, all at the same time."""
+    waiting = [embedder for embedder in embedders if embedder.choice("image") is None]
+    tasks = [embedder.task("image", embedder.first_pixels(store)) for embedder in waiting]
+    for embedder, choice in zip(waiting, choose_backends(tasks), strict=True):
+        embedder.take("image", choice)
 
 
-def tower_price(
+def encoder_cost(
     config: EmbedConfig,
     size: int,
     views: Sequence[str],
@@ -291,5 +307,44 @@ def tower_price(
     return {**row, "name": f"{row['name']} trained, {size} px"}
 
 
-def _row(trial: Trial) -> dict[str, Any]:
-    return dataclasses.asdict(trial)
+def embed_with_additional(
+    first: Embedder,
+    additional_encoders: Sequence[str],
+    name: str,
+    store: ImageStore,
+    manifest: pd.DataFrame,
+    journal: Journal,
+) -> tuple[dict[str, np.ndarray], dict[str, Embedder]]:
+    """Features of one corpus from the first tower and from further ones, by its settings.
+
+    Returns: the first embedder's `images`, with `companion.<tower>` (N, Dₖ) float32 of each
+        companion, means over the same views; and what made those, by tower.
+    """
+    others = {tower: first.companion(tower) for tower in additional_encoders}
+    names = [name, *(f"{name} {tower}" for tower in others)]
+    seen, *further = embed_together([first, *others.values()], names, store, manifest, journal)
+    named = zip(others, further, strict=True)
+    arrays = {additional_key(tower): found["features"] for tower, found in named if found}
+    return {**seen, **arrays}, others
+
+
+def audit_encoders(
+    first: Embedder, others: Mapping[str, Embedder], store: ImageStore
+) -> dict[str, Any]:
+    """How all features were made, JSON-like: the first embedder's audit, then the others'.
+
+    Args:
+        store: photographs to measure the towers' cost with, where it is not known yet.
+    Returns: the first audit with `additional_encoders`; `towers`, a row a tower, the first one
+        first (see `Embedder.tower`); `backends` with `companion.<tower>`; `computed_per_s` of all.
+    """
+    audit = first.audit()
+    rows = [embedder.tower(store) for embedder in (first, *others.values())]
+    backends, computed = dict(audit["backends"]), dict(audit["computed_per_s"])
+    for tower, other in others.items():
+        theirs = other.audit()
+        computed |= theirs["computed_per_s"]
+        if "image" in theirs["backends"]:
+            backends[additional_key(tower)] = theirs["backends"]["image"]
+    named = {"additional_encoders": list(others), "towers": rows}
+    return {**audit, **named, "backends": backends, "computed_per_s": computed}

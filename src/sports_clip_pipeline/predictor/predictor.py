@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+from sports_clip_pipeline.encoders.feature_store import concat_features
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import replacing_folder
@@ -164,7 +164,7 @@ class Predictor:
             arrays: `features` (N, D), and `companion.<tower>` (N, Dₖ) of each companion.
         Raises: UserFacingError: the features of a companion are not there.
         """
-        return stack_towers(arrays, [tower.name for tower in self.additional_encoders])[0]
+        return concat_features(arrays, [tower.name for tower in self.additional_encoders])[0]
 
     def module(self) -> TowerClassifier:
         """Pixels (B, 3, H, W), normalised as the first tower wants them, to logits (B, C).

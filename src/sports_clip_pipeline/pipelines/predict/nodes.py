@@ -85,8 +85,11 @@ def predict_images(
     from uuid import uuid4
 
     from sports_clip_pipeline.data.user_images import ImageFiles
-    from sports_clip_pipeline.predictor.batch_prediction import answer_all
-    from sports_clip_pipeline.predictor.prediction_tables import AnswerFiles, write_answers
+    from sports_clip_pipeline.predictor.batch_prediction import (
+        AnswerFiles,
+        answer_all,
+        write_answers,
+    )
 
     if not predict.images:
         what, remedy = "names no photographs", "say --params=predict.images=PATH"

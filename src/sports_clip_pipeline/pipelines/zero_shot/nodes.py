@@ -51,11 +51,11 @@ def gather_witnesses(
     """What zero-shot logits are made of: CLIP's cosines, the image tower's own class names."""
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.zero_shot import Witnesses, named_classes
-    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+    from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.predictor.head import Operation
 
     projections = read_projections(clip_model)
-    _, widths = stack_towers(clip_sports_features)
+    _, widths = concat_features(clip_sports_features)
     return Witnesses(
         embed=(*projections.image_operations(), Operation("l2_normalise")),
         anchors=text_anchors["anchors"],
@@ -124,10 +124,10 @@ def classify_without_labels(
     class_bank: ClassBank,
 ) -> Table:
     """Zero-shot probabilities of every sports photograph."""
-    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+    from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import zero_shot_table
 
-    features, _ = stack_towers(clip_sports_features)
+    features, _ = concat_features(clip_sports_features)
     return zero_shot_table(zero_shot_head(features), sports_manifest, splits, class_bank.labels)
 
 
@@ -141,7 +141,7 @@ def ablate_zero_shot(
     config: ZeroShotConfig,
 ) -> Table:
     """What each part of zero-shot classification is worth on the evaluation part."""
-    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+    from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         ablation_table,
         ablation_variants,
@@ -149,7 +149,7 @@ def ablate_zero_shot(
     )
 
     rows = (splits["split"] == "evaluation").to_numpy()
-    features = stack_towers(clip_sports_features)[0][rows]
+    features = concat_features(clip_sports_features)[0][rows]
     variants = ablation_variants(witnesses, text_anchors, zero_shot_choice, features)
     target = encode_labels(splits.loc[rows, "label"], class_bank.labels)
     return ablation_table(variants, target, config.bootstrap_resamples, config.seed)
@@ -168,7 +168,7 @@ def learn_without_labels(
     Heads are fitted on the development photographs and judged on the evaluation part. What comes
     of learning from the evaluation photographs themselves stands in rows of its own.
     """
-    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+    from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_target,
         transduction_table,
@@ -176,7 +176,7 @@ def learn_without_labels(
     from sports_clip_pipeline.fewshot.base import normalise_features
     from sports_clip_pipeline.fewshot.transduction import transduce
 
-    features, widths = stack_towers(clip_sports_features)
+    features, widths = concat_features(clip_sports_features)
     part = splits["split"].to_numpy()
     development, evaluation = features[part == "development"], features[part == "evaluation"]
     scaled = normalise_features(widths, root=True)
