@@ -13,8 +13,8 @@ from sports_clip_pipeline.clip.zero_shot import (
     GENERAL_TEMPLATES,
     NamedClasses,
     OpenVocabulary,
-    Witnesses,
-    class_anchors,
+    ZeroShotScores,
+    build_zero_shot_classifier,
     hubness,
     prompt_texts,
 )
@@ -70,12 +70,12 @@ def test_for_the_banks_own_labels_the_head_is_the_one_that_the_study_makes(
 ) -> None:
     texts = prompt_texts(BANK)
     features, plain = (dict(zip(texts, Reader(n)(texts), strict=True)) for n in (1, 2))
-    parts = Witnesses(
+    parts = ZeroShotScores(
         embed=vocabulary()._witnesses(np.zeros((2, 3)), np.zeros((2, 4))).embed,
-        anchors=class_anchors(BANK, "both", features, PROJECTIONS.text_embeddings),
+        anchors=build_zero_shot_classifier(BANK, "both", features, PROJECTIONS.text_embeddings),
         logit_scale=20.0,
         named=NAMED if weight else None,
-        prompts=class_anchors(BANK, "both", plain, unit_norm),
+        prompts=build_zero_shot_classifier(BANK, "both", plain, unit_norm),
     )
     wanted = parts.head(weight, -share * hubness(parts.head(weight)(BACKGROUND)))
     found = vocabulary(weight, share).head(("Ice  Hockey", "chess"))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.clip.zero_shot import NamedClasses, Witnesses, hubness, named_in
+from sports_clip_pipeline.clip.zero_shot import NamedClasses, ZeroShotScores, hubness, named_in
 from sports_clip_pipeline.predictor.head import Operation, softmax
 
 RNG = np.random.default_rng(0)
@@ -15,7 +15,7 @@ def unit(values: np.ndarray) -> np.ndarray:
     return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
-def witnesses(widths: tuple[int, ...] = ()) -> Witnesses:
+def witnesses(widths: tuple[int, ...] = ()) -> ZeroShotScores:
     """Six features, three classes, five named ones, spaces of four and two dimensions."""
     named = NamedClasses(
         RNG.normal(size=(5, 6)).astype(np.float32),
@@ -24,7 +24,7 @@ def witnesses(widths: tuple[int, ...] = ()) -> Witnesses:
     )
     weight = RNG.normal(size=(4, 6)).astype(np.float32)
     affine = Operation("affine", {"weight": weight, "bias": np.ones(4, np.float32)})
-    return Witnesses(
+    return ZeroShotScores(
         (affine, Operation("l2_normalise")),
         unit(RNG.normal(size=(3, 4))).astype(np.float32),
         10.0,
@@ -34,7 +34,9 @@ def witnesses(widths: tuple[int, ...] = ()) -> Witnesses:
     )
 
 
-def naive(parts: Witnesses, features: np.ndarray, weight: float, bias: np.ndarray) -> np.ndarray:
+def naive(
+    parts: ZeroShotScores, features: np.ndarray, weight: float, bias: np.ndarray
+) -> np.ndarray:
     arrays = parts.embed[0].arrays
     image = unit(features @ arrays["weight"].T + arrays["bias"])
     shares = softmax(features @ parts.named.weight.T + parts.named.bias)

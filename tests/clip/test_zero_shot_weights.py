@@ -56,7 +56,9 @@ def fake_text_tower(
 
 def made(bank: ClassBank, prompts: str, projections: Projections = PLAIN) -> np.ndarray:
     features = zero_shot.encode_prompts(bank, "minilm", TokenizeConfig())
-    return zero_shot.class_anchors(bank, prompts, features, projections.text_embeddings)
+    return zero_shot.build_zero_shot_classifier(
+        bank, prompts, features, projections.text_embeddings
+    )
 
 
 def at(degrees: float) -> list[float]:

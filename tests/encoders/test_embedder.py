@@ -124,9 +124,9 @@ def test_another_view_computes_that_view_alone(
     computed = []
     real = embedder_module.embed_images
 
-    def counted(store, keys, sights, journal, together=False):
-        computed.extend((s.preprocessing.view, len(s.space.missing(keys))) for s in sights)
-        return real(store, keys, sights, journal)
+    def counted(store, keys, encoding_tasks, journal, together=False):
+        computed.extend((s.preprocessing.view, len(s.space.missing(keys))) for s in encoding_tasks)
+        return real(store, keys, encoding_tasks, journal)
 
     monkeypatch.setattr(embedder_module, "embed_images", counted)
     second = Embedder(CONFIG.model_copy(update={"views": ("full", "centre")}), cache, Journal())
@@ -150,9 +150,9 @@ def test_photographs_that_are_new_are_the_only_ones_computed(
     missing = []
     real = embedder_module.embed_images
 
-    def counted(store, keys, sights, journal, together=False):
-        missing.extend(row for sight in sights for row in sight.space.missing(keys))
-        return real(store, keys, sights, journal)
+    def counted(store, keys, encoding_tasks, journal, together=False):
+        missing.extend(row for task in encoding_tasks for row in task.space.missing(keys))
+        return real(store, keys, encoding_tasks, journal)
 
     monkeypatch.setattr(embedder_module, "embed_images", counted)
     Embedder(CONFIG, cache, Journal()).images("sports", store, manifest)

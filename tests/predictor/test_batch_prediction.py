@@ -39,7 +39,7 @@ from sports_clip_pipeline.predictor.batch_prediction import (
 )
 
 RULES = ImageRules()
-LOOKS = (InputSpec(32, "bicubic", "full"), InputSpec(48, "bicubic", "centre"))
+INPUT_SPECS = (InputSpec(32, "bicubic", "full"), InputSpec(48, "bicubic", "centre"))
 
 
 def png(grey: int) -> bytes:
@@ -67,7 +67,7 @@ class Drawn:
 class Greys:
     """Answers with the mean grey of each look."""
 
-    looks = LOOKS
+    input_specs = INPUT_SPECS
 
     def __call__(self, squares: Sequence[np.ndarray]) -> np.ndarray:
         assert [square.shape[1:] for square in squares] == [(32, 32, 3), (48, 48, 3)]

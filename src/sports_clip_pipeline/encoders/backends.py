@@ -25,28 +25,28 @@ from sports_clip_pipeline.machine import cores, end_with_parent, take_own_device
 
 BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
 PARITY = 1e-4
-# Rows of one pass through ONNX Runtime: what still fits a core's cache is fastest (two photographs
+# Rows of one pass through ONNX Runtime: what still fits a core's cache is fastest (two images
 # take a sixth less time each than 32 at once), and takes the least memory.
 ONNX_ROWS = {"image": 2, "text": 16}
 
 
 class Backend(Protocol):
-    """Something that runs a tower on blocks."""
+    """Something that runs an encoder on blocks."""
 
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """Inputs (B, …) to outputs (B, …)."""
 
 
 @dataclass(frozen=True)
-class TowerProgram:
-    """A tower by name, and where its ONNX form is kept; small enough to send to a process.
+class EncoderProgram:
+    """An encoder by name, and where its ONNX form is kept; small enough to send to a process.
 
     Attributes:
         kind: `image` (pixels → features, logits) or `text` (ids, mask → features).
-        tower: name of a tower.
+        tower: name of an encoder.
         onnx_path: the exported form; made when first needed.
-        size: side of the image tower's square, pixels; fixed in the exported form.
-        clip_folder: a CLIP folder whose tower is run where it was trained; None runs it as it came.
+        size: side of the image encoder's square, pixels; fixed in the exported form.
+        clip_folder: a CLIP folder whose trained encoder is run; None for the original weights.
     """
 
     kind: str
@@ -70,9 +70,9 @@ class TowerProgram:
         from sports_clip_pipeline.encoders import image_encoders, text_encoders
 
         if self.kind == "image":
-            trunk = self._with_trained_weights(image_encoders.load_image_tower(self.tower))
-            return image_encoders.PooledImageTower(trunk).eval()
-        transformer = self._with_trained_weights(text_encoders.load_text_tower(self.tower))
+            trunk = self._with_trained_weights(image_encoders.load_image_encoder(self.tower))
+            return image_encoders.PooledImageEncoder(trunk).eval()
+        transformer = self._with_trained_weights(text_encoders.load_text_encoder(self.tower))
         return text_encoders.pooled(transformer)
 
     def _with_trained_weights(self, tower: Any) -> Any:
@@ -80,9 +80,9 @@ class TowerProgram:
             return tower
         import torch
 
-        from sports_clip_pipeline.clip.folder import read_image_tower, read_text_tower
+        from sports_clip_pipeline.clip.folder import read_image_encoder, read_text_encoder
 
-        read = read_image_tower if self.kind == "image" else read_text_tower
+        read = read_image_encoder if self.kind == "image" else read_text_encoder
         weights = {name: torch.from_numpy(value) for name, value in read(self.clip_folder).items()}
         if weights:
             tower.load_state_dict(weights)
@@ -126,8 +126,8 @@ def candidates(tower: str) -> tuple[str, ...]:
     return on_cpu if is_pair(tower) else (*on_cpu, "onnxruntime")
 
 
-def build_backend(program: TowerProgram, name: str, threads: int) -> Backend:
-    """The named backend for a tower. Raises: ValueError: unknown name."""
+def build_backend(program: EncoderProgram, name: str, threads: int) -> Backend:
+    """The named backend for an encoder. Raises: ValueError: unknown name."""
     if name not in BACKENDS:
         raise ValueError(f"backend is one of {', '.join(BACKENDS)}, got {name!r}")
     if name == "onnxruntime":
@@ -136,7 +136,7 @@ def build_backend(program: TowerProgram, name: str, threads: int) -> Backend:
 
 
 def choose_backend(
-    program: TowerProgram, names: Sequence[str], inputs: Sequence[np.ndarray], threads: int
+    program: EncoderProgram, names: Sequence[str], inputs: Sequence[np.ndarray], threads: int
 ) -> BackendChoice:
     """Measure the named backends on a block; the fastest that agrees with eager torch is chosen.
 
@@ -160,7 +160,7 @@ def choose_backend(
 
 
 def choose_backends(
-    tasks: Sequence[tuple[TowerProgram, Sequence[str], Sequence[np.ndarray]]],
+    tasks: Sequence[tuple[EncoderProgram, Sequence[str], Sequence[np.ndarray]]],
 ) -> list[BackendChoice]:
     """`choose_backend` for several encoders in parallel processes; caches each choice.
 
@@ -183,12 +183,12 @@ def choose_backends(
     return choices
 
 
-def choice_path(program: TowerProgram) -> Path:
+def choice_path(program: EncoderProgram) -> Path:
     """The file of an encoder's cached choice, beside its exported form."""
     return program.onnx_path.with_suffix(".backend.json")
 
 
-def cached_choice(program: TowerProgram, names: Sequence[str]) -> BackendChoice | None:
+def cached_choice(program: EncoderProgram, names: Sequence[str]) -> BackendChoice | None:
     """The choice among these candidates as measured before on this machine, or None."""
     try:
         record = json.loads(choice_path(program).read_text())
@@ -216,8 +216,8 @@ def _begin_trial() -> None:
     take_own_device()
 
 
-def export_onnx(program: TowerProgram) -> Path:
-    """Write the tower's ONNX form to `program.onnx_path`, unless it is there; return the path."""
+def export_onnx(program: EncoderProgram) -> Path:
+    """Write the encoder's ONNX form to `program.onnx_path`, unless it is there; return the path."""
     if program.onnx_path.exists():
         return program.onnx_path
     import logging
@@ -239,12 +239,12 @@ def export_onnx(program: TowerProgram) -> Path:
             verbose=False,
         )
     if exported is None:
-        raise RuntimeError(f"torch exported nothing for the tower {program.tower}")
+        raise RuntimeError(f"torch exported nothing for the encoder {program.tower}")
     write_atomically(program.onnx_path, exported.model_proto.SerializeToString())
     return program.onnx_path
 
 
-def _example(program: TowerProgram) -> tuple[tuple[Any, ...], Any]:
+def _example(program: EncoderProgram) -> tuple[tuple[Any, ...], Any]:
     import torch
 
     batch = torch.export.Dim("batch")
@@ -266,7 +266,7 @@ def onnx_session(path: Path, threads: int) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _onnx_backend(program: TowerProgram, threads: int) -> Backend:
+def _onnx_backend(program: EncoderProgram, threads: int) -> Backend:
     session = onnx_session(export_onnx(program), threads)
     rows = ONNX_ROWS[program.kind]
 
@@ -282,7 +282,7 @@ def _onnx_backend(program: TowerProgram, threads: int) -> Backend:
     return run
 
 
-def _torch_backend(program: TowerProgram, name: str, threads: int) -> Backend:
+def _torch_backend(program: EncoderProgram, name: str, threads: int) -> Backend:
     import torch
 
     device = torch.device("cuda" if name == "torch_cuda" else "cpu")

@@ -16,14 +16,14 @@ from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
 from sports_clip_pipeline.encoders.backends import (
     BackendChoice,
-    TowerProgram,
+    EncoderProgram,
     cached_choice,
     candidates,
     choose_backends,
 )
 from sports_clip_pipeline.encoders.embedding import (
+    EncodingTask,
     Engine,
-    Sight,
     caption_key,
     embed_captions,
     embed_images,
@@ -49,7 +49,7 @@ class Embedder:
     """Makes features by content address; computes only what the cache does not hold.
 
     Args:
-        clip_folder: a CLIP folder whose towers make the features where it trained them.
+        clip_folder: a CLIP folder whose encoders make the features where it trained them.
         together: see `embed_images`.
     """
 
@@ -69,16 +69,16 @@ class Embedder:
             for view in config.views
         ]
         image = image_encoders.image_encoder(config.image_encoder)
-        text = text_encoders.text_tower_spec(config.text_encoder)
+        text = text_encoders.text_encoder_spec(config.text_encoder)
         image.weights.checked()
         text.weights.checked()
         self._weights = {"image": image.digest, "text": text.digest}
         if clip_folder is not None:
-            # Imports open_clip, which the packaged towers can do without.
-            from sports_clip_pipeline.clip.folder import WEIGHTS, trained_towers
+            # Imports open_clip, which the packaged encoders can do without.
+            from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
 
             trained = file_sha256(clip_folder / WEIGHTS)
-            self._weights |= dict.fromkeys(trained_towers(clip_folder), trained)
+            self._weights |= dict.fromkeys(trained_encoders(clip_folder), trained)
         self._audit: dict[str, Any] = {
             "image_encoder": config.image_encoder,
             "text_encoder": config.text_encoder,
@@ -104,13 +104,13 @@ class Embedder:
         """Whether some view of some image has to be computed."""
         return any(self._space(view).missing(keys) for view in self.preprocessings)
 
-    def sights(self, store: ImageStore, keys: list[bytes]) -> list[Sight]:
+    def encoding_tasks(self, store: ImageStore, keys: list[bytes]) -> list[EncodingTask]:
         """The views of a corpus of which the cache lacks something."""
         found = []
         for view in self.preprocessings:
             space = self._space(view)
             if space.missing(keys):
-                found.append(Sight(self._engine("image"), view, space))
+                found.append(EncodingTask(self._engine("image"), view, space))
         return found
 
     def gathered(
@@ -119,7 +119,7 @@ class Embedder:
         """What `images` gives, of a corpus that the cache holds.
 
         Args:
-            computed_per_s: photographs a second of each view that was computed, for the audit.
+            computed_per_s: images a second of each view that was computed, for the audit.
         Returns: nothing in a process that only helps the first one.
         """
         for view in self.preprocessings:
@@ -161,7 +161,7 @@ class Embedder:
         return self.together and not leads()
 
     def companion(self, tower: str) -> Embedder:
-        """The same for another image tower, as it came."""
+        """The same for another image encoder, as it came."""
         # It reads no text; a pair has to name both.
         text = tower if is_pair(tower) else EmbedConfig().text_encoder
         config = self._config.model_copy(
@@ -170,10 +170,10 @@ class Embedder:
         return Embedder(config, self._cache, self._journal, together=self.together)
 
     def tower(self, store: ImageStore) -> dict[str, Any]:
-        """What the image tower is and what it costs, JSON-like.
+        """What the image encoder is and what it costs, JSON-like.
 
         Args:
-            store: photographs to measure with, where the cost is not known yet.
+            store: images to measure with, where the cost is not known yet.
         Returns: `name`, `width`, `preprocessing` of the first view, `views`, `weights_sha256`,
             `parameters` (its 1,000-class head not counted), `backend`, and `ms_per_image`: of
             one core, all views, without decoding and resizing.
@@ -219,7 +219,7 @@ class Embedder:
 
     def task(
         self, kind: str, inputs: Sequence[np.ndarray]
-    ) -> tuple[TowerProgram, Sequence[str], Sequence[np.ndarray]]:
+    ) -> tuple[EncoderProgram, Sequence[str], Sequence[np.ndarray]]:
         """One task of `choose_backends`."""
         program = self._program(kind)
         return program, self._backend_names(program), inputs
@@ -229,7 +229,7 @@ class Embedder:
         view, rows = self.preprocessings[0], range(min(TRIAL_IMAGES, len(store)))
         return (view.normalise([view.crop(store.get(row)) for row in rows]),)
 
-    def _backend_names(self, program: TowerProgram) -> tuple[str, ...]:
+    def _backend_names(self, program: EncoderProgram) -> tuple[str, ...]:
         asked = self._config.backend
         return candidates(program.tower) if asked == "auto" else (asked,)
 
@@ -246,13 +246,13 @@ class Embedder:
         threads = max(1, own // workers)
         return Engine(program, choice.backend, workers, threads, batch=config.batch_size)
 
-    def _program(self, kind: str) -> TowerProgram:
+    def _program(self, kind: str) -> EncoderProgram:
         config = self._config
         tower = config.image_encoder if kind == "image" else config.text_encoder
         size = config.image_size if kind == "image" else 0
         weights = self._weights[kind][:12]
         path = self._cache.root / "onnx" / f"{file_name(tower)}-{size}-{weights}.onnx"
-        return TowerProgram(kind, tower, path, size, self._clip_folder)
+        return EncoderProgram(kind, tower, path, size, self._clip_folder)
 
 
 def embed_together(
@@ -262,7 +262,7 @@ def embed_together(
     manifest: pd.DataFrame,
     journal: Journal,
 ) -> list[dict[str, np.ndarray]]:
-    """What `Embedder.images` gives of one corpus, for several towers in one pass over it.
+    """What `Embedder.images` gives of one corpus, for several encoders in one pass over it.
 
     Args:
         names: of the corpus, as each embedder's audit calls it.
@@ -272,12 +272,12 @@ def embed_together(
         raise ValueError(f"{names[0]}: {len(store)} images for {len(manifest)} manifest rows")
     keys = [bytes.fromhex(digest) for digest in manifest["stored_sha256"]]
     _choose_together([tower for tower in embedders if tower.lacks(keys)], store)
-    sights = [tower.sights(store, keys) for tower in embedders]
-    every = [sight for own in sights for sight in own]
+    encoding_tasks = [tower.encoding_tasks(store, keys) for tower in embedders]
+    every = [task for own in encoding_tasks for task in own]
     rate = embed_images(store, keys, every, journal, together=embedders[0].together)
     return [
-        tower.gathered(name, keys, {sight.preprocessing.view: rate for sight in own})
-        for tower, name, own in zip(embedders, names, sights, strict=True)
+        tower.gathered(name, keys, {task.preprocessing.view: rate for task in own})
+        for tower, name, own in zip(embedders, names, encoding_tasks, strict=True)
     ]
 
 
@@ -296,7 +296,7 @@ def encoder_cost(
     cache: FeatureCache,
     store: ImageStore,
 ) -> dict[str, Any]:
-    """What the first image tower costs at another size and on other views (`Embedder.tower`).
+    """What the first image encoder costs at another size and on other views (`Embedder.tower`).
 
     Its weights do not matter to its price. `name` says the size.
     """
@@ -315,10 +315,10 @@ def embed_with_additional(
     manifest: pd.DataFrame,
     journal: Journal,
 ) -> tuple[dict[str, np.ndarray], dict[str, Embedder]]:
-    """Features of one corpus from the first tower and from further ones, by its settings.
+    """Features of one corpus from the first encoder and from further ones, by its settings.
 
     Returns: the first embedder's `images`, with `companion.<tower>` (N, Dₖ) float32 of each
-        companion, means over the same views; and what made those, by tower.
+        companion, means over the same views; and what made those, by encoder.
     """
     others = {tower: first.companion(tower) for tower in additional_encoders}
     names = [name, *(f"{name} {tower}" for tower in others)]
@@ -334,8 +334,8 @@ def audit_encoders(
     """How all features were made, JSON-like: the first embedder's audit, then the others'.
 
     Args:
-        store: photographs to measure the towers' cost with, where it is not known yet.
-    Returns: the first audit with `additional_encoders`; `towers`, a row a tower, the first one
+        store: images to measure the encoders' cost with, where it is not known yet.
+    Returns: the first audit with `additional_encoders`; `towers`, a row an encoder, the first one
         first (see `Embedder.tower`); `backends` with `companion.<tower>`; `computed_per_s` of all.
     """
     audit = first.audit()

@@ -31,7 +31,7 @@ class FeatureCache:
         self.root = Path(root)
 
     def space(self, description: dict[str, Any]) -> FeatureSpace:
-        """The space for one tower, its weights, view and resolution.
+        """The space for one encoder, its weights, view and resolution.
 
         Args:
             description: JSON-like; every value that changes the features stands in it.

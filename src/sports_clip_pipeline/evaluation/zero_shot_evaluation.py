@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.clip.zero_shot import Witnesses, hubness
+from sports_clip_pipeline.clip.zero_shot import ZeroShotScores, hubness
 from sports_clip_pipeline.encoders.feature_store import concat_features
 from sports_clip_pipeline.evaluation.bootstrap import bootstrap_interval
 from sports_clip_pipeline.evaluation.metrics import classification_report, macro_f1
@@ -75,7 +75,7 @@ class Variant:
 
 
 def ablation_variants(
-    witnesses: Witnesses,
+    witnesses: ZeroShotScores,
     anchors: Mapping[str, np.ndarray],
     choice: Mapping[str, Any],
     features: np.ndarray,

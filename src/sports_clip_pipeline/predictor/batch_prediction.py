@@ -49,7 +49,7 @@ _WORKER: dict[str, Any] = {}
 
 
 class Source(Protocol):
-    """A photograph somewhere; small enough to send to a process."""
+    """A image somewhere; small enough to send to a process."""
 
     @property
     def name(self) -> str:
@@ -62,15 +62,15 @@ class Source(Protocol):
 class Answerer(Protocol):
     """Squares of bytes to probabilities."""
 
-    looks: tuple[InputSpec, ...]
+    input_specs: tuple[InputSpec, ...]
 
-    def __call__(self, squares: Sequence[np.ndarray]) -> np.ndarray:
-        """(B, S, S, 3) uint8 of each look to probabilities (B, C) float32."""
+    def __call__(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """(B, S, S, 3) uint8 of each spec to probabilities (B, C) float32."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that was set aside: its name, the reason as `UnusableImageError` has it, and more."""
+    """A file that was rejected: its name, the reason as `UnusableImageError` has it, and more."""
 
     name: str
     reason: str
@@ -79,7 +79,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Block:
-    """What came of some photographs.
+    """What came of some images.
 
     Attributes:
         sources: those that were answered. probabilities: (n, C) float32 of them.
@@ -109,12 +109,12 @@ class Exported:
 
 @dataclass(frozen=True)
 class Eager:
-    """The same by eager torch, for towers that cannot be exported."""
+    """The same by eager torch, for encoders that cannot be exported."""
 
     predictor: Any
 
     def build(self, threads: int) -> Answerer:
-        """Build the towers."""
+        """Build the encoders."""
         from sports_clip_pipeline.predictor.encoder_classifier import TorchAnswerer
 
         return TorchAnswerer(self.predictor, threads)
@@ -126,12 +126,12 @@ Recipe = Exported | Eager
 def answer_all(
     sources: Iterable[Source], recipe: Recipe, rules: ImageRules, workers: int, block: int = BLOCK
 ) -> Iterator[Block]:
-    """The answers to all photographs, in their order.
+    """The answers to all images, in their order.
 
     Args:
         sources: asked for only as far as work is under way.
         workers: processes; with one the work is done here.
-        block: photographs that are sent to a worker at once.
+        block: images that are sent to a worker at once.
     """
     waiting = iter(sources)
     blocks = iter(lambda: list(islice(waiting, block)), [])
@@ -146,25 +146,25 @@ def answer_all(
 
 
 def answer_block(sources: Sequence[Source], answerer: Answerer, rules: ImageRules) -> Block:
-    """The answers to some photographs; one of them is decoded at a time."""
+    """The answers to some images; one of them is decoded at a time."""
     seen: list[list[np.ndarray]] = []
     known: list[Source] = []
     failures: list[Failure] = []
     for source in sources:
         try:
-            seen.append(_squares(source, answerer.looks, rules))
+            seen.append(_crops(source, answerer.input_specs, rules))
             known.append(source)
         except UnusableImageError as error:
             failures.append(Failure(source.name, error.reason, error.detail))
     if not known:
         return Block((), np.zeros((0, 0), dtype=np.float32), tuple(failures))
-    squares = [np.stack(squares) for squares in zip(*seen, strict=True)]  # (n, S, S, 3) each
-    return Block(tuple(known), answerer(squares), tuple(failures))
+    crops = [np.stack(crops) for crops in zip(*seen, strict=True)]  # (n, S, S, 3) each
+    return Block(tuple(known), answerer(crops), tuple(failures))
 
 
-def _squares(source: Source, looks: Sequence[InputSpec], rules: ImageRules) -> list[np.ndarray]:
+def _crops(source: Source, input_specs: Sequence[InputSpec], rules: ImageRules) -> list[np.ndarray]:
     image = open_upright(source.read(), rules).image
-    return [look.square(image) for look in looks]
+    return [spec.square(image) for spec in input_specs]
 
 
 @contextmanager
@@ -202,7 +202,7 @@ def _answer(work: Sequence[Source]) -> Block:
 
 TOP = 5
 FAILED_COLUMNS = ("image", "reason", "detail")
-# From a photograph, the class that it was given and that class's probability, to a JPEG's bytes.
+# From an image, the class that it was given and that class's probability, to a JPEG's bytes.
 Draw = Callable[[Source, str, float], bytes]
 
 
@@ -232,9 +232,9 @@ class Tally:
     """What was counted.
 
     Attributes:
-        answered: photographs with an answer, `refused` ones among them.
+        answered: images with an answer, `refused` ones among them.
         refused: those of them whose answer is `none of these`.
-        failed: files set aside, by reason.
+        failed: files rejected, by reason.
     """
 
     answered: int = 0
@@ -293,7 +293,7 @@ def write_answers(
     """Write each block as it comes; nothing of it stays in memory.
 
     Args:
-        threshold: see `predict_rows`. bar: advanced by each photograph.
+        threshold: see `predict_rows`. bar: advanced by each image.
         draw: what draws a map of an answer that is a class; None draws none.
     """
     tally = Tally()

@@ -101,10 +101,10 @@ def save_predictors(
     """
     from functools import partial
 
-    from sports_clip_pipeline.clip.folder import read_image_tower
+    from sports_clip_pipeline.clip.folder import read_image_encoder
     from sports_clip_pipeline.fewshot.shipping import trial_predictor
 
-    encoders = embed_audit, class_bank.labels, read_image_tower(clip_model), analysis.coverage
+    encoders = embed_audit, class_bank.labels, read_image_encoder(clip_model), analysis.coverage
     makers = {
         share: partial(trial_predictor, trial, *encoders) for share, trial in chosen_trials.items()
     }

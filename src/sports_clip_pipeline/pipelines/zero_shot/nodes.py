@@ -24,19 +24,19 @@ def encode_anchors(
 
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.projections import unit_norm
-    from sports_clip_pipeline.clip.zero_shot import class_anchors, encode_prompts
+    from sports_clip_pipeline.clip.zero_shot import build_zero_shot_classifier, encode_prompts
 
     projections = read_projections(clip_model)
     features = encode_prompts(class_bank, embed.text_encoder, tokenize, clip_model)
     plain = encode_prompts(class_bank, embed.text_encoder, tokenize)
     anchors = {
-        f"anchors.{kind}": class_anchors(class_bank, kind, features, projections.text_embeddings)
+        f"anchors.{kind}": build_zero_shot_classifier(class_bank, kind, features, projections.text_embeddings)
         for kind in ("names", "sentences", "both")
     }
     return {
         **anchors,
         "anchors": anchors[f"anchors.{config.prompts}"],
-        "prompts": class_anchors(class_bank, config.prompts, plain, unit_norm),
+        "prompts": build_zero_shot_classifier(class_bank, config.prompts, plain, unit_norm),
         "logit_scale": np.array([np.exp(projections.logit_scale)], dtype=np.float32),
     }
 
@@ -50,13 +50,13 @@ def gather_witnesses(
 ) -> Any:
     """What zero-shot logits are made of: CLIP's cosines, the image tower's own class names."""
     from sports_clip_pipeline.clip.folder import read_projections
-    from sports_clip_pipeline.clip.zero_shot import Witnesses, named_classes
+    from sports_clip_pipeline.clip.zero_shot import ZeroShotScores, named_classes
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.predictor.head import Operation
 
     projections = read_projections(clip_model)
     _, widths = concat_features(clip_sports_features)
-    return Witnesses(
+    return ZeroShotScores(
         embed=(*projections.image_operations(), Operation("l2_normalise")),
         anchors=text_anchors["anchors"],
         logit_scale=float(text_anchors["logit_scale"][0]),
