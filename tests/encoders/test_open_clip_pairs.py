@@ -142,7 +142,7 @@ def test_open_clips_table_is_known_with_and_without_weights() -> None:
     [
         ("open_clip/ViT-B-33@random", "is not known"),
         ("open_clip/ViT-B-32@no_such_tag", "tags of ViT-B-32 are openai"),
-        ("open_clip/roberta-ViT-B-32@random", "name the towers apart"),
+        ("open_clip/roberta-ViT-B-32@random", "name the encoders separately"),
         ("open_clip/coca_ViT-B-32@random", "writes captions as well"),
     ],
 )

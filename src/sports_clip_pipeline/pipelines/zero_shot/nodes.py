@@ -30,7 +30,9 @@ def encode_anchors(
     features = encode_prompts(class_bank, embed.text_encoder, tokenize, clip_model)
     plain = encode_prompts(class_bank, embed.text_encoder, tokenize)
     anchors = {
-        f"anchors.{kind}": build_zero_shot_classifier(class_bank, kind, features, projections.text_embeddings)
+        f"anchors.{kind}": build_zero_shot_classifier(
+            class_bank, kind, features, projections.text_embeddings
+        )
         for kind in ("names", "sentences", "both")
     }
     return {
