@@ -28,7 +28,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
+from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.weights import file_name
 from sports_clip_pipeline.fewshot.base import METHODS, find_method
 from sports_clip_pipeline.fewshot.study import StudyData
@@ -36,7 +36,7 @@ from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.nodes import select_development
-from sports_clip_pipeline.predictor.predictor import TowerInput
+from sports_clip_pipeline.predictor.predictor import EncoderInput
 
 PROJECT = Path(__file__).resolve().parents[1]
 BATCH = 32
@@ -86,13 +86,13 @@ def embed(store: Any, rows: np.ndarray, audit: dict[str, Any]) -> np.ndarray:
     """Features (n, ΣD) of photographs, on all cores, from nothing."""
     blocks = []
     for row in audit["towers"]:
-        tower = TowerInput.from_dict(row)
+        tower = EncoderInput.from_dict(row)
         size = tower.preprocessing.size
         path = next(
             (PROJECT / "data/04_feature/cache/onnx").glob(f"{file_name(tower.name)}-{size}-*.onnx")
         )
         backend = build_backend(
-            TowerProgram("image", tower.name, path, size), row["backend"], cores()
+            EncoderProgram("image", tower.name, path, size), row["backend"], cores()
         )
         views = [
             np.concatenate(

@@ -20,7 +20,7 @@ import torch
 from side_by_side import add_force, refuse_when_busy
 from torch import nn
 
-from sports_clip_pipeline.encoders.image_encoders import load_image_tower
+from sports_clip_pipeline.encoders.image_encoders import load_image_encoder
 from sports_clip_pipeline.explain.cam import class_activation_map
 from sports_clip_pipeline.explain.targets import find_layer, frozen
 from sports_clip_pipeline.machine import cores
@@ -62,7 +62,7 @@ def main() -> int:
     given = parser.parse_args()
     refuse_when_busy(given.force)
     torch.set_num_threads(cores())
-    tower = load_image_tower(given.tower)
+    tower = load_image_encoder(given.tower)
     draw = torch.Generator().manual_seed(0)
     photographs = torch.rand(PHOTOGRAPHS, 3, SIZE, SIZE, generator=draw) * 2 - 1
     sides = {

@@ -51,10 +51,10 @@ def write_clip(folder: Path, tower: str) -> None:
     from sports_clip_pipeline.clip.folder import write_clip_folder
     from sports_clip_pipeline.clip.projections import Projections
     from sports_clip_pipeline.encoders.image_encoders import image_encoder, image_preprocessing
-    from sports_clip_pipeline.encoders.text_encoders import text_tower_spec
+    from sports_clip_pipeline.encoders.text_encoders import text_encoder_spec
 
     rng = np.random.default_rng(0)
-    widths = image_encoder(tower).width, text_tower_spec("minilm").width
+    widths = image_encoder(tower).width, text_encoder_spec("minilm").width
     image, text = (rng.normal(0, 0.05, (512, width)).astype(np.float32) for width in widths)
     projections = Projections(image, np.zeros(512, np.float32), text, 2.66)
     view = image_preprocessing(tower, 224, "full")

@@ -33,7 +33,7 @@ from sports_clip_pipeline.data.captions import caption_table
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders.image_encoders import image_encoder, image_preprocessing
 from sports_clip_pipeline.encoders.registry import is_pair
-from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer, text_tower_spec
+from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer, text_encoder_spec
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.contrastive import UnlockedTask, unlocked_settings
 from sports_clip_pipeline.training.image_text_pairs import paired_images_of_split
@@ -64,7 +64,7 @@ class Recipe:
 
 def projections_of(recipe: Recipe) -> Projections:
     """Random ones; none for a pair."""
-    widths = image_encoder(recipe.image_encoder).width, text_tower_spec(recipe.text_encoder).width
+    widths = image_encoder(recipe.image_encoder).width, text_encoder_spec(recipe.text_encoder).width
     if is_pair(recipe.image_encoder):
         return identity_projections(widths[0], 2.66, None)
     rng = np.random.default_rng(0)
@@ -146,7 +146,7 @@ def recipes(folder: Path) -> list[Recipe]:
     text = folder / "distilbert"
     text.mkdir()
     (text / "config.json").write_text(json.dumps(DISTILBERT))
-    minilm = text_tower_spec("minilm").folder
+    minilm = text_encoder_spec("minilm").folder
     (text / "tokenizer.json").write_bytes((minilm / "tokenizer.json").read_bytes())
     return [
         Recipe("ResNet-50 + DistilBERT", "timm/resnet50@random", f"hf/{text}@random", 64, "RN50"),

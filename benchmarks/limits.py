@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from arm_cost import BATCH, FinishedStudy, study_of
 
-from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
+from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.fewshot.active_learning import find_issues
 from sports_clip_pipeline.fewshot.base import Labelled, find_method
@@ -67,7 +67,7 @@ def sizes_table(study: FinishedStudy, tower: str, count: int) -> list[str]:
     for size in SIZES:
         seen = image_preprocessing(tower, size, "full")
         backend = build_backend(
-            TowerProgram("image", tower, Path(), size), "torch_channels_last", cores()
+            EncoderProgram("image", tower, Path(), size), "torch_channels_last", cores()
         )
         blocks = [
             backend(seen.normalise([seen.crop(store.get(int(i))) for i in places[block]]))[0]

@@ -38,7 +38,7 @@ from sports_clip_pipeline.predictor.batch_prediction import BLOCK, Exported, ans
 from sports_clip_pipeline.predictor.encoder_classifier import WholePredictor
 from sports_clip_pipeline.predictor.export import export_predictor
 from sports_clip_pipeline.predictor.onnx_predictor import ExportedPredictor
-from sports_clip_pipeline.predictor.prediction_tables import AnswerFiles, write_answers
+from sports_clip_pipeline.predictor.batch_prediction import AnswerFiles, write_answers
 from sports_clip_pipeline.predictor.predictor import Predictor
 
 LEAST_SHARE, LEAST_SPEED_UP = 0.6, 2.0
@@ -99,7 +99,7 @@ def squares_of(photographs: ImageFiles, network: ExportedPredictor) -> list[np.n
             image = open_upright(file.read(), ImageRules()).image
         except UnusableImageError:
             continue
-        seen.append([look.square(image) for look in network.looks])
+        seen.append([look.square(image) for look in network.input_specs])
     if len(seen) < BLOCK:
         raise SystemExit(f"Error: wanted {BLOCK} photographs at least, got {len(seen)}")
     return [np.stack(squares) for squares in zip(*seen[:BLOCK], strict=True)]

@@ -29,7 +29,7 @@ from side_by_side import add_force, refuse_when_busy
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders
 from sports_clip_pipeline.encoders.backends import (
-    TowerProgram,
+    EncoderProgram,
     build_backend,
     candidates,
     choose_backend,
@@ -57,9 +57,9 @@ def to_pixels(jpeg: bytes, seen: ImageTransform, block: int) -> np.ndarray:
 
 def prepared(name: str, size: int, block: int, jpeg: bytes, folder: Path) -> tuple[str, list[Work]]:
     """The tower's chosen backend, and one block's work on one core and on all."""
-    program = TowerProgram("image", name, folder / f"{name}.onnx", size)
+    program = EncoderProgram("image", name, folder / f"{name}.onnx", size)
     pixels = to_pixels(jpeg, image_encoders.image_preprocessing(name, size, "full"), block)
-    chosen, _ = choose_backend(program, candidates(name), (pixels,), threads=1)
+    chosen = choose_backend(program, candidates(name), (pixels,), threads=1).backend
     work = []
     for threads in (1, cores()):
         backend = build_backend(program, chosen, threads)

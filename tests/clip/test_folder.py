@@ -15,14 +15,14 @@ import torch
 from sports_clip_pipeline.clip.folder import (
     WEIGHTS,
     load_clip,
-    read_image_tower,
+    read_image_encoder,
     read_projections,
-    read_text_tower,
-    trained_towers,
+    read_text_encoder,
+    trained_encoders,
     write_clip_folder,
 )
 from sports_clip_pipeline.clip.projections import Projections
-from sports_clip_pipeline.encoders.image_encoders import image_preprocessing, load_image_tower
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing, load_image_encoder
 from sports_clip_pipeline.errors import UserFacingError
 
 RNG = np.random.default_rng(0)
@@ -125,13 +125,16 @@ def test_trained_weights_take_the_place_of_packaged_ones(folder: Path, tmp_path:
     bias = np.full(1280, 0.25, np.float32)
     trained = {"visual.trunk.bn2.bias": bias}
     write_clip_folder(tmp_path / "clip", PROJECTIONS, "lite0", "minilm", view, 64, trained)
-    assert trained_towers(tmp_path / "clip") == ("image",)
-    assert trained_towers(folder) == ()
-    tower, packaged = read_image_tower(tmp_path / "clip"), load_image_tower("lite0").state_dict()
+    assert trained_encoders(tmp_path / "clip") == ("image",)
+    assert trained_encoders(folder) == ()
+    tower, packaged = (
+        read_image_encoder(tmp_path / "clip"),
+        load_image_encoder("lite0").state_dict(),
+    )
     assert list(tower) == list(packaged), "the packaged 1,000-class head is among them"
     np.testing.assert_array_equal(tower["bn2.bias"], bias)
     np.testing.assert_array_equal(tower["bn2.weight"], packaged["bn2.weight"])
-    assert read_image_tower(folder) == read_text_tower(tmp_path / "clip") == {}
+    assert read_image_encoder(folder) == read_text_encoder(tmp_path / "clip") == {}
     model = load_clip(tmp_path / "clip").model
     np.testing.assert_array_equal(model.state_dict()["visual.trunk.bn2.bias"], bias)
 

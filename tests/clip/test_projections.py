@@ -12,6 +12,7 @@ from sports_clip_pipeline.clip.projections import (
     identity_projections,
     projections_of,
     state_of,
+    unit_norm,
 )
 
 RNG = np.random.default_rng(0)
@@ -65,3 +66,15 @@ def test_a_pair_has_its_embeddings_already() -> None:
     assert state_of(found, own_width=3).keys() == {"logit_scale"}
     again = projections_of(state_of(found, own_width=3), own_width=3)
     np.testing.assert_array_equal(again.image_weight, np.eye(3))
+
+
+def test_rows_are_divided_by_their_norm_and_rows_of_zeros_stay() -> None:
+    values = np.array([[3.0, 4.0], [0.0, 0.0], [0.0, -2.0]])
+    np.testing.assert_allclose(unit_norm(values), [[0.6, 0.8], [0.0, 0.0], [0.0, -1.0]])
+
+
+def test_one_vector_and_a_batch_of_matrices_keep_their_shape_and_type() -> None:
+    assert unit_norm(np.array([3.0, 4.0], np.float32)).tolist() == np.float32([0.6, 0.8]).tolist()
+    values = np.ones((2, 3, 4), np.float32)
+    assert unit_norm(values).dtype == np.float32
+    np.testing.assert_array_equal(unit_norm(values), np.full((2, 3, 4), 0.5))

@@ -12,9 +12,7 @@ import pytest
 
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders import embedder as embedder_module
-from sports_clip_pipeline.encoders import image_encoders
-from sports_clip_pipeline.encoders.additional_encoders import audit_towers, embed_with_companions
-from sports_clip_pipeline.encoders.embedder import Embedder
+from sports_clip_pipeline.encoders.embedder import Embedder, audit_encoders, embed_with_additional
 from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
 from sports_clip_pipeline.io.state import Journal
@@ -44,8 +42,8 @@ def made(
     store: ImageStore, manifest: pd.DataFrame, cache: FeatureCache
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     first = Embedder(CONFIG, cache, Journal())
-    arrays, others = embed_with_companions(first, ("lite1",), "sports", store, manifest, Journal())
-    return arrays, audit_towers(first, others, store)
+    arrays, others = embed_with_additional(first, ("lite1",), "sports", store, manifest, Journal())
+    return arrays, audit_encoders(first, others, store)
 
 
 def test_a_companion_gives_what_it_gives_as_the_first_tower(
@@ -98,17 +96,8 @@ def test_a_price_that_was_lost_is_measured_though_all_features_are_there(
     store: ImageStore, manifest: pd.DataFrame, tmp_path: Path
 ) -> None:
     made(store, manifest, FeatureCache(tmp_path))
-    for record in tmp_path.rglob("*.rate.json"):
+    for record in tmp_path.rglob("*.backend.json"):
         record.unlink()
     _, audit = made(store, manifest, FeatureCache(tmp_path))
     assert all(row["ms_per_image"] > 0 for row in audit["towers"])
-    assert len(list(tmp_path.rglob("*.rate.json"))) == 2
-
-
-@pytest.mark.parametrize(("name", "millions"), [("lite0", 3.37), ("lite1", 4.13), ("lite2", 4.81)])
-def test_parameters_are_counted_without_the_towers_own_head(name: str, millions: float) -> None:
-    whole = sum(weight.numel() for weight in image_encoders.load_image_tower(name).parameters())
-    assert image_encoders.image_encoder(name).parameter_count() == whole - 1000 * (1280 + 1)
-    assert image_encoders.image_encoder(name).parameter_count() == pytest.approx(
-        millions * 1e6, rel=0.01
-    )
+    assert len(list(tmp_path.rglob("*.backend.json"))) == 2

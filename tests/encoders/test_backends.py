@@ -6,32 +6,33 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.encoders import backends
-from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend, choose_backend
+from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend, choose_backend
 
 PIXELS = np.random.default_rng(0).uniform(-1, 1, (3, 3, 64, 64)).astype(np.float32)
 
 
 @pytest.fixture
-def lite0(onnx_folder: Path) -> TowerProgram:
-    return TowerProgram("image", "lite0", onnx_folder / "lite0-64.onnx", 64)
+def lite0(onnx_folder: Path) -> EncoderProgram:
+    return EncoderProgram("image", "lite0", onnx_folder / "lite0-64.onnx", 64)
 
 
-def test_every_cpu_backend_agrees_with_eager_torch_on_lite0(lite0: TowerProgram) -> None:
+def test_every_cpu_backend_agrees_with_eager_torch_on_lite0(lite0: EncoderProgram) -> None:
     names = ("torch", "torch_channels_last", "onnxruntime")
-    best, trials = choose_backend(lite0, names, (PIXELS,), threads=1)
+    choice = choose_backend(lite0, names, (PIXELS,), threads=1)
+    trials = choice.trials
     assert [trial.backend for trial in trials] == list(names)
     assert all(trial.passed and trial.max_cosine_distance < 1e-4 for trial in trials)
-    assert best == max(trials, key=lambda trial: trial.items_per_s).backend
+    assert choice.backend == max(trials, key=lambda trial: trial.items_per_s).backend
 
 
-def test_onnxruntime_gives_torchs_features_and_logits_at_any_batch(lite0: TowerProgram) -> None:
+def test_onnxruntime_gives_torchs_features_and_logits_at_any_batch(lite0: EncoderProgram) -> None:
     torch_run, onnx_run = (build_backend(lite0, name, 1) for name in ("torch", "onnxruntime"))
     for batch in (1, 3):
         for ours, theirs in zip(onnx_run(PIXELS[:batch]), torch_run(PIXELS[:batch]), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=2e-3, rtol=1e-3)
 
 
-def test_the_exported_form_is_made_once(lite0: TowerProgram) -> None:
+def test_the_exported_form_is_made_once(lite0: EncoderProgram) -> None:
     path = backends.export_onnx(lite0)
     before = path.stat().st_mtime_ns
     assert backends.export_onnx(lite0) == path
@@ -39,15 +40,16 @@ def test_the_exported_form_is_made_once(lite0: TowerProgram) -> None:
 
 
 def test_a_backend_that_disagrees_is_never_chosen(
-    lite0: TowerProgram, monkeypatch: pytest.MonkeyPatch
+    lite0: EncoderProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build(program: TowerProgram, name: str, threads: int) -> backends.Backend:
+    def build(program: EncoderProgram, name: str, threads: int) -> backends.Backend:
         features = np.array([[1.0, 0.0]]) if name == "torch" else np.array([[0.0, 1.0]])
         return lambda *inputs: (features,)
 
     monkeypatch.setattr(backends, "build_backend", build)
     monkeypatch.setattr(backends, "_timed", lambda backend, inputs: 1.0)
-    best, trials = choose_backend(lite0, ("onnxruntime", "torch"), (PIXELS[:1],), 1)
+    choice = choose_backend(lite0, ("onnxruntime", "torch"), (PIXELS[:1],), 1)
+    best, trials = choice.backend, choice.trials
     assert best == "torch"
     assert [(t.backend, t.passed, t.max_cosine_distance) for t in trials] == [
         ("onnxruntime", False, 1.0),
@@ -55,23 +57,43 @@ def test_a_backend_that_disagrees_is_never_chosen(
     ]
 
 
-def test_an_unknown_backend_is_refused(lite0: TowerProgram) -> None:
+def test_an_unknown_backend_is_refused(lite0: EncoderProgram) -> None:
     with pytest.raises(ValueError, match=r"backend is one of torch.*'tpu'"):
         build_backend(lite0, "tpu", 1)
 
 
 def test_inputs_and_outputs_are_named_by_kind() -> None:
-    image, text = (TowerProgram(kind, "x", Path()) for kind in ("image", "text"))
+    image, text = (EncoderProgram(kind, "x", Path()) for kind in ("image", "text"))
     assert (image.input_names, image.output_names) == (("pixels",), ("features", "logits"))
     assert (text.input_names, text.output_names) == (("ids", "mask"), ("features",))
 
 
 @pytest.mark.gpu
-def test_cuda_agrees_with_eager_torch(lite0: TowerProgram) -> None:
+def test_cuda_agrees_with_eager_torch(lite0: EncoderProgram) -> None:
     import torch
 
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    best, trials = choose_backend(lite0, ("torch", "torch_cuda"), (PIXELS,), 1)
+    choice = choose_backend(lite0, ("torch", "torch_cuda"), (PIXELS,), 1)
+    best, trials = choice.backend, choice.trials
     assert all(trial.passed for trial in trials), trials
     assert best in {"torch", "torch_cuda"}
+
+
+def test_a_choice_is_measured_once_on_a_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lite0 = EncoderProgram("image", "lite0", tmp_path / "lite0-64.onnx", 64)
+    assert backends.cached_choice(lite0, ("torch",)) is None
+    (choice,) = backends.choose_backends([(lite0, ("torch",), (PIXELS,))])
+    assert backends.cached_choice(lite0, ("torch",)) == choice
+    assert backends.cached_choice(lite0, ("torch", "torch_cuda")) is None
+    monkeypatch.setattr(backends, "cores", lambda: 1_000)
+    assert backends.cached_choice(lite0, ("torch",)) is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"backend": "torch", "trials": [1]}'])
+def test_a_damaged_choice_is_measured_again(tmp_path: Path, content: str) -> None:
+    lite0 = EncoderProgram("image", "lite0", tmp_path / "lite0-64.onnx", 64)
+    backends.choice_path(lite0).write_text(content)
+    assert backends.cached_choice(lite0, ("torch",)) is None

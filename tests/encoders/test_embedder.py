@@ -11,8 +11,7 @@ import pytest
 
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders import embedder as embedder_module
-from sports_clip_pipeline.encoders.additional_encoders import embed_with_companions
-from sports_clip_pipeline.encoders.embedder import Embedder
+from sports_clip_pipeline.encoders.embedder import Embedder, embed_with_additional
 from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
 from sports_clip_pipeline.io.state import Journal
@@ -67,7 +66,7 @@ def test_of_processes_that_work_together_the_first_one_gathers(
 
     def embed(together: bool) -> list[dict[str, np.ndarray]]:
         embedder = Embedder(config, cache, Journal(), together=together)
-        several = embed_with_companions(
+        several = embed_with_additional(
             embedder, config.additional_encoders, "sports", store, manifest, Journal()
         )[0]
         return [embedder.images("flickr8k", store, manifest), several, embedder.captions(tokens)]
@@ -125,9 +124,9 @@ def test_another_view_computes_that_view_alone(
     computed = []
     real = embedder_module.embed_images
 
-    def counted(store, keys, sights, journal, together=False):
-        computed.extend((s.preprocessing.view, len(s.space.missing(keys))) for s in sights)
-        return real(store, keys, sights, journal)
+    def counted(store, keys, encoding_tasks, journal, together=False):
+        computed.extend((s.preprocessing.view, len(s.space.missing(keys))) for s in encoding_tasks)
+        return real(store, keys, encoding_tasks, journal)
 
     monkeypatch.setattr(embedder_module, "embed_images", counted)
     second = Embedder(CONFIG.model_copy(update={"views": ("full", "centre")}), cache, Journal())
@@ -151,9 +150,9 @@ def test_photographs_that_are_new_are_the_only_ones_computed(
     missing = []
     real = embedder_module.embed_images
 
-    def counted(store, keys, sights, journal, together=False):
-        missing.extend(row for sight in sights for row in sight.space.missing(keys))
-        return real(store, keys, sights, journal)
+    def counted(store, keys, encoding_tasks, journal, together=False):
+        missing.extend(row for task in encoding_tasks for row in task.space.missing(keys))
+        return real(store, keys, encoding_tasks, journal)
 
     monkeypatch.setattr(embedder_module, "embed_images", counted)
     Embedder(CONFIG, cache, Journal()).images("sports", store, manifest)

@@ -10,10 +10,10 @@ import torch
 
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders import embedding, image_encoders
-from sports_clip_pipeline.encoders.backends import TowerProgram
+from sports_clip_pipeline.encoders.backends import EncoderProgram
 from sports_clip_pipeline.encoders.embedding import (
+    EncodingTask,
     Engine,
-    Sight,
     caption_key,
     embed_captions,
     embed_images,
@@ -22,7 +22,7 @@ from sports_clip_pipeline.encoders.feature_store import FeatureCache
 from sports_clip_pipeline.io.state import Journal
 
 VIEW = image_encoders.image_preprocessing("lite0", 64, "full")
-PROGRAM = TowerProgram("image", "lite0", Path("unused.onnx"), 64)
+PROGRAM = EncoderProgram("image", "lite0", Path("unused.onnx"), 64)
 
 
 def keys_of(store: ImageStore) -> list[bytes]:
@@ -38,10 +38,10 @@ def engine(**changes: int) -> Engine:
 def test_features_are_the_towers_in_the_order_of_the_store(
     store: ImageStore, tmp_path: Path
 ) -> None:
-    sight = Sight(engine(), VIEW, FeatureCache(tmp_path).space({}))
-    rate = embed_images(store, keys_of(store), [sight], Journal())
-    arrays = sight.space.gather(keys_of(store))
-    tower = image_encoders.PooledImageTower(image_encoders.load_image_tower("lite0"))
+    task = EncodingTask(engine(), VIEW, FeatureCache(tmp_path).space({}))
+    rate = embed_images(store, keys_of(store), [task], Journal())
+    arrays = task.space.gather(keys_of(store))
+    tower = image_encoders.PooledImageEncoder(image_encoders.load_image_encoder("lite0"))
     pixels = torch.from_numpy(np.stack([VIEW.to_array(store.get(i)) for i in range(len(store))]))
     with torch.inference_mode():
         features, logits = tower(pixels)
@@ -57,19 +57,21 @@ def test_several_sights_in_one_pass_are_what_each_is_alone(
 ) -> None:
     keys, cache = keys_of(store), FeatureCache(tmp_path)
     flipped = image_encoders.image_preprocessing("lite0", 64, "full_flip")
-    other = TowerProgram("image", "lite1", Path("unused.onnx"), 64)
+    other = EncoderProgram("image", "lite1", Path("unused.onnx"), 64)
     looks = [(PROGRAM, VIEW), (PROGRAM, flipped), (other, VIEW)]
 
-    def sights(name: str) -> list[Sight]:
+    def encoding_tasks(name: str) -> list[EncodingTask]:
         return [
-            Sight(replace(engine(), program=program), view, cache.space({"of": name, "number": i}))
+            EncodingTask(
+                replace(engine(), program=program), view, cache.space({"of": name, "number": i})
+            )
             for i, (program, view) in enumerate(looks)
         ]
 
-    alone, together = sights("alone"), sights("together")
-    for sight in alone:
-        embed_images(store, keys, [sight], Journal())
-    # What is there already is not computed again, whichever sight it is of.
+    alone, together = encoding_tasks("alone"), encoding_tasks("together")
+    for task in alone:
+        embed_images(store, keys, [task], Journal())
+    # What is there already is not computed again, whichever task it is of.
     together[1].space.append(
         [keys[2]], {k: v + 1 for k, v in alone[1].space.gather([keys[2]]).items()}
     )
@@ -113,7 +115,7 @@ def test_a_killed_run_goes_on_from_its_last_block(
     keys, cache = keys_of(store), FeatureCache(tmp_path)
 
     def run() -> float:
-        return embed_images(store, keys, [Sight(engine(), VIEW, cache.space({}))], Journal())
+        return embed_images(store, keys, [EncodingTask(engine(), VIEW, cache.space({}))], Journal())
 
     with pytest.raises(KeyboardInterrupt):
         run()

@@ -12,6 +12,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sports_clip_pipeline.encoders import image_encoders
+from sports_clip_pipeline.encoders.image_encoders import (
+    CLASSES,
+    imagenet_classifier,
+    imagenet_definitions,
+    imagenet_names,
+)
 from sports_clip_pipeline.encoders.weights import HubFile
 from sports_clip_pipeline.errors import UserFacingError
 from tests.encoders.making import ARCHITECTURE, write_image_tower
@@ -28,20 +34,20 @@ def test_the_lite_towers_were_trained_on_pixels_from_minus_one_to_one(name: str)
 
 @pytest.mark.parametrize("name", sorted(image_encoders.IMAGE_ENCODERS))
 def test_pooled_image_features_give_the_towers_own_logits(name: str) -> None:
-    trunk = image_encoders.load_image_tower(name)
+    trunk = image_encoders.load_image_encoder(name)
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        features, logits = image_encoders.PooledImageTower(trunk)(pixels)
+        features, logits = image_encoders.PooledImageEncoder(trunk)(pixels)
         torch.testing.assert_close(logits, trunk(pixels))
     assert features.shape == (2, image_encoders.image_encoder(name).width)
     assert not trunk.training
 
 
 def test_unknown_towers_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(UserFacingError, match=r"image tower 'lite9'.*lite0, lite1, lite2"):
-        image_encoders.load_image_tower("lite9")
+    with pytest.raises(UserFacingError, match=r"image encoder 'lite9'.*lite0, lite1, lite2"):
+        image_encoders.load_image_encoder("lite9")
     with pytest.raises(UserFacingError, match=r"'timm/resnet5'.*use one of .*resnet5"):
-        image_encoders.load_image_tower("timm/resnet5")
+        image_encoders.load_image_encoder("timm/resnet5")
 
 
 def test_weights_that_are_not_the_known_ones_are_refused(
@@ -53,7 +59,7 @@ def test_weights_that_are_not_the_known_ones_are_refused(
         image_encoders.IMAGE_ENCODERS, "lite0", dataclasses.replace(spec, weights=other)
     )
     with pytest.raises(UserFacingError, match=r"sha256 is 579344248a93e230.*reinstall"):
-        image_encoders.load_image_tower("lite0")
+        image_encoders.load_image_encoder("lite0")
 
 
 def test_weights_that_do_not_fit_the_architecture_are_refused(
@@ -64,13 +70,13 @@ def test_weights_that_do_not_fit_the_architecture_are_refused(
     )
     monkeypatch.setitem(image_encoders.IMAGE_ENCODERS, "lite0", spec)
     with pytest.raises(UserFacingError, match="do not fit"):
-        image_encoders.load_image_tower("lite0")
+        image_encoders.load_image_encoder("lite0")
 
 
 def test_a_timm_tower_reads_a_file_of_its_own(tmp_path: Path) -> None:
     file = write_image_tower(tmp_path / "weights.safetensors")
     name = f"timm/{ARCHITECTURE}@{file}"
-    tower = image_encoders.load_image_tower(name)
+    tower = image_encoders.load_image_encoder(name)
     for key, value in load_file(file).items():
         torch.testing.assert_close(tower.state_dict()[key], value)
     pixels = np.zeros((1, 3, 64, 64), np.float32)
@@ -84,7 +90,7 @@ def test_a_file_without_the_classifier_is_a_tower_that_names_no_classes(tmp_path
     bare = {k: v for k, v in load_file(file).items() if not k.startswith("fc.")}
     save_file(bare, tmp_path / "bare.safetensors")
     name = f"timm/{ARCHITECTURE}@{tmp_path / 'bare.safetensors'}"
-    tower = image_encoders.load_image_tower(name)
+    tower = image_encoders.load_image_encoder(name)
     torch.testing.assert_close(tower.state_dict()["conv1.0.weight"], bare["conv1.0.weight"])
     assert not image_encoders.image_encoder(name).names_imagenet()
 
@@ -93,7 +99,7 @@ def test_weights_of_another_architecture_are_refused_with_their_count(tmp_path: 
     file = write_image_tower(tmp_path / "weights.safetensors")
     own = len(timm.create_model("test_vit").state_dict())
     with pytest.raises(UserFacingError, match=rf"of {own} weights .*\d+ missing .*\d+ unexpected"):
-        image_encoders.load_image_tower(f"timm/test_vit@{file}")
+        image_encoders.load_image_encoder(f"timm/test_vit@{file}")
 
 
 def test_prefixed_weights_do_not_load_in_silence(tmp_path: Path) -> None:
@@ -101,7 +107,9 @@ def test_prefixed_weights_do_not_load_in_silence(tmp_path: Path) -> None:
     prefixed = {f"trunk.{key}": value for key, value in load_file(file).items()}
     save_file(prefixed, tmp_path / "prefixed.safetensors")
     with pytest.raises(UserFacingError, match=rf"{len(prefixed)} unexpected \(trunk\."):
-        image_encoders.load_image_tower(f"timm/{ARCHITECTURE}@{tmp_path / 'prefixed.safetensors'}")
+        image_encoders.load_image_encoder(
+            f"timm/{ARCHITECTURE}@{tmp_path / 'prefixed.safetensors'}"
+        )
 
 
 @pytest.mark.parametrize(
@@ -147,8 +155,48 @@ def test_random_weights_are_the_same_every_time_and_leave_torchs_generator_alone
     name = f"timm/{ARCHITECTURE}@random"
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    first, second = (image_encoders.load_image_tower(name).state_dict() for _ in range(2))
+    first, second = (image_encoders.load_image_encoder(name).state_dict() for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     for key, value in first.items():
         torch.testing.assert_close(second[key], value)
     assert not image_encoders.image_encoder(name).names_imagenet()
+
+
+@pytest.mark.parametrize(("name", "millions"), [("lite0", 3.37), ("lite1", 4.13), ("lite2", 4.81)])
+def test_parameters_are_counted_without_the_towers_own_head(name: str, millions: float) -> None:
+    whole = sum(weight.numel() for weight in image_encoders.load_image_encoder(name).parameters())
+    assert image_encoders.image_encoder(name).parameter_count() == whole - 1000 * (1280 + 1)
+    assert image_encoders.image_encoder(name).parameter_count() == pytest.approx(
+        millions * 1e6, rel=0.01
+    )
+
+
+@pytest.mark.parametrize("name", sorted(image_encoders.IMAGE_ENCODERS))
+def test_features_through_the_classifier_are_the_towers_own_logits(
+    name: str, pictures: list[Image.Image]
+) -> None:
+    tower = image_encoders.load_image_encoder(name)
+    seen = image_encoders.image_preprocessing(name, 64, "full")
+    pixels = np.stack([seen.to_array(picture) for picture in pictures[:2]])
+    weight, bias = imagenet_classifier(name)
+    with torch.inference_mode():
+        wanted = tower(torch.from_numpy(pixels)).numpy()
+    logits = image_encoders.pooled_features(tower, pixels) @ weight.T + bias
+    np.testing.assert_allclose(logits, wanted, atol=1e-4)
+    assert (weight.shape, bias.shape) == ((CLASSES, 1280), (CLASSES,))
+    assert (weight.dtype, bias.dtype) == (np.float32, np.float32)
+
+
+def test_the_classes_stand_in_the_order_of_the_challenge_of_2012() -> None:
+    names, definitions = imagenet_names(), imagenet_definitions()
+    assert len(names) == len(definitions) == CLASSES
+    assert names[0] == "tench, Tinca tinca"
+    assert names[981] == "ballplayer, baseball player"
+    assert names[999] == "toilet tissue, toilet paper, bathroom tissue"
+    assert definitions[981] == "an athlete who plays baseball"
+    assert all(definitions)
+
+
+def test_names_that_are_changed_by_a_caller_do_not_change_for_others() -> None:
+    imagenet_names().clear()
+    assert len(imagenet_names()) == CLASSES

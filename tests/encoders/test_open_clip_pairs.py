@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from sports_clip_pipeline.clip.folder import (
     load_clip,
-    read_image_tower,
+    read_image_encoder,
     read_projections,
     write_clip_folder,
 )
@@ -22,7 +22,7 @@ from sports_clip_pipeline.encoders.image_encoders import (
     check_image_size,
     image_encoder,
     image_preprocessing,
-    load_image_tower,
+    load_image_encoder,
     pooled_features,
 )
 from sports_clip_pipeline.encoders.open_clip_pairs import (
@@ -33,8 +33,8 @@ from sports_clip_pipeline.encoders.open_clip_pairs import (
 )
 from sports_clip_pipeline.encoders.text_encoders import (
     caption_tokenizer,
-    load_text_tower,
-    text_tower_spec,
+    load_text_encoder,
+    text_encoder_spec,
 )
 from sports_clip_pipeline.errors import UserFacingError
 
@@ -68,9 +68,9 @@ def test_its_features_are_open_clips_embeddings(name: str) -> None:
     torch.testing.assert_close(block, open_clip.get_tokenizer("ViT-B-32")(TEXTS))
     with torch.inference_mode():
         image, text = model.encode_image(pixels), model.encode_text(block)
-        found = load_text_tower(name)(block, torch.ones_like(block))
+        found = load_text_encoder(name)(block, torch.ones_like(block))
     np.testing.assert_allclose(
-        pooled_features(load_image_tower(name), pixels.numpy()), image.numpy(), atol=1e-5
+        pooled_features(load_image_encoder(name), pixels.numpy()), image.numpy(), atol=1e-5
     )
     torch.testing.assert_close(found, text)
     assert image_encoder(name).width == 16
@@ -86,7 +86,7 @@ def test_its_folder_is_read_by_open_clip_and_by_us(
     trained = {"visual.proj": np.ones((16, 16), np.float32)}
     write_clip_folder(tmp_path / "clip", given, name, name, view, 77, trained)
     assert read_projections(tmp_path / "clip").logit_scale == 3.25
-    assert read_image_tower(tmp_path / "clip")["visual.proj"].min() == 1.0
+    assert read_image_encoder(tmp_path / "clip")["visual.proj"].min() == 1.0
     ours = load_clip(tmp_path / "clip")
     theirs, _, _ = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'clip'}")
     pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -100,7 +100,7 @@ def read_by_another_tokenizer(folder: Path) -> PairTokenizer:
     """Of a pair whose tokenizer is Hugging Face's, not CLIP's."""
     folder.mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(text_tower_spec("minilm").folder / name, folder)
+        shutil.copy(text_encoder_spec("minilm").folder / name, folder)
     text = {**CONFIG["text_cfg"], "hf_tokenizer_name": "its folder", "context_length": 8}
     (folder / "open_clip_config.json").write_text(
         json.dumps({"model_cfg": {**CONFIG, "text_cfg": text}})
@@ -142,7 +142,7 @@ def test_open_clips_table_is_known_with_and_without_weights() -> None:
     [
         ("open_clip/ViT-B-33@random", "is not known"),
         ("open_clip/ViT-B-32@no_such_tag", "tags of ViT-B-32 are openai"),
-        ("open_clip/roberta-ViT-B-32@random", "name the towers apart"),
+        ("open_clip/roberta-ViT-B-32@random", "name the encoders separately"),
         ("open_clip/coca_ViT-B-32@random", "writes captions as well"),
     ],
 )

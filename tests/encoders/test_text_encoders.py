@@ -13,7 +13,7 @@ from tests.encoders.making import write_text_tower
 
 
 def test_pooled_text_features_ignore_the_padding() -> None:
-    tower = text_encoders.PooledTextTower(text_encoders.load_text_tower("minilm")).eval()
+    tower = text_encoders.PooledTextEncoder(text_encoders.load_text_encoder("minilm")).eval()
     short, long = caption_tokenizer("minilm", 64)(
         ["a man bowls", "two teams in red play kabaddi on a mat in a full hall"]
     ).ids
@@ -21,11 +21,11 @@ def test_pooled_text_features_ignore_the_padding() -> None:
         both = tower(*map(torch.from_numpy, pad([short, long])))
         alone = tower(*map(torch.from_numpy, pad([short])))
     torch.testing.assert_close(both[:1], alone, atol=1e-5, rtol=1e-4)
-    assert both.shape == (2, text_encoders.text_tower_spec("minilm").width)
+    assert both.shape == (2, text_encoders.text_encoder_spec("minilm").width)
 
 
 def test_sentences_of_one_meaning_are_near_each_other() -> None:
-    tower = text_encoders.PooledTextTower(text_encoders.load_text_tower("minilm")).eval()
+    tower = text_encoders.PooledTextEncoder(text_encoders.load_text_encoder("minilm")).eval()
     ids = caption_tokenizer("minilm", 64)(
         ["a man swims in a pool", "a swimmer in the water", "a chess board on a table"]
     ).ids
@@ -36,12 +36,12 @@ def test_sentences_of_one_meaning_are_near_each_other() -> None:
 
 
 def test_unknown_towers_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(UserFacingError, match=r"text tower 'bert'.*minilm"):
-        text_encoders.text_tower_spec("bert")
+    with pytest.raises(UserFacingError, match=r"text encoder 'bert'.*minilm"):
+        text_encoders.text_encoder_spec("bert")
 
 
 def test_the_text_tower_is_a_folder_with_its_tokenizer() -> None:
-    folder: Path = text_encoders.text_tower_spec("minilm").folder
+    folder: Path = text_encoders.text_encoder_spec("minilm").folder
     assert (folder / "tokenizer.json").is_file()
     assert (folder / "config.json").is_file()
 
@@ -52,10 +52,10 @@ def test_the_text_tower_is_a_folder_with_its_tokenizer() -> None:
 def test_a_folder_of_hugging_faces_is_a_tower(tmp_path: Path, kind: str, prefix: str) -> None:
     name = f"hf/{write_text_tower(tmp_path, kind, prefix)}"
     ids = caption_tokenizer(name, 16)(["a dog runs", "a man in red"]).ids
-    tower = text_encoders.pooled(text_encoders.load_text_tower(name))
+    tower = text_encoders.pooled(text_encoders.load_text_encoder(name))
     with torch.inference_mode():
         found = tower(*map(torch.from_numpy, pad(ids)))
-    assert found.shape == (2, text_encoders.text_tower_spec(name).width)
+    assert found.shape == (2, text_encoders.text_encoder_spec(name).width)
     assert float((found[0] - found[1]).abs().max()) > 1e-3
 
 
@@ -72,7 +72,7 @@ def test_a_file_that_names_its_norms_by_gamma_and_beta_is_read(tmp_path: Path) -
         for key, v in weights.items()
     }
     save_file(old, folder / "model.safetensors")
-    found = text_encoders.load_text_tower(f"hf/{folder}").state_dict()
+    found = text_encoders.load_text_encoder(f"hf/{folder}").state_dict()
     key = "embeddings.LayerNorm.weight"
     torch.testing.assert_close(found[key], weights[key])
 
@@ -85,14 +85,14 @@ def test_a_folder_that_lacks_weights_is_refused_with_their_count(tmp_path: Path)
     weights.pop("embeddings.word_embeddings.weight")
     save_file(weights, folder / "model.safetensors")
     with pytest.raises(UserFacingError, match=r"1 missing \(embeddings\.word_embeddings\.weight"):
-        text_encoders.load_text_tower(f"hf/{folder}")
+        text_encoders.load_text_encoder(f"hf/{folder}")
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = write_text_tower(tmp_path)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(UserFacingError, match=r"tokenizer\.json: is missing"):
-        text_encoders.text_tower_spec(f"hf/{folder}")
+        text_encoders.text_encoder_spec(f"hf/{folder}")
 
 
 def test_a_name_that_is_no_folder_is_asked_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,4 +102,4 @@ def test_a_name_that_is_no_folder_is_asked_of_the_hub(monkeypatch: pytest.Monkey
     with pytest.raises(
         UserFacingError, match=r"nobody/nothing/config\.json on the hub.*local file"
     ):
-        text_encoders.text_tower_spec("hf/nobody/nothing")
+        text_encoders.text_encoder_spec("hf/nobody/nothing")

@@ -9,7 +9,7 @@ import pytest
 
 from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
-    load_image_tower,
+    load_image_encoder,
     pooled_features,
 )
 from sports_clip_pipeline.evaluation import test_predictions
@@ -44,7 +44,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     images, target = pictures(COUNT)
     store = image_store(_made(folder / "judged"), images)
     features = pooled_features(
-        load_image_tower("lite0"), SEEN.normalise([SEEN.crop(store.get(i)) for i in range(COUNT)])
+        load_image_encoder("lite0"), SEEN.normalise([SEEN.crop(store.get(i)) for i in range(COUNT)])
     )
     known = anchors()
     text = Pretrained(known.zero_shot_weights, 10.0, known.image_weight, known.image_bias)

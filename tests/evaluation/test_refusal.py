@@ -12,7 +12,7 @@ from sports_clip_pipeline.evaluation import abstention
 from sports_clip_pipeline.evaluation.abstention import refusal_report, strange_probabilities
 from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.predictor.head import Head, Operation
-from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
 CLASSES = ("chess", "wwe")
 CONFIDENCE = np.array([0.9, 0.8, 0.7, 0.6, 0.95])
@@ -45,7 +45,7 @@ def test_where_every_caption_names_a_class_there_is_no_share() -> None:
     }  # fmt: skip
 
 
-def predictor(*additional_encoders: TowerInput) -> Predictor:
+def predictor(*additional_encoders: EncoderInput) -> Predictor:
     width = 1280 * (1 + len(additional_encoders))
     weight = np.random.default_rng(0).normal(size=(2, width)).astype(np.float32)
     head = Head((Operation("affine", {"weight": weight, "bias": np.zeros(2, np.float32)}),))
@@ -62,7 +62,7 @@ def test_one_tower_says_what_it_says_of_the_cached_features(store: ImageStore) -
 def test_several_towers_look_at_the_photographs_once(
     store: ImageStore, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = predictor(TowerInput("lite0", image_preprocessing("lite0", 64, "full"), (), 1280))
+    both = predictor(EncoderInput("lite0", image_preprocessing("lite0", 64, "full"), (), 1280))
     monkeypatch.setattr(abstention, "can_export", lambda predictor: False)
     journal, rows = Journal(), np.array([0, 3])
     monkeypatch.setattr(abstention, "cores", lambda: 1)

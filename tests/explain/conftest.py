@@ -43,9 +43,9 @@ def pixels() -> torch.Tensor:
 @pytest.fixture(scope="session")
 def lite0() -> nn.Module:
     """The packaged tower with its ImageNet head."""
-    from sports_clip_pipeline.encoders.image_encoders import load_image_tower
+    from sports_clip_pipeline.encoders.image_encoders import load_image_encoder
 
-    return load_image_tower("lite0")
+    return load_image_encoder("lite0")
 
 
 @pytest.fixture

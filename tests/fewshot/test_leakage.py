@@ -19,7 +19,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from scipy.stats import binom
 
-from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+from sports_clip_pipeline.encoders.feature_store import concat_features
 from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
 from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.base import METHODS
@@ -77,7 +77,7 @@ def evaluation(project: Path) -> tuple[np.ndarray, np.ndarray]:
     """Features (N, D) and classes (N,) of the evaluation images."""
     splits, labels = stored(project, "splits"), _labels(project)
     rows = (splits["split"] == "evaluation").to_numpy()
-    features = stack_towers(stored(project, "clip_sports_features"))[0][rows]
+    features = concat_features(stored(project, "clip_sports_features"))[0][rows]
     return features, encode_labels(splits.loc[rows, "label"], labels)
 
 

@@ -14,9 +14,8 @@ from PIL import Image
 
 from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.encoders import embedder as embedder_module
-from sports_clip_pipeline.encoders.additional_encoders import stack_towers
 from sports_clip_pipeline.encoders.embedding import Engine
-from sports_clip_pipeline.encoders.feature_store import FeatureCache
+from sports_clip_pipeline.encoders.feature_store import FeatureCache, concat_features
 from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.embed import nodes
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
@@ -66,7 +65,7 @@ def test_companions_see_the_labelled_corpus_alone(embedded: tuple) -> None:
     flickr8k, sports, texts, _ = embedded
     assert set(flickr8k) == {"features", "logits", "row"}
     assert set(sports) == {"features", "logits", "row", "companion.lite1"}
-    features, widths = stack_towers(sports)
+    features, widths = concat_features(sports)
     assert (features.shape, widths) == ((3, 2560), (1280, 1280))
     assert texts["features"].shape == (2, 384)
 

@@ -57,7 +57,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         known.image_weight, known.image_bias, prompts().text_weight, np.log(known.logit_scale)
     )
     monkeypatch.setattr(folder, "read_projections", lambda path: projections)
-    monkeypatch.setattr(folder, "read_image_tower", lambda path: {})
+    monkeypatch.setattr(folder, "read_image_encoder", lambda path: {})
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
     images, target = pictures(24)
     (tmp_path / "store").mkdir()

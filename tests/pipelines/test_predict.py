@@ -10,7 +10,7 @@ from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.predict import nodes
 from sports_clip_pipeline.pipelines.predict.pipeline import create_pipeline
 from sports_clip_pipeline.predictor.head import Head, Operation
-from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
 SEEN = ImageTransform(64, (0.5,) * 3, (0.5,) * 3)
 LABELS = ("Baseball", "Chess", "Kabaddi")
@@ -51,7 +51,7 @@ def test_the_answers_stand_in_the_order_asked_for() -> None:
 
 def test_a_predictor_of_two_towers_is_given_both() -> None:
     head = reads(5, 1, 1280 + 2, width=2560)
-    companion = TowerInput("lite0", SEEN, (), 1280)
+    companion = EncoderInput("lite0", SEEN, (), 1280)
     predictor = Predictor(LABELS, "lite2", SEEN, head, additional_encoders=(companion,))
     table = predicted(predictor)
     # Class 2 reads column 2 of the companion, which is 1 everywhere; for d class 1 is as good.
@@ -59,11 +59,11 @@ def test_a_predictor_of_two_towers_is_given_both() -> None:
 
 
 def test_a_companion_that_was_not_embedded_is_named() -> None:
-    companion = TowerInput("lite1", SEEN, (), 1280)
+    companion = EncoderInput("lite1", SEEN, (), 1280)
     predictor = Predictor(
         LABELS, "lite2", SEEN, reads(0, 1, 2, width=2560), additional_encoders=(companion,)
     )
-    with pytest.raises(UserFacingError, match="companion tower lite1: are not there"):
+    with pytest.raises(UserFacingError, match="additional encoder lite1: are not there"):
         predicted(predictor)
 
 

@@ -17,9 +17,9 @@ import torch
 
 from sports_clip_pipeline.clip.folder import (
     load_clip,
-    read_image_tower,
+    read_image_encoder,
     read_projections,
-    trained_towers,
+    trained_encoders,
 )
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.encoders import embedder as embedder_module
@@ -114,8 +114,8 @@ def pixels(study: Study) -> np.ndarray:
 
 def test_locked_towers_hand_on_the_features_of_embed(study: Study) -> None:
     clip, curve = study.pretrain(LOCKED, "locked")
-    assert trained_towers(clip) == ()
-    assert read_image_tower(clip) == {}
+    assert trained_encoders(clip) == ()
+    assert read_image_encoder(clip) == {}
     assert set(curve["towers"]) == {"locked"}
     flickr8k, sports, texts = study.embed(clip)
     assert flickr8k is study.images
@@ -135,7 +135,7 @@ def test_the_model_and_the_features_agree(
     study: Study, unlocked: tuple[Path, pd.DataFrame], features: tuple[dict[str, Any], ...]
 ) -> None:
     clip, _ = unlocked
-    assert trained_towers(clip) == ("image", "text")
+    assert trained_encoders(clip) == ("image", "text")
     flickr8k, sports, texts = features
     assert not np.allclose(flickr8k["features"], study.images["features"], atol=1e-3)
     assert not np.allclose(texts["features"], study.texts["features"], atol=1e-3)
@@ -165,7 +165,7 @@ def test_a_predictor_carries_the_trained_tower(
     weight = np.random.default_rng(0).normal(0, 0.1, (3, 1280)).astype(np.float32)
     head = Head((Operation("affine", {"weight": weight, "bias": np.zeros(3, np.float32)}),))
     view = study.corpus.preprocessing
-    towers = read_image_tower(unlocked[0])
+    towers = read_image_encoder(unlocked[0])
     Predictor(("a", "b", "c"), "lite0", view, head, tower_weights=towers).save(tmp_path / "p")
     predictor = load_predictor(tmp_path / "p")
     wanted = predictor.predict_proba(features[1]["features"])
@@ -190,7 +190,7 @@ def test_a_second_run_trains_nothing_and_ends_with_the_same_bytes(
 
 def test_only_what_was_trained_is_embedded_anew(study: Study) -> None:
     clip, _ = study.pretrain(UNLOCKED.model_copy(update={"unlocked_image_blocks": 0}), "text")
-    assert trained_towers(clip) == ("text",)
+    assert trained_encoders(clip) == ("text",)
     flickr8k, _, texts = study.embed(clip)
     assert flickr8k is study.images
     assert not np.allclose(texts["features"], study.texts["features"], atol=1e-3)
@@ -222,7 +222,7 @@ def test_a_run_with_an_unlocked_block_agrees_from_pretrain_to_cam(
     record = json.loads((models / "predictor/predictor.json").read_text())
     assert record["tower_weights"] == "own"
     towers = load_predictor(models / "predictor").tower_weights
-    trained = read_image_tower(models / "clip")
+    trained = read_image_encoder(models / "clip")
     assert towers.keys() == trained.keys()
     for name in ("blocks.6.0.conv_pw.weight", "conv_head.weight", "classifier.weight"):
         np.testing.assert_array_equal(towers[name], trained[name])

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from sports_clip_pipeline.encoders.image_encoders import load_image_tower
+from sports_clip_pipeline.encoders.image_encoders import load_image_encoder
 
 STEP = ("--pipelines=pretrain", "--to-nodes=pretrain.pretrain_clip")
 SETTINGS = (
@@ -72,7 +72,7 @@ def test_two_launchers_give_the_model_of_one_process(own_run: Path, kedro: Calla
     assert list(row["towers"])[-1] == "unlocked"
     np.testing.assert_allclose(row["loss"], curve["loss"], atol=2e-3)
     name = "visual.trunk.conv_head.weight"
-    packaged = load_image_tower("lite0").state_dict()["conv_head.weight"].numpy()
+    packaged = load_image_encoder("lite0").state_dict()["conv_head.weight"].numpy()
     moved = np.abs(weights[name] - packaged).mean()
     assert np.abs(weights[name] - together[name]).mean() < 0.02 * moved
 

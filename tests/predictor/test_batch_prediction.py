@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -17,12 +18,28 @@ from sports_clip_pipeline.data.transforms import (
     UnusableImageError,
     open_upright,
 )
+from sports_clip_pipeline.data.user_images import ImageFile
+from sports_clip_pipeline.io.state import Counter
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor import batch_prediction
-from sports_clip_pipeline.predictor.batch_prediction import Block, answer_all, answer_block
+from sports_clip_pipeline.predictor.batch_prediction import (
+    NONE_OF_THESE,
+    AnswerFiles,
+    Block,
+    Failure,
+    Source,
+    Tally,
+    answer_all,
+    answer_block,
+    answer_columns,
+    answer_row,
+    map_name,
+    predict_rows,
+    write_answers,
+)
 
 RULES = ImageRules()
-LOOKS = (InputSpec(32, "bicubic", "full"), InputSpec(48, "bicubic", "centre"))
+INPUT_SPECS = (InputSpec(32, "bicubic", "full"), InputSpec(48, "bicubic", "centre"))
 
 
 def png(grey: int) -> bytes:
@@ -50,7 +67,7 @@ class Drawn:
 class Greys:
     """Answers with the mean grey of each look."""
 
-    looks = LOOKS
+    input_specs = INPUT_SPECS
 
     def __call__(self, squares: Sequence[np.ndarray]) -> np.ndarray:
         assert [square.shape[1:] for square in squares] == [(32, 32, 3), (48, 48, 3)]
@@ -146,3 +163,116 @@ def test_a_worker_s_error_ends_the_run(tmp_path: Path) -> None:
     recipe = batch_prediction.Exported(tmp_path / "nowhere")
     with pytest.raises(Exception, match="is no exported predictor"):
         list(answer_all([Drawn(1)], recipe, RULES, 1))
+
+
+CLASSES = ("chess", "table tennis", "wwe")
+SURE, UNSURE = [0.1, 0.7, 0.2], [0.4, 0.35, 0.25]
+
+
+class Bar(Counter):
+    """A bar that remembers."""
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+
+    def update(self, n: int = 1) -> None:
+        self.done.append(n)
+
+
+def block(rows: dict[str, list[float]], *failures: Failure) -> Block:
+    sources = tuple(ImageFile(name, name) for name in rows)
+    return Block(sources, np.array([*rows.values()]).reshape(len(rows), 3), failures)
+
+
+BLOCKS = [
+    block({"a.jpg": SURE, 'b, "c".jpg': UNSURE}, Failure("d.gif", "truncated", "ends")),
+    block({}, Failure("e.txt", "not_an_image", "starts with b'x'")),
+    block({"f\udcff.jpg": SURE}),
+]
+
+
+def test_each_photograph_has_its_answer_and_its_most_probable_classes(tmp_path: Path) -> None:
+    files, bar = AnswerFiles.within(tmp_path), Bar()
+    tally = write_answers(iter(BLOCKS), CLASSES, 0.5, files, bar)
+    table = pd.read_csv(files.answers)
+    assert list(table.columns) == answer_columns(3)
+    assert table["image"].tolist() == ["a.jpg", 'b, "c".jpg', "f\\udcff.jpg"]
+    assert table["answer"].tolist() == ["table tennis", "none of these", "table tennis"]
+    assert table.loc[1, ["label_1", "label_2", "label_3"]].tolist() == list(CLASSES)
+    assert table.loc[1, ["probability_1", "probability_3"]].tolist() == [0.4, 0.25]
+    failed = pd.read_csv(files.failed)
+    assert failed.to_dict("list") == {
+        "image": ["d.gif", "e.txt"],
+        "reason": ["truncated", "not_an_image"],
+        "detail": ["ends", "starts with b'x'"],
+    }
+    assert (tally.answered, tally.refused, bar.done) == (3, 1, [3, 1, 1])
+    assert tally.failed == {"truncated": 1, "not_an_image": 1}
+
+
+def test_a_table_grows_with_the_blocks_and_keeps_none(tmp_path: Path) -> None:
+    files = AnswerFiles.within(tmp_path)
+    big = {f"{number}.jpg": SURE for number in range(2000)}  # more than a buffer of the file
+
+    def growing() -> Iterator[Block]:
+        yield block(big)
+        first = files.answers.stat().st_size
+        yield block(big)
+        assert files.answers.stat().st_size > first > 50_000
+
+    assert write_answers(growing(), CLASSES, None, files, Counter()).answered == 4000
+
+
+def test_five_classes_at_most_are_listed_the_first_of_equals_first() -> None:
+    row = answer_row("a", np.full(7, 1 / 7), list("tuvwxyz"), "t")
+    assert row[:4] == ["a", "t", "t", "0.142857"]
+    assert len(row) == len(answer_columns(7)) == 12
+    assert row[2::2] == list("tuvwx")
+
+
+def test_maps_are_drawn_of_answers_that_are_classes(tmp_path: Path) -> None:
+    files, asked = AnswerFiles.within(tmp_path), []
+
+    def draw(source: Source, answer: str, probability: float) -> bytes:
+        asked.append((source.name, answer, probability))
+        return b"jpeg"
+
+    write_answers(BLOCKS, CLASSES, 0.5, files, Counter(), draw)
+    assert asked == [("a.jpg", "table tennis", 0.7), ("f\udcff.jpg", "table tennis", 0.7)]
+    found = sorted(path.name for path in files.maps.iterdir())
+    assert found == ["000000-table_tennis.jpg", "000002-table_tennis.jpg"]
+
+
+def test_a_class_s_name_cannot_leave_the_folder() -> None:
+    assert map_name(3, "../a b/é") == "000003-_a_b_.jpg"
+
+
+def test_the_last_line_counts_everything() -> None:
+    tally = Tally(1200, 30)
+    assert tally.in_words() == (
+        "1,200 files: 1,200 answered, 30 of them with 'none of these'; 0 set aside"
+    )
+    tally.failed.update(["truncated", "missing", "truncated"])
+    assert tally.in_words().endswith(
+        "; 3 set aside (2 truncated, 1 missing), listed in predictions_failed.csv"
+    )
+    assert tally.metrics() == {
+        "predict/answered": 1200,
+        "predict/refused": 30,
+        "predict/failed": 3,
+    }
+
+
+ROWS = np.array([[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]])
+
+
+def test_an_answer_below_the_threshold_is_none_of_these() -> None:
+    assert predict_rows(ROWS, ("a", "b"), 0.55) == ["a", NONE_OF_THESE, "b"]
+
+
+def test_an_answer_at_the_threshold_stands() -> None:
+    assert predict_rows(ROWS, ("a", "b"), 0.6) == ["a", NONE_OF_THESE, "b"]
+
+
+def test_without_a_threshold_every_row_has_its_most_probable_class() -> None:
+    assert predict_rows(ROWS, ("a", "b"), None) == ["a", "a", "b"]

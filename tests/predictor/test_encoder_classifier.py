@@ -8,8 +8,8 @@ import torch
 
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.predictor.encoder_classifier import (
-    CompanionTower,
-    TowerClassifier,
+    AdditionalEncoder,
+    EncoderClassifier,
     pooled,
 )
 from sports_clip_pipeline.predictor.head import Head, Operation
@@ -25,12 +25,12 @@ def head(width: int) -> Head:
 
 
 @pytest.fixture(scope="module")
-def both() -> TowerClassifier:
-    companion = CompanionTower("lite1", image_preprocessing("lite1", 64, "full"), SEEN)
-    return TowerClassifier("lite0", {}, head(2560), [companion]).eval()
+def both() -> EncoderClassifier:
+    companion = AdditionalEncoder("lite1", image_preprocessing("lite1", 64, "full"), SEEN)
+    return EncoderClassifier("lite0", {}, head(2560), [companion]).eval()
 
 
-def test_the_head_sees_the_first_towers_columns_first(both: TowerClassifier) -> None:
+def test_the_head_sees_the_first_towers_columns_first(both: EncoderClassifier) -> None:
     with torch.inference_mode():
         parts = [pooled(tower, PIXELS) for tower in (both.tower, both.additional_encoders[0].tower)]
         wanted = both.head(torch.cat(parts, dim=1))
@@ -38,14 +38,14 @@ def test_the_head_sees_the_first_towers_columns_first(both: TowerClassifier) -> 
 
 
 def test_a_companion_of_the_same_preprocessing_sees_the_very_same_pixels() -> None:
-    companion = CompanionTower("lite0", SEEN, SEEN).eval()
+    companion = AdditionalEncoder("lite0", SEEN, SEEN).eval()
     with torch.inference_mode():
         assert torch.equal(companion(PIXELS), pooled(companion.tower, PIXELS))
 
 
 def test_a_companion_normalises_anew_what_the_first_tower_was_given() -> None:
     wanted = replace(SEEN, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0))
-    companion = CompanionTower("lite0", wanted, SEEN)
+    companion = AdditionalEncoder("lite0", wanted, SEEN)
     seen: list[torch.Tensor] = []
     companion.tower.conv_stem.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     raw = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -58,7 +58,7 @@ def test_a_companion_normalises_anew_what_the_first_tower_was_given() -> None:
 
 
 def test_a_companion_of_another_size_gets_the_pixels_resized() -> None:
-    companion = CompanionTower("lite0", replace(SEEN, size=96), SEEN)
+    companion = AdditionalEncoder("lite0", replace(SEEN, size=96), SEEN)
     seen: list[torch.Tensor] = []
     companion.tower.conv_stem.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     with torch.inference_mode():
@@ -67,7 +67,7 @@ def test_a_companion_of_another_size_gets_the_pixels_resized() -> None:
     torch.testing.assert_close(seen[0], torch.full((1, 3, 96, 96), 0.25))
 
 
-def test_gradients_reach_the_pixels_through_every_tower(both: TowerClassifier) -> None:
+def test_gradients_reach_the_pixels_through_every_tower(both: EncoderClassifier) -> None:
     leaf = PIXELS[:1].clone().requires_grad_()
     (whole,) = torch.autograd.grad(both(leaf)[0, 0], leaf)
     weight = both.head.get_buffer("0_weight")
@@ -82,7 +82,7 @@ def test_gradients_reach_the_pixels_through_every_tower(both: TowerClassifier) -
 
 
 def test_under_another_head_the_same_towers_answer_and_the_first_head_stays(
-    both: TowerClassifier,
+    both: EncoderClassifier,
 ) -> None:
     weight = np.ones((2, 2560), np.float32)
     other = both.under(

@@ -16,9 +16,9 @@ from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import DiskJournal
 from sports_clip_pipeline.predictor import export
 from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE
-from sports_clip_pipeline.predictor.export import export_predictor, kept_export
+from sports_clip_pipeline.predictor.export import cached_export, export_predictor
 from sports_clip_pipeline.predictor.head import Head, Operation, add
-from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput, predictor_mark
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor, predictor_fingerprint
 from tests.encoders.making import write_image_tower
 
 RNG = np.random.default_rng(0)
@@ -103,7 +103,7 @@ def stacked_ensemble(tower: str) -> Predictor:
         tower_weights=trained,
         origin={"method": "test"},
         additional_encoders=(
-            TowerInput(tower, image_preprocessing(tower, 96, "full"), views, width),
+            EncoderInput(tower, image_preprocessing(tower, 96, "full"), views, width),
         ),
         threshold=0.5,
     )
@@ -129,7 +129,7 @@ def test_the_network_says_what_eager_torch_says(
 def test_the_record_says_what_the_network_is(stacked_ensemble: Predictor, exported: Path) -> None:
     record = json.loads((exported / "exported.json").read_text())
     assert record["classes"] == list(CLASSES)
-    assert [(look["view"], look["size"]) for look in record["looks"]] == [
+    assert [(look["view"], look["size"]) for look in record["input_specs"]] == [
         ("full", 64), ("centre_flip", 64), ("full", 96), ("centre_flip", 96),
     ]  # fmt: skip
     assert record["towers"] == json.loads(
@@ -173,7 +173,7 @@ def test_a_damaged_export_is_told_with_the_command_that_mends_it(
     (copy / "exported.json").write_text(json.dumps({**json.loads(record), "format": 9}))
     with pytest.raises(UserFacingError, match="has format 9, wanted 1"):
         load_exported(copy)
-    (copy / "exported.json").write_text(json.dumps({**json.loads(record), "looks": [{}]}))
+    (copy / "exported.json").write_text(json.dumps({**json.loads(record), "input_specs": [{}]}))
     with pytest.raises(UserFacingError, match="does not say what it should"):
         load_exported(copy)
 
@@ -239,7 +239,7 @@ def test_a_kept_export_is_made_once_and_again_for_another_predictor(
         def submit(self, work: object, predictor: Predictor, folder: Path) -> Here:
             folder.mkdir()
             (folder / "exported.json").write_text("{}")
-            made.append(predictor_mark(predictor))
+            made.append(predictor_fingerprint(predictor))
             return self
 
         def result(self) -> None:
@@ -247,8 +247,8 @@ def test_a_kept_export_is_made_once_and_again_for_another_predictor(
 
     monkeypatch.setattr(export, "ProcessPoolExecutor", Here)
     journal = DiskJournal(tmp_path)
-    place = kept_export(stacked_ensemble, journal)
-    assert kept_export(stacked_ensemble, journal) == place
-    kept_export(replace(stacked_ensemble, threshold=0.6), journal)
-    kept_export(replace(stacked_ensemble, tower_weights={}), journal)
+    place = cached_export(stacked_ensemble, journal)
+    assert cached_export(stacked_ensemble, journal) == place
+    cached_export(replace(stacked_ensemble, threshold=0.6), journal)
+    cached_export(replace(stacked_ensemble, tower_weights={}), journal)
     assert len(made) == len(set(made)) == 3

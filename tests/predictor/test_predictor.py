@@ -13,12 +13,12 @@ from PIL import Image
 
 from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
-    load_image_tower,
+    load_image_encoder,
     pooled_features,
 )
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.predictor.head import Head, Operation, softmax
-from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput, load_predictor
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor, load_predictor
 
 RNG = np.random.default_rng(0)
 
@@ -61,7 +61,7 @@ def test_photographs_give_what_their_features_give(
     predictor: Predictor, pictures: list[Image.Image]
 ) -> None:
     pixels = np.stack([predictor.preprocessing.to_array(picture) for picture in pictures])
-    tower = load_image_tower("lite0")
+    tower = load_image_encoder("lite0")
     with torch.inference_mode():
         maps = tower.forward_features(torch.from_numpy(pixels))
         features = tower.forward_head(maps, pre_logits=True).numpy()
@@ -70,7 +70,9 @@ def test_photographs_give_what_their_features_give(
 
 
 def test_a_trained_tower_travels_in_the_folder(predictor: Predictor, tmp_path: Path) -> None:
-    weights = {key: value.numpy() for key, value in load_image_tower("lite0").state_dict().items()}
+    weights = {
+        key: value.numpy() for key, value in load_image_encoder("lite0").state_dict().items()
+    }
     weights = {key: value.copy() for key, value in weights.items()}
     weights["conv_head.weight"] = weights["conv_head.weight"] * 0.5
     own = Predictor(
@@ -110,7 +112,7 @@ def two_towers(views: tuple[str, ...] = ("full", "centre"), size: int = 64) -> P
         head=Head((Operation("affine", {"weight": weight, "bias": np.zeros(3, np.float32)}),)),
         views=views,
         additional_encoders=(
-            TowerInput("lite1", image_preprocessing("lite1", size, "full"), views, 1280),
+            EncoderInput("lite1", image_preprocessing("lite1", size, "full"), views, 1280),
         ),
     )
 
@@ -121,7 +123,7 @@ def test_features_of_several_towers_are_their_means_over_views_side_by_side(
     both = two_towers()
     blocks = []
     for name in ("lite0", "lite1"):
-        tower = load_image_tower(name)
+        tower = load_image_encoder(name)
         views = [image_preprocessing(name, 64, view) for view in both.views]
         blocks.append(
             np.mean([pooled_features(tower, view.normalise([view.crop(p) for p in pictures]))
@@ -152,7 +154,7 @@ def test_a_predictor_of_several_towers_survives_its_folder(tmp_path: Path) -> No
 def test_a_row_of_the_embed_audit_is_a_tower() -> None:
     tower = two_towers().additional_encoders[0]
     row = {**tower.to_dict(), "parameters": 1, "ms_per_image": 2.0, "backend": "torch"}
-    assert TowerInput.from_dict(json.loads(json.dumps(row))) == tower
+    assert EncoderInput.from_dict(json.loads(json.dumps(row))) == tower
 
 
 def test_the_columns_of_a_corpus_are_stacked_as_the_head_wants_them() -> None:
@@ -161,7 +163,7 @@ def test_the_columns_of_a_corpus_are_stacked_as_the_head_wants_them() -> None:
     arrays = {"companion.lite1": second, "companion.lite2": first, "features": first}
     np.testing.assert_array_equal(both.stack(arrays), np.hstack([first, second]))
     np.testing.assert_array_equal(replace(both, additional_encoders=()).stack(arrays), first)
-    with pytest.raises(UserFacingError, match="tower lite1: are not there"):
+    with pytest.raises(UserFacingError, match="encoder lite1: are not there"):
         both.stack({"features": first})
 
 
@@ -191,13 +193,15 @@ def test_the_module_resizes_for_a_companion_of_another_size(pictures: list[Image
 
 
 def test_an_own_tower_is_the_first_one_alone(tmp_path: Path) -> None:
-    weights = {key: value.numpy() for key, value in load_image_tower("lite0").state_dict().items()}
+    weights = {
+        key: value.numpy() for key, value in load_image_encoder("lite0").state_dict().items()
+    }
     weights["conv_head.weight"] = weights["conv_head.weight"] * 0.5
     replace(two_towers(), tower_weights=weights).save(tmp_path / "p")
     module = load_predictor(tmp_path / "p").module()
     kept = module.tower.state_dict()["conv_head.weight"].numpy()
     np.testing.assert_array_equal(kept, weights["conv_head.weight"])
-    packaged = load_image_tower("lite1").state_dict()["conv_head.weight"]
+    packaged = load_image_encoder("lite1").state_dict()["conv_head.weight"]
     assert torch.equal(
         module.additional_encoders[0].tower.state_dict()["conv_head.weight"], packaged
     )

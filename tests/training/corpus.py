@@ -23,13 +23,13 @@ from sports_clip_pipeline.data.image_store import ImageStore, write_index, write
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
-    load_image_tower,
+    load_image_encoder,
     pooled_features,
 )
 from sports_clip_pipeline.encoders.text_encoders import (
-    PooledTextTower,
+    PooledTextEncoder,
     caption_tokenizer,
-    load_text_tower,
+    load_text_encoder,
 )
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.image_text_pairs import PairedImages, paired_images_of_split
@@ -89,11 +89,11 @@ def make_corpus(raw: Path) -> Corpus:
     captions = _captions([line for line in lines if line["image"] in names], names, splits)
     view = image_preprocessing("lite0", 64, "full")
     image = pooled_features(
-        load_image_tower("lite0"), view.normalise([view.crop(store.get(i)) for i in range(14)])
+        load_image_encoder("lite0"), view.normalise([view.crop(store.get(i)) for i in range(14)])
     )
     ids, mask = (torch.from_numpy(block) for block in pad(list(captions["token_ids"])))
     with torch.inference_mode():
-        text = PooledTextTower(load_text_tower("minilm"))(ids, mask).numpy()
+        text = PooledTextEncoder(load_text_encoder("minilm"))(ids, mask).numpy()
     digests = [hashlib.sha256(store.get_bytes(i)).hexdigest() for i in range(len(store))]
     manifest = pd.DataFrame({"image": names, "split": splits, "stored_sha256": digests})
     return Corpus(store, manifest, captions, image, text, view)
@@ -120,10 +120,10 @@ def of_pair(corpus: Corpus, name: str) -> Corpus:
     ids = caption_tokenizer(name, 77)(list(corpus.captions["text"])).ids
     block = torch.from_numpy(np.stack(ids)).long()
     with torch.inference_mode():
-        text = load_text_tower(name)(block, torch.ones_like(block)).numpy()
+        text = load_text_encoder(name)(block, torch.ones_like(block)).numpy()
     return replace(
         corpus, captions=corpus.captions.assign(token_ids=ids), text=text, towers=(name, name),
-        image=pooled_features(load_image_tower(name), pixels), preprocessing=view,
+        image=pooled_features(load_image_encoder(name), pixels), preprocessing=view,
         context_length=77,
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.report.formatting import class_name
 
 if TYPE_CHECKING:
-    from sports_clip_pipeline.predictor.encoder_classifier import TowerClassifier
+    from sports_clip_pipeline.predictor.encoder_classifier import EncoderClassifier
 
 
 NEEDED = (
@@ -127,7 +127,7 @@ def _command(study: str, env: str | None) -> str:
 
 
 def _read(catalog: Any, study: str) -> FinishedStudy:
-    from sports_clip_pipeline.clip.folder import read_image_tower, read_preprocessing
+    from sports_clip_pipeline.clip.folder import read_image_encoder, read_preprocessing
 
     bank = catalog.load("params:class_bank")
     finetuned, clip = catalog.load("predictor"), catalog.load("clip_model")
@@ -142,7 +142,7 @@ def _read(catalog: Any, study: str) -> FinishedStudy:
         preprocessing=read_preprocessing(clip),
         head=head,
         views=tuple(audit["views"]),
-        tower_weights=read_image_tower(clip),
+        tower_weights=read_image_encoder(clip),
     )
     return FinishedStudy(
         name=study,
@@ -158,12 +158,12 @@ def _read(catalog: Any, study: str) -> FinishedStudy:
 def _vocabulary(
     catalog: Any, bank: ClassBank, text_encoder: str, clip: Path, head: Any
 ) -> OpenVocabulary:
-    from sports_clip_pipeline.clip.folder import read_projections, trained_towers
+    from sports_clip_pipeline.clip.folder import read_projections, trained_encoders
     from sports_clip_pipeline.clip.zero_shot import named_in, text_reader
 
     choice, tokenize = catalog.load("zero_shot_choice"), catalog.load("params:tokenize")
     read = text_reader(text_encoder, tokenize, clip)
-    apart = "text" in trained_towers(clip)
+    apart = "text" in trained_encoders(clip)
     manifest = catalog.load("flickr8k_manifest")
     train = (manifest["split"] == "train").to_numpy()
     return OpenVocabulary(
@@ -256,8 +256,8 @@ class Answerer:
     """Both classifiers of a study, their towers in memory."""
 
     study: FinishedStudy
-    _zero_shot: TowerClassifier = field(init=False, repr=False)
-    _finetuned: TowerClassifier = field(init=False, repr=False)
+    _zero_shot: EncoderClassifier = field(init=False, repr=False)
+    _finetuned: EncoderClassifier = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_zero_shot", self.study.zero_shot.module())
@@ -274,7 +274,7 @@ class Answerer:
         )
         return Answers(*said, time.perf_counter() - start)
 
-    def _ask(self, photo: Image.Image, predictor: Predictor, module: TowerClassifier) -> Answer:
+    def _ask(self, photo: Image.Image, predictor: Predictor, module: EncoderClassifier) -> Answer:
         probabilities = predictor.predict_proba(predictor.features([photo], module=module))[0]
         order = np.argsort(-probabilities, kind="stable")
         ranked = tuple((predictor.classes[k], float(probabilities[k])) for k in order)
@@ -286,7 +286,7 @@ class Answerer:
 
 def draw_map(
     predictor: Predictor,
-    module: TowerClassifier,
+    module: EncoderClassifier,
     photo: Image.Image,
     answer: tuple[str, float],
     layer: str,

@@ -19,7 +19,7 @@ from sports_clip_pipeline.clip.model import (
     build_clip,
     build_empty_clip,
     clip_config,
-    tower_prefixes,
+    encoder_prefixes,
 )
 from sports_clip_pipeline.clip.projections import Projections, projections_of
 from sports_clip_pipeline.data.transforms import ImageTransform
@@ -65,18 +65,18 @@ def write_clip_folder(
 ) -> None:
     """Assemble the `CustomTextCLIP` and write it, whole or not at all.
 
-    open_clip itself reads the folder where it knows both towers and the projections are linear.
+    open_clip itself reads the folder where it knows both encoders and the projections are linear.
 
     Args:
-        trained: weights of the towers that are not those they came with, by their names in the
+        trained: weights of the encoders that are not those they came with, by their names in the
             model (`visual.trunk.…`, `text.transformer.…`). The folder's configuration says under
-            `towers.trained` which towers they belong to.
+            `towers.trained` which encoders they belong to.
     Raises: ValueError: a trained weight is none of the model's, or has another shape.
     """
     trained = trained or {}
     recipe = image_encoder, text_encoder, preprocessing, context_length
     config = clip_config(projections, *recipe, folder)
-    prefixes = tower_prefixes(is_pair(image_encoder))
+    prefixes = encoder_prefixes(is_pair(image_encoder))
     config["towers"]["trained"] = [
         tower
         for tower, prefix in zip(("image", "text"), prefixes, strict=True)
@@ -87,7 +87,7 @@ def write_clip_folder(
         if name not in weights or weights[name].shape != value.shape:
             raise ValueError(f"the model has no weight {name} of shape {value.shape}")
         weights[name] = torch.from_numpy(np.array(value))
-    source = text_encoders.text_tower_spec(text_encoder).folder
+    source = text_encoders.text_encoder_spec(text_encoder).folder
     with replacing_folder(folder) as partial:
         for name in (*_TOKENIZER_FILES, "config.json"):
             if not is_pair(text_encoder) and (source / name).is_file():
@@ -100,7 +100,7 @@ def load_clip(path: str | Path) -> LoadedClip:
     """Load a CLIP folder, wherever it stands, without a network.
 
     Returns: the open_clip `CustomTextCLIP` in eval mode (`encode_image`, `encode_text`), the
-        preprocessing of photographs, and the tokenizer of texts.
+        preprocessing of images, and the tokenizer of texts.
     Raises: UserFacingError: a file of the folder is missing or does not fit.
     """
     folder = Path(path).resolve()
@@ -121,7 +121,7 @@ def load_clip(path: str | Path) -> LoadedClip:
 def relocate(folder: Path, place: Path) -> None:
     """Make the configuration in `folder` name `place`, where the folder will stand.
 
-    open_clip asks the hub for a text tower that is not named by an absolute path.
+    open_clip asks the hub for a text encoder that is not named by an absolute path.
     """
     config = json.loads((folder / CONFIG).read_text())
     if "hf_model_name" not in config["model_cfg"]["text_cfg"]:
@@ -132,12 +132,12 @@ def relocate(folder: Path, place: Path) -> None:
 
 
 def read_projections(path: str | Path) -> Projections:
-    """The projections of a CLIP folder alone, without building its towers."""
+    """The projections of a CLIP folder alone, without building its encoders."""
     from safetensors import safe_open
 
     config = json.loads((Path(path) / CONFIG).read_text())
     pair = config["towers"].get("projections") == "none"
-    prefixes = tower_prefixes(pair)
+    prefixes = encoder_prefixes(pair)
     with safe_open(Path(path) / WEIGHTS, framework="numpy") as file:
         names = [name for name in file.keys() if not name.startswith(prefixes)]  # noqa: SIM118
         own_width = config["model_cfg"]["embed_dim"] if pair else 0
@@ -149,40 +149,40 @@ def read_preprocessing(path: str | Path) -> ImageTransform:
     return _preprocessing(json.loads((Path(path) / CONFIG).read_text()))
 
 
-def read_image_tower(path: str | Path) -> dict[str, np.ndarray]:
-    """The image tower of a CLIP folder, as the state dict of its architecture.
+def read_image_encoder(path: str | Path) -> dict[str, np.ndarray]:
+    """The image encoder of a CLIP folder, as the state dict of its architecture.
 
-    Empty where a name says all of it: a packaged tower that training left unchanged. The tower's
-    own classifier is the one it came with.
+    Empty for a packaged encoder that training left unchanged. The classifier is the one that it
+    came with.
     """
     name = json.loads((Path(path) / CONFIG).read_text())["towers"]["image"]
-    if "image" not in trained_towers(path) and name in image_encoders.IMAGE_ENCODERS:
+    if "image" not in trained_encoders(path) and name in image_encoders.IMAGE_ENCODERS:
         return {}
-    trunk = _read_tower(path, "image")
-    came_with = image_encoders.load_image_tower(name).state_dict()
+    trunk = _read_encoder(path, "image")
+    came_with = image_encoders.load_image_encoder(name).state_dict()
     return {key: trunk[key] if key in trunk else value.numpy() for key, value in came_with.items()}
 
 
-def read_text_tower(path: str | Path) -> dict[str, np.ndarray]:
-    """The state dict of the trained text tower; empty where it is the one it came with."""
-    return _read_tower(path, "text") if "text" in trained_towers(path) else {}
+def read_text_encoder(path: str | Path) -> dict[str, np.ndarray]:
+    """The state dict of the trained text encoder; empty where it is the one it came with."""
+    return _read_encoder(path, "text") if "text" in trained_encoders(path) else {}
 
 
-def trained_towers(path: str | Path) -> tuple[str, ...]:
+def trained_encoders(path: str | Path) -> tuple[str, ...]:
     """Which of `image` and `text` a CLIP folder has trained."""
     return tuple(json.loads((Path(path) / CONFIG).read_text())["towers"].get("trained", ()))
 
 
-def _read_tower(path: str | Path, tower: str) -> dict[str, np.ndarray]:
-    """The state dict of what `load_image_tower` or `load_text_tower` gives."""
+def _read_encoder(path: str | Path, tower: str) -> dict[str, np.ndarray]:
+    """The state dict of what `load_image_encoder` or `load_text_encoder` gives."""
     from safetensors import safe_open
 
     record = json.loads((Path(path) / CONFIG).read_text())["towers"]
     pair = is_pair(record[tower])
-    prefix = tower_prefixes(pair)[("image", "text").index(tower)]
+    prefix = encoder_prefixes(pair)[("image", "text").index(tower)]
     with safe_open(Path(path) / WEIGHTS, framework="numpy") as file:
         names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-        # A pair's towers keep their names of the whole model.
+        # A pair's encoders keep their names of the whole model.
         cut = 0 if pair else len(prefix)
         return {name[cut:]: file.get_tensor(name) for name in names}
 

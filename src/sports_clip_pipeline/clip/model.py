@@ -17,19 +17,19 @@ from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
 from sports_clip_pipeline.encoders.open_clip_pairs import build_pair, load_pair, pair_spec
 from sports_clip_pipeline.encoders.registry import is_pair
-from sports_clip_pipeline.encoders.text_encoders import PooledTextTower, build_text_tower
+from sports_clip_pipeline.encoders.text_encoders import PooledTextEncoder, build_text_encoder
 
 Block = list[nn.Parameter]
 
 
 def image_encoder(model: Any) -> nn.Module:
-    """The image tower without a projection of ours."""
+    """The image encoder without a projection of ours."""
     tower: nn.Module = getattr(model.visual, "trunk", model.visual)
     return tower
 
 
 def text_encoder(model: Any) -> nn.Module:
-    """The text tower without a projection of ours."""
+    """The text encoder without a projection of ours."""
     tower: nn.Module = model.text.transformer if _projects(model) else model.text
     return tower
 
@@ -49,10 +49,10 @@ def project_texts(model: Any, features: torch.Tensor) -> torch.Tensor:
 def ends(model: Any, image: bool, text: bool, biased: bool) -> Block:
     """What learns wherever something does: projections, the scale, the bias of a biased loss.
 
-    A pair of open_clip's own has its projections inside its towers; those of a locked one stay.
+    A pair of open_clip's own has its projections inside its encoders; those of a locked one stay.
 
     Args:
-        image, text: whether any of that tower learns.
+        image, text: whether any of that encoder learns.
     """
     if _projects(model):
         parts = [model.visual.head, model.text.proj]
@@ -65,7 +65,7 @@ def ends(model: Any, image: bool, text: bool, biased: bool) -> Block:
 
 
 def image_blocks(model: Any) -> list[Block]:
-    """The parameters of each block of the image tower, the stem first.
+    """The parameters of each block of the image encoder, the stem first.
 
     Blocks are timm's stages, the residual blocks of a vision transformer, or the stages of CLIP's
     ResNet; what follows the last block belongs to it.
@@ -79,7 +79,7 @@ def image_blocks(model: Any) -> list[Block]:
 
 
 def text_blocks(model: Any) -> list[Block]:
-    """The parameters of each layer of the text tower; its embeddings are none of them."""
+    """The parameters of each layer of the text encoder; its embeddings are none of them."""
     if _projects(model):
         return [list(layer.parameters()) for layer in transformer_layers(model.text.transformer)]
     return _split(model.text, model.text.transformer.resblocks)[1:]
@@ -98,12 +98,12 @@ def transformer_layers(transformer: Any) -> list[nn.Module]:
 
 
 def _projects(model: Any) -> bool:
-    """Whether projections of ours stand on the towers."""
+    """Whether projections of ours stand on the encoders."""
     return hasattr(model.text, "proj")
 
 
 def _split(tower: nn.Module, blocks: Any) -> list[Block]:
-    """The tower's parameters: before its blocks, of each, and with the last one those after it."""
+    """The parameters before the blocks, of each block, and with the last one those after it."""
     inside = [list(block.parameters()) for block in blocks]
     known = {id(parameter) for block in inside for parameter in block}
     before, after, passed = [], [], False
@@ -128,11 +128,11 @@ _KNOWN_TO_OPEN_CLIP = ("bert", "roberta", "xlm-roberta")
 _NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "layers": 1}
 
 
-class TransformerText(PooledTextTower):
+class TransformerText(PooledTextEncoder):
     """The text side of `CustomTextCLIP` for transformers that open_clip's table lacks."""
 
     def __init__(self, folder: Path, embed_dim: int) -> None:
-        super().__init__(build_text_tower(folder))
+        super().__init__(build_text_encoder(folder))
         self.config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
         self.context_length = int(self.config.max_position_embeddings)
         self.vocab_size = int(self.config.vocab_size)
@@ -167,7 +167,7 @@ def clip_config(
             **bias,
             "embed_dim": len(projections.image_weight),
             "vision_cfg": {
-                "timm_model_name": image_encoders.timm_tower(image_encoder).architecture,
+                "timm_model_name": image_encoders.timm_encoder(image_encoder).architecture,
                 "timm_model_pretrained": False,
                 "timm_pool": "",
                 "timm_proj": "linear",
@@ -206,20 +206,20 @@ def build_clip(
     preprocessing: ImageTransform,
     context_length: int,
 ) -> nn.Module:
-    """The `CustomTextCLIP` of the towers' own weights and learned projections, in eval mode."""
+    """The `CustomTextCLIP` of the encoders' own weights and learned projections, in eval mode."""
     if is_pair(image_encoder):
         return _with_scale(load_pair(image_encoder), projections)
-    source = text_encoders.text_tower_spec(text_encoder).folder
+    source = text_encoders.text_encoder_spec(text_encoder).folder
     config = clip_config(
         projections, image_encoder, text_encoder, preprocessing, context_length, source
     )
     model = build_empty_clip(config, source)
-    trunk = image_encoders.load_image_tower(image_encoder).state_dict()
-    transformer = text_encoders.load_text_tower(text_encoder).state_dict()
+    trunk = image_encoders.load_image_encoder(image_encoder).state_dict()
+    transformer = text_encoders.load_text_encoder(text_encoder).state_dict()
     state = {f"{TEXT_PREFIX}{key}": value for key, value in transformer.items()}
     state |= {name: torch.as_tensor(value) for name, value in state_of(projections).items()}
     named = {f"{IMAGE_PREFIX}{key}": value for key, value in trunk.items()}
-    # The model has no use for the tower's own classifier.
+    # The model has no use for the encoder's own classifier.
     own = model.state_dict().keys()
     state |= {name: value for name, value in named.items() if name in own}
     model.load_state_dict(state, strict=True)
@@ -236,8 +236,8 @@ def _with_scale(model: Any, projections: Projections) -> nn.Module:
     return pair
 
 
-def tower_prefixes(pair: bool) -> tuple[str, str]:
-    """What the names of the image and of the text tower's weights begin with in the model."""
+def encoder_prefixes(pair: bool) -> tuple[str, str]:
+    """What the names of the image and of the text encoder's weights begin with in the model."""
     return ("visual.", "text.") if pair else (IMAGE_PREFIX, TEXT_PREFIX)
 
 
@@ -245,7 +245,7 @@ def build_empty_clip(config: dict[str, Any], folder: Path) -> nn.Module:
     """The model that a configuration describes, its weights still to be loaded.
 
     Args:
-        folder: with the text tower's `config.json` and tokenizer.
+        folder: with the text encoder's `config.json` and tokenizer.
     """
     if config["towers"].get("projections") == "none":
         return build_pair(config["model_cfg"])

@@ -79,7 +79,7 @@ def projections_of(state: Mapping[str, np.ndarray], own_width: int = 0) -> Proje
     """The projections in a CLIP model's state dict: linear ones, or the 2022 notebook's.
 
     Args:
-        own_width: of the space that towers without projections of ours end in; 0 for others.
+        own_width: of the space that encoders without projections of ours end in; 0 for others.
     Raises: KeyError: an entry is missing.
     """
     scale = float(state["logit_scale"])
@@ -102,7 +102,7 @@ def projections_of(state: Mapping[str, np.ndarray], own_width: int = 0) -> Proje
 
 
 def identity_projections(width: int, logit_scale: float, logit_bias: float | None) -> Projections:
-    """Of towers that end in the shared space by themselves."""
+    """Of encoders that end in the shared space by themselves."""
     same, nothing = np.eye(width, dtype=np.float32), np.zeros(width, dtype=np.float32)
     return Projections(same, nothing, same, logit_scale, logit_bias)
 

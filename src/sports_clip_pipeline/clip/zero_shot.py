@@ -12,7 +12,7 @@ from sports_clip_pipeline.clip.projections import Projections, unit_norm
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.classes import ClassBank, ClassEntry
 from sports_clip_pipeline.encoders import image_encoders
-from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
+from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.image_encoders import (
     imagenet_classifier,
     imagenet_definitions,
@@ -30,7 +30,7 @@ def encode_prompts(
     """Text features (E,) before projection of every prompt of the bank, by its text.
 
     Args:
-        clip_folder: whose text tower reads the prompts where it was trained.
+        clip_folder: whose text encoder reads the prompts where it was trained.
     """
     texts = prompt_texts(bank)
     return dict(zip(texts, encode_texts(texts, text_encoder, tokenize, clip_folder), strict=True))
@@ -47,7 +47,7 @@ def prompt_texts(bank: ClassBank) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def class_anchors(
+def build_zero_shot_classifier(
     bank: ClassBank,
     prompts: str,
     features: Mapping[str, np.ndarray],
@@ -87,7 +87,7 @@ def encode_texts(
     """Text features (M, E) float32 before projection.
 
     Args:
-        clip_folder: whose text tower reads them where it was trained.
+        clip_folder: whose text encoder reads them where it was trained.
     """
     return text_reader(text_encoder, tokenize, clip_folder)(texts)
 
@@ -95,9 +95,9 @@ def encode_texts(
 def text_reader(
     text_encoder: str, tokenize: TokenizeConfig, clip_folder: Path | None
 ) -> Callable[[Sequence[str]], np.ndarray]:
-    """`encode_texts` with the tower built once, for whoever reads again and again."""
+    """`encode_texts` with the encoder built once, for whoever reads again and again."""
     tokenizer = caption_tokenizer(text_encoder, tokenize.context_length)
-    program = TowerProgram("text", text_encoder, Path(), clip_folder=clip_folder)
+    program = EncoderProgram("text", text_encoder, Path(), clip_folder=clip_folder)
     backend = build_backend(program, "torch", cores())
 
     def read(texts: Sequence[str]) -> np.ndarray:
@@ -110,10 +110,10 @@ def text_reader(
 
 @dataclass(frozen=True)
 class NamedClasses:
-    """The image tower's own classes, with what the text tower makes of their names.
+    """The image encoder's own classes, with what the text encoder makes of their names.
 
     Attributes:
-        weight: (K, D) and bias: (K,); pooled features to the tower's own logits.
+        weight: (K, D) and bias: (K,); pooled features to the encoder's own logits.
         words: (K, E) float32 unit-norm text features of the names.
     """
 
@@ -139,15 +139,15 @@ class NamedClasses:
 
 
 @dataclass(frozen=True)
-class Witnesses:
+class ZeroShotScores:
     """What zero-shot logits are made of.
 
     Attributes:
-        embed: pooled features (N, D) of the CLIP model's tower to unit-norm embeddings (N, P).
+        embed: pooled features (N, D) of the CLIP model's encoder to unit-norm embeddings (N, P).
         anchors: (C, P) unit-norm. logit_scale: of cosines, > 0.
-        named: the image tower's own classes; None where it names none.
-        prompts: (C, E) unit-norm anchors in the text tower's own space.
-        widths: columns of each tower in stacked features, the CLIP model's first.
+        named: the image encoder's own classes; None where it names none.
+        prompts: (C, E) unit-norm anchors in the text encoder's own space.
+        widths: columns of each encoder in stacked features, the CLIP model's first.
     """
 
     embed: tuple[Operation, ...]
@@ -158,7 +158,7 @@ class Witnesses:
     widths: tuple[int, ...] = ()
 
     def describe(self, features: np.ndarray) -> np.ndarray:
-        """`NamedClasses.describe`; where the tower names none, one nothing like another (N, E)."""
+        """`NamedClasses.describe` (N, E); zeros where the encoder has no ImageNet classes."""
         if self.named is None:
             return np.zeros((len(features), self.prompts.shape[1]), dtype=np.float32)
         return self.named.describe(features)
@@ -172,7 +172,7 @@ class Witnesses:
         """Pooled features to logits (N, C): scale · (cos + weight · cos of names) + bias.
 
         Args:
-            class_bias: (C,). single: the features are the CLIP model's tower's alone.
+            class_bias: (C,). single: the features are the CLIP model's encoder's alone.
         """
         bias = np.zeros(len(self.anchors)) if class_bias is None else class_bias
         clip = (*self.embed, affine(self.anchors * self.logit_scale, bias))
@@ -186,11 +186,11 @@ class Witnesses:
 
 
 def hubness(logits: np.ndarray) -> np.ndarray:
-    """How much of everything each class draws: log mean exp of its logits over other photographs.
+    """How much of everything each class draws: log mean exp of its logits over other images.
 
     Args:
-        logits: (N, C) of photographs that have nothing to do with the classes.
-    Returns: (C,) float64. Subtracting it makes the classes equally likely on those photographs
+        logits: (N, C) of images that have nothing to do with the classes.
+    Returns: (C,) float64. Subtracting it makes the classes equally likely on those images
         one at a time, as the inverted softmax does.
     Source: Smith et al. 2017, section 2.3 (inverted softmax).
     """
@@ -201,9 +201,9 @@ def hubness(logits: np.ndarray) -> np.ndarray:
 def named_classes(
     image_encoder: str, text_encoder: str, tokenize: TokenizeConfig
 ) -> NamedClasses | None:
-    """The image tower's own 1,000 classes; each read as first name, all names, definition.
+    """The image encoder's own 1,000 classes; each read as first name, all names, definition.
 
-    None for a tower that does not tell ImageNet's classes apart.
+    None for an encoder that does not tell ImageNet's classes apart.
     """
     if not image_encoders.image_encoder(image_encoder).names_imagenet():
         return None
@@ -220,7 +220,7 @@ def named_classes(
 
 
 def named_in(head: Head) -> NamedClasses | None:
-    """The named classes that `Witnesses.head` built into a head; None where it built in none.
+    """The named classes that `ZeroShotScores.head` built into a head; None where it built in none.
 
     The head of a study holds what took thousands of texts to read.
     """
@@ -261,12 +261,12 @@ class OpenVocabulary:
     Attributes:
         bank: the names it knows get their prompts from here.
         prompts: `names`, `sentences` or `both`, as the study chose.
-        read: texts to features (M, E) of the CLIP model's text tower.
-        read_plain: the same of that tower before pretraining, for the second witness.
+        read: texts to features (M, E) of the CLIP model's text encoder.
+        read_plain: the same of that encoder before pretraining, for the ConSE classifier.
         projections: of the CLIP model.
-        named: the second witness; None where the study has none.
+        named: the ConSE classifier; None where the study has none.
         names_weight, hubness_share: of the study's `zero_shot_choice`.
-        background: (N, D) pooled features of photographs that have nothing to do with the names.
+        background: (N, D) pooled features of images that have nothing to do with the names.
     """
 
     bank: ClassBank
@@ -282,7 +282,7 @@ class OpenVocabulary:
     _seen: list[np.ndarray] = field(default_factory=list, repr=False)
 
     def head(self, names: Sequence[str]) -> Head:
-        """Pooled features (N, D) of the CLIP model's image tower to logits (N, C).
+        """Pooled features (N, D) of the CLIP model's image encoder to logits (N, C).
 
         Args:
             names: C names, as people type them.
@@ -307,7 +307,7 @@ class OpenVocabulary:
         )
 
     def _anchors_of(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Anchors (P,) in CLIP's space and (E,) in the text tower's own."""
+        """Anchors (P,) in CLIP's space and (E,) in the text encoder's own."""
         if name not in self._anchors:
             if len(self._anchors) >= _KEPT:
                 self._anchors.clear()
@@ -321,16 +321,16 @@ class OpenVocabulary:
         by_text, plain_by_text = (dict(zip(texts, rows, strict=True)) for rows in (features, plain))
         embed = self.projections.text_embeddings
         return (
-            class_anchors(bank, self.prompts, by_text, embed)[0],
-            class_anchors(bank, self.prompts, plain_by_text, unit_norm)[0],
+            build_zero_shot_classifier(bank, self.prompts, by_text, embed)[0],
+            build_zero_shot_classifier(bank, self.prompts, plain_by_text, unit_norm)[0],
         )
 
-    def _witnesses(self, anchors: np.ndarray, words: np.ndarray) -> Witnesses:
+    def _witnesses(self, anchors: np.ndarray, words: np.ndarray) -> ZeroShotScores:
         embed = (*self.projections.image_operations(), Operation("l2_normalise"))
         scale = float(np.exp(self.projections.logit_scale))
-        return Witnesses(embed, anchors, scale, self.named, words)
+        return ZeroShotScores(embed, anchors, scale, self.named, words)
 
-    def _drawn(self, parts: Witnesses) -> np.ndarray:
+    def _drawn(self, parts: ZeroShotScores) -> np.ndarray:
         """(C,): what each name draws of the background, whose own side is computed once."""
         if self.hubness_share == 0.0:
             return np.zeros(len(parts.anchors))

@@ -1,11 +1,14 @@
-"""What runs a tower: eager torch, or ONNX Runtime where it agrees with torch and is faster.
+"""Inference backends of an encoder (eager torch, ONNX Runtime) and the choice of the fastest.
 
-A backend maps NumPy blocks to NumPy blocks. The fastest one on this machine that passes a parity
-check against eager torch is chosen by trying them all on a block of the real input.
+The fastest backend that agrees with eager torch is measured once per machine on a block of the
+real input; the choice and the inference cost are cached beside the exported encoder.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import platform
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,32 +20,33 @@ from typing import Any, Protocol
 import numpy as np
 
 from sports_clip_pipeline.encoders.registry import is_pair
+from sports_clip_pipeline.io.state import write_atomically
 from sports_clip_pipeline.machine import cores, end_with_parent, take_own_device
 
 BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
 PARITY = 1e-4
-# Rows of one pass through ONNX Runtime: what still fits a core's cache is fastest (two photographs
+# Rows of one pass through ONNX Runtime: what still fits a core's cache is fastest (two images
 # take a sixth less time each than 32 at once), and takes the least memory.
 ONNX_ROWS = {"image": 2, "text": 16}
 
 
 class Backend(Protocol):
-    """Something that runs a tower on blocks."""
+    """Something that runs an encoder on blocks."""
 
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """Inputs (B, …) to outputs (B, …)."""
 
 
 @dataclass(frozen=True)
-class TowerProgram:
-    """A tower by name, and where its ONNX form is kept; small enough to send to a process.
+class EncoderProgram:
+    """An encoder by name, and where its ONNX form is kept; small enough to send to a process.
 
     Attributes:
         kind: `image` (pixels → features, logits) or `text` (ids, mask → features).
-        tower: name of a tower.
+        tower: name of an encoder.
         onnx_path: the exported form; made when first needed.
-        size: side of the image tower's square, pixels; fixed in the exported form.
-        clip_folder: a CLIP folder whose tower is run where it was trained; None runs it as it came.
+        size: side of the image encoder's square, pixels; fixed in the exported form.
+        clip_folder: a CLIP folder whose trained encoder is run; None for the original weights.
     """
 
     kind: str
@@ -66,9 +70,9 @@ class TowerProgram:
         from sports_clip_pipeline.encoders import image_encoders, text_encoders
 
         if self.kind == "image":
-            trunk = self._with_trained_weights(image_encoders.load_image_tower(self.tower))
-            return image_encoders.PooledImageTower(trunk).eval()
-        transformer = self._with_trained_weights(text_encoders.load_text_tower(self.tower))
+            trunk = self._with_trained_weights(image_encoders.load_image_encoder(self.tower))
+            return image_encoders.PooledImageEncoder(trunk).eval()
+        transformer = self._with_trained_weights(text_encoders.load_text_encoder(self.tower))
         return text_encoders.pooled(transformer)
 
     def _with_trained_weights(self, tower: Any) -> Any:
@@ -76,9 +80,9 @@ class TowerProgram:
             return tower
         import torch
 
-        from sports_clip_pipeline.clip.folder import read_image_tower, read_text_tower
+        from sports_clip_pipeline.clip.folder import read_image_encoder, read_text_encoder
 
-        read = read_image_tower if self.kind == "image" else read_text_tower
+        read = read_image_encoder if self.kind == "image" else read_text_encoder
         weights = {name: torch.from_numpy(value) for name, value in read(self.clip_folder).items()}
         if weights:
             tower.load_state_dict(weights)
@@ -87,18 +91,26 @@ class TowerProgram:
 
 @dataclass(frozen=True)
 class Trial:
-    """How one backend did on the trial block.
-
-    Attributes:
-        items_per_s: by the clock, which a busy machine slows down.
-        core_ms_per_item: milliseconds of processor time; on CUDA by the clock.
-    """
+    """Measurement of one backend: wall-clock rate, parity, processor time (on CUDA wall-clock)."""
 
     backend: str
     items_per_s: float
     max_cosine_distance: float
     passed: bool
     core_ms_per_item: float
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """The chosen backend, and the measurements of all candidates."""
+
+    backend: str
+    trials: tuple[Trial, ...]
+
+    @property
+    def core_ms_per_item(self) -> float:
+        """Inference cost: milliseconds of one core per image and view, without decoding."""
+        return next(t.core_ms_per_item for t in self.trials if t.backend == self.backend)
 
 
 def candidates(tower: str) -> tuple[str, ...]:
@@ -114,8 +126,8 @@ def candidates(tower: str) -> tuple[str, ...]:
     return on_cpu if is_pair(tower) else (*on_cpu, "onnxruntime")
 
 
-def build_backend(program: TowerProgram, name: str, threads: int) -> Backend:
-    """The named backend for a tower. Raises: ValueError: unknown name."""
+def build_backend(program: EncoderProgram, name: str, threads: int) -> Backend:
+    """The named backend for an encoder. Raises: ValueError: unknown name."""
     if name not in BACKENDS:
         raise ValueError(f"backend is one of {', '.join(BACKENDS)}, got {name!r}")
     if name == "onnxruntime":
@@ -124,9 +136,9 @@ def build_backend(program: TowerProgram, name: str, threads: int) -> Backend:
 
 
 def choose_backend(
-    program: TowerProgram, names: Sequence[str], inputs: Sequence[np.ndarray], threads: int
-) -> tuple[str, list[Trial]]:
-    """Try the named backends on a block and return the fastest that agrees with eager torch.
+    program: EncoderProgram, names: Sequence[str], inputs: Sequence[np.ndarray], threads: int
+) -> BackendChoice:
+    """Measure the named backends on a block; the fastest that agrees with eager torch is chosen.
 
     Agreement: every row's cosine distance to eager torch's features is at most 1e-4.
     """
@@ -144,27 +156,59 @@ def choose_backend(
             Trial(name, items / elapsed_s, distance, distance <= PARITY, 1000 * busy_s / items)
         )
     best = max((trial for trial in trials if trial.passed), key=lambda trial: trial.items_per_s)
-    return best.backend, trials
+    return BackendChoice(best.backend, tuple(trials))
 
 
 def choose_backends(
-    tasks: Sequence[tuple[TowerProgram, Sequence[str], Sequence[np.ndarray]]], threads: int
-) -> list[tuple[str, list[Trial]]]:
-    """`choose_backend` for several towers, several at once, each in a process of its own.
+    tasks: Sequence[tuple[EncoderProgram, Sequence[str], Sequence[np.ndarray]]],
+) -> list[BackendChoice]:
+    """`choose_backend` for several encoders in parallel processes; caches each choice.
 
-    What torch's export and the trials leave in memory ends with those processes. Where each tower
-    has one name alone there is nothing to choose, and they run here.
+    Processes of their own release the memory of torch's export and of the trials.
 
     Args:
-        tasks: of each tower the program, the names to try and the block to try them on.
+        tasks: for each encoder the program, the candidates and the block to measure them on.
     """
     if all(len(names) == 1 for _, names, _ in tasks):
-        return [choose_backend(*task, threads) for task in tasks]
-    context = get_context("spawn")
-    workers = min(len(tasks), cores())
-    with ProcessPoolExecutor(workers, context, _begin_trial, max_tasks_per_child=1) as pool:
-        waiting = [pool.submit(choose_backend, *task, threads) for task in tasks]
-        return [trial.result() for trial in waiting]
+        choices = [choose_backend(*task, 1) for task in tasks]
+    else:
+        context, workers = get_context("spawn"), min(len(tasks), cores())
+        with ProcessPoolExecutor(workers, context, _begin_trial, max_tasks_per_child=1) as pool:
+            waiting = [pool.submit(choose_backend, *task, 1) for task in tasks]
+            choices = [trial.result() for trial in waiting]
+    for (program, _, _), choice in zip(tasks, choices, strict=True):
+        record = {"machine": _machine(), **dataclasses.asdict(choice)}
+        text = json.dumps(record, indent=2) + "\n"
+        write_atomically(choice_path(program), text.encode())
+    return choices
+
+
+def choice_path(program: EncoderProgram) -> Path:
+    """The file of an encoder's cached choice, beside its exported form."""
+    return program.onnx_path.with_suffix(".backend.json")
+
+
+def cached_choice(program: EncoderProgram, names: Sequence[str]) -> BackendChoice | None:
+    """The choice among these candidates as measured before on this machine, or None."""
+    try:
+        record = json.loads(choice_path(program).read_text())
+        choice = BackendChoice(record["backend"], tuple(Trial(**t) for t in record["trials"]))
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
+    measured = [trial.backend for trial in choice.trials]
+    if record["machine"] != _machine() or measured != list(names) or choice.backend not in names:
+        return None
+    return choice
+
+
+def _machine() -> str:
+    """Processor and usable cores."""
+    processor = platform.processor() or platform.machine()
+    if (facts := Path("/proc/cpuinfo")).is_file():
+        lines = facts.read_text(errors="replace").splitlines()
+        models = (line.partition(":")[2].strip() for line in lines if line[:10] == "model name")
+        processor = next(models, processor)
+    return f"{processor}, {cores()} cores"
 
 
 def _begin_trial() -> None:
@@ -172,16 +216,14 @@ def _begin_trial() -> None:
     take_own_device()
 
 
-def export_onnx(program: TowerProgram) -> Path:
-    """Write the tower's ONNX form to `program.onnx_path`, unless it is there; return the path."""
+def export_onnx(program: EncoderProgram) -> Path:
+    """Write the encoder's ONNX form to `program.onnx_path`, unless it is there; return the path."""
     if program.onnx_path.exists():
         return program.onnx_path
     import logging
     import warnings
 
     import torch
-
-    from sports_clip_pipeline.io.state import write_atomically
 
     example, axes = _example(program)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -197,12 +239,12 @@ def export_onnx(program: TowerProgram) -> Path:
             verbose=False,
         )
     if exported is None:
-        raise RuntimeError(f"torch exported nothing for the tower {program.tower}")
+        raise RuntimeError(f"torch exported nothing for the encoder {program.tower}")
     write_atomically(program.onnx_path, exported.model_proto.SerializeToString())
     return program.onnx_path
 
 
-def _example(program: TowerProgram) -> tuple[tuple[Any, ...], Any]:
+def _example(program: EncoderProgram) -> tuple[tuple[Any, ...], Any]:
     import torch
 
     batch = torch.export.Dim("batch")
@@ -224,7 +266,7 @@ def onnx_session(path: Path, threads: int) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _onnx_backend(program: TowerProgram, threads: int) -> Backend:
+def _onnx_backend(program: EncoderProgram, threads: int) -> Backend:
     session = onnx_session(export_onnx(program), threads)
     rows = ONNX_ROWS[program.kind]
 
@@ -240,7 +282,7 @@ def _onnx_backend(program: TowerProgram, threads: int) -> Backend:
     return run
 
 
-def _torch_backend(program: TowerProgram, name: str, threads: int) -> Backend:
+def _torch_backend(program: EncoderProgram, name: str, threads: int) -> Backend:
     import torch
 
     device = torch.device("cuda" if name == "torch_cuda" else "cpu")

@@ -1,4 +1,4 @@
-"""Which space of the cache, which backend: one object that embeds all corpora of a study."""
+"""Embeds all corpora of a study with one image and text encoder, and with additional ones."""
 
 from __future__ import annotations
 
@@ -13,16 +13,27 @@ import pandas as pd
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.encoders import image_encoders, inference_cost, text_encoders
-from sports_clip_pipeline.encoders.backends import TowerProgram, Trial, candidates, choose_backends
+from sports_clip_pipeline.encoders import image_encoders, text_encoders
+from sports_clip_pipeline.encoders.backends import (
+    BackendChoice,
+    EncoderProgram,
+    cached_choice,
+    candidates,
+    choose_backends,
+)
 from sports_clip_pipeline.encoders.embedding import (
+    EncodingTask,
     Engine,
-    Sight,
     caption_key,
     embed_captions,
     embed_images,
 )
-from sports_clip_pipeline.encoders.feature_store import FeatureCache, FeatureSpace, mean_of_spaces
+from sports_clip_pipeline.encoders.feature_store import (
+    FeatureCache,
+    FeatureSpace,
+    additional_key,
+    mean_of_spaces,
+)
 from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.weights import file_name
 from sports_clip_pipeline.io.fingerprint import file_sha256
@@ -38,7 +49,7 @@ class Embedder:
     """Makes features by content address; computes only what the cache does not hold.
 
     Args:
-        clip_folder: a CLIP folder whose towers make the features where it trained them.
+        clip_folder: a CLIP folder whose encoders make the features where it trained them.
         together: see `embed_images`.
     """
 
@@ -58,16 +69,16 @@ class Embedder:
             for view in config.views
         ]
         image = image_encoders.image_encoder(config.image_encoder)
-        text = text_encoders.text_tower_spec(config.text_encoder)
+        text = text_encoders.text_encoder_spec(config.text_encoder)
         image.weights.checked()
         text.weights.checked()
         self._weights = {"image": image.digest, "text": text.digest}
         if clip_folder is not None:
-            # Imports open_clip, which the packaged towers can do without.
-            from sports_clip_pipeline.clip.folder import WEIGHTS, trained_towers
+            # Imports open_clip, which the packaged encoders can do without.
+            from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
 
             trained = file_sha256(clip_folder / WEIGHTS)
-            self._weights |= dict.fromkeys(trained_towers(clip_folder), trained)
+            self._weights |= dict.fromkeys(trained_encoders(clip_folder), trained)
         self._audit: dict[str, Any] = {
             "image_encoder": config.image_encoder,
             "text_encoder": config.text_encoder,
@@ -77,7 +88,7 @@ class Embedder:
             "backends": {},
             "computed_per_s": {},
         }
-        self._chosen: dict[str, str] = {}
+        self._choices: dict[str, BackendChoice] = {}
         self._spaces: dict[ImageTransform, FeatureSpace] = {}
 
     def images(self, name: str, store: ImageStore, manifest: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -93,14 +104,13 @@ class Embedder:
         """Whether some view of some image has to be computed."""
         return any(self._space(view).missing(keys) for view in self.preprocessings)
 
-    def sights(self, store: ImageStore, keys: list[bytes]) -> list[Sight]:
+    def encoding_tasks(self, store: ImageStore, keys: list[bytes]) -> list[EncodingTask]:
         """The views of a corpus of which the cache lacks something."""
         found = []
         for view in self.preprocessings:
             space = self._space(view)
             if space.missing(keys):
-                engine = self._engine("image", (self._first_pixels(store, view),))
-                found.append(Sight(engine, view, space))
+                found.append(EncodingTask(self._engine("image"), view, space))
         return found
 
     def gathered(
@@ -109,7 +119,7 @@ class Embedder:
         """What `images` gives, of a corpus that the cache holds.
 
         Args:
-            computed_per_s: photographs a second of each view that was computed, for the audit.
+            computed_per_s: images a second of each view that was computed, for the audit.
         Returns: nothing in a process that only helps the first one.
         """
         for view in self.preprocessings:
@@ -140,8 +150,9 @@ class Embedder:
         space = self._cache.space({"weights": self._weights["text"], "pooling": "mean"})
         keys, rate = [caption_key(row) for row in ids], 0.0
         if space.missing(keys):
-            engine = self._engine("text", pad(ids[:TRIAL_CAPTIONS]))
-            rate = embed_captions(ids, space, engine, self._journal, self.together)
+            if self.choice("text") is None:
+                self.take("text", *choose_backends([self.task("text", pad(ids[:TRIAL_CAPTIONS]))]))
+            rate = embed_captions(ids, space, self._engine("text"), self._journal, self.together)
         self._audit["computed_per_s"]["captions"] = round(rate, 1)
         return {} if self._only_helps() else space.gather(keys)
 
@@ -150,7 +161,7 @@ class Embedder:
         return self.together and not leads()
 
     def companion(self, tower: str) -> Embedder:
-        """The same for another image tower, as it came."""
+        """The same for another image encoder, as it came."""
         # It reads no text; a pair has to name both.
         text = tower if is_pair(tower) else EmbedConfig().text_encoder
         config = self._config.model_copy(
@@ -159,20 +170,17 @@ class Embedder:
         return Embedder(config, self._cache, self._journal, together=self.together)
 
     def tower(self, store: ImageStore) -> dict[str, Any]:
-        """What the image tower is and what it costs, JSON-like.
+        """What the image encoder is and what it costs, JSON-like.
 
         Args:
-            store: photographs to measure with, where the cost is not known yet.
+            store: images to measure with, where the cost is not known yet.
         Returns: `name`, `width`, `preprocessing` of the first view, `views`, `weights_sha256`,
             `parameters` (its 1,000-class head not counted), `backend`, and `ms_per_image`: of
             one core, all views, without decoding and resizing.
         """
         name = self._config.image_encoder
-        rate = inference_cost.kept_rate(self._program("image"), self._config.backend)
-        if rate is None:
-            self._choose("image", (self._first_pixels(store, self.preprocessings[0]),))
-            rate = inference_cost.kept_rate(self._program("image"), self._config.backend)
-            assert rate is not None
+        _choose_together([self], store)
+        choice = self._choices["image"]
         return {
             "name": name,
             "width": image_encoders.image_encoder(name).width,
@@ -180,8 +188,8 @@ class Embedder:
             "views": list(self._config.views),
             "weights_sha256": self._weights["image"],
             "parameters": image_encoders.image_encoder(name).parameter_count(),
-            "backend": rate.backend,
-            "ms_per_image": round(rate.ms_per_item * len(self.preprocessings), 2),
+            "backend": choice.backend,
+            "ms_per_image": round(choice.core_ms_per_item * len(self.preprocessings), 2),
         }
 
     def audit(self) -> dict[str, Any]:
@@ -195,47 +203,56 @@ class Embedder:
             self._spaces[view] = self._cache.space(described)
         return self._spaces[view]
 
-    def _engine(self, kind: str, trial: Sequence[np.ndarray]) -> Engine:
-        config = self._config
-        if kind not in self._chosen:
-            self._choose(kind, trial)
-        program, backend = self._program(kind), self._chosen[kind]
-        if backend == "torch_cuda":
-            return Engine(program, backend, workers=0, threads=cores(), batch=config.batch_size)
-        mine = own_cores(cores())
-        workers = config.workers or mine
-        threads = max(1, mine // workers)
-        return Engine(program, backend, workers, threads, batch=config.batch_size)
+    def choice(self, kind: str) -> BackendChoice | None:
+        """The backend chosen for `image` or `text`, now or in an earlier run; None for none yet."""
+        if kind not in self._choices:
+            program = self._program(kind)
+            cached = cached_choice(program, self._backend_names(program))
+            if cached is None:
+                return None
+            self._choices[kind] = cached
+        return self._choices[kind]
 
-    def _program(self, kind: str) -> TowerProgram:
+    def take(self, kind: str, choice: BackendChoice) -> None:
+        """Use a backend that was just chosen."""
+        self._choices[kind] = choice
+
+    def task(
+        self, kind: str, inputs: Sequence[np.ndarray]
+    ) -> tuple[EncoderProgram, Sequence[str], Sequence[np.ndarray]]:
+        """One task of `choose_backends`."""
+        program = self._program(kind)
+        return program, self._backend_names(program), inputs
+
+    def first_pixels(self, store: ImageStore) -> tuple[np.ndarray, ...]:
+        """A block (B, 3, size, size) of the real input, to measure backends on."""
+        view, rows = self.preprocessings[0], range(min(TRIAL_IMAGES, len(store)))
+        return (view.normalise([view.crop(store.get(row)) for row in rows]),)
+
+    def _backend_names(self, program: EncoderProgram) -> tuple[str, ...]:
+        asked = self._config.backend
+        return candidates(program.tower) if asked == "auto" else (asked,)
+
+    def _engine(self, kind: str) -> Engine:
+        config, program, choice = self._config, self._program(kind), self._choices[kind]
+        self._audit["backends"][kind] = {
+            "chosen": choice.backend,
+            "trials": [dataclasses.asdict(trial) for trial in choice.trials],
+        }
+        if choice.backend == "torch_cuda":
+            return Engine(program, "torch_cuda", 0, cores(), batch=config.batch_size)
+        own = own_cores(cores())
+        workers = config.workers or own
+        threads = max(1, own // workers)
+        return Engine(program, choice.backend, workers, threads, batch=config.batch_size)
+
+    def _program(self, kind: str) -> EncoderProgram:
         config = self._config
         tower = config.image_encoder if kind == "image" else config.text_encoder
         size = config.image_size if kind == "image" else 0
         weights = self._weights[kind][:12]
         path = self._cache.root / "onnx" / f"{file_name(tower)}-{size}-{weights}.onnx"
-        return TowerProgram(kind, tower, path, size, self._clip_folder)
-
-    def _choose(self, kind: str, trial: Sequence[np.ndarray]) -> None:
-        self._take(kind, *choose_backends([self._task(kind, trial)], threads=1)[0])
-
-    def _task(
-        self, kind: str, trial: Sequence[np.ndarray]
-    ) -> tuple[TowerProgram, Sequence[str], Sequence[np.ndarray]]:
-        asked, program = self._config.backend, self._program(kind)
-        return program, candidates(program.tower) if asked == "auto" else (asked,), trial
-
-    def _take(self, kind: str, backend: str, trials: Sequence[Trial]) -> None:
-        """Use the backend that was chosen; keep what the trials say of the tower's price."""
-        self._chosen[kind] = backend
-        self._audit["backends"][kind] = {"chosen": backend, "trials": [_row(t) for t in trials]}
-        ms = next(trial.core_ms_per_item for trial in trials if trial.backend == backend)
-        rate = inference_cost.Rate(inference_cost.machine(), self._config.backend, backend, ms)
-        inference_cost.keep_rate(self._program(kind), rate)
-
-    def _first_pixels(self, store: ImageStore, preprocessing: ImageTransform) -> np.ndarray:
-        """A block (B, 3, size, size) of the real input, to try backends on."""
-        rows = range(min(TRIAL_IMAGES, len(store)))
-        return preprocessing.normalise([preprocessing.crop(store.get(row)) for row in rows])
+        return EncoderProgram(kind, tower, path, size, self._clip_folder)
 
 
 def embed_together(
@@ -245,7 +262,7 @@ def embed_together(
     manifest: pd.DataFrame,
     journal: Journal,
 ) -> list[dict[str, np.ndarray]]:
-    """What `Embedder.images` gives of one corpus, for several towers in one pass over it.
+    """What `Embedder.images` gives of one corpus, for several encoders in one pass over it.
 
     Args:
         names: of the corpus, as each embedder's audit calls it.
@@ -255,32 +272,31 @@ def embed_together(
         raise ValueError(f"{names[0]}: {len(store)} images for {len(manifest)} manifest rows")
     keys = [bytes.fromhex(digest) for digest in manifest["stored_sha256"]]
     _choose_together([tower for tower in embedders if tower.lacks(keys)], store)
-    sights = [tower.sights(store, keys) for tower in embedders]
-    every = [sight for own in sights for sight in own]
+    encoding_tasks = [tower.encoding_tasks(store, keys) for tower in embedders]
+    every = [task for own in encoding_tasks for task in own]
     rate = embed_images(store, keys, every, journal, together=embedders[0].together)
     return [
-        tower.gathered(name, keys, {sight.preprocessing.view: rate for sight in own})
-        for tower, name, own in zip(embedders, names, sights, strict=True)
+        tower.gathered(name, keys, {task.preprocessing.view: rate for task in own})
+        for tower, name, own in zip(embedders, names, encoding_tasks, strict=True)
     ]
 
 
 def _choose_together(embedders: Sequence[Embedder], store: ImageStore) -> None:
-    """Let those that have no backend yet try theirs at the same time."""
-    waiting = [tower for tower in embedders if "image" not in tower._chosen]
-    first = [(tower._first_pixels(store, tower.preprocessings[0]),) for tower in waiting]
-    tasks = [tower._task("image", pixels) for tower, pixels in zip(waiting, first, strict=True)]
-    for tower, found in zip(waiting, choose_backends(tasks, threads=1), strict=True):
-        tower._take("image", *found)
+    """Choose the image backends that are not yet chosen, all at the same time."""
+    waiting = [embedder for embedder in embedders if embedder.choice("image") is None]
+    tasks = [embedder.task("image", embedder.first_pixels(store)) for embedder in waiting]
+    for embedder, choice in zip(waiting, choose_backends(tasks), strict=True):
+        embedder.take("image", choice)
 
 
-def tower_price(
+def encoder_cost(
     config: EmbedConfig,
     size: int,
     views: Sequence[str],
     cache: FeatureCache,
     store: ImageStore,
 ) -> dict[str, Any]:
-    """What the first image tower costs at another size and on other views (`Embedder.tower`).
+    """What the first image encoder costs at another size and on other views (`Embedder.tower`).
 
     Its weights do not matter to its price. `name` says the size.
     """
@@ -291,5 +307,44 @@ def tower_price(
     return {**row, "name": f"{row['name']} trained, {size} px"}
 
 
-def _row(trial: Trial) -> dict[str, Any]:
-    return dataclasses.asdict(trial)
+def embed_with_additional(
+    first: Embedder,
+    additional_encoders: Sequence[str],
+    name: str,
+    store: ImageStore,
+    manifest: pd.DataFrame,
+    journal: Journal,
+) -> tuple[dict[str, np.ndarray], dict[str, Embedder]]:
+    """Features of one corpus from the first encoder and from further ones, by its settings.
+
+    Returns: the first embedder's `images`, with `companion.<tower>` (N, Dₖ) float32 of each
+        companion, means over the same views; and what made those, by encoder.
+    """
+    others = {tower: first.companion(tower) for tower in additional_encoders}
+    names = [name, *(f"{name} {tower}" for tower in others)]
+    seen, *further = embed_together([first, *others.values()], names, store, manifest, journal)
+    named = zip(others, further, strict=True)
+    arrays = {additional_key(tower): found["features"] for tower, found in named if found}
+    return {**seen, **arrays}, others
+
+
+def audit_encoders(
+    first: Embedder, others: Mapping[str, Embedder], store: ImageStore
+) -> dict[str, Any]:
+    """How all features were made, JSON-like: the first embedder's audit, then the others'.
+
+    Args:
+        store: images to measure the encoders' cost with, where it is not known yet.
+    Returns: the first audit with `additional_encoders`; `towers`, a row an encoder, the first one
+        first (see `Embedder.tower`); `backends` with `companion.<tower>`; `computed_per_s` of all.
+    """
+    audit = first.audit()
+    rows = [embedder.tower(store) for embedder in (first, *others.values())]
+    backends, computed = dict(audit["backends"]), dict(audit["computed_per_s"])
+    for tower, other in others.items():
+        theirs = other.audit()
+        computed |= theirs["computed_per_s"]
+        if "image" in theirs["backends"]:
+            backends[additional_key(tower)] = theirs["backends"]["image"]
+    named = {"additional_encoders": list(others), "towers": rows}
+    return {**audit, **named, "backends": backends, "computed_per_s": computed}

@@ -1,4 +1,4 @@
-"""Features of a store of images and of tokenized captions, from the cache or from the towers.
+"""Features of a store of images and of tokenized captions, from the cache or from the encoders.
 
 Blocks of rows go to worker processes, each with its own backend on its share of the cores
 (workers × threads ≤ cores). A finished block is in the cache, so a killed run goes on from there.
@@ -22,7 +22,7 @@ import numpy as np
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.encoders.backends import Backend, TowerProgram, build_backend
+from sports_clip_pipeline.encoders.backends import Backend, EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.feature_store import FeatureSpace
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import Journal
@@ -36,7 +36,7 @@ class Engine:
     """How blocks are computed.
 
     Attributes:
-        program: the tower.
+        program: the encoder.
         backend: name of the chosen backend.
         workers: processes; 0 computes in this one.
         threads: threads of each.
@@ -44,7 +44,7 @@ class Engine:
         batch: rows a forward pass.
     """
 
-    program: TowerProgram
+    program: EncoderProgram
     backend: str
     workers: int
     threads: int
@@ -53,11 +53,11 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Sight:
-    """One tower on one view of the photographs.
+class EncodingTask:
+    """One encoder on one view of the images.
 
     Attributes:
-        engine: how the tower runs.
+        engine: how the encoder runs.
         preprocessing: the view.
         space: where the cache keeps what comes of it.
     """
@@ -70,43 +70,43 @@ class Sight:
 def embed_images(
     store: ImageStore,
     keys: list[bytes],
-    sights: Sequence[Sight],
+    encoding_tasks: Sequence[EncodingTask],
     journal: Journal,
     together: bool = False,
 ) -> float:
-    """Put what the cache lacks of each sight there; a photograph is decoded once for all of them.
+    """Put what the cache lacks of each task there; an image is decoded once for all of them.
 
     Every space then holds `features` (N, D) float32 and `logits` (N, 1000) float16.
 
     Args:
         store: N images; row i has the content address `keys[i]`.
-        sights: the workers are those of the first one's engine.
+        encoding_tasks: the workers are those of the first one's engine.
         together: all processes that a launcher started have come here, and share the work.
-    Returns: the photographs a second that were seen (0 where all came from the cache).
+    Returns: the images a second that were seen (0 where all came from the cache).
     """
-    missing = [set(sight.space.missing(keys)) for sight in sights]
+    missing = [set(task.space.missing(keys)) for task in encoding_tasks]
     rows = sorted(set().union(*missing))
     if not rows:
         return 0.0
-    engine = sights[0].engine
+    engine = encoding_tasks[0].engine
     blocks = _own_blocks(rows, engine, together)
     work = [[(row, [row in lacking for lacking in missing]) for row in block] for block in blocks]
-    looks = [(sight.engine, sight.preprocessing) for sight in sights]
+    views = [(task.engine, task.preprocessing) for task in encoding_tasks]
     start = time.perf_counter()
     with (
-        _pool(engine, _set_up_images, (engine, looks, Path(store.path))) as mapped,
+        _pool(engine, _set_up_images, (engine, views, Path(store.path))) as mapped,
         journal.counting("embed images", sum(map(len, blocks)), "image") as bar,
     ):
         for block, seen in zip(blocks, mapped(_image_block, work), strict=True):
-            for sight, lacking, arrays in zip(sights, missing, seen, strict=True):
+            for task, lacking, arrays in zip(encoding_tasks, missing, seen, strict=True):
                 new = [keys[row] for row in block if row in lacking]
                 if new:
-                    sight.space.append(new, arrays)
+                    task.space.append(new, arrays)
             bar.update(len(block))
     if together:
         meet_others()
-        for sight in sights:
-            _await(sight.space, keys)
+        for task in encoding_tasks:
+            _await(task.space, keys)
     return len(rows) / (time.perf_counter() - start)
 
 
@@ -197,16 +197,18 @@ def _pool(
 
 
 def _set_up_images(
-    engine: Engine, looks: Sequence[tuple[Engine, ImageTransform]], store_path: Path
+    engine: Engine, views: Sequence[tuple[Engine, ImageTransform]], store_path: Path
 ) -> None:
     end_with_parent()
-    backends: dict[tuple[TowerProgram, str], Backend] = {}
-    for look, _ in looks:
-        key = look.program, look.backend
+    backends: dict[tuple[EncoderProgram, str], Backend] = {}
+    for view_engine, _ in views:
+        key = view_engine.program, view_engine.backend
         if key not in backends:
-            backends[key] = build_backend(*key, look.threads)
+            backends[key] = build_backend(*key, view_engine.threads)
     _WORKER["store"] = ImageStore(store_path)
-    _WORKER["looks"] = [(backends[look.program, look.backend], view) for look, view in looks]
+    _WORKER["views"] = [
+        (backends[view_engine.program, view_engine.backend], view) for view_engine, view in views
+    ]
     _WORKER["batch"] = engine.batch
 
 
@@ -217,7 +219,7 @@ def _set_up_text(engine: Engine) -> None:
 
 
 def _image_block(rows: list[tuple[int, list[bool]]]) -> list[dict[str, np.ndarray]]:
-    """What each look makes of the rows that want it; nothing where none does."""
+    """The features of each view for the rows that lack it; empty where none does."""
     size = _WORKER["batch"]
     parts = [_image_batch(rows[i : i + size]) for i in range(0, len(rows), size)]
     return [
@@ -230,7 +232,7 @@ def _image_batch(rows: list[tuple[int, list[bool]]]) -> list[dict[str, np.ndarra
     images = [_WORKER["store"].get(row) for row, _ in rows]
     crops: dict[tuple[Any, ...], Any] = {}
     seen: list[dict[str, np.ndarray]] = []
-    for number, (backend, view) in enumerate(_WORKER["looks"]):
+    for number, (backend, view) in enumerate(_WORKER["views"]):
         wanting = tuple(i for i, (_, wants) in enumerate(rows) if wants[number])
         if not wanting:
             seen.append({})

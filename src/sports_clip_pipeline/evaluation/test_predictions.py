@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.encoders.additional_encoders import companion_key
+from sports_clip_pipeline.encoders.feature_store import additional_key
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.predictor.predictor import Predictor
@@ -172,7 +172,7 @@ def predict_rows(predictor: Predictor, corpus: Corpus, part: str, journal: Journ
     rows = (corpus.splits["split"] == part).to_numpy()
     arrays = {name: values[rows] for name, values in corpus.features.items()}
     if predictor.trained_apart:
-        arrays |= {companion_key(predictor.tower): arrays["features"]}
+        arrays |= {additional_key(predictor.tower): arrays["features"]}
         arrays["features"] = _seen(predictor, corpus, part, journal)
     return predictor.predict_proba(predictor.stack(arrays))
 

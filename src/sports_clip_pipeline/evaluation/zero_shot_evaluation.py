@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.clip.zero_shot import Witnesses, hubness
-from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+from sports_clip_pipeline.clip.zero_shot import ZeroShotScores, hubness
+from sports_clip_pipeline.encoders.feature_store import concat_features
 from sports_clip_pipeline.evaluation.bootstrap import bootstrap_interval
 from sports_clip_pipeline.evaluation.metrics import classification_report, macro_f1
 from sports_clip_pipeline.evaluation.retrieval import retrieval_metrics_of
@@ -75,7 +75,7 @@ class Variant:
 
 
 def ablation_variants(
-    witnesses: Witnesses,
+    witnesses: ZeroShotScores,
     anchors: Mapping[str, np.ndarray],
     choice: Mapping[str, Any],
     features: np.ndarray,
@@ -174,7 +174,7 @@ def evaluation_target(splits: pd.DataFrame, labels: Sequence[str]) -> np.ndarray
 
 def evaluation_features(splits: pd.DataFrame, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """Features (N, ΣD) of the evaluation photographs, all towers, in the order of the splits."""
-    return stack_towers(arrays)[0][(splits["split"] == "evaluation").to_numpy()]
+    return concat_features(arrays)[0][(splits["split"] == "evaluation").to_numpy()]
 
 
 def evaluation_probabilities(predictions: pd.DataFrame) -> np.ndarray:

@@ -17,7 +17,7 @@ from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.explain.targets import AUTO, find_layer, token_grid
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 from sports_clip_pipeline.predictor.head import HeadModule
-from sports_clip_pipeline.predictor.predictor import predictor_mark
+from sports_clip_pipeline.predictor.predictor import predictor_fingerprint
 
 CLASSIFIER, PROMPTS = "classifier", "prompts"
 
@@ -150,7 +150,7 @@ class NetworkPlan:
         """A fingerprint of their weights and questions."""
         files = sorted(self.clip.glob("*.safetensors")) if PROMPTS in self.kinds else []
         return fingerprint(
-            list(self.kinds), predictor_mark(self.predictor), list(self.prompts), self.layer,
+            list(self.kinds), predictor_fingerprint(self.predictor), list(self.prompts), self.layer,
             [file_sha256(file) for file in files],
         )  # fmt: skip
 

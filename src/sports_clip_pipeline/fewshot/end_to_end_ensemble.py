@@ -35,7 +35,7 @@ from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.predictor.head import Head, Operation, blend
-from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
 _LOG = logging.getLogger(__name__)
 # The method over frozen features that a fine-tuned encoder is added to.
@@ -170,7 +170,7 @@ def ensemble_predictor(
         end_to_end,
         head=fitted.fit.head,
         temperature=fitted.fit.temperature,
-        additional_encoders=tuple(TowerInput.from_dict(row) for row in embed_audit["towers"]),
+        additional_encoders=tuple(EncoderInput.from_dict(row) for row in embed_audit["towers"]),
         origin={
             **end_to_end.origin,
             "method": END_TO_END_ENSEMBLE,

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.encoders.image_encoders import load_image_tower, timm_tower
+from sports_clip_pipeline.encoders.image_encoders import load_image_encoder, timm_encoder
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot.base import Pretrained
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_METHODS, EndToEndConfig
@@ -63,7 +63,7 @@ class Start:
 
     def pretrained(self) -> nn.Module:
         """The encoder with ImageNet weights."""
-        return load_image_tower(self.tower)
+        return load_image_encoder(self.tower)
 
     def zero_shot(self) -> nn.Module:
         """The encoder of the CLIP model; with ImageNet weights where it was frozen."""
@@ -77,7 +77,7 @@ class Start:
         """The encoder as initialised; the global random state is left as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder: nn.Module = timm.create_model(timm_tower(self.tower).architecture)
+            encoder: nn.Module = timm.create_model(timm_encoder(self.tower).architecture)
         return encoder
 
 

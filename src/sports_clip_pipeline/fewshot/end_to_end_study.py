@@ -20,7 +20,7 @@ import torch
 from sports_clip_pipeline.data.splits import labels_for_fraction
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.image_encoders import image_encoder
-from sports_clip_pipeline.encoders.text_encoders import text_tower_spec
+from sports_clip_pipeline.encoders.text_encoders import text_encoder_spec
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot.base import Fit
 from sports_clip_pipeline.fewshot.cross_validation import fit_temperature, log_loss
@@ -559,7 +559,7 @@ def _text_fingerprint(start: Start, method: str) -> str:
     content = fingerprint(anchors.zero_shot_weights, anchors.logit_scale, *projection, *encoder)
     if method != "flyp":
         return content
-    text_encoder = text_tower_spec(prompts.text_encoder).digest, prompts.encoder_fingerprint
+    text_encoder = text_encoder_spec(prompts.text_encoder).digest, prompts.encoder_fingerprint
     texts = [list(prompts.texts), prompts.context_length, *text_encoder]
     return fingerprint(content, texts, prompts.class_index, prompts.text_weight)
 

@@ -10,7 +10,7 @@ import numpy as np
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.fewshot.trial import FittedTrial
 from sports_clip_pipeline.predictor.head import Head
-from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
 # Share of the held-out labelled images that are answered.
 COVERAGE = 0.95
@@ -32,7 +32,7 @@ def trial_predictor(
         tower_weights: of the first encoder where it was trained; empty for packaged ones.
         coverage: share of held-out images that are answered.
     """
-    first, *additional_encoders = (TowerInput.from_dict(row) for row in embed_audit["towers"])
+    first, *additional_encoders = (EncoderInput.from_dict(row) for row in embed_audit["towers"])
     head, alone = without_additional_encoders(fitted.fit.head, first.width)
     return Predictor(
         classes=tuple(labels),

@@ -12,28 +12,28 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.data.transforms import ImageTransform, InputSpec
-from sports_clip_pipeline.encoders.image_encoders import image_encoder, load_image_tower
+from sports_clip_pipeline.encoders.image_encoders import image_encoder, load_image_encoder
 from sports_clip_pipeline.predictor.head import Head, HeadModule
-from sports_clip_pipeline.predictor.predictor import Predictor, TowerInput
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
 
-class CompanionTower(nn.Module):
-    """A further tower that is handed the first tower's pixels.
+class AdditionalEncoder(nn.Module):
+    """A further encoder that is handed the first encoder's pixels.
 
     They are resized bilinearly where it wants another size, and normalised anew where it wants
     another mean or spread, so gradients reach the pixels through it as well.
     """
 
     def __init__(self, tower: str, wanted: ImageTransform, given: ImageTransform) -> None:
-        """A tower by name, the preprocessing it wants, and the one the pixels come with."""
+        """An encoder by name, the preprocessing it wants, and the one the pixels come with."""
         super().__init__()
-        self.tower: Any = load_image_tower(tower)
+        self.tower: Any = load_image_encoder(tower)
         self.size = wanted.size
         for name, value in _renormalisation(wanted, given).items():
             self.register_buffer(name, value)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) of the first tower to this tower's features (B, D)."""
+        """(B, 3, H, W) of the first encoder to this encoder's features (B, D)."""
         if pixels.shape[-2:] != (self.size, self.size):
             pixels = functional.interpolate(
                 pixels, (self.size, self.size), mode="bilinear", align_corners=False
@@ -42,12 +42,12 @@ class CompanionTower(nn.Module):
         return pooled(self.tower, pixels)
 
 
-class TowerClassifier(nn.Module):
-    """Pixels to pooled features of all towers, side by side, to logits.
+class EncoderClassifier(nn.Module):
+    """Pixels to pooled features of all encoders, side by side, to logits.
 
     Attributes:
-        tower: the timm model of the first tower, its own 1,000-class head unused.
-        additional_encoders: further towers, in the order of their columns.
+        tower: the timm model of the first encoder, its own 1,000-class head unused.
+        additional_encoders: further encoders, in the order of their columns.
         head: features (B, ΣD) to logits (B, C).
     """
 
@@ -56,26 +56,26 @@ class TowerClassifier(nn.Module):
         tower: str,
         weights: Mapping[str, np.ndarray],
         head: Head,
-        additional_encoders: Sequence[CompanionTower] = (),
+        additional_encoders: Sequence[AdditionalEncoder] = (),
     ) -> None:
-        """The first tower by name, its own weights (empty for those its name says), the rest."""
+        """The first encoder by name, its own weights (empty for those its name says), the rest."""
         super().__init__()
-        self.tower: Any = image_encoder(tower).build() if weights else load_image_tower(tower)
+        self.tower: Any = image_encoder(tower).build() if weights else load_image_encoder(tower)
         if weights:
             self.tower.load_state_dict({key: torch.tensor(value) for key, value in weights.items()})
         self.additional_encoders = nn.ModuleList(additional_encoders)
         self.head = HeadModule(head)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W), as the first tower wants them, to (B, C)."""
+        """(B, 3, H, W), as the first encoder wants them, to (B, C)."""
         features = [
             pooled(self.tower, pixels),
             *(other(pixels) for other in self.additional_encoders),
         ]
         return self.head(torch.cat(features, dim=1))  # (B, ΣD) to (B, C)
 
-    def under(self, head: Head) -> TowerClassifier:
-        """The same towers, not copies of them, under another head."""
+    def under(self, head: Head) -> EncoderClassifier:
+        """The same encoders, not copies of them, under another head."""
         other = copy.copy(self)
         other._modules = {**self._modules, "head": HeadModule(head)}
         return other
@@ -96,36 +96,38 @@ def _renormalisation(wanted: ImageTransform, given: ImageTransform) -> dict[str,
     }
 
 
-def looks_of(predictor: Predictor) -> tuple[InputSpec, ...]:
-    """What the towers look at, each once, in the order in which they first ask for it."""
+def input_specs_of(predictor: Predictor) -> tuple[InputSpec, ...]:
+    """What the encoders spec at, each once, in the order in which they first ask for it."""
     asked = (InputSpec.of(view) for tower in predictor.towers for view in tower.each_view())
     return tuple(dict.fromkeys(asked))
 
 
 class WholePredictor(nn.Module):
-    """All towers on all their views, the head, the temperature and the softmax.
+    """All encoders on all their views, the head, the temperature and the softmax.
 
     Agrees with `Predictor.predict_images` to float32 precision.
 
     Attributes:
-        looks: of the inputs, in order.
+        input_specs: of the inputs, in order.
     """
 
     def __init__(self, predictor: Predictor) -> None:
-        """Build the towers. Raises: UserFacingError: a tower's weights are missing."""
+        """Build the encoders. Raises: UserFacingError: an encoder's weights are missing."""
         super().__init__()
-        self.looks = looks_of(predictor)
+        self.input_specs = input_specs_of(predictor)
         module = predictor.module()
         trunks = [module.tower, *(companion.tower for companion in module.additional_encoders)]
         pairs = zip(predictor.towers, trunks, strict=True)
-        self.eyes = nn.ModuleList([_Eye(tower, trunk, self.looks) for tower, trunk in pairs])
+        self.view_means = nn.ModuleList(
+            [_ViewMean(tower, trunk, self.input_specs) for tower, trunk in pairs]
+        )
         self.head = module.head
         self.temperature = predictor.temperature
         self.eval()
 
-    def forward(self, *squares: torch.Tensor) -> torch.Tensor:
-        """(B, S, S, 3) uint8 of each look to probabilities (B, C) float32."""
-        features = torch.cat([eye(squares) for eye in self.eyes], dim=1)  # (B, ΣD)
+    def forward(self, *crops: torch.Tensor) -> torch.Tensor:
+        """(B, S, S, 3) uint8 of each spec to probabilities (B, C) float32."""
+        features = torch.cat([view_mean(crops) for view_mean in self.view_means], dim=1)  # (B, ΣD)
         return functional.softmax(self.head(features) / self.temperature, dim=1)
 
 
@@ -133,34 +135,34 @@ class TorchAnswerer:
     """Squares to probabilities by eager torch.
 
     Attributes:
-        looks: of the squares.
+        input_specs: of the crops.
     """
 
     def __init__(self, predictor: Predictor, threads: int) -> None:
         torch.set_num_threads(threads)
         self._module = WholePredictor(predictor).to(memory_format=torch.channels_last)
-        self.looks = self._module.looks
+        self.input_specs = self._module.input_specs
 
-    def __call__(self, squares: Sequence[np.ndarray]) -> np.ndarray:
-        """(B, S, S, 3) uint8 of each look to probabilities (B, C) float32."""
+    def __call__(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """(B, S, S, 3) uint8 of each spec to probabilities (B, C) float32."""
         with torch.inference_mode():
-            found: np.ndarray = self._module(*map(torch.from_numpy, squares)).numpy()
+            found: np.ndarray = self._module(*map(torch.from_numpy, crops)).numpy()
         return found
 
 
-class _Eye(nn.Module):
-    """One tower: its views of the squares to the mean of what it makes of them."""
+class _ViewMean(nn.Module):
+    """One tower: its views of the crops to the mean of what it makes of them."""
 
-    def __init__(self, tower: TowerInput, trunk: Any, looks: Sequence[InputSpec]) -> None:
+    def __init__(self, tower: EncoderInput, trunk: Any, input_specs: Sequence[InputSpec]) -> None:
         super().__init__()
         self.trunk = trunk
-        self.places = [looks.index(InputSpec.of(view)) for view in tower.each_view()]
+        self.places = [input_specs.index(InputSpec.of(view)) for view in tower.each_view()]
         for name in ("mean", "std"):
             value = torch.tensor(getattr(tower.preprocessing, name)).reshape(1, 3, 1, 1)
             self.register_buffer(name, value)
 
-    def forward(self, squares: Sequence[torch.Tensor]) -> torch.Tensor:
-        seen = torch.cat([squares[place] for place in self.places])  # (V·B, S, S, 3)
+    def forward(self, crops: Sequence[torch.Tensor]) -> torch.Tensor:
+        seen = torch.cat([crops[place] for place in self.places])  # (V·B, S, S, 3)
         pixels = seen.permute(0, 3, 1, 2).float() / 255.0  # (V·B, 3, S, S)
         pixels = (pixels - self.get_buffer("mean")) / self.get_buffer("std")
         features = pooled(self.trunk, pixels)  # (V·B, D)

@@ -26,7 +26,7 @@ from sports_clip_pipeline.predictor.onnx_predictor import (
     load_exported,
     network_digest,
 )
-from sports_clip_pipeline.predictor.predictor import Predictor, predictor_mark
+from sports_clip_pipeline.predictor.predictor import Predictor, predictor_fingerprint
 
 PARITY = 1e-4
 # A protobuf holds 2 GiB; weights beyond this stand in a file beside it.
@@ -36,7 +36,7 @@ _SHAPES = ((320, 240), (180, 300), (224, 224), (90, 70), (640, 200), (256, 256))
 
 
 def can_export(predictor: Predictor) -> bool:
-    """Whether all towers are timm's; the export of open_clip's own pairs has not been tried."""
+    """Whether all encoders are timm's; the export of open_clip's own pairs has not been tried."""
     return not any(is_pair(tower.name) for tower in predictor.towers)
 
 
@@ -44,7 +44,7 @@ def export_predictor(predictor: Predictor, folder: Path) -> float:
     """Write the folder that `load_exported` reads, whole or not at all.
 
     Returns: the greatest difference to eager torch's probabilities on drawn pictures.
-    Raises: UserFacingError: a tower cannot be exported, or that difference is above 1e-4.
+    Raises: UserFacingError: an encoder cannot be exported, or that difference is above 1e-4.
     """
     if not can_export(predictor):
         names = ", ".join(tower.name for tower in predictor.towers if is_pair(tower.name))
@@ -54,8 +54,8 @@ def export_predictor(predictor: Predictor, folder: Path) -> float:
             "set embed.image_encoder to one of timm's, or use load_predictor",
         )
     with replacing_folder(folder) as partial:
-        looks = _write_network(predictor, partial / NETWORK)
-        record = _record(predictor, looks, network_digest(partial))
+        input_specs = _write_network(predictor, partial / NETWORK)
+        record = _record(predictor, input_specs, network_digest(partial))
         _write_record(partial, record)
         difference = parity(predictor, partial)
         if difference > PARITY:
@@ -69,9 +69,12 @@ def export_predictor(predictor: Predictor, folder: Path) -> float:
     return difference
 
 
-def kept_export(predictor: Predictor, journal: Journal) -> Path:
+def cached_export(predictor: Predictor, journal: Journal) -> Path:
     """The exported form in the journal's workspace, made there if it is not; see above."""
-    folder = journal.workspace("exported", fingerprint(FORMAT, predictor_mark(predictor))) / "model"
+    folder = (
+        journal.workspace("exported", fingerprint(FORMAT, predictor_fingerprint(predictor)))
+        / "model"
+    )
     if not (folder / RECORD).exists():
         # What torch's export leaves in memory ends with that process.
         with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
@@ -87,7 +90,7 @@ def parity(predictor: Predictor, folder: Path) -> float:
 
 
 def drawn_pictures() -> list[Image.Image]:
-    """Smooth blotches of colour in the shapes of photographs; the same every time."""
+    """Smooth blotches of colour in the shapes of images; the same every time."""
     rng = np.random.default_rng(0)
     grids = (rng.integers(0, 256, (9, 9, 3), dtype=np.uint8) for _ in _SHAPES)
     return [
@@ -97,7 +100,7 @@ def drawn_pictures() -> list[Image.Image]:
 
 
 def _write_network(predictor: Predictor, path: Path) -> list[dict[str, Any]]:
-    """Returns: the looks of the inputs, JSON-like."""
+    """Returns: the input_specs of the inputs, JSON-like."""
     import torch
 
     from sports_clip_pipeline.predictor.encoder_classifier import WholePredictor
@@ -105,7 +108,7 @@ def _write_network(predictor: Predictor, path: Path) -> list[dict[str, Any]]:
     module = WholePredictor(predictor)
     batch = torch.export.Dim("batch")
     example = tuple(
-        torch.zeros(2, look.size, look.size, 3, dtype=torch.uint8) for look in module.looks
+        torch.zeros(2, spec.size, spec.size, 3, dtype=torch.uint8) for spec in module.input_specs
     )
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
@@ -115,7 +118,7 @@ def _write_network(predictor: Predictor, path: Path) -> list[dict[str, Any]]:
             example,
             dynamo=True,
             dynamic_shapes=(tuple({0: batch} for _ in example),),
-            input_names=[look.name for look in module.looks],
+            input_names=[spec.name for spec in module.input_specs],
             output_names=[PROBABILITIES],
             verbose=False,
         )
@@ -123,14 +126,14 @@ def _write_network(predictor: Predictor, path: Path) -> list[dict[str, Any]]:
         raise RuntimeError("torch exported nothing for the predictor")
     weights = sum(value.numel() * value.element_size() for value in module.state_dict().values())
     exported.save(path, external_data=weights > _ONE_FILE_BYTES)
-    return [look.to_dict() for look in module.looks]
+    return [spec.to_dict() for spec in module.input_specs]
 
 
-def _record(predictor: Predictor, looks: list[dict[str, Any]], digest: str) -> dict[str, Any]:
+def _record(predictor: Predictor, input_specs: list[dict[str, Any]], digest: str) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "classes": list(predictor.classes),
-        "looks": looks,
+        "input_specs": input_specs,
         "towers": [tower.to_dict() for tower in predictor.towers],
         "temperature": predictor.temperature,
         "threshold": predictor.threshold,

@@ -1,7 +1,7 @@
 """An exported predictor: ONNX Runtime, NumPy and Pillow are all that it needs.
 
 A folder with `model.onnx` (large weights in `model.onnx.data` beside it) and `exported.json`. The
-network takes squares of bytes and gives calibrated probabilities.
+network takes crops of bytes and gives calibrated probabilities.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class ExportedPredictor:
 
     Attributes:
         classes: labels in the order of the probabilities.
-        looks: what the network sees of a photograph, in the order of its inputs.
+        input_specs: what the network sees of an image, in the order of its inputs.
         threshold: the least probability of a class that is answered; None answers all.
         record: all of `exported.json`.
-        rows: photographs that are best given at once: few, so that they stay in a core's cache.
+        rows: images that are best given at once: few, so that they stay in a core's cache.
     """
 
     rows = 2
@@ -43,26 +43,28 @@ class ExportedPredictor:
         """Open a folder whose record was read; `load_exported` checks it first."""
         self.record = dict(record)
         self.classes = tuple(record["classes"])
-        self.looks = tuple(InputSpec.from_dict(look) for look in record["looks"])
+        self.input_specs = tuple(InputSpec.from_dict(spec) for spec in record["input_specs"])
         self.threshold: float | None = record["threshold"]
         self._session = onnx_session(folder / NETWORK, threads)
 
-    def __call__(self, squares: Sequence[np.ndarray]) -> np.ndarray:
-        """(B, S, S, 3) uint8 of each look to probabilities (B, C) float32."""
+    def __call__(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """(B, S, S, 3) uint8 of each spec to probabilities (B, C) float32."""
         found = [np.zeros((0, len(self.classes)), dtype=np.float32)]
-        for start in range(0, len(squares[0]), self.rows):
-            block = [square[start : start + self.rows] for square in squares]
-            named = {look.name: square for look, square in zip(self.looks, block, strict=True)}
+        for start in range(0, len(crops[0]), self.rows):
+            block = [square[start : start + self.rows] for square in crops]
+            named = {
+                spec.name: square for spec, square in zip(self.input_specs, block, strict=True)
+            }
             found.append(self._session.run([PROBABILITIES], named)[0])
         return np.concatenate(found)
 
     def predict_images(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Probabilities (N, C) float32 of upright photographs."""
+        """Probabilities (N, C) float32 of upright images."""
         found = [np.zeros((0, len(self.classes)), dtype=np.float32)]
         for start in range(0, len(images), self.rows):
             block = images[start : start + self.rows]
-            squares = [np.stack([look.square(image) for image in block]) for look in self.looks]
-            found.append(self(squares))
+            crops = [np.stack([spec.square(image) for image in block]) for spec in self.input_specs]
+            found.append(self(crops))
         return np.concatenate(found)
 
     def answers(self, probabilities: np.ndarray) -> list[str]:

@@ -1,7 +1,7 @@
 """A classifier as a folder: the one thing that prediction, explanation and the report know.
 
-`predictor.json` says what it is, `weights.safetensors` holds the head and, for a tower that was
-trained, the tower.
+`predictor.json` says what it is, `weights.safetensors` holds the head and, for an encoder that was
+trained, the encoder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+from sports_clip_pipeline.encoders.feature_store import concat_features
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import replacing_folder
@@ -27,19 +27,19 @@ from sports_clip_pipeline.predictor.batch_prediction import predict_rows
 from sports_clip_pipeline.predictor.head import Head, softmax
 
 if TYPE_CHECKING:
-    from sports_clip_pipeline.predictor.encoder_classifier import TowerClassifier
+    from sports_clip_pipeline.predictor.encoder_classifier import EncoderClassifier
 
 
 FORMAT = 3
 
 
 @dataclass(frozen=True)
-class TowerInput:
-    """One image tower of a predictor, and what it sees.
+class EncoderInput:
+    """One image encoder of a predictor, and what it sees.
 
     Attributes:
-        name: of an image tower.
-        preprocessing: what the tower sees of a photograph.
+        name: of an image encoder.
+        preprocessing: what the encoder sees of an image.
         views: its features are means over these views; empty for the preprocessing's own.
         width: columns of its pooled features.
     """
@@ -64,7 +64,7 @@ class TowerInput:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TowerInput:
+    def from_dict(cls, values: Mapping[str, Any]) -> EncoderInput:
         """From `to_dict`'s form, or from a row of `towers` in `embed_audit`."""
         seen = ImageTransform.from_dict(values["preprocessing"])
         return cls(values["name"], seen, tuple(values["views"]), values["width"])
@@ -72,20 +72,20 @@ class TowerInput:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A head on the features of one image tower or several, or on a tower of its own.
+    """A head on the features of one image encoder or several, or on an encoder of its own.
 
     Attributes:
         classes: labels in the order of the logits.
-        tower: name of the first image tower, whose architecture (and weights) it uses.
-        preprocessing: what the first tower sees of a photograph.
-        head: pooled features (N, ΣD), those of all towers side by side, to logits (N, C).
+        tower: name of the first image encoder, whose architecture (and weights) it uses.
+        preprocessing: what the first encoder sees of an image.
+        head: pooled features (N, ΣD), those of all encoders side by side, to logits (N, C).
         temperature: logits are divided by it before the softmax; > 0.
-        views: the head's features are means over these views of a photograph; empty for the
+        views: the head's features are means over these views of an image; empty for the
             preprocessing's own. `module()` sees the preprocessing's alone.
-        tower_weights: state dict of the first tower where it was trained or is not packaged; else
+        tower_weights: state dict of the first encoder where it was trained or is not packaged; else
             empty.
         origin: JSON-like record of how it was made (method, fraction, hyper-parameters …).
-        additional_encoders: further towers, in the order of their columns.
+        additional_encoders: further encoders, in the order of their columns.
         threshold: the least probability of a class that is answered; None refuses nothing.
     """
 
@@ -97,39 +97,39 @@ class Predictor:
     views: tuple[str, ...] = ()
     tower_weights: dict[str, np.ndarray] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
-    additional_encoders: tuple[TowerInput, ...] = ()
+    additional_encoders: tuple[EncoderInput, ...] = ()
     threshold: float | None = None
 
     @property
-    def towers(self) -> tuple[TowerInput, ...]:
-        """All towers in the order of their columns, the first one first."""
+    def towers(self) -> tuple[EncoderInput, ...]:
+        """All encoders in the order of their columns, the first one first."""
         from sports_clip_pipeline.encoders.image_encoders import image_encoder
 
         width = image_encoder(self.tower).width
         return (
-            TowerInput(self.tower, self.preprocessing, self.views, width),
+            EncoderInput(self.tower, self.preprocessing, self.views, width),
             *self.additional_encoders,
         )
 
     @property
     def trained_apart(self) -> bool:
-        """Whether the first tower is a trained copy of one of its additional_encoders.
+        """Whether the first encoder is a trained copy of one of its additional_encoders.
 
-        A corpus's features then lack what it sees: they come from the frozen towers alone.
+        A corpus's features then lack what it sees: they come from the frozen encoders alone.
         """
         return self.tower in {companion.name for companion in self.additional_encoders}
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities (N, C) from pooled tower features (N, ΣD).
+        """Probabilities (N, C) from pooled encoder features (N, ΣD).
 
-        Raises: ValueError: several towers, and not as many columns as they have together.
+        Raises: ValueError: several encoders, and not as many columns as they have together.
         """
         if self.additional_encoders:
             self._check_columns(features.shape[1])
         return softmax(self.head(features) / self.temperature)
 
     def predict_images(self, images: Sequence[Image.Image], batch: int = 32) -> np.ndarray:
-        """Probabilities (N, C) from photographs, through eager torch."""
+        """Probabilities (N, C) from images, through eager torch."""
         return self.predict_proba(self.features(images, batch))
 
     def answers(self, probabilities: np.ndarray) -> list[str]:
@@ -140,11 +140,11 @@ class Predictor:
         self,
         images: Sequence[Image.Image],
         batch: int = 32,
-        module: TowerClassifier | None = None,
+        module: EncoderClassifier | None = None,
     ) -> np.ndarray:
-        """Pooled features (N, ΣD) float32 of photographs, through eager torch.
+        """Pooled features (N, ΣD) float32 of images, through eager torch.
 
-        Each tower's are means over its views; the towers stand side by side.
+        Each encoder's are means over its views; the encoders stand side by side.
 
         Args:
             module: what `module()` gave, for whoever asks again and again; else built anew.
@@ -161,28 +161,28 @@ class Predictor:
         """The columns (N, ΣD) that the head wants, from the arrays of a corpus.
 
         Args:
-            arrays: `features` (N, D), and `companion.<tower>` (N, Dₖ) of each companion.
-        Raises: UserFacingError: the features of a companion are not there.
+            arrays: `features` (N, D), and `companion.<tower>` (N, Dₖ) of each additional encoder.
+        Raises: UserFacingError: the features of an additional encoder are not there.
         """
-        return stack_towers(arrays, [tower.name for tower in self.additional_encoders])[0]
+        return concat_features(arrays, [tower.name for tower in self.additional_encoders])[0]
 
-    def module(self) -> TowerClassifier:
-        """Pixels (B, 3, H, W), normalised as the first tower wants them, to logits (B, C).
+    def module(self) -> EncoderClassifier:
+        """Pixels (B, 3, H, W), normalised as the first encoder wants them, to logits (B, C).
 
         Has `.tower` (the first; gradients and maps are taken there) and `.head`; eval mode.
         Companions see the same pixels, resized bilinearly and normalised anew where they want
         that; so one view is seen by all, while `features` takes the mean over views.
         """
         from sports_clip_pipeline.predictor.encoder_classifier import (
-            CompanionTower,
-            TowerClassifier,
+            AdditionalEncoder,
+            EncoderClassifier,
         )
 
         additional_encoders = [
-            CompanionTower(tower.name, tower.preprocessing, self.preprocessing)
+            AdditionalEncoder(tower.name, tower.preprocessing, self.preprocessing)
             for tower in self.additional_encoders
         ]
-        return TowerClassifier(
+        return EncoderClassifier(
             self.tower, self.tower_weights, self.head, additional_encoders
         ).eval()
 
@@ -236,7 +236,7 @@ def load_predictor(path: str | Path) -> Predictor:
         raise UserFacingError(folder / "predictor.json", what, remedy) from error
 
 
-def predictor_mark(predictor: Predictor) -> str:
+def predictor_fingerprint(predictor: Predictor) -> str:
     """A fingerprint of everything that a predictor's answers depend on."""
     from sports_clip_pipeline.encoders.image_encoders import image_encoder
 
@@ -261,7 +261,7 @@ def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predi
         views=tuple(first["views"]),
         tower_weights=_under("tower.", arrays),
         origin=record["origin"],
-        additional_encoders=tuple(TowerInput.from_dict(row) for row in further),
+        additional_encoders=tuple(EncoderInput.from_dict(row) for row in further),
         threshold=_threshold(record["threshold"]),
     )
 
@@ -276,8 +276,8 @@ def _threshold(value: Any) -> float | None:
     return threshold
 
 
-def _view_mean(tower: TowerInput, trunk: Any, images: Sequence[Image.Image]) -> np.ndarray:
-    """(B, D): the mean over the tower's views of what it makes of a block of photographs."""
+def _view_mean(tower: EncoderInput, trunk: Any, images: Sequence[Image.Image]) -> np.ndarray:
+    """(B, D): the mean over the encoder's views of what it makes of a block of images."""
     from sports_clip_pipeline.encoders.image_encoders import pooled_features
 
     pixels = (view.normalise([view.crop(image) for image in images]) for view in tower.each_view())

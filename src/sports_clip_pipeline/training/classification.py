@@ -15,11 +15,11 @@ from timm.optim import param_groups_weight_decay
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.clip.folder import WEIGHTS, trained_towers
+from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.encoders.backends import TowerProgram, build_backend
+from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
 from sports_clip_pipeline.fewshot.base import Pretrained
 from sports_clip_pipeline.io.fingerprint import file_sha256
@@ -57,7 +57,7 @@ class ClassPrompts:
     @property
     def encoder_fingerprint(self) -> str:
         """Of the trained text encoder; empty for the packaged one."""
-        if self.clip_folder is None or "text" not in trained_towers(self.clip_folder):
+        if self.clip_folder is None or "text" not in trained_encoders(self.clip_folder):
             return ""
         return file_sha256(self.clip_folder / WEIGHTS)
 
@@ -65,7 +65,7 @@ class ClassPrompts:
     def features(self) -> np.ndarray:
         """(M, E) float32 pooled text features; computed when first used."""
         ids = caption_tokenizer(self.text_encoder, self.context_length)(list(self.texts)).ids
-        program = TowerProgram("text", self.text_encoder, Path(), clip_folder=self.clip_folder)
+        program = EncoderProgram("text", self.text_encoder, Path(), clip_folder=self.clip_folder)
         backend = build_backend(program, "torch", cores())
         blocks = [ids[i : i + _PROMPT_BATCH] for i in range(0, len(ids), _PROMPT_BATCH)]
         return np.concatenate([backend(*pad(block))[0] for block in blocks])

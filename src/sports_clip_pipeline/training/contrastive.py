@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.clip.losses import find_objective
-from sports_clip_pipeline.clip.model import tower_prefixes
+from sports_clip_pipeline.clip.model import encoder_prefixes
 from sports_clip_pipeline.clip.projections import (
     IMAGE,
     TEXT,
@@ -406,7 +406,7 @@ def train_encoders(
     # A pair of open_clip's own ends in the shared space by itself.
     pair = task.config.projections == "none"
     width = int(task.train.features.image.shape[1]) if pair else 0
-    prefixes = tower_prefixes(pair=pair)
+    prefixes = encoder_prefixes(pair=pair)
     weights = {name: value for name, value in state.items() if name.startswith(prefixes)}
     return TrainedEncoders(projections_of(state, width), weights, trainer.history)
 

@@ -189,9 +189,9 @@ def measure_inference_cost(
         return inference_cost_table(finetune_curves, embed_audit["towers"])
     import pandas as pd
 
-    from sports_clip_pipeline.encoders.embedder import tower_price
+    from sports_clip_pipeline.encoders.embedder import encoder_cost
 
-    trained = tower_price(embed, pixels.test_size, pixels.views, cache, sports_images)
+    trained = encoder_cost(embed, pixels.test_size, pixels.views, cache, sports_images)
     curves = pd.concat([finetune_curves, end_to_end_curves], ignore_index=True)
     return inference_cost_table(curves, embed_audit["towers"], trained)
 

@@ -23,20 +23,20 @@ def embed_corpora(
 
     The companion towers see the labelled corpus alone.
     """
-    from sports_clip_pipeline.encoders.additional_encoders import (
-        audit_towers,
-        embed_with_companions,
+    from sports_clip_pipeline.encoders.embedder import (
+        Embedder,
+        audit_encoders,
+        embed_with_additional,
     )
-    from sports_clip_pipeline.encoders.embedder import Embedder
     from sports_clip_pipeline.machine import end_unless_leading, launched, take_own_device
 
     take_own_device()
     embedder = Embedder(config, cache, journal, together=launched() is not None)
     flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
-    sports, additional_encoders = embed_with_companions(
+    sports, additional_encoders = embed_with_additional(
         embedder, config.additional_encoders, "sports", sports_images, sports_manifest, journal
     )
     texts = embedder.captions(list(captions["token_ids"]))
     end_unless_leading("embedding")
-    audit = audit_towers(embedder, additional_encoders, sports_images)
+    audit = audit_encoders(embedder, additional_encoders, sports_images)
     return flickr8k, sports, texts, audit

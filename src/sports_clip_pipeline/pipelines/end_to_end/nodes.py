@@ -37,7 +37,7 @@ def select_end_to_end(
     journal: Journal,
 ) -> Any:
     """What training may see: development images, labels, encoder, zero-shot weights, prompts."""
-    from sports_clip_pipeline.clip.folder import read_image_tower, read_projections
+    from sports_clip_pipeline.clip.folder import read_image_encoder, read_projections
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.base import Pretrained
     from sports_clip_pipeline.fewshot.end_to_end_methods import Start
@@ -62,7 +62,7 @@ def select_end_to_end(
     )
     development = splits[rows].reset_index(drop=True)
     target = encode_labels(development["label"], class_bank.labels)
-    start = Start(embed_audit["image_encoder"], anchors, prompts, read_image_tower(clip_model))
+    start = Start(embed_audit["image_encoder"], anchors, prompts, read_image_encoder(clip_model))
     return EndToEndStudy(images, target, development, start)
 
 

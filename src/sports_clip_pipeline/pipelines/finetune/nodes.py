@@ -22,13 +22,13 @@ def select_development(
 ) -> Any:
     """What fitting may see: development photographs, their labels, what is known without labels."""
     from sports_clip_pipeline.clip.folder import read_projections
-    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+    from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.base import Pretrained
     from sports_clip_pipeline.fewshot.study import StudyData
 
     rows = (splits["split"] == "development").to_numpy()
-    features, widths = stack_towers(clip_sports_features)
+    features, widths = concat_features(clip_sports_features)
     projections = read_projections(clip_model)
     anchors = Pretrained(
         zero_shot_weights=text_anchors["anchors"],
@@ -101,10 +101,10 @@ def save_predictors(
     """
     from functools import partial
 
-    from sports_clip_pipeline.clip.folder import read_image_tower
+    from sports_clip_pipeline.clip.folder import read_image_encoder
     from sports_clip_pipeline.fewshot.shipping import trial_predictor
 
-    encoders = embed_audit, class_bank.labels, read_image_tower(clip_model), analysis.coverage
+    encoders = embed_audit, class_bank.labels, read_image_encoder(clip_model), analysis.coverage
     makers = {
         share: partial(trial_predictor, trial, *encoders) for share, trial in chosen_trials.items()
     }

@@ -59,10 +59,10 @@ def export_network(predictor: Any, journal: Journal) -> Path:
     """
     import json
 
-    from sports_clip_pipeline.predictor.export import kept_export
+    from sports_clip_pipeline.predictor.export import cached_export
     from sports_clip_pipeline.predictor.onnx_predictor import RECORD
 
-    folder = kept_export(predictor, journal)
+    folder = cached_export(predictor, journal)
     difference = json.loads((folder / RECORD).read_text(encoding="utf-8"))["parity"]
     journal.log_metrics({"export/parity": difference})
     _LOG.info("probabilities differ from eager torch's by at most %.1e", difference)
@@ -85,8 +85,11 @@ def predict_images(
     from uuid import uuid4
 
     from sports_clip_pipeline.data.user_images import ImageFiles
-    from sports_clip_pipeline.predictor.batch_prediction import answer_all
-    from sports_clip_pipeline.predictor.prediction_tables import AnswerFiles, write_answers
+    from sports_clip_pipeline.predictor.batch_prediction import (
+        AnswerFiles,
+        answer_all,
+        write_answers,
+    )
 
     if not predict.images:
         what, remedy = "names no photographs", "say --params=predict.images=PATH"
@@ -108,10 +111,10 @@ def predict_images(
 
 def _recipe(predictor: Any, predict: PredictConfig, journal: Journal) -> Any:
     from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported
-    from sports_clip_pipeline.predictor.export import can_export, kept_export
+    from sports_clip_pipeline.predictor.export import cached_export, can_export
 
     eager = predict.backend == "torch" or (predict.backend == "auto" and not can_export(predictor))
-    return Eager(predictor) if eager else Exported(kept_export(predictor, journal))
+    return Eager(predictor) if eager else Exported(cached_export(predictor, journal))
 
 
 def _map_drawer(predictor: Any, predict: PredictConfig, cam: CamConfig) -> Any:

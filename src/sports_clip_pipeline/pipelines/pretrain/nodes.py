@@ -83,12 +83,12 @@ def embed_with_clip(
     journal: Journal,
 ) -> tuple[Arrays, Arrays, Arrays]:
     """Features of the CLIP model's own towers: those of `embed` where a tower stayed locked."""
-    from sports_clip_pipeline.clip.folder import WEIGHTS, trained_towers
+    from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
     from sports_clip_pipeline.encoders.embedder import Embedder
     from sports_clip_pipeline.encoders.feature_store import FeatureCache
     from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 
-    trained = trained_towers(clip_model)
+    trained = trained_encoders(clip_model)
     if trained:
         # A cache of their own: it is emptied when other weights are trained.
         mark = fingerprint(file_sha256(clip_model / WEIGHTS))

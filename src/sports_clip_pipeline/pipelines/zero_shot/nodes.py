@@ -24,19 +24,21 @@ def encode_anchors(
 
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.projections import unit_norm
-    from sports_clip_pipeline.clip.zero_shot import class_anchors, encode_prompts
+    from sports_clip_pipeline.clip.zero_shot import build_zero_shot_classifier, encode_prompts
 
     projections = read_projections(clip_model)
     features = encode_prompts(class_bank, embed.text_encoder, tokenize, clip_model)
     plain = encode_prompts(class_bank, embed.text_encoder, tokenize)
     anchors = {
-        f"anchors.{kind}": class_anchors(class_bank, kind, features, projections.text_embeddings)
+        f"anchors.{kind}": build_zero_shot_classifier(
+            class_bank, kind, features, projections.text_embeddings
+        )
         for kind in ("names", "sentences", "both")
     }
     return {
         **anchors,
         "anchors": anchors[f"anchors.{config.prompts}"],
-        "prompts": class_anchors(class_bank, config.prompts, plain, unit_norm),
+        "prompts": build_zero_shot_classifier(class_bank, config.prompts, plain, unit_norm),
         "logit_scale": np.array([np.exp(projections.logit_scale)], dtype=np.float32),
     }
 
@@ -50,13 +52,13 @@ def gather_witnesses(
 ) -> Any:
     """What zero-shot logits are made of: CLIP's cosines, the image tower's own class names."""
     from sports_clip_pipeline.clip.folder import read_projections
-    from sports_clip_pipeline.clip.zero_shot import Witnesses, named_classes
-    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+    from sports_clip_pipeline.clip.zero_shot import ZeroShotScores, named_classes
+    from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.predictor.head import Operation
 
     projections = read_projections(clip_model)
-    _, widths = stack_towers(clip_sports_features)
-    return Witnesses(
+    _, widths = concat_features(clip_sports_features)
+    return ZeroShotScores(
         embed=(*projections.image_operations(), Operation("l2_normalise")),
         anchors=text_anchors["anchors"],
         logit_scale=float(text_anchors["logit_scale"][0]),
@@ -124,10 +126,10 @@ def classify_without_labels(
     class_bank: ClassBank,
 ) -> Table:
     """Zero-shot probabilities of every sports photograph."""
-    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+    from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import zero_shot_table
 
-    features, _ = stack_towers(clip_sports_features)
+    features, _ = concat_features(clip_sports_features)
     return zero_shot_table(zero_shot_head(features), sports_manifest, splits, class_bank.labels)
 
 
@@ -141,7 +143,7 @@ def ablate_zero_shot(
     config: ZeroShotConfig,
 ) -> Table:
     """What each part of zero-shot classification is worth on the evaluation part."""
-    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+    from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         ablation_table,
         ablation_variants,
@@ -149,7 +151,7 @@ def ablate_zero_shot(
     )
 
     rows = (splits["split"] == "evaluation").to_numpy()
-    features = stack_towers(clip_sports_features)[0][rows]
+    features = concat_features(clip_sports_features)[0][rows]
     variants = ablation_variants(witnesses, text_anchors, zero_shot_choice, features)
     target = encode_labels(splits.loc[rows, "label"], class_bank.labels)
     return ablation_table(variants, target, config.bootstrap_resamples, config.seed)
@@ -168,7 +170,7 @@ def learn_without_labels(
     Heads are fitted on the development photographs and judged on the evaluation part. What comes
     of learning from the evaluation photographs themselves stands in rows of its own.
     """
-    from sports_clip_pipeline.encoders.additional_encoders import stack_towers
+    from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_target,
         transduction_table,
@@ -176,7 +178,7 @@ def learn_without_labels(
     from sports_clip_pipeline.fewshot.base import normalise_features
     from sports_clip_pipeline.fewshot.transduction import transduce
 
-    features, widths = stack_towers(clip_sports_features)
+    features, widths = concat_features(clip_sports_features)
     part = splits["split"].to_numpy()
     development, evaluation = features[part == "development"], features[part == "evaluation"]
     scaled = normalise_features(widths, root=True)

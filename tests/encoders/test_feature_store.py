@@ -10,8 +10,63 @@ import pytest
 
 from sports_clip_pipeline import machine
 from sports_clip_pipeline.encoders import feature_store
-from sports_clip_pipeline.encoders.feature_store import FeatureRows, release_pages, scratch_array
+from sports_clip_pipeline.encoders.feature_store import (
+    FeatureCache,
+    FeatureRows,
+    additional_key,
+    concat_features,
+    release_pages,
+    scratch_array,
+)
 from sports_clip_pipeline.errors import UserFacingError
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+def rows(*numbers: int) -> dict[str, np.ndarray]:
+    return {"features": np.array([[n, 10 * n] for n in numbers], np.float32)}
+
+
+def test_rows_are_gathered_in_any_order_and_as_often_as_asked(tmp_path: Path) -> None:
+    space = FeatureCache(tmp_path).space({"tower": "a"})
+    space.append([key(1), key(2)], rows(1, 2))
+    space.append([key(3)], rows(3))
+    found = space.gather([key(3), key(1), key(2), key(1)])
+    np.testing.assert_array_equal(found["features"], rows(3, 1, 2, 1)["features"])
+    assert len(space) == 3
+
+
+def test_missing_names_each_key_once(tmp_path: Path) -> None:
+    space = FeatureCache(tmp_path).space({})
+    space.append([key(1)], rows(1))
+    assert space.missing([key(2), key(1), key(2), key(3)]) == [0, 3]
+    with pytest.raises(KeyError):
+        space.gather([key(2)])
+
+
+def test_what_was_kept_is_found_again_by_the_same_description_alone(tmp_path: Path) -> None:
+    FeatureCache(tmp_path).space({"size": 64, "tower": "a"}).append([key(1)], rows(1))
+    assert len(FeatureCache(tmp_path).space({"tower": "a", "size": 64})) == 1
+    assert len(FeatureCache(tmp_path).space({"tower": "a", "size": 96})) == 0
+
+
+def test_a_damaged_block_is_deleted_and_made_again(tmp_path: Path) -> None:
+    space = FeatureCache(tmp_path).space({})
+    space.append([key(1)], rows(1))
+    (block,) = space.folder.glob("*.safetensors")
+    block.write_bytes(block.read_bytes()[:-3])
+    again = FeatureCache(tmp_path).space({})
+    assert again.missing([key(1)]) == [0]
+    assert not block.exists()
+    again.append([key(1)], rows(1))
+    np.testing.assert_array_equal(again.gather([key(1)])["features"], rows(1)["features"])
+
+
+def test_a_block_with_other_rows_than_keys_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="features has 1 rows for 2 keys"):
+        FeatureCache(tmp_path).space({}).append([key(1), key(2)], rows(1))
 
 
 @pytest.fixture
@@ -142,3 +197,49 @@ def test_what_was_read_is_not_held(tmp_path: Path) -> None:
     assert _resident_kib(values) > 3000
     FeatureRows(values).standard_deviation()
     assert _resident_kib(values) < 500
+
+
+ARRAYS = {
+    "companion.lite1": np.full((2, 1), 3.0, np.float32),
+    "companion.lite0": np.full((2, 2), 2.0, np.float32),
+    "features": np.full((2, 3), 1.0, np.float32),
+    "logits": np.zeros((2, 1000), np.float16),
+    "row": np.arange(2),
+}
+
+
+def test_the_first_tower_stands_first_and_companions_by_name_whatever_the_arrays_order() -> None:
+    features, widths = concat_features(ARRAYS)
+    np.testing.assert_array_equal(features, [[1, 1, 1, 2, 2, 3]] * 2)
+    assert (widths, features.dtype) == ((3, 2, 1), np.float32)
+    again, _ = concat_features(dict(reversed(ARRAYS.items())))
+    np.testing.assert_array_equal(again, features)
+
+
+def test_named_companions_are_taken_in_the_order_asked_for() -> None:
+    features, widths = concat_features(ARRAYS, ["lite1", "lite0"])
+    np.testing.assert_array_equal(features, [[1, 1, 1, 3, 2, 2]] * 2)
+    assert widths == (3, 1, 2)
+
+
+def test_no_companions_leave_the_first_tower_alone() -> None:
+    features, widths = concat_features(ARRAYS, [])
+    np.testing.assert_array_equal(features, ARRAYS["features"])
+    assert widths == (3,)
+
+
+def test_a_companion_without_features_is_named_with_the_remedy() -> None:
+    with pytest.raises(
+        UserFacingError,
+        match=r"encoder lite2: are not there \(additional_encoders: companion.lite0, "
+        r"companion.lite1\); "
+        r"add lite2 to embed.additional_encoders",
+    ):
+        concat_features(ARRAYS, ["lite2"])
+
+
+def test_towers_of_different_corpora_are_refused() -> None:
+    with pytest.raises(ValueError, match="features of 2, 3 images"):
+        concat_features(
+            {**ARRAYS, additional_key("lite0"): np.zeros((3, 2), np.float32)}, ["lite0"]
+        )
