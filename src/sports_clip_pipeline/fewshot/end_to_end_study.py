@@ -163,7 +163,7 @@ def run_end_to_end_trials(
     """
     trials = plan_end_to_end_trials(config)
     contents = {trial: study.fingerprint(trial, config) for trial in trials}
-    waiting = [t for t in trials if journal.load_state(t.key, contents[t]) is None]
+    waiting = [t for t in trials if journal.load_state(t.path, contents[t]) is None]
     for method in dict.fromkeys(trial.method for trial in waiting):
         find_end_to_end_method(method).build(study.start, config, 0)
     torch.set_num_threads(config.threads or cores())
@@ -179,7 +179,7 @@ def run_end_to_end_trials(
 
 def read_end_to_end_trial(trial: TrialKey, content: str, journal: Journal) -> EndToEndTrial | None:
     """The trial as an earlier run finished it under this fingerprint, or None."""
-    state = journal.load_state(trial.key, content)
+    state = journal.load_state(trial.path, content)
     if state is None:
         return None
     arrays, meta = state
@@ -236,9 +236,9 @@ class _TrialRun:
         }
         arrays, meta = trial_to_state(fitted)
         arrays |= {f"encoder.{name}": value for name, value in weights.items()}
-        self.journal.save_state(trial.key, self.fingerprint, arrays, meta)
+        self.journal.save_state(trial.path, self.fingerprint, arrays, meta)
         for stage in ("held_out", "refit"):
-            self.journal.drop_state(f"{trial.key}.{stage}")
+            self.journal.drop_state(f"{trial.path}.{stage}")
         return EndToEndTrial(fitted, weights, self.fingerprint)
 
     def _train(self, stage: str, rows: np.ndarray, labels: int) -> Trainer:
@@ -262,7 +262,7 @@ class _TrialRun:
             if done % 10 == 0 or done == trained.steps:
                 journal.log_metrics({metric: float(loss)}, step=done)
 
-        trained.fit(journal, f"{trial.key}.{stage}", self.fingerprint, on_step)
+        trained.fit(journal, f"{trial.path}.{stage}", self.fingerprint, on_step)
         self.bar.update((trained.steps_done - shown) * self.config.batch_size)
         return trained
 
@@ -280,7 +280,7 @@ class _TrialRun:
             top1 = float((logits.argmax(axis=1) == target).mean())
             choices.append(Choice(name, temperature, top1, loss, logits))
             what = name or "trained"
-            _LOG.info("%s %s: held-out top-1 %.3f, loss %.3f", self.trial.key, what, top1, loss)
+            _LOG.info("%s %s: held-out top-1 %.3f, loss %.3f", self.trial.path, what, top1, loss)
         return min(choices, key=lambda choice: choice.log_loss)
 
     def _candidates(self, trained: Trainer) -> dict[str, ImageClassifier]:
@@ -573,4 +573,4 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _key(trial: TrialKey) -> str:
-    return f"evaluated/{trial.key}"
+    return f"evaluated/{trial.path}"

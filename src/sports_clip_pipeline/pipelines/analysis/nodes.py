@@ -92,7 +92,7 @@ def trace_classes(
     )
 
     target = evaluation_target(splits, class_bank.labels)
-    best = chosen_trials[max(chosen_trials)].arm
+    best = chosen_trials[max(chosen_trials)].key
     gains = class_gains(
         best.method,
         trial_probabilities,
