@@ -34,11 +34,16 @@ from sports_clip_pipeline.data.user_images import ImageFiles
 from sports_clip_pipeline.io.state import Counter
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
-from sports_clip_pipeline.predictor.batch_prediction import BLOCK, Exported, answer_all
+from sports_clip_pipeline.predictor.batch_prediction import (
+    BLOCK,
+    AnswerFiles,
+    Exported,
+    answer_all,
+    write_answers,
+)
 from sports_clip_pipeline.predictor.encoder_classifier import WholePredictor
 from sports_clip_pipeline.predictor.export import export_predictor
 from sports_clip_pipeline.predictor.onnx_predictor import ExportedPredictor
-from sports_clip_pipeline.predictor.batch_prediction import AnswerFiles, write_answers
 from sports_clip_pipeline.predictor.predictor import Predictor
 
 LEAST_SHARE, LEAST_SPEED_UP = 0.6, 2.0

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sports_clip_pipeline.clip.pretrained import Pretrained
 from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
     load_image_encoder,
@@ -14,7 +15,7 @@ from sports_clip_pipeline.encoders.image_encoders import (
 )
 from sports_clip_pipeline.evaluation import test_predictions
 from sports_clip_pipeline.evaluation.test_predictions import Corpus, predict_rows
-from sports_clip_pipeline.fewshot.base import METHODS, Pretrained
+from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.end_to_end_ensemble import FROZEN, Ensembles, build_ensembles
 from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndPredictions, run_end_to_end_trials
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials, run_study

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from sports_clip_pipeline.fewshot.base import Labelled, affine
+from sports_clip_pipeline.fewshot.base import Labelled
 from sports_clip_pipeline.fewshot.cross_validation import fit_temperature, log_loss
 from sports_clip_pipeline.fewshot.ensemble import blend_with_zero_shot, fit_weights
-from sports_clip_pipeline.predictor.head import Head
+from sports_clip_pipeline.predictor.head import Head, affine
 
 RNG = np.random.default_rng(0)
 TARGET = RNG.integers(0, 3, 400)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.fewshot.base import Labelled, affine
+from sports_clip_pipeline.fewshot.base import Labelled
 from sports_clip_pipeline.fewshot.subspace import RowSpace
-from sports_clip_pipeline.predictor.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation, affine
 
 RNG = np.random.default_rng(0)
 UNIT = (Operation("l2_normalise"),)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.predictor.head import Head, Operation, add
+from sports_clip_pipeline.predictor.head import Head, Operation, add, affine
 
 _LEAST_NORM = 1e-12
 
@@ -60,7 +60,7 @@ class Projections:
 
     def image_operations(self) -> tuple[Operation, ...]:
         """Pooled image features (N, D) to the shared space (N, P), before unit norm."""
-        return (*self.image_body, _affine(self.image_weight, self.image_bias))
+        return (*self.image_body, affine(self.image_weight, self.image_bias))
 
     def image_embeddings(self, features: np.ndarray) -> np.ndarray:
         """(N, D) pooled image features to (N, P) unit-norm."""
@@ -71,7 +71,7 @@ class Projections:
         if self.text_bias is None:
             return unit_norm(Head(self.text_body)(features) @ self.text_weight.T)
         return unit_norm(
-            Head((*self.text_body, _affine(self.text_weight, self.text_bias)))(features)
+            Head((*self.text_body, affine(self.text_weight, self.text_bias)))(features)
         )
 
 
@@ -137,15 +137,11 @@ def state_of(projections: Projections, own_width: int = 0) -> dict[str, np.ndarr
 def _notebook_body(state: Mapping[str, np.ndarray], prefix: str) -> tuple[Operation, ...]:
     """What stands before the layer norm's own scale and shift (`NotebookHead`)."""
     layers = [
-        _affine(state[f"{prefix}{name}.weight"], state[f"{prefix}{name}.bias"])
+        affine(state[f"{prefix}{name}.weight"], state[f"{prefix}{name}.bias"])
         for name in ("projection", "fc")
     ]
     residual = add(Head(()), Head((Operation("gelu"), layers[1])))
     return layers[0], residual, Operation("layer_norm")
-
-
-def _affine(weight: np.ndarray, bias: np.ndarray) -> Operation:
-    return Operation("affine", {"weight": weight, "bias": bias})
 
 
 NOTEBOOK_DROPOUT = 0.1

@@ -21,7 +21,7 @@ from sports_clip_pipeline.encoders.image_encoders import (
 from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
-from sports_clip_pipeline.predictor.head import Head, Operation, add
+from sports_clip_pipeline.predictor.head import Head, Operation, add, affine, columns
 
 
 def encode_prompts(
@@ -230,19 +230,6 @@ def named_in(head: Head) -> NamedClasses | None:
     classifier, _, described, _, _ = joined.branches[1].operations
     words = np.ascontiguousarray(described.arrays["weight"].T)
     return NamedClasses(classifier.arrays["weight"], classifier.arrays["bias"], words)
-
-
-def affine(weight: np.ndarray, bias: np.ndarray | None = None) -> Operation:
-    """The map x Wᵀ + b as an operation, float32; without a bias, b = 0."""
-    offset = np.zeros(len(weight)) if bias is None else bias
-    arrays = {"weight": weight.astype(np.float32), "bias": offset.astype(np.float32)}
-    return Operation("affine", arrays)
-
-
-def columns(start: int, stop: int) -> Operation:
-    """The columns from `start` up to `stop` as an operation."""
-    bounds = {"start": start, "stop": stop}
-    return Operation("columns", {k: np.asarray(v, dtype=np.float32) for k, v in bounds.items()})
 
 
 GENERAL_TEMPLATES = ("a photo of {}.", "This picture shows {}.")

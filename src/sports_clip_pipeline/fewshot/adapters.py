@@ -14,9 +14,10 @@ from scipy.optimize import minimize
 from torch import nn
 from torch.nn import functional
 
+from sports_clip_pipeline.clip.pretrained import Pretrained
 from sports_clip_pipeline.clip.projections import unit_norm
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Pretrained, Task, affine
+from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import (
     cross_validate,
     held_out_logits,
@@ -27,7 +28,7 @@ from sports_clip_pipeline.fewshot.ensemble import blend_with_zero_shot
 from sports_clip_pipeline.fewshot.linear import Strengths
 from sports_clip_pipeline.fewshot.subspace import RowSpace
 from sports_clip_pipeline.parameters import Ints, between
-from sports_clip_pipeline.predictor.head import Head, Operation, softmax
+from sports_clip_pipeline.predictor.head import Head, Operation, affine, softmax
 
 Steps = Annotated[Ints, between(1, 1_000_000)]
 # Held-out rows that suffice for a temperature or a handful of candidates of a costly fit.

@@ -10,12 +10,12 @@ import numpy as np
 from pydantic import Field
 from scipy.linalg import cho_factor, cho_solve
 
-from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task, affine
+from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import select_candidate
 from sports_clip_pipeline.fewshot.linear import Strengths, add_diagonal, class_means
 from sports_clip_pipeline.fewshot.softmax_solver import NEVER
 from sports_clip_pipeline.fewshot.subspace import LinearProbes, lower_gram
-from sports_clip_pipeline.predictor.head import Head, softmax
+from sports_clip_pipeline.predictor.head import Head, affine, softmax
 
 PUBLISHED_SHRINKAGE = 1.0
 _LEAST = 1e-9

@@ -34,7 +34,7 @@ from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
-from sports_clip_pipeline.predictor.head import Head, Operation, blend
+from sports_clip_pipeline.predictor.head import Head, blend, columns
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
 _LOG = logging.getLogger(__name__)
@@ -247,14 +247,9 @@ def _head(
     """Both heads on columns side by side, the fine-tuned encoder's first."""
     edges = (0, widths[0], sum(widths))
     sides = [
-        Head((_columns(start, stop), *head.operations)).scaled(factor)
+        Head((columns(start, stop), *head.operations)).scaled(factor)
         for head, factor, start, stop in zip(
             (trained, frozen), factors, edges[:-1], edges[1:], strict=True
         )
     ]
     return blend(*sides)
-
-
-def _columns(start: int, stop: int) -> Operation:
-    edges = {"start": np.asarray(start, np.float32), "stop": np.asarray(stop, np.float32)}
-    return Operation("columns", edges)

@@ -11,8 +11,9 @@ from pydantic import Field
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
+from sports_clip_pipeline.clip.pretrained import Pretrained
 from sports_clip_pipeline.clip.projections import unit_norm
-from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Pretrained, Task, affine
+from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import (
     cross_validate,
     fit_temperature,
@@ -22,7 +23,7 @@ from sports_clip_pipeline.fewshot.cross_validation import (
 from sports_clip_pipeline.fewshot.softmax_solver import SoftmaxProblem
 from sports_clip_pipeline.fewshot.subspace import LinearProbes, RowSpace, lower_gram, principal_axes
 from sports_clip_pipeline.parameters import Floats, between
-from sports_clip_pipeline.predictor.head import Head, Operation, softmax
+from sports_clip_pipeline.predictor.head import Head, Operation, affine, softmax
 
 Strengths = Annotated[Floats, between(1e-6, 1e6)]
 _TEXT_TOLERANCE = 1e-7

@@ -15,9 +15,9 @@ import numpy as np
 from scipy.linalg import eigh, qr
 from scipy.linalg.blas import ssyrk
 
-from sports_clip_pipeline.fewshot.base import Fit, Labelled, Task, affine
+from sports_clip_pipeline.fewshot.base import Fit, Labelled, Task
 from sports_clip_pipeline.fewshot.cross_validation import held_out_logits
-from sports_clip_pipeline.predictor.head import Head, Operation, add
+from sports_clip_pipeline.predictor.head import Head, Operation, add, affine
 
 BLOCK = 1024
 # A covariance needs several rows for each dimension; with fewer, a mixture confirms its start.

@@ -1,14 +1,14 @@
-"""Classifier heads as chains of named operations over features, in NumPy and as torch modules."""
+"""Classifier heads: chains of named operations over features, evaluated by torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import ndtr
 from torch import nn
 from torch.nn import functional
 
@@ -27,8 +27,8 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "affinity": ("sharpness",),
     "sum": (),
 }
-EPSILON = 1e-12
 LAYER_NORM_EPSILON = 1e-5
+_ROWS = 16_384  # of features that are evaluated at once
 # One kind, or {"sum": [the kinds of each branch]}.
 Kind = str | dict[str, list[list[Any]]]
 
@@ -63,8 +63,7 @@ class Operation:
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """(N, In) to (N, Out), float32."""
-        result: np.ndarray = _APPLY[self.kind](self, values)
-        return result
+        return Head((self,))(values)
 
     def describe(self) -> Kind:
         """Its kind, with those of its branches."""
@@ -80,11 +79,18 @@ class Head:
     operations: tuple[Operation, ...]
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """(N, D) features to (N, C) logits."""
-        values = np.asarray(features, dtype=np.float32)
-        for operation in self.operations:
-            values = operation(values)
-        return values
+        """(N, D) features to (N, C) float32 logits."""
+        blocks = []
+        with torch.inference_mode():
+            for start in range(0, max(len(features), 1), _ROWS):
+                rows = torch.tensor(features[start : start + _ROWS], dtype=torch.float32)
+                blocks.append(self.module(rows).numpy())
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+    @cached_property
+    def module(self) -> HeadModule:
+        """The same as a torch module."""
+        return HeadModule(self)
 
     def scaled(self, factor: float) -> Head:
         """Its logits times a factor."""
@@ -126,6 +132,19 @@ class Head:
         return cls(tuple(operations))
 
 
+def affine(weight: np.ndarray, bias: np.ndarray | None = None) -> Operation:
+    """The map x Wᵀ + b as an operation, float32; without a bias, b = 0."""
+    offset = np.zeros(len(weight)) if bias is None else bias
+    arrays = {"weight": weight.astype(np.float32), "bias": np.asarray(offset, dtype=np.float32)}
+    return Operation("affine", arrays)
+
+
+def columns(start: int, stop: int) -> Operation:
+    """The columns from `start` up to `stop` as an operation."""
+    bounds = {"start": start, "stop": stop}
+    return Operation("columns", {k: np.asarray(v, dtype=np.float32) for k, v in bounds.items()})
+
+
 def add(*heads: Head) -> Operation:
     """The operation that applies all heads to the same values and adds their logits."""
     return Operation("sum", branches=heads)
@@ -143,138 +162,67 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-def _unit(values: np.ndarray) -> np.ndarray:
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), EPSILON)
-
-
-def _unit_blocks(operation: Operation, values: np.ndarray) -> np.ndarray:
-    widths = operation.arrays["widths"].astype(int)
-    result, start = np.empty_like(values), 0
-    for width in widths:
-        block = slice(start, start + width)
-        result[:, block] = _unit(values[:, block])
-        start += width
-    result /= np.float32(np.sqrt(len(widths)))
-    return result
-
-
-def _power(operation: Operation, values: np.ndarray) -> np.ndarray:
-    result = np.abs(values)
-    np.power(result, operation.arrays["exponent"], out=result)
-    return np.asarray(np.copysign(result, values, out=result))
-
-
-def _columns(operation: Operation, values: np.ndarray) -> np.ndarray:
-    return values[:, int(operation.arrays["start"]) : int(operation.arrays["stop"])]
-
-
-def _layer_norm(values: np.ndarray) -> np.ndarray:
-    apart = values - values.mean(axis=1, keepdims=True)
-    spread = np.sqrt((apart**2).mean(axis=1, keepdims=True) + LAYER_NORM_EPSILON)
-    return np.asarray(apart / spread)
-
-
-def _sum(operation: Operation, values: np.ndarray) -> np.ndarray:
-    total = operation.branches[0](values)
-    for branch in operation.branches[1:]:
-        total = total + branch(values)
-    return total
-
-
-_APPLY: Mapping[str, Any] = {
-    "affine": lambda o, x: x @ o.arrays["weight"].T + o.arrays["bias"],
-    "standardise": lambda o, x: (x - o.arrays["mean"]) / o.arrays["scale"],
-    "power": _power,
-    "l2_normalise": lambda o, x: _unit(x),
-    "blocks_l2_normalise": _unit_blocks,
-    "columns": _columns,
-    "relu": lambda o, x: np.maximum(x, 0.0),
-    "gelu": lambda o, x: x * ndtr(x),
-    "layer_norm": lambda o, x: _layer_norm(x),
-    "scale": lambda o, x: x * o.arrays["factor"],
-    "softmax": lambda o, x: softmax(x / o.arrays["temperature"]).astype(np.float32),
-    "affinity": lambda o, x: np.exp(-o.arrays["sharpness"] * (1.0 - x)),
-    "sum": _sum,
-}
-
-
 class HeadModule(nn.Module):
-    """A head's operations on tensors; agrees with its NumPy form to float32 precision."""
+    """A head as a torch module, (N, D) to (N, C); its arrays are buffers."""
 
     def __init__(self, head: Head) -> None:
         super().__init__()
-        self.kinds = [operation.kind for operation in head.operations]
+        self.operations = head.operations
         for position, operation in enumerate(head.operations):
             for name, value in operation.arrays.items():
-                self.register_buffer(f"{position}_{name}", torch.as_tensor(value).float().clone())
-        # Shapes follow from these, so an export wants them as numbers rather than as tensors.
-        self.whole = {
-            f"{position}_{name}": [int(number) for number in np.atleast_1d(value)]
-            for position, operation in enumerate(head.operations)
-            for name, value in operation.arrays.items()
-            if name in ("widths", "start", "stop")
-        }
-        self.branches = nn.ModuleDict(
-            {
-                str(position): nn.ModuleList([HeadModule(branch) for branch in operation.branches])
-                for position, operation in enumerate(head.operations)
-                if operation.branches
-            }
-        )
+                buffer = torch.tensor(value, dtype=torch.float32)
+                self.register_buffer(f"{position}_{name}", buffer)
+            for number, branch in enumerate(operation.branches):
+                self.add_module(f"{position}_{number}", HeadModule(branch))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(N, D) to (N, C)."""
         values = features
-        for position, kind in enumerate(self.kinds):
-            values = getattr(self, f"_{kind}")(position, values)
+        for position, operation in enumerate(self.operations):
+            if operation.kind == "sum":
+                branches = [self.get_submodule(f"{position}_{n}") for n in _range(operation)]
+                values = torch.stack([branch(values) for branch in branches]).sum(dim=0)
+            elif operation.kind in _SELECT:
+                values = _SELECT[operation.kind](operation, values)
+            else:
+                arrays = [self.get_buffer(f"{position}_{n}") for n in OPERATIONS[operation.kind]]
+                values = _APPLY[operation.kind](values, *arrays)
         return values
 
-    def _array(self, position: int, name: str) -> torch.Tensor:
-        return self.get_buffer(f"{position}_{name}")
 
-    def _affine(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        return functional.linear(
-            values, self._array(position, "weight"), self._array(position, "bias")
-        )
+def _range(operation: Operation) -> range:
+    return range(len(operation.branches))
 
-    def _standardise(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        return (values - self._array(position, "mean")) / self._array(position, "scale")
 
-    def _power(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        # The derivative of |x|^p at 0 is infinite for p < 1; the small floor keeps it finite.
-        magnitude = values.abs().clamp_min(1e-6)
-        return values.sign() * magnitude ** self._array(position, "exponent")
+def _power(values: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
+    # The derivative of |x|^p at 0 is infinite for p < 1; the small floor keeps it finite.
+    return values.sign() * values.abs().clamp_min(1e-6) ** exponent
 
-    def _l2_normalise(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        return functional.normalize(values, dim=1)
 
-    def _blocks_l2_normalise(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        widths = self.whole[f"{position}_widths"]
-        blocks = [functional.normalize(block, dim=1) for block in values.split(widths, dim=1)]
-        return torch.cat(blocks, dim=1) / len(widths) ** 0.5
+def _columns(operation: Operation, values: torch.Tensor) -> torch.Tensor:
+    return values[:, int(operation.arrays["start"]) : int(operation.arrays["stop"])]
 
-    def _columns(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        (start,), (stop,) = (self.whole[f"{position}_{name}"] for name in ("start", "stop"))
-        return values[:, start:stop]
 
-    def _relu(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        return functional.relu(values)
+def _unit_blocks(operation: Operation, values: torch.Tensor) -> torch.Tensor:
+    widths = [int(width) for width in operation.arrays["widths"]]
+    blocks = [functional.normalize(block, dim=1) for block in values.split(widths, dim=1)]
+    return torch.cat(blocks, dim=1) / len(widths) ** 0.5
 
-    def _gelu(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        return functional.gelu(values)
 
-    def _layer_norm(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        return functional.layer_norm(values, values.shape[1:], eps=LAYER_NORM_EPSILON)
-
-    def _scale(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        return values * self._array(position, "factor")
-
-    def _softmax(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        return functional.softmax(values / self._array(position, "temperature"), dim=1)
-
-    def _affinity(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        return torch.exp(-self._array(position, "sharpness") * (1.0 - values))
-
-    def _sum(self, position: int, values: torch.Tensor) -> torch.Tensor:
-        branches: Any = self.branches[str(position)]
-        return torch.stack([branch(values) for branch in branches]).sum(dim=0)
+_APPLY: Mapping[str, Callable[..., torch.Tensor]] = {
+    "affine": functional.linear,
+    "standardise": lambda x, mean, scale: (x - mean) / scale,
+    "power": _power,
+    "l2_normalise": lambda x: functional.normalize(x, dim=1),
+    "relu": functional.relu,
+    "gelu": functional.gelu,
+    "layer_norm": lambda x: functional.layer_norm(x, x.shape[1:], eps=LAYER_NORM_EPSILON),
+    "scale": lambda x, factor: x * factor,
+    "softmax": lambda x, temperature: functional.softmax(x / temperature, dim=1),
+    "affinity": lambda x, sharpness: torch.exp(-sharpness * (1.0 - x)),
+}
+# Their shapes follow from the arrays, so an export wants them as numbers rather than as tensors.
+_SELECT: Mapping[str, Callable[[Operation, torch.Tensor], torch.Tensor]] = {
+    "columns": _columns,
+    "blocks_l2_normalise": _unit_blocks,
+}

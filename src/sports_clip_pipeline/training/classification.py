@@ -16,12 +16,12 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
+from sports_clip_pipeline.clip.pretrained import Pretrained
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
-from sports_clip_pipeline.fewshot.base import Pretrained
 from sports_clip_pipeline.io.fingerprint import file_sha256
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig

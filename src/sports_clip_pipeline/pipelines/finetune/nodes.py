@@ -22,9 +22,9 @@ def select_development(
 ) -> Any:
     """What fitting may see: development photographs, their labels, what is known without labels."""
     from sports_clip_pipeline.clip.folder import read_projections
+    from sports_clip_pipeline.clip.pretrained import Pretrained
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
-    from sports_clip_pipeline.fewshot.base import Pretrained
     from sports_clip_pipeline.fewshot.study import StudyData
 
     rows = (splits["split"] == "development").to_numpy()

@@ -170,12 +170,12 @@ def learn_without_labels(
     Heads are fitted on the development photographs and judged on the evaluation part. What comes
     of learning from the evaluation photographs themselves stands in rows of its own.
     """
+    from sports_clip_pipeline.clip.pretrained import normalise_features
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_target,
         transduction_table,
     )
-    from sports_clip_pipeline.fewshot.base import normalise_features
     from sports_clip_pipeline.fewshot.transduction import transduce
 
     features, widths = concat_features(clip_sports_features)
