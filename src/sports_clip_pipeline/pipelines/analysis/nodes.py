@@ -225,7 +225,7 @@ def log_evaluation(
     finetune_metrics: Document,
     ingest_audit: Document,
 ) -> Document:
-    """What this run saw of the evaluation part; the evaluation log adds when, and by which commit."""
+    """The evaluation-log entry of this run; the dataset adds the time and the commit."""
     from sports_clip_pipeline.io.fingerprint import fingerprint
 
     columns = ["method", "fraction", "seed", "hyperparameters", "top1"]

@@ -8,7 +8,7 @@ from sports_clip_pipeline.pipelines.end_to_end import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Trials that train the image encoder, alone and in ensembles with frozen ones; their curves."""
+    """Trials that train the image encoder, alone and in ensembles with frozen ones."""
     return Pipeline(
         [
             node(
