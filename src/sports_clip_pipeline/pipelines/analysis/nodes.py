@@ -1,4 +1,4 @@
-"""Nodes that judge the study: what its curves are worth, and what to do next."""
+"""Nodes of the analysis: comparisons, calibration, abstention, label issues, active learning."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def count_labels_needed(
     class_bank: ClassBank,
     analysis: AnalysisConfig,
 ) -> Table:
-    """How many labels each method takes to reach each accuracy."""
+    """Labels that each method needs to reach each accuracy."""
     from sports_clip_pipeline.evaluation.learning_curves import labels_needed
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
@@ -42,7 +42,7 @@ def compare_methods(
     class_bank: ClassBank,
     analysis: AnalysisConfig,
 ) -> Table:
-    """Every method against the best and against zero-shot, on the same seeds and photographs."""
+    """Paired comparisons of each method with the best and with zero-shot, on the same images."""
     from sports_clip_pipeline.evaluation.bootstrap import paired_comparisons
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_probabilities,
@@ -70,10 +70,11 @@ def measure_calibration(
     )
 
     zero_shot = {"zero_shot/0/0": evaluation_probabilities(zero_shot_predictions)}
-    answers = {**zero_shot, **trial_probabilities}
+    probabilities = {**zero_shot, **trial_probabilities}
     target = evaluation_target(splits, class_bank.labels)
-    table = calibration.calibration_table(answers, target)
-    return calibration.calibration_curves(table), calibration.reliability_table(answers, target)
+    table = calibration.calibration_table(probabilities, target)
+    bins = calibration.reliability_table(probabilities, target)
+    return calibration.calibration_curves(table), bins
 
 
 def trace_classes(
@@ -100,9 +101,10 @@ def trace_classes(
         class_bank.labels,
         evaluation_probabilities(zero_shot_predictions),
     )
-    answers = [trial_probabilities[best.name]]
-    pairs = remaining_confusions(answers, target, class_bank.labels, analysis.confused_pairs)
-    return gains, pairs
+    probabilities = [trial_probabilities[best.name]]
+    return gains, remaining_confusions(
+        probabilities, target, class_bank.labels, analysis.confused_pairs
+    )
 
 
 def measure_abstention(
@@ -112,22 +114,21 @@ def measure_abstention(
     flickr8k_images: Any,
     clip_flickr8k_features: Arrays,
     class_bank: ClassBank,
-    journal: Journal,
+    state: Journal,
 ) -> Document:
-    """How often "none of these" is said to sports, and to test captions that name no sport."""
+    """Abstention: coverage, selective accuracy, and rejection of images that show no class."""
     from sports_clip_pipeline.data.captions import rows_without_mention
     from sports_clip_pipeline.evaluation.abstention import refusal_report, strange_probabilities
 
     names = {label: class_bank.names(label) for label in class_bank.labels}
     rows = rows_without_mention(captions, names, "test")
     strange = strange_probabilities(
-        predictor, flickr8k_images, rows, clip_flickr8k_features["features"], journal
+        predictor, flickr8k_images, rows, clip_flickr8k_features["features"], state
     )
-    said = test_predictions
     return refusal_report(
         predictor.threshold,
-        said["finetuned_probability"].to_numpy(),
-        (said["finetuned_label"] == said["label"]).to_numpy(),
+        test_predictions["finetuned_probability"].to_numpy(),
+        (test_predictions["finetuned_label"] == test_predictions["label"]).to_numpy(),
         strange,
         predictor.classes,
     )
@@ -136,7 +137,7 @@ def measure_abstention(
 def find_label_issues(
     chosen_trials: Any, study_data: Any, class_bank: ClassBank, analysis: AnalysisConfig
 ) -> Table:
-    """Development photographs whose labels the held-out folds of the best arm doubt."""
+    """Likely label issues among the development images, from held-out folds of the best trial."""
     from sports_clip_pipeline.fewshot.active_learning import find_issues
 
     best = chosen_trials[max(chosen_trials)]
@@ -153,7 +154,7 @@ def find_label_issues(
 def query_labels(
     chosen_trials: Any, study_data: Any, class_bank: ClassBank, analysis: AnalysisConfig
 ) -> Table:
-    """Which photographs to label next, were there as many labels as at one fraction."""
+    """Active learning: the images to label next, given the labels of one fraction."""
     from sports_clip_pipeline.fewshot.active_learning import query_images
     from sports_clip_pipeline.predictor.head import Head, softmax
 
@@ -180,9 +181,9 @@ def measure_inference_cost(
     sports_images: Any,
     cache: Any,
     embed: EmbedConfig,
-    pixels: EndToEndConfig,
+    end_to_end: EndToEndConfig,
 ) -> Table:
-    """Accuracy beside its price: parameters and milliseconds a photograph of each method."""
+    """Inference cost of each method: parameters and milliseconds an image, beside its accuracy."""
     from sports_clip_pipeline.evaluation.recommendation import inference_cost_table
 
     if end_to_end_curves.empty:
@@ -191,7 +192,7 @@ def measure_inference_cost(
 
     from sports_clip_pipeline.encoders.embedder import encoder_cost
 
-    trained = encoder_cost(embed, pixels.test_size, pixels.views, cache, sports_images)
+    trained = encoder_cost(embed, end_to_end.test_size, end_to_end.views, cache, sports_images)
     curves = pd.concat([finetune_curves, end_to_end_curves], ignore_index=True)
     return inference_cost_table(curves, embed_audit["towers"], trained)
 
@@ -200,11 +201,11 @@ def recommend_method(
     finetune_curves: Table,
     labels_needed: Table,
     paired_comparisons: Table,
-    price: Table,
+    inference_cost: Table,
     end_to_end_curves: Table,
     report: ReportConfig,
 ) -> Document:
-    """What to use with how many labels, in words."""
+    """Recommended method by number of labels, in sentences."""
     from sports_clip_pipeline.evaluation.recommendation import recommend
 
     return {
@@ -212,7 +213,7 @@ def recommend_method(
             finetune_curves,
             labels_needed,
             paired_comparisons,
-            price,
+            inference_cost,
             report.methods,
             pixels=end_to_end_curves,
         )
@@ -229,14 +230,14 @@ def log_evaluation(
     from sports_clip_pipeline.io.fingerprint import fingerprint
 
     columns = ["method", "fraction", "seed", "hyperparameters", "top1"]
-    seen = [
+    trials = [
         *finetune_trials[columns].to_numpy().tolist(),
         *end_to_end_trials[columns].to_numpy().tolist(),
     ]
     return {
-        "arms": len(seen),
-        "methods": sorted({row[0] for row in seen}),
-        "parameters_sha256": fingerprint(seen),
+        "arms": len(trials),
+        "methods": sorted({row[0] for row in trials}),
+        "parameters_sha256": fingerprint(trials),
         "data_digest": ingest_audit["data_digest"],
         "chosen": finetune_metrics["best_method"],
         "chosen_top1": finetune_metrics["top1"],
