@@ -7,7 +7,7 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 
@@ -62,7 +62,7 @@ def fit_trials(
     test_data: Arrays,
     class_bank: ClassBank,
     config: FinetuneConfig,
-    journal: Journal,
+    journal: RunState,
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every arm, judge it on the evaluation part, and draw the curves' numbers."""
     from sports_clip_pipeline.evaluation import learning_curves
@@ -119,7 +119,7 @@ def evaluate_predictor(
     sports_images: Any,
     sports_manifest: Table,
     zero_shot_predictions: Table,
-    journal: Journal,
+    journal: RunState,
 ) -> tuple[Table, Document]:
     """The shipped classifier on the evaluation part, beside the zero-shot answers."""
     from sports_clip_pipeline.evaluation.metrics import classification_report
@@ -147,7 +147,7 @@ def evaluate_predictor(
     return evaluation_table(zero_shot, probabilities, predictor.classes), metrics
 
 
-def _tell_plan(study_data: Any, config: FinetuneConfig, journal: Journal) -> None:
+def _tell_plan(study_data: Any, config: FinetuneConfig, journal: RunState) -> None:
     from sports_clip_pipeline.errors import DryRun
     from sports_clip_pipeline.fewshot.study import describe_plan, estimate_plan
 

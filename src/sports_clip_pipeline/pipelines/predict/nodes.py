@@ -8,7 +8,7 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Table
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam.config import CamConfig
 from sports_clip_pipeline.pipelines.predict.config import PredictConfig
 
@@ -20,7 +20,7 @@ def predict_test(
     sports_manifest: Table,
     splits: Table,
     submission_order: Table,
-    journal: Journal,
+    journal: RunState,
 ) -> Table:
     """The shipped classifier's answers, `image,sports`, in the order asked for."""
     import numpy as np
@@ -52,7 +52,7 @@ def predict_test_without_labels(
 _LOG = logging.getLogger(__name__)
 
 
-def export_network(predictor: Any, journal: Journal) -> Path:
+def export_network(predictor: Any, journal: RunState) -> Path:
     """The exported predictor as a folder of the journal's workspace.
 
     Raises: UserFacingError: it cannot be exported, or says something else than eager torch.
@@ -73,7 +73,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def predict_images(
-    predictor: Any, predict: PredictConfig, cam: CamConfig, journal: Journal
+    predictor: Any, predict: PredictConfig, cam: CamConfig, journal: RunState
 ) -> tuple[Path, Path, Path]:
     """Answers, files set aside, and maps, as files in the journal's workspace.
 
@@ -102,14 +102,14 @@ def predict_images(
         photographs, _recipe(predictor, predict, journal), predict.image_rules, predict.processes
     )
     draw = _map_drawer(predictor, predict, cam) if predict.maps else None
-    with journal.counting("predict", total, "image") as bar:
+    with journal.progress_bar("predict", total, "image") as bar:
         tally = write_answers(blocks, predictor.classes, predictor.threshold, files, bar, draw)
     journal.log_metrics(tally.metrics())
     _LOG.info(tally.in_words())
     return files.answers, files.failed, files.maps
 
 
-def _recipe(predictor: Any, predict: PredictConfig, journal: Journal) -> Any:
+def _recipe(predictor: Any, predict: PredictConfig, journal: RunState) -> Any:
     from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported
     from sports_clip_pipeline.predictor.export import cached_export, can_export
 

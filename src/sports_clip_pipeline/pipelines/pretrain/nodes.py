@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
@@ -23,20 +23,19 @@ def pretrain_clip(
     embed: EmbedConfig,
     config: PretrainConfig,
     tokenize: TokenizeConfig,
-    journal: Journal,
+    journal: RunState,
 ) -> tuple[Path, Table]:
     """Learn the projections, then what is unlocked; assemble open_clip's model; keep the curve."""
     import pandas as pd
 
     from sports_clip_pipeline.clip.folder import write_clip_folder
     from sports_clip_pipeline.data.transforms import ImageTransform
-    from sports_clip_pipeline.io.state import FollowingJournal
     from sports_clip_pipeline.machine import end_unless_leading, leads
 
     if not config.unlocks:
         end_unless_leading("pretraining")  # locked towers leave nothing to share
     if journal.folder is not None and not leads():
-        journal = FollowingJournal(journal.folder)  # the first process alone keeps states
+        journal = RunState(journal.folder, read_only=True)  # the first process alone keeps states
 
     corpus = {
         "image": flickr8k_features["features"],
@@ -80,7 +79,7 @@ def embed_with_clip(
     sports_manifest: Table,
     captions: Table,
     embed: EmbedConfig,
-    journal: Journal,
+    journal: RunState,
 ) -> tuple[Arrays, Arrays, Arrays]:
     """Features of the CLIP model's own towers: those of `embed` where a tower stayed locked."""
     from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
@@ -150,7 +149,7 @@ def _views(manifest: Table, audit: Document, cache: Any, embed: EmbedConfig) -> 
             "set embed.views to several and run embed first",
         )
     try:
-        return Embedder(embed, cache, Journal()).each_view(manifest)
+        return Embedder(embed, cache, RunState()).each_view(manifest)
     except KeyError as error:
         raise UserFacingError(
             cache.root, "does not hold every view any more", "run `kedro run --pipelines=embed`"
@@ -162,7 +161,7 @@ def _learn_projections(
     views: Any,
     start: Any,
     config: PretrainConfig,
-    journal: Journal,
+    journal: RunState,
 ) -> tuple[Any, list[dict[str, float]], str]:
     """Projections over frozen encoders, the history, and the fingerprint of both."""
     import numpy as np
@@ -197,7 +196,7 @@ def _train_encoders(
     recipe: dict[str, Any],
     config: PretrainConfig,
     compute: Any,
-    journal: Journal,
+    journal: RunState,
 ) -> tuple[Any, str]:
     """The unlocked encoders, trained from the projections, and the fingerprint of that."""
     from sports_clip_pipeline.clip.losses import find_objective
