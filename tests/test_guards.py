@@ -10,11 +10,11 @@ from kedro.pipeline import Pipeline, node, pipeline
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.hooks import (
     check_inputs,
-    check_launched,
     check_parameter_blocks,
-    check_photographs,
+    check_predict_images,
     check_study,
-    check_text_towers,
+    check_text_encoders,
+    check_torchrun,
     parameter_blocks,
     study_of,
 )
@@ -93,9 +93,9 @@ def test_a_study_that_cannot_name_a_folder_is_refused(conf, study):
 def test_a_tokenizer_of_another_text_tower_is_refused(conf):
     (conf / "base/parameters_embed.yml").write_text("embed: {text_encoder: minilm}\n")
     (conf / "base/parameters_tokenize.yml").write_text("tokenize: {text_encoder: minilm}\n")
-    check_text_towers(_loader(conf))
+    check_text_encoders(_loader(conf))
     with pytest.raises(UserFacingError, match=r"wanted that of embed, hf/x, got minilm"):
-        check_text_towers(_loader(conf, embed={"text_encoder": "hf/x"}))
+        check_text_encoders(_loader(conf, embed={"text_encoder": "hf/x"}))
 
 
 def test_photographs_that_the_submissions_would_not_read_are_told(conf):
@@ -104,12 +104,12 @@ def test_photographs_that_the_submissions_would_not_read_are_told(conf):
         for name in ("predict", "predict_images")
     )
     (conf / "base/parameters_predict.yml").write_text("predict: {images: ''}\n")
-    check_photographs(_loader(conf), submissions)
+    check_predict_images(_loader(conf), submissions)
     (conf / "base/parameters_predict.yml").write_text("predict: {images: mine}\n")
-    check_photographs(_loader(conf), answers)
+    check_predict_images(_loader(conf), answers)
     with pytest.raises(UserFacingError, match=r"is 'mine'.*--pipelines=predict_images"):
-        check_photographs(_loader(conf), submissions)
-    check_photographs(_loader(conf, predict={"images": ""}), submissions)
+        check_predict_images(_loader(conf), submissions)
+    check_predict_images(_loader(conf, predict={"images": ""}), submissions)
 
 
 def test_torchruns_processes_share_embed_or_pretrain_and_nothing_else(monkeypatch):
@@ -119,11 +119,11 @@ def test_torchruns_processes_share_embed_or_pretrain_and_nothing_else(monkeypatc
         Pipeline([node(lambda: 1, None, name, name=name, tags=name)])
         for name in ("embed", "ingest")
     )
-    check_launched(one)
+    check_torchrun(one)
     with pytest.raises(UserFacingError, match="one of them at a time"):
-        check_launched(one + other)
+        check_torchrun(one + other)
     monkeypatch.delenv("RANK")
-    check_launched(one + other)
+    check_torchrun(one + other)
 
 
 def test_a_run_may_name_its_study(conf):

@@ -9,7 +9,7 @@ import pytest
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from sports_clip_pipeline.hooks import GuardHooks
+from sports_clip_pipeline.hooks import CheckHooks
 from tests.small_project import make_project, records_in, run_kedro, start_kedro, wait_for
 
 
@@ -54,8 +54,8 @@ def test_a_run_is_recorded_whole_and_says_nothing_of_it(small):
 
 def test_the_process_of_a_run_ends_without_a_sweep(monkeypatch):
     asked = []
-    monkeypatch.setattr("sports_clip_pipeline.hooks.end_without_sweep", lambda: asked.append(1))
-    GuardHooks().before_pipeline_run({}, Pipeline([]), DataCatalog())
+    monkeypatch.setattr("sports_clip_pipeline.hooks.skip_gc_at_exit", lambda: asked.append(1))
+    CheckHooks().before_pipeline_run({}, Pipeline([]), DataCatalog())
     assert asked == [1]
 
 

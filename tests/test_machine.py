@@ -9,17 +9,17 @@ import time
 import psutil
 import pytest
 
-from sports_clip_pipeline.machine import cores, end_with_parent
+from sports_clip_pipeline.machine import cores, exit_with_parent
 
 PARENT = """
 import sys, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from sports_clip_pipeline.machine import end_with_parent, sharing_workers
+from sports_clip_pipeline.machine import exit_with_parent, worker_context
 
 if __name__ == "__main__":
-    context = {"spawn": get_context("spawn"), "sharing": sharing_workers(["json"])}[sys.argv[1]]
-    pool = ProcessPoolExecutor(2, context, end_with_parent)
+    context = {"spawn": get_context("spawn"), "sharing": worker_context(["json"])}[sys.argv[1]]
+    pool = ProcessPoolExecutor(2, context, exit_with_parent)
     list(pool.map(abs, range(8)))
     print("ready", flush=True)
     time.sleep(60)
@@ -28,7 +28,7 @@ if __name__ == "__main__":
 
 LEAVING = """
 import atexit
-from sports_clip_pipeline.machine import end_without_sweep
+from sports_clip_pipeline.machine import skip_gc_at_exit
 
 class Ring:
     def __init__(self):
@@ -39,7 +39,7 @@ class Ring:
 ring = Ring()
 atexit.register(print, "closed")
 if {sparing}:
-    end_without_sweep()
+    skip_gc_at_exit()
 del ring
 """
 
@@ -66,7 +66,7 @@ def test_a_system_without_affinities_counts_its_processors(monkeypatch: pytest.M
 
 
 def test_in_a_process_that_nobody_started_it_does_nothing() -> None:
-    end_with_parent()
+    exit_with_parent()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is a matter of Unix")
@@ -96,13 +96,13 @@ def alive(process: psutil.Process) -> bool:
 SHARED = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from sports_clip_pipeline.machine import sharing_workers
+from sports_clip_pipeline.machine import worker_context
 
 def imported(number):
     return "numpy" in sys.modules
 
 if __name__ == "__main__":
-    with ProcessPoolExecutor(1, sharing_workers(["numpy"])) as pool:
+    with ProcessPoolExecutor(1, worker_context(["numpy"])) as pool:
         print(pool.submit(imported, 0).result())
 """
 
@@ -118,9 +118,9 @@ def test_sharing_workers_start_with_what_was_preloaded(tmp_path) -> None:
 FREED = """
 import resource, sys
 import numpy as np
-from sports_clip_pipeline.machine import keep_freed_memory
+from sports_clip_pipeline.machine import retain_freed_memory
 if sys.argv[1] == "kept":
-    assert keep_freed_memory()
+    assert retain_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 np.ones(2**25, np.uint8)

@@ -18,7 +18,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from sports_clip_pipeline.errors import EndsHere, UserFacingError
+from sports_clip_pipeline.errors import EarlyExit, UserFacingError
 from sports_clip_pipeline.io.state import disk_error
 from sports_clip_pipeline.pipeline_registry import ORDER
 
@@ -37,13 +37,13 @@ def readable(callback: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(callback)
     def run_readably(*args: Any, **kwargs: Any) -> Any:
         for handler in logging.root.handlers:
-            handler.addFilter(speaks_of_a_failure)
+            handler.addFilter(is_failure_record)
         try:
-            return callback(*args, **in_current_words(kwargs))
+            return callback(*args, **normalise_options(kwargs))
         except (KeyboardInterrupt, click.exceptions.Exit, click.exceptions.Abort):
             raise
         except Exception as error:
-            if told := told_at_end(error):
+            if told := early_exit_message(error):
                 click.echo(told)
                 return None
             if click.get_current_context().meta.get(_VERBOSE):
@@ -55,7 +55,7 @@ def readable(callback: Callable[..., Any]) -> Callable[..., Any]:
     return run_readably
 
 
-def in_current_words(options: dict[str, Any]) -> dict[str, Any]:
+def normalise_options(options: dict[str, Any]) -> dict[str, Any]:
     """The options of `kedro run` in the words that Kedro and the registry understand.
 
     `--pipeline=a` is said as `--pipelines=a`: Kedro still takes the older spelling, with a warning
@@ -92,14 +92,14 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}; `kedro run --verbose` shows where it happened"
 
 
-def told_at_end(error: BaseException) -> str:
+def early_exit_message(error: BaseException) -> str:
     """What a run that ends before its last node told, or nothing where the error is one."""
-    return next((str(cause) for cause in _chain(error) if isinstance(cause, EndsHere)), "")
+    return next((str(cause) for cause in _chain(error) if isinstance(cause, EarlyExit)), "")
 
 
-def speaks_of_a_failure(record: logging.LogRecord) -> bool:
+def is_failure_record(record: logging.LogRecord) -> bool:
     """Whether a line of the log is one to show: Kedro takes every early end for a failure."""
-    return not isinstance(sys.exc_info()[1], EndsHere)
+    return not isinstance(sys.exc_info()[1], EarlyExit)
 
 
 def _parameter_line(block: str, why: str) -> str:

@@ -22,13 +22,13 @@ class UserFacingError(Exception):
         return type(self), (self.where, self.what, self.remedy)
 
 
-class EndsHere(Exception):
+class EarlyExit(Exception):
     """A run has done what was asked of it before its last node; its message is told, no failure."""
 
 
-class DryRun(EndsHere):
+class DryRun(EarlyExit):
     """A run that was only to tell what it would do has told it; nothing was done."""
 
 
-class PartDone(EndsHere):
+class WorkerDone(EarlyExit):
     """A process of several has done its part of the work; the first one of them goes on alone."""

@@ -12,7 +12,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.machine import end_without_sweep, give_back_freed_memory
+from sports_clip_pipeline.machine import skip_gc_at_exit, trim_memory
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
 
-class GuardHooks:
+class CheckHooks:
     """Refuse what Kedro would accept in silence, or would only find out late."""
 
     def __init__(self) -> None:
@@ -33,14 +33,14 @@ class GuardHooks:
     @hook_impl
     def after_node_run(self) -> None:
         """Give back what the node has freed, before the next one asks for its own."""
-        give_back_freed_memory()
+        trim_memory()
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse unknown parameter blocks and a study that cannot name a folder."""
         check_parameter_blocks(context.config_loader)
         check_study(context.config_loader)
-        check_text_towers(context.config_loader)
+        check_text_encoders(context.config_loader)
         self._context = context
 
     @hook_impl(tryfirst=True)
@@ -48,12 +48,12 @@ class GuardHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Refuse to start where what an earlier pipeline makes is missing."""
-        end_without_sweep()
+        skip_gc_at_exit()
         from kedro.framework.project import pipelines
 
-        check_launched(pipeline)
+        check_torchrun(pipeline)
         if self._context is not None:
-            check_photographs(self._context.config_loader, pipeline)
+            check_predict_images(self._context.config_loader, pipeline)
         check_inputs(run_params, pipeline, catalog, dict(pipelines))
 
 
@@ -104,14 +104,14 @@ def check_study(loader: Any) -> None:
         )
 
 
-def check_launched(pipeline: Pipeline) -> None:
+def check_torchrun(pipeline: Pipeline) -> None:
     """Refuse processes of torchrun for work that they do not share.
 
     Raises: UserFacingError.
     """
-    from sports_clip_pipeline.machine import launched
+    from sports_clip_pipeline.machine import rank_and_world_size
 
-    if launched() is None or any(
+    if rank_and_world_size() is None or any(
         all(tag in node.tags for node in pipeline.nodes) for tag in ("embed", "pretrain")
     ):
         return
@@ -122,7 +122,7 @@ def check_launched(pipeline: Pipeline) -> None:
     )
 
 
-def check_text_towers(loader: Any) -> None:
+def check_text_encoders(loader: Any) -> None:
     """Refuse a tokenizer that is not the text tower's own.
 
     Raises: UserFacingError.
@@ -137,7 +137,7 @@ def check_text_towers(loader: Any) -> None:
         )
 
 
-def check_photographs(loader: Any, pipeline: Pipeline) -> None:
+def check_predict_images(loader: Any, pipeline: Pipeline) -> None:
     """Refuse to make submissions where photographs are named that nobody would look at.
 
     Raises: UserFacingError.

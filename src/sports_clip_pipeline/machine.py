@@ -14,7 +14,7 @@ from multiprocessing.context import BaseContext
 from threading import Thread
 from typing import TypeVar
 
-from sports_clip_pipeline.errors import PartDone
+from sports_clip_pipeline.errors import WorkerDone
 
 
 def cores() -> int:
@@ -24,7 +24,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def sharing_workers(preloaded: Sequence[str]) -> BaseContext:
+def worker_context(preloaded: Sequence[str]) -> BaseContext:
     """A multiprocessing context whose processes share the memory of what they import.
 
     On Linux they are forked from a server that imported those modules once: several hundred
@@ -41,7 +41,7 @@ def sharing_workers(preloaded: Sequence[str]) -> BaseContext:
     return context
 
 
-def end_without_sweep() -> None:
+def skip_gc_at_exit() -> None:
     """When this process ends, do not look through all that it holds for what nobody uses.
 
     The system takes it back anyway; with PyTorch and MLflow imported that look takes seconds.
@@ -49,7 +49,7 @@ def end_without_sweep() -> None:
     atexit.register(gc.freeze)
 
 
-def end_with_parent() -> None:
+def exit_with_parent() -> None:
     """In a worker process: end as soon as the process that started it is gone.
 
     A pool's workers wait on a queue that each of them holds open, so without this they would wait
@@ -75,7 +75,7 @@ def release_pages(mapped: mmap.mmap) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def expect_reading(mapped: mmap.mmap, at_random: bool) -> None:
+def advise_access(mapped: mmap.mmap, at_random: bool) -> None:
     """Tell the system how a mapped file is read next: in order, what follows read ahead, or not.
 
     At random, what is read ahead from a disk would be thrown away: many times what was asked for.
@@ -84,7 +84,7 @@ def expect_reading(mapped: mmap.mmap, at_random: bool) -> None:
         mapped.madvise(mmap.MADV_RANDOM if at_random else mmap.MADV_NORMAL)
 
 
-def keep_freed_memory() -> bool:
+def retain_freed_memory() -> bool:
     """Let glibc's allocator keep what is freed, instead of giving it back and asking again.
 
     A step of training frees gigabytes of activations that the next step wants at once; each time
@@ -101,7 +101,7 @@ def keep_freed_memory() -> bool:
     return bool(no_mapped_blocks and never_trimmed)
 
 
-def give_back_freed_memory() -> None:
+def trim_memory() -> None:
     """Let glibc's allocator give freed memory back to the system, where it keeps it in reserve.
 
     What a node of the pipeline has freed would else count against the memory of all that follow.
@@ -115,7 +115,7 @@ def give_back_freed_memory() -> None:
 Item = TypeVar("Item")
 
 
-def launched() -> tuple[int, int] | None:
+def rank_and_world_size() -> tuple[int, int] | None:
     """Rank and number of the processes that a launcher started (torchrun, srun through it).
 
     None for a process that stands alone.
@@ -125,15 +125,15 @@ def launched() -> tuple[int, int] | None:
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
-def leads() -> bool:
+def is_main_process() -> bool:
     """Whether this process keeps the record and the results: it stands alone, or is the first."""
-    group = launched()
+    group = rank_and_world_size()
     return group is None or group[0] == 0
 
 
-def meet_others() -> None:
+def barrier() -> None:
     """Wait until all processes that the launcher started have come here; alone, do nothing."""
-    if launched() is None:
+    if rank_and_world_size() is None:
         return
     from datetime import timedelta
 
@@ -144,27 +144,27 @@ def meet_others() -> None:
     distributed.barrier()
 
 
-def own_part(items: Sequence[Item]) -> Sequence[Item]:
+def own_shard(items: Sequence[Item]) -> Sequence[Item]:
     """Those of the items that are this process's; all of them where it stands alone.
 
     The parts of all processes are disjoint, and together they are the items.
     """
-    rank, count = launched() or (0, 1)
+    rank, count = rank_and_world_size() or (0, 1)
     return items[rank::count]
 
 
-def own_cores(cores: int) -> int:
+def cores_per_process(cores: int) -> int:
     """The share of a machine's cores that each of its processes has, at least 1."""
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def take_own_device() -> None:
+def set_cuda_device() -> None:
     """Use the CUDA device of this process, where a launcher started several on one machine.
 
     Where a machine has fewer devices than processes, or shows each process its own alone, they go
     round; NCCL refuses two processes on one device by itself.
     """
-    if launched() is None:
+    if rank_and_world_size() is None:
         return
     import torch
 
@@ -172,8 +172,8 @@ def take_own_device() -> None:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
-def end_unless_leading(work: str) -> None:
-    """Raises: PartDone: this is not the first of the launched processes, which goes on alone."""
-    if not leads():
-        rank, count = launched() or (0, 1)
-        raise PartDone(f"process {rank} of {count} has done its part of {work}")
+def exit_unless_main_process(work: str) -> None:
+    """Raises: WorkerDone: this is not the first of the rank_and_world_size processes, which goes on alone."""
+    if not is_main_process():
+        rank, count = rank_and_world_size() or (0, 1)
+        raise WorkerDone(f"process {rank} of {count} has done its part of {work}")
