@@ -19,7 +19,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from sports_clip_pipeline.errors import EarlyExit, UserFacingError
-from sports_clip_pipeline.io.state import refusal_of
+from sports_clip_pipeline.io.state import disk_error
 from sports_clip_pipeline.pipeline_registry import ORDER
 
 _VERBOSE = f"{__name__}.verbose"
@@ -80,7 +80,7 @@ def one_line(error: BaseException) -> str:
             return str(cause)
     for cause in reversed(chain):
         if isinstance(cause, OSError) and cause.strerror:
-            return str(refusal_of(cause, cause.filename or "a file of the run"))
+            return str(disk_error(cause, cause.filename or "a file of the run"))
     text = " ".join(str(error).split())
     invalid = _INVALID.search(text)
     if invalid is None:

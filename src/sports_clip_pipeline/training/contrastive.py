@@ -35,7 +35,7 @@ from sports_clip_pipeline.clip.projections import (
     projections_of,
 )
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.distributed import ALONE, Processes
 from sports_clip_pipeline.training.gradient_cache import Chunk, backward_in_chunks
@@ -366,7 +366,7 @@ def pretrain_projections(
     pairs: PairedFeatures,
     evaluate: EvaluateProjections,
     config: PretrainConfig,
-    journal: Journal,
+    journal: RunState,
     state_fingerprint: str,
 ) -> tuple[Projections, list[dict[str, float]]]:
     """Learn the projections over frozen encoders; a killed run goes on from its last checkpoint.
@@ -389,7 +389,7 @@ def pretrain_projections(
 
 
 def train_encoders(
-    task: UnlockedTask, journal: Journal, state_fingerprint: str, steps_before: int = 0
+    task: UnlockedTask, journal: RunState, state_fingerprint: str, steps_before: int = 0
 ) -> TrainedEncoders:
     """Train what is unlocked; a killed run goes on from its last checkpoint.
 
@@ -464,7 +464,7 @@ def contrastive_modules() -> list[ModuleType]:
 
 def _fit(
     trainer: Trainer,
-    journal: Journal,
+    journal: RunState,
     key: str,
     fingerprint: str,
     description: str,
@@ -473,7 +473,7 @@ def _fit(
     """Train under a progress bar, with live metrics of epochs and of a hundred steps."""
     total = trainer.settings.epochs * trainer.task.epoch_size
     every = max(1, trainer.steps // 100)
-    with journal.counting(description, total, "pair") as bar:
+    with journal.progress_bar(description, total, "pair") as bar:
         shown = 0
 
         def on_step(trainer: Trainer, pairs: int, loss: torch.Tensor) -> None:

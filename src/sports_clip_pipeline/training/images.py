@@ -15,7 +15,7 @@ from torch.nn import functional
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.data.transforms import RESAMPLING, ImageTransform
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores
 
 # Of RandomResizedCrop: the smallest area of a crop for contrastive training, and aspect ratios.
@@ -158,7 +158,7 @@ class DecodedImages:
     rows: np.ndarray
     addresses: Sequence[str]
     preprocessing: ImageTransform
-    journal: Journal
+    journal: RunState
     name: str
 
     def open(self) -> np.ndarray:
@@ -183,7 +183,7 @@ class DecodedImages:
         description = f"decode {self.name}"
         with (
             ThreadPoolExecutor(cores()) as pool,
-            self.journal.counting(description, len(self.rows), "image") as bar,
+            self.journal.progress_bar(description, len(self.rows), "image") as bar,
         ):
             for start in range(0, len(self.rows), _BLOCK):
                 block = [int(row) for row in self.rows[start : start + _BLOCK]]
@@ -197,7 +197,7 @@ def images_of_split(
     store: ImageStore,
     manifest: pd.DataFrame,
     preprocessing: ImageTransform,
-    journal: Journal,
+    journal: RunState,
 ) -> DecodedImages:
     """A split's images as an encoder sees them whole; decoded when first opened.
 

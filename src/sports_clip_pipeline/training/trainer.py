@@ -24,7 +24,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.training.distributed import ALONE, Processes
 from sports_clip_pipeline.training.precision import Compute
 
@@ -255,7 +255,7 @@ class Trainer:
 
     def fit(
         self,
-        journal: Journal,
+        journal: RunState,
         key: str,
         fingerprint: str,
         on_step: OnStep = lambda *_: None,
@@ -270,7 +270,7 @@ class Trainer:
         def save(place: str) -> None:
             if self.processes.is_main_process:
                 state = self.state()
-                journal.save_state(place, fingerprint, *state, keep_former=place == key)
+                journal.save_state(place, fingerprint, *state, keep_previous=place == key)
 
         def load(place: str) -> None:
             state = journal.load_state(place, fingerprint)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
@@ -114,7 +114,7 @@ def measure_abstention(
     flickr8k_images: Any,
     clip_flickr8k_features: Arrays,
     class_bank: ClassBank,
-    state: Journal,
+    state: RunState,
 ) -> Document:
     """Abstention: coverage, selective accuracy, and rejection of images that show no class."""
     from sports_clip_pipeline.data.captions import rows_without_mention

@@ -8,7 +8,7 @@ from typing import Any
 from sports_clip_pipeline.annotations import Figure, Table
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.explain import GUIDED
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam.config import (
     METHODS,
     PREDICTED,
@@ -44,7 +44,7 @@ def explain_images(
     predictor: Any,
     clip_model: Path,
     class_bank: ClassBank,
-    cam_state: Journal,
+    cam_state: RunState,
     cam: CamConfig,
 ) -> list[Any]:
     """CAM gallery: maps of classes and prompts, guided backpropagation, class contrasts."""
@@ -154,7 +154,7 @@ def measure_maps(
     predictor: Any,
     clip_model: Path,
     class_bank: ClassBank,
-    cam_eval_state: Journal,
+    cam_eval_state: RunState,
     cam_eval: CamEvalConfig,
 ) -> Table:
     """Every method's maps on a draw of evaluation images; baselines and shuffled weights too."""
@@ -172,7 +172,7 @@ def measure_maps(
 
 
 def summarise_maps(
-    cam_eval_scores: Table, cam_eval_state: Journal, cam_eval: CamEvalConfig
+    cam_eval_scores: Table, cam_eval_state: RunState, cam_eval: CamEvalConfig
 ) -> Table:
     """Means, intervals and differences to the better baseline; the same as metrics of the run."""
     from sports_clip_pipeline.explain.verdicts import headline_numbers, summarise_explanations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 
@@ -17,7 +17,7 @@ def embed_corpora(
     captions: Table,
     cache: Any,
     config: EmbedConfig,
-    state: Journal,
+    state: RunState,
 ) -> tuple[Arrays, Arrays, Arrays, Document]:
     """Features of both image corpora and of all captions, and an audit of the encoders.
 

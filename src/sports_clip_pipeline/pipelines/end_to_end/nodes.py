@@ -10,7 +10,7 @@ from typing import Any
 from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
@@ -34,7 +34,7 @@ def select_end_to_end(
     class_bank: ClassBank,
     tokenize: TokenizeConfig,
     config: EndToEndConfig,
-    state: Journal,
+    state: RunState,
 ) -> Any:
     """What training may see: development images, labels, encoder, zero-shot weights, prompts."""
     from sports_clip_pipeline.clip.folder import read_image_encoder, read_projections
@@ -75,7 +75,7 @@ def fit_end_to_end_trials(
     class_bank: ClassBank,
     finetune: FinetuneConfig,
     config: EndToEndConfig,
-    state: Journal,
+    state: RunState,
 ) -> Any:
     """Train the trials if the plan is `end_to_end`; else use those that have finished."""
     if finetune.plan == "end_to_end":
@@ -118,7 +118,7 @@ def build_end_to_end_ensembles(
     test_data: Arrays,
     embed_audit: Document,
     finetune: FinetuneConfig,
-    finetune_state: Journal,
+    finetune_state: RunState,
 ) -> tuple[Table, Table, Any, Any]:
     """End-to-end trials, also in ensembles with frozen features; which of those to ship."""
     from sports_clip_pipeline.fewshot.end_to_end_ensemble import Ensembles, build_ensembles
@@ -186,7 +186,7 @@ def _images(
     sports_manifest: Table,
     embed_audit: Document,
     config: EndToEndConfig,
-    state: Journal,
+    state: RunState,
 ) -> Any:
     """A split's images as the encoder sees them whole; decoded when first opened."""
     from sports_clip_pipeline.encoders.image_encoders import image_preprocessing

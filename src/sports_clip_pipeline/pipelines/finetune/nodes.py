@@ -7,7 +7,7 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 
@@ -62,7 +62,7 @@ def fit_trials(
     test_data: Arrays,
     class_bank: ClassBank,
     config: FinetuneConfig,
-    state: Journal,
+    state: RunState,
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every trial, evaluate it on the test split, and compute the learning curves."""
     from sports_clip_pipeline.evaluation import learning_curves
@@ -119,7 +119,7 @@ def evaluate_predictor(
     sports_images: Any,
     sports_manifest: Table,
     zero_shot_predictions: Table,
-    state: Journal,
+    state: RunState,
 ) -> tuple[Table, Document]:
     """Evaluate the predictor on the test split, beside the zero-shot predictions."""
     from sports_clip_pipeline.evaluation.metrics import classification_report
@@ -147,7 +147,7 @@ def evaluate_predictor(
     return evaluation_table(zero_shot, probabilities, predictor.classes), metrics
 
 
-def _print_plan(study_data: Any, config: FinetuneConfig, state: Journal) -> None:
+def _print_plan(study_data: Any, config: FinetuneConfig, state: RunState) -> None:
     from sports_clip_pipeline.errors import DryRun
     from sports_clip_pipeline.fewshot.study import describe_plan, estimate_plan
 

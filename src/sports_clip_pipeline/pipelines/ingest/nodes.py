@@ -8,11 +8,11 @@ from typing import Any
 from sports_clip_pipeline.annotations import Document, Table
 from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, IngestConfig
 
 
-def scan_flickr8k(source: Archive, config: IngestConfig, state: Journal) -> Any:
+def scan_flickr8k(source: Archive, config: IngestConfig, state: RunState) -> Any:
     """Open every image of Flickr8k once. Returns: a `data.ingest.Scan`."""
     from sports_clip_pipeline.data.flickr8k import list_flickr8k
     from sports_clip_pipeline.data.ingest import scan_corpus
@@ -22,7 +22,7 @@ def scan_flickr8k(source: Archive, config: IngestConfig, state: Journal) -> Any:
 
 
 def scan_sports(
-    source: Archive, config: IngestConfig, class_bank: ClassBank, state: Journal
+    source: Archive, config: IngestConfig, class_bank: ClassBank, state: RunState
 ) -> tuple[Any, Table]:
     """Open every image of the labelled corpus once. Returns: a `Scan`, and the test list."""
     import pandas as pd
@@ -77,7 +77,7 @@ def audit_ingest(
     return audit(resolved, splits, archives, config)
 
 
-def download_corpora(config: DownloadConfig, raw_folder: Path, state: Journal) -> Document:
+def download_corpora(config: DownloadConfig, raw_folder: Path, state: RunState) -> Document:
     """Download what is missing of the corpora; see `data.download`.
 
     Returns: the receipt: `files`, one entry each with corpus, file, url, sha256, bytes, licence.

@@ -8,7 +8,7 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Table
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam.config import CamConfig
 from sports_clip_pipeline.pipelines.predict.config import PredictConfig
 
@@ -22,7 +22,7 @@ def predict_test(
     sports_manifest: Table,
     splits: Table,
     submission_order: Table,
-    state: Journal,
+    state: RunState,
 ) -> Table:
     """Submission: predicted classes of the unlabelled images in the listed order."""
     import numpy as np
@@ -51,7 +51,7 @@ def predict_test_without_labels(
     return submission_table(submission_order, test["image"], test["predicted"])
 
 
-def export_network(predictor: Any, state: Journal) -> Path:
+def export_network(predictor: Any, state: RunState) -> Path:
     """Export the predictor to ONNX, in a folder of the state's workspace.
 
     Raises: UserFacingError: it cannot be exported, or its output differs from eager torch.
@@ -69,7 +69,7 @@ def export_network(predictor: Any, state: Journal) -> Path:
 
 
 def predict_images(
-    predictor: Any, predict: PredictConfig, cam: CamConfig, state: Journal
+    predictor: Any, predict: PredictConfig, cam: CamConfig, state: RunState
 ) -> tuple[Path, Path, Path]:
     """Batch prediction: predictions, failed files and maps, as files in the state's workspace.
 
@@ -97,14 +97,14 @@ def predict_images(
         images, _recipe(predictor, predict, state), predict.image_rules, predict.processes
     )
     draw = _map_drawer(predictor, predict, cam) if predict.maps else None
-    with state.counting("predict", total, "image") as bar:
+    with state.progress_bar("predict", total, "image") as bar:
         tally = write_answers(blocks, predictor.classes, predictor.threshold, files, bar, draw)
     state.log_metrics(tally.metrics())
     _LOG.info(tally.in_words())
     return files.answers, files.failed, files.maps
 
 
-def _recipe(predictor: Any, predict: PredictConfig, state: Journal) -> Any:
+def _recipe(predictor: Any, predict: PredictConfig, state: RunState) -> Any:
     from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported
     from sports_clip_pipeline.predictor.export import cached_export, can_export
 

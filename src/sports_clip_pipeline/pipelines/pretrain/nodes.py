@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
@@ -23,20 +23,19 @@ def pretrain_clip(
     embed: EmbedConfig,
     config: PretrainConfig,
     tokenize: TokenizeConfig,
-    state: Journal,
+    state: RunState,
 ) -> tuple[Path, Table]:
     """Contrastive pretraining of the projections, then of unlocked encoders; model and curve."""
     import pandas as pd
 
     from sports_clip_pipeline.clip.folder import write_clip_folder
     from sports_clip_pipeline.data.transforms import ImageTransform
-    from sports_clip_pipeline.io.state import FollowingJournal
     from sports_clip_pipeline.machine import exit_unless_main_process, is_main_process
 
     if not config.unlocks:
         exit_unless_main_process("pretraining")  # locked encoders leave nothing to share
     if state.folder is not None and not is_main_process():
-        state = FollowingJournal(state.folder)  # rank 0 alone writes checkpoints
+        state = RunState(state.folder, read_only=True)  # rank 0 alone writes checkpoints
 
     corpus = {
         "image": flickr8k_features["features"],
@@ -80,7 +79,7 @@ def embed_with_clip(
     sports_manifest: Table,
     captions: Table,
     embed: EmbedConfig,
-    state: Journal,
+    state: RunState,
 ) -> tuple[Arrays, Arrays, Arrays]:
     """Features of the CLIP model's own encoders: those of `embed` where they stayed locked."""
     from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
@@ -150,7 +149,7 @@ def _views(manifest: Table, audit: Document, cache: Any, embed: EmbedConfig) -> 
             "set embed.views to several and run embed first",
         )
     try:
-        return Embedder(embed, cache, Journal()).each_view(manifest)
+        return Embedder(embed, cache, RunState()).each_view(manifest)
     except KeyError as error:
         raise UserFacingError(
             cache.root, "does not hold every view any more", "run `kedro run --pipelines=embed`"
@@ -162,7 +161,7 @@ def _learn_projections(
     views: Any,
     start: Any,
     config: PretrainConfig,
-    state: Journal,
+    state: RunState,
 ) -> tuple[Any, list[dict[str, float]], str]:
     """Projections over frozen encoders, the history, and the fingerprint of both."""
     import numpy as np
@@ -195,7 +194,7 @@ def _train_encoders(
     recipe: dict[str, Any],
     config: PretrainConfig,
     compute: Any,
-    state: Journal,
+    state: RunState,
 ) -> tuple[Any, str]:
     """The unlocked encoders, trained from the projections, and the fingerprint of that."""
     from sports_clip_pipeline.clip.losses import find_objective
