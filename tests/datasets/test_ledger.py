@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sports_clip_pipeline.io import EvaluationLogFile
 
-LOOK = {
-    "arms": 3,
+EVALUATION = {
+    "trials": 3,
     "methods": ["gda"],
     "parameters_sha256": "a",
     "data_digest": "b",
@@ -14,12 +14,12 @@ LOOK = {
 }
 
 
-def test_looks_are_added_and_a_repeated_one_is_counted(tmp_path: Path) -> None:
-    ledger = EvaluationLogFile(filepath=str(tmp_path / "evaluation_log.json"))
-    ledger.save(LOOK)
-    ledger.save(LOOK)
-    ledger.save({**LOOK, "chosen_top1": 0.6})
-    first, second = ledger.load()
+def test_evaluations_are_added_and_a_repeated_one_is_counted(tmp_path: Path) -> None:
+    log = EvaluationLogFile(filepath=str(tmp_path / "evaluation_log.json"))
+    log.save(EVALUATION)
+    log.save(EVALUATION)
+    log.save({**EVALUATION, "chosen_top1": 0.6})
+    first, second = log.load()
     assert (first["repeats"], second["repeats"]) == (1, 0)
     assert first["time_utc"].endswith("+00:00")
     assert second["chosen_top1"] == 0.6

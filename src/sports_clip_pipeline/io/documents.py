@@ -53,21 +53,19 @@ class TextPage(AtomicSave, TextDataset):
 
 
 class EvaluationLogFile(JsonDocument):
-    """A JSON list of looks. Saving one look adds it, with the time and the commit.
+    """A JSON list of evaluations. Saving one adds it, with the time and the commit.
 
     Example:
-        >>> EvaluationLogFile(filepath="evaluation_log.json").save({"arms": 105, "methods": ["gda"], …})
+        >>> EvaluationLogFile(filepath="evaluation_log.json").save({"trials": 105, …})
     """
 
     def save(self, data: dict[str, Any]) -> None:
-        """Add a look: the fields of `evaluation.evaluation_log.Evaluation` but for its time and commit."""
+        """Add an evaluation: the fields of `Evaluation` but for its time and commit."""
         from sports_clip_pipeline.evaluation.evaluation_log import Evaluation, record_evaluation
         from sports_clip_pipeline.io.fingerprint import git_state
 
         time_utc = datetime.now(UTC).isoformat(timespec="seconds")
         commit = str(git_state().get("commit"))
-        looks = self.load() if self.exists() else []
+        log = self.load() if self.exists() else []
         fields = {**data, "methods": tuple(data["methods"])}
-        super().save(
-            record_evaluation(looks, Evaluation(time_utc=time_utc, commit=commit, **fields))
-        )
+        super().save(record_evaluation(log, Evaluation(time_utc=time_utc, commit=commit, **fields)))

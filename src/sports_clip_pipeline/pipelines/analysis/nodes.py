@@ -60,20 +60,23 @@ def compare_methods(
 
 
 def measure_calibration(
-    trial_probabilities: Arrays, zero_shot_predictions: Table, splits: Table, class_bank: ClassBank
+    trial_probabilities: Arrays,
+    zero_shot_predictions: Table,
+    splits: Table,
+    class_bank: ClassBank,
+    judging: AnalysisConfig,
 ) -> tuple[Table, Table]:
-    """Calibration of every point of the curves and of zero-shot, and its reliability bins."""
-    from sports_clip_pipeline.evaluation import calibration
+    """Calibration of zero-shot and of every method and fraction, and their reliability bins."""
+    from sports_clip_pipeline.evaluation.calibration import calibration_table, reliability_table
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_probabilities,
         evaluation_target,
     )
 
     zero_shot = {"zero_shot/0/0": evaluation_probabilities(zero_shot_predictions)}
-    answers = {**zero_shot, **trial_probabilities}
-    target = evaluation_target(splits, class_bank.labels)
-    table = calibration.calibration_table(answers, target)
-    return calibration.calibration_curves(table), calibration.reliability_table(answers, target)
+    study = {**zero_shot, **trial_probabilities}, evaluation_target(splits, class_bank.labels)
+    bins = judging.calibration_bins
+    return calibration_table(*study, bins), reliability_table(*study, bins)
 
 
 def trace_classes(
@@ -85,7 +88,7 @@ def trace_classes(
     judging: AnalysisConfig,
 ) -> tuple[Table, Table]:
     """Gains of each class from zero-shot to the shipped method, and the confusions that remain."""
-    from sports_clip_pipeline.evaluation.recommendation import class_gains, remaining_confusions
+    from sports_clip_pipeline.evaluation.metrics import class_gains, most_confused_pairs
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_probabilities,
         evaluation_target,
@@ -100,9 +103,9 @@ def trace_classes(
         class_bank.labels,
         evaluation_probabilities(zero_shot_predictions),
     )
-    answers = [trial_probabilities[best.name]]
-    pairs = remaining_confusions(answers, target, class_bank.labels, judging.confused_pairs)
-    return gains, pairs
+    best_probabilities = trial_probabilities[best.name]
+    count = judging.confused_pairs
+    return gains, most_confused_pairs(best_probabilities, target, class_bank.labels, count)
 
 
 def measure_abstention(
@@ -112,23 +115,27 @@ def measure_abstention(
     flickr8k_images: Any,
     clip_flickr8k_features: Arrays,
     class_bank: ClassBank,
+    judging: AnalysisConfig,
     journal: Journal,
 ) -> Document:
-    """How often "none of these" is said to sports, and to test captions that name no sport."""
+    """Abstention on test images, and on captioned images whose captions name no class."""
     from sports_clip_pipeline.data.captions import rows_without_mention
-    from sports_clip_pipeline.evaluation.abstention import refusal_report, strange_probabilities
+    from sports_clip_pipeline.evaluation.abstention import (
+        abstention_report,
+        out_of_distribution_probabilities,
+    )
 
     names = {label: class_bank.names(label) for label in class_bank.labels}
     rows = rows_without_mention(captions, names, "test")
-    strange = strange_probabilities(
+    ood_probabilities = out_of_distribution_probabilities(
         predictor, flickr8k_images, rows, clip_flickr8k_features["features"], journal
     )
-    said = test_predictions
-    return refusal_report(
+    return abstention_report(
         predictor.threshold,
-        said["finetuned_probability"].to_numpy(),
-        (said["finetuned_label"] == said["label"]).to_numpy(),
-        strange,
+        judging.coverage,
+        test_predictions["finetuned_probability"].to_numpy(),
+        (test_predictions["finetuned_label"] == test_predictions["label"]).to_numpy(),
+        ood_probabilities,
         predictor.classes,
     )
 
@@ -214,7 +221,7 @@ def recommend_method(
             paired_comparisons,
             price,
             report.methods,
-            pixels=end_to_end_curves,
+            end_to_end_curves,
         )
     }
 
@@ -225,18 +232,18 @@ def log_evaluation(
     finetune_metrics: Document,
     ingest_audit: Document,
 ) -> Document:
-    """What this run saw of the evaluation part; the evaluation log adds when, and by which commit."""
+    """The run's entry in the evaluation log, which adds time and commit."""
     from sports_clip_pipeline.io.fingerprint import fingerprint
 
     columns = ["method", "fraction", "seed", "hyperparameters", "top1"]
-    seen = [
+    trials = [
         *finetune_trials[columns].to_numpy().tolist(),
         *end_to_end_trials[columns].to_numpy().tolist(),
     ]
     return {
-        "arms": len(seen),
-        "methods": sorted({row[0] for row in seen}),
-        "parameters_sha256": fingerprint(seen),
+        "trials": len(trials),
+        "methods": sorted({row[0] for row in trials}),
+        "parameters_sha256": fingerprint(trials),
         "data_digest": ingest_audit["data_digest"],
         "chosen": finetune_metrics["best_method"],
         "chosen_top1": finetune_metrics["top1"],

@@ -25,14 +25,14 @@ def predict_test(
     """The shipped classifier's answers, `image,sports`, in the order asked for."""
     import numpy as np
 
-    from sports_clip_pipeline.evaluation.test_predictions import (
-        Corpus,
-        predict_rows,
+    from sports_clip_pipeline.evaluation.predictions import (
+        LabelledCorpus,
+        predict_split,
         submission_table,
     )
 
-    corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
-    best = predict_rows(predictor, corpus, "unlabelled", journal).argmax(axis=1)
+    corpus = LabelledCorpus(sports_images, sports_manifest, splits, clip_sports_features)
+    best = predict_split(predictor, corpus, "unlabelled", journal).argmax(axis=1)
     predicted = np.asarray(predictor.classes, dtype=object)[best]
     images = splits.loc[splits["split"] == "unlabelled", "image"]
     return submission_table(submission_order, images, predicted)
@@ -42,7 +42,7 @@ def predict_test_without_labels(
     zero_shot_unlabelled_predictions: Table, submission_order: Table
 ) -> Table:
     """The answers that took no label, in the same form."""
-    from sports_clip_pipeline.evaluation.test_predictions import submission_table
+    from sports_clip_pipeline.evaluation.predictions import submission_table
 
     answers = zero_shot_unlabelled_predictions
     test = answers[answers["split"] == "unlabelled"]

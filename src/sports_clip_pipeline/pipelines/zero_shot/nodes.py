@@ -84,7 +84,10 @@ def choose_zero_shot(
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.projections import unit_norm
     from sports_clip_pipeline.clip.zero_shot import hubness
-    from sports_clip_pipeline.evaluation.zero_shot_evaluation import Seen, choose_settings
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
+        PairEmbeddings,
+        choose_zero_shot_settings,
+    )
     from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     projections = read_projections(clip_model)
@@ -97,7 +100,7 @@ def choose_zero_shot(
         photographs = np.asarray(pairs.image)
         seen[split] = (
             photographs,
-            Seen(
+            PairEmbeddings(
                 projections.image_embeddings(photographs),
                 witnesses.describe(photographs),
                 projections.text_embeddings(np.asarray(pairs.text)),
@@ -106,7 +109,7 @@ def choose_zero_shot(
             ),
         )
     background, train = seen["train"]
-    chosen = choose_settings(
+    chosen = choose_zero_shot_settings(
         seen["validation"][1],
         train,
         witnesses.logit_scale,
@@ -229,7 +232,7 @@ def score_retrieval(
     import numpy as np
 
     from sports_clip_pipeline.clip.folder import read_projections
-    from sports_clip_pipeline.evaluation.retrieval import retrieval_metrics
+    from sports_clip_pipeline.evaluation.metrics import retrieval_metrics
     from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     features = clip_flickr8k_features["features"], clip_caption_features["features"]
