@@ -239,9 +239,17 @@ def test_the_study_is_judged(finished_run: Path) -> None:
     reporting = finished_run / "data/08_reporting/sample"
     table = {
         name: pd.read_parquet(reporting / f"{name}.parquet")
-        for name in ("labels_needed", "paired_comparisons", "calibration", "inference_cost", "ablation",
-                     "transduction", "label_queries", "class_gains")
-    }  # fmt: skip
+        for name in (
+            "labels_needed",
+            "paired_comparisons",
+            "calibration",
+            "inference_cost",
+            "ablation",
+            "transduction",
+            "label_queries",
+            "class_gains",
+        )
+    }
     assert set(table["labels_needed"]["method"]) == METHODS
     assert set(table["paired_comparisons"]["role"]) == {"best", "zero_shot"}
     assert set(table["calibration"]["method"]) == {*METHODS, "zero_shot"}

@@ -41,8 +41,15 @@ from tests.training.corpus import CONTEXT, Corpus, make_corpus
 EMBED = EmbedConfig(image_encoder="lite0", image_size=64, backend="torch", workers=1)
 TOKENIZE = TokenizeConfig(context_length=CONTEXT)
 LOCKED = PretrainConfig(embed_dim=16, epochs=2, batch_size=10, device="cpu")
-UNLOCKED = LOCKED.model_copy(update={"unlocked_image_blocks": 1, "unlocked_text_blocks": 1, "encoder_epochs": 1, "encoder_batch_size": 5,
-    "encoder_peak_lr": 1e-3})  # fmt: skip
+UNLOCKED = LOCKED.model_copy(
+    update={
+        "unlocked_image_blocks": 1,
+        "unlocked_text_blocks": 1,
+        "encoder_epochs": 1,
+        "encoder_batch_size": 5,
+        "encoder_peak_lr": 1e-3,
+    }
+)
 
 
 @dataclass

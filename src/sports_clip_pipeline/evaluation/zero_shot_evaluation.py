@@ -79,7 +79,7 @@ def ablation_variants(
 
     Args:
         scores: the components of the zero-shot logits.
-        weights: zero-shot weights `anchors.names`, `anchors.sentences` and `anchors.both`.
+        weights: `weights.names`, `weights.sentences` and `weights.both` of `zero_shot_weights`.
         choice: `names_weight`, `class_bias` and `hubness_share` that were chosen.
         features: (N, ΣD) of the test images.
     """
@@ -88,9 +88,9 @@ def ablation_variants(
     variants = [
         Variant(name, changed, fixed, replace(scores, anchors=rows).head()(features))
         for name, changed, rows in (
-            ("names", "class names in templates", weights["anchors.names"]),
-            ("sentences", "sentences that describe each class", weights["anchors.sentences"]),
-            ("names and sentences", "mean of both", weights["anchors.both"]),
+            ("names", "class names in templates", weights["weights.names"]),
+            ("sentences", "sentences that describe each class", weights["weights.sentences"]),
+            ("names and sentences", "mean of both", weights["weights.both"]),
         )
     ]
     if scores.named is not None:

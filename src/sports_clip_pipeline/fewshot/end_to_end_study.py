@@ -38,7 +38,7 @@ from sports_clip_pipeline.fewshot.trial import (
 )
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import Counter, Journal
-from sports_clip_pipeline.machine import cores, keep_freed_memory
+from sports_clip_pipeline.machine import cores, retain_freed_memory
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.predictor.head import softmax
 from sports_clip_pipeline.predictor.predictor import Predictor
@@ -167,7 +167,7 @@ def run_end_to_end_trials(
     for method in dict.fromkeys(trial.method for trial in waiting):
         find_end_to_end_method(method).build(study.start, config, 0)
     torch.set_num_threads(config.threads or cores())
-    keep_freed_memory()
+    retain_freed_memory()
     total = sum(_steps(trial, study, config) for trial in waiting) * config.batch_size
     with journal.counting("end to end", total, "image") as bar:
         for trial in trials:
@@ -506,7 +506,7 @@ def measure_rate(
 ) -> float:
     """Images a second that a method trains on noise, after one step to warm up."""
     torch.set_num_threads(config.threads or cores())
-    keep_freed_memory()
+    retain_freed_memory()
     rng = np.random.default_rng(0)
     shape = (config.batch_size, preprocessing.size, preprocessing.size, 3)
     noise = rng.integers(0, 256, shape, dtype=np.uint8)

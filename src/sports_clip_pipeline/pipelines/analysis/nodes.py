@@ -18,7 +18,7 @@ def count_labels_needed(
     trial_probabilities: Arrays,
     splits: Table,
     class_bank: ClassBank,
-    judging: AnalysisConfig,
+    analysis: AnalysisConfig,
 ) -> Table:
     """How many labels each method takes to reach each accuracy."""
     from sports_clip_pipeline.evaluation.learning_curves import labels_needed
@@ -28,9 +28,9 @@ def count_labels_needed(
         finetune_curves,
         trial_probabilities,
         evaluation_target(splits, class_bank.labels),
-        judging.accuracies,
-        judging.resamples,
-        judging.seed,
+        analysis.accuracies,
+        analysis.resamples,
+        analysis.seed,
     )
 
 
@@ -40,7 +40,7 @@ def compare_methods(
     zero_shot_predictions: Table,
     splits: Table,
     class_bank: ClassBank,
-    judging: AnalysisConfig,
+    analysis: AnalysisConfig,
 ) -> Table:
     """Every method against the best and against zero-shot, on the same seeds and photographs."""
     from sports_clip_pipeline.evaluation.bootstrap import paired_comparisons
@@ -54,8 +54,8 @@ def compare_methods(
         trial_probabilities,
         evaluation_target(splits, class_bank.labels),
         evaluation_probabilities(zero_shot_predictions),
-        judging.resamples,
-        seed=judging.seed,
+        analysis.resamples,
+        seed=analysis.seed,
     )
 
 
@@ -64,7 +64,7 @@ def measure_calibration(
     zero_shot_predictions: Table,
     splits: Table,
     class_bank: ClassBank,
-    judging: AnalysisConfig,
+    analysis: AnalysisConfig,
 ) -> tuple[Table, Table]:
     """Calibration of zero-shot and of every method and fraction, and their reliability bins."""
     from sports_clip_pipeline.evaluation.calibration import calibration_table, reliability_table
@@ -75,7 +75,7 @@ def measure_calibration(
 
     zero_shot = {"zero_shot/0/0": evaluation_probabilities(zero_shot_predictions)}
     study = {**zero_shot, **trial_probabilities}, evaluation_target(splits, class_bank.labels)
-    bins = judging.calibration_bins
+    bins = analysis.calibration_bins
     return calibration_table(*study, bins), reliability_table(*study, bins)
 
 
@@ -85,7 +85,7 @@ def trace_classes(
     zero_shot_predictions: Table,
     splits: Table,
     class_bank: ClassBank,
-    judging: AnalysisConfig,
+    analysis: AnalysisConfig,
 ) -> tuple[Table, Table]:
     """Gains of each class from zero-shot to the shipped method, and the confusions that remain."""
     from sports_clip_pipeline.evaluation.metrics import class_gains, most_confused_pairs
@@ -104,7 +104,7 @@ def trace_classes(
         evaluation_probabilities(zero_shot_predictions),
     )
     best_probabilities = trial_probabilities[best.name]
-    count = judging.confused_pairs
+    count = analysis.confused_pairs
     return gains, most_confused_pairs(best_probabilities, target, class_bank.labels, count)
 
 
@@ -115,7 +115,7 @@ def measure_abstention(
     flickr8k_images: Any,
     clip_flickr8k_features: Arrays,
     class_bank: ClassBank,
-    judging: AnalysisConfig,
+    analysis: AnalysisConfig,
     journal: Journal,
 ) -> Document:
     """Abstention on test images, and on captioned images whose captions name no class."""
@@ -132,7 +132,7 @@ def measure_abstention(
     )
     return abstention_report(
         predictor.threshold,
-        judging.coverage,
+        analysis.coverage,
         test_predictions["finetuned_probability"].to_numpy(),
         (test_predictions["finetuned_label"] == test_predictions["label"]).to_numpy(),
         ood_probabilities,
@@ -141,7 +141,7 @@ def measure_abstention(
 
 
 def find_label_issues(
-    chosen_trials: Any, study_data: Any, class_bank: ClassBank, judging: AnalysisConfig
+    chosen_trials: Any, study_data: Any, class_bank: ClassBank, analysis: AnalysisConfig
 ) -> Table:
     """Development photographs whose labels the held-out folds of the best arm doubt."""
     from sports_clip_pipeline.fewshot.active_learning import find_issues
@@ -153,18 +153,18 @@ def find_label_issues(
         study_data.target[rows],
         best.fit.held_out,
         class_bank.labels,
-        judging.label_issues,
+        analysis.label_issues,
     )
 
 
 def query_labels(
-    chosen_trials: Any, study_data: Any, class_bank: ClassBank, judging: AnalysisConfig
+    chosen_trials: Any, study_data: Any, class_bank: ClassBank, analysis: AnalysisConfig
 ) -> Table:
     """Which photographs to label next, were there as many labels as at one fraction."""
     from sports_clip_pipeline.fewshot.active_learning import query_images
     from sports_clip_pipeline.predictor.head import Head, softmax
 
-    fraction = min(chosen_trials, key=lambda share: abs(share - judging.queried_at_fraction))
+    fraction = min(chosen_trials, key=lambda share: abs(share - analysis.queried_at_fraction))
     chosen = chosen_trials[fraction]
     labelled, hidden = study_data.labelled_rows(chosen.key), study_data.unlabelled_rows(chosen.key)
     features = Head(study_data.pretrained.scaled(root=True))(study_data.features)
@@ -175,8 +175,8 @@ def query_labels(
         features[hidden],
         features[labelled],
         class_bank.labels,
-        judging.queried_images,
-        judging.seed,
+        analysis.queried_images,
+        analysis.seed,
     )
 
 
@@ -232,7 +232,7 @@ def log_evaluation(
     finetune_metrics: Document,
     ingest_audit: Document,
 ) -> Document:
-    """The run's entry in the evaluation log, which adds time and commit."""
+    """The evaluation-log entry of this run; the dataset adds the time and the commit."""
     from sports_clip_pipeline.io.fingerprint import fingerprint
 
     columns = ["method", "fraction", "seed", "hyperparameters", "top1"]

@@ -71,7 +71,7 @@ def create_pipeline() -> Pipeline:
                     "clip_flickr8k_features",
                     "params:class_bank",
                     "params:analysis",
-                    "predict_journal",
+                    "predict_state",
                 ],
                 "abstention",
                 name="measure_abstention",

@@ -28,7 +28,7 @@ def select_end_to_end(
     splits: Table,
     sports_images: Any,
     sports_manifest: Table,
-    text_anchors: Arrays,
+    zero_shot_weights: Arrays,
     clip_model: Path,
     embed_audit: Document,
     class_bank: ClassBank,
@@ -46,8 +46,8 @@ def select_end_to_end(
 
     projections = read_projections(clip_model)
     anchors = Pretrained(
-        zero_shot_weights=text_anchors["anchors"],
-        logit_scale=float(text_anchors["logit_scale"][0]),
+        zero_shot_weights=zero_shot_weights["weights"],
+        logit_scale=float(zero_shot_weights["logit_scale"][0]),
         image_weight=projections.image_weight,
         image_bias=projections.image_bias,
         image_body=projections.image_body,

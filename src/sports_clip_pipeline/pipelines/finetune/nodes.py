@@ -15,7 +15,7 @@ from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 def select_development(
     splits: Table,
     clip_sports_features: Arrays,
-    text_anchors: Arrays,
+    zero_shot_weights: Arrays,
     zero_shot_head: Any,
     clip_model: Path,
     class_bank: ClassBank,
@@ -31,8 +31,8 @@ def select_development(
     features, widths = concat_features(clip_sports_features)
     projections = read_projections(clip_model)
     anchors = Pretrained(
-        zero_shot_weights=text_anchors["anchors"],
-        logit_scale=float(text_anchors["logit_scale"][0]),
+        zero_shot_weights=zero_shot_weights["weights"],
+        logit_scale=float(zero_shot_weights["logit_scale"][0]),
         image_weight=projections.image_weight,
         image_bias=projections.image_bias,
         image_body=projections.image_body,
