@@ -108,7 +108,7 @@ def _compute(config: PretrainConfig) -> Any:
     """Device and precision; a device that is missing is told before anything is learned."""
     if not config.unlocks:
         return None
-    from sports_clip_pipeline.training.precision import choose_compute
+    from sports_clip_pipeline.training.distributed import choose_compute
 
     return choose_compute(config.device, config.precision, config.compiled)
 
