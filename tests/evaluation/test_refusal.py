@@ -10,7 +10,7 @@ from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.evaluation import abstention
 from sports_clip_pipeline.evaluation.abstention import refusal_report, strange_probabilities
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
@@ -55,7 +55,7 @@ def predictor(*additional_encoders: EncoderInput) -> Predictor:
 
 def test_one_tower_says_what_it_says_of_the_cached_features(store: ImageStore) -> None:
     features = np.random.default_rng(1).normal(size=(6, 1280)).astype(np.float32)
-    found = strange_probabilities(predictor(), store, np.array([1, 4]), features, Journal())
+    found = strange_probabilities(predictor(), store, np.array([1, 4]), features, RunState())
     np.testing.assert_array_equal(found, predictor().predict_proba(features[[1, 4]]))
 
 
@@ -64,7 +64,7 @@ def test_several_towers_look_at_the_photographs_once(
 ) -> None:
     both = predictor(EncoderInput("lite0", image_preprocessing("lite0", 64, "full"), (), 1280))
     monkeypatch.setattr(abstention, "can_export", lambda predictor: False)
-    journal, rows = Journal(), np.array([0, 3])
+    journal, rows = RunState(), np.array([0, 3])
     monkeypatch.setattr(abstention, "cores", lambda: 1)
     found = strange_probabilities(both, store, rows, np.zeros((6, 1280)), journal)
     wanted = both.predict_images([store.get(0), store.get(3)])

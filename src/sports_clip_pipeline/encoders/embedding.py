@@ -25,8 +25,8 @@ from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.backends import Backend, EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.feature_store import FeatureSpace
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import Journal
-from sports_clip_pipeline.machine import end_with_parent, meet_others, own_part
+from sports_clip_pipeline.io.state import RunState
+from sports_clip_pipeline.machine import barrier, exit_with_parent, own_shard
 
 _WORKER: dict[str, Any] = {}
 
@@ -71,7 +71,7 @@ def embed_images(
     store: ImageStore,
     keys: list[bytes],
     encoding_tasks: Sequence[EncodingTask],
-    journal: Journal,
+    journal: RunState,
     together: bool = False,
 ) -> float:
     """Put what the cache lacks of each task there; an image is decoded once for all of them.
@@ -95,7 +95,7 @@ def embed_images(
     start = time.perf_counter()
     with (
         _pool(engine, _set_up_images, (engine, views, Path(store.path))) as mapped,
-        journal.counting("embed images", sum(map(len, blocks)), "image") as bar,
+        journal.progress_bar("embed images", sum(map(len, blocks)), "image") as bar,
     ):
         for block, seen in zip(blocks, mapped(_image_block, work), strict=True):
             for task, lacking, arrays in zip(encoding_tasks, missing, seen, strict=True):
@@ -104,7 +104,7 @@ def embed_images(
                     task.space.append(new, arrays)
             bar.update(len(block))
     if together:
-        meet_others()
+        barrier()
         for task in encoding_tasks:
             _await(task.space, keys)
     return len(rows) / (time.perf_counter() - start)
@@ -114,7 +114,7 @@ def embed_captions(
     token_ids: Sequence[np.ndarray],
     space: FeatureSpace,
     engine: Engine,
-    journal: Journal,
+    journal: RunState,
     together: bool = False,
 ) -> float:
     """Put the pooled text features that the cache lacks there, computed by length.
@@ -134,13 +134,13 @@ def embed_captions(
     start = time.perf_counter()
     with (
         _pool(engine, _set_up_text, (engine,)) as mapped,
-        journal.counting("embed captions", sum(map(len, blocks)), "caption") as bar,
+        journal.progress_bar("embed captions", sum(map(len, blocks)), "caption") as bar,
     ):
         for block, arrays in zip(blocks, mapped(_text_block, work), strict=True):
             space.append([keys[row] for row in block], arrays)
             bar.update(len(block))
     if together:
-        meet_others()
+        barrier()
         _await(space, keys)
     return len(rows) / (time.perf_counter() - start)
 
@@ -150,8 +150,8 @@ def _own_blocks(rows: list[int], engine: Engine, together: bool) -> Sequence[lis
     blocks = [rows[i : i + engine.block] for i in range(0, len(rows), engine.block)]
     if not together:
         return blocks
-    meet_others()  # nobody puts anything into the cache before all know what is missing
-    return own_part(blocks)
+    barrier()  # nobody puts anything into the cache before all know what is missing
+    return own_shard(blocks)
 
 
 def _await(space: FeatureSpace, keys: list[bytes]) -> None:
@@ -199,7 +199,7 @@ def _pool(
 def _set_up_images(
     engine: Engine, views: Sequence[tuple[Engine, ImageTransform]], store_path: Path
 ) -> None:
-    end_with_parent()
+    exit_with_parent()
     backends: dict[tuple[EncoderProgram, str], Backend] = {}
     for view_engine, _ in views:
         key = view_engine.program, view_engine.backend
@@ -213,7 +213,7 @@ def _set_up_images(
 
 
 def _set_up_text(engine: Engine) -> None:
-    end_with_parent()
+    exit_with_parent()
     _WORKER["batch"] = engine.batch
     _WORKER["backend"] = build_backend(engine.program, engine.backend, engine.threads)
 

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save
 
 from sports_clip_pipeline import machine
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import naming_file, write_atomically
+from sports_clip_pipeline.io.state import write_atomically, write_errors
 
 _KEYS = "keys"
 _ROWS_AT_ONCE = 1024
@@ -242,7 +242,7 @@ class FeatureRows:
     def _read(self, index: np.ndarray, at_random: bool) -> np.ndarray:
         mapped = _mapping_of(self._source)
         if mapped is not None:
-            machine.expect_reading(mapped, at_random)
+            machine.advise_access(mapped, at_random)
         found: np.ndarray = np.asarray(self._source[self._rows[index]])
         release_pages(self._source)
         return found
@@ -288,7 +288,7 @@ def scratch_array(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarra
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if size == 0:
         return np.zeros(shape, dtype)
-    with naming_file(folder), TemporaryFile(dir=folder) as file:
+    with write_errors(folder), TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             # A mapped file that meets a full disk later ends the process without a word.
             _reserve(file.fileno(), size)

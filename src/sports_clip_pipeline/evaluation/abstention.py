@@ -13,7 +13,7 @@ from sports_clip_pipeline.data.user_images import StoredImage
 from sports_clip_pipeline.evaluation.bootstrap import bootstrap_interval
 from sports_clip_pipeline.fewshot.shipping import COVERAGE
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported, answer_all
@@ -68,7 +68,7 @@ def strange_probabilities(
     store: ImageStore,
     rows: np.ndarray,
     features: np.ndarray,
-    journal: Journal,
+    journal: RunState,
 ) -> np.ndarray:
     """Probabilities (M, C) of photographs of the captioned corpus.
 
@@ -90,7 +90,7 @@ def strange_probabilities(
     recipe = Exported(cached_export(predictor, journal)) if exports else Eager(predictor)
     sources = [StoredImage(store, int(row)) for row in rows]
     found = [np.zeros((0, len(predictor.classes)), dtype=np.float32)]
-    with journal.counting("photographs without a class", len(rows), "image") as bar:
+    with journal.progress_bar("photographs without a class", len(rows), "image") as bar:
         for block in answer_all(sources, recipe, _ANY, cores()):
             assert not block.failures, block.failures
             found.append(block.probabilities)

@@ -13,7 +13,7 @@ import pandas as pd
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders.feature_store import additional_key
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.training.classification import pooled_image_features
 from sports_clip_pipeline.training.images import images_of_split
@@ -163,7 +163,7 @@ class Corpus:
     features: Mapping[str, np.ndarray]
 
 
-def predict_rows(predictor: Predictor, corpus: Corpus, part: str, journal: Journal) -> np.ndarray:
+def predict_rows(predictor: Predictor, corpus: Corpus, part: str, journal: RunState) -> np.ndarray:
     """Probabilities (N, C) of a part's photographs, in the order of the splits.
 
     What frozen towers see stands in the corpus's features. A tower that the study trained looks at
@@ -177,7 +177,7 @@ def predict_rows(predictor: Predictor, corpus: Corpus, part: str, journal: Journ
     return predictor.predict_proba(predictor.stack(arrays))
 
 
-def _seen(predictor: Predictor, corpus: Corpus, part: str, journal: Journal) -> np.ndarray:
+def _seen(predictor: Predictor, corpus: Corpus, part: str, journal: RunState) -> np.ndarray:
     """Pooled features (N, D) of the trained tower."""
     first = predictor.towers[0]
     images = images_of_split(

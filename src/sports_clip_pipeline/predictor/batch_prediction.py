@@ -18,8 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from sports_clip_pipeline.data.transforms import InputSpec, UnusableImageError, open_upright
-from sports_clip_pipeline.io.state import Counter
-from sports_clip_pipeline.machine import cores, end_with_parent
+from sports_clip_pipeline.io.state import ProgressBar
+from sports_clip_pipeline.machine import cores, exit_with_parent
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
 NONE_OF_THESE = "none of these"
@@ -192,7 +192,7 @@ def _pool(
 
 
 def _set_up(recipe: Recipe, rules: ImageRules, threads: int) -> None:
-    end_with_parent()
+    exit_with_parent()
     _WORKER["answerer"], _WORKER["rules"] = recipe.build(threads), rules
 
 
@@ -287,7 +287,7 @@ def write_answers(
     classes: Sequence[str],
     threshold: float | None,
     files: AnswerFiles,
-    bar: Counter,
+    bar: ProgressBar,
     draw: Draw | None = None,
 ) -> Tally:
     """Write each block as it comes; nothing of it stays in memory.

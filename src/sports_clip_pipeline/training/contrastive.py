@@ -26,7 +26,7 @@ from sports_clip_pipeline.clip.losses import find_objective
 from sports_clip_pipeline.clip.model import encoder_prefixes
 from sports_clip_pipeline.clip.projections import Projections, projections_of
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.distributed import SINGLE_PROCESS, Compute, Processes
 from sports_clip_pipeline.training.gradient_cache import Chunk, backward_in_chunks
@@ -297,7 +297,7 @@ def pretrain_projections(
     pairs: PairedFeatures,
     evaluate: EvaluateProjections,
     config: PretrainConfig,
-    journal: Journal,
+    journal: RunState,
     state_fingerprint: str,
 ) -> tuple[Projections, list[dict[str, float]]]:
     """Train projections over frozen encoders, resuming from the last checkpoint.
@@ -317,7 +317,7 @@ def pretrain_projections(
 
 
 def train_encoders(
-    task: UnlockedTask, journal: Journal, state_fingerprint: str, steps_before: int = 0
+    task: UnlockedTask, journal: RunState, state_fingerprint: str, steps_before: int = 0
 ) -> TrainedEncoders:
     """Train the unlocked blocks, resuming from the last checkpoint.
 
@@ -384,7 +384,7 @@ def contrastive_modules() -> list[ModuleType]:
 
 def _fit(
     trainer: Trainer,
-    journal: Journal,
+    journal: RunState,
     key: str,
     fingerprint: str,
     description: str,
@@ -393,7 +393,7 @@ def _fit(
     """Train with a progress bar, logging metrics of epochs and of every hundredth of the steps."""
     total = trainer.settings.epochs * trainer.task.epoch_size
     every = max(1, trainer.steps // 100)
-    with journal.counting(description, total, "pair") as bar:
+    with journal.progress_bar(description, total, "pair") as bar:
         shown = 0
 
         def on_step(trainer: Trainer, size: int, loss: torch.Tensor) -> None:

@@ -18,7 +18,12 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.machine import cores, launched, own_cores, take_own_device
+from sports_clip_pipeline.machine import (
+    cores,
+    cores_per_process,
+    rank_and_world_size,
+    set_cuda_device,
+)
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -153,7 +158,7 @@ def process_group(device: str, batch_size: int) -> Iterator[Processes]:
         batch_size: images of a step, at least one for each process.
     Raises: UserFacingError: there are more processes.
     """
-    launch = launched()
+    launch = rank_and_world_size()
     if launch is None:
         yield SINGLE_PROCESS
         return
@@ -163,9 +168,9 @@ def process_group(device: str, batch_size: int) -> Iterator[Processes]:
             f"started {launch[1]} processes for steps of {batch_size} images",
             "use fewer, or larger batches",
         )
-    torch.set_num_threads(own_cores(cores()))
+    torch.set_num_threads(cores_per_process(cores()))
     if device == "cuda":
-        take_own_device()
+        set_cuda_device()
     distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
         yield Processes(*launch)

@@ -16,7 +16,7 @@ from torch.nn import functional
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.data.transforms import RESAMPLING, ImageTransform
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores
 
 # Of RandomResizedCrop: the smallest area of a crop in contrastive training, and aspect ratios.
@@ -143,7 +143,7 @@ class DecodedImages:
     rows: np.ndarray
     addresses: Sequence[str]
     preprocessing: ImageTransform
-    journal: Journal
+    journal: RunState
     name: str
 
     def open(self) -> np.ndarray:
@@ -164,7 +164,7 @@ class DecodedImages:
         starts = range(0, len(self.rows), _BLOCK)
         batches = ((self.rows[start : start + _BLOCK], None) for start in starts)
         images = read_images(self.store, batches, self.preprocessing)
-        with self.journal.counting(f"decode {self.name}", len(self.rows), "image") as bar:
+        with self.journal.progress_bar(f"decode {self.name}", len(self.rows), "image") as bar:
             for start, block in zip(starts, images, strict=True):
                 decoded[start : start + len(block)] = block
                 bar.update(len(block))
@@ -176,7 +176,7 @@ def images_of_split(
     store: ImageStore,
     manifest: pd.DataFrame,
     preprocessing: ImageTransform,
-    journal: Journal,
+    journal: RunState,
 ) -> DecodedImages:
     """Preprocessed images of a split (`development`, `evaluation` or `unlabelled`).
 

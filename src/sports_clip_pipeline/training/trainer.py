@@ -19,7 +19,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.training.distributed import (
     CPU,
     SINGLE_PROCESS,
@@ -263,7 +263,7 @@ class Trainer:
 
     def fit(
         self,
-        journal: Journal,
+        journal: RunState,
         key: str,
         fingerprint: str,
         on_step: OnStep = lambda *_: None,
@@ -277,7 +277,7 @@ class Trainer:
 
         def save(name: str) -> None:
             if self.processes.is_main_process:
-                journal.save_state(name, fingerprint, *self.state(), keep_former=name == key)
+                journal.save_state(name, fingerprint, *self.state(), keep_previous=name == key)
 
         def load(name: str) -> None:
             state = journal.load_state(name, fingerprint)
