@@ -107,7 +107,7 @@ def _compute(config: PretrainConfig) -> Any:
     """Device and precision; a missing device is refused before training."""
     if not config.unlocks:
         return None
-    from sports_clip_pipeline.training.precision import choose_compute
+    from sports_clip_pipeline.training.distributed import choose_compute
 
     return choose_compute(config.device, config.precision, config.compiled)
 
