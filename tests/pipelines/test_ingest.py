@@ -12,7 +12,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.data.splits import make_splits
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig

@@ -18,7 +18,7 @@ from torch.nn import functional
 from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
 from sports_clip_pipeline.clip.pretrained import Pretrained
 from sports_clip_pipeline.data.captions import pad
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
