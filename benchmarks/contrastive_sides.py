@@ -126,7 +126,7 @@ def unlocked_training(folder: Path, given: argparse.Namespace) -> Any:
     """Training through the whole image tower, text features cached."""
     from sports_clip_pipeline.clip.folder import load_clip
     from sports_clip_pipeline.training.contrastive import UnlockedTask, unlocked_settings
-    from sports_clip_pipeline.training.precision import Compute
+    from sports_clip_pipeline.training.distributed import Compute
     from sports_clip_pipeline.training.trainer import Trainer
 
     pairs, view = tower_pairs(folder, given.tower)

@@ -102,7 +102,7 @@ def state_share(folder: Path, images: int) -> tuple[float, float]:
     from sports_clip_pipeline.io.state import RunState
     from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
     from sports_clip_pipeline.training.contrastive import UnlockedTask, train_encoders
-    from sports_clip_pipeline.training.precision import Compute
+    from sports_clip_pipeline.training.distributed import Compute
 
     spent = [0.0]
 

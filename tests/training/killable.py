@@ -15,7 +15,7 @@ import torch
 from sports_clip_pipeline.clip.model import build_clip
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.training.contrastive import TrainedEncoders, UnlockedTask, train_encoders
-from sports_clip_pipeline.training.precision import Compute
+from sports_clip_pipeline.training.distributed import Compute
 from tests.training.corpus import ONE_BLOCK, make_corpus, random_projections
 
 CONFIG = ONE_BLOCK.model_copy(

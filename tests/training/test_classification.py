@@ -124,8 +124,8 @@ def test_biases_and_norms_are_not_decayed(tmp_path: Path) -> None:
         dimensions = {min(parameter.ndim, 2) for parameter in group["params"]}
         assert dimensions == ({2} if group["weight_decay"] else {1})
     counted = sum(len(group["params"]) for group in run.optimizer.param_groups)
-    assert counted == len(run.learned)
-    assert "encoder.classifier.weight" not in run.learned
+    assert counted == len(run.trainable)
+    assert "encoder.classifier.weight" not in run.trainable
 
 
 def test_training_learns_its_own_photographs(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_box_takes_its_own_pixels() -> None:
 
 
 def test_crops_stay_inside_and_keep_the_area_they_are_told() -> None:
-    crops = draw_crops(500, np.random.default_rng(1), min_area=0.5)
+    crops = draw_crops(500, np.random.default_rng(1))
     boxes = np.array([(c.left, c.upper, c.right, c.lower) for c in crops])
     assert boxes.min() >= 0.0
     assert boxes.max() <= 1.0 + 1e-12

@@ -19,7 +19,7 @@ from sports_clip_pipeline.training.contrastive import (
     train_encoders,
     unlocked_settings,
 )
-from sports_clip_pipeline.training.precision import Compute
+from sports_clip_pipeline.training.distributed import Compute
 from sports_clip_pipeline.training.trainer import Trainer
 
 CPU = Compute("cpu", "fp32")

@@ -50,9 +50,9 @@ from sports_clip_pipeline.training.classification import (
     pooled_image_features,
     steps_for,
 )
+from sports_clip_pipeline.training.distributed import Compute
 from sports_clip_pipeline.training.images import DecodedImages
-from sports_clip_pipeline.training.precision import Compute
-from sports_clip_pipeline.training.trainer import Trainer, TrainSettings, load_entries
+from sports_clip_pipeline.training.trainer import Trainer, TrainSettings
 
 _LOG = logging.getLogger(__name__)
 # Which trials there are, and how they are saved, changes none of them.
@@ -292,7 +292,7 @@ class _TrialRun:
             built.state_dict(), averaged, self.config
         ).items():
             models[name] = deepcopy(built)
-            load_entries(models[name], state)
+            models[name].load_state_dict(state, strict=False)
         return models
 
 
