@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from sports_clip_pipeline.explain.explainer import Card
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
 from sports_clip_pipeline.report.page import compose_page, make_content
-from sports_clip_pipeline.report.study import StudyResults
+from sports_clip_pipeline.report.sections import StudyResults
 from tests.report.study_tables import make_calibration, make_tables
 
 LABELS = ("boxing", "chess", "formula1", "ice_hockey", "swimming", "tennis")
@@ -95,9 +95,10 @@ def make_study(
 
 def make_small_study(labels: tuple[str, ...] = LABELS, **changes: Any) -> StudyResults:
     """The study with three methods and without any table that may be missing."""
-    empty = {name: type(value)() for name, value in make_tables(make_curves(), labels).items()}
-    calibration = make_calibration(make_curves())
-    return make_study(labels, 3, **{**empty, "calibration": calibration, **changes})
+    tables = make_tables(make_curves(), labels)
+    empty = {name: table[:0] if name != "recommendation" else {} for name, table in tables.items()
+             if name != "thumbnails"}  # fmt: skip
+    return make_study(labels, 3, **{**empty, "thumbnails": {}, **changes})
 
 
 def make_page(study: StudyResults) -> str:
@@ -304,7 +305,7 @@ def make_provenance() -> dict[str, Any]:
         "seeds": [0, 1, 2, 3, 4],
         "data_digest": "ab" * 32,
         "device": "Linux x86_64, 2 cores",
-        "towers": {"image": "lite2, weights cdcdcdcdcdcd…, by onnxruntime", "text": "minilm"},
+        "encoders": {"image": "lite2, weights cdcdcdcdcdcd…, by onnxruntime", "text": "minilm"},
     }
 
 
