@@ -12,14 +12,7 @@ from plotly.subplots import make_subplots
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.method_styles import MethodStyles, reference_line
-from sports_clip_pipeline.report.sections import (
-    Column,
-    DataTable,
-    Section,
-    StudyResults,
-    frame_table,
-    make_table,
-)
+from sports_clip_pipeline.report.sections import Section, StudyResults, frame_table, make_table
 
 STAGES = ("Zero-shot", "Fine-tuned")
 SCORES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
@@ -53,8 +46,8 @@ def per_class(study: StudyResults) -> Section:
         )
         for label in after
     ]
-    measures = [Column(name, group=stage) for stage in STAGES for name in SCORES.values()]
-    heads = (Column("Class", False), Column("Images"), *measures, Column("F1 gained"))
+    heads = ("Class", "Images", *SCORES.values(), *SCORES.values(), "F1 gained")
+    groups = ("", "", *(stage for stage in STAGES for _ in SCORES), "")
     caption = "Each class, zero-shot and fine-tuned"
     return Section(
         "per_class",
@@ -62,7 +55,7 @@ def per_class(study: StudyResults) -> Section:
         f"After fine-tuning, {fmt.class_name(best)} has the highest F1 ({fmt.percent(f1[best])}) "
         f"and {fmt.class_name(worst)} the lowest ({fmt.percent(f1[worst])}).",
         per_class_figure(before, after),
-        folded=(DataTable(caption, heads, tuple(rows), sortable=True),),
+        folded=(make_table(caption, heads, rows, groups=groups, sortable=True),),
         fold_open=True,
     )
 

@@ -11,14 +11,7 @@ from plotly.subplots import make_subplots
 
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report.sections import (
-    INTERVAL,
-    Cell,
-    Section,
-    StudyResults,
-    frame_table,
-    make_table,
-)
+from sports_clip_pipeline.report.sections import Section, StudyResults, frame_table, make_table
 
 DIRECTIONS = {"t2i": "Caption finds image", "i2t": "Image finds caption"}
 RANKS = ("r1", "r5", "r10")
@@ -119,10 +112,10 @@ def ablation(study: StudyResults) -> Section:
     """Ablation of zero-shot classification: top-1 of each variant."""
     rows = study.ablation
     columns = {
-        "Variant": lambda row: Cell(_capitalised(row["name"]), row["changed"]),
+        "Variant": lambda row: (_capitalised(row["name"]), row["changed"]),
         "Chosen on": lambda row: row["chosen_on"],
         "Top-1": lambda row: fmt.percent(row["top1"]),
-        INTERVAL: lambda row: fmt.interval(row["low"], row["high"]),
+        fmt.INTERVAL: lambda row: fmt.interval(row["low"], row["high"]),
     }
     return Section(
         "ablation",
@@ -138,7 +131,7 @@ def ablation_figure(rows: pd.DataFrame) -> go.Figure:
     """Interval plot of `name`, `top1`, `low`, `high`, in the order given."""
     shares, lows, highs = (rows[name].tolist() for name in ("top1", "low", "high"))
     hover = [
-        f"{fmt.percent(share)}, {INTERVAL} {fmt.interval(low, high)}"
+        f"{fmt.percent(share)}, {fmt.INTERVAL} {fmt.interval(low, high)}"
         for share, low, high in zip(shares, lows, highs, strict=True)
     ]
     series = fig.Series("Zero-shot top-1", shares, hover, lows, highs)
@@ -156,7 +149,7 @@ def transduction(study: StudyResults) -> Section:
         "Unlabelled images": lambda row: row["split"],
         "Prior assumed": lambda row: row["prior"],
         "Top-1": lambda row: fmt.percent(row["top1"]),
-        INTERVAL: lambda row: fmt.interval(row["low"], row["high"]),
+        fmt.INTERVAL: lambda row: fmt.interval(row["low"], row["high"]),
     }
     caption = "Zero-shot with unlabelled images"
     return Section(

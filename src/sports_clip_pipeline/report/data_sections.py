@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -20,11 +20,7 @@ from sports_clip_pipeline.report.sections import Section, StudyResults, Thumbnai
 
 CAPTIONED_SPLITS = ("train", "validation", "test")
 # Labelled split in the audit -> what readers call it.
-LABELLED_SPLITS = {
-    "development": "development",
-    "evaluation": "test",
-    "unlabelled": "unlabelled",
-}
+LABELLED_SPLITS = {"development": "development", "evaluation": "test", "unlabelled": "unlabelled"}
 MIMES = ("image/jpeg", "image/png", "image/webp")
 
 
@@ -43,18 +39,11 @@ def data_audit(study: StudyResults) -> Section:
 
 
 def split_sizes(ingest_audit: Mapping[str, Any]) -> dict[str, int]:
-    """Images in each split of both corpora, by name.
-
-    Args:
-        ingest_audit: `images: {corpus: {train, validation, test}}`, of which the captioned one is
-            read, and `parts: {split: images}` of the labelled corpus.
-    """
+    """Images in each split of the captioned and of the labelled corpus, by name."""
     captioned, labelled = ingest_audit["images"]["flickr8k"], ingest_audit["parts"]
-    sizes = {
-        f"Captioned: {name}": captioned[name] for name in CAPTIONED_SPLITS if name in captioned
-    }
-    named = LABELLED_SPLITS.items()
-    return sizes | {f"Labelled: {name}": labelled[key] for key, name in named if key in labelled}
+    sizes = {f"Captioned: {name}": captioned.get(name) for name in CAPTIONED_SPLITS}
+    sizes |= {f"Labelled: {name}": labelled.get(key) for key, name in LABELLED_SPLITS.items()}
+    return {name: size for name, size in sizes.items() if size is not None}
 
 
 def caption_mentions(study: StudyResults) -> Section:
@@ -82,29 +71,29 @@ def caption_mentions(study: StudyResults) -> Section:
 
 def rejected_files(study: StudyResults) -> Section:
     """Rejected files by reason and corpus."""
-    rows = [
-        (reason.replace("_", " "), corpus, n)
-        for reason, corpus, n in group_counts(study.rejected, ["reason", "corpus"])
-    ]
-    table = make_table("Rejected files", ("Reason", "Corpus", "Files"), rows, texts=2)
-    text = "" if rows else "Every file could be read."
-    return Section("rejected", "Rejected files", text, tables=(table,) if rows else ())
+    rejected = study.rejected.assign(reason=study.rejected["reason"].str.replace("_", " "))
+    heads = {"Reason": "reason", "Corpus": "corpus"}
+    empty = "Every file could be read."
+    return _counts("rejected", "Rejected files", rejected, heads, "Files", empty)
 
 
 def duplicates(study: StudyResults) -> Section:
     """Members of duplicate groups by kind, action and corpus."""
-    rows = group_counts(study.duplicates, ["kind", "action", "corpus"])
-    heads = ("Kind", "Action", "Corpus", "Images")
-    table = make_table("Members of duplicate groups", heads, rows, texts=3)
-    text = "" if rows else "There are no duplicate images."
-    return Section("duplicates", "Duplicates", text, tables=(table,) if rows else ())
+    heads = {"Kind": "kind", "Action": "action", "Corpus": "corpus"}
+    empty = "There are no duplicate images."
+    return _counts("duplicates", "Duplicates", study.duplicates, heads, "Images", empty)
 
 
-def group_counts(frame: pd.DataFrame, columns: list[str]) -> list[tuple[str, ...]]:
-    """Rows of values and how often they occur together, most frequent first, then by value."""
-    counts = frame[columns].astype(str).value_counts().sort_index()
+def _counts(
+    name: str, title: str, frame: pd.DataFrame, heads: Mapping[str, str], unit: str, empty: str
+) -> Section:
+    """How often values occur together, most frequent first, then by value."""
+    if frame.empty:
+        return Section(name, title, empty)
+    counts = frame[list(heads.values())].astype(str).value_counts().sort_index()
     counts = counts.sort_values(ascending=False, kind="stable")
-    return [(*values, fmt.count(n)) for values, n in zip(counts.index, counts, strict=True)]
+    rows = [(*values, fmt.count(n)) for values, n in zip(counts.index, counts, strict=True)]
+    return Section(name, title, tables=(make_table(title, (*heads, unit), rows, len(heads)),))
 
 
 def provenance(study: StudyResults) -> Section:
@@ -146,12 +135,7 @@ def machine() -> str:
 
 
 def describe_encoders(embed_audit: Mapping[str, Any]) -> dict[str, str]:
-    """Image and text encoder with weights and, where features were computed, the backend.
-
-    Args:
-        embed_audit: `image_encoder`, `text_encoder`, and by `image` and `text` `weights_sha256`
-            and `backends`; no backend where all features were cached.
-    """
+    """Image and text encoder with weights and, unless all features were cached, the backend."""
     described = {}
     for kind in ("image", "text"):
         weights = embed_audit["weights_sha256"][kind][:12]
@@ -196,55 +180,48 @@ def data_uri(content: bytes, mime: str) -> str:
 def label_issues(study: StudyResults) -> Section:
     """Label issues: the images whose label is most likely wrong, by confident learning."""
     rows = top_ranked(study.label_issues, study.config.label_issues)
+    thumbnails = [
+        _thumbnail(
+            study,
+            row["image"],
+            f"Image labelled {fmt.class_name(row['label'])}",
+            f"{fmt.class_name(row['suggested'])}?",
+            f"labelled {fmt.class_name(row['label'])}, "
+            f"{fmt.percent(row['self_confidence'])} likely",
+        )
+        for row in rows.to_dict("records")
+    ]
     return Section(
         "label_issues",
         "Label issues",
         "Out-of-sample classifiers predict another class for these images, the most confident "
         f"first: {len(rows)} of {len(study.label_issues)} that confident learning finds. "
         "Candidates to review, not certain errors.",
-        thumbnails=_thumbnails(
-            study,
-            rows,
-            lambda row: f"{fmt.class_name(row['suggested'])}?",
-            lambda row: (
-                f"labelled {fmt.class_name(row['label'])}, "
-                f"{fmt.percent(row['self_confidence'])} likely",
-            ),
-            lambda row: f"Image labelled {fmt.class_name(row['label'])}",
-        ),
+        thumbnails=tuple(thumbnails),
     )
 
 
 def active_learning(study: StudyResults) -> Section:
     """Active learning: the unlabelled images to label next."""
+    thumbnails = [
+        _thumbnail(
+            study,
+            row["image"],
+            f"Unlabelled image, number {row['rank']}",
+            f"{row['rank']}. {fmt.class_name(row['predicted'])}?",
+            f"confidence {fmt.percent(row['probability'])}",
+            fmt.class_name(row["reason"]),
+        )
+        for row in top_ranked(study.queries, study.config.queried_images).to_dict("records")
+    ]
     return Section(
         "active_learning",
         "Active learning: what to label next",
         "The unlabelled images with the highest acquisition score for the chosen classifier.",
-        thumbnails=_thumbnails(
-            study,
-            top_ranked(study.queries, study.config.queried_images),
-            lambda row: f"{row['rank']}. {fmt.class_name(row['predicted'])}?",
-            lambda row: (
-                f"confidence {fmt.percent(row['probability'])}",
-                fmt.class_name(row["reason"]),
-            ),
-            lambda row: f"Unlabelled image, number {row['rank']}",
-        ),
+        thumbnails=tuple(thumbnails),
     )
 
 
-def _thumbnails(
-    study: StudyResults,
-    rows: pd.DataFrame,
-    title: Callable[[Any], str],
-    lines: Callable[[Any], tuple[str, ...]],
-    alt: Callable[[Any], str],
-) -> tuple[Thumbnail, ...]:
-    """A thumbnail for each row, without a picture where there is none."""
-    found = []
-    for row in rows.to_dict("records"):
-        content = study.thumbnails.get(row["image"])
-        src = data_uri(content, "image/jpeg") if content else ""
-        found.append(Thumbnail(src, alt(row), title(row), lines(row), row["image"]))
-    return tuple(found)
+def _thumbnail(study: StudyResults, image: str, alt: str, title: str, *lines: str) -> Thumbnail:
+    content = study.thumbnails.get(image)
+    return Thumbnail(data_uri(content, "image/jpeg") if content else "", alt, title, lines, image)

@@ -148,9 +148,8 @@ def fraction_axis(curves: pd.DataFrame, zero_labels: bool = False) -> dict[str, 
 
 
 def error_bars(
-    values: Iterable[float], lows: Iterable[float], highs: Iterable[float], color: str,
-    thickness: float = 1.5, width: int = 4,
-) -> dict[str, Any]:  # fmt: skip
+    values: Iterable[float], lows: Iterable[float], highs: Iterable[float], color: str
+) -> dict[str, Any]:
     """Error bars from `lows` to `highs` in plotly's form."""
     rows = list(zip(values, lows, highs, strict=True))
     return {
@@ -159,8 +158,8 @@ def error_bars(
         "array": [high - value for value, _, high in rows],
         "arrayminus": [value - low for value, low, _ in rows],
         "color": color,
-        "thickness": thickness,
-        "width": width,
+        "thickness": 1.3,
+        "width": 3,
     }
 
 

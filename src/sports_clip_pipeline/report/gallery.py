@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.explain import METHODS
@@ -17,7 +18,7 @@ from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.data_sections import data_uri
 from sports_clip_pipeline.report.method_styles import reference_line
-from sports_clip_pipeline.report.sections import INTERVAL, Section, StudyResults, frame_table
+from sports_clip_pipeline.report.sections import Section, StudyResults, frame_table
 
 # Confidence bands, highest first: key -> name, lower end; the one before is the upper end.
 BANDS = {"high": ("90 % or more", 0.9), "middle": ("50 to 90 %", 0.5), "low": ("below 50 %", 0.0)}
@@ -223,35 +224,31 @@ def map_quality_figure(summary: pd.DataFrame) -> go.Figure:
             `beats_baselines`; may be empty.
     Returns: points filled where the interval is above zero; without rows, no traces.
     """
-    figure = go.Figure()
     if summary.empty:
-        return figure
+        return go.Figure()
     rows = summary[(summary["subset"] == "all") & summary["difference"].notna()]
     methods = [name for name in METHODS if name in set(rows["method"])]
     measures = [name for name in MEASURES if name in set(rows["measure"])]
-    names, ends = [METHODS[name] for name in methods], [len(methods) - 0.5, -0.5]
-    height, width = 130 + 44 * len(methods), 1.04 / max(len(measures), 1)
-    top = {"xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom"}
-    top |= {"font": {"size": 12, "color": fig.INK[0]}, "showarrow": False}
-    figure.update_layout(fig.layout(height, margin={"l": 8, "r": 12, "t": 56, "b": 8}))
-    figure.update_layout(legend_y=1 + 34 / max(height - 90, 1))
-    for i, measure in enumerate(measures):
-        start, key = i * width, "" if i == 0 else str(i + 1)
-        axes: dict[str, Any] = {"xaxis": f"x{key}", "yaxis": f"y{key}"}
-        shown: dict[str, Any] = {"showticklabels": i == 0, "showgrid": True, "range": ends}
-        x = fig.axis(domain=[start, start + width - 0.04], anchor=f"y{key}")
-        y = fig.category_axis(names, anchor=f"x{key}", **shown)
-        figure.update_layout({f"xaxis{key}": x, f"yaxis{key}": y})
-        title = f"{MEASURES[measure]}, points over the better baseline"
-        figure.add_annotation(text=title, x=start, **top)
-        line: dict[str, Any] = {"mode": "lines", "line": reference_line("Zero-shot")}
-        figure.add_trace(fig.scatter([0, 0], ends, **line, showlegend=False, **axes))
+    titles = [f"{MEASURES[name]}, points over the better baseline" for name in measures]
+    height, ends = 130 + 44 * len(methods), [len(methods) - 0.5, -0.5]
+    figure = make_subplots(
+        cols=len(measures), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles
+    )
+    line = reference_line("Zero-shot")
+    for column, measure in enumerate(measures, start=1):
+        zero = fig.scatter([0, 0], ends, mode="lines", line=line, showlegend=False)
+        figure.add_trace(zero, row=1, col=column)
         of_measure = rows[rows["measure"] == measure]
-        for j, (target, own) in enumerate(of_measure.groupby("target", sort=False)):
+        for i, (target, own) in enumerate(of_measure.groupby("target", sort=False)):
             name = {"name": TARGETS.get(str(target), target), "legendgroup": target}
-            points = _map_quality_points(own, methods, j)
-            figure.add_trace(points.update(showlegend=i == 0, **name, **axes))
-    return figure
+            points = _map_quality_points(own, methods, i).update(showlegend=column == 1, **name)
+            figure.add_trace(points, row=1, col=column)
+    figure.update_layout(fig.layout(height, margin={"l": 8, "r": 12, "t": 56, "b": 8}))
+    figure.update_layout(legend_y=1 + 34 / (height - 90))
+    figure.update_annotations(font={"size": 12, "color": fig.INK[0]})
+    figure.update_xaxes(fig.axis())
+    names = fig.category_axis([METHODS[name] for name in methods], showgrid=True, range=ends)
+    return figure.update_yaxes(names)
 
 
 def _map_quality_points(own: pd.DataFrame, methods: list[str], index: int) -> go.Scatter:
@@ -261,7 +258,7 @@ def _map_quality_points(own: pd.DataFrame, methods: list[str], index: int) -> go
     symbols = [symbol if beats else f"{symbol}-open" for beats in own["beats_baselines"]]
     hover = [
         f"{METHODS[row['method']]}, {row['images']} images<br>"
-        f"{fmt.points(row['difference'])} points over the {row['baseline']} map, {INTERVAL} "
+        f"{fmt.points(row['difference'])} points over the {row['baseline']} map, {fmt.INTERVAL} "
         f"{fmt.points(row['difference_low'])} to {fmt.points(row['difference_high'])}"
         for row in own.to_dict("records")
     ]
@@ -269,7 +266,7 @@ def _map_quality_points(own: pd.DataFrame, methods: list[str], index: int) -> go
         values,
         [methods.index(name) + 0.16 * (2 * index - 1) for name in own["method"]],
         hover,
-        error_x=fig.error_bars(values, lows, highs, tone, thickness=1.3, width=3),
+        error_x=fig.error_bars(values, lows, highs, tone),
         mode="markers",
         marker={"color": tone, "size": 9, "symbol": symbols, "line": {"width": 2, "color": tone}},
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from sports_clip_pipeline.evaluation.evaluation_log import summarise_evaluations
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.method_styles import uses_unlabelled
-from sports_clip_pipeline.report.sections import INTERVAL, Column, DataTable, StudyResults
+from sports_clip_pipeline.report.sections import DataTable, StudyResults, make_table
 
 FEWEST, WITH_REST, ALL = "fewest_labels_top1", "fewest_labels_unlabelled_top1", "all_labels_top1"
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -30,15 +30,9 @@ class KeyNumber:
 
 @dataclass(frozen=True)
 class Headline:
-    """The top of the page.
+    """The top of the page: the answer, its numbers, the recommendation and published numbers.
 
-    Attributes:
-        sentence: the answer.
-        numbers: the numbers it rests on.
-        advice: the recommendation, paragraph by paragraph.
-        table: the numbers beside published ones.
-        notes: footnotes; each begins with the superscript number in a column's header.
-        evaluations: how often the test images were evaluated; empty if it was not logged.
+    `notes` are footnotes, each beginning with the superscript number in a column's header.
     """
 
     sentence: str
@@ -112,16 +106,16 @@ def _headline_points(study: StudyResults) -> dict[str, pd.Series]:
     curves, trials = study.curves, study.trials
     every = pd.concat([table for table in (curves, study.end_to_end_curves) if not table.empty])
     exported = every[every["method"] == study.best_method]
-    points = {ALL: preferred_point(exported, trials, curves["fraction"].max())}
-    if curves["fraction"].nunique() == 1:
-        return points
-    fewest = curves["fraction"].min()
+    fewest, most = curves["fraction"].min(), curves["fraction"].max()
     rows = curves[curves["fraction"] == fewest]
     semi = rows["method"].map(uses_unlabelled).astype(bool)
+    groups = {FEWEST: rows[~semi], WITH_REST: rows[semi]}
     if semi.all() or not semi.any():
-        return {FEWEST: preferred_point(rows, trials, fewest), **points}
-    few, rest = (preferred_point(some, trials, fewest) for some in (rows[~semi], rows[semi]))
-    return {FEWEST: few, WITH_REST: rest, **points}
+        groups = {FEWEST: rows}
+    if fewest == most:
+        groups = {}
+    points = {name: preferred_point(group, trials, fewest) for name, group in groups.items()}
+    return {**points, ALL: preferred_point(exported, trials, most)}
 
 
 def _sentence(study: StudyResults, points: dict[str, pd.Series]) -> str:
@@ -187,10 +181,9 @@ def _table(study: StudyResults, points: Mapping[str, Any], notes: list[str]) -> 
     marks: dict[str, dict[str, None]] = {}
     for entry in reference:
         marks.setdefault(entry.label, {})[superscript(notes.index(entry.note) + 1)] = None
-    rows = tuple(
+    rows = [
         (name, fmt.percent(value), spread, *(published.get((label, key), "–") for label in marks))
         for key, name, value, spread in measures
-    )
-    labels = (Column(label + " ".join(numbers)) for label, numbers in marks.items())
-    heads = (Column("Measure", False), Column("This study"), Column(INTERVAL), *labels)
-    return DataTable("Headline numbers", heads, rows)
+    ]
+    labels = (label + " ".join(numbers) for label, numbers in marks.items())
+    return make_table("Headline numbers", ("Measure", "This study", fmt.INTERVAL, *labels), rows)

@@ -12,16 +12,9 @@ import plotly.graph_objects as go
 from sports_clip_pipeline.pipelines.report.config import Reference
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report.method_styles import (
-    MethodStyles,
-    display_name,
-    reference_line,
-    uses_unlabelled,
-)
+from sports_clip_pipeline.report.method_styles import MethodStyles, display_name, reference_line
 from sports_clip_pipeline.report.sections import (
-    INTERVAL,
     Cell,
-    DataTable,
     Section,
     StudyResults,
     frame_table,
@@ -37,35 +30,36 @@ def learning_curve(study: StudyResults) -> Section:
         "seeds, bands 95 % intervals that include a bootstrap over images."
     )
     if set(styles.methods) > set(styles.shown):
-        semi_supervised = any(map(uses_unlabelled, styles.methods))
-        dashed = "; dashed ones are semi-supervised" if semi_supervised else ""
+        dashes = {styles.line(method)["dash"] for method in styles.methods}
+        dashed = "; dashed ones are semi-supervised" if "dash" in dashes else ""
         text += (
             " Shown are the methods that cross-validation prefers, and the baselines"
             f"{dashed}. The legend holds the others."
         )
-    kinds = {"on frozen encoders": study.curves, "trained end to end": end_to_end}
-    return Section(
-        "learning_curve",
-        "Accuracy by share of labels",
-        text,
-        learning_curve_figure(
-            study.curves, end_to_end, study.zero_shot, styles, study.config.reference
-        ),
-        folded=tuple(_curves_table(study, *kind) for kind in kinds.items() if len(kind[1])),
-    )
-
-
-def _curves_table(study: StudyResults, kind: str, curves: pd.DataFrame) -> DataTable:
     columns = {
         "Method": lambda row: study.name(row["method"]),
         "Labels used": lambda row: fmt.fraction_name(row["fraction"]),
         "Images": lambda row: fmt.count(row["labels"]),
         "Seeds": lambda row: fmt.count(len(row["seeds"])),
         "Top-1": lambda row: fmt.percent(row["top1_mean"]),
-        INTERVAL: lambda row: fmt.interval(row["top1_low"], row["top1_high"]),
+        fmt.INTERVAL: lambda row: fmt.interval(row["top1_low"], row["top1_high"]),
         "Macro F1": lambda row: fmt.percent(row["macro_f1_mean"]),
     }
-    return frame_table(f"Accuracy by method and share of labels, {kind}", curves, columns)
+    kinds = {"on frozen encoders": study.curves, "trained end to end": end_to_end}
+    caption = "Accuracy by method and share of labels"
+    tables = (
+        frame_table(f"{caption}, {kind}", curves, columns)
+        for kind, curves in kinds.items()
+        if not curves.empty
+    )
+    reference = study.config.reference
+    return Section(
+        "learning_curve",
+        "Accuracy by share of labels",
+        text,
+        learning_curve_figure(study.curves, end_to_end, study.zero_shot, styles, reference),
+        folded=tuple(tables),
+    )
 
 
 def learning_curve_figure(
@@ -136,7 +130,7 @@ def _curve_hover(row: Mapping[Any, Any]) -> str:
     spread = fmt.interval(row["top1_low"], row["top1_high"])
     return (
         f"{fmt.fraction_name(row['fraction'])} of the labels ({fmt.count(row['labels'])})<br>"
-        f"{fmt.percent(row['top1_mean'])}, {INTERVAL} {spread}<br>{subsets}"
+        f"{fmt.percent(row['top1_mean'])}, {fmt.INTERVAL} {spread}<br>{subsets}"
     )
 
 
@@ -171,7 +165,7 @@ def labels_needed(study: StudyResults) -> Section:
         "Method": lambda row: study.name(row["method"]),
         "Accuracy": lambda row: fmt.fraction_name(row["target"]),
         "Images": lambda row: fmt.count(row["labels"]),
-        INTERVAL: lambda row: _range(row["low"], row["high"]) or "–",
+        fmt.INTERVAL: lambda row: _range(row["low"], row["high"]) or "–",
         "How known": lambda row: row["kind"],
     }
     heads = ("Method", *map(fmt.fraction_name, targets))
@@ -187,18 +181,18 @@ def labels_needed(study: StudyResults) -> Section:
     )
 
 
-def needed_cell(row: Mapping[Any, Any] | None) -> str | Cell:
+def needed_cell(row: Mapping[Any, Any] | None) -> Cell:
     """Labels needed with their interval and whether they are extrapolated or out of reach."""
     if row is None:
         return "–"
     labels, spread = fmt.count(row["labels"]), _range(row["low"], row["high"])
     if row["kind"] == "measured below":
-        return Cell(f"≤ {labels}", "fewest measured")
+        return f"≤ {labels}", "fewest measured"
     if not math.isfinite(row["labels"]):
-        return Cell("out of reach", spread)
+        return "out of reach", spread
     if row["kind"] == "extrapolated":
-        return Cell(f"≈ {labels}", f"extrapolated, {spread}")
-    return Cell(labels, spread)
+        return f"≈ {labels}", f"extrapolated, {spread}"
+    return labels, spread
 
 
 def _range(low: float, high: float) -> str:
@@ -219,7 +213,7 @@ def paired_comparisons(study: StudyResults) -> Section:
         "Labels used": lambda row: fmt.fraction_name(row["fraction"]),
         "Seeds": lambda row: fmt.count(row["seeds"]),
         "Points": lambda row: fmt.points(row["difference"]),
-        INTERVAL: lambda row: f"{fmt.points(row['low'])} to {fmt.points(row['high'])}",
+        fmt.INTERVAL: lambda row: f"{fmt.points(row['low'])} to {fmt.points(row['high'])}",
         "p": lambda row: fmt.p_value(row["p_value"]),
         "p after Holm": lambda row: fmt.p_value(row["p_holm"]),
     }
@@ -276,7 +270,7 @@ def _paired_trace(
         rows["fraction"] * shift,
         differences,
         [_paired_hover(row, styles) for row in rows.to_dict("records")],
-        error_y=fig.error_bars(differences, lows, highs, color, thickness=1.2, width=3),
+        error_y=fig.error_bars(differences, lows, highs, color),
         mode="lines+markers",
         line={**styles.line(method), "width": 1.2},
         marker={**marker, "symbol": symbols, "line": {"width": 2, "color": color}},
@@ -290,7 +284,7 @@ def _paired_hover(row: Mapping[Any, Any], styles: MethodStyles) -> str:
         return f"{share}<br>the best by cross-validation"
     difference, low, high = (fmt.points(row[name]) for name in ("difference", "low", "high"))
     return (
-        f"{share}, against {styles.name(row['against'])}<br>{difference} points, {INTERVAL} "
+        f"{share}, against {styles.name(row['against'])}<br>{difference} points, {fmt.INTERVAL} "
         f"{low} to {high}<br>p {fmt.p_value(row['p_holm'])} after Holm"
     )
 

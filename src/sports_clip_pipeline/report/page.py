@@ -59,7 +59,6 @@ OPTIONAL_SECTIONS = {
 }
 BUNDLE = "plotly-cartesian.min.js"
 SCRIPTS = (BUNDLE, "report.js", "gallery.js", "sorting.js")  # in the order they run
-BUNDLE_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
 _REMEDY = "lower report.gallery_images or report.label_issues"
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,9 +12,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
+from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.method_styles import MethodStyles, display_name, method_styles
 
-INTERVAL = "95 % interval"
 Document = Mapping[str, Any]
 
 
@@ -86,6 +86,10 @@ class StudyResults:
         return display_name(method, self.config.methods)
 
 
+Cell = str | tuple[str, str]
+"""A table cell: its text, or text and a muted note below it."""
+
+
 @dataclass(frozen=True)
 class Column:
     """A table column: numbers are right-aligned, intervals muted.
@@ -100,29 +104,16 @@ class Column:
     @property
     def quiet(self) -> bool:
         """Whether the cells are muted."""
-        return self.name == INTERVAL
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A table cell with a muted note below its text."""
-
-    text: str
-    note: str = ""
+        return self.name == fmt.INTERVAL
 
 
 @dataclass(frozen=True)
 class DataTable:
-    """A table of formatted text; the first cell of a row is its header.
-
-    Attributes:
-        caption: what the table shows.
-        sortable: whether the reader can sort it by column.
-    """
+    """A table of formatted text, which may be sortable; the first cell of a row is its header."""
 
     caption: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[str | Cell, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
     sortable: bool = False
 
     @property
@@ -140,26 +131,24 @@ class DataTable:
 
 
 def make_table(
-    caption: str, heads: Sequence[str], rows: Sequence[Sequence[str | Cell]], texts: int = 1
+    caption: str,
+    heads: Sequence[str],
+    rows: Iterable[Iterable[Cell]],
+    texts: int = 1,
+    groups: Sequence[str] = (),
+    sortable: bool = False,
 ) -> DataTable:
     """A table whose first `texts` columns are text and whose other columns are numbers."""
-    columns = tuple(Column(name, i >= texts) for i, name in enumerate(heads))
-    return DataTable(caption, columns, tuple(tuple(row) for row in rows))
+    groups = groups or [""] * len(heads)
+    columns = (Column(name, i >= texts, groups[i]) for i, name in enumerate(heads))
+    return DataTable(caption, tuple(columns), tuple(map(tuple, rows)), sortable)
 
 
 def frame_table(
-    caption: str,
-    frame: pd.DataFrame,
-    columns: Mapping[str, Callable[[Any], str | Cell]],
-    texts: int = 1,
+    caption: str, frame: pd.DataFrame, columns: Mapping[str, Callable[[Any], Cell]], texts: int = 1
 ) -> DataTable:
-    """A table with a row for each row of a data frame.
-
-    Args:
-        columns: header -> function from a row (dict by column name) to the cell.
-        texts: how many of the first columns are text.
-    """
-    rows = [[cell(row) for cell in columns.values()] for row in frame.to_dict("records")]
+    """A table of a data frame; `columns` maps headers to functions from a row to its cell."""
+    rows = ([cell(row) for cell in columns.values()] for row in frame.to_dict("records"))
     return make_table(caption, list(columns), rows, texts)
 
 
@@ -180,8 +169,6 @@ class Section:
 
     Attributes:
         name: id on the page; the figure's dataset is `<name>_figure`.
-        title, text: heading and one or two sentences.
-        figure: plotly figure whose layout has a height.
         tables: shown as they are. folded: shown in a `details` element with the title `fold`,
             which is open at first if `fold_open` and left out in print if `bulky`.
         warning, notes: shown before and after the tables.
