@@ -14,7 +14,7 @@ from sports_clip_pipeline.evaluation.abstention import (
     abstention_report,
     out_of_distribution_probabilities,
 )
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
@@ -62,7 +62,7 @@ def predictor(*additional_encoders: EncoderInput) -> Predictor:
 def test_one_encoder_is_evaluated_on_its_cached_features(store: ImageStore) -> None:
     features = np.random.default_rng(1).normal(size=(6, 1280)).astype(np.float32)
     found = out_of_distribution_probabilities(
-        predictor(), store, np.array([1, 4]), features, Journal()
+        predictor(), store, np.array([1, 4]), features, RunState()
     )
     np.testing.assert_array_equal(found, predictor().predict_proba(features[[1, 4]]))
 
@@ -72,7 +72,7 @@ def test_several_encoders_classify_the_images_once(
 ) -> None:
     both = predictor(EncoderInput("lite0", image_preprocessing("lite0", 64, "full"), (), 1280))
     monkeypatch.setattr(abstention, "can_export", lambda predictor: False)
-    state, rows = Journal(), np.array([0, 3])
+    state, rows = RunState(), np.array([0, 3])
     monkeypatch.setattr(abstention, "cores", lambda: 1)
     found = out_of_distribution_probabilities(both, store, rows, np.zeros((6, 1280)), state)
     expected = both.predict_images([store.get(0), store.get(3)])

@@ -12,7 +12,7 @@ from sports_clip_pipeline.data.image_store import INDEX, ImageStore
 from sports_clip_pipeline.data.user_images import StoredImage
 from sports_clip_pipeline.evaluation.bootstrap import bootstrap_interval
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported, answer_all
@@ -69,7 +69,7 @@ def out_of_distribution_probabilities(
     store: ImageStore,
     rows: np.ndarray,
     features: np.ndarray,
-    state: Journal,
+    state: RunState,
 ) -> np.ndarray:
     """Probabilities (M, C) of images of the captioned corpus.
 
@@ -91,7 +91,7 @@ def out_of_distribution_probabilities(
     recipe = Exported(cached_export(predictor, state)) if exports else Eager(predictor)
     sources = [StoredImage(store, int(row)) for row in rows]
     found = [np.zeros((0, len(predictor.classes)), dtype=np.float32)]
-    with state.counting("out-of-distribution images", len(rows), "image") as bar:
+    with state.progress_bar("out-of-distribution images", len(rows), "image") as bar:
         for block in answer_all(sources, recipe, _ANY, cores()):
             assert not block.failures, block.failures
             found.append(block.probabilities)

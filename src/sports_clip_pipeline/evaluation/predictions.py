@@ -13,7 +13,7 @@ import pandas as pd
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders.feature_store import additional_key
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.predictor.predictor import Predictor
 from sports_clip_pipeline.training.classification import pooled_image_features
 from sports_clip_pipeline.training.images import images_of_split
@@ -89,7 +89,7 @@ class LabelledCorpus:
 
 
 def predict_split(
-    predictor: Predictor, corpus: LabelledCorpus, split: str, state: Journal
+    predictor: Predictor, corpus: LabelledCorpus, split: str, state: RunState
 ) -> np.ndarray:
     """Probabilities (N, C) of the images of a split, in the order of `corpus.splits`.
 
@@ -105,7 +105,7 @@ def predict_split(
 
 
 def _trained_encoder_features(
-    predictor: Predictor, corpus: LabelledCorpus, split: str, state: Journal
+    predictor: Predictor, corpus: LabelledCorpus, split: str, state: RunState
 ) -> np.ndarray:
     """Pooled features (N, D) of the encoder that was trained end to end."""
     first = predictor.towers[0]

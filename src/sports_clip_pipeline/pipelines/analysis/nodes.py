@@ -1,4 +1,4 @@
-"""Nodes that judge the study: what its curves are worth, and what to do next."""
+"""Nodes of the analysis: comparisons, calibration, abstention, label issues, active learning."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
@@ -20,7 +20,7 @@ def count_labels_needed(
     class_bank: ClassBank,
     analysis: AnalysisConfig,
 ) -> Table:
-    """How many labels each method takes to reach each accuracy."""
+    """Labels that each method needs to reach each accuracy."""
     from sports_clip_pipeline.evaluation.learning_curves import labels_needed
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
@@ -42,7 +42,7 @@ def compare_methods(
     class_bank: ClassBank,
     analysis: AnalysisConfig,
 ) -> Table:
-    """Every method against the best and against zero-shot, on the same seeds and photographs."""
+    """Paired comparisons of each method with the best and with zero-shot, on the same images."""
     from sports_clip_pipeline.evaluation.bootstrap import paired_comparisons
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_probabilities,
@@ -116,7 +116,7 @@ def measure_abstention(
     clip_flickr8k_features: Arrays,
     class_bank: ClassBank,
     analysis: AnalysisConfig,
-    journal: Journal,
+    state: RunState,
 ) -> Document:
     """Abstention on test images, and on captioned images whose captions name no class."""
     from sports_clip_pipeline.data.captions import rows_without_mention
@@ -128,7 +128,7 @@ def measure_abstention(
     names = {label: class_bank.names(label) for label in class_bank.labels}
     rows = rows_without_mention(captions, names, "test")
     ood_probabilities = out_of_distribution_probabilities(
-        predictor, flickr8k_images, rows, clip_flickr8k_features["features"], journal
+        predictor, flickr8k_images, rows, clip_flickr8k_features["features"], state
     )
     return abstention_report(
         predictor.threshold,
@@ -143,7 +143,7 @@ def measure_abstention(
 def find_label_issues(
     chosen_trials: Any, study_data: Any, class_bank: ClassBank, analysis: AnalysisConfig
 ) -> Table:
-    """Development photographs whose labels the held-out folds of the best arm doubt."""
+    """Likely label issues among the development images, from held-out folds of the best trial."""
     from sports_clip_pipeline.fewshot.active_learning import find_issues
 
     best = chosen_trials[max(chosen_trials)]
@@ -160,7 +160,7 @@ def find_label_issues(
 def query_labels(
     chosen_trials: Any, study_data: Any, class_bank: ClassBank, analysis: AnalysisConfig
 ) -> Table:
-    """Which photographs to label next, were there as many labels as at one fraction."""
+    """Active learning: the images to label next, given the labels of one fraction."""
     from sports_clip_pipeline.fewshot.active_learning import query_images
     from sports_clip_pipeline.predictor.head import Head, softmax
 
@@ -187,9 +187,9 @@ def measure_inference_cost(
     sports_images: Any,
     cache: Any,
     embed: EmbedConfig,
-    pixels: EndToEndConfig,
+    end_to_end: EndToEndConfig,
 ) -> Table:
-    """Accuracy beside its price: parameters and milliseconds a photograph of each method."""
+    """Inference cost of each method: parameters and milliseconds an image, beside its accuracy."""
     from sports_clip_pipeline.evaluation.recommendation import inference_cost_table
 
     if end_to_end_curves.empty:
@@ -198,7 +198,7 @@ def measure_inference_cost(
 
     from sports_clip_pipeline.encoders.embedder import encoder_cost
 
-    trained = encoder_cost(embed, pixels.test_size, pixels.views, cache, sports_images)
+    trained = encoder_cost(embed, end_to_end.test_size, end_to_end.views, cache, sports_images)
     curves = pd.concat([finetune_curves, end_to_end_curves], ignore_index=True)
     return inference_cost_table(curves, embed_audit["towers"], trained)
 
@@ -207,11 +207,11 @@ def recommend_method(
     finetune_curves: Table,
     labels_needed: Table,
     paired_comparisons: Table,
-    price: Table,
+    inference_cost: Table,
     end_to_end_curves: Table,
     report: ReportConfig,
 ) -> Document:
-    """What to use with how many labels, in words."""
+    """Recommended method by number of labels, in sentences."""
     from sports_clip_pipeline.evaluation.recommendation import recommend
 
     return {
@@ -219,7 +219,7 @@ def recommend_method(
             finetune_curves,
             labels_needed,
             paired_comparisons,
-            price,
+            inference_cost,
             report.methods,
             end_to_end_curves,
         )
