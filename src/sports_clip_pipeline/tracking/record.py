@@ -78,7 +78,7 @@ def log_dataset(run: TrackedRun, wanted: Mapping[str, Any], data: Any) -> None:
     else:
         run.call("log_artifact", str(path), folder)
     if hasattr(data, "to_plotly_json"):
-        from sports_clip_pipeline.report.figure_page import compose_figure_page
+        from sports_clip_pipeline.report.page import compose_figure_page
 
         page = compose_figure_page(data, path.stem)
         run.call("log_text", page, f"{folder}/{path.stem}.html")
