@@ -58,11 +58,10 @@ FILES = {
     "src/small_project/pipeline_registry.py": """
         import time
         from pathlib import Path
-        from dataclasses import dataclass
+        from pydantic import BaseModel
         from kedro.pipeline import Pipeline, node
 
-        @dataclass(frozen=True)
-        class Finetune:
+        class Finetune(BaseModel):
             seeds: list
             fail: bool
             wait: bool
