@@ -90,7 +90,7 @@ def fit_end_to_end_trials(
     )
 
     images = _images(
-        "evaluation", splits, sports_images, sports_manifest, embed_audit, config, state
+        "test", splits, sports_images, sports_manifest, embed_audit, config, state
     )
     target = evaluation_target(splits, class_bank.labels)
     predictions = EndToEndPredictions(
