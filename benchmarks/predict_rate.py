@@ -104,7 +104,7 @@ def squares_of(photographs: ImageFiles, network: ExportedPredictor) -> list[np.n
             image = open_upright(file.read(), ImageRules()).image
         except UnusableImageError:
             continue
-        seen.append([look.square(image) for look in network.input_specs])
+        seen.append([look.pixels(image) for look in network.input_specs])
     if len(seen) < BLOCK:
         raise SystemExit(f"Error: wanted {BLOCK} photographs at least, got {len(seen)}")
     return [np.stack(squares) for squares in zip(*seen[:BLOCK], strict=True)]

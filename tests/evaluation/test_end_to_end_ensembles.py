@@ -14,7 +14,7 @@ from sports_clip_pipeline.encoders.image_encoders import (
     pooled_features,
 )
 from sports_clip_pipeline.evaluation import test_predictions
-from sports_clip_pipeline.evaluation.test_predictions import Corpus, predict_rows
+from sports_clip_pipeline.evaluation.predictions import LabelledCorpus, predict_split
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.end_to_end_ensemble import FROZEN, Ensembles, build_ensembles
 from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndPredictions, run_end_to_end_trials
@@ -67,11 +67,11 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def corpus(plans: dict[str, Any]) -> Corpus:
+def corpus(plans: dict[str, Any]) -> LabelledCorpus:
     data = plans["data"]
     manifest = pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(COUNT)]})
     splits = data.splits.assign(split="unlabelled")
-    return Corpus(plans["store"], manifest, splits, {"features": data.features})
+    return LabelledCorpus(plans["store"], manifest, splits, {"features": data.features})
 
 
 def test_each_pixel_arm_is_joined_to_the_committee_of_its_labels(plans: dict[str, Any]) -> None:
@@ -106,7 +106,7 @@ def test_a_joined_arm_is_scored_as_its_predictor_answers(plans: dict[str, Any]) 
     stored = [plans["store"].get(i) for i in range(COUNT)]
     answered = predictor.predict_images(stored)
     np.testing.assert_allclose(probabilities, answered, atol=3e-3)
-    said = predict_rows(predictor, corpus(plans), "unlabelled", RunState())
+    said = predict_split(predictor, corpus(plans), "unlabelled", RunState())
     np.testing.assert_allclose(said, answered, atol=1e-4)
 
 
@@ -114,13 +114,13 @@ def test_what_a_trained_tower_saw_of_a_part_is_kept(
     plans: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor, journal = plans["joined"].predictors()[f"{END_TO_END_ENSEMBLE}-1-0"](), RunState()
-    first = predict_rows(predictor, corpus(plans), "unlabelled", journal)
+    first = predict_split(predictor, corpus(plans), "unlabelled", journal)
 
     def refuse(*args: object) -> None:
         raise AssertionError("the photographs were looked at again")
 
     monkeypatch.setattr(test_predictions, "pooled_image_features", refuse)
-    again = predict_rows(predictor, corpus(plans), "unlabelled", journal)
+    again = predict_split(predictor, corpus(plans), "unlabelled", journal)
     np.testing.assert_array_equal(again, first)
 
 

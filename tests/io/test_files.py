@@ -92,7 +92,7 @@ def test_document_of_an_older_version_names_its_file_and_the_pipeline_to_run(
 
 def test_evaluations_are_appended_and_repeats_counted(tmp_path: Path) -> None:
     evaluation = {
-        "arms": 3,
+        "trials": 3,
         "methods": ["gda"],
         "parameters_sha256": "a",
         "data_digest": "b",

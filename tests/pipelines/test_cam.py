@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.explain.sampling import PAIR_COLUMNS
 from sports_clip_pipeline.io.state import RunState

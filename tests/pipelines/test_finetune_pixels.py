@@ -12,7 +12,7 @@ import torch
 
 from sports_clip_pipeline.clip import folder
 from sports_clip_pipeline.clip.projections import Projections
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.fewshot.study import StudyData
 from sports_clip_pipeline.io.state import RunState

@@ -15,7 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from sports_clip_pipeline.clip.zero_shot import OpenVocabulary
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules

@@ -177,7 +177,7 @@ class EvaluationLogFile(JsonDocument):
     """A JSON list of evaluations on the held-out images; `save` appends one.
 
     Example:
-        >>> EvaluationLogFile(filepath="log.json").save({"arms": 105, "methods": ["gda"], …})
+        >>> EvaluationLogFile(filepath="log.json").save({"trials": 105, "methods": ["gda"], …})
     """
 
     def save(self, data: dict[str, Any]) -> None:

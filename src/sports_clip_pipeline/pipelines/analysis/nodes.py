@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
@@ -60,21 +60,23 @@ def compare_methods(
 
 
 def measure_calibration(
-    trial_probabilities: Arrays, zero_shot_predictions: Table, splits: Table, class_bank: ClassBank
+    trial_probabilities: Arrays,
+    zero_shot_predictions: Table,
+    splits: Table,
+    class_bank: ClassBank,
+    analysis: AnalysisConfig,
 ) -> tuple[Table, Table]:
-    """Calibration of every point of the curves and of zero-shot, and its reliability bins."""
-    from sports_clip_pipeline.evaluation import calibration
+    """Calibration of zero-shot and of every method and fraction, and their reliability bins."""
+    from sports_clip_pipeline.evaluation.calibration import calibration_table, reliability_table
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_probabilities,
         evaluation_target,
     )
 
     zero_shot = {"zero_shot/0/0": evaluation_probabilities(zero_shot_predictions)}
-    probabilities = {**zero_shot, **trial_probabilities}
-    target = evaluation_target(splits, class_bank.labels)
-    table = calibration.calibration_table(probabilities, target)
-    bins = calibration.reliability_table(probabilities, target)
-    return calibration.calibration_curves(table), bins
+    study = {**zero_shot, **trial_probabilities}, evaluation_target(splits, class_bank.labels)
+    bins = analysis.calibration_bins
+    return calibration_table(*study, bins), reliability_table(*study, bins)
 
 
 def trace_classes(
@@ -86,7 +88,7 @@ def trace_classes(
     analysis: AnalysisConfig,
 ) -> tuple[Table, Table]:
     """Gains of each class from zero-shot to the shipped method, and the confusions that remain."""
-    from sports_clip_pipeline.evaluation.recommendation import class_gains, remaining_confusions
+    from sports_clip_pipeline.evaluation.metrics import class_gains, most_confused_pairs
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_probabilities,
         evaluation_target,
@@ -101,10 +103,9 @@ def trace_classes(
         class_bank.labels,
         evaluation_probabilities(zero_shot_predictions),
     )
-    probabilities = [trial_probabilities[best.name]]
-    return gains, remaining_confusions(
-        probabilities, target, class_bank.labels, analysis.confused_pairs
-    )
+    best_probabilities = trial_probabilities[best.name]
+    count = analysis.confused_pairs
+    return gains, most_confused_pairs(best_probabilities, target, class_bank.labels, count)
 
 
 def measure_abstention(
@@ -114,22 +115,27 @@ def measure_abstention(
     flickr8k_images: Any,
     clip_flickr8k_features: Arrays,
     class_bank: ClassBank,
+    analysis: AnalysisConfig,
     state: RunState,
 ) -> Document:
-    """Abstention: coverage, selective accuracy, and rejection of images that show no class."""
+    """Abstention on test images, and on captioned images whose captions name no class."""
     from sports_clip_pipeline.data.captions import rows_without_mention
-    from sports_clip_pipeline.evaluation.abstention import refusal_report, strange_probabilities
+    from sports_clip_pipeline.evaluation.abstention import (
+        abstention_report,
+        out_of_distribution_probabilities,
+    )
 
     names = {label: class_bank.names(label) for label in class_bank.labels}
     rows = rows_without_mention(captions, names, "test")
-    strange = strange_probabilities(
+    ood_probabilities = out_of_distribution_probabilities(
         predictor, flickr8k_images, rows, clip_flickr8k_features["features"], state
     )
-    return refusal_report(
+    return abstention_report(
         predictor.threshold,
+        analysis.coverage,
         test_predictions["finetuned_probability"].to_numpy(),
         (test_predictions["finetuned_label"] == test_predictions["label"]).to_numpy(),
-        strange,
+        ood_probabilities,
         predictor.classes,
     )
 
@@ -215,7 +221,7 @@ def recommend_method(
             paired_comparisons,
             inference_cost,
             report.methods,
-            pixels=end_to_end_curves,
+            end_to_end_curves,
         )
     }
 
@@ -235,7 +241,7 @@ def log_evaluation(
         *end_to_end_trials[columns].to_numpy().tolist(),
     ]
     return {
-        "arms": len(trials),
+        "trials": len(trials),
         "methods": sorted({row[0] for row in trials}),
         "parameters_sha256": fingerprint(trials),
         "data_digest": ingest_audit["data_digest"],

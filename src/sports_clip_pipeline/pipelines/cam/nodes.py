@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Figure, Table
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.explain import GUIDED
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam.config import (

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
@@ -46,13 +46,12 @@ def select_development(
 
 def select_test(splits: Table, clip_sports_features: Arrays, class_bank: ClassBank) -> Arrays:
     """Test data: features of all encoders (N, D) and class indices (N,)."""
-    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
-        evaluation_features,
-        evaluation_target,
-    )
+    from sports_clip_pipeline.encoders.feature_store import concat_features
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
+    rows = (splits["split"] == "evaluation").to_numpy()
     return {
-        "features": evaluation_features(splits, clip_sports_features),
+        "features": concat_features(clip_sports_features)[0][rows],
         "target": evaluation_target(splits, class_bank.labels),
     }
 
@@ -78,7 +77,7 @@ def fit_trials(
         )
         state.log_trial(trial.row, "frozen")
         scored.append(trial)
-    chosen = learning_curves.choose_each(scored)
+    chosen = learning_curves.best_trials(scored)
     return (
         learning_curves.trials_table(scored),
         learning_curves.learning_curves(scored, config.bootstrap_resamples),
@@ -123,15 +122,15 @@ def evaluate_predictor(
 ) -> tuple[Table, Document]:
     """Evaluate the predictor on the test split, beside the zero-shot predictions."""
     from sports_clip_pipeline.evaluation.metrics import classification_report
-    from sports_clip_pipeline.evaluation.test_predictions import (
-        Corpus,
-        evaluation_table,
-        predict_rows,
+    from sports_clip_pipeline.evaluation.predictions import (
+        LabelledCorpus,
+        predict_split,
+        predictions_table,
     )
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
-    corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
-    probabilities = predict_rows(predictor, corpus, "evaluation", state)
+    corpus = LabelledCorpus(sports_images, sports_manifest, splits, clip_sports_features)
+    probabilities = predict_split(predictor, corpus, "evaluation", state)
     target = evaluation_target(splits, predictor.classes)
     zero_shot = zero_shot_predictions[zero_shot_predictions["split"] == "evaluation"]
     report = classification_report(probabilities, target, predictor.classes)
@@ -144,7 +143,7 @@ def evaluate_predictor(
         "threshold": getattr(predictor, "threshold", None),
         **report,
     }
-    return evaluation_table(zero_shot, probabilities, predictor.classes), metrics
+    return predictions_table(zero_shot, probabilities, predictor.classes), metrics
 
 
 def _print_plan(study_data: Any, config: FinetuneConfig, state: RunState) -> None:

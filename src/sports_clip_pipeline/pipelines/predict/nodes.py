@@ -27,14 +27,14 @@ def predict_test(
     """Submission: predicted classes of the unlabelled images in the listed order."""
     import numpy as np
 
-    from sports_clip_pipeline.evaluation.test_predictions import (
-        Corpus,
-        predict_rows,
+    from sports_clip_pipeline.evaluation.predictions import (
+        LabelledCorpus,
+        predict_split,
         submission_table,
     )
 
-    corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
-    best = predict_rows(predictor, corpus, "unlabelled", state).argmax(axis=1)
+    corpus = LabelledCorpus(sports_images, sports_manifest, splits, clip_sports_features)
+    best = predict_split(predictor, corpus, "unlabelled", state).argmax(axis=1)
     predicted = np.asarray(predictor.classes, dtype=object)[best]
     images = splits.loc[splits["split"] == "unlabelled", "image"]
     return submission_table(submission_order, images, predicted)
@@ -43,8 +43,8 @@ def predict_test(
 def predict_test_without_labels(
     zero_shot_unlabelled_predictions: Table, submission_order: Table
 ) -> Table:
-    """The same of the zero-shot classifier with unlabelled images, which used no label."""
-    from sports_clip_pipeline.evaluation.test_predictions import submission_table
+    """The answers that took no label, in the same form."""
+    from sports_clip_pipeline.evaluation.predictions import submission_table
 
     table = zero_shot_unlabelled_predictions
     test = table[table["split"] == "unlabelled"]

@@ -168,7 +168,7 @@ def _learn_projections(
 
     from sports_clip_pipeline.clip.losses import find_objective
     from sports_clip_pipeline.encoders import feature_store
-    from sports_clip_pipeline.evaluation.retrieval import recall_columns
+    from sports_clip_pipeline.evaluation.metrics import projection_evaluator
     from sports_clip_pipeline.io.fingerprint import fingerprint
     from sports_clip_pipeline.training import contrastive, image_text_pairs, trainer
 
@@ -178,7 +178,7 @@ def _learn_projections(
     digests = [rows.digest() for rows in (train.image, train.text, *train.views)]
     code = trainer, contrastive, image_text_pairs, feature_store, loss
     content = fingerprint(config.locked_part(), *code, digests, train.image_index)
-    evaluate = recall_columns(
+    evaluate = projection_evaluator(
         np.asarray(validation.image), np.asarray(validation.text), validation.image_index
     )
     if start is not None:
@@ -199,7 +199,7 @@ def _train_encoders(
     """The unlocked encoders, trained from the projections, and the fingerprint of that."""
     from sports_clip_pipeline.clip.losses import find_objective
     from sports_clip_pipeline.clip.model import build_clip
-    from sports_clip_pipeline.evaluation.retrieval import validation_row
+    from sports_clip_pipeline.evaluation.metrics import validation_recalls
     from sports_clip_pipeline.io.fingerprint import fingerprint
     from sports_clip_pipeline.machine import exit_unless_main_process, rank_and_world_size
     from sports_clip_pipeline.training.contrastive import (
@@ -223,7 +223,7 @@ def _train_encoders(
         raise ValueError("several processes share checkpoints on disk, and this state has none")
     with process_group(compute.device, config.encoder_batch_size) as processes:
         task = UnlockedTask(
-            build_clip(projections, **recipe), train, validation, validation_row, preprocessing,
+            build_clip(projections, **recipe), train, validation, validation_recalls, preprocessing,
             config, compute, processes,
         )  # fmt: skip
         trained = train_encoders(task, state, content, steps)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, ZeroShotConfig
@@ -84,20 +84,23 @@ def choose_zero_shot(
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.projections import unit_norm
     from sports_clip_pipeline.clip.zero_shot import hubness
-    from sports_clip_pipeline.evaluation.zero_shot_evaluation import Seen, choose_settings
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
+        PairEmbeddings,
+        choose_zero_shot_settings,
+    )
     from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     projections = read_projections(clip_model)
     seen = {}
     for split in ("train", "validation"):
         corpus = flickr8k_manifest, captions, split
-        images = clip_flickr8k_features["features"]
-        pairs = paired_features_of_split(images, clip_caption_features["features"], *corpus)
-        plain = paired_features_of_split(images, caption_features["features"], *corpus)
+        features = clip_flickr8k_features["features"]
+        pairs = paired_features_of_split(features, clip_caption_features["features"], *corpus)
+        plain = paired_features_of_split(features, caption_features["features"], *corpus)
         images = np.asarray(pairs.image)
         seen[split] = (
             images,
-            Seen(
+            PairEmbeddings(
                 projections.image_embeddings(images),
                 zero_shot_scores.describe(images),
                 projections.text_embeddings(np.asarray(pairs.text)),
@@ -106,7 +109,7 @@ def choose_zero_shot(
             ),
         )
     background, train = seen["train"]
-    chosen = choose_settings(
+    chosen = choose_zero_shot_settings(
         seen["validation"][1],
         train,
         zero_shot_scores.logit_scale,
@@ -232,7 +235,7 @@ def score_retrieval(
     import numpy as np
 
     from sports_clip_pipeline.clip.folder import read_projections
-    from sports_clip_pipeline.evaluation.retrieval import retrieval_metrics
+    from sports_clip_pipeline.evaluation.metrics import retrieval_metrics
     from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     features = clip_flickr8k_features["features"], clip_caption_features["features"]
