@@ -106,10 +106,10 @@ def plan_items(draw: pd.DataFrame, manifest: pd.DataFrame, config: Any) -> tuple
     """
     stored = dict(zip(manifest["image"], enumerate(manifest["stored_sha256"]), strict=True))
     check_in_store(draw["image"], stored, "cam_eval")
-    pairs = enumerate(zip(draw["image"], draw["label"], strict=True))
+    scorecam, randomised = config.scorecam_images, config.randomised_images
     return tuple(
-        Item(image, label, *stored[image], n < config.scorecam_images, n < config.randomised_images)
-        for n, (image, label) in pairs
+        Item(image, label, stored[image][0], stored[image][1], n < scorecam, n < randomised)
+        for n, (image, label) in enumerate(zip(draw["image"], draw["label"], strict=True))
     )
 
 
