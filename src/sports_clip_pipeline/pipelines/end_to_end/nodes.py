@@ -89,9 +89,7 @@ def fit_end_to_end_trials(
         run_end_to_end_trials,
     )
 
-    images = _images(
-        "test", splits, sports_images, sports_manifest, embed_audit, config, state
-    )
+    images = _images("test", splits, sports_images, sports_manifest, embed_audit, config, state)
     target = evaluation_target(splits, class_bank.labels)
     predictions = EndToEndPredictions(
         images, class_bank.labels, embed_audit["image_encoder"], config.views, state
