@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
+from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 
 
 def count_labels_needed(
