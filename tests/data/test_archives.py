@@ -67,7 +67,7 @@ def test_link_in_a_zip_is_refused(tmp_path: Path) -> None:
     link.external_attr = 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
         archive.writestr(link, "/etc/passwd")
-    with pytest.raises(UserFacingError, match=r"c\.zip:Images/a\.jpg: is a link"):
+    with pytest.raises(UserFacingError, match=r"c\.zip:Images/a\.jpg: is a link or"):
         Archive.open(tmp_path / "c").names()
 
 

@@ -62,16 +62,10 @@ def test_broken_transfer_is_retried(server, content, tmp_path, checksum):
     assert len(server.log) == 3
 
 
-def test_permanent_error_is_not_retried_and_the_next_mirror_is_used(server, content, tmp_path):
-    missing, good = server.url("/nothing.zip"), server.serve("/b.zip", content)
-    assert fetch(tmp_path, content, missing, good)["url"] == good
-    assert server.log.count("/nothing.zip") == 1
-
-
-def test_wrong_bytes_are_discarded_and_the_next_mirror_is_used(server, content, tmp_path):
-    bad = server.serve("/bad.zip", content[:-1] + b"!")
+def test_the_next_mirror_is_used_after_a_missing_file_and_wrong_bytes(server, content, tmp_path):
+    missing, bad = server.url("/nothing.zip"), server.serve("/bad.zip", content[:-1] + b"!")
     good = server.serve("/good.zip", content)
-    assert fetch(tmp_path, content, bad, good)["url"] == good
+    assert fetch(tmp_path, content, missing, bad, good)["url"] == good
     assert (tmp_path / "a.zip").read_bytes() == content
 
 

@@ -115,7 +115,7 @@ def test_replaced_shard_is_an_error_for_an_open_store(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "new" / "shard-00000.arrow", list("cba"), JPEGS[2::-1])
     write_index(tmp_path / "new", [{**shard, "dropped": []}])
     publish(ImageStore(tmp_path / "new"), place)
-    with pytest.raises(UserFacingError, match="was replaced while it was read; run it again"):
+    with pytest.raises(UserFacingError, match="was replaced while it was read; run again"):
         reader.get_bytes(0)
     assert ImageStore(place).get_bytes(0) == JPEGS[2]
 
