@@ -170,9 +170,9 @@ def test_a_changed_setting_of_one_method_fits_only_that_method_again(
     changed = f"{SMALL_STUDY},finetune.methods.logreg.c=3.0+10.0"
     again = kedro(own_run, "run", "--pipelines=finetune", changed)
     assert again.returncode == 0, again.stderr
-    arms = arms_of(own_run)
-    assert set(arms.loc[~arms["reused"], "method"]) == {"logreg"}
-    assert not arms.loc[arms["method"] == "logreg", "reused"].any()
+    trials = arms_of(own_run)
+    assert set(trials.loc[~trials["reused"], "method"]) == {"logreg"}
+    assert not trials.loc[trials["method"] == "logreg", "reused"].any()
 
 
 @pytest.mark.parametrize("option", ["--pipelines=finetune", "--pipeline=finetune"])
@@ -276,7 +276,7 @@ def test_a_dry_run_tells_the_plan_and_fits_nothing(own_run: Path, kedro: Kedro) 
     words = "finetune.dry_run=true,finetune.select=gda+ridge,finetune.fractions=0.5+1.0"
     told = kedro(own_run, "run", "--pipelines=finetune", f"--params={words}")
     assert told.returncode == 0, told.stderr
-    lines = [line.split() for line in told.stdout.splitlines() if " arms, " in line]
+    lines = [line.split() for line in told.stdout.splitlines() if " trials, " in line]
     assert [line[:2] for line in lines] == [["gda", "4"], ["ridge", "4"], ["all", "8"]]
     after = (own_run / "data/08_reporting/sample/finetune_trials.parquet").stat().st_mtime_ns
     assert after == before

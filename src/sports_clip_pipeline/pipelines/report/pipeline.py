@@ -22,7 +22,7 @@ FIGURES = (
     "data_audit",
     "caption_mentions",
 )
-# Field of `report.study.StudyResults` -> dataset.
+# Field of `report.sections.StudyResults` -> dataset.
 INPUTS = {
     "zero_shot": "zero_shot_metrics",
     "retrieval": "retrieval_metrics",
