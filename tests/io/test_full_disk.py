@@ -73,7 +73,7 @@ def test_folder_without_write_permission(finished_run: Path, own_run: Path, kedr
     ("folder_name", "file", "arguments"),
     [
         (REPORTS, "report.html", ["--pipelines=report"]),
-        ("data/06_models/sample/journal/finetune", "", ["--pipelines=finetune", ONE_TRIAL]),
+        ("data/06_models/sample/state/finetune", "", ["--pipelines=finetune", ONE_TRIAL]),
     ],
 )
 def test_full_disk(
