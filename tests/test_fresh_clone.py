@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.conftest import ROOT
 
 
 @pytest.mark.slow
@@ -22,8 +22,7 @@ def test_make_run_in_a_fresh_clone_ends_with_the_numbers_and_the_report(tmp_path
         pytest.skip("the environment was not made by `make install`")
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-    # The environment at hand stands in for a new one, as installing takes minutes; the code is
-    # the clone's.
+    # Uses the installed environment, as installing takes minutes, and the code of the clone.
     torch = ready[0].name.removeprefix(".ready-")
     command = ["make", "run", f"VENV={ROOT / '.venv'}", f"TORCH={torch}", "-o", str(ready[0])]
     environment = {**os.environ, "PYTHONPATH": str(clone / "src")}
@@ -31,7 +30,6 @@ def test_make_run_in_a_fresh_clone_ends_with_the_numbers_and_the_report(tmp_path
     done = subprocess.run(
         command, cwd=clone, env=environment, capture_output=True, text=True, timeout=900
     )
-
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     report = clone / "data/08_reporting/sample/report.html"
     assert str(report) in done.stdout

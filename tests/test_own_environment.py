@@ -1,4 +1,4 @@
-"""conf/own, the environment for images of one's own, beside conf/base."""
+"""conf/own, the environment for a user's own images, merged over conf/base."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from kedro.config import OmegaConfigLoader
 
 from sports_clip_pipeline.data.class_bank import class_bank_yaml
 from sports_clip_pipeline.hooks import check_study, check_text_encoders
+from sports_clip_pipeline.parameters import Parameters
 from sports_clip_pipeline.pipeline_registry import register_pipelines
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -22,7 +23,7 @@ LABELS = ("bald_eagle", "Würger – neu", "no", "St. Bernard", "2020")
 
 @pytest.fixture
 def loader(tmp_path: Path) -> OmegaConfigLoader:
-    """As `kedro run --env=own` reads it, once the class bank is written."""
+    """The configuration of `--env=own` with a written class bank."""
     for name in ("base", "own"):
         shutil.copytree(CONF / name, tmp_path / name)
     (tmp_path / "own" / "parameters_class_bank.yml").write_text(class_bank_yaml(LABELS))
@@ -37,8 +38,8 @@ def loader(tmp_path: Path) -> OmegaConfigLoader:
 
 
 def hinted_blocks() -> Iterator[tuple[str, Any]]:
-    """Every parameter block that a node takes, with its model."""
-    for node in register_pipelines()["__default__"].nodes:
+    """The name and the type hint of every `params:` input of every node."""
+    for node in {node for pipeline in register_pipelines().values() for node in pipeline.nodes}:
         hints = typing.get_type_hints(node.func)
         given = node._inputs  # a mapping where the function takes its inputs by name
         if not isinstance(given, dict):
@@ -48,9 +49,11 @@ def hinted_blocks() -> Iterator[tuple[str, Any]]:
                 yield name.removeprefix("params:"), hints[argument]
 
 
-def test_every_block_that_a_node_takes_can_be_built(loader: OmegaConfigLoader) -> None:
+def test_every_parameter_block_of_a_node_is_a_valid_model(loader: OmegaConfigLoader) -> None:
     parameters = loader["parameters"]
-    built = {name: hint(**parameters[name]) for name, hint in hinted_blocks()}
+    hints = dict(hinted_blocks())
+    assert all(issubclass(hint, Parameters) for hint in hints.values()), hints
+    built = {name: hint(**parameters[name]) for name, hint in hints.items()}
     assert {"ingest", "class_bank", "embed", "pretrain", "finetune", "analysis"} <= set(built)
     assert built["class_bank"].labels == LABELS
     assert built["report"].study == "own"
@@ -59,13 +62,12 @@ def test_every_block_that_a_node_takes_can_be_built(loader: OmegaConfigLoader) -
     check_text_encoders(loader)
 
 
-def test_the_corpora_stand_under_the_names_of_its_globals(loader: OmegaConfigLoader) -> None:
+def test_the_catalog_uses_the_corpus_names_of_its_globals(loader: OmegaConfigLoader) -> None:
     catalog = loader["catalog"]
     assert catalog["sports_source"]["filepath"] == "data/01_raw/own/images"
     assert catalog["flickr8k_source"]["filepath"] == "data/01_raw/own/flickr8k"
     assert catalog["report"]["filepath"].startswith("data/08_reporting/own/")
 
 
-def test_no_class_bank_comes_with_it() -> None:
-    """A bank that somebody forgot to write would be taken for theirs."""
+def test_no_class_bank_is_committed() -> None:
     assert not (CONF / "own" / "parameters_class_bank.yml").exists()

@@ -1,4 +1,4 @@
-"""Typed parameter blocks: values that are refused, and how environments build on base."""
+"""Typed parameter blocks: validation errors, and environments merged over base."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, 
 
 CONF = Path(__file__).parents[1] / "conf"
 PAIR = "open_clip/ViT-B-32@random"
-REFUSED: list[tuple[type[Parameters], dict[str, Any], str]] = [
+INVALID: list[tuple[type[Parameters], dict[str, Any], str]] = [
     (CamConfig, {"right": -1}, "cam.right: wanted"),
     (CamConfig, {"right": 0, "wrong": 0}, "at least one image"),
     (CamConfig, {"confident_share": 0}, "cam.confident_share"),
@@ -72,30 +72,25 @@ REFUSED: list[tuple[type[Parameters], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("block", "values", "named"), REFUSED)
-def test_a_wrong_value_is_refused_with_its_field(
-    block: type[Parameters], values: dict[str, Any], named: str
+@pytest.mark.parametrize(("block", "values", "message"), INVALID)
+def test_an_invalid_value_is_an_error_that_names_its_field(
+    block: type[Parameters], values: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserFacingError, match=re.escape(named)) as refused:
+    with pytest.raises(UserFacingError, match=re.escape(message)) as caught:
         block(**values)
-    assert str(refused.value).startswith(f"parameter {block.block}")
+    assert str(caught.value).startswith(f"parameter {block.block}")
 
 
-def test_a_list_may_be_written_with_plus_signs() -> None:
+def test_lists_accept_plus_signs_and_sizes_accept_units() -> None:
     assert EndToEndConfig(fractions="0.25+1").fractions == (0.25, 1.0)
     assert EmbedConfig(views=["full", "centre"]).views == ("full", "centre")
     assert EmbedConfig(additional_encoders="lite1+lite0").additional_encoders == ("lite0", "lite1")
-
-
-def test_a_size_may_be_written_with_its_unit() -> None:
     assert ArchiveLimits(member_bytes="2MiB", total_bytes=5).member_bytes == 2 * 2**20
 
 
-def loaded(env: str, **options: Any) -> dict[str, Any]:
-    loader = OmegaConfigLoader(
-        str(CONF), env=env, **{**settings.CONFIG_LOADER_ARGS, "default_run_env": "base"}, **options
-    )
-    return dict(loader["parameters"])
+def loaded(env: str) -> dict[str, Any]:
+    arguments = {**settings.CONFIG_LOADER_ARGS, "default_run_env": "base"}
+    return dict(OmegaConfigLoader(str(CONF), env=env, **arguments)["parameters"])
 
 
 @pytest.mark.parametrize("env", ["base", "real", "own"])
@@ -107,10 +102,7 @@ def test_fields_that_an_environment_leaves_out_have_the_value_of_base(env: str) 
     assert other["analysis"] == base["analysis"]
     assert other["pretrain"]["embed_dim"] == base["pretrain"]["embed_dim"]
     assert other["ingest"]["near_bits"] == base["ingest"]["near_bits"]
-
-
-def test_the_classes_of_an_environment_replace_those_of_base() -> None:
-    assert len(loaded("real")["class_bank"]["classes"]) == 22
+    assert len(loaded("real")["class_bank"]["classes"]) == 22, "lists are replaced"
 
 
 def test_unlocking_encoders_does_not_change_the_fingerprint_of_the_locked_part() -> None:
@@ -125,12 +117,14 @@ def test_unlocking_encoders_does_not_change_the_fingerprint_of_the_locked_part()
     assert not plain.unlocks
 
 
-def test_the_downloads_of_base_are_named_by_checksum() -> None:
-    config = DownloadConfig(**{**loaded("base")["download"], "study": "real"})
-    assert all(archive.checksum for archive in config.flickr8k_archives)
+def test_the_downloads_of_base_have_checksums_and_valid_mirrors() -> None:
+    block = {**loaded("base")["download"], "study": "real"}
+    config = DownloadConfig(**block)
+    assert config.corpora == ("flickr8k", "sports")
+    for archive in config.flickr8k_archives:
+        assert archive.checksum
+        assert all(url.endswith(f"/{archive.name}") for url in archive.mirrors)
     for archive in ({"name": "../a.zip"}, {"checksum": "md5:1"}, {"mirrors": ["ftp://a/b"]}):
         entry = {"name": "a.zip", "checksum": None, "mirrors": "https://a.org/b", **archive}
         with pytest.raises(UserFacingError, match=r"download\.flickr8k_archives\.0"):
-            DownloadConfig(
-                **{**loaded("base")["download"], "study": "real", "flickr8k_archives": [entry]}
-            )
+            DownloadConfig(**{**block, "flickr8k_archives": [entry]})

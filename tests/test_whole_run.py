@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from sports_clip_pipeline import load_predictor
-from tests.conftest import SMALL_STUDY, refusal
+from tests.conftest import SMALL_STUDY, error_line
 
 pytestmark = pytest.mark.slow
 
@@ -180,14 +180,14 @@ def test_a_part_without_what_it_needs_names_the_pipeline_to_run_first(
     empty_project: Path, kedro: Kedro, option: str
 ) -> None:
     done = kedro(empty_project, "run", option)
-    line = refusal(done)
+    line = error_line(done)
     assert "kedro run --pipelines=ingest" in line
     assert line.endswith("first")
     assert "eprecat" not in done.stdout + done.stderr, "both spellings are ours"
 
 
 def test_a_missing_archive_is_named_with_where_to_put_it(empty_project: Path, kedro: Kedro) -> None:
-    line = refusal(kedro(empty_project, "run"))
+    line = error_line(kedro(empty_project, "run"))
     assert "data/01_raw/sample" in line
     assert "flickr8k" in line or "sports" in line
 
@@ -195,24 +195,24 @@ def test_a_missing_archive_is_named_with_where_to_put_it(empty_project: Path, ke
 def test_an_unknown_parameter_block_is_refused_with_the_nearest_one(
     empty_project: Path, kedro: Kedro
 ) -> None:
-    line = refusal(kedro(empty_project, "run", "--params=finetnue.x=1"))
+    line = error_line(kedro(empty_project, "run", "--params=finetnue.x=1"))
     assert "did you mean finetune?" in line
 
 
 def test_an_unknown_field_of_a_known_block_is_refused(own_run: Path, kedro: Kedro) -> None:
-    line = refusal(kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.fold=3"))
+    line = error_line(kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.fold=3"))
     assert "fold" in line
 
 
 def test_a_value_out_of_range_is_refused_by_its_full_name(own_run: Path, kedro: Kedro) -> None:
-    line = refusal(kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.folds=1"))
+    line = error_line(kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.folds=1"))
     assert "finetune.folds" in line
 
 
 def test_a_fraction_that_leaves_a_class_without_an_image_is_refused(
     own_run: Path, kedro: Kedro
 ) -> None:
-    line = refusal(
+    line = error_line(
         kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.fractions=0.001")
     )
     assert "0.001" in line
@@ -223,14 +223,14 @@ def test_a_label_that_the_class_bank_lacks_is_refused_by_name(own_run: Path, ked
     parameters = yaml.safe_load(path.read_text())
     left_out = parameters["class_bank"]["classes"].pop()["label"]
     path.write_text(yaml.safe_dump(parameters, sort_keys=False))
-    line = refusal(kedro(own_run, "run"))
+    line = error_line(kedro(own_run, "run"))
     assert left_out in line
 
 
 def test_a_refused_run_leaves_what_was_finished(
     finished_run: Path, own_run: Path, kedro: Kedro
 ) -> None:
-    refusal(kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.fractions=0.001"))
+    error_line(kedro(own_run, "run", "--pipelines=finetune", "--params=finetune.fractions=0.001"))
     assert metrics_of(own_run) == metrics_of(finished_run)
     assert arms_of(own_run).equals(arms_of(finished_run))
 

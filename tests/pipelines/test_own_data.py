@@ -14,7 +14,7 @@ import yaml
 
 from sports_clip_pipeline import load_predictor
 from sports_clip_sample import write_sample
-from tests.conftest import command, copy_project, refusal
+from tests.conftest import command, copy_project, error_line
 from tests.encoders.making import ARCHITECTURE, write_image_tower, write_text_tower
 
 FOLDERS = {"chess": "Échecs – le jeu", "swimming": "st. swimming", "tennis": "tennis"}
@@ -71,7 +71,7 @@ def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_without_a_class_bank_the_line_says_what_writes_it(own_images: Path, kedro: Kedro) -> None:
-    line = refusal(kedro(own_images, "run", "--pipelines=ingest", "--config=tiny.yml"))
+    line = error_line(kedro(own_images, "run", "--pipelines=ingest", "--config=tiny.yml"))
     assert "which is none of the 8 classes" in line
     assert "sports_clip_pipeline.data.class_bank" in line
 

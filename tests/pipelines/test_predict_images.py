@@ -24,7 +24,7 @@ from sports_clip_pipeline.pipelines.predict.pipeline import create_predict_image
 from sports_clip_pipeline.predictor.export import drawn_pictures
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.predictor import Predictor
-from tests.conftest import refusal
+from tests.conftest import error_line
 
 Kedro = Callable[..., CompletedProcess[str]]
 SUBMISSIONS = ("submission.csv", "zero_shot_submission.csv")
@@ -116,9 +116,9 @@ def test_a_folder_a_list_and_a_photograph_are_answered_without_corpora(
 def test_what_cannot_be_answered_is_one_line(
     own_run: Path, empty_project: Path, kedro: Kedro
 ) -> None:
-    line = refusal(kedro(own_run, "run", "--pipelines=predict", "--params=predict.images=nowhere"))
+    line = error_line(kedro(own_run, "run", "--pipelines=predict", "--params=predict.images=nowhere"))
     assert "parameter predict.images: nothing is at 'nowhere'" in line
-    line = refusal(
+    line = error_line(
         kedro(empty_project, "run", "--pipelines=predict", "--params=predict.images=src")
     )
     assert "predictor is missing; pipeline finetune makes it" in line
