@@ -1,4 +1,4 @@
-"""The registered model: its champion, and what its real server answers."""
+"""The registered model: its champion, and its predictions by `mlflow models serve`."""
 
 import base64
 import io
@@ -39,11 +39,11 @@ def _tags(top1=0.8, fingerprint="e1"):
         (_tags(0.99, "e2"), _tags(), False),
     ],
 )
-def test_the_champion_gives_way_only_to_a_better_one_on_the_same_images(tags, champion, moves):
+def test_the_champion_is_replaced_only_by_a_better_one_on_the_same_images(tags, champion, moves):
     assert compare(tags, champion)[0] is moves
 
 
-def test_the_fingerprint_tells_test_images_by_name_label_and_data_in_any_order():
+def test_the_fingerprint_depends_on_names_labels_and_data_but_not_on_order():
     def fingerprint(table, digest):
         metrics = {"best_method": "ridge", "origin": {"fraction": 1.0}, "top1": 0.5}
         run = {"data_digest": digest, "git.commit": "c"}
@@ -75,20 +75,18 @@ def _image(seed):
     return sink.getvalue()
 
 
-def _ask(url, document):
+def _post(url, document):
     request = urllib.request.Request(
         url, json.dumps(document).encode(), {"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, json.loads(answer.read())
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, json.loads(response.read())
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
 
 
-def test_the_champion_is_served_and_answers_as_the_predictor_does(
-    start, client, predictor, tmp_path
-):
+def test_the_champion_is_served_and_predicts_like_the_predictor(start, client, predictor, tmp_path):
     for top1 in (0.8, 0.7, 0.9):
         run = start()
         run.call(register, predictor, "sample", _tags(top1))
@@ -102,7 +100,7 @@ def test_the_champion_is_served_and_answers_as_the_predictor_does(
     described = (model / "model" / "MLmodel").read_text()
     assert "signature" in described
     assert "saved_input_example_info" in described
-    assert str(tmp_path / "predictor") not in described, "it says nothing of this machine"
+    assert str(tmp_path / "predictor") not in described, "no path of this machine"
 
     port = free_port()
     command = [
@@ -119,15 +117,15 @@ def test_the_champion_is_served_and_answers_as_the_predictor_does(
         url = f"http://127.0.0.1:{port}/invocations"
         contents = [_image(seed) for seed in range(3)]
         texts = [base64.b64encode(content).decode() for content in contents]
-        status, answer = _ask(url, {"inputs": texts})
+        status, answer = _post(url, {"inputs": texts})
         assert status == 200, answer
         images = [Image.open(io.BytesIO(content)).convert("RGB") for content in contents]
-        wanted = load_predictor(predictor).predict_images(images)
-        got = answer["predictions"]
-        served = [[row["probabilities"][name] for name in CLASSES] for row in got]
-        np.testing.assert_allclose(served, wanted, atol=1e-5)
-        assert [row["label"] for row in got] == [CLASSES[place] for place in wanted.argmax(axis=1)]
-        for garbage in (
+        expected = load_predictor(predictor).predict_images(images)
+        rows = answer["predictions"]
+        served = [[row["probabilities"][name] for name in CLASSES] for row in rows]
+        np.testing.assert_allclose(served, expected, atol=1e-5)
+        assert [row["label"] for row in rows] == [CLASSES[i] for i in expected.argmax(axis=1)]
+        for invalid in (
             {"inputs": ["not base64!"]},
             {"inputs": [base64.b64encode(b"no image").decode()]},
             {"inputs": [texts[0], base64.b64encode(contents[0][:40]).decode()]},
@@ -135,19 +133,15 @@ def test_the_champion_is_served_and_answers_as_the_predictor_does(
             {"inputs": []},
             {"nothing": 1},
         ):
-            status, text = _ask(url, garbage)
-            assert status == 400, (garbage, status, text)
+            status, text = _post(url, invalid)
+            assert status == 400, (invalid, status, text)
     finally:
-        _end(process)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _environment(uri):
-    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # uvicorn is there
-    own = {"PATH": beside, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return {**os.environ, **own}
-
-
-def _end(process):
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of uvicorn
+    changes = {"PATH": path, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return {**os.environ, **changes}
