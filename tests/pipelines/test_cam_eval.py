@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import typing
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from sports_clip_pipeline.pipeline_registry import register_pipelines
-from sports_clip_pipeline.pipelines.cam import nodes
-from sports_clip_pipeline.pipelines.cam.config import CamEvalConfig
-from sports_clip_pipeline.pipelines.cam.pipeline import create_cam_eval_pipeline
+from tests.conftest import Kedro
 
 FEW = (
     "--params=cam_eval.images=4,cam_eval.randomised_images=1,"
@@ -20,34 +16,12 @@ FEW = (
 OUTPUTS = {"cam_eval_scores", "cam_eval_summary", "cam_eval_verdicts", "cam_eval_figure"}
 
 
-def test_the_wiring_takes_from_the_catalog_what_the_plan_says():
-    pipeline = create_cam_eval_pipeline()
-    assert pipeline.inputs() == {
-        "test_predictions",
-        "sports_images",
-        "sports_manifest",
-        "predictor",
-        "clip_model",
-        "params:class_bank",
-        "cam_eval_state",
-        "params:cam_eval",
-    }
-    assert pipeline.all_outputs() == OUTPUTS
-
-
-def test_a_plain_run_leaves_it_out():
+def test_the_default_pipeline_leaves_cam_eval_out():
     assert not OUTPUTS & register_pipelines()["__default__"].all_outputs()
 
 
-@pytest.mark.parametrize(
-    "node", [nodes.measure_maps, nodes.summarise_maps, nodes.verdict_of_methods]
-)
-def test_every_hint_resolves_at_run_time(node):
-    assert typing.get_type_hints(node)["cam_eval"] is CamEvalConfig
-
-
 @pytest.mark.slow
-def test_a_finished_study_is_measured_and_its_page_says_so(own_run: Path, kedro: Callable) -> None:
+def test_the_maps_of_a_finished_study_are_scored_and_reported(own_run: Path, kedro: Kedro) -> None:
     done = kedro(own_run, "run", "--pipelines=cam_eval", FEW)
     assert done.returncode == 0, done.stderr + done.stdout[-3000:]
     reports = own_run / "data/08_reporting/sample"
@@ -60,7 +34,7 @@ def test_a_finished_study_is_measured_and_its_page_says_so(own_run: Path, kedro:
     assert list(verdicts["method"]) == ["gradcam", "eigencam", "guided"] * 2
     assert (reports / "figures/cam_eval.json").is_file()
     of_eigencam = verdicts[verdicts["method"] == "eigencam"]
-    assert not of_eigencam["depends_on_weights"].any()  # it never looks at the head
+    assert not of_eigencam["depends_on_weights"].any(), "it does not use the head"
 
     again = kedro(own_run, "run", "--pipelines=report")
     assert again.returncode == 0, again.stderr
