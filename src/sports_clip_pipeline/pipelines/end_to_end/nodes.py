@@ -130,9 +130,9 @@ def build_end_to_end_ensembles(
         logits = ensembles.logits(trial, test_data["features"])
         scores = [*scores, _score(trial.fitted, logits, target, finetune)]
         finetune_state.log_trial(scores[-1].row, "end_to_end")
-    trials, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
+    table, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
     predictors = predictions.predictors() | ensembles.predictors()
-    return trials, curves, predictors, ensembles.shipped(chosen_trials, study_data)
+    return table, curves, predictors, ensembles.shipped(chosen_trials, study_data)
 
 
 def end_to_end_tables(scores: Sequence[Any], resamples: int) -> tuple[Table, Table]:
