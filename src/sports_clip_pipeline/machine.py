@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import ctypes
 import gc
-import mmap
 import os
 import sys
 from collections.abc import Sequence
@@ -64,24 +63,6 @@ def end_with_parent() -> None:
         os._exit(1)
 
     Thread(target=watch, name="end-with-parent", daemon=True).start()
-
-
-def release_pages(mapped: mmap.mmap) -> None:
-    """Give the memory of a mapped file back to the system; what it holds is read again when asked.
-
-    Without that, a process that reads through a file counts all of it as its own in the end.
-    """
-    if hasattr(mapped, "madvise"):
-        mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def expect_reading(mapped: mmap.mmap, at_random: bool) -> None:
-    """Tell the system how a mapped file is read next: in order, what follows read ahead, or not.
-
-    At random, what is read ahead from a disk would be thrown away: many times what was asked for.
-    """
-    if hasattr(mapped, "madvise"):
-        mapped.madvise(mmap.MADV_RANDOM if at_random else mmap.MADV_NORMAL)
 
 
 def keep_freed_memory() -> bool:

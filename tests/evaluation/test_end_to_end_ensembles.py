@@ -100,9 +100,9 @@ def test_a_joined_arm_is_scored_as_its_predictor_answers(plans: dict[str, Any]) 
     (name, make), *_ = joined.predictors().items()
     assert name == f"{END_TO_END_ENSEMBLE}-1-0"
     predictor = make()
-    assert predictor.trained_apart
-    assert [tower.name for tower in predictor.towers] == ["lite0", "lite0"]
-    assert [tower.preprocessing.size for tower in predictor.towers] == [40, 32]
+    assert predictor.has_frozen_copy
+    assert [encoder.name for encoder in predictor.encoders] == ["lite0", "lite0"]
+    assert [encoder.preprocessing.size for encoder in predictor.encoders] == [40, 32]
     stored = [plans["store"].get(i) for i in range(COUNT)]
     answered = predictor.predict_images(stored)
     np.testing.assert_allclose(probabilities, answered, atol=3e-3)

@@ -60,7 +60,7 @@ def test_the_map_of_a_text_lights_up_what_it_names(target):
     pixels[0, 0, 0, 0] = 1.0
     pixels[0, 1, 1, 1] = 1.0
     red, green = (
-        class_activation_map(target, target.tower[0], pixels, text, image="a.jpg")
+        class_activation_map(target, target.encoder[0], pixels, text, image="a.jpg")
         for text in (0, 1)
     )
     np.testing.assert_allclose(red, [[1, 0], [0, 0]], atol=1e-6)

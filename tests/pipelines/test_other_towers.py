@@ -70,7 +70,9 @@ def test_the_notebooks_recipe_runs_over_files_of_timm_and_hugging_face(
     ]  # fmt: skip
     image.unlink()  # what was shipped stands on its own
     predictor = load_predictor(own_run / "data/06_models/sample/predictor")
-    assert predictor.predict_proba(torch.zeros(2, predictor.towers[0].width).numpy()).shape[0] == 2
+    assert (
+        predictor.predict_proba(torch.zeros(2, predictor.encoders[0].width).numpy()).shape[0] == 2
+    )
     assert predictor.module()(torch.zeros(1, 3, 64, 64)).shape == (1, len(predictor.classes))
 
 

@@ -138,11 +138,11 @@ def _read(catalog: Any, study: str) -> FinishedStudy:
         raise UserFacingError(f"predictor of the study {study}", what, remedy)
     zero_shot = Predictor(
         classes=bank.labels,
-        tower=audit["image_encoder"],
+        image_encoder=audit["image_encoder"],
         preprocessing=read_preprocessing(clip),
         head=head,
         views=tuple(audit["views"]),
-        tower_weights=read_image_encoder(clip),
+        encoder_weights=read_image_encoder(clip),
     )
     return FinishedStudy(
         name=study,
@@ -269,7 +269,7 @@ class Answerer:
         head = self.study.vocabulary.head(names)
         zero_shot = replace(self.study.zero_shot, classes=tuple(names), head=head)
         said = (
-            self._ask(photo, zero_shot, self._zero_shot.under(head)),
+            self._ask(photo, zero_shot, self._zero_shot.with_head(head)),
             self._ask(photo, self.study.finetuned, self._finetuned),
         )
         return Answers(*said, time.perf_counter() - start)

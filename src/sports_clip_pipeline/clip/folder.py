@@ -24,7 +24,7 @@ from sports_clip_pipeline.clip.model import (
 from sports_clip_pipeline.clip.projections import Projections, projections_of
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
-from sports_clip_pipeline.encoders.registry import is_pair
+from sports_clip_pipeline.encoders.weights import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import replacing_folder
 

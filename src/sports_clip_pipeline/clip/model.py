@@ -16,8 +16,8 @@ from sports_clip_pipeline.clip.projections import Projections, build_head, state
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
 from sports_clip_pipeline.encoders.open_clip_pairs import build_pair, load_pair, pair_spec
-from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.text_encoders import PooledTextEncoder, build_text_encoder
+from sports_clip_pipeline.encoders.weights import is_pair
 
 Block = list[nn.Parameter]
 

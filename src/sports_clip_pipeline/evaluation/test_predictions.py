@@ -154,7 +154,7 @@ class Corpus:
 
     Attributes:
         store: its photographs. manifest, splits: its tables.
-        features: of its photographs by the frozen towers, `features` and `companion.<tower>`.
+        features: of its photographs by the frozen towers, `features` and `additional.<encoder>`.
     """
 
     store: ImageStore
@@ -171,26 +171,26 @@ def predict_rows(predictor: Predictor, corpus: Corpus, part: str, journal: Journ
     """
     rows = (corpus.splits["split"] == part).to_numpy()
     arrays = {name: values[rows] for name, values in corpus.features.items()}
-    if predictor.trained_apart:
-        arrays |= {additional_key(predictor.tower): arrays["features"]}
+    if predictor.has_frozen_copy:
+        arrays |= {additional_key(predictor.image_encoder): arrays["features"]}
         arrays["features"] = _seen(predictor, corpus, part, journal)
     return predictor.predict_proba(predictor.stack(arrays))
 
 
 def _seen(predictor: Predictor, corpus: Corpus, part: str, journal: Journal) -> np.ndarray:
     """Pooled features (N, D) of the trained tower."""
-    first = predictor.towers[0]
+    first = predictor.encoders[0]
     images = images_of_split(
         part, corpus.splits, corpus.store, corpus.manifest, first.preprocessing, journal
     )
-    weights = [item for pair in sorted(predictor.tower_weights.items()) for item in pair]
+    weights = [item for pair in sorted(predictor.encoder_weights.items()) for item in pair]
     mark = fingerprint(first.to_dict(), list(images.addresses), *weights)
     kept = journal.load_state(f"shipped/{part}", mark)
     if kept is not None:
         return kept[0]["features"]
     views = first.views or ("full",)
     features = pooled_image_features(
-        predictor.module().tower, images.open(), first.preprocessing, views
+        predictor.module().encoder, images.open(), first.preprocessing, views
     )
     journal.save_state(f"shipped/{part}", mark, {"features": features})
     return features

@@ -127,7 +127,7 @@ class Explainer:
         module = predictor.module() if module is None else module
         return cls(
             module=module,
-            layer=find_layer(module.tower, layer),
+            layer=find_layer(module.encoder, layer),
             preprocessing=predictor.preprocessing,
             kind="class",
             names=tuple(predictor.classes),

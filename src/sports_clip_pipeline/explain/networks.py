@@ -83,12 +83,12 @@ def classifier_network(predictor: Any, layer: str = AUTO, batch: int = 32) -> Ne
     return Network(
         CLASSIFIER,
         module.to(memory_format=torch.channels_last).eval(),
-        find_layer(module.tower, layer),
+        find_layer(module.encoder, layer),
         predictor.preprocessing,
         tuple(predictor.classes),
         predictor.temperature,
         tuple(_head_weights(module.head)),
-        _stages(module.tower),
+        _stages(module.encoder),
         batch,
     )
 
@@ -114,7 +114,7 @@ def prompt_network(
     return Network(
         PROMPTS,
         module.to(memory_format=torch.channels_last).eval(),
-        find_layer(module.tower, layer),
+        find_layer(module.encoder, layer),
         clip.preprocessing,
         classes,
         1.0,
@@ -197,7 +197,7 @@ class TextTarget(nn.Module):
         self.register_buffer("text_emb", text_emb.detach().clone(), persistent=False)
 
     @property
-    def tower(self) -> nn.Module:
+    def encoder(self) -> nn.Module:
         """The image encoder below the projection."""
         return image_encoder(self.clip)
 

@@ -124,7 +124,7 @@ class ExportedPredictorDataset(PlacedDataset[Path, Any]):
 
     def load(self) -> Any:
         """The `models.exported.ExportedPredictor`."""
-        from sports_clip_pipeline.predictor.onnx_predictor import load_exported
+        from sports_clip_pipeline.predictor.onnx_export import load_exported
 
         return load_exported(self._filepath)
 

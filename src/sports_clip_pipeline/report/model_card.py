@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.encoders.registry import weight_facts
+from sports_clip_pipeline.encoders.weights import weight_facts
 from sports_clip_pipeline.pipelines.report.config import CorpusFacts
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.blocks import Cell, DataTable, make_table

@@ -122,7 +122,7 @@ def _text_explainer(clip_model: Path, choice: Table, bank: ClassBank, cam: CamCo
     module = TextTarget(clip.model, torch.from_numpy(clip.embed_texts(prompts)))
     return Explainer(
         module=module,
-        layer=find_layer(module.tower, cam.layer),
+        layer=find_layer(module.encoder, cam.layer),
         preprocessing=clip.preprocessing,
         kind="prompt",
         names=prompts,

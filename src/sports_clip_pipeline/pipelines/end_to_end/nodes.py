@@ -160,7 +160,7 @@ def _score(fitted: Any, logits: Any, target: Any, finetune: FinetuneConfig) -> A
 
 def _refuse_untrainable(start: Any) -> None:
     """Raises: UserFacingError: the tower is none of timm's, or its projection is not linear."""
-    from sports_clip_pipeline.encoders.registry import is_pair
+    from sports_clip_pipeline.encoders.weights import is_pair
 
     if is_pair(start.tower) or start.anchors.image_body:
         raise UserFacingError(

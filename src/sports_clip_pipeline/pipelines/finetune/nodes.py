@@ -138,7 +138,7 @@ def evaluate_predictor(
     metrics = {
         "best_method": predictor.origin["method"],
         "origin": predictor.origin,
-        "towers": [tower.name for tower in predictor.towers],
+        "towers": [encoder.name for encoder in predictor.encoders],
         "temperature": predictor.temperature,
         # The least probability that is answered; a predictor without one refuses nothing.
         "threshold": getattr(predictor, "threshold", None),

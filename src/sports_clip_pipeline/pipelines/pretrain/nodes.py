@@ -115,7 +115,7 @@ def _compute(config: PretrainConfig) -> Any:
 
 def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
     """Those of a pair of open_clip's own, which are none; None where there are some to learn."""
-    from sports_clip_pipeline.encoders.registry import is_pair
+    from sports_clip_pipeline.encoders.weights import is_pair
     from sports_clip_pipeline.errors import UserFacingError
 
     pair = recipe["image_encoder"]
