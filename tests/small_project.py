@@ -22,7 +22,7 @@ FILES = {
     "conf/base/parameters.yml": "finetune: {seeds: [0, 1], fail: false, wait: false}\n",
     "conf/base/catalog.yml": """
         finetune_state:
-          type: sports_clip_pipeline.io.JournalDataset
+          type: sports_clip_pipeline.io.RunStateDataset
           filepath: data/journal
         ingest_audit:
           type: sports_clip_pipeline.io.JsonDocument
@@ -46,9 +46,9 @@ FILES = {
     "src/small_project/__init__.py": "",
     "src/small_project/cli.py": "from sports_clip_pipeline.cli import cli, run\n",
     "src/small_project/settings.py": """
-        from sports_clip_pipeline.hooks import GuardHooks
+        from sports_clip_pipeline.hooks import CheckHooks
         from sports_clip_pipeline.tracking.hook import TrackingHooks
-        HOOKS = (GuardHooks(), TrackingHooks())
+        HOOKS = (CheckHooks(), TrackingHooks())
         CONFIG_LOADER_ARGS = {
             "base_env": "base",
             "default_run_env": "local",

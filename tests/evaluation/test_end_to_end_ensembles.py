@@ -14,13 +14,13 @@ from sports_clip_pipeline.encoders.image_encoders import (
     pooled_features,
 )
 from sports_clip_pipeline.evaluation import test_predictions
-from sports_clip_pipeline.evaluation.test_predictions import Corpus, predict_rows
+from sports_clip_pipeline.evaluation.predictions import LabelledCorpus, predict_split
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.end_to_end_ensemble import FROZEN, Ensembles, build_ensembles
 from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndPredictions, run_end_to_end_trials
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials, run_study
 from sports_clip_pipeline.fewshot.trial import TrialKey
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.predictor.head import softmax
@@ -40,7 +40,7 @@ CONFIG = FinetuneConfig(
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Both plans over 30 pictures; the same pictures judge, as no accuracy is asked for here."""
-    folder, journal = tmp_path_factory.mktemp("plans"), Journal()
+    folder, journal = tmp_path_factory.mktemp("plans"), RunState()
     pixels = study(folder / "pixels", journal, count=COUNT)
     images, target = pictures(COUNT)
     store = image_store(_made(folder / "judged"), images)
@@ -67,11 +67,11 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def corpus(plans: dict[str, Any]) -> Corpus:
+def corpus(plans: dict[str, Any]) -> LabelledCorpus:
     data = plans["data"]
     manifest = pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(COUNT)]})
     splits = data.splits.assign(split="unlabelled")
-    return Corpus(plans["store"], manifest, splits, {"features": data.features})
+    return LabelledCorpus(plans["store"], manifest, splits, {"features": data.features})
 
 
 def test_each_pixel_arm_is_joined_to_the_committee_of_its_labels(plans: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ def test_without_the_committee_or_with_another_frozen_tower_nothing_is_joined(
     import dataclasses
 
     pixels, data, trained = plans["pixels"], plans["data"], plans["scores"].trials
-    assert build_ensembles(trained, pixels, data, CONFIG, Journal()) == []
+    assert build_ensembles(trained, pixels, data, CONFIG, RunState()) == []
     start = dataclasses.replace(pixels.start, clip_weights={"conv_stem.weight": np.zeros(1)})
     other = dataclasses.replace(pixels, start=start)
     assert build_ensembles(trained, other, data, CONFIG, plans["journal"]) == []
@@ -106,21 +106,21 @@ def test_a_joined_arm_is_scored_as_its_predictor_answers(plans: dict[str, Any]) 
     stored = [plans["store"].get(i) for i in range(COUNT)]
     answered = predictor.predict_images(stored)
     np.testing.assert_allclose(probabilities, answered, atol=3e-3)
-    said = predict_rows(predictor, corpus(plans), "unlabelled", Journal())
+    said = predict_split(predictor, corpus(plans), "unlabelled", RunState())
     np.testing.assert_allclose(said, answered, atol=1e-4)
 
 
 def test_what_a_trained_tower_saw_of_a_part_is_kept(
     plans: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor, journal = plans["joined"].predictors()[f"{END_TO_END_ENSEMBLE}-1-0"](), Journal()
-    first = predict_rows(predictor, corpus(plans), "unlabelled", journal)
+    predictor, journal = plans["joined"].predictors()[f"{END_TO_END_ENSEMBLE}-1-0"](), RunState()
+    first = predict_split(predictor, corpus(plans), "unlabelled", journal)
 
     def refuse(*args: object) -> None:
         raise AssertionError("the photographs were looked at again")
 
     monkeypatch.setattr(test_predictions, "pooled_image_features", refuse)
-    again = predict_rows(predictor, corpus(plans), "unlabelled", journal)
+    again = predict_split(predictor, corpus(plans), "unlabelled", journal)
     np.testing.assert_array_equal(again, first)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.study import describe_plan, estimate_plan, run_study
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from tests.fewshot.making import FAST, changed, study_data
 
 FEW = changed(FAST, select=("logreg", "logreg_clip_text_init"))
@@ -17,7 +17,7 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_plan_counts_the_arms_and_those_that_stand() -> None:
-    journal, data = Journal(), study_data()
+    journal, data = RunState(), study_data()
     before = estimate_plan(data, FEW, journal)
     assert before["trials"].tolist() == [3, 3]
     assert before["finished"].tolist() == [0, 0]

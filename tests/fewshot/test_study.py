@@ -16,7 +16,7 @@ from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.study import StudyData, plan_trials, run_study
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
-from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from tests.fewshot.making import FAST, changed, study_data
 
@@ -31,12 +31,12 @@ LINEAR = changed(FAST, select=("logreg", "logreg_clip_text_init"))
 
 
 def run(
-    config: FinetuneConfig, journal: Journal, data: StudyData | None = None
+    config: FinetuneConfig, journal: RunState, data: StudyData | None = None
 ) -> list[FittedTrial]:
     return list(run_study(data or study_data(), config, journal))
 
 
-def refitted(config: FinetuneConfig, journal: Journal, data: StudyData | None = None) -> set[str]:
+def refitted(config: FinetuneConfig, journal: RunState, data: StudyData | None = None) -> set[str]:
     return {found.key.method for found in run(config, journal, data) if not found.reused}
 
 
@@ -55,8 +55,8 @@ def test_the_plan_has_every_method_at_every_fraction_and_seed() -> None:
 
 
 def test_an_unchanged_study_is_read_back_whole(tmp_path: Path) -> None:
-    first = run(FAST, DiskJournal(tmp_path))
-    second = run(FAST, DiskJournal(tmp_path))
+    first = run(FAST, RunState(tmp_path))
+    second = run(FAST, RunState(tmp_path))
     assert [f.reused for f in first] == [False] * 9
     assert [f.reused for f in second] == [True] * 9
     features = study_data().features
@@ -80,14 +80,14 @@ def test_an_unchanged_study_is_read_back_whole(tmp_path: Path) -> None:
     ],
 )
 def test_a_changed_setting_refits_the_one_method_that_reads_it(change: dict, method: str) -> None:
-    journal = Journal()
+    journal = RunState()
     config = changed(FAST, fractions=(0.2,), seeds=1)
     run(config, journal)
     assert refitted(changed(config, methods=FAST.methods | change), journal) == {method}
 
 
 def test_the_plan_and_the_processes_refit_nothing_and_the_folds_all() -> None:
-    journal = Journal()
+    journal = RunState()
     run(FAST, journal)
     for change in (
         {"workers": 0, "fractions": (1.0,)},
@@ -99,7 +99,7 @@ def test_the_plan_and_the_processes_refit_nothing_and_the_folds_all() -> None:
 
 
 def test_other_features_labels_or_ranks_refit_all() -> None:
-    journal, data = Journal(), study_data()
+    journal, data = RunState(), study_data()
     run(LINEAR, journal, data)
     other = data.splits.copy()
     other["rank_seed_0"] = data.splits["rank_seed_1"]
@@ -116,8 +116,8 @@ def test_other_features_labels_or_ranks_refit_all() -> None:
 
 def test_several_processes_fit_what_one_fits() -> None:
     config = changed(LINEAR, fractions=(1.0,))
-    alone = {f.key: f.fit for f in run(config, Journal())}
-    together = {f.key: f.fit for f in run(changed(config, workers=2), Journal())}
+    alone = {f.key: f.fit for f in run(config, RunState())}
+    together = {f.key: f.fit for f in run(changed(config, workers=2), RunState())}
     assert alone.keys() == together.keys()
     features = study_data().features
     for arm, fit in alone.items():
@@ -126,7 +126,7 @@ def test_several_processes_fit_what_one_fits() -> None:
 
 
 def test_a_fraction_that_leaves_a_class_empty_stops_before_the_first_arm() -> None:
-    journal = Journal()
+    journal = RunState()
     with pytest.raises(UserFacingError, match=r"0\.01"):
         run(changed(FAST, fractions=(0.01, 1.0)), journal)
     assert not journal._states
@@ -152,12 +152,12 @@ def test_a_study_has_no_room_for_evaluation_images() -> None:
 
 SWEEP = """
 import sys
-from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.fewshot.study import run_study
 from tests.fewshot.making import FAST, changed, study_data
 study.cores = lambda: 1
 slow = changed(FAST, methods={"notebook_mlp": {"steps": [700]}}, seeds=5)
-for fitted in run_study(study_data(), slow, DiskJournal(sys.argv[1])):
+for fitted in run_study(study_data(), slow, RunState(sys.argv[1])):
     print(fitted.key.path, fitted.reused, flush=True)
 """
 
@@ -177,7 +177,7 @@ def test_a_sweep_killed_by_the_system_goes_on_from_its_finished_arms(tmp_path: P
     time.sleep(0.1)
 
     config = changed(FAST, methods={"notebook_mlp": {"steps": [700]}}, seeds=5)
-    resumed = run(config, DiskJournal(tmp_path))
+    resumed = run(config, RunState(tmp_path))
     assert len(resumed) == 6
     assert {f.key.path for f in resumed if f.reused} >= set(done)
     assert any(not f.reused for f in resumed)

@@ -28,7 +28,7 @@ from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io import ClipFolderDataset
-from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.pretrain.nodes import embed_with_clip, pretrain_clip
@@ -41,8 +41,15 @@ from tests.training.corpus import CONTEXT, Corpus, make_corpus
 EMBED = EmbedConfig(image_encoder="lite0", image_size=64, backend="torch", workers=1)
 TOKENIZE = TokenizeConfig(context_length=CONTEXT)
 LOCKED = PretrainConfig(embed_dim=16, epochs=2, batch_size=10, device="cpu")
-UNLOCKED = LOCKED.model_copy(update={"unlocked_image_blocks": 1, "unlocked_text_blocks": 1, "encoder_epochs": 1, "encoder_batch_size": 5,
-    "encoder_peak_lr": 1e-3})  # fmt: skip
+UNLOCKED = LOCKED.model_copy(
+    update={
+        "unlocked_image_blocks": 1,
+        "unlocked_text_blocks": 1,
+        "encoder_epochs": 1,
+        "encoder_batch_size": 5,
+        "encoder_peak_lr": 1e-3,
+    }
+)
 
 
 @dataclass
@@ -73,8 +80,8 @@ class Study:
             self.journal(clip.parent.name),
         )  # fmt: skip
 
-    def journal(self, name: str) -> DiskJournal:
-        return DiskJournal(self.folder / name / "journal")
+    def journal(self, name: str) -> RunState:
+        return RunState(self.folder / name / "journal")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -91,7 +98,7 @@ def in_process() -> Iterator[None]:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("pretrain")
     corpus = make_corpus(folder)
-    embedder = Embedder(EMBED, FeatureCache(folder / "cache"), DiskJournal(folder / "journal"))
+    embedder = Embedder(EMBED, FeatureCache(folder / "cache"), RunState(folder / "journal"))
     images = embedder.images("flickr8k", corpus.store, corpus.manifest)
     texts = embedder.captions(list(corpus.captions["token_ids"]))
     return Study(corpus, images, texts, embedder.audit, folder)

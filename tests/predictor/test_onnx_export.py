@@ -13,7 +13,7 @@ from PIL import Image
 from sports_clip_pipeline import load_exported
 from sports_clip_pipeline.encoders.image_encoders import image_encoder, image_preprocessing
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.predictor import onnx_export
 from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE
 from sports_clip_pipeline.predictor.head import Head, Operation, add
@@ -251,9 +251,9 @@ def test_a_kept_export_is_made_once_and_again_for_another_predictor(
             pass
 
     monkeypatch.setattr(onnx_export, "ProcessPoolExecutor", Here)
-    journal = DiskJournal(tmp_path)
-    place = cached_export(stacked_ensemble, journal)
-    assert cached_export(stacked_ensemble, journal) == place
-    cached_export(replace(stacked_ensemble, threshold=0.6), journal)
-    cached_export(replace(stacked_ensemble, encoder_weights={}), journal)
+    state = RunState(tmp_path)
+    place = cached_export(stacked_ensemble, state)
+    assert cached_export(stacked_ensemble, state) == place
+    cached_export(replace(stacked_ensemble, threshold=0.6), state)
+    cached_export(replace(stacked_ensemble, encoder_weights={}), state)
     assert len(made) == len(set(made)) == 3

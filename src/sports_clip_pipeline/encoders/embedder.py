@@ -36,8 +36,8 @@ from sports_clip_pipeline.encoders.feature_store import (
 )
 from sports_clip_pipeline.encoders.weights import file_name, is_pair
 from sports_clip_pipeline.io.fingerprint import file_sha256
-from sports_clip_pipeline.io.state import Journal
-from sports_clip_pipeline.machine import cores, leads, own_cores
+from sports_clip_pipeline.io.state import RunState
+from sports_clip_pipeline.machine import cores, cores_per_process, is_main_process
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 TRIAL_IMAGES = 16
@@ -56,11 +56,11 @@ class Embedder:
         self,
         config: EmbedConfig,
         cache: FeatureCache,
-        journal: Journal,
+        state: RunState,
         clip_folder: Path | None = None,
         together: bool = False,
     ) -> None:
-        self._config, self._cache, self._journal = config, cache, journal
+        self._config, self._cache, self._state = config, cache, state
         self._clip_folder, self.together = clip_folder, together
         image_encoders.check_image_size(config.image_encoder, config.image_size)
         self.preprocessings = [
@@ -97,7 +97,7 @@ class Embedder:
 
         Raises: ValueError: store and manifest have different lengths.
         """
-        return _embed_corpus([self], [name], store, manifest, self._journal)[0]
+        return _embed_corpus([self], [name], store, manifest, self._state)[0]
 
     def encoding_tasks(self, keys: list[bytes]) -> list[EncodingTask]:
         """The views of a corpus of which the cache lacks images."""
@@ -120,7 +120,7 @@ class Embedder:
         for view in self.preprocessings:
             rate = round(computed_per_s.get(view.view, 0.0), 1)
             self.audit["computed_per_s"][f"{name} {view.view}"] = rate
-        if self.together and not leads():
+        if self.together and not is_main_process():
             return {}
         means = mean_of_spaces([self._space(view) for view in self.preprocessings], keys)
         return {**means, "row": np.arange(len(keys), dtype=np.int64)}
@@ -141,9 +141,9 @@ class Embedder:
         keys, rate = [caption_key(row) for row in ids], 0.0
         if space.missing(keys):
             _choose([self], "text", lambda _: pad(ids[:TRIAL_CAPTIONS]))
-            rate = embed_captions(ids, space, self._engine("text"), self._journal, self.together)
+            rate = embed_captions(ids, space, self._engine("text"), self._state, self.together)
         self.audit["computed_per_s"]["captions"] = round(rate, 1)
-        return {} if self.together and not leads() else space.gather(keys)
+        return {} if self.together and not is_main_process() else space.gather(keys)
 
     def additional(self, encoder: str) -> Embedder:
         """An embedder of another image encoder, with its original weights, for images alone."""
@@ -152,7 +152,7 @@ class Embedder:
         config = self._config.model_copy(
             update={"image_encoder": encoder, "text_encoder": text, "additional_encoders": ()}
         )
-        return Embedder(config, self._cache, self._journal, together=self.together)
+        return Embedder(config, self._cache, self._state, together=self.together)
 
     def describe(self, store: ImageStore) -> dict[str, Any]:
         """The image encoder and its inference cost, JSON-like.
@@ -211,7 +211,7 @@ class Embedder:
         }
         if choice.backend == "torch_cuda":
             return Engine(program, "torch_cuda", 0, cores(), batch=config.batch_size)
-        own = own_cores(cores())
+        own = cores_per_process(cores())
         workers = config.workers or own
         threads = max(1, own // workers)
         return Engine(program, choice.backend, workers, threads, batch=config.batch_size)
@@ -240,7 +240,7 @@ def _embed_corpus(
     names: Sequence[str],
     store: ImageStore,
     manifest: pd.DataFrame,
-    journal: Journal,
+    state: RunState,
 ) -> list[dict[str, np.ndarray]]:
     """`Embedder.images` of one corpus for several encoders, decoding each image once.
 
@@ -255,7 +255,7 @@ def _embed_corpus(
     _choose(lacking, "image", lambda embedder: embedder.trial_pixels(store))
     tasks = [embedder.encoding_tasks(keys) for embedder in embedders]
     every = [task for own in tasks for task in own]
-    rate = embed_images(store, keys, every, journal, together=embedders[0].together)
+    rate = embed_images(store, keys, every, state, together=embedders[0].together)
     return [
         embedder.collect(name, keys, {task.preprocessing.view: rate for task in own})
         for embedder, name, own in zip(embedders, names, tasks, strict=True)
@@ -274,7 +274,7 @@ def encoder_cost(
     Trained weights cost the same. `name` holds the size.
     """
     changed = {"image_size": size, "views": tuple(views), "additional_encoders": ()}
-    row = Embedder(config.model_copy(update=changed), cache, Journal()).describe(store)
+    row = Embedder(config.model_copy(update=changed), cache, RunState()).describe(store)
     return {**row, "name": f"{row['name']} trained, {size} px"}
 
 
@@ -284,7 +284,7 @@ def embed_with_additional(
     name: str,
     store: ImageStore,
     manifest: pd.DataFrame,
-    journal: Journal,
+    state: RunState,
 ) -> tuple[dict[str, np.ndarray], dict[str, Embedder]]:
     """Features of one corpus from the first encoder and from additional ones.
 
@@ -293,7 +293,7 @@ def embed_with_additional(
     """
     others = {encoder: first.additional(encoder) for encoder in additional_encoders}
     names = [name, *(f"{name} {encoder}" for encoder in others)]
-    arrays, *further = _embed_corpus([first, *others.values()], names, store, manifest, journal)
+    arrays, *further = _embed_corpus([first, *others.values()], names, store, manifest, state)
     for encoder, computed in zip(others, further, strict=True):
         if computed:
             arrays[additional_key(encoder)] = computed["features"]

@@ -25,8 +25,8 @@ from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.backends import Backend, EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.feature_store import FeatureSpace
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import Journal
-from sports_clip_pipeline.machine import end_with_parent, meet_others, own_part
+from sports_clip_pipeline.io.state import RunState
+from sports_clip_pipeline.machine import barrier, exit_with_parent, own_shard
 
 _WORKER: dict[str, Any] = {}
 # A row of the store, and for each task whether the cache lacks it.
@@ -67,7 +67,7 @@ def embed_images(
     store: ImageStore,
     keys: list[bytes],
     tasks: Sequence[EncodingTask],
-    journal: Journal,
+    state: RunState,
     together: bool = False,
 ) -> float:
     """Compute missing image features; an image is decoded once for all tasks.
@@ -91,7 +91,7 @@ def embed_images(
     start = time.perf_counter()
     with (
         _pool(engine, _set_up_images, (views, Path(store.path))) as map_blocks,
-        journal.counting("embed images", sum(map(len, blocks)), "image") as bar,
+        state.progress_bar("embed images", sum(map(len, blocks)), "image") as bar,
     ):
         for block, computed in zip(blocks, map_blocks(_image_block, work), strict=True):
             for task, lacking, arrays in zip(tasks, missing, computed, strict=True):
@@ -108,7 +108,7 @@ def embed_captions(
     token_ids: Sequence[np.ndarray],
     space: FeatureSpace,
     engine: Engine,
-    journal: Journal,
+    state: RunState,
     together: bool = False,
 ) -> float:
     """Compute missing pooled text features, sorted by length.
@@ -128,7 +128,7 @@ def embed_captions(
     start = time.perf_counter()
     with (
         _pool(engine, _set_up_text, (engine,)) as map_blocks,
-        journal.counting("embed captions", sum(map(len, blocks)), "caption") as bar,
+        state.progress_bar("embed captions", sum(map(len, blocks)), "caption") as bar,
     ):
         for block, arrays in zip(blocks, map_blocks(_text_block, work), strict=True):
             space.append([keys[row] for row in block], arrays)
@@ -143,8 +143,8 @@ def _own_blocks(rows: list[int], engine: Engine, together: bool) -> Sequence[lis
     blocks = [rows[i : i + engine.block] for i in range(0, len(rows), engine.block)]
     if not together:
         return blocks
-    meet_others()  # all processes know what is missing before any of them writes
-    return own_part(blocks)
+    barrier()  # all processes know what is missing before any of them writes
+    return own_shard(blocks)
 
 
 def _await(spaces: Sequence[FeatureSpace], keys: list[bytes]) -> None:
@@ -152,7 +152,7 @@ def _await(spaces: Sequence[FeatureSpace], keys: list[bytes]) -> None:
 
     Raises: UserFacingError: some are still missing after a minute.
     """
-    meet_others()
+    barrier()
     for space in spaces:
         for _ in range(60):
             space.reread()
@@ -193,7 +193,7 @@ def _pool(
 
 
 def _set_up_images(views: Sequence[tuple[Engine, ImageTransform]], store_path: Path) -> None:
-    end_with_parent()
+    exit_with_parent()
     backends: dict[tuple[EncoderProgram, str], Backend] = {}
     for engine, _ in views:
         key = engine.program, engine.backend
@@ -205,7 +205,7 @@ def _set_up_images(views: Sequence[tuple[Engine, ImageTransform]], store_path: P
 
 
 def _set_up_text(engine: Engine) -> None:
-    end_with_parent()
+    exit_with_parent()
     _WORKER["batch"] = engine.batch
     _WORKER["backend"] = build_backend(engine.program, engine.backend, engine.threads)
 

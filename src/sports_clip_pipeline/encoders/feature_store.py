@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import naming_file, write_atomically
+from sports_clip_pipeline.io.state import write_atomically, write_errors
 
 _KEYS = "keys"
 
@@ -197,7 +197,7 @@ def scratch_array(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarra
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if size == 0:
         return np.zeros(shape, dtype)
-    with naming_file(folder), TemporaryFile(dir=folder) as file:
+    with write_errors(folder), TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             # Writing to a mapped file on a full disk would kill the process with SIGBUS.
             os.posix_fallocate(file.fileno(), 0, size)

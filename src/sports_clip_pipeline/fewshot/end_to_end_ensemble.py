@@ -31,7 +31,7 @@ from sports_clip_pipeline.fewshot.ensemble import choose_with_zero_shot
 from sports_clip_pipeline.fewshot.shipping import abstention_threshold
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.predictor.head import Head, blend, columns
@@ -73,7 +73,7 @@ def build_ensembles(
     study: EndToEndStudy,
     data: StudyData,
     config: FinetuneConfig,
-    journal: Journal,
+    journal: RunState,
 ) -> list[EnsembleTrial]:
     """An ensemble for each fraction and seed, with the stacked ensemble of the same labels.
 

@@ -37,8 +37,8 @@ from sports_clip_pipeline.fewshot.trial import (
     trial_to_state,
 )
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import Counter, Journal
-from sports_clip_pipeline.machine import cores, keep_freed_memory
+from sports_clip_pipeline.io.state import ProgressBar, RunState
+from sports_clip_pipeline.machine import cores, retain_freed_memory
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.predictor.head import softmax
 from sports_clip_pipeline.predictor.predictor import Predictor
@@ -50,9 +50,9 @@ from sports_clip_pipeline.training.classification import (
     pooled_image_features,
     steps_for,
 )
+from sports_clip_pipeline.training.distributed import Compute
 from sports_clip_pipeline.training.images import DecodedImages
-from sports_clip_pipeline.training.precision import Compute
-from sports_clip_pipeline.training.trainer import Trainer, TrainSettings, load_entries
+from sports_clip_pipeline.training.trainer import Trainer, TrainSettings
 
 _LOG = logging.getLogger(__name__)
 # Which trials there are, and how they are saved, changes none of them.
@@ -140,7 +140,7 @@ def plan_end_to_end_trials(config: EndToEndConfig) -> list[TrialKey]:
 
 
 def finished_end_to_end_trials(
-    study: EndToEndStudy, config: EndToEndConfig, journal: Journal
+    study: EndToEndStudy, config: EndToEndConfig, journal: RunState
 ) -> Iterator[EndToEndTrial]:
     """The trials of the plan that an earlier run finished under the same fingerprint."""
     for trial in plan_end_to_end_trials(config):
@@ -154,7 +154,7 @@ def finished_end_to_end_trials(
 
 
 def run_end_to_end_trials(
-    study: EndToEndStudy, config: EndToEndConfig, journal: Journal
+    study: EndToEndStudy, config: EndToEndConfig, journal: RunState
 ) -> Iterator[EndToEndTrial]:
     """Train every trial, or read it where an earlier run finished it; resume the unfinished one.
 
@@ -167,9 +167,9 @@ def run_end_to_end_trials(
     for method in dict.fromkeys(trial.method for trial in waiting):
         find_end_to_end_method(method).build(study.start, config, 0)
     torch.set_num_threads(config.threads or cores())
-    keep_freed_memory()
+    retain_freed_memory()
     total = sum(_steps(trial, study, config) for trial in waiting) * config.batch_size
-    with journal.counting("end to end", total, "image") as bar:
+    with journal.progress_bar("end to end", total, "image") as bar:
         for trial in trials:
             finished = None
             if trial not in waiting:
@@ -177,7 +177,7 @@ def run_end_to_end_trials(
             yield finished or _TrialRun(trial, contents[trial], study, config, journal, bar).run()
 
 
-def read_end_to_end_trial(trial: TrialKey, content: str, journal: Journal) -> EndToEndTrial | None:
+def read_end_to_end_trial(trial: TrialKey, content: str, journal: RunState) -> EndToEndTrial | None:
     """The trial as an earlier run finished it under this fingerprint, or None."""
     state = journal.load_state(trial.path, content)
     if state is None:
@@ -199,8 +199,8 @@ class _TrialRun:
     fingerprint: str
     study: EndToEndStudy
     config: EndToEndConfig
-    journal: Journal
-    bar: Counter
+    journal: RunState
+    bar: ProgressBar
 
     @property
     def method(self) -> EndToEndMethod:
@@ -238,7 +238,7 @@ class _TrialRun:
         arrays |= {f"encoder.{name}": value for name, value in weights.items()}
         self.journal.save_state(trial.path, self.fingerprint, arrays, meta)
         for stage in ("held_out", "refit"):
-            self.journal.drop_state(f"{trial.path}.{stage}")
+            self.journal.delete_state(f"{trial.path}.{stage}")
         return EndToEndTrial(fitted, weights, self.fingerprint)
 
     def _train(self, stage: str, rows: np.ndarray, labels: int) -> Trainer:
@@ -292,7 +292,7 @@ class _TrialRun:
             built.state_dict(), averaged, self.config
         ).items():
             models[name] = deepcopy(built)
-            load_entries(models[name], state)
+            models[name].load_state_dict(state, strict=False)
         return models
 
 
@@ -395,7 +395,7 @@ class EndToEndPredictions:
     classes: tuple[str, ...]
     tower: str
     views: tuple[str, ...]
-    journal: Journal
+    journal: RunState
     trials: list[EndToEndTrial] = field(default_factory=list)
 
     def evaluate(self, trial: EndToEndTrial) -> np.ndarray:
@@ -509,7 +509,7 @@ def measure_rate(
 ) -> float:
     """Images a second that a method trains on noise, after one step to warm up."""
     torch.set_num_threads(config.threads or cores())
-    keep_freed_memory()
+    retain_freed_memory()
     rng = np.random.default_rng(0)
     shape = (config.batch_size, preprocessing.size, preprocessing.size, 3)
     noise = rng.integers(0, 256, shape, dtype=np.uint8)

@@ -28,12 +28,12 @@ from sports_clip_pipeline.fewshot.trial import (
     trial_to_state,
 )
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import (
     cores,
-    end_with_parent,
-    give_back_freed_memory,
-    sharing_workers,
+    exit_with_parent,
+    trim_memory,
+    worker_context,
 )
 from sports_clip_pipeline.predictor.head import Head
 
@@ -90,7 +90,7 @@ def plan_trials(config: FinetuneConfig) -> list[TrialKey]:
     ]
 
 
-def run_study(data: StudyData, config: FinetuneConfig, journal: Journal) -> Iterator[FittedTrial]:
+def run_study(data: StudyData, config: FinetuneConfig, journal: RunState) -> Iterator[FittedTrial]:
     """Fit every trial; those that an earlier run finished under the same fingerprint are reused.
 
     Raises: UserFacingError: a fraction leaves a class without an image; before any trial is fitted.
@@ -99,7 +99,7 @@ def run_study(data: StudyData, config: FinetuneConfig, journal: Journal) -> Iter
     for key in keys:
         data.labelled_rows(key)
     marks = _fingerprints(keys, data, config)
-    with journal.counting("finetune", len(keys), "trial") as bar:
+    with journal.progress_bar("finetune", len(keys), "trial") as bar:
         waiting = []
         for key in keys:
             state = journal.load_state(key.path, marks[key])
@@ -116,7 +116,7 @@ def run_study(data: StudyData, config: FinetuneConfig, journal: Journal) -> Iter
             yield replace(fitted, fingerprint=marks[key])
 
 
-def read_trial(fitted: FittedTrial, journal: Journal) -> FittedTrial:
+def read_trial(fitted: FittedTrial, journal: RunState) -> FittedTrial:
     """A trial of `run_study` with its arrays. Raises: KeyError: it was not saved."""
     state = journal.load_state(fitted.key.path, fitted.fingerprint)
     if state is None:
@@ -125,7 +125,7 @@ def read_trial(fitted: FittedTrial, journal: Journal) -> FittedTrial:
 
 
 def finished_trials(
-    keys: Sequence[TrialKey], data: StudyData, config: FinetuneConfig, journal: Journal
+    keys: Sequence[TrialKey], data: StudyData, config: FinetuneConfig, journal: RunState
 ) -> Iterator[FittedTrial]:
     """Those of the trials that were fitted before under the same fingerprint."""
     marks = _fingerprints(keys, data, config)
@@ -162,7 +162,7 @@ def _executors(
         others = replace(data, features=data.features[:0])
         setup = (others, config, max(1, cores() // workers), path)
         modules = {METHODS[name].module for name in config.selected}
-        context = sharing_workers(["torch", __name__, *sorted(modules)])
+        context = worker_context(["torch", __name__, *sorted(modules)])
         executors = [ProcessPoolExecutor(1, context, _set_up, setup) for _ in range(workers)]
         try:
             yield executors
@@ -174,7 +174,7 @@ def _executors(
 def _set_up(data: StudyData, config: FinetuneConfig, threads: int, path: Path | None) -> None:
     import torch
 
-    end_with_parent()
+    exit_with_parent()
     torch.set_num_threads(threads)
     threadpool_limits(threads)
     if path is not None:
@@ -192,7 +192,7 @@ def _fit_trial(key: TrialKey) -> FittedTrial:
     unlabelled = data.features[data.unlabelled_rows(key)] if spec.unlabelled else None
     pretrained = replace(data.pretrained, space=spec.space)
     fit = config.method(key.method).fit(Task(labelled, pretrained, key.seed, unlabelled))
-    give_back_freed_memory()  # the largest trial would else set what every worker holds to the end
+    trim_memory()  # the largest trial would else set what every worker holds to the end
     elapsed_s = time.perf_counter() - start + labelled.cache.reused_s
     return FittedTrial(key, fit, len(labelled.target), elapsed_s, reused=False)
 
@@ -299,7 +299,7 @@ def schedule_trials(
             yield future.result()
 
 
-def estimate_plan(data: StudyData, config: FinetuneConfig, journal: Journal) -> pd.DataFrame:
+def estimate_plan(data: StudyData, config: FinetuneConfig, journal: RunState) -> pd.DataFrame:
     """Trials, hours and disk of each method (dry run), from one trial at the smallest fraction.
 
     Time is taken to grow with the number of labels, which is about right from a few hundred on.
@@ -315,7 +315,7 @@ def estimate_plan(data: StudyData, config: FinetuneConfig, journal: Journal) -> 
     rows = []
     for method in config.selected:
         one = config.model_copy(update={**small, "select": (method,)})
-        fitted = next(iter(run_study(data, one, Journal())))
+        fitted = next(iter(run_study(data, one, RunState())))
         keys = [key for key in plan if key.method == method]
         waiting = [key for key in keys if key not in finished]
         growth = sum(key.label_fraction / smallest for key in waiting)

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from sports_clip_pipeline.data.transforms import InputSpec, UnusableImageError, open_upright
-from sports_clip_pipeline.io.state import Counter
-from sports_clip_pipeline.machine import cores, end_with_parent
+from sports_clip_pipeline.io.state import ProgressBar
+from sports_clip_pipeline.machine import cores, exit_with_parent
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
 NONE_OF_THESE = "none of these"
@@ -156,7 +156,7 @@ def _pool(
 
 
 def _set_up(build: BuildClassifier, rules: ImageRules, threads: int) -> None:
-    end_with_parent()
+    exit_with_parent()
     _WORKER["classifier"], _WORKER["rules"] = build(threads), rules
 
 
@@ -222,7 +222,7 @@ def write_predictions(
     classes: Sequence[str],
     threshold: float | None,
     folder: Path,
-    bar: Counter,
+    bar: ProgressBar,
     draw: DrawMap | None = None,
 ) -> Tally:
     """Write each block as it comes, in constant memory.

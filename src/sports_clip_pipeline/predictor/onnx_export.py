@@ -23,8 +23,8 @@ from sports_clip_pipeline.encoders.backends import export_quietly, onnx_session
 from sports_clip_pipeline.encoders.weights import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
-from sports_clip_pipeline.io.state import Journal, replacing_folder
-from sports_clip_pipeline.machine import end_with_parent
+from sports_clip_pipeline.io.state import RunState, replacing_folder
+from sports_clip_pipeline.machine import exit_with_parent
 from sports_clip_pipeline.predictor.batch_prediction import BuildClassifier, predict_rows
 
 if TYPE_CHECKING:
@@ -152,21 +152,21 @@ def export_predictor(predictor: Predictor, folder: Path) -> float:
     return difference
 
 
-def cached_export(predictor: Predictor, journal: Journal) -> Path:
-    """The exported folder in the journal's workspace, written once; see `export_predictor`."""
+def cached_export(predictor: Predictor, state: RunState) -> Path:
+    """The exported folder in the state's workspace, written once; see `export_predictor`."""
     from sports_clip_pipeline.predictor.predictor import predictor_fingerprint
 
     content = fingerprint(FORMAT, predictor_fingerprint(predictor))
-    folder = journal.workspace("exported", content) / "model"
+    folder = state.workspace("exported", content) / "model"
     if not (folder / RECORD).exists():
         # A process of its own releases the memory of torch's export.
-        with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
+        with ProcessPoolExecutor(1, get_context("spawn"), exit_with_parent) as pool:
             pool.submit(export_predictor, predictor, folder).result()
     return folder
 
 
 def classifier_builder(
-    predictor: Predictor, journal: Journal, backend: str = "auto"
+    predictor: Predictor, state: RunState, backend: str = "auto"
 ) -> BuildClassifier:
     """What `predict_all` builds on its workers: `auto` is `torch` where the export is unsupported.
 
@@ -177,7 +177,7 @@ def classifier_builder(
         from sports_clip_pipeline.predictor.encoder_classifier import TorchClassifier
 
         return partial(TorchClassifier, predictor)
-    return partial(load_exported, cached_export(predictor, journal))
+    return partial(load_exported, cached_export(predictor, state))
 
 
 def synthetic_images() -> list[Image.Image]:

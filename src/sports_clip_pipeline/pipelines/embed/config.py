@@ -42,7 +42,7 @@ class EmbedConfig(Parameters):
     )
     backend: Annotated[str, choices(*BACKENDS)] = Field(
         "auto",
-        description="What runs the encoders; `auto` takes the fastest that agrees with eager torch.",
+        description="Runtime of the encoders; `auto` takes the fastest that agrees with torch.",
     )
     workers: int = Field(0, ge=0, le=64, description="Processes; 0 means one for each core.")
     batch_size: int = Field(32, ge=1, le=1024, description="Images or captions a forward pass.")

@@ -8,7 +8,7 @@ from sports_clip_pipeline.pipelines.end_to_end import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Trials that train the image encoder, alone and in ensembles with frozen ones; their curves."""
+    """Trials that train the image encoder, alone and in ensembles with frozen ones."""
     return Pipeline(
         [
             node(
@@ -17,7 +17,7 @@ def create_pipeline() -> Pipeline:
                     "splits",
                     "sports_images",
                     "sports_manifest",
-                    "text_anchors",
+                    "zero_shot_weights",
                     "clip_model",
                     "embed_audit",
                     "params:class_bank",

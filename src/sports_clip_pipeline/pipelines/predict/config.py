@@ -26,8 +26,8 @@ class PredictConfig(Parameters):
     maps: bool = Field(False, description="Draw a class activation map for each prediction.")
     backend: Annotated[str, choices(*BACKENDS)] = Field(
         "auto",
-        description="`onnxruntime` runs the exported predictor, `torch` the eager one; `auto` takes "
-        "the first wherever the encoders can be exported.",
+        description="`onnxruntime` runs the exported predictor, `torch` the eager one; `auto` "
+        "takes the first wherever the encoders can be exported.",
     )
     workers: int = Field(0, ge=0, le=256, description="Processes; 0 means one for each core.")
     max_pixels: int = Field(

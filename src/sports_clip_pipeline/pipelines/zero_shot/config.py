@@ -22,8 +22,8 @@ class ZeroShotConfig(Parameters):
 
     prompts: Annotated[str, choices(*PROMPTS)] = Field(
         "both",
-        description="`names` (every name in every template), `sentences` (descriptions), or `both`, "
-        "each kind averaged first, then the two.",
+        description="`names` (every name in every template), `sentences` (descriptions), or "
+        "`both`, each kind averaged first, then the two.",
     )
     names_weights: Weights = Field(
         (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),

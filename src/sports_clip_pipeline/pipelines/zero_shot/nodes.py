@@ -1,4 +1,4 @@
-"""Nodes of `zero_shot`: text anchors, classification without labels, retrieval."""
+"""Nodes of `zero_shot`: zero-shot weights, classification without labels, retrieval."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, ZeroShotConfig
 
 
-def encode_anchors(
+def encode_class_prompts(
     clip_model: Path,
     class_bank: ClassBank,
     config: ZeroShotConfig,
     tokenize: TokenizeConfig,
     embed: EmbedConfig,
 ) -> Arrays:
-    """Unit-norm text anchors of the classes, in CLIP's space and in the text tower's own."""
+    """Zero-shot weights: unit-norm prompt embeddings of the classes."""
     import numpy as np
 
     from sports_clip_pipeline.clip.folder import read_projections
@@ -29,28 +29,28 @@ def encode_anchors(
     projections = read_projections(clip_model)
     features = encode_prompts(class_bank, embed.text_encoder, tokenize, clip_model)
     plain = encode_prompts(class_bank, embed.text_encoder, tokenize)
-    anchors = {
-        f"anchors.{kind}": build_zero_shot_classifier(
+    weights = {
+        f"weights.{kind}": build_zero_shot_classifier(
             class_bank, kind, features, projections.text_embeddings
         )
         for kind in ("names", "sentences", "both")
     }
     return {
-        **anchors,
-        "anchors": anchors[f"anchors.{config.prompts}"],
+        **weights,
+        "weights": weights[f"weights.{config.prompts}"],
         "prompts": build_zero_shot_classifier(class_bank, config.prompts, plain, unit_norm),
         "logit_scale": np.array([np.exp(projections.logit_scale)], dtype=np.float32),
     }
 
 
-def gather_witnesses(
-    text_anchors: Arrays,
+def build_zero_shot_scores(
+    zero_shot_weights: Arrays,
     clip_model: Path,
     clip_sports_features: Arrays,
     embed: EmbedConfig,
     tokenize: TokenizeConfig,
 ) -> Any:
-    """What zero-shot logits are made of: CLIP's cosines, the image tower's own class names."""
+    """Zero-shot scores: CLIP cosines, and ConSE over the image encoder's own class names."""
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.zero_shot import ZeroShotScores, named_classes
     from sports_clip_pipeline.encoders.feature_store import concat_features
@@ -60,16 +60,16 @@ def gather_witnesses(
     _, widths = concat_features(clip_sports_features)
     return ZeroShotScores(
         embed=(*projections.image_operations(), Operation("l2_normalise")),
-        anchors=text_anchors["anchors"],
-        logit_scale=float(text_anchors["logit_scale"][0]),
+        anchors=zero_shot_weights["weights"],
+        logit_scale=float(zero_shot_weights["logit_scale"][0]),
         named=named_classes(embed.image_encoder, embed.text_encoder, tokenize),
-        prompts=text_anchors["prompts"],
+        prompts=zero_shot_weights["prompts"],
         widths=widths,
     )
 
 
 def choose_zero_shot(
-    witnesses: Any,
+    zero_shot_scores: Any,
     clip_model: Path,
     clip_flickr8k_features: Arrays,
     clip_caption_features: Arrays,
@@ -78,44 +78,50 @@ def choose_zero_shot(
     captions: Table,
     config: ZeroShotConfig,
 ) -> tuple[Any, Document]:
-    """The zero-shot head; its two settings are chosen on held-out captions."""
+    """The zero-shot head; ConSE weight and hubness share are chosen on validation captions."""
     import numpy as np
 
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.projections import unit_norm
     from sports_clip_pipeline.clip.zero_shot import hubness
-    from sports_clip_pipeline.evaluation.zero_shot_evaluation import Seen, choose_settings
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
+        PairEmbeddings,
+        choose_zero_shot_settings,
+    )
     from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     projections = read_projections(clip_model)
     seen = {}
     for split in ("train", "validation"):
         corpus = flickr8k_manifest, captions, split
-        images = clip_flickr8k_features["features"]
-        pairs = paired_features_of_split(images, clip_caption_features["features"], *corpus)
-        plain = paired_features_of_split(images, caption_features["features"], *corpus)
-        photographs = np.asarray(pairs.image)
+        features = clip_flickr8k_features["features"]
+        pairs = paired_features_of_split(features, clip_caption_features["features"], *corpus)
+        plain = paired_features_of_split(features, caption_features["features"], *corpus)
+        images = np.asarray(pairs.image)
         seen[split] = (
-            photographs,
-            Seen(
-                projections.image_embeddings(photographs),
-                witnesses.describe(photographs),
+            images,
+            PairEmbeddings(
+                projections.image_embeddings(images),
+                zero_shot_scores.describe(images),
                 projections.text_embeddings(np.asarray(pairs.text)),
                 unit_norm(np.asarray(plain.text)),
                 pairs.image_index,
             ),
         )
     background, train = seen["train"]
-    chosen = choose_settings(
+    chosen = choose_zero_shot_settings(
         seen["validation"][1],
         train,
-        witnesses.logit_scale,
-        config.names_weights if witnesses.named else (0.0,),
+        zero_shot_scores.logit_scale,
+        config.names_weights if zero_shot_scores.named else (0.0,),
         config.hubness_shares,
     )
-    plain_head = witnesses.head(chosen["names_weight"], single=True)
+    plain_head = zero_shot_scores.head(chosen["names_weight"], single=True)
     drawn = chosen["hubness_share"] * hubness(plain_head(background))
-    return witnesses.head(chosen["names_weight"], -drawn), {**chosen, "class_bias": list(-drawn)}
+    return zero_shot_scores.head(chosen["names_weight"], -drawn), {
+        **chosen,
+        "class_bias": list(-drawn),
+    }
 
 
 def classify_without_labels(
@@ -125,7 +131,7 @@ def classify_without_labels(
     splits: Table,
     class_bank: ClassBank,
 ) -> Table:
-    """Zero-shot probabilities of every sports photograph."""
+    """Zero-shot probabilities of every sports image."""
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import zero_shot_table
 
@@ -134,15 +140,15 @@ def classify_without_labels(
 
 
 def ablate_zero_shot(
-    witnesses: Any,
+    zero_shot_scores: Any,
     zero_shot_choice: Document,
-    text_anchors: Arrays,
+    zero_shot_weights: Arrays,
     clip_sports_features: Arrays,
     splits: Table,
     class_bank: ClassBank,
     config: ZeroShotConfig,
 ) -> Table:
-    """What each part of zero-shot classification is worth on the evaluation part."""
+    """Ablation of zero-shot classification on the test split."""
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         ablation_table,
@@ -152,7 +158,7 @@ def ablate_zero_shot(
 
     rows = (splits["split"] == "evaluation").to_numpy()
     features = concat_features(clip_sports_features)[0][rows]
-    variants = ablation_variants(witnesses, text_anchors, zero_shot_choice, features)
+    variants = ablation_variants(zero_shot_scores, zero_shot_weights, zero_shot_choice, features)
     target = encode_labels(splits.loc[rows, "label"], class_bank.labels)
     return ablation_table(variants, target, config.bootstrap_resamples, config.seed)
 
@@ -165,10 +171,10 @@ def learn_without_labels(
     transduction: TransductionConfig,
     config: ZeroShotConfig,
 ) -> tuple[Any, Table]:
-    """Zero-shot made better by photographs without labels: a head, and what each method reaches.
+    """Transductive zero-shot with unlabelled images: a head, and the accuracy of each method.
 
-    Heads are fitted on the development photographs and judged on the evaluation part. What comes
-    of learning from the evaluation photographs themselves stands in rows of its own.
+    Heads are fitted on the development images and evaluated on the test split. Results of
+    learning from the test images themselves are separate rows.
     """
     from sports_clip_pipeline.clip.pretrained import normalise_features
     from sports_clip_pipeline.encoders.feature_store import concat_features
@@ -179,8 +185,8 @@ def learn_without_labels(
     from sports_clip_pipeline.fewshot.transduction import transduce
 
     features, widths = concat_features(clip_sports_features)
-    part = splits["split"].to_numpy()
-    development, evaluation = features[part == "development"], features[part == "evaluation"]
+    split = splits["split"].to_numpy()
+    development, evaluation = features[split == "development"], features[split == "evaluation"]
     scaled = normalise_features(widths, root=True)
     rows, heads = [], {}
     for method in transduction.methods:
@@ -201,7 +207,7 @@ def classify_with_unlabelled(
     splits: Table,
     class_bank: ClassBank,
 ) -> Table:
-    """Label-free probabilities of every photograph, by the head that saw development ones."""
+    """Probabilities of every image by the head fitted on unlabelled development images."""
     return classify_without_labels(
         zero_shot_unlabelled_head, clip_sports_features, sports_manifest, splits, class_bank
     )
@@ -210,7 +216,7 @@ def classify_with_unlabelled(
 def score_zero_shot(
     zero_shot_predictions: Table, class_bank: ClassBank, config: ZeroShotConfig
 ) -> Document:
-    """Top-1, top-5, macro-F1, per class and confusion on the evaluation part."""
+    """Top-1, top-5, macro-F1, per class and confusion on the test split."""
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import score_table
 
     return score_table(
@@ -229,7 +235,7 @@ def score_retrieval(
     import numpy as np
 
     from sports_clip_pipeline.clip.folder import read_projections
-    from sports_clip_pipeline.evaluation.retrieval import retrieval_metrics
+    from sports_clip_pipeline.evaluation.metrics import retrieval_metrics
     from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     features = clip_flickr8k_features["features"], clip_caption_features["features"]
