@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.clip.pretrained import Pretrained
+from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
     load_image_encoder,

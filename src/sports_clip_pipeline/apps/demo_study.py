@@ -159,20 +159,20 @@ def _vocabulary(
     catalog: Any, bank: ClassBank, text_encoder: str, clip: Path, head: Any
 ) -> OpenVocabulary:
     from sports_clip_pipeline.clip.folder import read_projections, trained_encoders
-    from sports_clip_pipeline.clip.zero_shot import named_in, text_reader
+    from sports_clip_pipeline.clip.zero_shot import conse_of, text_features
 
     choice, tokenize = catalog.load("zero_shot_choice"), catalog.load("params:tokenize")
-    read = text_reader(text_encoder, tokenize, clip)
+    encode = text_features(text_encoder, tokenize, clip)
     apart = "text" in trained_encoders(clip)
     manifest = catalog.load("flickr8k_manifest")
     train = (manifest["split"] == "train").to_numpy()
     return OpenVocabulary(
         bank=bank,
         prompts=catalog.load("params:zero_shot").prompts,
-        read=read,
-        read_plain=text_reader(text_encoder, tokenize, None) if apart else read,
+        encode=encode,
+        encode_original=text_features(text_encoder, tokenize) if apart else encode,
         projections=read_projections(clip),
-        named=named_in(head),
+        conse=conse_of(head),
         names_weight=choice["names_weight"],
         hubness_share=choice["hubness_share"],
         background=catalog.load("clip_flickr8k_features")["features"][train],

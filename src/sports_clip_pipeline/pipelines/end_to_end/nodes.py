@@ -38,7 +38,7 @@ def select_end_to_end(
 ) -> Any:
     """What training may see: development images, labels, encoder, zero-shot weights, prompts."""
     from sports_clip_pipeline.clip.folder import read_image_encoder, read_projections
-    from sports_clip_pipeline.clip.pretrained import Pretrained
+    from sports_clip_pipeline.clip.projections import Pretrained
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.end_to_end_methods import Start
     from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndStudy

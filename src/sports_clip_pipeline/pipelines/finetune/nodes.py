@@ -22,7 +22,7 @@ def select_development(
 ) -> Any:
     """Development data: features, labels, and the pretrained zero-shot classifier."""
     from sports_clip_pipeline.clip.folder import read_projections
-    from sports_clip_pipeline.clip.pretrained import Pretrained
+    from sports_clip_pipeline.clip.projections import Pretrained
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.study import StudyData
