@@ -24,7 +24,7 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help run test install sample data ui record viz demo verify-real bench gpu-check check lock clean clean-cache
+.PHONY: help run test install sample data ui record viz demo verify-real bench gpu-check config check lock clean clean-cache
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -50,16 +50,20 @@ run: sample  ## everything: environment, sample, the whole DAG, the report
 
 test: $(READY)  ## the whole test suite and the static checks
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations=25
 
-check: $(READY)  ## ruff, mypy, import-linter
+check: $(READY)  ## ruff, mypy, import-linter, deptry
 	@$(BIN)/ruff check src tests benchmarks notebooks
 	@$(BIN)/ruff format --check --quiet src tests benchmarks notebooks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/deptry src
 
 data: $(READY)  ## the public archives of the real corpora, into data/01_raw/real
 	@$(BIN)/kedro run --env=real --pipelines=download
+
+config: $(READY)  ## every parameter of an environment with its origin: make config ENV=real
+	@$(BIN)/kedro config $(if $(ENV),--env=$(ENV))
 
 demo: $(READY)  ## a page on 127.0.0.1 that answers for one photograph, from a finished study
 	@$(BIN)/python -m sports_clip_pipeline.apps.demo --study "$(STUDY)" --port "$(PORT)"
@@ -69,8 +73,8 @@ verify-real: $(READY)  ## the real DAG with all checks; rewrites docs/results.md
 
 bench: $(READY)  ## the benchmarks
 	@$(BIN)/python benchmarks/image_store.py
-	@$(BIN)/python benchmarks/tower_price.py
-	@$(BIN)/python benchmarks/arm_cost.py
+	@$(BIN)/python benchmarks/inference_cost.py
+	@$(BIN)/python benchmarks/trial_cost.py
 	@$(BIN)/python benchmarks/start_up.py
 	@$(BIN)/python benchmarks/overhead.py
 	@$(BIN)/python benchmarks/memory_by_size.py

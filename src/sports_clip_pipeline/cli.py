@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from copy import copy
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +30,26 @@ _INVALID = re.compile(r"Failed to instantiate \w+ for parameter '(?P<block>[\w.]
 @click.group(name="sports_clip_pipeline")
 def cli() -> None:
     """Commands of this project."""
+
+
+@cli.command()
+@click.option("--env", "-e", help="Environment of conf/, such as real; base by default.")
+@click.option("--markdown", is_flag=True, help="Print docs/reference/parameters.md instead.")
+def config(env: str | None, markdown: bool) -> None:
+    """Print every parameter with its value, origin and description."""
+    from kedro.framework.session import KedroSession
+
+    from sports_clip_pipeline import parameter_reference as reference
+
+    if markdown:
+        click.echo(reference.markdown(), nl=False)
+        return
+    project = Path.cwd()
+    with KedroSession.create(project_path=project, env=env) as session:
+        loader = session.load_context().config_loader
+        for setting, value, origin in reference.resolved(loader, project / "conf"):
+            click.echo(f"{setting.name} = {reference.as_text(value)}  [{origin}]")
+            click.echo(f"    {setting.description}")
 
 
 def with_one_line_errors(callback: Callable[..., Any]) -> Callable[..., Any]:

@@ -200,13 +200,13 @@ def test_the_audit_has_a_row_for_each_encoder_with_its_inference_cost(
     _, audit = embed_two(store, manifest, FeatureCache(tmp_path))
     assert json.dumps(audit)
     assert audit["additional_encoders"] == ["lite1"]
-    assert [row["name"] for row in audit["towers"]] == ["lite0", "lite1"]
-    assert [row["width"] for row in audit["towers"]] == [1280, 1280]
-    assert all(row["views"] == list(VIEWS) for row in audit["towers"])
-    assert audit["towers"][0]["preprocessing"] == audit["preprocessing"]
+    assert [row["name"] for row in audit["encoders"]] == ["lite0", "lite1"]
+    assert [row["width"] for row in audit["encoders"]] == [1280, 1280]
+    assert all(row["views"] == list(VIEWS) for row in audit["encoders"])
+    assert audit["encoders"][0]["preprocessing"] == audit["preprocessing"]
     trials = audit["backends"]["additional.lite1"]["trials"]
     wanted = len(VIEWS) * trials[0]["core_ms_per_item"]
-    assert audit["towers"][1]["ms_per_image"] == pytest.approx(wanted, abs=0.01)
+    assert audit["encoders"][1]["ms_per_image"] == pytest.approx(wanted, abs=0.01)
     assert set(audit["backends"]) == {"image", "additional.lite1"}
     assert set(audit["computed_per_s"]) == {
         f"sports{encoder} {view}" for encoder in ("", " lite1") for view in VIEWS
@@ -220,7 +220,7 @@ def test_cached_features_keep_their_inference_cost(
     arrays, audit = embed_two(store, manifest, cache)
     again, second = embed_two(store, manifest, cache)
     np.testing.assert_array_equal(again["additional.lite1"], arrays["additional.lite1"])
-    assert second["towers"] == audit["towers"]
+    assert second["encoders"] == audit["encoders"]
     assert second["backends"] == {}
     assert set(second["computed_per_s"].values()) == {0.0}
 
@@ -232,5 +232,5 @@ def test_a_lost_inference_cost_is_measured_again_though_features_are_cached(
     for record in tmp_path.rglob("*.backend.json"):
         record.unlink()
     _, audit = embed_two(store, manifest, FeatureCache(tmp_path))
-    assert all(row["ms_per_image"] > 0 for row in audit["towers"])
+    assert all(row["ms_per_image"] > 0 for row in audit["encoders"])
     assert len(list(tmp_path.rglob("*.backend.json"))) == 2

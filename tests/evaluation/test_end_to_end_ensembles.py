@@ -13,7 +13,7 @@ from sports_clip_pipeline.encoders.image_encoders import (
     load_image_encoder,
     pooled_features,
 )
-from sports_clip_pipeline.evaluation import test_predictions
+from sports_clip_pipeline.evaluation import predictions
 from sports_clip_pipeline.evaluation.predictions import LabelledCorpus, predict_split
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.end_to_end_ensemble import FROZEN, Ensembles, build_ensembles
@@ -30,7 +30,9 @@ COUNT = 30
 LABELS = tuple(f"class {c}" for c in range(CLASSES))
 SEEN = image_preprocessing("lite0", 32, "full")
 AUDIT = {
-    "towers": [{"name": "lite0", "width": 1280, "views": ["full"], "preprocessing": SEEN.to_dict()}]
+    "encoders": [
+        {"name": "lite0", "width": 1280, "views": ["full"], "preprocessing": SEEN.to_dict()}
+    ]
 }
 CONFIG = FinetuneConfig(
     methods={FROZEN: {"c": [30.0], "alpha": [1.0]}}, fractions=(1.0,), seeds=1, folds=3, workers=1
@@ -78,7 +80,7 @@ def test_each_pixel_arm_is_joined_to_the_committee_of_its_labels(plans: dict[str
     (one,) = plans["joined"].ensembles
     assert one.fitted.key == TrialKey(END_TO_END_ENSEMBLE, 1.0, 0)
     assert one.end_to_end == TrialKey("full_imagenet", 1.0, 0)
-    assert METHODS[FROZEN].space == "towers", "its head reads every frozen tower"
+    assert METHODS[FROZEN].space == "all_encoders", "its head reads every frozen tower"
 
 
 def test_without_the_committee_or_with_another_frozen_tower_nothing_is_joined(
@@ -119,7 +121,7 @@ def test_what_a_trained_tower_saw_of_a_part_is_kept(
     def refuse(*args: object) -> None:
         raise AssertionError("the photographs were looked at again")
 
-    monkeypatch.setattr(test_predictions, "pooled_image_features", refuse)
+    monkeypatch.setattr(predictions, "pooled_image_features", refuse)
     again = predict_split(predictor, corpus(plans), "unlabelled", journal)
     np.testing.assert_array_equal(again, first)
 

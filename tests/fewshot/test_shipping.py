@@ -28,7 +28,7 @@ AUDIT = {
     "image_encoder": "lite2",
     "preprocessing": SEEN,
     "views": ["full"],
-    "towers": [tower("lite2"), tower("lite0")],
+    "encoders": [tower("lite2"), tower("lite0")],
 }
 
 

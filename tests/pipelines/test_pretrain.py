@@ -66,7 +66,7 @@ class Study:
         folder, curve = pretrain_clip(
             self.images, self.texts, self.corpus.store, self.corpus.manifest,
             self.corpus.captions, self.audit, FeatureCache(self.folder / "cache"), EMBED, config,
-            TOKENIZE, self.journal(name),
+            TOKENIZE, self.state(name),
         )  # fmt: skip
         place = self.folder / name / "clip"
         ClipFolderDataset(filepath=str(place)).save(folder)
@@ -77,11 +77,11 @@ class Study:
         return embed_with_clip(
             clip, self.images, {**self.images, "additional.lite1": np.ones((14, 3))}, self.texts,
             store, manifest, store, manifest, self.corpus.captions, EMBED,
-            self.journal(clip.parent.name),
+            self.state(clip.parent.name),
         )  # fmt: skip
 
-    def journal(self, name: str) -> RunState:
-        return RunState(self.folder / name / "journal")
+    def state(self, name: str) -> RunState:
+        return RunState(self.folder / name / "state")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,7 +98,7 @@ def in_process() -> Iterator[None]:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("pretrain")
     corpus = make_corpus(folder)
-    embedder = Embedder(EMBED, FeatureCache(folder / "cache"), RunState(folder / "journal"))
+    embedder = Embedder(EMBED, FeatureCache(folder / "cache"), RunState(folder / "state"))
     images = embedder.images("flickr8k", corpus.store, corpus.manifest)
     texts = embedder.captions(list(corpus.captions["token_ids"]))
     return Study(corpus, images, texts, embedder.audit, folder)
@@ -123,7 +123,7 @@ def test_locked_towers_hand_on_the_features_of_embed(study: Study) -> None:
     clip, curve = study.pretrain(LOCKED, "locked")
     assert trained_encoders(clip) == ()
     assert read_image_encoder(clip) == {}
-    assert set(curve["towers"]) == {"locked"}
+    assert set(curve["encoders"]) == {"locked"}
     flickr8k, sports, texts = study.embed(clip)
     assert flickr8k is study.images
     assert texts is study.texts
@@ -132,7 +132,7 @@ def test_locked_towers_hand_on_the_features_of_embed(study: Study) -> None:
 
 def test_the_curve_goes_on_through_the_towers(unlocked: tuple[Path, pd.DataFrame]) -> None:
     _, curve = unlocked
-    assert curve["towers"].tolist() == ["locked", "locked", "unlocked"]
+    assert curve["encoders"].tolist() == ["locked", "locked", "unlocked"]
     assert curve["epoch"].tolist() == [1, 2, 3]
     assert curve["step"].tolist() == [1, 2, 4]
     assert not curve.isna().any(axis=None)
@@ -176,8 +176,8 @@ def test_a_predictor_carries_the_trained_tower(
     Predictor(("a", "b", "c"), "lite0", view, head, encoder_weights=towers).save(tmp_path / "p")
     predictor = load_predictor(tmp_path / "p")
     wanted = predictor.predict_proba(features[1]["features"])
-    photographs = [study.corpus.store.get(i) for i in range(14)]
-    np.testing.assert_allclose(predictor.predict_images(photographs), wanted, atol=1e-4)
+    images = [study.corpus.store.get(i) for i in range(14)]
+    np.testing.assert_allclose(predictor.predict_images(images), wanted, atol=1e-4)
     with torch.inference_mode():
         logits = predictor.module()(torch.from_numpy(pixels(study)))
     np.testing.assert_allclose(logits.softmax(dim=1).numpy(), wanted, atol=1e-4)
@@ -227,7 +227,7 @@ def test_a_run_with_an_unlocked_block_agrees_from_pretrain_to_cam(
     captions = models / "clip_features/captions.safetensors"
     assert captions.samefile(embedded / "caption_features.safetensors"), "the text tower is locked"
     record = json.loads((models / "predictor/predictor.json").read_text())
-    assert record["tower_weights"] == "own"
+    assert record["encoder_weights"] == "own"
     towers = load_predictor(models / "predictor").encoder_weights
     trained = read_image_encoder(models / "clip")
     assert towers.keys() == trained.keys()

@@ -132,7 +132,7 @@ def test_the_record_says_what_the_network_is(stacked_ensemble: Predictor, export
     assert [(look["view"], look["size"]) for look in record["input_specs"]] == [
         ("full", 64), ("centre_flip", 64), ("full", 96), ("centre_flip", 96),
     ]  # fmt: skip
-    assert record["towers"] == json.loads(
+    assert record["encoders"] == json.loads(
         json.dumps([t.to_dict() for t in stacked_ensemble.encoders])
     )
     assert (record["threshold"], record["temperature"]) == (0.5, 1.7)

@@ -89,7 +89,7 @@ def test_a_trained_tower_travels_in_the_folder(predictor: Predictor, tmp_path: P
     again = load_predictor(tmp_path / "p")
     kept = again.module().encoder.state_dict()["conv_head.weight"].numpy()
     np.testing.assert_array_equal(kept, weights["conv_head.weight"])
-    assert json.loads((tmp_path / "p/predictor.json").read_text())["tower_weights"] == "own"
+    assert json.loads((tmp_path / "p/predictor.json").read_text())["encoder_weights"] == "own"
 
 
 def test_damage_is_told_with_the_command_that_mends_it(
@@ -229,12 +229,12 @@ def test_a_threshold_travels_in_the_folder_and_refuses_what_lies_below(
     [
         lambda record: record.update(threshold=1.5),
         lambda record: record.update(threshold="high"),
-        lambda record: record.pop("towers"),
-        lambda record: record["towers"][0].pop("preprocessing"),
-        lambda record: record["towers"].clear(),
+        lambda record: record.pop("encoders"),
+        lambda record: record["encoders"][0].pop("preprocessing"),
+        lambda record: record["encoders"].clear(),
         lambda record: record.update(head=["squeeze"]),
         lambda record: record.update(head=["affine"] * 3),
-        lambda record: record["towers"][0]["preprocessing"].update(view="sideways"),
+        lambda record: record["encoders"][0]["preprocessing"].update(view="sideways"),
     ],
 )
 def test_a_record_that_lacks_something_is_refused_in_one_line(

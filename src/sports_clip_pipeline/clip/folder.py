@@ -72,14 +72,14 @@ def write_clip_folder(
 
     Args:
         trained: trained weights of the encoders by their names in the model (`visual.trunk.…`,
-            `text.transformer.…`). `towers.trained` in the configuration names their encoders.
+            `text.transformer.…`). `encoders.trained` in the configuration names their encoders.
     Raises: ValueError: a trained weight is not one of the model's, or has another shape.
     """
     trained = trained or {}
     recipe = image_encoder, text_encoder, preprocessing, context_length
     config = clip_config(projections, *recipe, folder)
     prefixes = zip(("image", "text"), encoder_prefixes(is_pair(image_encoder)), strict=True)
-    config["towers"]["trained"] = [
+    config["encoders"]["trained"] = [
         encoder for encoder, prefix in prefixes if any(name.startswith(prefix) for name in trained)
     ]
     weights = build_clip(projections, *recipe).state_dict()
@@ -139,7 +139,7 @@ def relocate(folder: Path, target: Path) -> None:
 def read_projections(path: str | Path) -> Projections:
     """The projections of a CLIP folder, without building its encoders."""
     config = _config(path)
-    pair = config["towers"].get("projections") == "none"
+    pair = config["encoders"].get("projections") == "none"
     prefixes = encoder_prefixes(pair)
     state = _read_weights(path, lambda name: not name.startswith(prefixes))
     return projections_of(state, config["model_cfg"]["embed_dim"] if pair else 0)
@@ -154,7 +154,7 @@ def read_preprocessing(path: str | Path) -> ImageTransform:
         mean=tuple(record["mean"]),
         std=tuple(record["std"]),
         interpolation=record["interpolation"],
-        view=config["towers"]["view"],
+        view=config["encoders"]["view"],
     )
 
 
@@ -163,7 +163,7 @@ def read_image_encoder(path: str | Path) -> dict[str, np.ndarray]:
 
     Empty for a packaged encoder that was not trained.
     """
-    name = _config(path)["towers"]["image"]
+    name = _config(path)["encoders"]["image"]
     if "image" not in trained_encoders(path) and name in image_encoders.IMAGE_ENCODERS:
         return {}
     trunk = _read_encoder(path, "image")
@@ -178,7 +178,7 @@ def read_text_encoder(path: str | Path) -> dict[str, np.ndarray]:
 
 def trained_encoders(path: str | Path) -> tuple[str, ...]:
     """Which of `image` and `text` were trained."""
-    return tuple(_config(path)["towers"].get("trained", ()))
+    return tuple(_config(path)["encoders"].get("trained", ()))
 
 
 def _config(path: str | Path) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def _read_weights(path: str | Path, select: Callable[[str], bool]) -> dict[str, 
 
 def _read_encoder(path: str | Path, kind: str) -> dict[str, np.ndarray]:
     """The state dict of the `image` or `text` encoder, by the names of `load_…_encoder`."""
-    pair = is_pair(_config(path)["towers"][kind])
+    pair = is_pair(_config(path)["encoders"][kind])
     prefix = encoder_prefixes(pair)[("image", "text").index(kind)]
     weights = _read_weights(path, lambda name: name.startswith(prefix))
     # A pair's encoders have the names of the whole model.

@@ -185,7 +185,7 @@ def clip_config(
             "interpolation": preprocessing.interpolation,
             "resize_mode": "shortest" if view.startswith("centre") else "squash",
         },
-        "towers": {
+        "encoders": {
             "image": image_encoder, "text": text_encoder, "view": view, "projections": kind
         },
     }  # fmt: skip
@@ -238,7 +238,7 @@ def build_empty_clip(config: dict[str, Any], folder: Path) -> nn.Module:
     Args:
         folder: with the text encoder's `config.json` and tokenizer.
     """
-    if config["towers"].get("projections") == "none":
+    if config["encoders"].get("projections") == "none":
         return build_pair(config["model_cfg"])
     model_config = deepcopy(config["model_cfg"])
     model_config.pop("custom_text")
@@ -251,7 +251,7 @@ def build_empty_clip(config: dict[str, Any], folder: Path) -> nn.Module:
     else:
         model = open_clip.CustomTextCLIP(**{**model_config, "text_cfg": _NO_TEXT})
         model.text = TransformerText(folder, space)
-    if config["towers"].get("projections", "linear") == "notebook":
+    if config["encoders"].get("projections", "linear") == "notebook":
         model.visual.head = build_head("notebook", model.visual.head.proj.in_features, space, True)
         model.text.proj = build_head("notebook", model.text.proj.in_features, space, True)
     assert isinstance(model, nn.Module)

@@ -307,7 +307,7 @@ def audit_encoders(
 
     Args:
         store: images to measure the inference cost with, if it is not yet known.
-    Returns: the first embedder's audit with `additional_encoders`; `towers`, the `describe` of
+    Returns: the first embedder's audit with `additional_encoders`; `encoders`, the `describe` of
         each encoder; `backends` and `computed_per_s` of all.
     """
     rows = [embedder.describe(store) for embedder in (first, *others.values())]
@@ -319,7 +319,7 @@ def audit_encoders(
     return {
         **first.audit,
         "additional_encoders": list(others),
-        "towers": rows,
+        "encoders": rows,
         "backends": backends,
         "computed_per_s": computed,
     }

@@ -32,7 +32,7 @@ def trial_predictor(
         encoder_weights: of the first encoder where it was trained; empty for packaged ones.
         coverage: share of held-out images that are answered.
     """
-    first, *additional_encoders = (EncoderInput.from_dict(row) for row in embed_audit["towers"])
+    first, *additional_encoders = (EncoderInput.from_dict(row) for row in embed_audit["encoders"])
     head, alone = without_additional_encoders(fitted.fit.head, first.width)
     return Predictor(
         classes=tuple(labels),

@@ -127,7 +127,7 @@ def predict_block(sources: Sequence[Source], classifier: Classifier, rules: Imag
     for source in sources:
         try:
             image = open_upright(source.read(), rules).image
-            decoded.append([spec.square(image) for spec in classifier.input_specs])
+            decoded.append([spec.pixels(image) for spec in classifier.input_specs])
             usable.append(source)
         except UnusableImageError as error:
             failures.append(Failure(source.name, error.reason, error.detail))

@@ -101,7 +101,7 @@ class FullPredictor(nn.Module):
         """Build the encoders. Raises: UserFacingError: an encoder's weights are missing."""
         super().__init__()
         encoders = predictor.encoders
-        views = (InputSpec.of(view) for encoder in encoders for view in encoder.each_view())
+        views = (view.input_spec for encoder in encoders for view in encoder.each_view())
         self.input_specs = tuple(dict.fromkeys(views))
         module = predictor.module()
         self.view_means = nn.ModuleList(
@@ -139,7 +139,7 @@ class _ViewMean(nn.Module):
     def __init__(self, encoder: EncoderInput, trunk: Any, input_specs: Sequence[InputSpec]) -> None:
         super().__init__()
         self.trunk = trunk
-        self.inputs = [input_specs.index(InputSpec.of(view)) for view in encoder.each_view()]
+        self.inputs = [input_specs.index(view.input_spec) for view in encoder.each_view()]
         for name in ("mean", "std"):
             value = torch.tensor(getattr(encoder.preprocessing, name)).reshape(1, 3, 1, 1)
             self.register_buffer(name, value)

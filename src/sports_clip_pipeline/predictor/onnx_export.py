@@ -75,7 +75,7 @@ class ExportedPredictor:
 
     def predict_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Probabilities (N, C) float32 of upright images."""
-        return self([[spec.square(image) for image in images] for spec in self.input_specs])
+        return self([[spec.pixels(image) for image in images] for spec in self.input_specs])
 
     def answers(self, probabilities: np.ndarray) -> list[str]:
         """The most probable class of each row (N, C), `none of these` below the threshold."""
@@ -131,7 +131,7 @@ def export_predictor(predictor: Predictor, folder: Path) -> float:
             "format": FORMAT,
             "classes": list(predictor.classes),
             "input_specs": [spec.to_dict() for spec in input_specs],
-            "towers": [encoder.to_dict() for encoder in predictor.encoders],
+            "encoders": [encoder.to_dict() for encoder in predictor.encoders],
             "temperature": predictor.temperature,
             "threshold": predictor.threshold,
             "sha256": _network_digest(partial),

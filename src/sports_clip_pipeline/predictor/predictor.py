@@ -59,7 +59,7 @@ class EncoderInput:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EncoderInput:
-        """From `to_dict`'s form, or from a row of `towers` in `embed_audit`."""
+        """From `to_dict`'s form, or from a row of `encoders` in `embed_audit`."""
         preprocessing = ImageTransform.from_dict(values["preprocessing"])
         return cls(values["name"], preprocessing, tuple(values["views"]), values["width"])
 
@@ -179,13 +179,13 @@ class Predictor:
     def save(self, folder: str | Path) -> None:
         """Write the folder atomically."""
         arrays = {f"head.{name}": value for name, value in self.head.to_arrays().items()}
-        arrays |= {f"tower.{name}": value for name, value in self.encoder_weights.items()}
+        arrays |= {f"encoder.{name}": value for name, value in self.encoder_weights.items()}
         weights = save({name: np.asarray(value, order="C") for name, value in arrays.items()})
         record = {
             "format": FORMAT,
             "classes": list(self.classes),
-            "towers": [encoder.to_dict() for encoder in self.encoders],
-            "tower_weights": "own" if self.encoder_weights else "packaged",
+            "encoders": [encoder.to_dict() for encoder in self.encoders],
+            "encoder_weights": "own" if self.encoder_weights else "packaged",
             "head": self.head.describe(),
             "temperature": self.temperature,
             "threshold": self.threshold,
@@ -243,7 +243,7 @@ def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predi
     threshold = record["threshold"]
     if threshold is not None and not 0.0 <= float(threshold) <= 1.0:
         raise ValueError(f"threshold is a probability, got {threshold!r}")
-    first, *further = (EncoderInput.from_dict(row) for row in record["towers"])
+    first, *further = (EncoderInput.from_dict(row) for row in record["encoders"])
     return Predictor(
         classes=tuple(record["classes"]),
         image_encoder=first.name,
@@ -251,7 +251,7 @@ def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predi
         head=Head.from_arrays(record["head"], part("head.")),
         temperature=record["temperature"],
         views=first.views,
-        encoder_weights=part("tower."),
+        encoder_weights=part("encoder."),
         origin=record["origin"],
         additional_encoders=tuple(further),
         threshold=None if threshold is None else float(threshold),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Figure, Table
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.explain import GUIDED
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam.config import (
@@ -195,7 +195,7 @@ def verdict_of_methods(
 
 def draw_maps_figure(cam_eval_summary: Table) -> Figure:
     """Differences to the better baseline, a panel a measure."""
-    from sports_clip_pipeline.report.image_sections import map_quality_figure
+    from sports_clip_pipeline.report.gallery import map_quality_figure
 
     return map_quality_figure(cam_eval_summary)
 
