@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kedro.pipeline import node
-from kedro.pipeline.node import Node
+if TYPE_CHECKING:
+    from kedro.pipeline.node import Node
 
 
 def named_node(func: Callable[..., Any], inputs: Any, outputs: Any) -> Node:
     """A Kedro node with the name of its function, for `kedro run --nodes`."""
+    # An exported predictor imports settings from this package without Kedro.
+    from kedro.pipeline import node
+
     return node(func, inputs, outputs, name=func.__name__)
