@@ -65,7 +65,13 @@ def study_of(env: str) -> FinishedStudy:
     bootstrap_project(PROJECT)
     with KedroSession.create(project_path=PROJECT, env=env) as session:
         catalog = session.load_context().catalog
-        names = ("splits", "clip_sports_features", "text_anchors", "zero_shot_head", "clip_model")
+        names = (
+            "splits",
+            "clip_sports_features",
+            "zero_shot_weights",
+            "zero_shot_head",
+            "clip_model",
+        )
         bank = _built(ClassBank, catalog.load("params:class_bank"))
         data = select_development(*(catalog.load(name) for name in names), bank)
         config = _built(FinetuneConfig, catalog.load("params:finetune"))

@@ -46,9 +46,9 @@ FILES = {
     "src/small_project/__init__.py": "",
     "src/small_project/cli.py": "from sports_clip_pipeline.cli import cli, run\n",
     "src/small_project/settings.py": """
-        from sports_clip_pipeline.hooks import GuardHooks
+        from sports_clip_pipeline.hooks import CheckHooks
         from sports_clip_pipeline.tracking.hook import TrackingHooks
-        HOOKS = (GuardHooks(), TrackingHooks())
+        HOOKS = (CheckHooks(), TrackingHooks())
         CONFIG_LOADER_ARGS = {
             "base_env": "base",
             "default_run_env": "local",

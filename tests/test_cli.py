@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from kedro.io import DatasetError
 
-from sports_clip_pipeline.cli import in_current_words, one_line
+from sports_clip_pipeline.cli import normalise_options, one_line
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipeline_registry import ORDER
 
@@ -40,13 +40,13 @@ def test_an_error_in_the_wake_of_another_is_found_by_its_context() -> None:
     ],
 )
 def test_the_older_spelling_of_pipelines_means_the_same(given: dict, meant: dict) -> None:
-    assert in_current_words({**given, "env": "real"}) == {**meant, "env": "real"}
+    assert normalise_options({**given, "env": "real"}) == {**meant, "env": "real"}
 
 
 def photographs(images: str, *pipelines: str) -> list[str] | None:
     """The pipelines that are run where these are asked for, with photographs named."""
     options = {"pipeline": None, "pipelines": list(pipelines)}
-    return in_current_words({**options, "params": {"predict": {"images": images}}})["pipelines"]
+    return normalise_options({**options, "params": {"predict": {"images": images}}})["pipelines"]
 
 
 def test_predict_with_photographs_means_the_pipeline_that_answers_them() -> None:
@@ -54,14 +54,14 @@ def test_predict_with_photographs_means_the_pipeline_that_answers_them() -> None
     assert photographs("mine", "report", "predict") == ["report", "predict_images"]
     assert photographs("mine") == [*ORDER[:-1], "predict_images"]
     older = {"pipeline": "predict", "params": {"predict": {"images": "mine"}}}
-    assert in_current_words(older)["pipelines"] == ["predict_images"]
+    assert normalise_options(older)["pipelines"] == ["predict_images"]
 
 
 def test_predict_without_photographs_makes_the_submissions() -> None:
     assert photographs("", "predict") == ["predict"]
     assert photographs("") == []
     options = {"pipeline": None, "pipelines": ["predict"], "params": {"predict": {"maps": True}}}
-    assert in_current_words(options) == options
+    assert normalise_options(options) == options
 
 
 def test_a_failing_disk_names_its_file() -> None:

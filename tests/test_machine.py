@@ -9,17 +9,28 @@ import time
 import psutil
 import pytest
 
-from sports_clip_pipeline.machine import cores, end_with_parent
+from sports_clip_pipeline.errors import WorkerDone
+from sports_clip_pipeline.machine import (
+    barrier,
+    cores,
+    cores_per_process,
+    exit_unless_main_process,
+    exit_with_parent,
+    is_main_process,
+    own_shard,
+    rank_and_world_size,
+    set_cuda_device,
+)
 
 PARENT = """
 import sys, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from sports_clip_pipeline.machine import end_with_parent, sharing_workers
+from sports_clip_pipeline.machine import exit_with_parent, worker_context
 
 if __name__ == "__main__":
-    context = {"spawn": get_context("spawn"), "sharing": sharing_workers(["json"])}[sys.argv[1]]
-    pool = ProcessPoolExecutor(2, context, end_with_parent)
+    context = {"spawn": get_context("spawn"), "sharing": worker_context(["json"])}[sys.argv[1]]
+    pool = ProcessPoolExecutor(2, context, exit_with_parent)
     list(pool.map(abs, range(8)))
     print("ready", flush=True)
     time.sleep(60)
@@ -28,7 +39,7 @@ if __name__ == "__main__":
 
 LEAVING = """
 import atexit
-from sports_clip_pipeline.machine import end_without_sweep
+from sports_clip_pipeline.machine import skip_gc_at_exit
 
 class Ring:
     def __init__(self):
@@ -39,7 +50,7 @@ class Ring:
 ring = Ring()
 atexit.register(print, "closed")
 if {sparing}:
-    end_without_sweep()
+    skip_gc_at_exit()
 del ring
 """
 
@@ -66,7 +77,7 @@ def test_a_system_without_affinities_counts_its_processors(monkeypatch: pytest.M
 
 
 def test_in_a_process_that_nobody_started_it_does_nothing() -> None:
-    end_with_parent()
+    exit_with_parent()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is a matter of Unix")
@@ -96,13 +107,13 @@ def alive(process: psutil.Process) -> bool:
 SHARED = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from sports_clip_pipeline.machine import sharing_workers
+from sports_clip_pipeline.machine import worker_context
 
 def imported(number):
     return "numpy" in sys.modules
 
 if __name__ == "__main__":
-    with ProcessPoolExecutor(1, sharing_workers(["numpy"])) as pool:
+    with ProcessPoolExecutor(1, worker_context(["numpy"])) as pool:
         print(pool.submit(imported, 0).result())
 """
 
@@ -118,9 +129,9 @@ def test_sharing_workers_start_with_what_was_preloaded(tmp_path) -> None:
 FREED = """
 import resource, sys
 import numpy as np
-from sports_clip_pipeline.machine import keep_freed_memory
+from sports_clip_pipeline.machine import retain_freed_memory
 if sys.argv[1] == "kept":
-    assert keep_freed_memory()
+    assert retain_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 np.ones(2**25, np.uint8)
@@ -142,3 +153,76 @@ def test_memory_that_was_freed_is_not_asked_for_again() -> None:
         return int(done.stdout)
 
     assert asked("kept") * 10 < asked("given back")
+
+
+def set_environment(monkeypatch: pytest.MonkeyPatch, **environment: str) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_without_torchrun_a_process_is_the_main_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch)
+    assert rank_and_world_size() is None
+    assert is_main_process()
+    assert own_shard([1, 2, 3]) == [1, 2, 3]
+    assert cores_per_process(6) == 6
+    barrier()
+    exit_unless_main_process("work")
+
+
+def test_the_parts_of_all_processes_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = []
+    for rank in range(3):
+        set_environment(monkeypatch, RANK=str(rank), WORLD_SIZE="3")
+        assert rank_and_world_size() == (rank, 3)
+        parts.append(own_shard(list(range(8))))
+    assert parts == [[0, 3, 6], [1, 4, 7], [2, 5]]
+
+
+def test_all_but_the_first_end_when_their_part_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch, RANK="0", WORLD_SIZE="2")
+    exit_unless_main_process("work")
+    set_environment(monkeypatch, RANK="1", WORLD_SIZE="2")
+    with pytest.raises(WorkerDone, match="process 1 of 2 has done its part of work"):
+        exit_unless_main_process("work")
+
+
+def test_processes_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch, LOCAL_WORLD_SIZE="4")
+    assert [cores_per_process(count) for count in (16, 6, 2)] == [4, 1, 1]
+
+
+@pytest.fixture
+def devices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Two CUDA devices that only say which of them was taken."""
+    taken: list[int] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", taken.append)
+    return taken
+
+
+def test_processes_take_their_own_devices_and_go_round(
+    monkeypatch: pytest.MonkeyPatch, devices: list[int]
+) -> None:
+    set_environment(monkeypatch)
+    set_cuda_device()
+    assert devices == []
+    for rank in ("0", "1", "2"):
+        set_environment(
+            monkeypatch, RANK="5", WORLD_SIZE="6", LOCAL_RANK=rank, LOCAL_WORLD_SIZE="3"
+        )
+        set_cuda_device()
+    assert devices == [0, 1, 0]
+
+
+def test_a_device_that_cannot_be_used_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, devices: list[int]
+) -> None:
+    """A driver that is too old counts its devices all the same."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    set_environment(monkeypatch, RANK="1", WORLD_SIZE="2", LOCAL_RANK="1", LOCAL_WORLD_SIZE="2")
+    set_cuda_device()
+    assert devices == []

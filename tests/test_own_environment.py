@@ -13,7 +13,7 @@ import pytest
 from kedro.config import OmegaConfigLoader
 
 from sports_clip_pipeline.data.class_bank import class_bank_yaml
-from sports_clip_pipeline.hooks import check_study, check_text_towers
+from sports_clip_pipeline.hooks import check_study, check_text_encoders
 from sports_clip_pipeline.pipeline_registry import register_pipelines
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -56,7 +56,7 @@ def test_every_block_that_a_node_takes_can_be_built(loader: OmegaConfigLoader) -
     assert built["report"].study == "own"
     assert built["report"].reference == ()
     check_study(loader)
-    check_text_towers(loader)
+    check_text_encoders(loader)
 
 
 def test_the_corpora_stand_under_the_names_of_its_globals(loader: OmegaConfigLoader) -> None:

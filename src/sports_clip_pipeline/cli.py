@@ -1,7 +1,7 @@
-"""The project's `kedro run`: Kedro's own, with errors a person can read.
+"""The project's `kedro run`: Kedro's own, with one-line errors.
 
-What a user can mend ends in one last line on standard error that names the file, the value and
-the remedy, with exit status 1. `kedro run --verbose` shows the traceback as well.
+An error that a user can mend ends in one last line on standard error that names the file, the
+value and the remedy, with exit status 1. `kedro run --verbose` shows the traceback as well.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from sports_clip_pipeline.errors import EndsHere, UserFacingError
+from sports_clip_pipeline.errors import EarlyExit, UserFacingError
 from sports_clip_pipeline.io.state import refusal_of
 from sports_clip_pipeline.pipeline_registry import ORDER
 
 _VERBOSE = f"{__name__}.verbose"
-_REFUSED = re.compile(r"Failed to instantiate \w+ for parameter '(?P<block>[\w.]+)': (?P<why>.+)")
+_INVALID = re.compile(r"Failed to instantiate \w+ for parameter '(?P<block>[\w.]+)': (?P<why>.+)")
 
 
 @click.group(name="sports_clip_pipeline")
@@ -31,20 +31,20 @@ def cli() -> None:
     """Commands of this project."""
 
 
-def readable(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """The command's callback, with every failure turned into one line."""
+def with_one_line_errors(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a command's callback so that every failure is printed as one line."""
 
     @wraps(callback)
-    def run_readably(*args: Any, **kwargs: Any) -> Any:
+    def run_command(*args: Any, **kwargs: Any) -> Any:
         for handler in logging.root.handlers:
-            handler.addFilter(speaks_of_a_failure)
+            handler.addFilter(is_failure_record)
         try:
-            return callback(*args, **in_current_words(kwargs))
+            return callback(*args, **normalise_options(kwargs))
         except (KeyboardInterrupt, click.exceptions.Exit, click.exceptions.Abort):
             raise
         except Exception as error:
-            if told := told_at_end(error):
-                click.echo(told)
+            if message := early_exit_message(error):
+                click.echo(message)
                 return None
             if click.get_current_context().meta.get(_VERBOSE):
                 traceback.print_exc()
@@ -52,32 +52,28 @@ def readable(callback: Callable[..., Any]) -> Callable[..., Any]:
             click.echo(f"Error: {one_line(error)}", err=True)
             raise click.exceptions.Exit(1) from error
 
-    return run_readably
+    return run_command
 
 
-def in_current_words(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of `kedro run` in the words that Kedro and the registry understand.
+def normalise_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of `kedro run` as Kedro and the registry take them.
 
-    `--pipeline=a` is said as `--pipelines=a`: Kedro still takes the older spelling, with a warning
-    that a reader here can do nothing about. Where `predict.images` names photographs, `predict`
-    means the pipeline that answers those: Kedro puts pipelines together before it reads parameters.
+    `--pipeline=a` becomes `--pipelines=a` (Kedro warns of the older spelling). Where
+    `predict.images` names images, `predict` means the pipeline `predict_images`: Kedro composes
+    pipelines before it reads parameters.
     """
     if options.get("pipeline") and not options.get("pipelines"):
         options = {**options, "pipeline": None, "pipelines": [options["pipeline"]]}
-    asked = (options.get("params") or {}).get("predict")
-    if isinstance(asked, dict) and asked.get("images"):
-        named = {"predict": "predict_images"}
-        wanted = [named.get(name, name) for name in options.get("pipelines") or ORDER]
-        return {**options, "pipelines": wanted}
+    predict = (options.get("params") or {}).get("predict")
+    if isinstance(predict, dict) and predict.get("images"):
+        names = options.get("pipelines") or ORDER
+        named = ["predict_images" if name == "predict" else name for name in names]
+        return {**options, "pipelines": named}
     return options
 
 
 def one_line(error: BaseException) -> str:
-    """The line a user reads for this failure.
-
-    The deepest `UserFacingError` speaks for itself; a failing disk names its file; anything else
-    is a defect of ours, and the line says how to see where it happened.
-    """
+    """The error line: of the deepest `UserFacingError`, else of an `OSError`, else of a defect."""
     chain = list(_chain(error))
     for cause in reversed(chain):
         if isinstance(cause, UserFacingError):
@@ -86,41 +82,32 @@ def one_line(error: BaseException) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return str(refusal_of(cause, cause.filename or "a file of the run"))
     text = " ".join(str(error).split())
-    refused = _REFUSED.search(text)
-    if refused is not None:
-        return _parameter_line(refused["block"], refused["why"])
-    return f"{type(error).__name__}: {text}; `kedro run --verbose` shows where it happened"
-
-
-def told_at_end(error: BaseException) -> str:
-    """What a run that ends before its last node told, or nothing where the error is one."""
-    return next((str(cause) for cause in _chain(error) if isinstance(cause, EndsHere)), "")
-
-
-def speaks_of_a_failure(record: logging.LogRecord) -> bool:
-    """Whether a line of the log is one to show: Kedro takes every early end for a failure."""
-    return not isinstance(sys.exc_info()[1], EndsHere)
-
-
-def _parameter_line(block: str, why: str) -> str:
-    """What Kedro says of a parameter block that it could not build, in our form."""
+    invalid = _INVALID.search(text)
+    if invalid is None:
+        return f"{type(error).__name__}: {text}; `kedro run --verbose` shows where it happened"
+    block, why = invalid["block"], invalid["why"]
     if why.startswith("parameter "):
         return why
-    unknown = re.search(r"unexpected keyword argument '(\w+)'", why)
-    if unknown is not None:
-        name = f"{block}.{unknown[1]}"
-        return f"parameter {name}: there is no such field; conf/base/parameters_{block}.yml has all"
     return f"parameter block {block}: {why}; compare it with conf/base/parameters_{block}.yml"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
+def early_exit_message(error: BaseException) -> str:
+    """The message of a run that ended early without an error, or an empty text."""
+    return next((str(cause) for cause in _chain(error) if isinstance(cause, EarlyExit)), "")
 
 
-def _remember(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+def is_failure_record(record: logging.LogRecord) -> bool:
+    """Log filter: drop what Kedro logs about an early exit, which it takes for a failure."""
+    return not isinstance(sys.exc_info()[1], EarlyExit)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _set_verbose(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     context.meta[_VERBOSE] = value
 
 
@@ -131,9 +118,9 @@ run.params = [
         ["--verbose", "-v"],
         is_flag=True,
         expose_value=False,
-        callback=_remember,
+        callback=_set_verbose,
         help="Show the traceback too when something fails.",
     ),
 ]
-run.callback = readable(kedro_run.callback)  # type: ignore[arg-type]
+run.callback = with_one_line_errors(kedro_run.callback)  # type: ignore[arg-type]
 cli.add_command(run)

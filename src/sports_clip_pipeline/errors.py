@@ -1,13 +1,12 @@
-"""The one exception whose message is meant for the person at the keyboard."""
+"""Exceptions: errors that a user can mend, and runs that end early without an error."""
 
 from __future__ import annotations
 
 
 class UserFacingError(Exception):
-    """Something outside the code is wrong, and the reader of the message can mend it.
+    """An error that a user can mend, shown as one line without a traceback.
 
-    The message is one line that names the file, the value found and the remedy. The command
-    line prints it without a traceback and exits with status 1.
+    The message names the file, the value found and the remedy.
 
     >>> str(UserFacingError("data/a.zip", "ends after 12 bytes", "download it again"))
     'data/a.zip: ends after 12 bytes; download it again'
@@ -22,13 +21,13 @@ class UserFacingError(Exception):
         return type(self), (self.where, self.what, self.remedy)
 
 
-class EndsHere(Exception):
-    """A run has done what was asked of it before its last node; its message is told, no failure."""
+class EarlyExit(Exception):
+    """A run ends before its last node without an error; its message is printed."""
 
 
-class DryRun(EndsHere):
-    """A run that was only to tell what it would do has told it; nothing was done."""
+class DryRun(EarlyExit):
+    """A dry run has printed its plan."""
 
 
-class PartDone(EndsHere):
-    """A process of several has done its part of the work; the first one of them goes on alone."""
+class WorkerDone(EarlyExit):
+    """A process of torchrun has done its share; the main process goes on alone."""

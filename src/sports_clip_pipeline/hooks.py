@@ -1,4 +1,4 @@
-"""Kedro hooks: checks before a run, and the MLflow record."""
+"""Kedro hook that checks parameters and inputs before a run."""
 
 from __future__ import annotations
 
@@ -12,69 +12,65 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.machine import end_without_sweep, give_back_freed_memory
+from sports_clip_pipeline.machine import rank_and_world_size, skip_gc_at_exit, trim_memory
 
 if TYPE_CHECKING:
+    from kedro.config import AbstractConfigLoader
     from kedro.framework.context import KedroContext
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
-if TYPE_CHECKING:
-    from kedro.config import AbstractConfigLoader
-    from kedro.io import CatalogProtocol
-    from kedro.pipeline import Pipeline
+
+TOP_LEVEL_PARAMETERS = ("raw_dir", "study")
+"""Runtime parameters that name no block: the folder of the raw corpora, the study's name."""
+_STUDY = re.compile(r"[a-z0-9_]+")
 
 
-class GuardHooks:
-    """Refuse what Kedro would accept in silence, or would only find out late."""
+class CheckHooks:
+    """Refuses what Kedro would accept silently, or would find out late."""
 
     def __init__(self) -> None:
         self._context: KedroContext | None = None
 
     @hook_impl
     def after_node_run(self) -> None:
-        """Give back what the node has freed, before the next one asks for its own."""
-        give_back_freed_memory()
+        """Return memory that the node has freed to the system."""
+        trim_memory()
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Refuse unknown parameter blocks and a study that cannot name a folder."""
+        """Check parameter blocks, the study's name and the text encoder."""
         check_parameter_blocks(context.config_loader)
         check_study(context.config_loader)
-        check_text_towers(context.config_loader)
+        check_text_encoders(context.config_loader)
         self._context = context
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """Refuse to start where what an earlier pipeline makes is missing."""
-        end_without_sweep()
+        """Check processes, the images to predict, and the inputs of other pipelines."""
+        skip_gc_at_exit()
         from kedro.framework.project import pipelines
 
-        check_launched(pipeline)
+        check_torchrun(pipeline)
         if self._context is not None:
-            check_photographs(self._context.config_loader, pipeline)
+            check_predict_images(self._context.config_loader, pipeline)
         check_inputs(run_params, pipeline, catalog, dict(pipelines))
 
 
-ALWAYS_KNOWN = ("raw_dir", "study")
-"""Runtime parameters that name no block: where the raw corpora stand, the study's name."""
-_STUDY = re.compile(r"[a-z0-9_]+")
-
-
 def check_parameter_blocks(loader: AbstractConfigLoader) -> None:
-    """Refuse a top-level runtime parameter that names no parameter block.
+    """Check that each top-level runtime parameter names a parameter block.
 
-    Raises: UserFacingError: names the block and the nearest known one.
+    Raises: UserFacingError: names the block and the nearest existing one.
     """
-    asked = set(loader.runtime_params or {}) - set(ALWAYS_KNOWN)
-    if not asked:
+    given = set(loader.runtime_params or {}) - set(TOP_LEVEL_PARAMETERS)
+    if not given:
         return
-    known = {*parameter_blocks(loader), *ALWAYS_KNOWN}
-    for name in sorted(asked - known):
-        near = difflib.get_close_matches(name, known, n=1)
-        listed = ", ".join(sorted(known))
-        remedy = f"did you mean {near[0]}? known are {listed}" if near else f"known are {listed}"
+    existing = {*parameter_blocks(loader), *TOP_LEVEL_PARAMETERS}
+    for name in sorted(given - existing):
+        near = difflib.get_close_matches(name, existing, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        remedy = f"{hint}known are {', '.join(sorted(existing))}"
         raise UserFacingError(f"--params={name}", f"{name} is no parameter block", remedy)
 
 
@@ -85,33 +81,25 @@ def parameter_blocks(loader: Any) -> set[str]:
 
 
 def study_of(loader: Any) -> Any:
-    """The name under which a run keeps what it makes: `--params=study=…`, or the environment's."""
+    """Name of the study: `--params=study=…`, or the environment's."""
     return (loader.runtime_params or {}).get("study", loader["globals"].get("study"))
 
 
 def check_study(loader: Any) -> None:
-    """Refuse a study whose name cannot be a folder on every machine.
-
-    Raises: UserFacingError.
-    """
+    """Check that the study's name can be a folder. Raises: UserFacingError."""
     study = study_of(loader)
     if not (isinstance(study, str) and _STUDY.fullmatch(study)):
-        asked = "study" in (loader.runtime_params or {})
+        is_given = "study" in (loader.runtime_params or {})
         raise UserFacingError(
-            "--params=study" if asked else f"globals.yml of env {loader.env or 'base'}",
+            "--params=study" if is_given else f"globals.yml of env {loader.env or 'base'}",
             f"study: wanted a text of a-z, 0-9 and _, got {study!r}",
             "rename it (quote a name made of digits only)",
         )
 
 
-def check_launched(pipeline: Pipeline) -> None:
-    """Refuse processes of torchrun for work that they do not share.
-
-    Raises: UserFacingError.
-    """
-    from sports_clip_pipeline.machine import launched
-
-    if launched() is None or any(
+def check_torchrun(pipeline: Pipeline) -> None:
+    """Check that the processes of torchrun share the pipeline's work. Raises: UserFacingError."""
+    if rank_and_world_size() is None or any(
         all(tag in node.tags for node in pipeline.nodes) for tag in ("embed", "pretrain")
     ):
         return
@@ -122,32 +110,26 @@ def check_launched(pipeline: Pipeline) -> None:
     )
 
 
-def check_text_towers(loader: Any) -> None:
-    """Refuse a tokenizer that is not the text tower's own.
-
-    Raises: UserFacingError.
-    """
+def check_text_encoders(loader: Any) -> None:
+    """Check that the tokenizer is the text encoder's own. Raises: UserFacingError."""
     blocks = loader["parameters"]
-    towers = [blocks.get(name, {}).get("text_encoder") for name in ("embed", "tokenize")]
-    if towers[0] != towers[1]:
+    embed, tokenize = (blocks.get(name, {}).get("text_encoder") for name in ("embed", "tokenize"))
+    if embed != tokenize:
         raise UserFacingError(
             "parameter tokenize.text_encoder",
-            f"wanted that of embed, {towers[0]}, got {towers[1]}",
+            f"wanted that of embed, {embed}, got {tokenize}",
             "give both the same",
         )
 
 
-def check_photographs(loader: Any, pipeline: Pipeline) -> None:
-    """Refuse to make submissions where photographs are named that nobody would look at.
-
-    Raises: UserFacingError.
-    """
+def check_predict_images(loader: Any, pipeline: Pipeline) -> None:
+    """Check that no images are given to the pipeline `predict`. Raises: UserFacingError."""
     images = (loader["parameters"].get("predict") or {}).get("images")
     if images and any("predict" in node.tags for node in pipeline.nodes):
         raise UserFacingError(
             "parameter predict.images",
-            f"is {images!r}, and these pipelines make the submissions instead of answering it",
-            "run `kedro run --pipelines=predict_images`, or say --params=predict.images=PATH",
+            f"is {images!r}, and these pipelines write the submissions instead of classifying it",
+            "run `kedro run --pipelines=predict_images`, or use --params=predict.images=PATH",
         )
 
 
@@ -157,29 +139,29 @@ def check_inputs(
     catalog: CatalogProtocol,
     registered: Mapping[str, Pipeline],
 ) -> None:
-    """Refuse to start where an input that another pipeline makes does not stand yet.
+    """Check that inputs which other pipelines produce exist.
 
-    Raw inputs have no maker here; their own datasets say what is wrong with them.
+    Raw inputs are checked by their own datasets.
 
-    Raises: UserFacingError: names the file, its maker and the command that makes all that misses.
+    Raises: UserFacingError: names the file and the command that makes all that is missing.
     """
-    makers = makers_of(registered)
-    missing = [name for name in _missing(pipeline, catalog) if name in makers]
+    producers = producers_of(registered)
+    missing = [name for name in _missing(pipeline, catalog) if name in producers]
     if not missing:
         return
     order = list(registered)
-    first = min(missing, key=lambda name: (order.index(makers[name]), name))
-    wanted = pipelines_to_run(missing, catalog, registered)
+    first = min(missing, key=lambda name: (order.index(producers[name]), name))
+    needed = pipelines_to_run(missing, catalog, registered)
     env = f" --env={run_params['env']}" if run_params.get("env") else ""
     raise UserFacingError(
-        _place(first, catalog, Path(run_params["project_path"])),
-        f"{first} is missing; pipeline {makers[first]} makes it",
-        f"run `kedro run{env} --pipelines={','.join(wanted)}` first",
+        _file_of(first, catalog, Path(run_params["project_path"])),
+        f"{first} is missing; pipeline {producers[first]} makes it",
+        f"run `kedro run{env} --pipelines={','.join(needed)}` first",
     )
 
 
-def makers_of(registered: Mapping[str, Pipeline]) -> dict[str, str]:
-    """Dataset -> the pipeline that makes it, among the parts of the default pipeline."""
+def producers_of(registered: Mapping[str, Pipeline]) -> dict[str, str]:
+    """Dataset -> the pipeline that produces it, among the parts of the default pipeline."""
     whole = registered.get("__default__")
     return {
         output: name
@@ -193,36 +175,36 @@ def makers_of(registered: Mapping[str, Pipeline]) -> dict[str, str]:
 def pipelines_to_run(
     missing: list[str], catalog: CatalogProtocol, registered: Mapping[str, Pipeline]
 ) -> list[str]:
-    """The pipelines that make `missing` and what those need in turn, in registered order."""
-    makers = makers_of(registered)
-    wanted: set[str] = set()
-    waiting = {makers[name] for name in missing}
+    """The pipelines that produce `missing` and what those need in turn, in registered order."""
+    producers = producers_of(registered)
+    needed: set[str] = set()
+    waiting = {producers[name] for name in missing}
     while waiting:
-        maker = waiting.pop()
-        wanted.add(maker)
-        needs = {makers.get(name) for name in _missing(registered[maker], catalog)}
-        waiting |= {need for need in needs if need is not None} - wanted
-    return [name for name in registered if name in wanted]
+        name = waiting.pop()
+        needed.add(name)
+        inputs = _missing(registered[name], catalog)
+        waiting |= {producers[item] for item in inputs if item in producers} - needed
+    return [name for name in registered if name in needed]
 
 
 def _missing(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
-    free = {name for name in pipeline.inputs() if not name.startswith("params:")} - {"parameters"}
-    return sorted(name for name in free if not _stands(name, catalog))
+    inputs = {name for name in pipeline.inputs() if not name.startswith("params:")}
+    return sorted(name for name in inputs - {"parameters"} if not _exists(name, catalog))
 
 
-def _stands(name: str, catalog: CatalogProtocol) -> bool:
+def _exists(name: str, catalog: CatalogProtocol) -> bool:
     dataset = catalog.get(name) if name in catalog else None
     if dataset is None:
         return False
     if type(dataset)._exists is not AbstractDataset._exists:
         return bool(dataset.exists())
-    place = getattr(dataset, "_filepath", None)
-    return place is None or Path(str(place)).exists()
+    path = getattr(dataset, "_filepath", None)
+    return path is None or Path(str(path)).exists()
 
 
-def _place(name: str, catalog: CatalogProtocol, project: Path) -> str:
-    place = getattr(catalog.get(name) if name in catalog else None, "_filepath", None)
-    if place is None:
+def _file_of(name: str, catalog: CatalogProtocol, project: Path) -> str:
+    filepath = getattr(catalog.get(name) if name in catalog else None, "_filepath", None)
+    if filepath is None:
         return f"catalog entry {name}"
-    path = Path(str(place))
+    path = Path(str(filepath))
     return str(path.relative_to(project) if path.is_relative_to(project) else path)

@@ -1,4 +1,4 @@
-"""CPU cores, memory, and the processes that torchrun started."""
+"""CPU cores, process memory, worker processes, and rank under torchrun."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from multiprocessing.context import BaseContext
 from threading import Thread
 from typing import TypeVar
 
-from sports_clip_pipeline.errors import PartDone
+from sports_clip_pipeline.errors import WorkerDone
+
+Item = TypeVar("Item")
 
 
 def cores() -> int:
@@ -24,12 +26,11 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def sharing_workers(preloaded: Sequence[str]) -> BaseContext:
-    """A multiprocessing context whose processes share the memory of what they import.
+def worker_context(preloaded: Sequence[str]) -> BaseContext:
+    """A multiprocessing context whose workers share the memory of imported modules.
 
-    On Linux they are forked from a server that imported those modules once: several hundred
-    megabytes of PyTorch and SciPy stand in memory once, not once for each worker. The server runs
-    no thread of its own. Elsewhere, where forking is not safe, they are spawned.
+    On Linux workers are forked from a server without threads that imported `preloaded` once;
+    elsewhere, where forking is not safe, they are spawned.
 
     Args:
         preloaded: modules by name; those of the first call hold for the life of this process.
@@ -41,19 +42,16 @@ def sharing_workers(preloaded: Sequence[str]) -> BaseContext:
     return context
 
 
-def end_without_sweep() -> None:
-    """When this process ends, do not look through all that it holds for what nobody uses.
-
-    The system takes it back anyway; with PyTorch and MLflow imported that look takes seconds.
-    """
+def skip_gc_at_exit() -> None:
+    """Skip garbage collection at exit, which takes seconds over PyTorch's and MLflow's objects."""
     atexit.register(gc.freeze)
 
 
-def end_with_parent() -> None:
-    """In a worker process: end as soon as the process that started it is gone.
+def exit_with_parent() -> None:
+    """In a worker process: exit when the parent process dies.
 
-    A pool's workers wait on a queue that each of them holds open, so without this they would wait
-    for ever after their parent was killed. In a process that nobody started it does nothing.
+    A pool's workers wait on a queue that each of them holds open, so they would outlive a parent
+    that was killed.
     """
     parent = parent_process()
     if parent is None:
@@ -63,77 +61,57 @@ def end_with_parent() -> None:
         parent.join()
         os._exit(1)
 
-    Thread(target=watch, name="end-with-parent", daemon=True).start()
+    Thread(target=watch, name="exit-with-parent", daemon=True).start()
 
 
 def release_pages(mapped: mmap.mmap) -> None:
-    """Give the memory of a mapped file back to the system; what it holds is read again when asked.
-
-    Without that, a process that reads through a file counts all of it as its own in the end.
-    """
+    """Drop the resident pages of a mapped file (MADV_DONTNEED); they are read again on access."""
     if hasattr(mapped, "madvise"):
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def expect_reading(mapped: mmap.mmap, at_random: bool) -> None:
-    """Tell the system how a mapped file is read next: in order, what follows read ahead, or not.
-
-    At random, what is read ahead from a disk would be thrown away: many times what was asked for.
-    """
+def advise_access(mapped: mmap.mmap, at_random: bool) -> None:
+    """Advise the system to read a mapped file ahead, or not to where access is random."""
     if hasattr(mapped, "madvise"):
         mapped.madvise(mmap.MADV_RANDOM if at_random else mmap.MADV_NORMAL)
 
 
-def keep_freed_memory() -> bool:
-    """Let glibc's allocator keep what is freed, instead of giving it back and asking again.
+def retain_freed_memory() -> bool:
+    """Let glibc's allocator retain freed memory, so that each training step reuses it.
 
-    A step of training frees gigabytes of activations that the next step wants at once; each time
-    they come back as pages that the kernel fills with zeros. On two cores a small convolutional
-    tower trains half as fast again without that. Elsewhere than on glibc nothing happens.
+    Activations of a step are gigabytes that the kernel would fill with zeros again; on two cores
+    a small convolutional encoder trains 1.5 times as fast. Without glibc nothing happens.
 
     Returns: whether the allocator took both settings (M_MMAP_MAX = 0, M_TRIM_THRESHOLD).
     Source: mallopt(3).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    no_mapped_blocks, never_trimmed = mallopt(-4, 0), mallopt(-1, 2**31 - 1)
-    return bool(no_mapped_blocks and never_trimmed)
+    return mallopt is not None and bool(mallopt(-4, 0) and mallopt(-1, 2**31 - 1))
 
 
-def give_back_freed_memory() -> None:
-    """Let glibc's allocator give freed memory back to the system, where it keeps it in reserve.
-
-    What a node of the pipeline has freed would else count against the memory of all that follow.
-    Source: malloc_trim(3).
-    """
+def trim_memory() -> None:
+    """Return freed memory to the system where glibc retains it. Source: malloc_trim(3)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
-Item = TypeVar("Item")
-
-
-def launched() -> tuple[int, int] | None:
-    """Rank and number of the processes that a launcher started (torchrun, srun through it).
-
-    None for a process that stands alone.
-    """
+def rank_and_world_size() -> tuple[int, int] | None:
+    """Rank and number of the processes under torchrun; None for a single process."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
         return None
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
-def leads() -> bool:
-    """Whether this process keeps the record and the results: it stands alone, or is the first."""
-    group = launched()
+def is_main_process() -> bool:
+    """Whether this process writes results: it is the only one, or has rank 0."""
+    group = rank_and_world_size()
     return group is None or group[0] == 0
 
 
-def meet_others() -> None:
-    """Wait until all processes that the launcher started have come here; alone, do nothing."""
-    if launched() is None:
+def barrier() -> None:
+    """Wait for all processes of torchrun; a single process goes on."""
+    if rank_and_world_size() is None:
         return
     from datetime import timedelta
 
@@ -144,27 +122,23 @@ def meet_others() -> None:
     distributed.barrier()
 
 
-def own_part(items: Sequence[Item]) -> Sequence[Item]:
-    """Those of the items that are this process's; all of them where it stands alone.
-
-    The parts of all processes are disjoint, and together they are the items.
-    """
-    rank, count = launched() or (0, 1)
+def own_shard(items: Sequence[Item]) -> Sequence[Item]:
+    """Shard of the items for this process; all shards are disjoint and complete."""
+    rank, count = rank_and_world_size() or (0, 1)
     return items[rank::count]
 
 
-def own_cores(cores: int) -> int:
+def cores_per_process(cores: int) -> int:
     """The share of a machine's cores that each of its processes has, at least 1."""
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def take_own_device() -> None:
-    """Use the CUDA device of this process, where a launcher started several on one machine.
+def set_cuda_device() -> None:
+    """Under torchrun, select the CUDA device of this process's local rank.
 
-    Where a machine has fewer devices than processes, or shows each process its own alone, they go
-    round; NCCL refuses two processes on one device by itself.
+    Devices are reused where there are fewer than processes; NCCL refuses that by itself.
     """
-    if launched() is None:
+    if rank_and_world_size() is None:
         return
     import torch
 
@@ -172,8 +146,8 @@ def take_own_device() -> None:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
-def end_unless_leading(work: str) -> None:
-    """Raises: PartDone: this is not the first of the launched processes, which goes on alone."""
-    if not leads():
-        rank, count = launched() or (0, 1)
-        raise PartDone(f"process {rank} of {count} has done its part of {work}")
+def exit_unless_main_process(work: str) -> None:
+    """Raises: WorkerDone: this is not the main process, which goes on alone."""
+    if not is_main_process():
+        rank, count = rank_and_world_size() or (0, 1)
+        raise WorkerDone(f"process {rank} of {count} has done its part of {work}")

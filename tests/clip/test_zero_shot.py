@@ -134,7 +134,7 @@ def unit(values: np.ndarray) -> np.ndarray:
     return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
-def witnesses(widths: tuple[int, ...] = ()) -> ZeroShotScores:
+def zero_shot_scores(widths: tuple[int, ...] = ()) -> ZeroShotScores:
     """Six features, three classes, five named ones, spaces of four and two dimensions."""
     named = NamedClasses(
         RNG.normal(size=(5, 6)).astype(np.float32),
@@ -166,7 +166,7 @@ def naive(
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_the_head_adds_the_cosines_of_both_witnesses_and_the_bias(weight: float) -> None:
-    parts, features = witnesses(), RNG.normal(size=(7, 6)).astype(np.float32)
+    parts, features = zero_shot_scores(), RNG.normal(size=(7, 6)).astype(np.float32)
     bias = np.array([0.5, -1.0, 0.0])
     found = parts.head(weight, bias)(features)
     np.testing.assert_allclose(found, naive(parts, features, weight, bias), atol=1e-4)
@@ -174,7 +174,7 @@ def test_the_head_adds_the_cosines_of_both_witnesses_and_the_bias(weight: float)
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_of_stacked_features_it_reads_the_first_tower(weight: float) -> None:
-    parts, features = witnesses((6, 3)), RNG.normal(size=(7, 6)).astype(np.float32)
+    parts, features = zero_shot_scores((6, 3)), RNG.normal(size=(7, 6)).astype(np.float32)
     stacked = np.hstack([features, RNG.normal(size=(7, 3)).astype(np.float32)])
     alone = parts.head(weight, single=True)(features)
     np.testing.assert_array_equal(parts.head(weight)(stacked), alone)
@@ -198,7 +198,7 @@ def test_a_sure_image_is_described_by_the_one_name() -> None:
 
 
 def test_a_tower_that_names_no_classes_is_described_like_nothing_and_adds_nothing() -> None:
-    parts = replace(witnesses(), named=None)
+    parts = replace(zero_shot_scores(), named=None)
     features = RNG.normal(size=(5, 6)).astype(np.float32)
     np.testing.assert_array_equal(parts.describe(features), np.zeros((5, 2)))
     np.testing.assert_array_equal(parts.head(0.3)(features), parts.head(0.0)(features))
@@ -206,15 +206,15 @@ def test_a_tower_that_names_no_classes_is_described_like_nothing_and_adds_nothin
 
 @pytest.mark.parametrize("widths", [(), (6, 3)])
 def test_the_named_classes_are_found_again_in_a_head(widths: tuple[int, ...]) -> None:
-    parts = witnesses(widths)
+    parts = zero_shot_scores(widths)
     found = named_in(parts.head(0.3))
     for name in ("weight", "bias", "words"):
         np.testing.assert_array_equal(getattr(found, name), getattr(parts.named, name))
 
 
 def test_no_named_classes_are_found_in_a_head_that_counts_none() -> None:
-    assert named_in(witnesses((6, 3)).head(0.0)) is None
-    assert named_in(replace(witnesses(), named=None).head(0.3)) is None
+    assert named_in(zero_shot_scores((6, 3)).head(0.0)) is None
+    assert named_in(replace(zero_shot_scores(), named=None).head(0.3)) is None
 
 
 VOCABULARY_RNG = np.random.default_rng(0)

@@ -173,7 +173,7 @@ def test_rows_by_index_are_read_at_random_and_blocks_in_order(
     on_disk: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[bool] = []
-    monkeypatch.setattr(machine, "expect_reading", lambda _, at_random: told.append(at_random))
+    monkeypatch.setattr(machine, "advise_access", lambda _, at_random: told.append(at_random))
     rows = FeatureRows(on_disk)
     rows[np.array([3, 1])]
     rows.digest()

@@ -194,7 +194,7 @@ def test_the_wiring_takes_from_the_catalog_what_the_plan_says():
         "predictor",
         "clip_model",
         "confusion_pairs",
-        "cam_journal",
+        "cam_state",
         "params:class_bank",
         "params:cam",
     }

@@ -29,7 +29,7 @@ def test_the_wiring_takes_from_the_catalog_what_the_plan_says():
         "predictor",
         "clip_model",
         "params:class_bank",
-        "cam_eval_journal",
+        "cam_eval_state",
         "params:cam_eval",
     }
     assert pipeline.all_outputs() == OUTPUTS

@@ -74,8 +74,8 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "splits": pd.concat([splits, evaluation], ignore_index=True),
         "store": image_store(tmp_path / "store", images),
         "manifest": pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(24)]}),
-        "anchors": {
-            "anchors": known.zero_shot_weights,
+        "weights": {
+            "weights": known.zero_shot_weights,
             "logit_scale": np.array([known.logit_scale], dtype=np.float32),
         },
     }
@@ -85,7 +85,7 @@ def run(
     tables: dict[str, Any], journal: Journal, **finetune: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     study = select_end_to_end(
-        tables["splits"], tables["store"], tables["manifest"], tables["anchors"], Path("clip"),
+        tables["splits"], tables["store"], tables["manifest"], tables["weights"], Path("clip"),
         AUDIT, BANK, TokenizeConfig(), PLAN, journal,
     )  # fmt: skip
     config = FinetuneConfig(bootstrap_resamples=100, **finetune)
@@ -143,7 +143,7 @@ def test_a_dry_run_tells_the_plan_and_trains_nothing(tables: dict[str, Any]) -> 
 
 def test_what_may_be_trained_on_holds_no_evaluation_photograph(tables: dict[str, Any]) -> None:
     study = select_end_to_end(
-        tables["splits"], tables["store"], tables["manifest"], tables["anchors"], Path("clip"),
+        tables["splits"], tables["store"], tables["manifest"], tables["weights"], Path("clip"),
         AUDIT, BANK, TokenizeConfig(), PLAN, Journal(),
     )  # fmt: skip
     assert study.images.rows.tolist() == list(range(18))

@@ -153,7 +153,7 @@ def test_the_node_answers_by_eager_torch_and_draws_maps(
 
 def test_the_pipeline_asks_for_the_predictor_and_for_no_corpus() -> None:
     assert create_predict_images_pipeline().inputs() == {
-        "predictor", "params:predict", "params:cam", "predict_journal",
+        "predictor", "params:predict", "params:cam", "predict_state",
     }  # fmt: skip
 
 

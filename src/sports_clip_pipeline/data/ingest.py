@@ -40,7 +40,7 @@ from sports_clip_pipeline.data.transforms import (
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 from sports_clip_pipeline.io.state import Journal, write_atomically
-from sports_clip_pipeline.machine import end_with_parent
+from sports_clip_pipeline.machine import exit_with_parent
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules, IngestConfig
 
 THUMBNAIL_SIDE = 16
@@ -176,7 +176,7 @@ def _mapping(processes: int, images: int) -> Iterator[Any]:
     if processes <= 1 or images <= _INLINE_IMAGES:
         yield map
         return
-    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as executor:
+    with ProcessPoolExecutor(processes, get_context("spawn"), exit_with_parent) as executor:
         try:
             yield executor.map
         except BaseException:

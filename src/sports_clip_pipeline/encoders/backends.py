@@ -21,7 +21,7 @@ import numpy as np
 
 from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.io.state import write_atomically
-from sports_clip_pipeline.machine import cores, end_with_parent, take_own_device
+from sports_clip_pipeline.machine import cores, exit_with_parent, set_cuda_device
 
 BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
 PARITY = 1e-4
@@ -212,8 +212,8 @@ def _machine() -> str:
 
 
 def _begin_trial() -> None:
-    end_with_parent()
-    take_own_device()
+    exit_with_parent()
+    set_cuda_device()
 
 
 def export_onnx(program: EncoderProgram) -> Path:

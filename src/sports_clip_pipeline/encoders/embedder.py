@@ -38,7 +38,7 @@ from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.weights import file_name
 from sports_clip_pipeline.io.fingerprint import file_sha256
 from sports_clip_pipeline.io.state import Journal
-from sports_clip_pipeline.machine import cores, leads, own_cores
+from sports_clip_pipeline.machine import cores, cores_per_process, is_main_process
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 TRIAL_IMAGES = 16
@@ -158,7 +158,7 @@ class Embedder:
 
     def _only_helps(self) -> bool:
         """Whether another process that a launcher started gathers what this one computed."""
-        return self.together and not leads()
+        return self.together and not is_main_process()
 
     def companion(self, tower: str) -> Embedder:
         """The same for another image encoder, as it came."""
@@ -241,7 +241,7 @@ class Embedder:
         }
         if choice.backend == "torch_cuda":
             return Engine(program, "torch_cuda", 0, cores(), batch=config.batch_size)
-        own = own_cores(cores())
+        own = cores_per_process(cores())
         workers = config.workers or own
         threads = max(1, own // workers)
         return Engine(program, choice.backend, workers, threads, batch=config.batch_size)

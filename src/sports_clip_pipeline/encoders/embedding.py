@@ -26,7 +26,7 @@ from sports_clip_pipeline.encoders.backends import Backend, EncoderProgram, buil
 from sports_clip_pipeline.encoders.feature_store import FeatureSpace
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import Journal
-from sports_clip_pipeline.machine import end_with_parent, meet_others, own_part
+from sports_clip_pipeline.machine import barrier, exit_with_parent, own_shard
 
 _WORKER: dict[str, Any] = {}
 
@@ -104,7 +104,7 @@ def embed_images(
                     task.space.append(new, arrays)
             bar.update(len(block))
     if together:
-        meet_others()
+        barrier()
         for task in encoding_tasks:
             _await(task.space, keys)
     return len(rows) / (time.perf_counter() - start)
@@ -140,7 +140,7 @@ def embed_captions(
             space.append([keys[row] for row in block], arrays)
             bar.update(len(block))
     if together:
-        meet_others()
+        barrier()
         _await(space, keys)
     return len(rows) / (time.perf_counter() - start)
 
@@ -150,8 +150,8 @@ def _own_blocks(rows: list[int], engine: Engine, together: bool) -> Sequence[lis
     blocks = [rows[i : i + engine.block] for i in range(0, len(rows), engine.block)]
     if not together:
         return blocks
-    meet_others()  # nobody puts anything into the cache before all know what is missing
-    return own_part(blocks)
+    barrier()  # nobody puts anything into the cache before all know what is missing
+    return own_shard(blocks)
 
 
 def _await(space: FeatureSpace, keys: list[bytes]) -> None:
@@ -199,7 +199,7 @@ def _pool(
 def _set_up_images(
     engine: Engine, views: Sequence[tuple[Engine, ImageTransform]], store_path: Path
 ) -> None:
-    end_with_parent()
+    exit_with_parent()
     backends: dict[tuple[EncoderProgram, str], Backend] = {}
     for view_engine, _ in views:
         key = view_engine.program, view_engine.backend
@@ -213,7 +213,7 @@ def _set_up_images(
 
 
 def _set_up_text(engine: Engine) -> None:
-    end_with_parent()
+    exit_with_parent()
     _WORKER["batch"] = engine.batch
     _WORKER["backend"] = build_backend(engine.program, engine.backend, engine.threads)
 

@@ -242,7 +242,7 @@ class FeatureRows:
     def _read(self, index: np.ndarray, at_random: bool) -> np.ndarray:
         mapped = _mapping_of(self._source)
         if mapped is not None:
-            machine.expect_reading(mapped, at_random)
+            machine.advise_access(mapped, at_random)
         found: np.ndarray = np.asarray(self._source[self._rows[index]])
         release_pages(self._source)
         return found

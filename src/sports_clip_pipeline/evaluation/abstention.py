@@ -11,7 +11,7 @@ import numpy as np
 from sports_clip_pipeline.data.image_store import INDEX, ImageStore
 from sports_clip_pipeline.data.user_images import StoredImage
 from sports_clip_pipeline.evaluation.bootstrap import bootstrap_interval
-from sports_clip_pipeline.fewshot.shipping import COVERAGE
+from sports_clip_pipeline.fewshot.trial import COVERAGE
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.machine import cores

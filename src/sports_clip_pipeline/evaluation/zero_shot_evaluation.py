@@ -75,7 +75,7 @@ class Variant:
 
 
 def ablation_variants(
-    witnesses: ZeroShotScores,
+    zero_shot_scores: ZeroShotScores,
     anchors: Mapping[str, np.ndarray],
     choice: Mapping[str, Any],
     features: np.ndarray,
@@ -83,27 +83,27 @@ def ablation_variants(
     """The steps that lead to the zero-shot answers, each with what it adds.
 
     Args:
-        witnesses: what zero-shot knows of the classes.
-        anchors: `anchors.names`, `anchors.sentences`, `anchors.both` of `text_anchors`.
+        zero_shot_scores: what zero-shot knows of the classes.
+        anchors: `anchors.names`, `anchors.sentences`, `anchors.both` of `zero_shot_weights`.
         choice: `names_weight`, `class_bias` and `hubness_share` that were chosen.
         features: (N, ΣD) of the photographs to judge on.
     """
     written, held_out = "written beforehand", "captions of the validation part"
     weight, bias = choice["names_weight"], np.asarray(choice["class_bias"])
     variants = [
-        Variant(name, changed, written, replace(witnesses, anchors=rows).head()(features))
+        Variant(name, changed, written, replace(zero_shot_scores, anchors=rows).head()(features))
         for name, changed, rows in (
-            ("names", "class names in templates", anchors["anchors.names"]),
-            ("sentences", "sentences that describe each class", anchors["anchors.sentences"]),
-            ("names and sentences", "both, evenly", anchors["anchors.both"]),
+            ("names", "class names in templates", anchors["weights.names"]),
+            ("sentences", "sentences that describe each class", anchors["weights.sentences"]),
+            ("names and sentences", "both, evenly", anchors["weights.both"]),
         )
     ]
-    if witnesses.named is not None:
+    if zero_shot_scores.named is not None:
         changed = f"the image tower's own class names count {weight:g}"
-        logits = witnesses.head(weight)(features)
+        logits = zero_shot_scores.head(weight)(features)
         variants.append(Variant("with ImageNet names", changed, held_out, logits))
     taken = f"{choice['hubness_share']:g} of each class's draw on other photographs taken away"
-    logits = witnesses.head(weight, bias)(features)
+    logits = zero_shot_scores.head(weight, bias)(features)
     return [*variants, Variant("without hubs", taken, held_out, logits)]
 
 
@@ -185,7 +185,7 @@ def evaluation_probabilities(predictions: pd.DataFrame) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Seen:
-    """Images and captions as both witnesses see them; all rows have unit norm.
+    """Images and captions as both zero_shot_scores see them; all rows have unit norm.
 
     Attributes:
         image_emb: (N, P). image_words: (N, E), the descriptions by class names.

@@ -32,7 +32,7 @@ from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.sampling import check_in_store
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import Journal
-from sports_clip_pipeline.machine import cores, end_with_parent, sharing_workers
+from sports_clip_pipeline.machine import cores, exit_with_parent, worker_context
 
 COLUMNS = ("image", "label", "answer", "right", "target", "method", "measure", "value")
 FITTED_ON = 16  # images that shuffled batch norms are fitted on
@@ -223,7 +223,7 @@ def _measure_all(items: Sequence[Item], work: Work) -> Iterator[tuple[Item, list
             finally:
                 _WORKER.clear()
         return
-    context = sharing_workers(["torch", __name__])
+    context = worker_context(["torch", __name__])
     setup = (work, max(1, cores() // workers))
     with ProcessPoolExecutor(workers, context, _set_up_process, setup) as executor:
         try:
@@ -246,7 +246,7 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _set_up_process(work: Work, threads: int) -> None:
-    end_with_parent()
+    exit_with_parent()
     torch.set_num_threads(threads)
     _set_up(work)
 

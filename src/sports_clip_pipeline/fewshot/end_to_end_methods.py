@@ -1,7 +1,7 @@
 """End-to-end fine-tuning methods: full, last blocks, LoRA, FLYP, WiSE-FT; one small class each.
 
 A method decides what is trained from where, its loss and its learning rate; the trainer is the same
-for all. To add one, write a class and list it in `METHODS` (and in `pipelines/end_to_end/config.py`).
+for all. To add one, write a class and list it in `METHODS` and in `END_TO_END_METHODS`.
 """
 
 from __future__ import annotations
@@ -191,7 +191,9 @@ class Flyp(EndToEndMethod):
 
     def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """The contrastive model as pretrained."""
-        return ImageClassifier(start.clip_encoder(), ContrastiveHead(start.pretrained, start.prompts))
+        return ImageClassifier(
+            start.clip_encoder(), ContrastiveHead(start.pretrained, start.prompts)
+        )
 
     def loss(self, model: ImageClassifier, batch: Batch, config: EndToEndConfig) -> torch.Tensor:
         """Contrast of the images with one random prompt of each one's class."""

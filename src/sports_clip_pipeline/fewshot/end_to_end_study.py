@@ -33,7 +33,7 @@ from sports_clip_pipeline.fewshot.end_to_end_methods import (
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial, save_trial
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import Counter, Journal
-from sports_clip_pipeline.machine import cores, keep_freed_memory
+from sports_clip_pipeline.machine import cores, retain_freed_memory
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training import classification, images, trainer
@@ -56,6 +56,7 @@ _SHARED_CODE = (
     classification, images, trainer, Start, EndToEndMethod, methods.class_contrast,
     methods.LowRankLinear,
 )  # fmt: skip
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 # A trial's encoder is saved twice, in its state and in its predictor's folder, as float32.
 _BYTES = 2 * 4
 
@@ -135,7 +136,7 @@ def run_end_to_end_trials(
     for method in dict.fromkeys(key.method for key in waiting):
         find_end_to_end_method(method).build(study.start, config, 0)
     torch.set_num_threads(config.threads or cores())
-    keep_freed_memory()
+    retain_freed_memory()
     steps = 0
     for key in waiting:
         target = study.target[study.labelled_rows(key)]
@@ -349,7 +350,7 @@ def measure_rate(
 ) -> float:
     """Images a second that a method trains on noise, after one step to warm up."""
     torch.set_num_threads(config.threads or cores())
-    keep_freed_memory()
+    retain_freed_memory()
     size, count = preprocessing.size, config.batch_size
     noise = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     rows = np.arange(count)
@@ -373,7 +374,7 @@ def code_fingerprint(code: Any) -> str:
     """
     tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node):
             del node.body[0]
     return fingerprint(ast.dump(tree))
 

@@ -26,9 +26,9 @@ from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.machine import (
     cores,
-    end_with_parent,
-    give_back_freed_memory,
-    sharing_workers,
+    exit_with_parent,
+    trim_memory,
+    worker_context,
 )
 from sports_clip_pipeline.predictor.head import Head
 
@@ -149,7 +149,7 @@ def _executors(
         others = replace(data, features=data.features[:0])
         setup = (others, config, max(1, cores() // workers), path)
         modules = {METHODS[name].module for name in config.selected}
-        context = sharing_workers(["torch", __name__, *sorted(modules)])
+        context = worker_context(["torch", __name__, *sorted(modules)])
         executors = [ProcessPoolExecutor(1, context, _set_up, setup) for _ in range(workers)]
         try:
             yield executors
@@ -161,7 +161,7 @@ def _executors(
 def _set_up(data: StudyData, config: FinetuneConfig, threads: int, path: Path | None) -> None:
     import torch
 
-    end_with_parent()
+    exit_with_parent()
     torch.set_num_threads(threads)
     threadpool_limits(threads)
     if path is not None:
@@ -183,7 +183,7 @@ def _fit_trial(key: TrialKey) -> FittedTrial:
     unlabelled = data.unlabelled(key) if spec.unlabelled else None
     pretrained = replace(data.pretrained, space=spec.space)
     fit = config.method(key.method).fit(Task(labelled, pretrained, key.seed, unlabelled))
-    give_back_freed_memory()  # the largest trial would else set what every worker holds to the end
+    trim_memory()  # the largest trial would else set what every worker holds to the end
     elapsed_s = time.perf_counter() - start + labelled.cache.reused_s
     return FittedTrial(key, fit, len(labelled.target), elapsed_s, reused=False)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -82,7 +81,7 @@ def save_trial(
     arrays = {f"head.{name}": value for name, value in fit.head.to_arrays().items()}
     if fit.held_out is not None:
         arrays["held_out"] = fit.held_out
-    meta = json.loads(json.dumps(meta))
+    meta = json.loads(json.dumps(meta))  # as it will be read
     journal.save_state(fitted.key.path, fitted.fingerprint, arrays | dict(more or {}), meta)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from sports_clip_pipeline.data.transforms import InputSpec, UnusableImageError, open_upright
 from sports_clip_pipeline.io.state import Counter
-from sports_clip_pipeline.machine import cores, end_with_parent
+from sports_clip_pipeline.machine import cores, exit_with_parent
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
 NONE_OF_THESE = "none of these"
@@ -192,7 +192,7 @@ def _pool(
 
 
 def _set_up(recipe: Recipe, rules: ImageRules, threads: int) -> None:
-    end_with_parent()
+    exit_with_parent()
     _WORKER["answerer"], _WORKER["rules"] = recipe.build(threads), rules
 
 

@@ -17,7 +17,7 @@ from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import Journal, replacing_folder
-from sports_clip_pipeline.machine import end_with_parent
+from sports_clip_pipeline.machine import exit_with_parent
 from sports_clip_pipeline.predictor.onnx_predictor import (
     FORMAT,
     NETWORK,
@@ -77,7 +77,7 @@ def cached_export(predictor: Predictor, journal: Journal) -> Path:
     )
     if not (folder / RECORD).exists():
         # What torch's export leaves in memory ends with that process.
-        with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as pool:
+        with ProcessPoolExecutor(1, get_context("spawn"), exit_with_parent) as pool:
             pool.submit(export_predictor, predictor, folder).result()
     return folder
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
-from sports_clip_pipeline.errors import EndsHere
+from sports_clip_pipeline.errors import EarlyExit
 from sports_clip_pipeline.io.fingerprint import git_state
 from sports_clip_pipeline.io.state import Journal
 
@@ -43,11 +43,11 @@ class TrackingHooks:
     ) -> None:
         """Start the parent run with its tags and parameters, in one process of a group."""
         from sports_clip_pipeline.hooks import study_of
-        from sports_clip_pipeline.machine import leads
+        from sports_clip_pipeline.machine import is_main_process
         from sports_clip_pipeline.tracking.store import open_store, read_config
 
         self._end("KILLED")
-        if self._context is None or not leads():
+        if self._context is None or not is_main_process():
             return
         loader = self._context.config_loader
         config = read_config(loader["mlflow"])
@@ -122,7 +122,7 @@ class TrackingHooks:
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """Close the run as failed, with the error's line."""
-        self._end("KILLED" if isinstance(error, EndsHere) else "FAILED", error)
+        self._end("KILLED" if isinstance(error, EarlyExit) else "FAILED", error)
 
     def _end(self, status: str, error: Exception | None = None) -> None:
         run, self._run, self._logged = self._run, None, {}

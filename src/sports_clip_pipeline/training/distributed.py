@@ -15,7 +15,12 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.machine import cores, launched, own_cores, take_own_device
+from sports_clip_pipeline.machine import (
+    cores,
+    cores_per_process,
+    rank_and_world_size,
+    set_cuda_device,
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def process_group(device: str, batch_size: int) -> Iterator[Processes]:
         batch_size: images of a step; there is at most one process for each.
     Raises: UserFacingError: there are more processes.
     """
-    launch = launched()
+    launch = rank_and_world_size()
     if launch is None:
         yield ALONE
         return
@@ -109,9 +114,9 @@ def process_group(device: str, batch_size: int) -> Iterator[Processes]:
             f"started {launch[1]} processes for steps of {batch_size} images",
             "use fewer, or larger batches",
         )
-    torch.set_num_threads(own_cores(cores()))
+    torch.set_num_threads(cores_per_process(cores()))
     if device == "cuda":
-        take_own_device()
+        set_cuda_device()
     distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
         yield Processes(*launch)

@@ -18,7 +18,7 @@ def count_labels_needed(
     trial_probabilities: Arrays,
     splits: Table,
     class_bank: ClassBank,
-    judging: AnalysisConfig,
+    analysis: AnalysisConfig,
 ) -> Table:
     """How many labels each method takes to reach each accuracy."""
     from sports_clip_pipeline.evaluation.learning_curves import labels_needed
@@ -28,9 +28,9 @@ def count_labels_needed(
         finetune_curves,
         trial_probabilities,
         evaluation_target(splits, class_bank.labels),
-        judging.accuracies,
-        judging.resamples,
-        judging.seed,
+        analysis.accuracies,
+        analysis.resamples,
+        analysis.seed,
     )
 
 
@@ -40,7 +40,7 @@ def compare_methods(
     zero_shot_predictions: Table,
     splits: Table,
     class_bank: ClassBank,
-    judging: AnalysisConfig,
+    analysis: AnalysisConfig,
 ) -> Table:
     """Every method against the best and against zero-shot, on the same seeds and photographs."""
     from sports_clip_pipeline.evaluation.bootstrap import paired_comparisons
@@ -54,8 +54,8 @@ def compare_methods(
         trial_probabilities,
         evaluation_target(splits, class_bank.labels),
         evaluation_probabilities(zero_shot_predictions),
-        judging.resamples,
-        seed=judging.seed,
+        analysis.resamples,
+        seed=analysis.seed,
     )
 
 
@@ -82,7 +82,7 @@ def trace_classes(
     zero_shot_predictions: Table,
     splits: Table,
     class_bank: ClassBank,
-    judging: AnalysisConfig,
+    analysis: AnalysisConfig,
 ) -> tuple[Table, Table]:
     """Gains of each class from zero-shot to the shipped method, and the confusions that remain."""
     from sports_clip_pipeline.evaluation.recommendation import class_gains, remaining_confusions
@@ -101,7 +101,7 @@ def trace_classes(
         evaluation_probabilities(zero_shot_predictions),
     )
     answers = [trial_probabilities[best.name]]
-    pairs = remaining_confusions(answers, target, class_bank.labels, judging.confused_pairs)
+    pairs = remaining_confusions(answers, target, class_bank.labels, analysis.confused_pairs)
     return gains, pairs
 
 
@@ -134,7 +134,7 @@ def measure_abstention(
 
 
 def find_label_issues(
-    chosen_trials: Any, study_data: Any, class_bank: ClassBank, judging: AnalysisConfig
+    chosen_trials: Any, study_data: Any, class_bank: ClassBank, analysis: AnalysisConfig
 ) -> Table:
     """Development photographs whose labels the held-out folds of the best arm doubt."""
     from sports_clip_pipeline.fewshot.active_learning import find_issues
@@ -146,18 +146,18 @@ def find_label_issues(
         study_data.target[rows],
         best.fit.held_out,
         class_bank.labels,
-        judging.label_issues,
+        analysis.label_issues,
     )
 
 
 def query_labels(
-    chosen_trials: Any, study_data: Any, class_bank: ClassBank, judging: AnalysisConfig
+    chosen_trials: Any, study_data: Any, class_bank: ClassBank, analysis: AnalysisConfig
 ) -> Table:
     """Which photographs to label next, were there as many labels as at one fraction."""
     from sports_clip_pipeline.fewshot.active_learning import query_images
     from sports_clip_pipeline.predictor.head import Head, softmax
 
-    fraction = min(chosen_trials, key=lambda share: abs(share - judging.queried_at_fraction))
+    fraction = min(chosen_trials, key=lambda share: abs(share - analysis.queried_at_fraction))
     chosen = chosen_trials[fraction]
     labelled, hidden = study_data.labelled_rows(chosen.key), study_data.unlabelled_rows(chosen.key)
     features = Head(study_data.pretrained.scaled(root=True))(study_data.features)
@@ -168,8 +168,8 @@ def query_labels(
         features[hidden],
         features[labelled],
         class_bank.labels,
-        judging.queried_images,
-        judging.seed,
+        analysis.queried_images,
+        analysis.seed,
     )
 
 

@@ -64,7 +64,7 @@ def create_pipeline() -> Pipeline:
                     "flickr8k_images",
                     "clip_flickr8k_features",
                     "params:class_bank",
-                    "predict_journal",
+                    "predict_state",
                 ],
                 "abstention",
                 name="measure_abstention",

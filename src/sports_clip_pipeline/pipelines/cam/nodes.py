@@ -44,7 +44,7 @@ def explain_images(
     predictor: Any,
     clip_model: Path,
     class_bank: ClassBank,
-    cam_journal: Journal,
+    cam_state: Journal,
     cam: CamConfig,
 ) -> list[Any]:
     """Cards: maps for classes and for prompts, guided gradients, and contrasts of two classes."""
@@ -56,7 +56,7 @@ def explain_images(
     rows = _rows(sports_manifest, [*cam_choice["image"], *cam_pairs["image"]])
     chosen = cam_choice[["image", "label", "predicted", "probability"]].itertuples(index=False)
     cards = []
-    for choice in cam_journal.progress(chosen, "cam", len(cam_choice), "photo"):
+    for choice in cam_state.progress(chosen, "cam", len(cam_choice), "photo"):
         said = Prediction(*choice)
         photo = sports_images.get(rows[said.image])
         cards += _cards(photo, said, by_class, by_text, class_bank, cam)
@@ -148,7 +148,7 @@ def measure_maps(
     predictor: Any,
     clip_model: Path,
     class_bank: ClassBank,
-    cam_eval_journal: Journal,
+    cam_eval_state: Journal,
     cam_eval: CamEvalConfig,
 ) -> Table:
     """Every method's maps on a draw of evaluation images; baselines and shuffled weights too."""
@@ -162,17 +162,17 @@ def measure_maps(
     judged = sports_manifest["image"].isin(said["image"]).to_numpy()
     fitted_on = tuple(judged.nonzero()[0].tolist()[:FITTED_ON])
     work = Work(sports_images, plan.build, plan.identity(), fitted_on, cam_eval)
-    return measure_images(items, work, cam_eval_journal)
+    return measure_images(items, work, cam_eval_state)
 
 
 def summarise_maps(
-    cam_eval_scores: Table, cam_eval_journal: Journal, cam_eval: CamEvalConfig
+    cam_eval_scores: Table, cam_eval_state: Journal, cam_eval: CamEvalConfig
 ) -> Table:
     """Means, intervals and differences to the better baseline; the same as metrics of the run."""
     from sports_clip_pipeline.explain.verdicts import headline_numbers, summarise_explanations
 
     summary = summarise_explanations(cam_eval_scores, cam_eval.resamples, cam_eval.seed)
-    cam_eval_journal.log_metrics(headline_numbers(summary))
+    cam_eval_state.log_metrics(headline_numbers(summary))
     return summary
 
 

@@ -28,15 +28,19 @@ def embed_corpora(
         audit_encoders,
         embed_with_additional,
     )
-    from sports_clip_pipeline.machine import end_unless_leading, launched, take_own_device
+    from sports_clip_pipeline.machine import (
+        exit_unless_main_process,
+        rank_and_world_size,
+        set_cuda_device,
+    )
 
-    take_own_device()
-    embedder = Embedder(config, cache, journal, together=launched() is not None)
+    set_cuda_device()
+    embedder = Embedder(config, cache, journal, together=rank_and_world_size() is not None)
     flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
     sports, additional_encoders = embed_with_additional(
         embedder, config.additional_encoders, "sports", sports_images, sports_manifest, journal
     )
     texts = embedder.captions(list(captions["token_ids"]))
-    end_unless_leading("embedding")
+    exit_unless_main_process("embedding")
     audit = audit_encoders(embedder, additional_encoders, sports_images)
     return flickr8k, sports, texts, audit

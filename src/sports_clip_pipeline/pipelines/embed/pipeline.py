@@ -21,7 +21,7 @@ def create_pipeline() -> Pipeline:
                     "captions",
                     "feature_cache",
                     "params:embed",
-                    "embed_journal",
+                    "embed_state",
                 ],
                 ["flickr8k_features", "sports_features", "caption_features", "embed_audit"],
                 name="embed_corpora",

@@ -28,7 +28,7 @@ def select_end_to_end(
     splits: Table,
     sports_images: Any,
     sports_manifest: Table,
-    text_anchors: Arrays,
+    zero_shot_weights: Arrays,
     clip_model: Path,
     embed_audit: Document,
     class_bank: ClassBank,
@@ -46,8 +46,8 @@ def select_end_to_end(
 
     projections = read_projections(clip_model)
     anchors = Pretrained(
-        zero_shot_weights=text_anchors["anchors"],
-        logit_scale=float(text_anchors["logit_scale"][0]),
+        zero_shot_weights=zero_shot_weights["weights"],
+        logit_scale=float(zero_shot_weights["logit_scale"][0]),
         image_weight=projections.image_weight,
         image_bias=projections.image_bias,
         image_body=projections.image_body,
@@ -83,8 +83,8 @@ def fit_end_to_end_trials(
     if finetune.dry_run and finetune.plan == "end_to_end":
         _tell_plan(end_to_end_study, pixels)
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
+    from sports_clip_pipeline.fewshot.end_to_end_ensemble import EndToEndPredictions
     from sports_clip_pipeline.fewshot.end_to_end_study import (
-        EndToEndPredictions,
         finished_end_to_end_trials,
         run_end_to_end_trials,
     )
@@ -100,12 +100,12 @@ def fit_end_to_end_trials(
     run = run_end_to_end_trials if trains else finished_end_to_end_trials
     scores = []
     for trial in run(end_to_end_study, pixels, journal):
-        logits = predictions.logits(trial.fitted.key, trial.fingerprint)
+        logits = predictions.logits(trial)
         if logits is None and trains:
             logits = predictions.evaluate(trial)
         if logits is not None:
-            predictions.add(trial)
-            scores.append(_score(trial.fitted, logits, target, finetune))
+            predictions.trials.append(trial)
+            scores.append(_score(trial, logits, target, finetune))
             journal.log_trial(scores[-1].row, "end_to_end")
     return predictions, scores, target
 
@@ -162,11 +162,11 @@ def _refuse_untrainable(start: Any) -> None:
     """Raises: UserFacingError: the tower is none of timm's, or its projection is not linear."""
     from sports_clip_pipeline.encoders.registry import is_pair
 
-    if is_pair(start.tower) or start.anchors.image_body:
+    if is_pair(start.encoder) or start.pretrained.image_body:
         raise UserFacingError(
             "finetune.plan=pixels",
-            f"trains a timm tower under a linear projection, and the CLIP model has {start.tower}"
-            + (" under another one" if start.anchors.image_body else ""),
+            f"trains a timm tower under a linear projection, and the CLIP model has {start.encoder}"
+            + (" under another one" if start.pretrained.image_body else ""),
             "set embed.image_encoder and pretrain.projections so, and run from embed on",
         )
 

@@ -17,7 +17,7 @@ def create_pipeline() -> Pipeline:
                     "splits",
                     "sports_images",
                     "sports_manifest",
-                    "text_anchors",
+                    "zero_shot_weights",
                     "clip_model",
                     "embed_audit",
                     "params:class_bank",

@@ -15,7 +15,7 @@ from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 def select_development(
     splits: Table,
     clip_sports_features: Arrays,
-    text_anchors: Arrays,
+    zero_shot_weights: Arrays,
     zero_shot_head: Any,
     clip_model: Path,
     class_bank: ClassBank,
@@ -31,8 +31,8 @@ def select_development(
     features, widths = concat_features(clip_sports_features)
     projections = read_projections(clip_model)
     anchors = Pretrained(
-        zero_shot_weights=text_anchors["anchors"],
-        logit_scale=float(text_anchors["logit_scale"][0]),
+        zero_shot_weights=zero_shot_weights["weights"],
+        logit_scale=float(zero_shot_weights["logit_scale"][0]),
         image_weight=projections.image_weight,
         image_bias=projections.image_bias,
         image_body=projections.image_body,
@@ -66,7 +66,8 @@ def fit_trials(
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every arm, judge it on the evaluation part, and draw the curves' numbers."""
     from sports_clip_pipeline.evaluation import learning_curves
-    from sports_clip_pipeline.fewshot.study import read_trial, run_study
+    from sports_clip_pipeline.fewshot.study import run_study
+    from sports_clip_pipeline.fewshot.trial import load_trial
 
     if config.dry_run and config.plan == "frozen":
         _tell_plan(study_data, config, journal)
@@ -83,7 +84,10 @@ def fit_trials(
         learning_curves.trials_table(scored),
         learning_curves.learning_curves(scored, config.bootstrap_resamples),
         learning_curves.trial_probabilities(scored),
-        {share: read_trial(fitted, journal) for share, fitted in chosen.items()},
+        {
+            share: load_trial(fitted.key, fitted.fingerprint, journal)
+            for share, fitted in chosen.items()
+        },
     )
 
 
@@ -102,11 +106,13 @@ def save_predictors(
     from functools import partial
 
     from sports_clip_pipeline.clip.folder import read_image_encoder
-    from sports_clip_pipeline.fewshot.shipping import trial_predictor
+    from sports_clip_pipeline.fewshot.trial import trial_predictor
+    from sports_clip_pipeline.predictor.predictor import EncoderInput
 
-    encoders = embed_audit, class_bank.labels, read_image_encoder(clip_model), analysis.coverage
+    encoders = [EncoderInput.from_dict(row) for row in embed_audit["towers"]]
+    made_with = class_bank.labels, encoders, read_image_encoder(clip_model), analysis.coverage
     makers = {
-        share: partial(trial_predictor, trial, *encoders) for share, trial in chosen_trials.items()
+        share: partial(trial_predictor, trial, *made_with) for share, trial in chosen_trials.items()
     }
     makers |= ensemble_predictors
     return makers[max(makers)](), {f"{share:g}": make for share, make in makers.items()}

@@ -16,7 +16,7 @@ def create_pipeline() -> Pipeline:
                 [
                     "splits",
                     "clip_sports_features",
-                    "text_anchors",
+                    "zero_shot_weights",
                     "zero_shot_head",
                     "clip_model",
                     "params:class_bank",

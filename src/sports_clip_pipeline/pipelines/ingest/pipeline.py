@@ -14,13 +14,13 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.scan_flickr8k,
-                inputs=["flickr8k_source", "params:ingest", "ingest_journal"],
+                inputs=["flickr8k_source", "params:ingest", "ingest_state"],
                 outputs="flickr8k_scan",
                 name="scan_flickr8k",
             ),
             node(
                 nodes.scan_sports,
-                inputs=["sports_source", "params:ingest", "params:class_bank", "ingest_journal"],
+                inputs=["sports_source", "params:ingest", "params:class_bank", "ingest_state"],
                 outputs=["sports_scan", "submission_order"],
                 name="scan_sports",
             ),
@@ -70,7 +70,7 @@ def create_download_pipeline() -> Pipeline:
         [
             node(
                 download_corpora,
-                inputs=["params:download", "raw_folder", "download_journal"],
+                inputs=["params:download", "raw_folder", "download_state"],
                 outputs="download_receipt",
                 name="download_corpora",
             )

@@ -21,7 +21,7 @@ def create_pipeline() -> Pipeline:
                     "sports_manifest",
                     "splits",
                     "submission_order",
-                    "predict_journal",
+                    "predict_state",
                 ],
                 "submission",
                 name="predict_test",
@@ -43,7 +43,7 @@ def create_export_pipeline() -> Pipeline:
         [
             node(
                 export_network,
-                ["predictor", "predict_journal"],
+                ["predictor", "predict_state"],
                 "exported_predictor",
                 name="export_network",
             )
@@ -58,7 +58,7 @@ def create_predict_images_pipeline() -> Pipeline:
         [
             node(
                 predict_images,
-                ["predictor", "params:predict", "params:cam", "predict_journal"],
+                ["predictor", "params:predict", "params:cam", "predict_state"],
                 ["predictions", "predictions_failed", "prediction_maps"],
                 name="predict_images",
             )

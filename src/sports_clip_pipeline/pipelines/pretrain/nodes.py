@@ -31,11 +31,11 @@ def pretrain_clip(
     from sports_clip_pipeline.clip.folder import write_clip_folder
     from sports_clip_pipeline.data.transforms import ImageTransform
     from sports_clip_pipeline.io.state import FollowingJournal
-    from sports_clip_pipeline.machine import end_unless_leading, leads
+    from sports_clip_pipeline.machine import exit_unless_main_process, is_main_process
 
     if not config.unlocks:
-        end_unless_leading("pretraining")  # locked towers leave nothing to share
-    if journal.folder is not None and not leads():
+        exit_unless_main_process("pretraining")  # locked towers leave nothing to share
+    if journal.folder is not None and not is_main_process():
         journal = FollowingJournal(journal.folder)  # the first process alone keeps states
 
     corpus = {
@@ -204,7 +204,7 @@ def _train_encoders(
     from sports_clip_pipeline.clip.model import build_clip
     from sports_clip_pipeline.evaluation.retrieval import validation_row
     from sports_clip_pipeline.io.fingerprint import fingerprint
-    from sports_clip_pipeline.machine import end_unless_leading, launched
+    from sports_clip_pipeline.machine import exit_unless_main_process, rank_and_world_size
     from sports_clip_pipeline.training.contrastive import (
         UnlockedTask,
         contrastive_modules,
@@ -222,7 +222,7 @@ def _train_encoders(
         paired_images_of_split(**corpus, split=split, store=images)
         for split in ("train", "validation")
     )
-    if launched() and journal.folder is None:
+    if rank_and_world_size() and journal.folder is None:
         raise ValueError("several processes share checkpoints on disk, and this journal has none")
     with process_group(compute.device, config.encoder_batch_size) as processes:
         task = UnlockedTask(
@@ -230,5 +230,5 @@ def _train_encoders(
             config, compute, processes,
         )  # fmt: skip
         trained = train_encoders(task, journal, content, steps)
-    end_unless_leading("pretraining")
+    exit_unless_main_process("pretraining")
     return trained, content

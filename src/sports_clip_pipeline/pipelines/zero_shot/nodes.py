@@ -12,7 +12,7 @@ from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, ZeroShotConfig
 
 
-def encode_anchors(
+def encode_class_prompts(
     clip_model: Path,
     class_bank: ClassBank,
     config: ZeroShotConfig,
@@ -30,21 +30,21 @@ def encode_anchors(
     features = encode_prompts(class_bank, embed.text_encoder, tokenize, clip_model)
     plain = encode_prompts(class_bank, embed.text_encoder, tokenize)
     anchors = {
-        f"anchors.{kind}": build_zero_shot_classifier(
+        f"weights.{kind}": build_zero_shot_classifier(
             class_bank, kind, features, projections.text_embeddings
         )
         for kind in ("names", "sentences", "both")
     }
     return {
         **anchors,
-        "anchors": anchors[f"anchors.{config.prompts}"],
+        "weights": anchors[f"weights.{config.prompts}"],
         "prompts": build_zero_shot_classifier(class_bank, config.prompts, plain, unit_norm),
         "logit_scale": np.array([np.exp(projections.logit_scale)], dtype=np.float32),
     }
 
 
-def gather_witnesses(
-    text_anchors: Arrays,
+def build_zero_shot_scores(
+    zero_shot_weights: Arrays,
     clip_model: Path,
     clip_sports_features: Arrays,
     embed: EmbedConfig,
@@ -60,16 +60,16 @@ def gather_witnesses(
     _, widths = concat_features(clip_sports_features)
     return ZeroShotScores(
         embed=(*projections.image_operations(), Operation("l2_normalise")),
-        anchors=text_anchors["anchors"],
-        logit_scale=float(text_anchors["logit_scale"][0]),
+        anchors=zero_shot_weights["weights"],
+        logit_scale=float(zero_shot_weights["logit_scale"][0]),
         named=named_classes(embed.image_encoder, embed.text_encoder, tokenize),
-        prompts=text_anchors["prompts"],
+        prompts=zero_shot_weights["prompts"],
         widths=widths,
     )
 
 
 def choose_zero_shot(
-    witnesses: Any,
+    zero_shot_scores: Any,
     clip_model: Path,
     clip_flickr8k_features: Arrays,
     clip_caption_features: Arrays,
@@ -99,7 +99,7 @@ def choose_zero_shot(
             photographs,
             Seen(
                 projections.image_embeddings(photographs),
-                witnesses.describe(photographs),
+                zero_shot_scores.describe(photographs),
                 projections.text_embeddings(np.asarray(pairs.text)),
                 unit_norm(np.asarray(plain.text)),
                 pairs.image_index,
@@ -109,13 +109,16 @@ def choose_zero_shot(
     chosen = choose_settings(
         seen["validation"][1],
         train,
-        witnesses.logit_scale,
-        config.names_weights if witnesses.named else (0.0,),
+        zero_shot_scores.logit_scale,
+        config.names_weights if zero_shot_scores.named else (0.0,),
         config.hubness_shares,
     )
-    plain_head = witnesses.head(chosen["names_weight"], single=True)
+    plain_head = zero_shot_scores.head(chosen["names_weight"], single=True)
     drawn = chosen["hubness_share"] * hubness(plain_head(background))
-    return witnesses.head(chosen["names_weight"], -drawn), {**chosen, "class_bias": list(-drawn)}
+    return zero_shot_scores.head(chosen["names_weight"], -drawn), {
+        **chosen,
+        "class_bias": list(-drawn),
+    }
 
 
 def classify_without_labels(
@@ -134,9 +137,9 @@ def classify_without_labels(
 
 
 def ablate_zero_shot(
-    witnesses: Any,
+    zero_shot_scores: Any,
     zero_shot_choice: Document,
-    text_anchors: Arrays,
+    zero_shot_weights: Arrays,
     clip_sports_features: Arrays,
     splits: Table,
     class_bank: ClassBank,
@@ -152,7 +155,7 @@ def ablate_zero_shot(
 
     rows = (splits["split"] == "evaluation").to_numpy()
     features = concat_features(clip_sports_features)[0][rows]
-    variants = ablation_variants(witnesses, text_anchors, zero_shot_choice, features)
+    variants = ablation_variants(zero_shot_scores, zero_shot_weights, zero_shot_choice, features)
     target = encode_labels(splits.loc[rows, "label"], class_bank.labels)
     return ablation_table(variants, target, config.bootstrap_resamples, config.seed)
 
@@ -176,19 +179,20 @@ def learn_without_labels(
         evaluation_target,
         transduction_table,
     )
-    from sports_clip_pipeline.fewshot.transduction import transduce
+    from sports_clip_pipeline.fewshot.discriminant import transduce
 
     features, widths = concat_features(clip_sports_features)
     part = splits["split"].to_numpy()
     development, evaluation = features[part == "development"], features[part == "evaluation"]
     scaled = normalise_features(widths, root=True)
+    prior = "uniform" if transduction.balance_rounds else "none"
     rows, heads = [], {}
     for method in transduction.methods:
-        learned = transduce(method, development, zero_shot_head, scaled, transduction)
-        itself = transduce(method, evaluation, zero_shot_head, scaled, transduction)
-        heads[method] = learned.head
-        rows.append((method, "development", learned.head(evaluation), learned.prior))
-        rows.append((method, "evaluation", itself.probabilities, itself.prior))
+        head, _ = transduce(method, development, zero_shot_head, scaled, transduction)
+        _, itself = transduce(method, evaluation, zero_shot_head, scaled, transduction)
+        heads[method] = head
+        rows.append((method, "development", head(evaluation), prior))
+        rows.append((method, "evaluation", itself, prior))
     target = evaluation_target(splits, class_bank.labels)
     table = transduction_table(rows, target, config.bootstrap_resamples, config.seed)
     return heads[transduction.shipped], table

@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                nodes.encode_anchors,
+                nodes.encode_class_prompts,
                 [
                     "clip_model",
                     "params:class_bank",
@@ -20,25 +20,25 @@ def create_pipeline() -> Pipeline:
                     "params:tokenize",
                     "params:embed",
                 ],
-                "text_anchors",
-                name="encode_anchors",
+                "zero_shot_weights",
+                name="encode_class_prompts",
             ),
             node(
-                nodes.gather_witnesses,
+                nodes.build_zero_shot_scores,
                 [
-                    "text_anchors",
+                    "zero_shot_weights",
                     "clip_model",
                     "clip_sports_features",
                     "params:embed",
                     "params:tokenize",
                 ],
-                "witnesses",
-                name="gather_witnesses",
+                "zero_shot_scores",
+                name="build_zero_shot_scores",
             ),
             node(
                 nodes.choose_zero_shot,
                 [
-                    "witnesses",
+                    "zero_shot_scores",
                     "clip_model",
                     "clip_flickr8k_features",
                     "clip_caption_features",
@@ -53,9 +53,9 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.ablate_zero_shot,
                 [
-                    "witnesses",
+                    "zero_shot_scores",
                     "zero_shot_choice",
-                    "text_anchors",
+                    "zero_shot_weights",
                     "clip_sports_features",
                     "splits",
                     "params:class_bank",
