@@ -7,7 +7,7 @@ from sports_clip_pipeline.fewshot.discriminant import solve_gda
 from sports_clip_pipeline.fewshot.ensemble import GdaBlend, LogregBlend, RidgeBlend, StackedEnsemble
 from sports_clip_pipeline.fewshot.linear import solve_ridge
 from sports_clip_pipeline.predictor.head import Head
-from tests.fewshot.making import labelled, pretrained
+from tests.fewshot.factories import labelled, pretrained
 
 
 def test_its_logits_are_the_weighted_sum_of_its_members() -> None:

@@ -8,7 +8,7 @@ from sports_clip_pipeline.fewshot.base import Labelled, Task
 from sports_clip_pipeline.fewshot.discriminant import Gda, solve_gda
 from sports_clip_pipeline.fewshot.softmax_solver import NEVER
 from sports_clip_pipeline.predictor.head import Head
-from tests.fewshot.making import labelled, pretrained
+from tests.fewshot.factories import labelled, pretrained
 
 RNG = np.random.default_rng(0)
 TARGET = np.repeat([0, 1, 2], [20, 12, 28])

@@ -7,7 +7,7 @@ from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.discriminant import Gda
 from sports_clip_pipeline.fewshot.ensemble import GdaBlend, RidgeBlend
 from sports_clip_pipeline.fewshot.linear import Ridge
-from tests.fewshot.making import labelled, pretrained
+from tests.fewshot.factories import labelled, pretrained
 
 
 @pytest.mark.parametrize(("blended", "plain"), [(GdaBlend, Gda), (RidgeBlend, Ridge)])

@@ -8,7 +8,7 @@ from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.discriminant import fit_gaussians
 from sports_clip_pipeline.fewshot.ensemble import LogregBlend
 from sports_clip_pipeline.fewshot.semi_supervised import GdaEm, Pool, Teacher, gaussian_component
-from tests.fewshot.making import labelled, pretrained, unlabelled
+from tests.fewshot.factories import labelled, pretrained, unlabelled
 
 C = LogregBlend().c
 ROWS = labelled(45, 3)

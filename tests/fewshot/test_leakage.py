@@ -28,7 +28,7 @@ from sports_clip_pipeline.fewshot.trial import FittedTrial
 from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.pipeline import create_pipeline
-from tests.fewshot.making import changed
+from tests.fewshot.factories import changed
 
 FAST = FinetuneConfig(
     methods={"logreg": {"c": [1.0]}, "notebook_mlp": {"steps": [40]}},

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.ensemble import LogregBlend
 from sports_clip_pipeline.predictor.head import Head
-from tests.fewshot.making import labelled, pretrained
+from tests.fewshot.factories import labelled, pretrained
 
 
 def test_it_is_scikit_learns_probe_on_rooted_rows_plus_weighted_zero_shot() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.linear import TextInitLogisticRegression
-from tests.fewshot.making import labelled, pretrained
+from tests.fewshot.factories import labelled, pretrained
 
 
 def test_a_feather_of_labels_leaves_the_zero_shot_classifier() -> None:

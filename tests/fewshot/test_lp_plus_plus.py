@@ -8,7 +8,7 @@ from sports_clip_pipeline.fewshot.cross_validation import fit_temperature
 from sports_clip_pipeline.fewshot.linear import LpPlusPlus
 from sports_clip_pipeline.fewshot.subspace import principal_axes
 from sports_clip_pipeline.predictor.head import Head
-from tests.fewshot.making import labelled, pretrained
+from tests.fewshot.factories import labelled, pretrained
 
 RNG = np.random.default_rng(0)
 TARGET = RNG.integers(0, 3, 60)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.fewshot.base import METHODS, Fit, Labelled, Task, method_class
-from tests.fewshot.making import labelled, pretrained, toy, unlabelled
+from tests.fewshot.factories import labelled, pretrained, toy, unlabelled
 
 
 def fit(name: str, rows: Labelled, seed: int = 0, torn_anchors: bool = False) -> Fit:

@@ -4,7 +4,7 @@ import numpy as np
 
 from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.linear import NearestMean, class_means
-from tests.fewshot.making import labelled, pretrained
+from tests.fewshot.factories import labelled, pretrained
 
 
 def test_logits_are_cosines_to_the_means_of_unit_norm_rows() -> None:

@@ -6,7 +6,7 @@ import pytest
 from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.study import describe_plan, estimate_plan, run_study
 from sports_clip_pipeline.io.state import Journal
-from tests.fewshot.making import FAST, changed, study_data
+from tests.fewshot.factories import FAST, changed, study_data
 
 FEW = changed(FAST, select=("logreg", "logreg_clip_text_init"))
 

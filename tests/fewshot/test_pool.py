@@ -7,7 +7,7 @@ import numpy as np
 from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.semi_supervised import Pool
 from sports_clip_pipeline.predictor.head import Head
-from tests.fewshot.making import labelled, pretrained, unlabelled
+from tests.fewshot.factories import labelled, pretrained, unlabelled
 
 ROWS = labelled(30, 3)
 TEXT = replace(pretrained(3), space="all_encoders")

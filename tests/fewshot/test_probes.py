@@ -11,7 +11,7 @@ from sports_clip_pipeline.fewshot.base import Labelled, ResultCache, Task, metho
 from sports_clip_pipeline.fewshot.cross_validation import held_out_logits
 from sports_clip_pipeline.fewshot.linear import logreg_path, solve_ridge
 from sports_clip_pipeline.fewshot.subspace import LinearProbes
-from tests.fewshot.making import labelled, pretrained
+from tests.fewshot.factories import labelled, pretrained
 
 SHARING = (
     "ridge",

@@ -10,7 +10,7 @@ from scipy.special import softmax
 from sports_clip_pipeline.fewshot.adapters import ProjectionProblem, ProLip
 from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.predictor.head import Head
-from tests.fewshot.making import labelled, pretrained
+from tests.fewshot.factories import labelled, pretrained
 
 RNG = np.random.default_rng(0)
 TARGET = np.arange(24) % 3

@@ -7,7 +7,7 @@ import numpy as np
 from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.semi_supervised import Pool, PseudoLabels
 from sports_clip_pipeline.fewshot.softmax_solver import SoftmaxProblem
-from tests.fewshot.making import labelled, pretrained, unlabelled
+from tests.fewshot.factories import labelled, pretrained, unlabelled
 
 POOL = Pool.of(
     Task(labelled(21, 3), replace(pretrained(3), space="all_encoders"), 0, unlabelled(60, 3)), 100

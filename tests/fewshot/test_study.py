@@ -18,7 +18,7 @@ from sports_clip_pipeline.fewshot.study import StudyData, plan_trials, run_study
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.io.state import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
-from tests.fewshot.making import FAST, changed, study_data
+from tests.fewshot.factories import FAST, changed, study_data
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +154,7 @@ SWEEP = """
 import sys
 from sports_clip_pipeline.io.state import DiskJournal
 from sports_clip_pipeline.fewshot.study import run_study
-from tests.fewshot.making import FAST, changed, study_data
+from tests.fewshot.factories import FAST, changed, study_data
 study.cores = lambda: 1
 slow = changed(FAST, methods={"notebook_mlp": {"steps": [700]}}, seeds=5)
 for fitted in run_study(study_data(), slow, DiskJournal(sys.argv[1])):

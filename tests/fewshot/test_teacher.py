@@ -10,7 +10,7 @@ from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.ensemble import LogregBlend
 from sports_clip_pipeline.fewshot.semi_supervised import Pool, Teacher
 from sports_clip_pipeline.predictor.head import softmax
-from tests.fewshot.making import labelled, pretrained, unlabelled
+from tests.fewshot.factories import labelled, pretrained, unlabelled
 
 C = LogregBlend().c
 ROWS = labelled(45, 3)

@@ -17,7 +17,7 @@ from sports_clip_pipeline.fewshot.adapters import (
 from sports_clip_pipeline.fewshot.base import Task
 from sports_clip_pipeline.fewshot.cross_validation import log_loss
 from sports_clip_pipeline.predictor.head import Head
-from tests.fewshot.making import labelled, pretrained
+from tests.fewshot.factories import labelled, pretrained
 
 ROWS, TEXTS = labelled(60, 3, shuffle=True), pretrained(3)
 COLUMNS = replace(ROWS, features=Head(TEXTS.scaled(root=True))(ROWS.features))

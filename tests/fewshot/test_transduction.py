@@ -6,7 +6,7 @@ import pytest
 from sports_clip_pipeline.fewshot.transduction import transduce, zero_shot_with_unlabelled
 from sports_clip_pipeline.pipelines.zero_shot.config import TRANSDUCTIONS, TransductionConfig
 from sports_clip_pipeline.predictor.head import Head, Operation, softmax
-from tests.fewshot.making import WIDTH, pretrained, toy
+from tests.fewshot.factories import WIDTH, pretrained, toy
 
 CLASSES = 4
 FEATURES, TARGET = toy(280, CLASSES)

@@ -11,7 +11,7 @@ from sports_clip_pipeline.clip.pretrained import Pretrained
 from sports_clip_pipeline.fewshot.base import METHODS, Fit, Labelled, Task, method_class
 from sports_clip_pipeline.fewshot.ensemble import LogregBlend
 from sports_clip_pipeline.predictor.head import Head, Operation
-from tests.fewshot.making import WIDTH, labelled, pretrained, toy
+from tests.fewshot.factories import WIDTH, labelled, pretrained, toy
 
 NAMES = [name for name, spec in METHODS.items() if spec.unlabelled]
 CLASSES = 4

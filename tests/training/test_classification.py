@@ -12,7 +12,7 @@ from sports_clip_pipeline.io.state import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import LabelledImages, rows_of_step, steps_for
 from sports_clip_pipeline.training.trainer import Trainer
-from tests.training.toy_study import FAST, VitStart, anchors, prompts, start, study
+from tests.fewshot.end_to_end_factories import FAST, VitStart, anchors, prompts, start, study
 
 
 class Killed(BaseException):

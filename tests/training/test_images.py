@@ -16,7 +16,7 @@ from sports_clip_pipeline.training.images import (
     read_images,
     to_pixels,
 )
-from tests.training.toy_study import image_store, pictures, study
+from tests.fewshot.end_to_end_factories import image_store, pictures, study
 
 VIEW = ImageTransform(size=32, mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7))
 RNG = np.random.default_rng(0)

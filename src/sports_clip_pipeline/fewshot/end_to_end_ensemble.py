@@ -248,7 +248,7 @@ class Ensembles:
         Args:
             chosen: the trial over frozen features at each fraction, with held-out predictions.
         """
-        makers = {}
+        makers: dict[float, Callable[[], Predictor]] = {}
         for ensemble in self.ensembles:
             key = ensemble.fitted.key
             other = chosen.get(key.label_fraction)

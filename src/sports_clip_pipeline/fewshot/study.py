@@ -313,8 +313,9 @@ def describe_plan(plan: pd.DataFrame) -> str:
     columns = ["trials", "finished", "hours", "disk_bytes"]
     table = table.groupby("method", sort=False)[columns].sum()
     table.loc["all"] = table.sum()
+    names = map(str, table.index)
     return "\n".join(
-        f"{row.Index:<24} {row.trials:5.0f} trials, {row.finished:5.0f} finished, "
-        f"about {60 * row.hours:7.1f} min for the rest, {row.disk_bytes / 1e6:8.1f} MB"
-        for row in table.itertuples()
+        f"{name:<24} {trials:5.0f} trials, {finished:5.0f} finished, about {60 * hours:7.1f} min "
+        f"for the rest, {disk_bytes / 1e6:8.1f} MB"
+        for name, (trials, finished, hours, disk_bytes) in zip(names, table.to_numpy(), strict=True)
     )

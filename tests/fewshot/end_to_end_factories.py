@@ -75,7 +75,7 @@ def start(width: int = 1280) -> Start:
 class VitStart(Start):
     """A start whose tower is a vision transformer of two blocks with random weights."""
 
-    def pretrained(self) -> nn.Module:
+    def imagenet_encoder(self) -> nn.Module:
         return tiny_vit()
 
 

@@ -24,7 +24,7 @@ from sports_clip_pipeline.io.state import Journal
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.predictor.head import softmax
-from tests.training.toy_study import CLASSES, FAST, anchors, image_store, pictures, study
+from tests.fewshot.end_to_end_factories import CLASSES, FAST, anchors, image_store, pictures, study
 
 COUNT = 30
 LABELS = tuple(f"class {c}" for c in range(CLASSES))

@@ -31,7 +31,7 @@ from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.io.state import DiskJournal, Journal
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import pooled_image_features
-from tests.training.toy_study import FAST, VitStart, anchors, prompts, study
+from tests.fewshot.end_to_end_factories import FAST, VitStart, anchors, prompts, study
 
 ALL = FAST.model_copy(update={"methods": ("full_imagenet", "wise_ft"), "fractions": (0.5, 1.0)})
 
@@ -201,7 +201,7 @@ from pathlib import Path
 from sports_clip_pipeline.io.state import DiskJournal
 from sports_clip_pipeline.fewshot.end_to_end_study import run_end_to_end_trials
 from sports_clip_pipeline.training.trainer import Trainer
-from tests.training.toy_study import FAST, study
+from tests.fewshot.end_to_end_factories import FAST, study
 torch.set_num_threads(1)
 step = Trainer.train_step
 def told(self, inputs):
