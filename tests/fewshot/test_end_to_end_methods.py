@@ -24,7 +24,15 @@ from sports_clip_pipeline.fewshot.end_to_end_methods import (
 )
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_METHODS
 from sports_clip_pipeline.training.classification import ImageClassifier
-from tests.fewshot.end_to_end_factories import FAST, Start, VitStart, anchors, prompts, start, tiny_vit
+from tests.fewshot.end_to_end_factories import (
+    FAST,
+    Start,
+    VitStart,
+    anchors,
+    prompts,
+    start,
+    tiny_vit,
+)
 
 PIXELS = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

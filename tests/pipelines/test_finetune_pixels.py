@@ -23,7 +23,14 @@ from sports_clip_pipeline.pipelines.end_to_end.nodes import (
 )
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
-from tests.fewshot.end_to_end_factories import FAST, anchors, image_store, pictures, prompts, splits_of
+from tests.fewshot.end_to_end_factories import (
+    FAST,
+    anchors,
+    image_store,
+    pictures,
+    prompts,
+    splits_of,
+)
 
 BANK = ClassBank(
     templates="a photo of {}.",
