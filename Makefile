@@ -24,7 +24,7 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help run test install sample data ui record viz demo verify-real bench gpu-check check lock clean clean-cache
+.PHONY: help run test install sample data ui record viz demo verify-real bench gpu-check config check lock clean clean-cache
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -60,6 +60,9 @@ check: $(READY)  ## ruff, mypy, import-linter
 
 data: $(READY)  ## the public archives of the real corpora, into data/01_raw/real
 	@$(BIN)/kedro run --env=real --pipelines=download
+
+config: $(READY)  ## every parameter of an environment with its origin: make config ENV=real
+	@$(BIN)/kedro config $(if $(ENV),--env=$(ENV))
 
 demo: $(READY)  ## a page on 127.0.0.1 that answers for one photograph, from a finished study
 	@$(BIN)/python -m sports_clip_pipeline.apps.demo --study "$(STUDY)" --port "$(PORT)"

@@ -20,7 +20,7 @@ import torch
 
 from sports_clip_pipeline.data.captions import caption_table
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
@@ -38,7 +38,7 @@ def embedder_of(folder: Path, tower: str, backend: str) -> Any:
     from sports_clip_pipeline.encoders.feature_store import FeatureCache
 
     config = EmbedConfig(image_encoder=tower, text_encoder=TEXT_TOWER, backend=backend)
-    return Embedder(config, FeatureCache(folder / "cache"), Journal())
+    return Embedder(config, FeatureCache(folder / "cache"), RunState())
 
 
 def embed_ours(folder: Path, given: argparse.Namespace) -> None:
@@ -102,7 +102,7 @@ def pretrain_ours(folder: Path, given: argparse.Namespace) -> None:
     pairs = paired_features_of_split(image, text, manifest, captions, "train")
     config = PretrainConfig(epochs=given.epochs, batch_size=128)
     start = time.perf_counter()
-    pretrain_projections(pairs, lambda projections: {}, config, Journal(), "benchmark")
+    pretrain_projections(pairs, lambda projections: {}, config, RunState(), "benchmark")
     per_epoch_s = (time.perf_counter() - start) / given.epochs
     (folder / "ours.json").write_text(json.dumps({"per_epoch_s": per_epoch_s}))
 
@@ -126,7 +126,7 @@ def unlocked_training(folder: Path, given: argparse.Namespace) -> Any:
     """Training through the whole image tower, text features cached."""
     from sports_clip_pipeline.clip.folder import load_clip
     from sports_clip_pipeline.training.contrastive import UnlockedTask, unlocked_settings
-    from sports_clip_pipeline.training.precision import Compute
+    from sports_clip_pipeline.training.distributed import Compute
     from sports_clip_pipeline.training.trainer import Trainer
 
     pairs, view = tower_pairs(folder, given.tower)

@@ -36,8 +36,8 @@ from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer, text_encoder_spec
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.contrastive import UnlockedTask, unlocked_settings
+from sports_clip_pipeline.training.distributed import choose_compute
 from sports_clip_pipeline.training.image_text_pairs import paired_images_of_split
-from sports_clip_pipeline.training.precision import choose_compute
 from sports_clip_pipeline.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]

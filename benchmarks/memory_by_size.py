@@ -87,7 +87,7 @@ def run_step(step: str, folder: Path) -> None:
         captions.save(caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT)))
         return
     if step == "pretrain":
-        from sports_clip_pipeline.io.state import Journal
+        from sports_clip_pipeline.io.state import RunState
         from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
         from sports_clip_pipeline.training.contrastive import pretrain_projections
         from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
@@ -95,18 +95,18 @@ def run_step(step: str, folder: Path) -> None:
         features = image.load()["features"], text.load()["features"]
         pairs = paired_features_of_split(*features, manifest, captions.load(), "train")
         once = PretrainConfig(epochs=2)
-        pretrain_projections(pairs, lambda found: {}, once, Journal(), "benchmark")
+        pretrain_projections(pairs, lambda found: {}, once, RunState(), "benchmark")
         return
 
     from sports_clip_pipeline.encoders.embedder import Embedder
     from sports_clip_pipeline.encoders.feature_store import FeatureCache
-    from sports_clip_pipeline.io.state import Journal
+    from sports_clip_pipeline.io.state import RunState
     from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
     config = EmbedConfig(
         image_encoder="lite0", text_encoder=TEXT_TOWER, image_size=SIDE, backend="onnxruntime"
     )
-    embedder = Embedder(config, FeatureCache(folder / "cache"), Journal())
+    embedder = Embedder(config, FeatureCache(folder / "cache"), RunState())
     image.save(embedder.images("images", ImageStore(folder / "store"), manifest))
     text.save(embedder.captions(list(captions.load()["token_ids"])))
 

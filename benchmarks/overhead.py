@@ -99,14 +99,14 @@ def state_share(folder: Path, images: int) -> tuple[float, float]:
     from contrastive_sides import tower_pairs
 
     from sports_clip_pipeline.clip.folder import load_clip
-    from sports_clip_pipeline.io.state import DiskJournal
+    from sports_clip_pipeline.io.state import RunState
     from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
     from sports_clip_pipeline.training.contrastive import UnlockedTask, train_encoders
-    from sports_clip_pipeline.training.precision import Compute
+    from sports_clip_pipeline.training.distributed import Compute
 
     spent = [0.0]
 
-    class Clocked(DiskJournal):
+    class Clocked(RunState):
         def save_state(self, *arguments: Any, **named: Any) -> None:
             start = time.perf_counter()
             super().save_state(*arguments, **named)

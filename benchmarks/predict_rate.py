@@ -31,7 +31,7 @@ from side_by_side import add_force, refuse_when_busy, verdict
 from sports_clip_pipeline import load_exported, load_predictor
 from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
 from sports_clip_pipeline.data.user_images import ImageFiles
-from sports_clip_pipeline.io.state import Counter
+from sports_clip_pipeline.io.state import ProgressBar
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor.batch_prediction import (
@@ -51,7 +51,7 @@ HERE: dict[str, object] = {}
 Run = Callable[[Sequence[np.ndarray]], object]
 
 
-class Clock(Counter):
+class Clock(ProgressBar):
     """Photographs a second from the first block to the last."""
 
     def __init__(self) -> None:

@@ -220,7 +220,7 @@ def needed_cell(row: pd.Series) -> str:
 
 def price_table() -> str:
     """Accuracy with all labels beside its price."""
-    table = table_of("inference_cost").sort_values("ms_per_photograph")
+    table = table_of("inference_cost").sort_values("ms_per_image")
     lines = [
         "| method | towers | parameters, M | ms a photograph | 1 % | 10 % | 100 % |",
         "|---|---|---|---|---|---|---|",
@@ -228,9 +228,9 @@ def price_table() -> str:
     for row in table.to_dict("records"):
         found = [row[f"top1_{fraction}"] for fraction in ("0.01", "0.1", "1")]
         shares = ["–" if pd.isna(share) else f"{share:.1%}" for share in found]
-        price = f"{row['parameters'] / 1e6:.1f} | {row['ms_per_photograph']:.1f}"
+        price = f"{row['parameters'] / 1e6:.1f} | {row['ms_per_image']:.1f}"
         lines.append(
-            f"| `{row['method']}` | {row['towers']} | {price} | " + " | ".join(shares) + " |"
+            f"| `{row['method']}` | {row['encoders']} | {price} | " + " | ".join(shares) + " |"
         )
     return "\n".join(lines)
 

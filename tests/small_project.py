@@ -22,7 +22,7 @@ FILES = {
     "conf/base/parameters.yml": "finetune: {seeds: [0, 1], fail: false, wait: false}\n",
     "conf/base/catalog.yml": """
         finetune_state:
-          type: sports_clip_pipeline.io.JournalDataset
+          type: sports_clip_pipeline.io.RunStateDataset
           filepath: data/journal
         ingest_audit:
           type: sports_clip_pipeline.io.JsonDocument

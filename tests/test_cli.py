@@ -66,7 +66,7 @@ def test_predict_without_photographs_makes_the_submissions() -> None:
 
 def test_a_failing_disk_names_its_file() -> None:
     line = one_line(nested(OSError(28, "No space left on device", "out/x"), DatasetError("no")))
-    assert line.startswith("out/x: No space left on device (")
+    assert line.startswith("out/x: No space left on device; ")
     assert one_line(OSError(5, "Input/output error")).startswith("a file of the run: ")
 
 

@@ -18,7 +18,7 @@ from sports_clip_pipeline.hooks import (
     parameter_blocks,
     study_of,
 )
-from sports_clip_pipeline.io import JournalDataset, JsonDocument
+from sports_clip_pipeline.io import JsonDocument, RunStateDataset
 
 PROJECT = Path(__file__).parents[1]
 
@@ -173,7 +173,7 @@ def catalog(tmp_path):
     return DataCatalog(
         {
             **{name: JsonDocument(filepath=str(tmp_path / f"{name}.json")) for name in stored},
-            "finetune_state": JournalDataset(filepath=str(tmp_path / "journal")),
+            "finetune_state": RunStateDataset(filepath=str(tmp_path / "journal")),
             "params:finetune": MemoryDataset({}),
         }
     )

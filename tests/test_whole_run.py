@@ -253,7 +253,7 @@ def test_the_study_is_judged(finished_run: Path) -> None:
     assert set(table["labels_needed"]["method"]) == METHODS
     assert set(table["paired_comparisons"]["role"]) == {"best", "zero_shot"}
     assert set(table["calibration"]["method"]) == {*METHODS, "zero_shot"}
-    assert (table["inference_cost"]["ms_per_photograph"] > 0).all()
+    assert (table["inference_cost"]["ms_per_image"] > 0).all()
     assert table["ablation"]["name"].iloc[-1] == "without hubs"
     assert set(table["transduction"]["split"]) == {"development", "evaluation"}
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
@@ -261,8 +261,8 @@ def test_the_study_is_judged(finished_run: Path) -> None:
     assert set(parts.loc[table["label_queries"]["image"]]) == {"development"}
     sentences = json.loads((reporting / "recommendation.json").read_text())["sentences"]
     assert any("labels use" in sentence for sentence in sentences)
-    looks = json.loads((reporting / "evaluation_log.json").read_text())
-    assert looks[0]["arms"] == len(arms_of(finished_run))
+    log = json.loads((reporting / "evaluation_log.json").read_text())
+    assert log[0]["trials"] == len(arms_of(finished_run))
 
 
 def test_each_fraction_has_its_predictor(finished_run: Path) -> None:

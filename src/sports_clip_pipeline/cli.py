@@ -13,13 +13,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from copy import copy
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
 
 from sports_clip_pipeline.errors import EarlyExit, UserFacingError
-from sports_clip_pipeline.io.state import refusal_of
+from sports_clip_pipeline.io.state import disk_error
 from sports_clip_pipeline.pipeline_registry import ORDER
 
 _VERBOSE = f"{__name__}.verbose"
@@ -29,6 +30,26 @@ _INVALID = re.compile(r"Failed to instantiate \w+ for parameter '(?P<block>[\w.]
 @click.group(name="sports_clip_pipeline")
 def cli() -> None:
     """Commands of this project."""
+
+
+@cli.command()
+@click.option("--env", "-e", help="Environment of conf/, such as real; base by default.")
+@click.option("--markdown", is_flag=True, help="Print docs/reference/parameters.md instead.")
+def config(env: str | None, markdown: bool) -> None:
+    """Print every parameter with its value, origin and description."""
+    from kedro.framework.session import KedroSession
+
+    from sports_clip_pipeline import parameter_reference as reference
+
+    if markdown:
+        click.echo(reference.markdown(), nl=False)
+        return
+    project = Path.cwd()
+    with KedroSession.create(project_path=project, env=env) as session:
+        loader = session.load_context().config_loader
+        for setting, value, origin in reference.resolved(loader, project / "conf"):
+            click.echo(f"{setting.name} = {reference.as_text(value)}  [{origin}]")
+            click.echo(f"    {setting.description}")
 
 
 def with_one_line_errors(callback: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,7 +101,7 @@ def one_line(error: BaseException) -> str:
             return str(cause)
     for cause in reversed(chain):
         if isinstance(cause, OSError) and cause.strerror:
-            return str(refusal_of(cause, cause.filename or "a file of the run"))
+            return str(disk_error(cause, cause.filename or "a file of the run"))
     text = " ".join(str(error).split())
     invalid = _INVALID.search(text)
     if invalid is None:

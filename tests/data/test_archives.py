@@ -11,7 +11,7 @@ import pytest
 from sports_clip_pipeline.data.archives import Archive, safe_name
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import ArchiveLimits
-from tests.data.making import unpacked, zipped
+from tests.data.factories import unpacked, zipped
 
 FILES = {"b/two.txt": b"22", "a.txt": b"1"}
 

@@ -13,7 +13,7 @@ from sports_clip_pipeline.data.class_bank import class_bank_yaml, main
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.data.splits import labels_for_fraction, make_splits
 from sports_clip_pipeline.errors import UserFacingError
-from tests.data.making import unpacked, zipped
+from tests.data.factories import unpacked, zipped
 
 FOLDERS = {
     **{f"bald_eagle/{k}.jpg": b"" for k in range(10)},

@@ -21,7 +21,7 @@ from sports_clip_pipeline.data.download import (
     measure,
 )
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import RemoteArchive
 from tests.data.conftest import CAPTIONS, configure, make_zip, md5
 from tests.data.faulty_server import Fault, closed_port
@@ -36,7 +36,7 @@ TEXTS = {"Flickr8k.token.txt": CAPTIONS, "Flickr_8k.trainImages.txt": "a.jpg\n"}
 def fetch(tmp_path, content, *urls, checksum=True, config=CONFIG):
     """Fetch `a.zip` from `urls`; its record."""
     archive = RemoteArchive(name="a.zip", checksum=md5(content) if checksum else None, mirrors=urls)
-    return fetch_archive(archive, tmp_path, config, Journal())
+    return fetch_archive(archive, tmp_path, config, RunState())
 
 
 @pytest.mark.parametrize("checksum", [True, False])
@@ -181,12 +181,12 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from sports_clip_pipeline.data.download import fetch_archive
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import RemoteArchive
 from tests.data.conftest import configure
 url, folder, checksum = sys.argv[1:]
 archive = RemoteArchive(name="a.zip", checksum=checksum, mirrors=[url])
-print(fetch_archive(archive, Path(folder), configure(), Journal())["sha256"])
+print(fetch_archive(archive, Path(folder), configure(), RunState())["sha256"])
 """
 
 
@@ -215,7 +215,7 @@ def build(tmp_path, *archives):
         content = members if isinstance(members, bytes) else make_zip(members)
         paths.append(tmp_path / f"{index}.zip")
         paths[-1].write_bytes(content)
-    return assemble_flickr8k(paths, tmp_path / "site", tmp_path / "raw" / "flickr8k", Journal())
+    return assemble_flickr8k(paths, tmp_path / "site", tmp_path / "raw" / "flickr8k", RunState())
 
 
 def listing(folder):
@@ -307,7 +307,7 @@ def config(server):
 
 
 def test_both_corpora_come_with_a_receipt(config, tmp_path):
-    receipt = download_corpora(config, tmp_path, Journal(), FakeKaggle())
+    receipt = download_corpora(config, tmp_path, RunState(), FakeKaggle())
     rows = receipt["files"]
     assert [(row["corpus"], row["file"]) for row in rows] == [
         ("flickr8k", "photos.zip"),
@@ -324,9 +324,9 @@ def test_both_corpora_come_with_a_receipt(config, tmp_path):
 
 
 def test_a_second_run_asks_nobody_and_gives_the_same_receipt(config, server, tmp_path):
-    first = download_corpora(config, tmp_path, Journal(), FakeKaggle())
+    first = download_corpora(config, tmp_path, RunState(), FakeKaggle())
     kaggle = FakeKaggle()
-    assert download_corpora(config, tmp_path, Journal(), kaggle) == first
+    assert download_corpora(config, tmp_path, RunState(), kaggle) == first
     assert len(server.log) == 2
     assert kaggle.calls == []
 
@@ -335,7 +335,7 @@ def test_licences_are_shown_before_the_first_request(config, server, tmp_path, c
     caplog.set_level(logging.INFO)
     server.files.clear()
     with pytest.raises(UserFacingError):
-        download_corpora(config, tmp_path, Journal(), FakeKaggle())
+        download_corpora(config, tmp_path, RunState(), FakeKaggle())
     shown = [record.getMessage() for record in caplog.records]
     assert "For research only." in shown[0]
     assert "photos.zip" in shown[1]
@@ -343,16 +343,16 @@ def test_licences_are_shown_before_the_first_request(config, server, tmp_path, c
 
 def test_archives_are_dropped_on_demand_and_still_accounted_for(config, tmp_path):
     lean = configure(list(config.flickr8k_archives), keep_archives=False)
-    first = download_corpora(lean, tmp_path, Journal())
+    first = download_corpora(lean, tmp_path, RunState())
     assert not list((tmp_path / "downloads").glob("*.zip"))
-    assert download_corpora(lean, tmp_path, Journal()) == first
+    assert download_corpora(lean, tmp_path, RunState()) == first
 
 
 def test_corpora_placed_by_hand_stay_as_they_are(config, server, tmp_path):
     (tmp_path / "flickr8k.zip").write_bytes(IMAGE_ZIP)
     (tmp_path / "sports").mkdir()
     (tmp_path / "sports" / "mine.csv").write_text("x")
-    rows = download_corpora(config, tmp_path, Journal(), FakeKaggle())["files"]
+    rows = download_corpora(config, tmp_path, RunState(), FakeKaggle())["files"]
     assert [(row["file"], row["url"]) for row in rows] == [
         ("flickr8k.zip", None),
         ("sports/", None),
@@ -363,12 +363,12 @@ def test_corpora_placed_by_hand_stay_as_they_are(config, server, tmp_path):
 
 def test_flickr8k_stays_where_kaggle_refuses(config, tmp_path):
     with pytest.raises(UserFacingError, match="rules"):
-        download_corpora(config, tmp_path, Journal(), FakeKaggle(answered(403)))
+        download_corpora(config, tmp_path, RunState(), FakeKaggle(answered(403)))
     assert (tmp_path / "flickr8k" / "Flickr8k.token.txt").exists()
     assert not (tmp_path / "sports").exists()
 
 
 def test_the_sample_study_is_not_filled_with_images(tmp_path):
     with pytest.raises(UserFacingError, match="add --env=real"):
-        download_corpora(configure(study="sample"), tmp_path, Journal())
+        download_corpora(configure(study="sample"), tmp_path, RunState())
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ import pytest
 
 from sports_clip_pipeline.data.flickr8k import list_flickr8k
 from sports_clip_pipeline.errors import UserFacingError
-from tests.data.making import flickr8k, token_form, unpacked, zipped
+from tests.data.factories import flickr8k, token_form, unpacked, zipped
 
 
 def with_table(tmp_path: Path, text: str, *names: str):

@@ -11,9 +11,9 @@ import pytest
 
 from sports_clip_pipeline.data.image_store import ImageStore, publish, write_index, write_shard
 from sports_clip_pipeline.errors import UserFacingError
-from tests.data.making import photo
+from tests.data.factories import jpeg
 
-JPEGS = [photo(seed, 40 + seed, 32) for seed in range(5)]
+JPEGS = [jpeg(seed, 40 + seed, 32) for seed in range(5)]
 
 
 def make_store(folder: Path, dropped: tuple[list[int], list[int]] = ([], [])) -> ImageStore:
@@ -184,7 +184,6 @@ def test_publishing_links_the_shards_and_is_nothing_the_second_time(tmp_path: Pa
 def test_publishing_replaces_another_store_and_mends_a_damaged_one(tmp_path: Path) -> None:
     store, place = make_store(tmp_path / "work"), tmp_path / "place"
     publish(make_store(tmp_path / "old", ([0], [0])), place)
-    (tmp_path / ".place.partial").mkdir()
     publish(store, place)
     assert len(ImageStore(place)) == 5
     (place / "shard-00001.arrow").unlink()
@@ -207,7 +206,7 @@ def test_a_store_that_could_not_be_finished_leaves_the_old_one(tmp_path: Path, m
     publish(old, place)
     store = make_store(tmp_path / "work")
     (tmp_path / "work" / "shard-00001.arrow").unlink()
-    with pytest.raises(OSError, match="shard-00001"):
+    with pytest.raises(UserFacingError, match="shard-00001"):
         publish(store, place)
     assert json.loads((place / "index.json").read_text())["length"] == 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "place", "work"]

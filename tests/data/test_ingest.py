@@ -21,9 +21,9 @@ from sports_clip_pipeline.io.schemas import (
     Quarantine,
     Splits,
 )
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
-from tests.data.making import Files, encoded, flickr8k, kaggle, photo, picture, unpacked, zipped
+from tests.data.factories import Files, encoded, flickr8k, jpeg, kaggle, picture, unpacked, zipped
 
 LABELS = ("chess", "tennis")
 CONFIG = IngestConfig(shard_images=7, workers=1, max_quarantine_share=0.2)
@@ -32,8 +32,8 @@ CONFIG = IngestConfig(shard_images=7, workers=1, max_quarantine_share=0.2)
 def scans(place: Path, first: Files, second: Files, make=zipped):
     captioned, labelled = make(place / "flickr8k", first), make(place / "sports", second)
     return (
-        scan_corpus(captioned, list_flickr8k(captioned), CONFIG, Journal()),
-        scan_corpus(labelled, list_sports(labelled, LABELS), CONFIG, Journal()),
+        scan_corpus(captioned, list_flickr8k(captioned), CONFIG, RunState()),
+        scan_corpus(labelled, list_sports(labelled, LABELS), CONFIG, RunState()),
     )
 
 
@@ -144,4 +144,4 @@ def test_corpora_without_any_duplicate_are_settled_too(tmp_path: Path) -> None:
     Duplicates.validate(result.duplicates)
     Quarantine.validate(result.quarantine)
     assert (result.images["action"] == "kept").all()
-    assert photo(0) != photo(1)
+    assert jpeg(0) != jpeg(1)

@@ -12,9 +12,9 @@ from sports_clip_pipeline.data.flickr8k import list_flickr8k
 from sports_clip_pipeline.data.ingest import Scan, close_store, resolve_duplicates, scan_corpus
 from sports_clip_pipeline.data.labelled import list_sports
 from sports_clip_pipeline.data.splits import labels_for_fraction, make_splits
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
-from tests.data.making import Files, zipped
+from tests.data.factories import Files, zipped
 from tests.data.real import real_archive
 
 pytestmark = pytest.mark.real
@@ -25,7 +25,7 @@ def dirty() -> Scan:
     archive = real_archive("sports_dirty")
     labels = sorted({name.split("/")[0] for name in archive.names()})
     config = IngestConfig(max_quarantine_share=1.0)
-    return scan_corpus(archive, list_sports(archive, labels), config, Journal())
+    return scan_corpus(archive, list_sports(archive, labels), config, RunState())
 
 
 def test_messy_files_are_set_aside_for_the_right_reasons(dirty: Scan) -> None:
@@ -82,8 +82,8 @@ def test_a_subset_of_the_corpora_becomes_stores_manifests_and_splits(tmp_path: P
     labels = sorted({line.partition(",")[2] for line in table})
     config = IngestConfig(shard_images=256)
     scans = (
-        scan_corpus(flickr8k, list_flickr8k(flickr8k), config, Journal()),
-        scan_corpus(sports, list_sports(sports, labels), config, Journal()),
+        scan_corpus(flickr8k, list_flickr8k(flickr8k), config, RunState()),
+        scan_corpus(sports, list_sports(sports, labels), config, RunState()),
     )
     resolved = resolve_duplicates(*scans, config)
     assert set(resolved.quarantine["reason"]) <= {"conflicting_labels"}

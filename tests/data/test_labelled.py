@@ -11,7 +11,7 @@ from sports_clip_pipeline.data.labelled import list_sports
 from sports_clip_pipeline.data.listing import Listing
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import LabelledForm
-from tests.data.making import Files, unpacked, zipped
+from tests.data.factories import Files, unpacked, zipped
 
 LABELS = ("bald eagle", "Würger")
 TABLE = "image,label\n2021/a.jpg,bald eagle\n./2021\\b.jpg,Würger\nc.jpg,\n"

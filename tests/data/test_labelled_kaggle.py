@@ -7,7 +7,7 @@ import pytest
 from sports_clip_pipeline.data.labelled import list_sports
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import LabelledForm
-from tests.data.making import kaggle, unpacked, zipped
+from tests.data.factories import kaggle, unpacked, zipped
 
 LABELS = ("chess", "tennis")
 

@@ -12,7 +12,7 @@ from sports_clip_pipeline.data.listing import (
     read_text,
 )
 from sports_clip_pipeline.errors import UserFacingError
-from tests.data.making import zipped
+from tests.data.factories import zipped
 
 
 def test_the_least_nested_file_is_found_in_any_case(tmp_path: Path) -> None:

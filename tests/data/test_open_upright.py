@@ -12,7 +12,7 @@ from PIL import Image
 
 from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright, stored_bytes
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
-from tests.data.making import encoded, photo, picture
+from tests.data.factories import encoded, jpeg, picture
 
 RULES = ImageRules(short_side=64, min_side=8, max_aspect=4.0, max_pixels=20_000)
 
@@ -41,13 +41,13 @@ def is_like(image: Image.Image, other: Image.Image, levels: float = 6.0) -> bool
 
 
 def test_a_small_plain_jpeg_keeps_its_bytes() -> None:
-    content = photo(1, 80, 64)
+    content = jpeg(1, 80, 64)
     assert stored_bytes(content, open_upright(content, RULES), RULES) == content
 
 
 def test_a_large_image_is_scaled_down_to_the_short_side() -> None:
-    assert stored(photo(1, 160, 100)).size == (102, 64)
-    assert stored(photo(1, 65, 130)).size == (64, 128)
+    assert stored(jpeg(1, 160, 100)).size == (102, 64)
+    assert stored(jpeg(1, 65, 130)).size == (64, 128)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -136,10 +136,10 @@ def test_a_phone_picture_of_several_parts_is_opened() -> None:
         (b"", "empty", "0 bytes"),
         (b"<!DOCTYPE html><html>", "not_an_image", "<!DOCTYPE ht"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not_an_image", "%!PS"),
-        (photo(1)[:400], "truncated", "Truncated"),
-        (photo(1, 7, 20), "too_small", "7 × 20 pixels, the short side below 8"),
-        (photo(1, 81, 20), "too_long", "81 × 20 pixels, longer than 4 : 1"),
-        (photo(1, 200, 101), "too_large", "200 × 101 pixels, more than 20,000"),
+        (jpeg(1)[:400], "truncated", "Truncated"),
+        (jpeg(1, 7, 20), "too_small", "7 × 20 pixels, the short side below 8"),
+        (jpeg(1, 81, 20), "too_long", "81 × 20 pixels, longer than 4 : 1"),
+        (jpeg(1, 200, 101), "too_large", "200 × 101 pixels, more than 20,000"),
         (encoded(picture(1), "PNG")[:90], "truncated", ""),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "not_an_image", "PNG"),
     ],
@@ -179,7 +179,7 @@ def test_a_file_that_breaks_its_decoder_is_unreadable(monkeypatch) -> None:
 def test_noise_never_raises_anything_else() -> None:
     rng = np.random.default_rng(0)
     sources = [
-        photo(1),
+        jpeg(1),
         encoded(picture(1), "PNG"),
         encoded(picture(1), "GIF"),
         encoded(picture(1), "WEBP"),

@@ -14,13 +14,13 @@ from sports_clip_pipeline.data import ingest as scanning
 from sports_clip_pipeline.data.ingest import scan_corpus, thumbnails
 from sports_clip_pipeline.data.listing import Entry, Listing, RejectedFile
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
-from tests.data.making import Files, encoded, photo, picture, zipped
+from tests.data.factories import Files, encoded, jpeg, picture, zipped
 
 CONFIG = IngestConfig(shard_images=3, workers=1, max_quarantine_share=0.5)
 NAMES = [f"{k}.jpg" for k in range(8)]
-FILES: Files = {name: photo(k, 60 + k) for k, name in enumerate(NAMES)}
+FILES: Files = {name: jpeg(k, 60 + k) for k, name in enumerate(NAMES)}
 
 
 def listed(names: list[str] = NAMES) -> Listing:
@@ -28,7 +28,7 @@ def listed(names: list[str] = NAMES) -> Listing:
 
 
 def scan(place: Path, files: Files = FILES, config: IngestConfig = CONFIG, journal=None):
-    return scan_corpus(zipped(place / "s", files), listed(), config, journal or Journal())
+    return scan_corpus(zipped(place / "s", files), listed(), config, journal or RunState())
 
 
 def test_every_fact_of_an_image_is_noted(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_damaged_member_is_set_aside(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "s", FILES)
     path = tmp_path / "s.zip"
     path.write_bytes(path.read_bytes().replace(FILES["2.jpg"][-90:-50], b"\0" * 40))
-    found = scan_corpus(archive, listed(), CONFIG, Journal())
+    found = scan_corpus(archive, listed(), CONFIG, RunState())
     assert found.quarantine[["path", "reason"]].to_numpy().tolist() == [["2.jpg", "damaged"]]
 
 
@@ -73,35 +73,35 @@ def test_processes_give_the_same_as_one(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_a_killed_scan_goes_on_from_the_finished_shards(tmp_path: Path) -> None:
-    first = scan(tmp_path, journal=DiskJournal(tmp_path / "journal"))
+    first = scan(tmp_path, journal=RunState(tmp_path / "journal"))
     (first.folder / "shard-00001.json").unlink()  # killed before the shard was finished
     damaged = first.folder / "shard-00002.arrow"
     damaged.write_bytes(damaged.read_bytes()[:-9] + b"123456789")
     kept = (first.folder / "shard-00000.arrow").stat().st_mtime_ns
-    again = scan(tmp_path, journal=DiskJournal(tmp_path / "journal"))
+    again = scan(tmp_path, journal=RunState(tmp_path / "journal"))
     assert again.rows.equals(first.rows)
     assert again.shards == first.shards
     assert (first.folder / "shard-00000.arrow").stat().st_mtime_ns == kept
 
 
 def test_nothing_is_opened_again_where_nothing_changed(tmp_path: Path, monkeypatch) -> None:
-    first = scan(tmp_path, journal=DiskJournal(tmp_path / "journal"))
+    first = scan(tmp_path, journal=RunState(tmp_path / "journal"))
     monkeypatch.setattr(scanning, "scan_shard", None)
     monkeypatch.setattr(scanning, "fingerprint", lambda *_: first_mark)
     first_mark = (first.folder / ".fingerprint").read_text()
-    assert scan(tmp_path, journal=DiskJournal(tmp_path / "journal")).rows.equals(first.rows)
+    assert scan(tmp_path, journal=RunState(tmp_path / "journal")).rows.equals(first.rows)
 
 
 @pytest.mark.parametrize(
     "config", [IngestConfig(shard_images=4), IngestConfig(image_rules={"short_side": 32})]
 )
 def test_another_rule_or_another_archive_starts_anew(tmp_path: Path, config: IngestConfig) -> None:
-    journal = DiskJournal(tmp_path / "journal")
+    journal = RunState(tmp_path / "journal")
     mark = (scan(tmp_path, journal=journal).folder / ".fingerprint").read_text()
     assert (
         scan(tmp_path, config=config, journal=journal).folder / ".fingerprint"
     ).read_text() != mark
-    other = {**FILES, "3.jpg": photo(77)}
+    other = {**FILES, "3.jpg": jpeg(77)}
     found = scan(tmp_path / "b", other, journal=journal)
     assert found.rows["sha256"][3] == hashlib.sha256(other["3.jpg"]).hexdigest()
 
@@ -118,7 +118,7 @@ def test_listed_images_that_are_missing_count_against_the_limit(tmp_path: Path) 
         "flickr8k", (), (RejectedFile("x.jpg", "", "missing", "has captions, no image"),)
     )
     with pytest.raises(UserFacingError, match=r"1 of 1 images cannot be used.*x\.jpg: missing"):
-        scan_corpus(zipped(tmp_path / "s", FILES), listing, CONFIG, Journal())
+        scan_corpus(zipped(tmp_path / "s", FILES), listing, CONFIG, RunState())
 
 
 def test_thumbnails_are_16_by_16_grey_means(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sports_clip_pipeline.encoders import embedder as embedder_module
 from sports_clip_pipeline.encoders.embedder import Embedder, audit_encoders, embed_with_additional
 from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 VIEWS = ("full", "centre")
@@ -41,8 +41,8 @@ def manifest(store: ImageStore) -> pd.DataFrame:
 def made(
     store: ImageStore, manifest: pd.DataFrame, cache: FeatureCache
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    first = Embedder(CONFIG, cache, Journal())
-    arrays, others = embed_with_additional(first, ("lite1",), "sports", store, manifest, Journal())
+    first = Embedder(CONFIG, cache, RunState())
+    arrays, others = embed_with_additional(first, ("lite1",), "sports", store, manifest, RunState())
     return arrays, audit_encoders(first, others, store)
 
 
@@ -53,7 +53,7 @@ def test_a_companion_gives_what_it_gives_as_the_first_tower(
     alone = Embedder(
         CONFIG.model_copy(update={"image_encoder": "lite1"}),
         FeatureCache(tmp_path / "b"),
-        Journal(),
+        RunState(),
     )
     wanted = alone.images("sports", store, manifest)["features"]
     assert list(arrays) == ["features", "logits", "row", "companion.lite1"]

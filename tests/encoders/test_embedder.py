@@ -14,7 +14,7 @@ from sports_clip_pipeline.encoders import embedder as embedder_module
 from sports_clip_pipeline.encoders.embedder import Embedder, embed_with_additional
 from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 CONFIG = EmbedConfig(image_encoder="lite0", image_size=64, backend="torch", workers=1)
@@ -39,7 +39,7 @@ def test_a_second_embedder_reads_what_the_first_has_computed(
     store: ImageStore, tmp_path: Path
 ) -> None:
     manifest, cache = manifest_of(store), FeatureCache(tmp_path)
-    first = Embedder(CONFIG, cache, Journal())
+    first = Embedder(CONFIG, cache, RunState())
     made = first.images("sports", store, manifest)
     assert made["features"].shape == (len(store), 1280)
     assert made["logits"].shape == (len(store), 1000)
@@ -47,7 +47,7 @@ def test_a_second_embedder_reads_what_the_first_has_computed(
     assert first.audit()["backends"]["image"]["chosen"] == "torch"
     assert first.audit()["computed_per_s"]["sports full"] > 0
 
-    second = Embedder(CONFIG, cache, Journal())
+    second = Embedder(CONFIG, cache, RunState())
     order = [3, 0, 5, 1, 2, 4]
     read = second.images("sports", store, manifest.iloc[order])
     np.testing.assert_array_equal(read["features"], made["features"][order])
@@ -65,9 +65,9 @@ def test_of_processes_that_work_together_the_first_one_gathers(
     config = CONFIG.model_copy(update={"additional_encoders": ("lite1",)})
 
     def embed(together: bool) -> list[dict[str, np.ndarray]]:
-        embedder = Embedder(config, cache, Journal(), together=together)
+        embedder = Embedder(config, cache, RunState(), together=together)
         several = embed_with_additional(
-            embedder, config.additional_encoders, "sports", store, manifest, Journal()
+            embedder, config.additional_encoders, "sports", store, manifest, RunState()
         )[0]
         return [embedder.images("flickr8k", store, manifest), several, embedder.captions(tokens)]
 
@@ -83,13 +83,13 @@ def test_of_processes_that_work_together_the_first_one_gathers(
 def test_a_store_of_another_length_than_its_manifest_is_refused(
     store: ImageStore, tmp_path: Path
 ) -> None:
-    embedder = Embedder(CONFIG, FeatureCache(tmp_path), Journal())
+    embedder = Embedder(CONFIG, FeatureCache(tmp_path), RunState())
     with pytest.raises(ValueError, match="sports: 6 images for 5 manifest rows"):
         embedder.images("sports", store, manifest_of(store)[:5])
 
 
 def test_the_audit_says_which_weights_and_view_made_the_features(tmp_path: Path) -> None:
-    audit = Embedder(CONFIG, FeatureCache(tmp_path), Journal()).audit()
+    audit = Embedder(CONFIG, FeatureCache(tmp_path), RunState()).audit()
     assert audit["weights_sha256"]["image"].startswith("579344248a93")
     assert audit["preprocessing"]["size"] == 64
     assert audit["preprocessing"]["view"] == "full"
@@ -101,12 +101,12 @@ def test_features_of_several_views_are_the_mean_of_each_views_own(
     manifest, cache = manifest_of(store), FeatureCache(tmp_path)
     views = ("full", "centre", "full_flip")
     alone = [
-        Embedder(CONFIG.model_copy(update={"views": (view,)}), cache, Journal()).images(
+        Embedder(CONFIG.model_copy(update={"views": (view,)}), cache, RunState()).images(
             "sports", store, manifest
         )
         for view in views
     ]
-    together = Embedder(CONFIG.model_copy(update={"views": views}), cache, Journal())
+    together = Embedder(CONFIG.model_copy(update={"views": views}), cache, RunState())
     found = together.images("sports", store, manifest)
     assert not np.allclose(alone[0]["features"], alone[1]["features"], atol=1e-3)
     for name, atol in (("features", 1e-5), ("logits", 1e-2)):
@@ -120,7 +120,7 @@ def test_another_view_computes_that_view_alone(
     store: ImageStore, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest, cache = manifest_of(store), FeatureCache(tmp_path)
-    Embedder(CONFIG, cache, Journal()).images("sports", store, manifest)
+    Embedder(CONFIG, cache, RunState()).images("sports", store, manifest)
     computed = []
     real = embedder_module.embed_images
 
@@ -129,13 +129,13 @@ def test_another_view_computes_that_view_alone(
         return real(store, keys, encoding_tasks, journal)
 
     monkeypatch.setattr(embedder_module, "embed_images", counted)
-    second = Embedder(CONFIG.model_copy(update={"views": ("full", "centre")}), cache, Journal())
+    second = Embedder(CONFIG.model_copy(update={"views": ("full", "centre")}), cache, RunState())
     second.images("sports", store, manifest)
     assert computed == [("centre", len(store))]
     rates = second.audit()["computed_per_s"]
     assert rates["sports full"] == 0.0 < rates["sports centre"]
 
-    third = Embedder(CONFIG.model_copy(update={"views": ("centre",)}), cache, Journal())
+    third = Embedder(CONFIG.model_copy(update={"views": ("centre",)}), cache, RunState())
     third.images("sports", store, manifest)
     assert len(computed) == 1
 
@@ -146,7 +146,7 @@ def test_photographs_that_are_new_are_the_only_ones_computed(
     manifest, cache = manifest_of(store), FeatureCache(tmp_path)
     before = manifest.copy()
     before.loc[[1, 4], "stored_sha256"] = ["11" * 32, "44" * 32]
-    Embedder(CONFIG, cache, Journal()).images("sports", store, before)
+    Embedder(CONFIG, cache, RunState()).images("sports", store, before)
     missing = []
     real = embedder_module.embed_images
 
@@ -155,5 +155,5 @@ def test_photographs_that_are_new_are_the_only_ones_computed(
         return real(store, keys, encoding_tasks, journal)
 
     monkeypatch.setattr(embedder_module, "embed_images", counted)
-    Embedder(CONFIG, cache, Journal()).images("sports", store, manifest)
+    Embedder(CONFIG, cache, RunState()).images("sports", store, manifest)
     assert missing == [1, 4]

@@ -19,7 +19,7 @@ from sports_clip_pipeline.encoders.embedding import (
     embed_images,
 )
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 
 VIEW = image_encoders.image_preprocessing("lite0", 64, "full")
 PROGRAM = EncoderProgram("image", "lite0", Path("unused.onnx"), 64)
@@ -39,7 +39,7 @@ def test_features_are_the_towers_in_the_order_of_the_store(
     store: ImageStore, tmp_path: Path
 ) -> None:
     task = EncodingTask(engine(), VIEW, FeatureCache(tmp_path).space({}))
-    rate = embed_images(store, keys_of(store), [task], Journal())
+    rate = embed_images(store, keys_of(store), [task], RunState())
     arrays = task.space.gather(keys_of(store))
     tower = image_encoders.PooledImageEncoder(image_encoders.load_image_encoder("lite0"))
     pixels = torch.from_numpy(np.stack([VIEW.to_array(store.get(i)) for i in range(len(store))]))
@@ -70,7 +70,7 @@ def test_several_sights_in_one_pass_are_what_each_is_alone(
 
     alone, together = encoding_tasks("alone"), encoding_tasks("together")
     for task in alone:
-        embed_images(store, keys, [task], Journal())
+        embed_images(store, keys, [task], RunState())
     # What is there already is not computed again, whichever task it is of.
     together[1].space.append(
         [keys[2]], {k: v + 1 for k, v in alone[1].space.gather([keys[2]]).items()}
@@ -78,7 +78,7 @@ def test_several_sights_in_one_pass_are_what_each_is_alone(
     opened = []
     real = ImageStore.get
     monkeypatch.setattr(ImageStore, "get", lambda self, i: (opened.append(i), real(self, i))[1])
-    embed_images(store, keys, together, Journal())
+    embed_images(store, keys, together, RunState())
     assert opened == list(range(len(store)))
     for number, (one, many) in enumerate(zip(alone, together, strict=True)):
         wanted, found = one.space.gather(keys), many.space.gather(keys)
@@ -115,7 +115,9 @@ def test_a_killed_run_goes_on_from_its_last_block(
     keys, cache = keys_of(store), FeatureCache(tmp_path)
 
     def run() -> float:
-        return embed_images(store, keys, [EncodingTask(engine(), VIEW, cache.space({}))], Journal())
+        return embed_images(
+            store, keys, [EncodingTask(engine(), VIEW, cache.space({}))], RunState()
+        )
 
     with pytest.raises(KeyboardInterrupt):
         run()
@@ -138,7 +140,7 @@ def test_captions_are_computed_by_length_and_given_back_in_order(
     monkeypatch.setattr(embedding, "_set_up_text", lambda *setup: None)
     ids = [np.arange(n, dtype=np.int32) for n in (5, 2, 4, 2, 3)]
     space = FeatureCache(tmp_path).space({})
-    embed_captions(ids, space, engine(), Journal())
+    embed_captions(ids, space, engine(), RunState())
     arrays = space.gather([caption_key(row) for row in ids])
     assert lengths == [2, 3, 4, 5]  # the second of two equal captions is not computed
     assert arrays["features"].ravel().tolist() == [10, 1, 6, 1, 3]

@@ -25,7 +25,7 @@ from sports_clip_pipeline.explain.measurement import (
 )
 from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.verdicts import explanation_verdicts, summarise_explanations
-from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam.config import CamEvalConfig
 
 SIDE = 32
@@ -82,7 +82,7 @@ def work() -> Work:
     return Work(Store(), build, "network 1", (0, 1, 2), CONFIG)
 
 
-class Interrupted(Journal):
+class Interrupted(RunState):
     """Keeps what it gets, and is killed when it has three images."""
 
     def save_state(self, *given, **named):
@@ -93,7 +93,7 @@ class Interrupted(Journal):
 
 @pytest.fixture(scope="module")
 def scores(items, work) -> pd.DataFrame:
-    return measure_images(items, work, Journal())
+    return measure_images(items, work, RunState())
 
 
 def value(scores: pd.DataFrame, image: str, method: str, measure: str) -> float:
@@ -164,7 +164,7 @@ def test_a_killed_run_goes_on_where_it_was_and_gives_the_same(items, work, score
     ],
 )
 def test_other_networks_or_settings_are_measured_anew(items, work, change, monkeypatch):
-    journal = Journal()
+    journal = RunState()
     measure_images(items[:1], work, journal)
     seen = []
     real = measurement._measure
@@ -174,7 +174,7 @@ def test_other_networks_or_settings_are_measured_anew(items, work, change, monke
 
 
 def test_another_image_under_the_same_name_is_measured_anew(items, work, monkeypatch):
-    journal = Journal()
+    journal = RunState()
     measure_images(items[:1], work, journal)
     seen = []
     real = measurement._measure
@@ -184,7 +184,7 @@ def test_another_image_under_the_same_name_is_measured_anew(items, work, monkeyp
 
 
 def test_a_wider_run_and_other_workers_reuse_what_was_measured(items, work, monkeypatch):
-    journal = Journal()
+    journal = RunState()
     measure_images(items[:2], work, journal)
     seen = []
     real = measurement._measure
@@ -197,7 +197,7 @@ def test_a_wider_run_and_other_workers_reuse_what_was_measured(items, work, monk
 @pytest.mark.slow
 def test_several_processes_give_what_one_gives(items, work, scores, tmp_path):
     several = replace(work, config=CONFIG.model_copy(update={"workers": 2}))
-    found = measure_images(items, several, DiskJournal(tmp_path))
+    found = measure_images(items, several, RunState(tmp_path))
     pd.testing.assert_frame_equal(found, scores)
 
 
@@ -206,7 +206,7 @@ def test_hooks_and_tensors_do_not_pile_up_over_many_images(work, living_tensors)
         names = [f"{n}.jpg" for n in times]
         draw = pd.DataFrame({"image": names, "label": ["red"] * len(names)})
         items = plan_items(draw, draw.assign(stored_sha256=names), CONFIG)
-        measure_images(items, work, Journal())
+        measure_images(items, work, RunState())
 
     measure(range(1))
     before = living_tensors()

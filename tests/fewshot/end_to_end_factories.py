@@ -19,7 +19,7 @@ from sports_clip_pipeline.data.image_store import ImageStore, write_index, write
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.fewshot.end_to_end_methods import Start
 from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndStudy
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import ClassPrompts
 from sports_clip_pipeline.training.images import DecodedImages
@@ -130,7 +130,7 @@ def splits_of(target: np.ndarray) -> pd.DataFrame:
 
 def study(
     folder: Path,
-    journal: Journal,
+    state: RunState,
     count: int = 18,
     config: EndToEndConfig = FAST,
     begin: Start | None = None,
@@ -142,6 +142,6 @@ def study(
     store = image_store(folder, images)
     seen = image_preprocessing("lite0", config.test_size, "full")
     addresses = [f"{i:064x}" for i in range(count)]
-    decoded = DecodedImages(store, np.arange(count), addresses, seen, journal, "development")
+    decoded = DecodedImages(store, np.arange(count), addresses, seen, state, "development")
     made = EndToEndStudy(decoded, target, splits_of(target), begin or start())
     return dataclasses.replace(made, **(change or {}))

@@ -14,13 +14,13 @@ from sports_clip_pipeline.encoders.image_encoders import (
     pooled_features,
 )
 from sports_clip_pipeline.evaluation import test_predictions
-from sports_clip_pipeline.evaluation.test_predictions import Corpus, predict_rows
+from sports_clip_pipeline.evaluation.predictions import LabelledCorpus, predict_split
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.end_to_end_ensemble import FROZEN, Ensembles, build_ensembles
 from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndPredictions, run_end_to_end_trials
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials, run_study
 from sports_clip_pipeline.fewshot.trial import TrialKey
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.predictor.head import softmax
@@ -40,8 +40,8 @@ CONFIG = FinetuneConfig(
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Both plans over 30 pictures; the same pictures judge, as no accuracy is asked for here."""
-    folder, journal = tmp_path_factory.mktemp("plans"), Journal()
-    pixels = study(folder / "pixels", journal, count=COUNT)
+    folder, state = tmp_path_factory.mktemp("plans"), RunState()
+    pixels = study(folder / "pixels", state, count=COUNT)
     images, target = pictures(COUNT)
     store = image_store(_made(folder / "judged"), images)
     features = pooled_features(
@@ -50,15 +50,15 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     known = anchors()
     text = Pretrained(known.zero_shot_weights, 10.0, known.image_weight, known.image_bias)
     data = StudyData(features, target, pixels.splits, text)
-    fitted = list(run_study(data, CONFIG, journal))
-    scores = EndToEndPredictions(pixels.images, LABELS, "lite0", FAST.views, journal)
-    for done in run_end_to_end_trials(pixels, FAST, journal):
+    fitted = list(run_study(data, CONFIG, state))
+    scores = EndToEndPredictions(pixels.images, LABELS, "lite0", FAST.views, state)
+    for done in run_end_to_end_trials(pixels, FAST, state):
         scores.evaluate(done)
         scores.add(done)
-    joined = build_ensembles(scores.trials, pixels, data, CONFIG, journal)
+    joined = build_ensembles(scores.trials, pixels, data, CONFIG, state)
     return {
         "pixels": pixels, "data": data, "fitted": fitted, "scores": scores, "store": store,
-        "joined": Ensembles(joined, scores, AUDIT), "journal": journal, "images": images,
+        "joined": Ensembles(joined, scores, AUDIT), "state": state, "images": images,
     }  # fmt: skip
 
 
@@ -67,11 +67,11 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def corpus(plans: dict[str, Any]) -> Corpus:
+def corpus(plans: dict[str, Any]) -> LabelledCorpus:
     data = plans["data"]
     manifest = pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(COUNT)]})
     splits = data.splits.assign(split="unlabelled")
-    return Corpus(plans["store"], manifest, splits, {"features": data.features})
+    return LabelledCorpus(plans["store"], manifest, splits, {"features": data.features})
 
 
 def test_each_pixel_arm_is_joined_to_the_committee_of_its_labels(plans: dict[str, Any]) -> None:
@@ -87,10 +87,10 @@ def test_without_the_committee_or_with_another_frozen_tower_nothing_is_joined(
     import dataclasses
 
     pixels, data, trained = plans["pixels"], plans["data"], plans["scores"].trials
-    assert build_ensembles(trained, pixels, data, CONFIG, Journal()) == []
+    assert build_ensembles(trained, pixels, data, CONFIG, RunState()) == []
     start = dataclasses.replace(pixels.start, clip_weights={"conv_stem.weight": np.zeros(1)})
     other = dataclasses.replace(pixels, start=start)
-    assert build_ensembles(trained, other, data, CONFIG, plans["journal"]) == []
+    assert build_ensembles(trained, other, data, CONFIG, plans["state"]) == []
 
 
 def test_a_joined_arm_is_scored_as_its_predictor_answers(plans: dict[str, Any]) -> None:
@@ -106,21 +106,21 @@ def test_a_joined_arm_is_scored_as_its_predictor_answers(plans: dict[str, Any]) 
     stored = [plans["store"].get(i) for i in range(COUNT)]
     answered = predictor.predict_images(stored)
     np.testing.assert_allclose(probabilities, answered, atol=3e-3)
-    said = predict_rows(predictor, corpus(plans), "unlabelled", Journal())
+    said = predict_split(predictor, corpus(plans), "unlabelled", RunState())
     np.testing.assert_allclose(said, answered, atol=1e-4)
 
 
 def test_what_a_trained_tower_saw_of_a_part_is_kept(
     plans: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor, journal = plans["joined"].predictors()[f"{END_TO_END_ENSEMBLE}-1-0"](), Journal()
-    first = predict_rows(predictor, corpus(plans), "unlabelled", journal)
+    predictor, state = plans["joined"].predictors()[f"{END_TO_END_ENSEMBLE}-1-0"](), RunState()
+    first = predict_split(predictor, corpus(plans), "unlabelled", state)
 
     def refuse(*args: object) -> None:
         raise AssertionError("the photographs were looked at again")
 
     monkeypatch.setattr(test_predictions, "pooled_image_features", refuse)
-    again = predict_rows(predictor, corpus(plans), "unlabelled", journal)
+    again = predict_split(predictor, corpus(plans), "unlabelled", state)
     np.testing.assert_array_equal(again, first)
 
 
@@ -144,6 +144,6 @@ def test_only_what_wins_on_held_out_labels_is_shipped(plans: dict[str, Any]) -> 
 
 def test_kept_arms_are_those_that_stand_under_the_same_fingerprint(plans: dict[str, Any]) -> None:
     arms = [TrialKey(FROZEN, 1.0, 0), TrialKey("ridge", 1.0, 0)]
-    kept = list(finished_trials(arms, plans["data"], CONFIG, plans["journal"]))
+    kept = list(finished_trials(arms, plans["data"], CONFIG, plans["state"]))
     assert [one.arm for one in kept] == arms[:1]
     assert kept[0].reused

@@ -28,7 +28,7 @@ from sports_clip_pipeline.fewshot.end_to_end_study import (
     run_end_to_end_trials,
 )
 from sports_clip_pipeline.fewshot.trial import TrialKey
-from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import pooled_image_features
 from tests.fewshot.end_to_end_factories import FAST, VitStart, anchors, prompts, study
@@ -37,10 +37,10 @@ ALL = FAST.model_copy(update={"methods": ("full_imagenet", "wise_ft"), "fraction
 
 
 def one(
-    folder: Path, journal: Journal, config: EndToEndConfig = FAST, **changes: object
+    folder: Path, state: RunState, config: EndToEndConfig = FAST, **changes: object
 ) -> EndToEndTrial:
-    made = study(folder, journal, config=config)
-    (done,) = run_end_to_end_trials(dataclasses.replace(made, **changes), config, journal)
+    made = study(folder, state, config=config)
+    (done,) = run_end_to_end_trials(dataclasses.replace(made, **changes), config, state)
     return done
 
 
@@ -53,14 +53,14 @@ def test_the_plan_begins_with_few_labels() -> None:
 
 
 def test_finished_arms_are_reused_and_shown_without_training(tmp_path: Path) -> None:
-    journal = DiskJournal(tmp_path / "journal")
-    made = study(tmp_path / "store", journal)
-    assert not list(finished_end_to_end_trials(made, ALL, journal))
-    first = list(run_end_to_end_trials(made, ALL, journal))
+    state = RunState(tmp_path / "state")
+    made = study(tmp_path / "store", state)
+    assert not list(finished_end_to_end_trials(made, ALL, state))
+    first = list(run_end_to_end_trials(made, ALL, state))
     assert [done.fitted.reused for done in first] == [False] * 4
     for again in (
-        run_end_to_end_trials(made, ALL, journal),
-        finished_end_to_end_trials(made, ALL, journal),
+        run_end_to_end_trials(made, ALL, state),
+        finished_end_to_end_trials(made, ALL, state),
     ):
         for kept, done in zip(again, first, strict=True):
             assert kept.fitted.reused
@@ -69,22 +69,22 @@ def test_finished_arms_are_reused_and_shown_without_training(tmp_path: Path) -> 
             np.testing.assert_array_equal(
                 kept.encoder_weights["conv_stem.weight"], done.encoder_weights["conv_stem.weight"]
             )
-    left = {path.name for path in (tmp_path / "journal/arms").rglob("*") if path.is_file()}
+    left = {path.name for path in (tmp_path / "state/arms").rglob("*") if path.is_file()}
     assert left == {"0.safetensors"}, "states of unfinished stages are gone"
 
 
 def test_shares_too_small_for_the_classes_are_no_finished_arms(tmp_path: Path) -> None:
-    journal = DiskJournal(tmp_path / "journal")
-    made = study(tmp_path / "store", journal)
+    state = RunState(tmp_path / "state")
+    made = study(tmp_path / "store", state)
     tiny = ALL.model_copy(update={"fractions": (0.001, 1.0)})
     with pytest.raises(UserFacingError, match=r"label fraction 0\.001"):
-        next(iter(run_end_to_end_trials(made, tiny, journal)))
-    assert not list(finished_end_to_end_trials(made, tiny, journal))
+        next(iter(run_end_to_end_trials(made, tiny, state)))
+    assert not list(finished_end_to_end_trials(made, tiny, state))
 
 
 def test_a_changed_setting_trains_anew_only_who_reads_it(tmp_path: Path) -> None:
-    journal = Journal()
-    made = study(tmp_path, journal)
+    state = RunState()
+    made = study(tmp_path, state)
     contents = {arm: made.fingerprint(arm, ALL) for arm in plan_end_to_end_trials(ALL)}
 
     def changed(**settings: object) -> set[str]:
@@ -102,7 +102,7 @@ def test_a_changed_setting_trains_anew_only_who_reads_it(tmp_path: Path) -> None
 
 
 def test_photographs_without_a_label_of_the_arm_change_nothing(tmp_path: Path) -> None:
-    made = study(tmp_path / "a", Journal(), count=18)
+    made = study(tmp_path / "a", RunState(), count=18)
     config = FAST.model_copy(update={"fractions": (0.5,)})
     (arm,) = plan_end_to_end_trials(config)
     others = np.setdiff1d(np.arange(18), made.rows(arm))
@@ -120,23 +120,23 @@ def test_photographs_without_a_label_of_the_arm_change_nothing(tmp_path: Path) -
 
 def test_deleting_the_evaluation_part_changes_no_weight(tmp_path: Path) -> None:
     """The store of 24 has six photographs that only judge; one without them trains alike."""
-    whole = study(tmp_path / "a", Journal(), count=24)
+    whole = study(tmp_path / "a", RunState(), count=24)
     rows = np.arange(18)
     images = dataclasses.replace(whole.images, rows=rows, addresses=whole.images.addresses[:18])
-    kept = study(tmp_path / "b", Journal(), count=18)
+    kept = study(tmp_path / "b", RunState(), count=18)
     with_part = dataclasses.replace(
         whole, images=images, target=whole.target[:18], splits=kept.splits
     )
-    (first,) = run_end_to_end_trials(with_part, FAST, Journal())
-    (second,) = run_end_to_end_trials(kept, FAST, Journal())
+    (first,) = run_end_to_end_trials(with_part, FAST, RunState())
+    (second,) = run_end_to_end_trials(kept, FAST, RunState())
     assert first.fingerprint == second.fingerprint
     for name, value in first.encoder_weights.items():
         np.testing.assert_array_equal(second.encoder_weights[name], value)
 
 
 def test_few_labels_are_all_trained_on_after_the_held_out_ones_have_served(tmp_path: Path) -> None:
-    once = one(tmp_path / "a", Journal())
-    twice = one(tmp_path / "b", Journal(), FAST.model_copy(update={"refit_below": 100}))
+    once = one(tmp_path / "a", RunState())
+    twice = one(tmp_path / "b", RunState(), FAST.model_copy(update={"refit_below": 100}))
     assert not once.fitted.fit.hyperparameters["refit"]
     assert twice.fitted.fit.hyperparameters["refit"]
     assert twice.fitted.fit.temperature == once.fitted.fit.temperature
@@ -146,7 +146,7 @@ def test_few_labels_are_all_trained_on_after_the_held_out_ones_have_served(tmp_p
 
 
 def test_wise_ft_names_the_weight_that_held_out_photographs_chose(tmp_path: Path) -> None:
-    done = one(tmp_path, Journal(), FAST.model_copy(update={"methods": ("wise_ft",)}))
+    done = one(tmp_path, RunState(), FAST.model_copy(update={"methods": ("wise_ft",)}))
     assert done.fitted.fit.hyperparameters["alpha"] in FAST.wise_alphas
 
 
@@ -154,8 +154,8 @@ def test_low_rank_updates_end_in_a_tower_of_the_first_architecture(tmp_path: Pat
     config = FAST.model_copy(update={"methods": ("lora",)})
     begin = VitStart("lite0", anchors(16), prompts())
     config = config.model_copy(update={"test_size": 32})
-    made = study(tmp_path, Journal(), config=config, begin=begin)
-    (done,) = run_end_to_end_trials(made, config, Journal())
+    made = study(tmp_path, RunState(), config=config, begin=begin)
+    (done,) = run_end_to_end_trials(made, config, RunState())
     plain = begin.pretrained().state_dict()
     assert done.encoder_weights.keys() == plain.keys()
     moved = {n for n, v in plain.items() if not np.array_equal(v.numpy(), done.encoder_weights[n])}
@@ -163,29 +163,29 @@ def test_low_rank_updates_end_in_a_tower_of_the_first_architecture(tmp_path: Pat
 
 
 def test_a_method_that_does_not_fit_the_tower_stops_before_the_first_arm(tmp_path: Path) -> None:
-    journal = Journal()
+    state = RunState()
     config = FAST.model_copy(update={"methods": ("full_imagenet", "lora")})
     with pytest.raises(UserFacingError, match="no attention"):
-        list(run_end_to_end_trials(study(tmp_path, journal), config, journal))
-    assert not journal._states
+        list(run_end_to_end_trials(study(tmp_path, state), config, state))
+    assert not state._states
 
 
 def test_shuffled_labels_teach_nothing_that_holds_out(tmp_path: Path) -> None:
-    made = study(tmp_path, Journal(), count=90)
+    made = study(tmp_path, RunState(), count=90)
     target = np.random.default_rng(3).permutation(made.target)
     splits = made.splits.assign(label=[f"class {c}" for c in target])
     config = FAST.model_copy(update={"held_out_share": 0.5, "min_steps": 6})
     (done,) = run_end_to_end_trials(
-        dataclasses.replace(made, target=target, splits=splits), config, Journal()
+        dataclasses.replace(made, target=target, splits=splits), config, RunState()
     )
     assert done.fitted.fit.cv_top1 < 0.6
 
 
 def test_the_predictor_of_an_arm_sees_photographs_as_training_judged_them(tmp_path: Path) -> None:
-    journal = Journal()
+    state = RunState()
     config = FAST.model_copy(update={"views": ("full", "full_flip")})
-    made = study(tmp_path, journal, config=config)
-    (done,) = run_end_to_end_trials(made, config, journal)
+    made = study(tmp_path, state, config=config)
+    (done,) = run_end_to_end_trials(made, config, state)
     seen = made.images.preprocessing
     predictor = predictor_of(done, ("a", "b", "c"), "lite0", seen, config.views)
     pooled = pooled_image_features(predictor.module().tower, made.images.open(), seen, config.views)
@@ -198,7 +198,7 @@ def test_the_predictor_of_an_arm_sees_photographs_as_training_judged_them(tmp_pa
 PLAN = """
 import sys, dataclasses, torch
 from pathlib import Path
-from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.fewshot.end_to_end_study import run_end_to_end_trials
 from sports_clip_pipeline.training.trainer import Trainer
 from tests.fewshot.end_to_end_factories import FAST, study
@@ -210,8 +210,8 @@ def told(self, inputs):
     return loss
 Trainer.train_step = told
 config = FAST.model_copy(update={"min_steps": 12})
-journal = DiskJournal(Path(sys.argv[1]) / "journal")
-(done,) = run_end_to_end_trials(study(Path(sys.argv[1]) / "store", journal), config, journal)
+state = RunState(Path(sys.argv[1]) / "state")
+(done,) = run_end_to_end_trials(study(Path(sys.argv[1]) / "store", state), config, state)
 print("finished", float(done.encoder_weights["conv_head.weight"].sum()), flush=True)
 """
 
@@ -251,7 +251,7 @@ def test_a_plan_killed_and_ended_by_the_system_goes_on_to_the_same_weights(tmp_p
     assert last.wait() == 0
     assert int(lines[0]) == ended + 1, "SIGTERM keeps the very last step"
     config = FAST.model_copy(update={"min_steps": 12})
-    whole = one(tmp_path / "whole", Journal(), config)
+    whole = one(tmp_path / "whole", RunState(), config)
     assert lines[-2] == f"finished {float(whole.encoder_weights['conv_head.weight'].sum())}"
 
 
@@ -280,7 +280,7 @@ def test_words_about_the_code_do_not_count_and_the_code_does(tmp_path: Path) -> 
 def test_methods_without_language_do_not_depend_on_the_anchors(
     method: str, follows: bool, tmp_path: Path
 ) -> None:
-    made = study(tmp_path, Journal())
+    made = study(tmp_path, RunState())
     anchors = dataclasses.replace(made.start.anchors, logit_scale=3.0)
     other = dataclasses.replace(made, start=dataclasses.replace(made.start, anchors=anchors))
     arm = TrialKey(method, 1.0, 0)
@@ -288,7 +288,7 @@ def test_methods_without_language_do_not_depend_on_the_anchors(
 
 
 def test_only_the_contrastive_method_depends_on_the_prompts(tmp_path: Path) -> None:
-    made = study(tmp_path, Journal())
+    made = study(tmp_path, RunState())
     prompts = dataclasses.replace(made.start.prompts, texts=tuple("abcdef"))
     other = dataclasses.replace(made, start=dataclasses.replace(made.start, prompts=prompts))
     for method, follows in (("wise_ft", False), ("flyp", True)):
@@ -297,7 +297,7 @@ def test_only_the_contrastive_method_depends_on_the_prompts(tmp_path: Path) -> N
 
 
 def test_other_labels_are_another_arm(tmp_path: Path) -> None:
-    made = study(tmp_path, Journal())
+    made = study(tmp_path, RunState())
     other = dataclasses.replace(made, target=np.roll(made.target, 1))
     arm = TrialKey("full_imagenet", 1.0, 0)
     assert made.fingerprint(arm, FAST) != other.fingerprint(arm, FAST)
@@ -328,7 +328,7 @@ def test_a_plan_by_hand() -> None:
 
 def test_a_study_is_estimated_from_a_short_trial(tmp_path: Path) -> None:
     config = FAST.model_copy(update={"methods": ("full_imagenet", "last_blocks")})
-    table = estimate_study(study(tmp_path, Journal()), config, timed_steps=1)
+    table = estimate_study(study(tmp_path, RunState()), config, timed_steps=1)
     assert (table["hours"] > 0).all()
     assert (table["steps"] == 4).all()
     assert table["disk_bytes"].min() > 2 * 4 * 3_000_000
@@ -336,11 +336,11 @@ def test_a_study_is_estimated_from_a_short_trial(tmp_path: Path) -> None:
 
 @pytest.fixture
 def evaluated(tmp_path: Path) -> tuple[EndToEndTrial, EndToEndPredictions]:
-    journal = Journal()
-    made = study(tmp_path, journal)
-    (done,) = run_end_to_end_trials(made, FAST, journal)
+    state = RunState()
+    made = study(tmp_path, state)
+    (done,) = run_end_to_end_trials(made, FAST, state)
     classes = ("a", "b", "c")
-    return done, EndToEndPredictions(made.images, classes, "lite0", FAST.views, journal)
+    return done, EndToEndPredictions(made.images, classes, "lite0", FAST.views, state)
 
 
 def test_test_logits_are_those_of_the_trials_predictor(

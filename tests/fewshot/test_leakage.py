@@ -25,7 +25,7 @@ from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.study import StudyData, run_study
 from sports_clip_pipeline.fewshot.trial import FittedTrial
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.pipeline import create_pipeline
 from tests.fewshot.factories import changed
@@ -87,7 +87,7 @@ def _labels(project: Path) -> list[str]:
 
 
 def fitted(data: StudyData, config: FinetuneConfig = FAST) -> list[FittedTrial]:
-    return list(run_study(data, config, Journal()))
+    return list(run_study(data, config, RunState()))
 
 
 def test_shuffled_labels_give_chance(finished_run: Path) -> None:

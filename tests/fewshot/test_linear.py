@@ -20,7 +20,7 @@ from sports_clip_pipeline.fewshot.linear import (
 )
 from sports_clip_pipeline.fewshot.subspace import principal_axes
 from sports_clip_pipeline.predictor.head import Head
-from tests.fewshot.factories import labelled, pretrained, task, toy, unit
+from tests.fewshot.factories import labelled, task, toy, unit
 
 RNG = np.random.default_rng(0)
 
@@ -169,5 +169,5 @@ def test_the_looser_the_clap_penalty_the_further_the_prototypes_are_from_the_tex
 def test_the_clap_penalty_is_the_mean_probability_of_the_true_class() -> None:
     penalty = clap_penalty(CLAP_ROWS.where(CLAP_TARGET != 1), CLAP_TEXT, SCALE)
     probabilities = softmax(SCALE * CLAP_FEATURES @ CLAP_TEXT.T, axis=1)
-    own = [probabilities[CLAP_TARGET == label, label].mean() for label in (0, 2)]
+    own = [probabilities[label == CLAP_TARGET, label].mean() for label in (0, 2)]
     np.testing.assert_allclose(penalty, [own[0], 1.0, own[1]])

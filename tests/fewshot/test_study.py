@@ -25,7 +25,7 @@ from sports_clip_pipeline.fewshot.study import (
     schedule_trials,
 )
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
-from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from tests.fewshot.factories import FAST, changed, study_data
 
@@ -39,13 +39,13 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(
-    config: FinetuneConfig, journal: Journal, data: StudyData | None = None
+    config: FinetuneConfig, state: RunState, data: StudyData | None = None
 ) -> list[FittedTrial]:
-    return list(run_study(data or study_data(), config, journal))
+    return list(run_study(data or study_data(), config, state))
 
 
-def refitted(config: FinetuneConfig, journal: Journal, data: StudyData | None = None) -> set[str]:
-    return {found.key.method for found in run(config, journal, data) if not found.reused}
+def refitted(config: FinetuneConfig, state: RunState, data: StudyData | None = None) -> set[str]:
+    return {found.key.method for found in run(config, state, data) if not found.reused}
 
 
 def test_the_plan_has_every_method_at_every_fraction_and_seed() -> None:
@@ -61,8 +61,8 @@ def test_the_plan_has_every_method_at_every_fraction_and_seed() -> None:
 
 
 def test_finished_trials_are_reused(tmp_path: Path) -> None:
-    first = run(FAST, DiskJournal(tmp_path))
-    second = run(FAST, DiskJournal(tmp_path))
+    first = run(FAST, RunState(tmp_path))
+    second = run(FAST, RunState(tmp_path))
     assert [f.reused for f in first] == [False] * 9
     assert [f.reused for f in second] == [True] * 9
     features = study_data().features
@@ -83,37 +83,37 @@ def test_finished_trials_are_reused(tmp_path: Path) -> None:
     ],
 )
 def test_a_changed_setting_refits_the_one_method_that_reads_it(method: str, settings: dict) -> None:
-    journal = Journal()
+    state = RunState()
     config = changed(FAST, fractions=(0.2,), seeds=1)
-    run(config, journal)
+    run(config, state)
     other = changed(config, methods=FAST.methods | {method: settings})
-    assert refitted(other, journal) == {method}
+    assert refitted(other, state) == {method}
 
 
 def test_a_changed_plan_refits_nothing_and_other_folds_all() -> None:
-    journal = Journal()
-    run(LINEAR, journal)
+    state = RunState()
+    run(LINEAR, state)
     for change in ({"workers": 0, "fractions": (1.0,)}, {"seeds": 1}, {"select": ("logreg",)}):
-        assert not refitted(changed(LINEAR, **change), journal)
-    assert refitted(changed(LINEAR, folds=2), journal) == set(LINEAR.selected)
+        assert not refitted(changed(LINEAR, **change), state)
+    assert refitted(changed(LINEAR, folds=2), state) == set(LINEAR.selected)
 
 
 def test_other_features_ranks_or_zero_shot_weights_refit_all() -> None:
-    journal, data = Journal(), study_data()
+    state, data = RunState(), study_data()
     other = data.splits.assign(rank_seed_0=data.splits["rank_seed_1"])
     for change in (
         {"features": data.features + 0.01},
         {"splits": other},
         {"pretrained": replace(data.pretrained, logit_scale=10.0)},
     ):
-        run(LINEAR, journal, data)
-        assert refitted(LINEAR, journal, replace(data, **change)) == set(LINEAR.selected)
+        run(LINEAR, state, data)
+        assert refitted(LINEAR, state, replace(data, **change)) == set(LINEAR.selected)
 
 
 def test_several_processes_fit_what_one_fits() -> None:
     config = changed(LINEAR, fractions=(1.0,))
-    alone = {f.key: f.fit for f in run(config, Journal())}
-    together = {f.key: f.fit for f in run(changed(config, workers=2), Journal())}
+    alone = {f.key: f.fit for f in run(config, RunState())}
+    together = {f.key: f.fit for f in run(changed(config, workers=2), RunState())}
     assert alone.keys() == together.keys()
     features = study_data().features
     for key, fit in alone.items():
@@ -122,7 +122,7 @@ def test_several_processes_fit_what_one_fits() -> None:
 
 
 def test_a_fraction_that_leaves_a_class_empty_stops_before_the_first_trial() -> None:
-    trials = run_study(study_data(), changed(FAST, fractions=(0.01, 1.0)), Journal())
+    trials = run_study(study_data(), changed(FAST, fractions=(0.01, 1.0)), RunState())
     with pytest.raises(UserFacingError, match=r"0\.01"):
         next(trials)
 
@@ -143,12 +143,12 @@ def test_a_study_has_no_field_for_test_images() -> None:
 SLOW = changed(FAST, methods={"notebook_mlp": {"steps": [700]}}, seeds=5)
 SCRIPT = """
 import sys
-from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.fewshot import study
 from tests.fewshot.factories import study_data
 from tests.fewshot.test_study import SLOW
 study.cores = lambda: 1
-for fitted in study.run_study(study_data(), SLOW, DiskJournal(sys.argv[1])):
+for fitted in study.run_study(study_data(), SLOW, RunState(sys.argv[1])):
     print(fitted.key.path, flush=True)
 """
 
@@ -167,7 +167,7 @@ def test_a_study_that_was_killed_resumes_from_its_finished_trials(tmp_path: Path
     done += [line.strip() for line in process.stdout]
     process.stdout.close()
     assert 2 <= len(done) < 6, "the kill came too late to test anything"
-    resumed = run(SLOW, DiskJournal(tmp_path))
+    resumed = run(SLOW, RunState(tmp_path))
     assert len(resumed) == 6
     assert {f.key.path for f in resumed if f.reused} >= set(done)
     assert any(not f.reused for f in resumed)
@@ -227,13 +227,13 @@ def test_an_error_of_a_fit_is_raised() -> None:
 
 
 def test_an_estimate_counts_trials_and_finished_ones() -> None:
-    journal, data = Journal(), study_data()
-    before = estimate_plan(data, LINEAR, journal)
+    state, data = RunState(), study_data()
+    before = estimate_plan(data, LINEAR, state)
     assert before["trials"].tolist() == [3, 3]
     assert before["finished"].tolist() == [0, 0]
     assert (before["hours"] > 0).all() and (before["disk_bytes"] > 0).all()
-    run(changed(LINEAR, select=("logreg",)), journal, data)
-    after = estimate_plan(data, LINEAR, journal)
+    run(changed(LINEAR, select=("logreg",)), state, data)
+    after = estimate_plan(data, LINEAR, state)
     assert after["finished"].tolist() == [3, 0]
     assert after["hours"][0] == 0.0
 

@@ -11,7 +11,7 @@ from PIL import Image
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.explain.sampling import PAIR_COLUMNS
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam import nodes
 from sports_clip_pipeline.pipelines.cam.config import CamConfig
 from sports_clip_pipeline.pipelines.cam.pipeline import create_pipeline
@@ -34,7 +34,7 @@ class Drawn:
         return Image.fromarray(noise).resize((80, 60))
 
 
-class CountingJournal(Journal):
+class CountingJournal(RunState):
     def progress(self, items, desc, total=None, unit="it"):
         self.asked = (desc, total, unit)
         yield from items

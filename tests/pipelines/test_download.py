@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig
 from sports_clip_pipeline.pipelines.ingest.nodes import download_corpora
 from sports_clip_pipeline.pipelines.ingest.pipeline import create_download_pipeline
@@ -49,7 +49,7 @@ def test_the_node_fills_the_raw_folder(monkeypatch, tmp_path):
     with running() as server:
         url = server.serve("/all.zip", content)
         config = configure([{"name": "all.zip", "checksum": md5(content), "mirrors": [url]}])
-        receipt = download_corpora(config, tmp_path, Journal())
+        receipt = download_corpora(config, tmp_path, RunState())
     assert [row["file"] for row in receipt["files"]] == ["all.zip"]
     assert (tmp_path / "flickr8k" / "Flicker8k_Dataset" / "a.jpg").exists()
 

@@ -16,7 +16,7 @@ from sports_clip_pipeline.data.image_store import ImageStore, write_index, write
 from sports_clip_pipeline.encoders import embedder as embedder_module
 from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache, concat_features
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed import nodes
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.embed.pipeline import create_pipeline
@@ -57,7 +57,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> tuple:
             captions,
             FeatureCache(place / "cache"),
             config,
-            Journal(),
+            RunState(),
         )
 
 

@@ -15,7 +15,7 @@ from sports_clip_pipeline.clip.projections import Projections
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.fewshot.study import StudyData
-from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.nodes import (
     build_end_to_end_ensembles,
     fit_end_to_end_trials,
@@ -89,7 +89,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def run(
-    tables: dict[str, Any], journal: Journal, **finetune: Any
+    tables: dict[str, Any], journal: RunState, **finetune: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     study = select_end_to_end(
         tables["splits"], tables["store"], tables["manifest"], tables["weights"], Path("clip"),
@@ -113,7 +113,7 @@ def run(
 def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
     tables: dict[str, Any], tmp_path: Path
 ) -> None:
-    journal = DiskJournal(tmp_path / "journal")
+    journal = RunState(tmp_path / "journal")
     arms, curves, predictors = run(tables, journal)
     assert len(arms) == len(curves) == 0 and not predictors
     assert not (tmp_path / "journal/decoded").exists(), "nothing is decoded for nothing"
@@ -142,7 +142,7 @@ def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
 
 
 def test_a_dry_run_tells_the_plan_and_trains_nothing(tables: dict[str, Any]) -> None:
-    journal = Journal()
+    journal = RunState()
     with pytest.raises(DryRun, match=r"full_imagenet .* 2 arms"):
         run(tables, journal, plan="pixels", dry_run=True)
     assert not journal._states
@@ -151,7 +151,7 @@ def test_a_dry_run_tells_the_plan_and_trains_nothing(tables: dict[str, Any]) -> 
 def test_what_may_be_trained_on_holds_no_evaluation_photograph(tables: dict[str, Any]) -> None:
     study = select_end_to_end(
         tables["splits"], tables["store"], tables["manifest"], tables["weights"], Path("clip"),
-        AUDIT, BANK, TokenizeConfig(), PLAN, Journal(),
+        AUDIT, BANK, TokenizeConfig(), PLAN, RunState(),
     )  # fmt: skip
     assert study.images.rows.tolist() == list(range(18))
     assert set(study.splits["split"]) == {"development"}

@@ -17,7 +17,7 @@ from sports_clip_pipeline.data.splits import make_splits
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 from sports_clip_pipeline.pipelines.ingest.pipeline import create_pipeline
-from tests.data.making import Files, flickr8k, kaggle, photo, unpacked, zipped
+from tests.data.factories import Files, flickr8k, jpeg, kaggle, unpacked, zipped
 
 CONF = Path(__file__).parents[2] / "conf"
 BANK = ClassBank(
@@ -152,7 +152,7 @@ def test_a_bad_label_stops_the_run_and_what_was_finished_stays(place: Path) -> N
 def test_a_labelled_corpus_of_class_folders_has_no_test_part(place: Path) -> None:
     (place / "raw" / "sports.zip").unlink()
     files = {
-        f"{label}/{seed}.jpg": photo(2000 + seed)
+        f"{label}/{seed}.jpg": jpeg(2000 + seed)
         for label, seeds in (("chess", range(10)), ("tennis", range(10, 20)))
         for seed in seeds
     }

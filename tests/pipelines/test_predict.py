@@ -6,7 +6,7 @@ import pytest
 
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.predict import nodes
 from sports_clip_pipeline.pipelines.predict.pipeline import create_pipeline
 from sports_clip_pipeline.predictor.head import Head, Operation
@@ -40,7 +40,7 @@ ARRAYS = {"features": one_hot(0, 0, 0, 1), "companion.lite0": one_hot(2, 2, 2, 2
 
 def predicted(predictor: Predictor) -> pd.DataFrame:
     """The node's table; frozen towers ask for no photograph."""
-    return nodes.predict_test(predictor, ARRAYS, None, None, SPLITS, ORDER, Journal())
+    return nodes.predict_test(predictor, ARRAYS, None, None, SPLITS, ORDER, RunState())
 
 
 def test_the_answers_stand_in_the_order_asked_for() -> None:

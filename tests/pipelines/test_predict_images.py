@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from sports_clip_pipeline import load_exported, load_predictor
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam.config import CamConfig
 from sports_clip_pipeline.pipelines.predict import nodes
 from sports_clip_pipeline.pipelines.predict.config import PredictConfig
@@ -139,7 +139,7 @@ def test_the_node_answers_by_eager_torch_and_draws_maps(
     wish = PredictConfig(images=str(mine), maps=True, backend="torch", workers=1)
     with caplog.at_level(logging.INFO):
         answers, failed, maps = nodes.predict_images(
-            predictor, wish, CamConfig(), DiskJournal(tmp_path / "journal")
+            predictor, wish, CamConfig(), RunState(tmp_path / "journal")
         )
     table = pd.read_csv(answers)
     check_answers(table, predictor, [mine / "good.jpg", mine / "deep/turned.jpg"])
@@ -160,5 +160,5 @@ def test_the_pipeline_asks_for_the_predictor_and_for_no_corpus() -> None:
 def test_no_photographs_are_refused(predictor: Predictor, tmp_path: Path) -> None:
     with pytest.raises(UserFacingError, match="names no photographs"):
         nodes.predict_images(
-            predictor, PredictConfig(), CamConfig(), DiskJournal(tmp_path / "journal")
+            predictor, PredictConfig(), CamConfig(), RunState(tmp_path / "journal")
         )

@@ -28,7 +28,7 @@ from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io import ClipFolderDataset
-from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.pretrain.nodes import embed_with_clip, pretrain_clip
@@ -80,8 +80,8 @@ class Study:
             self.journal(clip.parent.name),
         )  # fmt: skip
 
-    def journal(self, name: str) -> DiskJournal:
-        return DiskJournal(self.folder / name / "journal")
+    def journal(self, name: str) -> RunState:
+        return RunState(self.folder / name / "journal")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,7 +98,7 @@ def in_process() -> Iterator[None]:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("pretrain")
     corpus = make_corpus(folder)
-    embedder = Embedder(EMBED, FeatureCache(folder / "cache"), DiskJournal(folder / "journal"))
+    embedder = Embedder(EMBED, FeatureCache(folder / "cache"), RunState(folder / "journal"))
     images = embedder.images("flickr8k", corpus.store, corpus.manifest)
     texts = embedder.captions(list(corpus.captions["token_ids"]))
     return Study(corpus, images, texts, embedder.audit(), folder)

@@ -19,7 +19,7 @@ from sports_clip_pipeline.data.transforms import (
     open_upright,
 )
 from sports_clip_pipeline.data.user_images import ImageFile
-from sports_clip_pipeline.io.state import Counter
+from sports_clip_pipeline.io.state import ProgressBar
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor import batch_prediction
 from sports_clip_pipeline.predictor.batch_prediction import (
@@ -169,7 +169,7 @@ CLASSES = ("chess", "table tennis", "wwe")
 SURE, UNSURE = [0.1, 0.7, 0.2], [0.4, 0.35, 0.25]
 
 
-class Bar(Counter):
+class Bar(ProgressBar):
     """A bar that remembers."""
 
     def __init__(self) -> None:
@@ -220,7 +220,7 @@ def test_a_table_grows_with_the_blocks_and_keeps_none(tmp_path: Path) -> None:
         yield block(big)
         assert files.answers.stat().st_size > first > 50_000
 
-    assert write_answers(growing(), CLASSES, None, files, Counter()).answered == 4000
+    assert write_answers(growing(), CLASSES, None, files, ProgressBar()).answered == 4000
 
 
 def test_five_classes_at_most_are_listed_the_first_of_equals_first() -> None:
@@ -237,7 +237,7 @@ def test_maps_are_drawn_of_answers_that_are_classes(tmp_path: Path) -> None:
         asked.append((source.name, answer, probability))
         return b"jpeg"
 
-    write_answers(BLOCKS, CLASSES, 0.5, files, Counter(), draw)
+    write_answers(BLOCKS, CLASSES, 0.5, files, ProgressBar(), draw)
     assert asked == [("a.jpg", "table tennis", 0.7), ("f\udcff.jpg", "table tennis", 0.7)]
     found = sorted(path.name for path in files.maps.iterdir())
     assert found == ["000000-table_tennis.jpg", "000002-table_tennis.jpg"]

@@ -13,7 +13,7 @@ from PIL import Image
 from sports_clip_pipeline import load_exported
 from sports_clip_pipeline.encoders.image_encoders import image_encoder, image_preprocessing
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.predictor import export
 from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE
 from sports_clip_pipeline.predictor.export import cached_export, export_predictor
@@ -246,7 +246,7 @@ def test_a_kept_export_is_made_once_and_again_for_another_predictor(
             pass
 
     monkeypatch.setattr(export, "ProcessPoolExecutor", Here)
-    journal = DiskJournal(tmp_path)
+    journal = RunState(tmp_path)
     place = cached_export(stacked_ensemble, journal)
     assert cached_export(stacked_ensemble, journal) == place
     cached_export(replace(stacked_ensemble, threshold=0.6), journal)

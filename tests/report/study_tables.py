@@ -39,11 +39,7 @@ def make_tables(curves: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]
         "ablation": make_ablation(),
         "transduction": make_transduction(),
         "map_verdicts": pd.DataFrame(),
-        "evaluation_log": {
-            "looks": 3,
-            "sentence": "The evaluation photographs were looked at 3 times since 2026-01-31, "
-            "repeats of a look not counted (1).",
-        },
+        "evaluation_log": [{"time_utc": "2026-01-31T12:00:00+00:00", "repeats": 1}] * 3,
     }
 
 
@@ -118,7 +114,7 @@ def make_reliability(curves: pd.DataFrame) -> pd.DataFrame:
         for place, (method, fraction) in enumerate(keys)
         for c in np.linspace(0.1, 0.97, 10)
     ]
-    names = ["method", "fraction", "confidence", "accuracy", "photographs"]
+    names = ["method", "fraction", "confidence", "accuracy", "images"]
     frame = pd.DataFrame(rows, columns=names)
     return frame
 
@@ -139,7 +135,7 @@ def make_pairs(labels: tuple[str, ...]) -> pd.DataFrame:
         (one, other, 20.0 - place, 12.0 - place, 8.0, 0.2 / (place + 1))
         for place, (one, other) in enumerate(itertools.pairwise(labels))
     ]
-    names = ["first", "second", "photographs", "first_as_second", "second_as_first", "share"]
+    names = ["first", "second", "images", "first_as_second", "second_as_first", "share"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -170,7 +166,7 @@ def make_inference_cost() -> pd.DataFrame:
         ("lite0 + lite2", 8_200_000, 15.9, "gda_towers", 0.72, 0.82, 0.9),
         ("lite0 + lite2, four views", 8_200_000, math.nan, "gda_towers", 0.73, 0.83, 0.905),
     ]
-    names = ["towers", "parameters", "ms_per_photograph", "method"]
+    names = ["encoders", "parameters", "ms_per_image", "method"]
     return pd.DataFrame(rows, columns=[*names, "top1_0.01", "top1_0.1", "top1_1"])
 
 

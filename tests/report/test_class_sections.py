@@ -19,7 +19,7 @@ BINS = pd.DataFrame(
         ("a", 0.5, 0.9, 0.7, 20), ("a", 1.0, 0.9, 0.9, 20),
         ("zero_shot", 0.0, 0.5, 0.4, 40),
     ],
-    columns=["method", "fraction", "confidence", "accuracy", "photographs"],
+    columns=["method", "fraction", "confidence", "accuracy", "images"],
 )  # fmt: skip
 
 

@@ -69,8 +69,10 @@ def test_a_study_of_one_label_fraction_is_reported_once():
 
 
 def test_semi_supervised_methods_are_reported_apart(monkeypatch):
-    monkeypatch.setitem(METHODS, "self_training", MethodSpec("s", "tower", unlabelled=True))
-    methods = {"logreg_tower": 0.0, "self_training": -0.06}
+    monkeypatch.setitem(
+        METHODS, "self_training", MethodSpec("s", "first_encoder", "Self-training", True)
+    )
+    methods = {"logreg": 0.0, "self_training": -0.06}
 
     headline = compose_headline(
         make_small_study(curves=make_curves(methods), trials=make_trials(methods))
@@ -91,15 +93,13 @@ def test_sentences_about_one_number_of_labels_are_one_paragraph():
     assert paragraphs([]) == ()
 
 
-def test_the_evaluation_log_may_be_a_summary_the_records_or_nothing():
-    look = Evaluation("2026-01-31T12:00:00+00:00", "c", 1, ("a",), "p", "d", "a", 0.5)
+def test_the_headline_counts_evaluations_on_the_test_images():
+    first = Evaluation("2026-01-31T12:00:00+00:00", "c", 1, ("a",), "p", "d", "a", 0.5)
+    log = record_evaluation([], first)
 
-    def evaluations(log):
-        return compose_headline(make_small_study(evaluation_log=log)).evaluations
-
-    assert evaluations({"sentence": "Once."}) == "Once."
-    assert "since 2026-01-31" in evaluations(record_evaluation([], look))
-    assert evaluations({}) == evaluations([]) == ""
+    headline = compose_headline(make_small_study(evaluation_log=log))
+    assert "evaluated once since 2026-01-31" in headline.evaluations
+    assert compose_headline(make_small_study(evaluation_log=[])).evaluations == ""
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ COST = pd.DataFrame(
         ("large", 9, 20.0, "a", 0.7, 0.8),
         ("unknown", 3, math.nan, "a", 0.5, 0.6),
     ],
-    columns=["towers", "parameters", "ms_per_photograph", "method", "top1_0.01", "top1_1"],
+    columns=["encoders", "parameters", "ms_per_image", "method", "top1_0.01", "top1_1"],
 )
 
 

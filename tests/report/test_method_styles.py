@@ -90,7 +90,7 @@ def test_forty_methods_have_forty_combinations_of_colour_and_symbol():
 
 @pytest.mark.parametrize("unlabelled", [True, False])
 def test_semi_supervised_methods_are_dashed_and_named(monkeypatch, unlabelled):
-    monkeypatch.setitem(METHODS, "even", MethodSpec("even", "tower", unlabelled=unlabelled))
+    monkeypatch.setitem(METHODS, "even", MethodSpec("even", "first_encoder", "even", unlabelled))
     found = make_styles()
 
     assert found.name("even") == ("even, with unlabelled images" if unlabelled else "even")

@@ -198,7 +198,7 @@ def test_every_section_is_there_and_every_figure_has_a_table(full):
 
 def test_the_headline_has_the_recommendation_and_the_evaluation_log(full):
     assert full.split('<ul class="advice"')[1].split("</ul>")[0].count("<li>") == 2
-    assert "looked at 3 times since 2026-01-31" in full
+    assert "evaluated 3 times since 2026-01-31" in full
 
 
 def test_images_to_review_have_pictures_with_texts(full):

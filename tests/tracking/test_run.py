@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from pydantic import BaseModel
 
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.tracking.run import RECORD_COMMAND, flatten, log_batch
 
 ROW = {
@@ -23,7 +23,7 @@ def _history(client, run, name):
 
 
 def test_live_metrics_come_with_their_steps_through_a_journal(start, client):
-    run, journal = start(), Journal()
+    run, journal = start(), RunState()
     journal.attach(run)
     for step in range(3):
         journal.log_metrics({"pretrain/loss": 1.0 / (step + 1), "recall@5": 0.5}, step)
@@ -32,7 +32,7 @@ def test_live_metrics_come_with_their_steps_through_a_journal(start, client):
 
 
 def test_a_trial_is_a_child_with_what_it_takes_to_compare_it(start, all_runs):
-    run, journal = start(study="sample"), Journal()
+    run, journal = start(study="sample"), RunState()
     journal.attach(run)
     run.set_tags({"data_digest": "abc", "backbone": "lite2"})
     journal.log_trial(ROW, "frozen")

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from sports_clip_pipeline.clip.model import build_clip
-from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.training.contrastive import TrainedEncoders, UnlockedTask, train_encoders
-from sports_clip_pipeline.training.precision import Compute
+from sports_clip_pipeline.training.distributed import Compute
 from tests.training.corpus import ONE_BLOCK, make_corpus, random_projections
 
 CONFIG = ONE_BLOCK.model_copy(
@@ -57,7 +57,7 @@ def main() -> None:
     raw.mkdir(parents=True)
     corpus = make_corpus(raw)
     model = build_clip(random_projections(corpus), **corpus.recipe)
-    journal = DiskJournal(place)
+    journal = RunState(place)
     journal.attach(Speaking())
     task = UnlockedTask(
         model, corpus.pairs("train"), corpus.pairs("validation"), lambda *embeddings: {},

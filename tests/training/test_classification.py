@@ -8,7 +8,7 @@ import torch
 
 from sports_clip_pipeline.fewshot.end_to_end_methods import find_end_to_end_method
 from sports_clip_pipeline.fewshot.end_to_end_study import new_trainer
-from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import LabelledImages, rows_of_step, steps_for
 from sports_clip_pipeline.training.trainer import Trainer
@@ -22,7 +22,7 @@ class Killed(BaseException):
 def training(
     folder: Path, method: str = "full_imagenet", config: EndToEndConfig = FAST, seed: int = 0
 ) -> Trainer:
-    made, rows = study(folder, Journal()), np.arange(12)
+    made, rows = study(folder, RunState()), np.arange(12)
     labelled = LabelledImages(
         made.images.open(), rows, made.target[rows], made.images.preprocessing
     )
@@ -47,9 +47,9 @@ def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(
     config = FAST.model_copy(update={"freeze_batch_norm_below": 0})
     whole = training(tmp_path, method, config)
     losses = {}
-    whole.fit(Journal(), "k", "m", lambda t, n, loss: losses.update({t.steps_done: float(loss)}))
+    whole.fit(RunState(), "k", "m", lambda t, n, loss: losses.update({t.steps_done: float(loss)}))
 
-    journal = DiskJournal(tmp_path / "journal")
+    journal = RunState(tmp_path / "journal")
 
     def dies(run: Trainer, count: int, loss: torch.Tensor) -> None:
         if run.steps_done == last:
@@ -69,7 +69,7 @@ def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(
 
 
 def test_a_finished_run_is_read_back_without_a_step(tmp_path: Path) -> None:
-    journal = Journal()
+    journal = RunState()
     whole = training(tmp_path)
     whole.fit(journal, "k", "m")
     again, steps = training(tmp_path), []
@@ -124,8 +124,8 @@ def test_biases_and_norms_are_not_decayed(tmp_path: Path) -> None:
         dimensions = {min(parameter.ndim, 2) for parameter in group["params"]}
         assert dimensions == ({2} if group["weight_decay"] else {1})
     counted = sum(len(group["params"]) for group in run.optimizer.param_groups)
-    assert counted == len(run.learned)
-    assert "encoder.classifier.weight" not in run.learned
+    assert counted == len(run.trainable)
+    assert "encoder.classifier.weight" not in run.trainable
 
 
 def test_training_learns_its_own_photographs(tmp_path: Path) -> None:

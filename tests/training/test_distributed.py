@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.training.contrastive import UNLOCKED_STATE
 from sports_clip_pipeline.training.distributed import Processes, process_group
 from tests.training.two_processes import train
@@ -60,7 +60,7 @@ def test_a_killed_process_ends_the_run_within_seconds_and_it_goes_on(tmp_path: P
     assert killed.returncode != 0
     assert "Signal 9" in killed.stderr
     assert time.monotonic() - start < 100
-    state = DiskJournal(tmp_path / "journal-2").load_state(UNLOCKED_STATE, "f")
+    state = RunState(tmp_path / "journal-2").load_state(UNLOCKED_STATE, "f")
     assert state is not None
     assert (state[1]["epoch"], state[1]["step"]) in {(0, 1), (1, 0)}
     again = trained(tmp_path, "pairs")

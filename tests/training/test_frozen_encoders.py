@@ -10,7 +10,7 @@ import torch
 
 from sports_clip_pipeline.clip.projections import Projections
 from sports_clip_pipeline.encoders.feature_store import FeatureRows
-from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
 from sports_clip_pipeline.training.contrastive import (
     FROZEN_STATE,
@@ -71,7 +71,7 @@ def test_training_brings_captions_to_their_images() -> None:
             "feature_dropout": 0.0,
         }
     )
-    projections, history = pretrain_projections(data, nothing, config, Journal(), "f")
+    projections, history = pretrain_projections(data, nothing, config, RunState(), "f")
     cosine = (
         projections.text_embeddings(np.asarray(data.text))
         @ projections.image_embeddings(np.asarray(data.image)).T
@@ -95,26 +95,26 @@ def scripted(*recalls: float):
 def test_the_best_epoch_is_kept_and_the_curve_is_whole() -> None:
     config = CONFIG.model_copy(update={"keep": "best"})
     judge, seen = scripted(0.1, 0.5, 0.3, 0.5, 0.2, 0.4)
-    kept, history = pretrain_projections(pairs(), judge, config, Journal(), "f")
+    kept, history = pretrain_projections(pairs(), judge, config, RunState(), "f")
     np.testing.assert_array_equal(kept.image_weight, seen[1].image_weight)
     assert len(history) == 6
-    last, _ = pretrain_projections(pairs(), nothing, CONFIG, Journal(), "f")
+    last, _ = pretrain_projections(pairs(), nothing, CONFIG, RunState(), "f")
     np.testing.assert_array_equal(last.image_weight, seen[-1].image_weight)
 
 
 def test_training_stops_when_recall_no_longer_rises(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"patience_epochs": 2, "checkpoint_every_epochs": 5})
     judge, seen = scripted(0.1, 0.5, 0.3, 0.4)
-    kept, history = pretrain_projections(pairs(), judge, config, DiskJournal(tmp_path), "f")
+    kept, history = pretrain_projections(pairs(), judge, config, RunState(tmp_path), "f")
     assert len(history) == len(seen) == 4
-    again, _ = pretrain_projections(pairs(), nothing, config, DiskJournal(tmp_path), "f")
+    again, _ = pretrain_projections(pairs(), nothing, config, RunState(tmp_path), "f")
     np.testing.assert_array_equal(again.image_weight, kept.image_weight)
 
 
 def test_recall_is_measured_when_it_is_due() -> None:
     config = CONFIG.model_copy(update={"evaluate_every_epochs": 4})
     judge, seen = scripted(0.1, 0.2)
-    _, history = pretrain_projections(pairs(), judge, config, Journal(), "f")
+    _, history = pretrain_projections(pairs(), judge, config, RunState(), "f")
     assert [row["epoch"] for row in history if "validation_t2i_r5" in row] == [4, 6]
     assert len(seen) == 2
 
@@ -132,7 +132,7 @@ def test_every_loss_brings_captions_to_their_images(loss: str) -> None:
             "loss": loss,
         }
     )
-    projections, history = pretrain_projections(data, nothing, config, Journal(), "f")
+    projections, history = pretrain_projections(data, nothing, config, RunState(), "f")
     cosine = (
         projections.text_embeddings(np.asarray(data.text))
         @ projections.image_embeddings(np.asarray(data.image)).T
@@ -148,8 +148,8 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("last", [2, 3, 5])
 def test_a_killed_run_ends_with_bit_equal_weights(last: int, tmp_path: Path) -> None:
-    whole, history = pretrain_projections(pairs(), nothing, CONFIG, Journal(), "f")
-    journal, epochs = DiskJournal(tmp_path), []
+    whole, history = pretrain_projections(pairs(), nothing, CONFIG, RunState(), "f")
+    journal, epochs = RunState(tmp_path), []
 
     def dies(projections: Projections) -> dict[str, float]:
         epochs.append(1)
@@ -168,7 +168,7 @@ def test_a_killed_run_ends_with_bit_equal_weights(last: int, tmp_path: Path) -> 
 
 
 def test_state_of_another_fingerprint_is_not_used() -> None:
-    journal = Journal()
+    journal = RunState()
     pretrain_projections(pairs(), nothing, CONFIG, journal, "old")
     judged = []
     pretrain_projections(pairs(), lambda p: judged.append(p) or {}, CONFIG, journal, "new")
@@ -176,7 +176,7 @@ def test_state_of_another_fingerprint_is_not_used() -> None:
 
 
 def test_a_finished_run_is_read_back_without_an_epoch() -> None:
-    journal = Journal()
+    journal = RunState()
     whole, _ = pretrain_projections(pairs(), nothing, CONFIG, journal, "f")
     judged = []
     again, history = pretrain_projections(
@@ -190,7 +190,7 @@ def test_a_finished_run_is_read_back_without_an_epoch() -> None:
 def test_seeds_give_other_weights_and_equal_seeds_the_same() -> None:
     first, same, other = (
         pretrain_projections(
-            pairs(), nothing, CONFIG.model_copy(update={"seed": seed}), Journal(), "f"
+            pairs(), nothing, CONFIG.model_copy(update={"seed": seed}), RunState(), "f"
         )[0].image_weight
         for seed in (0, 0, 1)
     )
@@ -200,7 +200,7 @@ def test_seeds_give_other_weights_and_equal_seeds_the_same() -> None:
 
 def test_the_scale_stays_within_what_clip_allows() -> None:
     config = CONFIG.model_copy(update={"initial_temperature": 0.01, "epochs": 30, "peak_lr": 0.1})
-    projections, _ = pretrain_projections(pairs(), nothing, config, Journal(), "f")
+    projections, _ = pretrain_projections(pairs(), nothing, config, RunState(), "f")
     assert 0.0 <= projections.logit_scale <= math.log(100.0) + 1e-6
 
 

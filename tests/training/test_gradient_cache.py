@@ -12,8 +12,8 @@ from torch.nn import functional
 from sports_clip_pipeline.clip.losses import find_objective
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
 from sports_clip_pipeline.training.contrastive import UnlockedTask
+from sports_clip_pipeline.training.distributed import Compute
 from sports_clip_pipeline.training.gradient_cache import backward_in_chunks
-from sports_clip_pipeline.training.precision import Compute
 
 OWNER = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 4, 5, 6])
 # Images of a chunk, the trailing one smaller, and the captions that are theirs.

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.training.images import (
     Crop,
     draw_crops,
@@ -44,7 +44,7 @@ def test_a_box_takes_its_own_pixels() -> None:
 
 
 def test_crops_stay_inside_and_keep_the_area_they_are_told() -> None:
-    crops = draw_crops(500, np.random.default_rng(1), min_area=0.5)
+    crops = draw_crops(500, np.random.default_rng(1))
     boxes = np.array([(c.left, c.upper, c.right, c.lower) for c in crops])
     assert boxes.min() >= 0.0
     assert boxes.max() <= 1.0 + 1e-12
@@ -85,7 +85,7 @@ def test_no_batches_give_none(corpus) -> None:
 def test_decoded_images_are_what_the_preprocessing_crops_and_are_decoded_once(
     tmp_path: Path,
 ) -> None:
-    made = study(tmp_path / "store", DiskJournal(tmp_path / "journal"))
+    made = study(tmp_path / "store", RunState(tmp_path / "journal"))
     decoded = made.images.open()
     seen = made.images.preprocessing
     assert decoded.shape == (18, seen.size, seen.size, 3)
@@ -97,7 +97,7 @@ def test_decoded_images_are_what_the_preprocessing_crops_and_are_decoded_once(
     np.testing.assert_allclose(pixels[0], seen.to_array(made.images.store.get(0)), atol=1e-6)
     assert pixels.is_contiguous(memory_format=torch.channels_last)
     image_store(tmp_path / "store", pictures(18, seed=5)[0])
-    again = study(tmp_path / "other", DiskJournal(tmp_path / "journal")).images.open()
+    again = study(tmp_path / "other", RunState(tmp_path / "journal")).images.open()
     np.testing.assert_array_equal(again, decoded)
 
 

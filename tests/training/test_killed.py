@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.io.state import DiskJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.training.contrastive import UNLOCKED_STATE
 from tests.training.killable import STEPS
 
@@ -71,7 +71,7 @@ def test_a_polite_end_keeps_the_step_at_hand(whole: str, tmp_path: Path) -> None
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + signal.SIGTERM
     last = max([1, *(int(line.split()[1]) for line in said.splitlines())])
-    kept = DiskJournal(tmp_path / "journal").load_state(UNLOCKED_STATE, "f")
+    kept = RunState(tmp_path / "journal").load_state(UNLOCKED_STATE, "f")
     assert kept is not None
     assert 3 * kept[1]["epoch"] + kept[1]["step"] == last + 1
     steps, digest = finish(start(tmp_path / "corpus-2", tmp_path / "journal"))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.training.precision import Compute, choose_compute
+from sports_clip_pipeline.training.distributed import Compute, choose_compute
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, cuda: bool, bf16: bool = False) -> None:

@@ -6,29 +6,28 @@ import pytest
 import torch
 from torch import nn
 
+from sports_clip_pipeline.training.distributed import DeferredSignals
 from sports_clip_pipeline.training.trainer import (
     METRIC,
     WarmupEma,
-    deferred_signals,
     is_best,
-    is_due,
-    is_over,
-    set_train_mode,
+    stops_early,
     warmup_cosine,
 )
+from sports_clip_pipeline.training.unlock import set_train_mode
 
 
 def test_ctrl_c_waits_for_the_block_to_ask_and_then_interrupts() -> None:
-    with pytest.raises(KeyboardInterrupt), deferred_signals() as signals:
+    with pytest.raises(KeyboardInterrupt), DeferredSignals() as signals:
         signal.raise_signal(signal.SIGINT)
         assert signals.received == signal.SIGINT
-        signals.end()
+        signals.reraise()
 
 
 def test_sigterm_ends_with_its_status() -> None:
-    with pytest.raises(SystemExit) as ended, deferred_signals() as signals:
+    with pytest.raises(SystemExit) as ended, DeferredSignals() as signals:
         signal.raise_signal(signal.SIGTERM)
-        signals.end()
+        signals.reraise()
     assert ended.value.code == 128 + signal.SIGTERM
 
 
@@ -36,10 +35,10 @@ def test_a_handler_that_stood_before_hears_the_signal_and_stands_again() -> None
     heard: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
     try:
-        with pytest.raises(SystemExit), deferred_signals() as signals:
+        with pytest.raises(SystemExit), DeferredSignals() as signals:
             signal.raise_signal(signal.SIGTERM)
             assert not heard
-            signals.end()
+            signals.reraise()
         signal.raise_signal(signal.SIGTERM)
         assert heard == [signal.SIGTERM, signal.SIGTERM]
     finally:
@@ -47,17 +46,13 @@ def test_a_handler_that_stood_before_hears_the_signal_and_stands_again() -> None
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:
-    with pytest.raises(KeyboardInterrupt), deferred_signals():
+    with pytest.raises(KeyboardInterrupt), DeferredSignals():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
 
 def history(*recalls: float | None) -> list[dict[str, float]]:
     return [{"loss": 1.0} if r is None else {"loss": 1.0, METRIC: r} for r in recalls]
-
-
-def test_each_so_manieth_epoch_is_judged_and_the_last() -> None:
-    assert [e for e in range(1, 9) if is_due(e, 8, 3)] == [3, 6, 8]
 
 
 def test_the_first_of_equals_is_the_best() -> None:
@@ -82,7 +77,7 @@ def test_the_first_of_equals_is_the_best() -> None:
 def test_patience_counts_epochs_since_the_best(
     recalls: tuple[float | None, ...], patience: int, over: bool
 ) -> None:
-    assert is_over(history(*recalls), patience) == over
+    assert stops_early(history(*recalls), patience) == over
 
 
 def test_the_rate_rises_in_equal_steps_and_falls_along_a_cosine() -> None:

@@ -9,8 +9,7 @@ from torch import nn
 
 from sports_clip_pipeline.clip.model import timm_stages
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.training.trainer import changing_entries, set_train_mode
-from sports_clip_pipeline.training.unlock import unlock
+from sports_clip_pipeline.training.unlock import changing_entries, set_train_mode, unlock
 
 HEADS = {"visual.head.proj.weight", "visual.head.proj.bias", "text.proj.weight", "logit_scale"}
 

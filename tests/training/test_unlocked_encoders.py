@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sports_clip_pipeline.clip.losses import multi_positive_info_nce
-from sports_clip_pipeline.io.state import DiskJournal, Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.contrastive import (
     UNLOCKED_STATE,
@@ -19,7 +19,7 @@ from sports_clip_pipeline.training.contrastive import (
     train_encoders,
     unlocked_settings,
 )
-from sports_clip_pipeline.training.precision import Compute
+from sports_clip_pipeline.training.distributed import Compute
 from sports_clip_pipeline.training.trainer import Trainer
 
 CPU = Compute("cpu", "fp32")
@@ -267,7 +267,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def train(corpus, new_clip: Callable[[], Any], one_block: PretrainConfig) -> Callable[..., Any]:
-    def run(journal: Journal, judge: Any = lambda image, text, owner: {}) -> TrainedEncoders:
+    def run(journal: RunState, judge: Any = lambda image, text, owner: {}) -> TrainedEncoders:
         task = UnlockedTask(
             new_clip(), corpus.pairs("train"), corpus.pairs("validation"), judge,
             corpus.preprocessing, one_block, CPU,
@@ -281,7 +281,7 @@ def train(corpus, new_clip: Callable[[], Any], one_block: PretrainConfig) -> Cal
 def test_a_killed_run_ends_with_bit_equal_encoders(
     train: Callable[..., TrainedEncoders], tmp_path: Path, last: int
 ) -> None:
-    whole = train(Journal())
+    whole = train(RunState())
     judged: list[int] = []
 
     def dies(*embeddings: np.ndarray) -> dict[str, float]:
@@ -291,11 +291,11 @@ def test_a_killed_run_ends_with_bit_equal_encoders(
         return {}
 
     with pytest.raises(Killed):
-        train(DiskJournal(tmp_path), dies)
-    kept = DiskJournal(tmp_path).load_state(UNLOCKED_STATE, "f")
+        train(RunState(tmp_path), dies)
+    kept = RunState(tmp_path).load_state(UNLOCKED_STATE, "f")
     assert kept is not None
     assert kept[1]["epoch"] == last
-    again = train(DiskJournal(tmp_path))
+    again = train(RunState(tmp_path))
     assert again.weights.keys() == whole.weights.keys()
     for name, value in whole.weights.items():
         np.testing.assert_array_equal(again.weights[name], value, err_msg=name)
@@ -318,7 +318,7 @@ def test_history_and_live_metrics_go_on_from_the_frozen_epochs(
         def log_arm(self, *arguments: Any) -> None:
             raise AssertionError("pretraining has no arms")
 
-    journal = Journal()
+    journal = RunState()
     journal.attach(Told())
     seen: list[tuple[int, ...]] = []
 
@@ -341,7 +341,7 @@ def test_history_and_live_metrics_go_on_from_the_frozen_epochs(
 def test_a_finished_run_is_read_back_without_an_epoch(
     train: Callable[..., TrainedEncoders],
 ) -> None:
-    journal, judged = Journal(), []
+    journal, judged = RunState(), []
     whole = train(journal)
     again = train(journal, lambda *embeddings: judged.append(1) or {})
     assert not judged
@@ -356,7 +356,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(
 ) -> None:
     recalls = iter((0.5, 0.4, 0.9))
     config = one_block.model_copy(update={"keep": "best", "patience_epochs": 1})
-    journal = Journal()
+    journal = RunState()
 
     def task(config: PretrainConfig, evaluate: Callable[..., Any]) -> UnlockedTask:
         return UnlockedTask(
@@ -367,7 +367,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(
     recall = task(config, lambda *seen: {"validation_t2i_r5": next(recalls)})
     kept = train_encoders(recall, journal, "f")
     assert len(kept.history) == 2
-    one = train_encoders(task(one_block, lambda *seen: {}), Journal(), "f")
+    one = train_encoders(task(one_block, lambda *seen: {}), RunState(), "f")
     best = journal.load_state(f"{UNLOCKED_STATE}.best", "f")
     assert best is not None and best[1]["epoch"] == 1
     name = "visual.trunk.conv_head.weight"
@@ -376,7 +376,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_training(
 
 
 def test_the_weights_are_the_encoders_alone(train: Callable[..., TrainedEncoders]) -> None:
-    trained = train(Journal())
+    trained = train(RunState())
     assert all(n.startswith(("visual.trunk.", "text.transformer.")) for n in trained.weights)
     assert trained.projections.image_weight.shape == (16, 1280)
 
@@ -392,7 +392,7 @@ def test_what_is_evaluated_and_saved_is_the_ema(
             lambda image, text, image_index: seen[decay].append(text) or {},
             corpus.preprocessing, one_block.model_copy(update={"ema_decay": decay}), CPU,
         )  # fmt: skip
-        return train_encoders(task, Journal(), "f")
+        return train_encoders(task, RunState(), "f")
 
     plain, averaged = train(0.0), train(0.9)
     losses = [[row["loss"] for row in trained.history] for trained in (plain, averaged)]

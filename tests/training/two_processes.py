@@ -16,10 +16,14 @@ import numpy as np
 
 from sports_clip_pipeline.clip.model import build_clip
 from sports_clip_pipeline.clip.projections import identity_projections
-from sports_clip_pipeline.io.state import DiskJournal, FollowingJournal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.training.contrastive import UnlockedTask, train_encoders
-from sports_clip_pipeline.training.distributed import ALONE, Processes, process_group
-from sports_clip_pipeline.training.precision import Compute
+from sports_clip_pipeline.training.distributed import (
+    SINGLE_PROCESS,
+    Compute,
+    Processes,
+    process_group,
+)
 from tests.training.corpus import (
     ONE_BLOCK,
     SPACE,
@@ -40,7 +44,7 @@ CONFIG = ONE_BLOCK.model_copy(
 )
 
 
-def train(folder: Path, kind: str, chunks: int, processes: Processes = ALONE) -> Any:
+def train(folder: Path, kind: str, chunks: int, processes: Processes = SINGLE_PROCESS) -> Any:
     """Train the toy corpus; everything is written under `folder`."""
     own = Path(tempfile.mkdtemp(dir=folder))
     corpus, config = make_corpus(own), CONFIG.model_copy(update={"encoder_accumulation": chunks})
@@ -64,8 +68,8 @@ def train(folder: Path, kind: str, chunks: int, processes: Processes = ALONE) ->
         build_clip(start, **corpus.recipe), corpus.pairs("train"), corpus.pairs("validation"),
         evaluate, corpus.preprocessing, config, Compute("cpu", "fp32"), processes,
     )  # fmt: skip
-    kind_of_journal = DiskJournal if processes.is_main_process else FollowingJournal
-    journal = kind_of_journal(folder / f"journal-{processes.world_size}")
+    state_folder = folder / f"journal-{processes.world_size}"
+    journal = RunState(state_folder, read_only=not processes.is_main_process)
     if kind == "killed" and not processes.is_main_process:
         step = task.after_step
         steps: list[int] = []

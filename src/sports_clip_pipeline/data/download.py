@@ -28,7 +28,7 @@ from sports_clip_pipeline.data.kaggle import (
     manual_steps,
 )
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import Counter, Journal, write_atomically
+from sports_clip_pipeline.io.state import ProgressBar, RunState, write_atomically
 from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, RemoteArchive
 
 _LOG = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ _FAILURES: dict[type[Exception], str] = {
 
 
 def download_corpora(
-    config: DownloadConfig, raw_dir: Path, journal: Journal, kaggle: KaggleClient | None = None
+    config: DownloadConfig, raw_dir: Path, journal: RunState, kaggle: KaggleClient | None = None
 ) -> dict[str, Any]:
     """Download the corpora of `config` into `raw_dir`; what is there already stays as it is.
 
@@ -81,7 +81,7 @@ def download_corpora(
 
 
 def _download_flickr8k(
-    config: DownloadConfig, raw_dir: Path, journal: Journal
+    config: DownloadConfig, raw_dir: Path, journal: RunState
 ) -> list[dict[str, Any]]:
     target, downloads = raw_dir / "flickr8k", raw_dir / "downloads"
     paths = [downloads / archive.name for archive in config.flickr8k_archives]
@@ -158,9 +158,9 @@ class _Downloader(pooch.HTTPDownloader):
 class _Progress:
     """A pooch progress bar in megabytes, shown by the journal."""
 
-    def __init__(self, journal: Journal, name: str) -> None:
+    def __init__(self, journal: RunState, name: str) -> None:
         self._journal, self._name, self._stack = journal, name, ExitStack()
-        self._bar: Counter | None = None
+        self._bar: ProgressBar | None = None
         self._total = self._done = self._shown = 0
 
     @property
@@ -172,7 +172,7 @@ class _Progress:
     def total(self, value: int) -> None:
         self.close()
         self._total, self._done, self._shown = value, 0, 0
-        counting = self._journal.counting(self._name, value // _MEGABYTE, unit="MB")
+        counting = self._journal.progress_bar(self._name, value // _MEGABYTE, unit="MB")
         self._bar = self._stack.enter_context(counting)
 
     def update(self, n: int) -> None:
@@ -193,7 +193,7 @@ class _Progress:
 
 
 def fetch_archive(
-    archive: RemoteArchive, folder: Path, config: DownloadConfig, journal: Journal
+    archive: RemoteArchive, folder: Path, config: DownloadConfig, journal: RunState
 ) -> dict[str, Any]:
     """Download `archive` into `folder` from the first mirror that serves the right bytes.
 
@@ -236,7 +236,7 @@ def fetch_archive(
 
 
 def _fetch_from(
-    url: str, scratch: Path, archive: RemoteArchive, config: DownloadConfig, journal: Journal
+    url: str, scratch: Path, archive: RemoteArchive, config: DownloadConfig, journal: RunState
 ) -> Path:
     """The archive from one mirror, inside the folder `scratch`."""
     shutil.rmtree(scratch, ignore_errors=True)  # left by a run that was killed
@@ -328,7 +328,7 @@ def _reason(error: Exception) -> str:
 
 
 def assemble_flickr8k(
-    archives: Sequence[Path], scratch: Path, target: Path, journal: Journal
+    archives: Sequence[Path], scratch: Path, target: Path, journal: RunState
 ) -> int:
     """Unpack the published archives of Flickr8k into one folder, whole or not at all.
 

@@ -5,7 +5,7 @@
 * `Flicker8k_Dataset/*.jpg` beside `Flickr8k.token.txt` (`name.jpg#0<TAB>caption`) and the lists
   `Flickr_8k.{train,dev,test}Images.txt`.
 
-Source: Hodosh, Young and Hockenmaier 2013, Journal of Artificial Intelligence Research 47.
+Source: Hodosh, Young and Hockenmaier 2013, RunState of Artificial Intelligence Research 47.
 """
 
 from __future__ import annotations

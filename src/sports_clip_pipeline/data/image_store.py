@@ -25,7 +25,7 @@ from PIL import Image
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import file_sha256
-from sports_clip_pipeline.io.state import naming_file, write_atomically
+from sports_clip_pipeline.io.state import replacing_folder, write_atomically
 
 INDEX = "index.json"
 FORMAT = "sports-clip-image-store/1"
@@ -185,46 +185,30 @@ def write_index(folder: Path, shards: Sequence[dict[str, Any]]) -> None:
     write_atomically(folder / INDEX, json.dumps(index, indent=1).encode())
 
 
-def publish(store: ImageStore, place: Path) -> None:
-    """Put a store in its place: linked where possible, else copied; whole or not at all.
+def publish(store: ImageStore, folder: Path) -> None:
+    """Save a store in `folder`: shards are hard-linked where possible, else copied.
 
-    Nothing is done when the same store already stands there.
+    Nothing is done if the same store is already there.
 
-    Raises: UserFacingError: the disk refuses.
+    Raises: UserFacingError: the folder cannot be written.
     """
-    if store.path.resolve() == place.resolve() or _same(store, place):
+    if store.path.resolve() == folder.resolve() or _is_same_store(store, folder):
         return
-    partial, old = (place.with_name(f".{place.name}.{kind}") for kind in ("partial", "old"))
-    for leftover in (partial, old):  # of a run that was killed here
-        shutil.rmtree(leftover, ignore_errors=True)
-    try:
-        with naming_file(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            _fill(store, partial)
-            if place.exists():
-                place.replace(old)
-            partial.replace(place)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    with replacing_folder(folder) as partial:
+        for shard in store._index["shards"]:
+            source, target = store.path / shard["file"], partial / shard["file"]
+            try:
+                os.link(source, target)
+            except OSError:
+                shutil.copyfile(source, target)
+        write_atomically(partial / INDEX, (store.path / INDEX).read_bytes())
 
 
-def _fill(store: ImageStore, folder: Path) -> None:
-    folder.mkdir()
-    for shard in store._index["shards"]:
-        source, target = store.path / shard["file"], folder / shard["file"]
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
-    write_atomically(folder / INDEX, (store.path / INDEX).read_bytes())
-
-
-def _same(store: ImageStore, place: Path) -> bool:
-    index = place / INDEX
+def _is_same_store(store: ImageStore, folder: Path) -> bool:
+    index = folder / INDEX
     if not index.is_file() or index.read_bytes() != (store.path / INDEX).read_bytes():
         return False
-    sizes = ((place / shard["file"], shard["bytes"]) for shard in store._index["shards"])
+    sizes = ((folder / shard["file"], shard["bytes"]) for shard in store._index["shards"])
     return all(path.is_file() and path.stat().st_size == size for path, size in sizes)
 
 

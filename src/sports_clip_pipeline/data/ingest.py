@@ -39,7 +39,7 @@ from sports_clip_pipeline.data.transforms import (
 )
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
-from sports_clip_pipeline.io.state import Journal, write_atomically
+from sports_clip_pipeline.io.state import RunState, write_atomically
 from sports_clip_pipeline.machine import exit_with_parent
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules, IngestConfig
 
@@ -72,7 +72,9 @@ class Scan:
     digest: str
 
 
-def scan_corpus(archive: Archive, listing: Listing, config: IngestConfig, journal: Journal) -> Scan:
+def scan_corpus(
+    archive: Archive, listing: Listing, config: IngestConfig, journal: RunState
+) -> Scan:
     """Open, check and keep every image that the listing names.
 
     Finished shards are kept in the journal's workspace under a fingerprint of the archive, the
@@ -91,7 +93,7 @@ def scan_corpus(archive: Archive, listing: Listing, config: IngestConfig, journa
     processes = min(config.processes, len(todo))
     with (
         _mapping(processes, sum(len(chunks[number]) for number in todo)) as mapped,
-        journal.counting(f"open {listing.corpus}", len(names), "images") as bar,
+        journal.progress_bar(f"open {listing.corpus}", len(names), "images") as bar,
     ):
         bar.update(len(names) - sum(len(chunks[number]) for number in todo))
         for done in mapped(work, [(number, chunks[number]) for number in todo]):

@@ -37,7 +37,7 @@ from sports_clip_pipeline.encoders.feature_store import (
 from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.weights import file_name
 from sports_clip_pipeline.io.fingerprint import file_sha256
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores, cores_per_process, is_main_process
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
@@ -57,7 +57,7 @@ class Embedder:
         self,
         config: EmbedConfig,
         cache: FeatureCache,
-        journal: Journal,
+        journal: RunState,
         clip_folder: Path | None = None,
         together: bool = False,
     ) -> None:
@@ -260,7 +260,7 @@ def embed_together(
     names: Sequence[str],
     store: ImageStore,
     manifest: pd.DataFrame,
-    journal: Journal,
+    journal: RunState,
 ) -> list[dict[str, np.ndarray]]:
     """What `Embedder.images` gives of one corpus, for several encoders in one pass over it.
 
@@ -303,7 +303,7 @@ def encoder_cost(
     seen = config.model_copy(
         update={"image_size": size, "views": tuple(views), "additional_encoders": ()}
     )
-    row = Embedder(seen, cache, Journal()).tower(store)
+    row = Embedder(seen, cache, RunState()).tower(store)
     return {**row, "name": f"{row['name']} trained, {size} px"}
 
 
@@ -313,7 +313,7 @@ def embed_with_additional(
     name: str,
     store: ImageStore,
     manifest: pd.DataFrame,
-    journal: Journal,
+    journal: RunState,
 ) -> tuple[dict[str, np.ndarray], dict[str, Embedder]]:
     """Features of one corpus from the first encoder and from further ones, by its settings.
 

@@ -25,7 +25,7 @@ from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.backends import Backend, EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.feature_store import FeatureSpace
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import barrier, exit_with_parent, own_shard
 
 _WORKER: dict[str, Any] = {}
@@ -71,7 +71,7 @@ def embed_images(
     store: ImageStore,
     keys: list[bytes],
     encoding_tasks: Sequence[EncodingTask],
-    journal: Journal,
+    journal: RunState,
     together: bool = False,
 ) -> float:
     """Put what the cache lacks of each task there; an image is decoded once for all of them.
@@ -95,7 +95,7 @@ def embed_images(
     start = time.perf_counter()
     with (
         _pool(engine, _set_up_images, (engine, views, Path(store.path))) as mapped,
-        journal.counting("embed images", sum(map(len, blocks)), "image") as bar,
+        journal.progress_bar("embed images", sum(map(len, blocks)), "image") as bar,
     ):
         for block, seen in zip(blocks, mapped(_image_block, work), strict=True):
             for task, lacking, arrays in zip(encoding_tasks, missing, seen, strict=True):
@@ -114,7 +114,7 @@ def embed_captions(
     token_ids: Sequence[np.ndarray],
     space: FeatureSpace,
     engine: Engine,
-    journal: Journal,
+    journal: RunState,
     together: bool = False,
 ) -> float:
     """Put the pooled text features that the cache lacks there, computed by length.
@@ -134,7 +134,7 @@ def embed_captions(
     start = time.perf_counter()
     with (
         _pool(engine, _set_up_text, (engine,)) as mapped,
-        journal.counting("embed captions", sum(map(len, blocks)), "caption") as bar,
+        journal.progress_bar("embed captions", sum(map(len, blocks)), "caption") as bar,
     ):
         for block, arrays in zip(blocks, mapped(_text_block, work), strict=True):
             space.append([keys[row] for row in block], arrays)

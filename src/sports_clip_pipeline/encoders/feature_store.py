@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save
 
 from sports_clip_pipeline import machine
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import naming_file, write_atomically
+from sports_clip_pipeline.io.state import write_atomically, write_errors
 
 _KEYS = "keys"
 _ROWS_AT_ONCE = 1024
@@ -288,7 +288,7 @@ def scratch_array(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarra
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if size == 0:
         return np.zeros(shape, dtype)
-    with naming_file(folder), TemporaryFile(dir=folder) as file:
+    with write_errors(folder), TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             # A mapped file that meets a full disk later ends the process without a word.
             _reserve(file.fileno(), size)

@@ -1,4 +1,4 @@
-"""Whether "none of these" is said where it should be, and only there."""
+"""Abstention (selective prediction): coverage, selective accuracy, rejection of OOD images."""
 
 from __future__ import annotations
 
@@ -11,100 +11,102 @@ import numpy as np
 from sports_clip_pipeline.data.image_store import INDEX, ImageStore
 from sports_clip_pipeline.data.user_images import StoredImage
 from sports_clip_pipeline.evaluation.bootstrap import bootstrap_interval
-from sports_clip_pipeline.fewshot.trial import COVERAGE
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported, answer_all
 from sports_clip_pipeline.predictor.export import cached_export, can_export
 from sports_clip_pipeline.predictor.predictor import Predictor, predictor_fingerprint
 
-_SHOWN = 10
-# What ingest has kept, it has checked.
+_CLASSES_LISTED = 10
+# Images in a store were checked when they were ingested.
 _ANY = ImageRules.model_construct(min_side=1, max_aspect=1e9, max_pixels=10**12)
 
 
-def refusal_report(
+def abstention_report(
     threshold: float | None,
+    target_coverage: float,
     confidence: np.ndarray,
     correct: np.ndarray,
-    strange: np.ndarray,
+    ood_probabilities: np.ndarray,
     classes: Sequence[str],
 ) -> dict[str, Any]:
-    """What a threshold does to photographs of the classes, and to photographs of none of them.
+    """Effect of a confidence threshold on test images and on out-of-distribution images.
 
     Args:
-        threshold: of the classifier; None refuses nothing.
-        confidence: (N,) probability of the answered class, of evaluation photographs.
-        correct: (N,) bool; whether that class was right.
-        strange: (M, C) probabilities of photographs without any of the classes; M may be 0.
-    Returns: JSON-like: `threshold`, `wanted_kept_share`; `evaluation`: `photographs`, `kept_share`
-        with `low` and `high`, `top1_of_kept`, `top1_of_refused` (null where there are none);
-        `without_class`: `photographs`, `refused_share` with `low` and `high` (null for M = 0), and
-        `answered`, pairs of class and count of those that were not refused, most first.
+        threshold: of the classifier; None never abstains.
+        target_coverage: for which the threshold was chosen on held-out development images.
+        confidence: (N,) probability of the predicted class, of test images.
+        correct: (N,) bool; whether that class is the true one.
+        ood_probabilities: (M, C) of images that show none of the classes; M may be 0.
+    Returns: JSON-like: `threshold`, `target_coverage`; `test`: `images`, `coverage` with `low` and
+        `high`, `selective_accuracy`, `abstained_accuracy` (null where there are none);
+        `out_of_distribution`: `images`, `rejection_rate` with `low` and `high` (null for M = 0),
+        and `predicted`, pairs of class and count of those not rejected, most frequent first.
     """
     least = 0.0 if threshold is None else threshold
-    kept = confidence >= least
-    refused = strange.max(axis=1) < least if len(strange) else np.zeros(0, dtype=bool)
-    counted = Counter(classes[place] for place in strange[~refused].argmax(axis=1))
+    covered = confidence >= least
+    rejected = ood_probabilities.max(axis=1) < least
+    predicted = Counter(classes[i] for i in ood_probabilities[~rejected].argmax(axis=1))
     return {
         "threshold": threshold,
-        "wanted_kept_share": COVERAGE,
-        "evaluation": {
-            **_share("kept_share", kept),
-            "top1_of_kept": _mean(correct[kept]),
-            "top1_of_refused": _mean(correct[~kept]),
+        "target_coverage": target_coverage,
+        "test": {
+            **_share("coverage", covered),
+            "selective_accuracy": _mean(correct[covered]),
+            "abstained_accuracy": _mean(correct[~covered]),
         },
-        "without_class": {
-            **_share("refused_share", refused),
-            "answered": [list(pair) for pair in counted.most_common(_SHOWN)],
+        "out_of_distribution": {
+            **_share("rejection_rate", rejected),
+            "predicted": [list(pair) for pair in predicted.most_common(_CLASSES_LISTED)],
         },
     }
 
 
-def strange_probabilities(
+def out_of_distribution_probabilities(
     predictor: Predictor,
     store: ImageStore,
     rows: np.ndarray,
     features: np.ndarray,
-    journal: Journal,
+    state: RunState,
 ) -> np.ndarray:
-    """Probabilities (M, C) of photographs of the captioned corpus.
+    """Probabilities (M, C) of images of the captioned corpus.
 
-    Where the first tower is all that the predictor has, its cached features say everything. The
-    captioned corpus has none of additional_encoders and of towers trained apart: such a predictor looks at
-    the photographs themselves, once; the journal keeps what it said.
+    Where the predictor has one encoder, its cached features suffice. Those of additional encoders
+    do not exist for this corpus: such a predictor classifies the images themselves, once; the
+    probabilities are cached in `state`.
 
     Args:
-        store: of the corpus. rows: (M,) of its photographs.
-        features: (N, D) of all its photographs, by the first tower.
+        store: of the corpus. rows: (M,) indices of images in it.
+        features: (N, D) of all its images, by the first encoder.
     """
     if not predictor.additional_encoders:
         return predictor.predict_proba(features[rows])
-    mark = fingerprint(predictor_fingerprint(predictor), file_sha256(store.path / INDEX), rows)
-    kept = journal.load_state("abstention", mark)
-    if kept is not None:
-        return kept[0]["probabilities"]
+    content = fingerprint(predictor_fingerprint(predictor), file_sha256(store.path / INDEX), rows)
+    cached = state.load_state("abstention", content)
+    if cached is not None:
+        return cached[0]["probabilities"]
     exports = can_export(predictor)
-    recipe = Exported(cached_export(predictor, journal)) if exports else Eager(predictor)
+    recipe = Exported(cached_export(predictor, state)) if exports else Eager(predictor)
     sources = [StoredImage(store, int(row)) for row in rows]
     found = [np.zeros((0, len(predictor.classes)), dtype=np.float32)]
-    with journal.counting("photographs without a class", len(rows), "image") as bar:
+    with state.progress_bar("out-of-distribution images", len(rows), "image") as bar:
         for block in answer_all(sources, recipe, _ANY, cores()):
             assert not block.failures, block.failures
             found.append(block.probabilities)
             bar.update(len(block))
     probabilities = np.concatenate(found)
-    journal.save_state("abstention", mark, {"probabilities": probabilities})
+    state.save_state("abstention", content, {"probabilities": probabilities})
     return probabilities
 
 
-def _share(name: str, held: np.ndarray) -> dict[str, Any]:
-    if not len(held):
-        return {"photographs": 0, name: None, "low": None, "high": None}
-    low, high = bootstrap_interval(held[None, :], seed=0)
-    return {"photographs": len(held), name: float(held.mean()), "low": low, "high": high}
+def _share(name: str, values: np.ndarray) -> dict[str, Any]:
+    """Number of images, and a share of them with its interval."""
+    if not len(values):
+        return {"images": 0, name: None, "low": None, "high": None}
+    low, high = bootstrap_interval(values[None, :], seed=0)
+    return {"images": len(values), name: float(values.mean()), "low": low, "high": high}
 
 
 def _mean(values: np.ndarray) -> float | None:

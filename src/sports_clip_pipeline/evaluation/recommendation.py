@@ -1,256 +1,240 @@
-"""What to do with so many labels, in words that the numbers hold."""
+"""Recommendation in words: which method at which number of labels, and its inference cost."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix
 
-from sports_clip_pipeline.evaluation.test_predictions import points_of
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
 
-_PERCENT, _SHOWN = "\u00a0%", 3
+_LISTED = 3  # tied methods that are named; the others are counted
 
 
 @dataclass(frozen=True)
-class _Tables:
-    """The tables that sentences are made of, and how methods are called."""
+class _Study:
+    """The tables that the sentences are made of, display names, and each method's cost."""
 
     curves: pd.DataFrame
     needed: pd.DataFrame
     paired: pd.DataFrame
-    price: Mapping[str, tuple[float, float]]
-    names: Mapping[str, str] = field(default_factory=dict)
+    cost: Mapping[str, tuple[float, float]]
+    names: Mapping[str, str]
 
-    def called(self, method: str) -> str:
+    def name(self, method: str) -> str:
         return self.names.get(method, method)
 
     def at(self, fraction: float) -> pd.DataFrame:
-        return self.curves[np.isclose(self.curves["fraction"], fraction, rtol=1e-5)]
+        return _at(self.curves, fraction)
 
     def comparisons(self, fraction: float, role: str) -> pd.DataFrame:
-        near = np.isclose(self.paired["fraction"], fraction, rtol=1e-5)
-        return self.paired[near & (self.paired["role"] == role).to_numpy()]
+        return _at(self.paired[self.paired["role"] == role], fraction)
 
-    def chosen(self, fraction: float) -> str | None:
-        """The method that held-out folds chose, or the only one there is."""
+    def best(self, fraction: float) -> str | None:
+        """The method that cross-validation prefers, or the only one there is."""
         rivals = self.comparisons(fraction, "best")
         if len(rivals):
             return str(rivals["against"].iloc[0])
-        here = self.at(fraction)["method"]
-        return str(here.iloc[0]) if len(here) == 1 else None
+        methods = self.at(fraction)["method"]
+        return str(methods.iloc[0]) if len(methods) == 1 else None
 
     def point(self, method: str, fraction: float) -> Any:
-        here = self.at(fraction)
-        return here[here["method"] == method].iloc[0]
+        points = self.at(fraction)
+        return points[points["method"] == method].iloc[0]
+
+
+def _at(table: pd.DataFrame, fraction: float) -> pd.DataFrame:
+    """Rows of a label fraction, which may be rounded to six digits."""
+    return table[np.isclose(table["fraction"], fraction, rtol=1e-5)]
 
 
 def recommend(
     curves: pd.DataFrame,
     needed: pd.DataFrame,
     paired: pd.DataFrame,
-    price: pd.DataFrame | None = None,
-    names: Mapping[str, str] | None = None,
-    fractions: Sequence[float] | None = None,
-    pixels: pd.DataFrame | None = None,
+    inference_cost: pd.DataFrame,
+    names: Mapping[str, str],
+    end_to_end_curves: pd.DataFrame,
 ) -> list[str]:
-    """A short list of sentences: which method at which number of labels, and what it is worth.
+    """Sentences: which method at which number of labels, and its accuracy and cost.
 
-    The method named at a fraction is the one chosen on held-out folds of the labelled part. What
-    cannot be told apart from it is said to be so, and so is a method that did better on
-    evaluation.
+    The method named at a fraction is the one that cross-validation prefers; methods that do not
+    differ significantly from it, or do better on the test images, are named as such. Fractions are
+    the least, the middle and the largest.
 
     Args:
-        curves: of `learning_curves`. needed: of `labels_needed`. paired: of `paired_comparisons`;
-            p-values are given as corrected there.
-        price: one row a method: `method`, `ms_per_photograph`, `parameters`; NaN or missing
-            where not known.
-        names: how people call the methods.
-        fractions: which to speak of; the least, the middle and the largest by default.
-        pixels: as `curves`, of the arms that train through the image tower.
+        curves, end_to_end_curves: of `learning_curves`. needed: of `labels_needed`.
+        paired: of `paired_comparisons`; p-values are given as corrected there.
+        inference_cost: of `inference_cost_table`. names: method -> display name.
     Returns: sentences, the same for the same tables.
-    Raises: ValueError: a method with two prices.
     """
-    tables = _Tables(curves, needed, paired, _prices(price), names or {})
-    measured = sorted(curves["fraction"].unique())
-    spoken = fractions or sorted({measured[0], measured[len(measured) // 2], measured[-1]})
-    sentences = _zero_shot(tables, measured)
-    priced = ""
-    for fraction in spoken:
-        method = tables.chosen(fraction)
-        if method is None:
-            continue
-        sentences += _at(tables, method, fraction)
-        sentences += _price(tables, method, fraction, told=method == priced)
-        priced = method
-    return sentences + _through_pixels(tables, pixels) + _targets(tables, measured)
+    measured = inference_cost.dropna(subset=["ms_per_image", "parameters"])
+    cost = {
+        str(row["method"]): (float(row["ms_per_image"]), float(row["parameters"]))
+        for row in measured.to_dict("records")
+    }
+    study = _Study(curves, needed, paired, cost, names)
+    fractions = sorted(curves["fraction"].unique())
+    sentences = _zero_shot(study, fractions)
+    with_cost = ""
+    for fraction in sorted({fractions[0], fractions[len(fractions) // 2], fractions[-1]}):
+        method = study.best(fraction)
+        if method is not None:
+            sentences += _accuracy(study, method, fraction)
+            sentences += _cost(study, method, fraction, repeated=method == with_cost)
+            with_cost = method
+    return sentences + _end_to_end(study, end_to_end_curves) + _targets(study, fractions)
 
 
-def _at(tables: _Tables, method: str, fraction: float) -> list[str]:
-    point = tables.point(method, fraction)
-    rivals = tables.comparisons(fraction, "best").sort_values(
+def _accuracy(study: _Study, method: str, fraction: float) -> list[str]:
+    """The method's accuracy, and how the others compare with it."""
+    point, name = study.point(method, fraction), study.name(method)
+    rivals = study.comparisons(fraction, "best").sort_values(
         ["difference", "method"], ascending=[False, True]
     )
     apart = rivals["distinguishable"].astype(bool)
     tied, better = rivals[~apart], rivals[apart & (rivals["difference"] > 0)]
-    behind = rivals[apart & (rivals["difference"] < 0)]
-    low_high = _range(point["top1_low"], point["top1_high"])
+    worse = rivals[apart & (rivals["difference"] < 0)]
     sentences = [
-        f"With {_count(point['labels'])} labels use {tables.called(method)}: "
-        f"{_percent(point['top1_mean'])} ({low_high})."
+        f"With {_count(point['labels'])} labels use {name}: {_percent(point['top1_mean'])} "
+        f"({_range(point['top1_low'], point['top1_high'])})."
     ]
     if len(tied):
-        sentences.append(_listed(tables, tied) + " cannot be told apart from it.")
+        verb = "does" if len(tied) == 1 else "do"
+        sentences.append(f"{_listed(study, tied)} {verb} not differ significantly from it.")
     if len(better):
         sentences.append(
-            f"{_listed(tables, better)} did better on the evaluation photographs, which have no "
-            "say in the choice; it is made on held-out folds of the labelled ones."
+            f"{_listed(study, better)} did better on the test images, which have no say in the "
+            "choice; it is made by cross-validation."
         )
-    if len(behind) and len(behind) == len(rivals):
-        nearest = behind.iloc[0]
+    if len(worse) and len(worse) == len(rivals):
+        nearest = worse.iloc[0]
         sentences.append(
-            f"It is ahead of every other method measured, of {tables.called(nearest['method'])} "
-            f"by {_points(-nearest['difference'])} ({_p(nearest['p_holm'])})."
+            f"It is significantly better than every other method; {study.name(nearest['method'])} "
+            f"is next, by {_points(-nearest['difference'])} ({_p(nearest['p_holm'])})."
         )
     return sentences
 
 
-def _through_pixels(tables: _Tables, pixels: pd.DataFrame | None) -> list[str]:
-    """What training a tower adds to the stacked ensemble on frozen features."""
-    if pixels is None or pixels.empty:
-        return []
-    joined = pixels[pixels["method"] == END_TO_END_ENSEMBLE].sort_values("labels")
-    points = [
-        f"{_percent(row['top1_mean'])} ({_range(row['top1_low'], row['top1_high'])}) with "
-        f"{_count(row['labels'])} labels"
-        for _, row in joined.iterrows()
-    ]
-    if not points:
-        return []
-    return [f"Hours of training buy {tables.called(END_TO_END_ENSEMBLE)}: {', '.join(points)}."]
-
-
-def _listed(tables: _Tables, rows: pd.DataFrame) -> str:
+def _listed(study: _Study, rows: pd.DataFrame) -> str:
     """`A (70.9 %, p = 0.41), B (…) and 2 more`."""
     words = [
-        f"{tables.called(row['method'])} ({_percent(row['top1'])}, {_p(row['p_holm'])})"
-        for _, row in rows.head(_SHOWN).iterrows()
+        f"{study.name(row['method'])} ({_percent(row['top1'])}, {_p(row['p_holm'])})"
+        for row in rows.head(_LISTED).to_dict("records")
     ]
-    if len(rows) > _SHOWN:
-        words.append(f"{len(rows) - _SHOWN} more")
+    if len(rows) > _LISTED:
+        words.append(f"{len(rows) - _LISTED} more")
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _price(tables: _Tables, method: str, fraction: float, told: bool) -> list[str]:
-    """What the method costs, unless told, and the cheapest of those that are tied with it."""
-    if method not in tables.price:
+def _cost(study: _Study, method: str, fraction: float, repeated: bool) -> list[str]:
+    """The method's inference cost, unless repeated, and the cheapest of those tied with it."""
+    if method not in study.cost:
         return []
-    rivals = tables.comparisons(fraction, "best")
+    rivals = study.comparisons(fraction, "best")
     tied = rivals[~rivals["distinguishable"].astype(bool)]["method"]
-    cheaper = [
-        name for name in tied if name in tables.price and tables.price[name] < tables.price[method]
-    ]
-    own = "" if told else f"{tables.called(method)} costs {_cost(tables.price[method])}"
-    if not cheaper:
-        return [own + "."] if own else []
-    least = min(cheaper, key=lambda name: (*tables.price[name], name))
-    other = f"{tables.called(least)}, which cannot be told apart from it, costs "
-    joined = f"{own}; {other}" if own else f"Here {other}"
-    return [joined + f"{_cost(tables.price[least])}."]
+    cheaper = [m for m in tied if m in study.cost and study.cost[m] < study.cost[method]]
+    sentence = "" if repeated else f"{study.name(method)} costs {_cost_text(study.cost[method])}"
+    if cheaper:
+        cheapest = min(cheaper, key=lambda name: (*study.cost[name], name))
+        sentence += "; " if sentence else "Here "
+        sentence += (
+            f"{study.name(cheapest)}, which does not differ significantly from it, costs "
+            f"{_cost_text(study.cost[cheapest])}"
+        )
+    return [f"{sentence}."] if sentence else []
 
 
-def _zero_shot(tables: _Tables, fractions: Sequence[float]) -> list[str]:
-    """What zero-shot gives, and the fewest labels that are distinguishably better."""
+def _zero_shot(study: _Study, fractions: Sequence[float]) -> list[str]:
+    """Zero-shot accuracy, and the fewest labels that are significantly better."""
     rows = [
         row
         for fraction in fractions
-        for _, row in tables.comparisons(fraction, "zero_shot").iterrows()
-        if row["method"] == tables.chosen(fraction)
+        for row in study.comparisons(fraction, "zero_shot").to_dict("records")
+        if row["method"] == study.best(fraction)
     ]
     if not rows:
         return []
-    start = f"Without a label zero-shot gives {_percent(rows[0]['against_top1'])}."
+    start = f"Without labels, zero-shot gives {_percent(rows[0]['against_top1'])}."
     for row in rows:
         if not row["distinguishable"] or row["difference"] <= 0:
             continue
-        labels = _count(tables.point(row["method"], row["fraction"])["labels"])
-        gain = f"{_points(row['difference'])} ({_range(row['low'], row['high'])}"
-        gain = f"{gain}; {_p(row['p_holm'])}) with {tables.called(row['method'])}"
+        labels = _count(study.point(row["method"], row["fraction"])["labels"])
+        gain = (
+            f"{_points(row['difference'])} ({_range(row['low'], row['high'])}; "
+            f"{_p(row['p_holm'])}) with {study.name(row['method'])}"
+        )
         if row is rows[0]:
             return [f"{start} {labels} labels add {gain}."]
-        return [
-            f"{start} The fewest labels measured that are distinguishably better: {labels}, {gain}."
-        ]
-    return [f"{start} No number of labels measured is distinguishably better."]
+        return [f"{start} The fewest labels that are significantly better: {labels}, {gain}."]
+    return [f"{start} No number of labels measured is significantly better."]
 
 
-def _targets(tables: _Tables, fractions: Sequence[float]) -> list[str]:
-    """Labels needed with the method that is recommended where its curve gets there."""
-    most = float(tables.curves["labels"].max())
+def _end_to_end(study: _Study, curves: pd.DataFrame) -> list[str]:
+    """Accuracy of the ensemble of end-to-end and frozen-feature classifiers."""
+    rows = curves[curves["method"] == END_TO_END_ENSEMBLE].sort_values("labels")
+    points = [
+        f"{_percent(row['top1_mean'])} ({_range(row['top1_low'], row['top1_high'])}) with "
+        f"{_count(row['labels'])} labels"
+        for row in rows.to_dict("records")
+    ]
+    name = study.name(END_TO_END_ENSEMBLE)
+    return [f"With hours of end-to-end training, {name}: {', '.join(points)}."] if points else []
+
+
+def _targets(study: _Study, fractions: Sequence[float]) -> list[str]:
+    """Labels needed for each accuracy, by the method that is recommended where it is reached."""
+    most = float(study.curves["labels"].max())
     sentences = []
-    for target in sorted(tables.needed["target"].unique()):
-        method = _method_for(tables, fractions, float(target))
-        rows = tables.needed[tables.needed["target"] == target]
-        rows = rows[rows["method"] == method]
-        if len(rows):
-            row = rows.iloc[0]
-            sentences.append(_target(row, tables.called(str(row["method"])), most))
+    for target in sorted(study.needed["target"].unique()):
+        method = _method_for(study, fractions, float(target))
+        rows = study.needed[study.needed["target"] == target]
+        for row in rows[rows["method"] == method].to_dict("records"):
+            sentences.append(_target(row, study.name(row["method"]), most))
     return sentences
 
 
-def _method_for(tables: _Tables, fractions: Sequence[float], target: float) -> str | None:
-    """The choice at the first fraction where that choice reaches the target, else at the last."""
+def _method_for(study: _Study, fractions: Sequence[float], target: float) -> str | None:
+    """The best method at the first fraction where it reaches the target, else at the last."""
     method = None
     for fraction in fractions:
-        method = tables.chosen(fraction) or method
-        if method is None or method not in set(tables.at(fraction)["method"]):
+        method = study.best(fraction) or method
+        if method is None or method not in set(study.at(fraction)["method"]):
             continue
-        if tables.point(method, fraction)["top1_mean"] >= target:
+        if study.point(method, fraction)["top1_mean"] >= target:
             return method
     return method
 
 
-def _target(row: Any, name: str, most: float) -> str:
-    wanted, kind = _percent(row["target"]), row["kind"]
+def _target(row: Mapping[Any, Any], name: str, most: float) -> str:
+    accuracy, kind = _percent(row["target"]), row["kind"]
     if kind == "measured below":
-        return f"{wanted} takes {_count(row['labels'])} labels or fewer with {name}."
+        return f"{accuracy} takes {_count(row['labels'])} labels or fewer with {name}."
     if kind == "out of reach":
         return (
-            f"{wanted} is out of reach with {name}: the trend of its curve asks for more than 100 "
-            f"times the {_count(most)} labels there are, or never gets there."
+            f"{accuracy} is out of reach with {name}: its learning curve extrapolates to more than "
+            f"100 times the {_count(most)} labels there are, or never reaches it."
         )
     low, high = _about(row["low"]), row["high"]
     between = f"{low}–{_about(high)}" if np.isfinite(high) else f"{low} or more"
     labels = f"{_about(row['labels'])} labels with {name} ({between})"
     if kind == "interpolated":
-        return f"{wanted} takes about {labels}."
-    return f"{wanted} would take about {labels}, extrapolated beyond the {_count(most)} there are."
+        return f"{accuracy} takes about {labels}."
+    return (
+        f"{accuracy} would take about {labels}, extrapolated beyond the {_count(most)} there are."
+    )
 
 
-def _prices(price: pd.DataFrame | None) -> dict[str, tuple[float, float]]:
-    if price is None or price.empty:
-        return {}
-    known = price.dropna(subset=["ms_per_photograph", "parameters"])
-    twice = known["method"][known["method"].duplicated()]
-    if len(twice):
-        raise ValueError(f"one price a method is wanted, {twice.iloc[0]} has several")
-    return {
-        str(row["method"]): (float(row["ms_per_photograph"]), float(row["parameters"]))
-        for _, row in known.iterrows()
-    }
-
-
-def _cost(price: tuple[float, float]) -> str:
-    return f"{price[0]:.3g} ms a photograph and {price[1] / 1e6:.1f} million parameters"
+def _cost_text(cost: tuple[float, float]) -> str:
+    return f"{cost[0]:.3g} ms an image and {cost[1] / 1e6:.1f} million parameters"
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f}{_PERCENT}"
+    return f"{100 * share:.1f}\u00a0%"
 
 
 def _range(low: float, high: float) -> str:
@@ -266,7 +250,7 @@ def _count(number: float) -> str:
 
 
 def _about(number: float) -> str:
-    """To two digits: no interval of labels is worth more."""
+    """Rounded to two digits, which an interval of labels is not more precise than."""
     return _count(float(f"{number:.1e}"))
 
 
@@ -276,133 +260,45 @@ def _p(p_value: float) -> str:
     return f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
 
 
-_GAINS = (
-    "label", "fraction", "seeds", "photographs", "precision", "recall", "f1", "recall_gain",
-    "f1_gain",
-)  # fmt: skip
-_PAIRS = ("first", "second", "photographs", "first_as_second", "second_as_first", "share")
-
-
-def class_gains(
-    method: str,
-    trial_probabilities: Mapping[str, np.ndarray],
-    target: np.ndarray,
-    labels: Sequence[str],
-    zero_shot_probabilities: np.ndarray,
-) -> pd.DataFrame:
-    """Precision, recall and F1 of each class, from zero-shot to every fraction of one method.
-
-    Args:
-        trial_probabilities: (N, C) by `<method>/<fraction>/<seed>`; other methods are left out.
-        target: (N,) int in [0, C). labels: the C class names. zero_shot_probabilities: (N, C).
-    Returns: one row a class × fraction, fractions ascending within a class: `label`, `fraction`
-        (0 is zero-shot), `seeds` (number), `photographs` (of the class on evaluation),
-        `precision`, `recall`, `f1` (means over seeds; 0 where nothing is predicted),
-        `recall_gain`, `f1_gain` (less zero-shot's).
-    Raises: ValueError: the method has no arm.
-    """
-    answers = {0.0: zero_shot_probabilities.argmax(axis=1)[None, :]}
-    for (name, fraction), point in points_of(trial_probabilities, target).items():
-        if name == method:
-            answers[fraction] = point.predicted()  # (S, N)
-    if len(answers) == 1:
-        raise ValueError(f"no arm of {method}")
-    figures = {
-        fraction: np.mean([_figures(row, target, len(labels)) for row in predicted], axis=0)
-        for fraction, predicted in sorted(answers.items())
-    }  # each (3, C)
-    support = np.bincount(target, minlength=len(labels))
-    rows = []
-    for place, label in enumerate(labels):
-        for fraction, values in figures.items():
-            own, start = values[:, place], figures[0.0][:, place]
-            seeds = len(answers[fraction])
-            gained = (own - start)[1:].tolist()
-            rows.append((label, fraction, seeds, int(support[place]), *own.tolist(), *gained))
-    return pd.DataFrame(rows, columns=list(_GAINS))
-
-
-def remaining_confusions(
-    probabilities: Sequence[np.ndarray], target: np.ndarray, labels: Sequence[str], top: int = 15
-) -> pd.DataFrame:
-    """The pairs of classes that are taken for each other most often.
-
-    Args:
-        probabilities: S arrays (N, C), one a seed. target: (N,) int. labels: the C class names.
-        top: pairs kept; those never confused are left out.
-    Returns: most confused first, ties in the order of `labels`: `first`, `second`, `photographs`
-        (taken for each other, mean over seeds), `first_as_second` and `second_as_first` (true
-        class as predicted one), `share` (of all errors).
-    """
-    classes = range(len(labels))
-    counts = np.mean(
-        [confusion_matrix(target, array.argmax(axis=1), labels=classes) for array in probabilities],
-        axis=0,
-    )  # (C, C), rows true
-    errors = counts.sum() - np.trace(counts)
-    both = np.triu(counts + counts.T, k=1)
-    order = np.argsort(-both, axis=None, kind="stable")[:top]
-    rows = []
-    for i, j in zip(*np.unravel_index(order, both.shape), strict=True):
-        if both[i, j] > 0:
-            ways = (float(both[i, j]), float(counts[i, j]), float(counts[j, i]))
-            rows.append((labels[i], labels[j], *ways, float(both[i, j] / errors)))
-    return pd.DataFrame(rows, columns=list(_PAIRS))
-
-
-def _figures(predicted: np.ndarray, target: np.ndarray, classes: int) -> np.ndarray:
-    """(3, C): precision, recall, F1."""
-    hits = np.bincount(target[predicted == target], minlength=classes).astype(np.float64)
-    said, true = (np.bincount(side, minlength=classes) for side in (predicted, target))
-    return np.stack(
-        [
-            hits / np.maximum(said, 1),
-            hits / np.maximum(true, 1),
-            2 * hits / np.maximum(said + true, 1),
-        ]
-    )
-
-
 def inference_cost_table(
     curves: pd.DataFrame,
-    towers: Sequence[Mapping[str, Any]],
+    encoders: Sequence[Mapping[str, Any]],
     trained: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Inference cost of each method beside its accuracy; the head's own cost is negligible.
 
     Args:
         curves: of `learning_curves`; end-to-end ones too where `trained` is given.
-        towers: the first encoder and the additional ones: `name`, `parameters`, `ms_per_image`
-            (over all views; None where not known).
+        encoders: the first encoder and the additional ones: `name`, `parameters`, `ms_per_image`
+            (over all views; None where it was not measured).
         trained: the same of the encoder that is trained end to end, at its size and views.
-    Returns: one row a method: `method`, `towers` (names), `parameters`, `ms_per_photograph`, and
+    Returns: one row a method: `method`, `encoders` (names), `parameters`, `ms_per_image`, and
         `top1_F` at each fraction F.
     """
     rows = []
     for method, points in curves.groupby("method", sort=True):
-        asked = _encoders_of(str(method), towers, trained)
-        known = [np.nan if t["ms_per_image"] is None else t["ms_per_image"] for t in asked]
-        accuracy = {f"top1_{p.fraction:g}": p.top1_mean for p in points.itertuples()}
+        used = _encoders_of(str(method), encoders, trained)
+        times = [np.nan if e["ms_per_image"] is None else e["ms_per_image"] for e in used]
         rows.append(
             {
                 "method": method,
-                "towers": " + ".join(tower["name"] for tower in asked),
-                "parameters": sum(tower["parameters"] for tower in asked),
-                "ms_per_photograph": float(np.sum(known)),
-                **accuracy,
+                "encoders": " + ".join(encoder["name"] for encoder in used),
+                "parameters": sum(encoder["parameters"] for encoder in used),
+                "ms_per_image": float(np.sum(times)),
+                **{f"top1_{p.fraction:g}": p.top1_mean for p in points.itertuples()},
             }
         )
     return pd.DataFrame(rows)
 
 
 def _encoders_of(
-    method: str, towers: Sequence[Mapping[str, Any]], trained: Mapping[str, Any] | None
+    method: str, encoders: Sequence[Mapping[str, Any]], trained: Mapping[str, Any] | None
 ) -> list[Mapping[str, Any]]:
     """The encoders that a method's predictor runs."""
     if method in METHODS:
-        return list(towers if METHODS[method].space == "all_encoders" else towers[:1])
+        return list(encoders if METHODS[method].space == "all_encoders" else encoders[:1])
     if trained is None:
         raise ValueError(
             f"{method} is trained end to end, and the cost of its encoder is not given"
         )
-    return [trained, *towers] if method == END_TO_END_ENSEMBLE else [trained]
+    return [trained, *encoders] if method == END_TO_END_ENSEMBLE else [trained]

@@ -31,7 +31,7 @@ from sports_clip_pipeline.explain.faithfulness import (
 from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.sampling import check_in_store
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores, exit_with_parent, worker_context
 
 COLUMNS = ("image", "label", "answer", "right", "target", "method", "measure", "value")
@@ -115,7 +115,7 @@ def plan_items(draw: pd.DataFrame, manifest: pd.DataFrame, config: Any) -> tuple
     )  # fmt: skip
 
 
-def measure_images(items: Sequence[Item], work: Work, journal: Journal) -> pd.DataFrame:
+def measure_images(items: Sequence[Item], work: Work, journal: RunState) -> pd.DataFrame:
     """One row an image × network × method × measure.
 
     Returns: the columns of `COLUMNS`, in the order of the items: `answer` is the network's own,
@@ -123,7 +123,7 @@ def measure_images(items: Sequence[Item], work: Work, journal: Journal) -> pd.Da
     """
     found: dict[str, list[list[Any]]] = {}
     fingerprints = {item.key: _fingerprint(item, work) for item in items}
-    with journal.counting("cam_eval", len(items), "photo") as bar:
+    with journal.progress_bar("cam_eval", len(items), "photo") as bar:
         waiting = []
         for item in items:
             stored = journal.load_state(item.key, fingerprints[item.key])

@@ -27,7 +27,7 @@ from sports_clip_pipeline.fewshot.ensemble import choose_with_zero_shot
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, trial_predictor
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.predictor.head import Head, blend, columns
@@ -48,7 +48,7 @@ class EndToEndPredictions:
     Attributes:
         images: the N test images, decoded when a trial is evaluated. classes: C labels.
         encoder: name of the packaged encoder whose architecture the trials have.
-        views: of each image. journal: where logits and encoders are saved.
+        views: of each image. state: where logits and encoders are saved.
         trials: those evaluated.
     """
 
@@ -56,7 +56,7 @@ class EndToEndPredictions:
     classes: tuple[str, ...]
     encoder: str
     views: tuple[str, ...]
-    journal: Journal
+    state: RunState
     trials: list[FittedTrial] = field(default_factory=list)
 
     def evaluate(self, trial: FittedTrial) -> np.ndarray:
@@ -68,19 +68,19 @@ class EndToEndPredictions:
                 model.tower, self.images.open(), self.images.preprocessing, self.views
             )
             logits = trial.fit.head(features).astype(np.float32)
-            self.journal.save_state(*self._address(trial), {"logits": logits})
+            self.state.save_state(*self._address(trial), {"logits": logits})
         return logits
 
     def logits(self, trial: FittedTrial) -> np.ndarray | None:
         """Saved logits (N, C) of a trial, or None."""
-        state = self.journal.load_state(*self._address(trial))
-        return None if state is None else state[0]["logits"]
+        saved = self.state.load_state(*self._address(trial))
+        return None if saved is None else saved[0]["logits"]
 
     def predictor(self, trial: FittedTrial) -> Predictor:
         """A trial as a predictor, its encoder read again. Raises: KeyError: it is not saved."""
         width = image_encoder(self.encoder).width
         encoder = EncoderInput(self.encoder, self.images.preprocessing, self.views, width)
-        return trial_predictor(trial, self.classes, [encoder], read_encoder(trial, self.journal))
+        return trial_predictor(trial, self.classes, [encoder], read_encoder(trial, self.state))
 
     def predictors(self) -> dict[str, Callable[[], Predictor]]:
         """By the name of its folder, what makes each trial's predictor."""
@@ -126,7 +126,7 @@ def build_ensembles(
     study: EndToEndStudy,
     data: StudyData,
     config: FinetuneConfig,
-    journal: Journal,
+    state: RunState,
 ) -> list[EnsembleTrial]:
     """An ensemble for each fraction and seed, with the stacked ensemble of the same labels.
 
@@ -134,7 +134,7 @@ def build_ensembles(
     encoder that its features come from, there is none.
 
     Args:
-        journal: of the trials over frozen features.
+        state: of the trials over frozen features.
     """
     if study.start.clip_weights:
         _LOG.info("%s: none, as the frozen encoder is not a packaged one", END_TO_END_ENSEMBLE)
@@ -143,7 +143,7 @@ def build_ensembles(
     groups: dict[TrialKey, list[FittedTrial]] = {}
     for trial in trials:
         groups.setdefault(replace(trial.key, method=FROZEN), []).append(trial)
-    fitted = {one.key: one for one in finished_trials(list(groups), data, config, journal)}
+    fitted = {one.key: one for one in finished_trials(list(groups), data, config, state)}
     for key in sorted(groups.keys() - fitted.keys(), key=lambda key: key.name):
         _LOG.info("%s: none with %s, which was not fitted", END_TO_END_ENSEMBLE, key.name)
     return [

@@ -32,7 +32,7 @@ from sports_clip_pipeline.fewshot.end_to_end_methods import (
 )
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial, save_trial
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import Counter, Journal
+from sports_clip_pipeline.io.state import ProgressBar, RunState
 from sports_clip_pipeline.machine import cores, retain_freed_memory
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.predictor.head import Head
@@ -44,9 +44,9 @@ from sports_clip_pipeline.training.classification import (
     pooled_image_features,
     steps_for,
 )
+from sports_clip_pipeline.training.distributed import Compute
 from sports_clip_pipeline.training.images import DecodedImages
-from sports_clip_pipeline.training.precision import Compute
-from sports_clip_pipeline.training.trainer import Trainer, TrainSettings, load_entries
+from sports_clip_pipeline.training.trainer import Trainer, TrainSettings
 
 _LOG = logging.getLogger(__name__)
 # Which trials there are, and how they are saved, changes none of them.
@@ -109,7 +109,7 @@ def plan_end_to_end_trials(config: EndToEndConfig) -> list[TrialKey]:
 
 
 def finished_end_to_end_trials(
-    study: EndToEndStudy, config: EndToEndConfig, journal: Journal
+    study: EndToEndStudy, config: EndToEndConfig, state: RunState
 ) -> Iterator[FittedTrial]:
     """The trials of the plan that an earlier run finished under the same fingerprint."""
     for key in plan_end_to_end_trials(config):
@@ -117,13 +117,13 @@ def finished_end_to_end_trials(
             content = study.fingerprint(key, config)
         except UserFacingError:  # too small a fraction for these classes: nobody has trained it
             continue
-        finished = load_trial(key, content, journal)
+        finished = load_trial(key, content, state)
         if finished is not None:
             yield finished
 
 
 def run_end_to_end_trials(
-    study: EndToEndStudy, config: EndToEndConfig, journal: Journal
+    study: EndToEndStudy, config: EndToEndConfig, state: RunState
 ) -> Iterator[FittedTrial]:
     """Train every trial, or read it where an earlier run finished it; resume the unfinished one.
 
@@ -131,7 +131,7 @@ def run_end_to_end_trials(
         the encoder; before any trial is trained.
     """
     contents = {key: study.fingerprint(key, config) for key in plan_end_to_end_trials(config)}
-    finished = {key: load_trial(key, content, journal) for key, content in contents.items()}
+    finished = {key: load_trial(key, content, state) for key, content in contents.items()}
     waiting = [key for key, trial in finished.items() if trial is None]
     for method in dict.fromkeys(key.method for key in waiting):
         find_end_to_end_method(method).build(study.start, config, 0)
@@ -142,20 +142,20 @@ def run_end_to_end_trials(
         target = study.target[study.labelled_rows(key)]
         out = held_out_rows(target, config.held_out_share, key.seed)
         steps += trial_steps(len(target), int(out.sum()), config)
-    with journal.counting("end to end", steps * config.batch_size, "image") as bar:
+    with state.progress_bar("end to end", steps * config.batch_size, "image") as bar:
         for key, trial in finished.items():
-            yield trial or _TrialRun(key, contents[key], study, config, journal, bar).run()
+            yield trial or _TrialRun(key, contents[key], study, config, state, bar).run()
 
 
-def read_encoder(trial: FittedTrial, journal: Journal) -> dict[str, np.ndarray]:
+def read_encoder(trial: FittedTrial, state: RunState) -> dict[str, np.ndarray]:
     """State dict (float32) of a finished trial's encoder, in the packaged architecture.
 
     Raises: KeyError: it is not saved.
     """
-    state = journal.load_state(trial.key.path, trial.fingerprint)
-    if state is None:
+    saved = state.load_state(trial.key.path, trial.fingerprint)
+    if saved is None:
         raise KeyError(trial.key.name)
-    encoder = {name: value for name, value in state[0].items() if name.startswith("encoder.")}
+    encoder = {name: value for name, value in saved[0].items() if name.startswith("encoder.")}
     return {name.removeprefix("encoder."): value for name, value in encoder.items()}
 
 
@@ -167,8 +167,8 @@ class _TrialRun:
     fingerprint: str
     study: EndToEndStudy
     config: EndToEndConfig
-    journal: Journal
-    bar: Counter
+    state: RunState
+    bar: ProgressBar
 
     @property
     def method(self) -> EndToEndMethod:
@@ -176,7 +176,7 @@ class _TrialRun:
 
     def run(self) -> FittedTrial:
         """Train, and save the finished trial."""
-        study, config, key, journal = self.study, self.config, self.key, self.journal
+        study, config, key, state = self.study, self.config, self.key, self.state
         rows = study.labelled_rows(key)
         target, classes = study.target[rows], study.start.classes
         out = held_out_rows(target, config.held_out_share, key.seed)
@@ -209,14 +209,14 @@ class _TrialRun:
         elapsed_s = first.elapsed_s + (final.elapsed_s if refits else 0.0)
         fitted = FittedTrial(key, fit, len(rows), elapsed_s, False, self.fingerprint)
         weights = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
-        save_trial(fitted, journal, {name: value.numpy() for name, value in weights.items()})
+        save_trial(fitted, state, {name: value.numpy() for name, value in weights.items()})
         for stage in ("held_out", "refit"):
-            journal.drop_state(f"{key.path}.{stage}")
+            state.delete_state(f"{key.path}.{stage}")
         return fitted
 
     def _train(self, stage: str, rows: np.ndarray, labels: int) -> Trainer:
         """Train on these images, from the last checkpoint."""
-        study, key, journal = self.study, self.key, self.journal
+        study, key, state = self.study, self.key, self.state
         labelled = LabelledImages(
             study.images.open(), rows, study.target[rows], study.images.preprocessing
         )
@@ -235,9 +235,9 @@ class _TrialRun:
             done = trained.steps_done
             self.bar.set_postfix_str(f"{name} {done}/{trained.steps} loss {float(loss):.3f}")
             if done % 10 == 0 or done == trained.steps:
-                journal.log_metrics({metric: float(loss)}, step=done)
+                state.log_metrics({metric: float(loss)}, step=done)
 
-        trained.fit(journal, f"{key.path}.{stage}", self.fingerprint, on_step)
+        trained.fit(state, f"{key.path}.{stage}", self.fingerprint, on_step)
         advance(trained)
         return trained
 
@@ -247,8 +247,8 @@ class _TrialRun:
         averaged = {name: value.cpu() for name, value in trained.averaged.state_dict().items()}
         states = self.method.candidates(built.state_dict(), averaged, self.config)
         models = {setting: deepcopy(built) for setting in states}
-        for setting, state in states.items():
-            load_entries(models[setting], state)
+        for setting, weights in states.items():
+            models[setting].load_state_dict(weights, strict=False)
         return models
 
 

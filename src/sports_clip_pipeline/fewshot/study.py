@@ -23,7 +23,7 @@ from sports_clip_pipeline.fewshot import base, cross_validation
 from sports_clip_pipeline.fewshot.base import METHODS, Labelled, MethodSpec, Task
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial, save_trial
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import (
     cores,
     exit_with_parent,
@@ -85,7 +85,7 @@ def plan_trials(config: FinetuneConfig) -> list[TrialKey]:
     ]
 
 
-def run_study(data: StudyData, config: FinetuneConfig, journal: Journal) -> Iterator[FittedTrial]:
+def run_study(data: StudyData, config: FinetuneConfig, state: RunState) -> Iterator[FittedTrial]:
     """Fit every trial; those that an earlier run finished under the same fingerprint are reused.
 
     Raises: UserFacingError: a fraction leaves a class without an image; before any trial is fitted.
@@ -94,10 +94,10 @@ def run_study(data: StudyData, config: FinetuneConfig, journal: Journal) -> Iter
     for key in keys:
         data.labelled_rows(key)
     fingerprints = _fingerprints(keys, data, config)
-    with journal.counting("finetune", len(keys), "trial") as bar:
+    with state.progress_bar("finetune", len(keys), "trial") as bar:
         waiting = []
         for key in keys:
-            finished = load_trial(key, fingerprints[key], journal)
+            finished = load_trial(key, fingerprints[key], state)
             if finished is None:
                 waiting.append(key)
                 continue
@@ -106,18 +106,18 @@ def run_study(data: StudyData, config: FinetuneConfig, journal: Journal) -> Iter
         for fitted in _fit_all(waiting, data, config):
             key = fitted.key
             named = replace(fitted, fingerprint=fingerprints[key])
-            save_trial(named, journal)
+            save_trial(named, state)
             bar.update(1)
             bar.set_postfix_str(f"{key.method} {key.label_fraction:g}")
             yield named
 
 
 def finished_trials(
-    keys: Sequence[TrialKey], data: StudyData, config: FinetuneConfig, journal: Journal
+    keys: Sequence[TrialKey], data: StudyData, config: FinetuneConfig, state: RunState
 ) -> Iterator[FittedTrial]:
     """Those of the trials that were fitted before under the same fingerprint."""
     for key, content in _fingerprints(keys, data, config).items():
-        finished = load_trial(key, content, journal)
+        finished = load_trial(key, content, state)
         if finished is not None:
             yield finished
 
@@ -277,7 +277,7 @@ def schedule_trials(
             yield future.result()
 
 
-def estimate_plan(data: StudyData, config: FinetuneConfig, journal: Journal) -> pd.DataFrame:
+def estimate_plan(data: StudyData, config: FinetuneConfig, state: RunState) -> pd.DataFrame:
     """Trials, hours and disk of each method (dry run), from one trial at the smallest fraction.
 
     Time is taken to grow with the number of labels, which is about right from a few hundred on.
@@ -286,14 +286,14 @@ def estimate_plan(data: StudyData, config: FinetuneConfig, journal: Journal) -> 
         workers together) and `disk_bytes` (of all).
     """
     plan = plan_trials(config)
-    finished = {fitted.key for fitted in finished_trials(plan, data, config, journal)}
+    finished = {fitted.key for fitted in finished_trials(plan, data, config, state)}
     workers = config.workers or cores()
     smallest = min(config.fractions)
     small = {"fractions": (smallest,), "seeds": 1, "workers": 1, "many_labels": 1.0}
     rows = []
     for method in config.selected:
         one = config.model_copy(update={**small, "select": (method,)})
-        fitted = next(iter(run_study(data, one, Journal())))
+        fitted = next(iter(run_study(data, one, RunState())))
         keys = [key for key in plan if key.method == method]
         waiting = [key for key in keys if key not in finished]
         growth = sum(key.label_fraction / smallest for key in waiting)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sports_clip_pipeline.fewshot.base import Fit
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
@@ -65,7 +65,7 @@ class FittedTrial:
 
 
 def save_trial(
-    fitted: FittedTrial, journal: Journal, more: Mapping[str, np.ndarray] | None = None
+    fitted: FittedTrial, state: RunState, more: Mapping[str, np.ndarray] | None = None
 ) -> None:
     """Save a trial, and further arrays with it."""
     fit = fitted.fit
@@ -82,15 +82,15 @@ def save_trial(
     if fit.held_out is not None:
         arrays["held_out"] = fit.held_out
     meta = json.loads(json.dumps(meta))  # as it will be read
-    journal.save_state(fitted.key.path, fitted.fingerprint, arrays | dict(more or {}), meta)
+    state.save_state(fitted.key.path, fitted.fingerprint, arrays | dict(more or {}), meta)
 
 
-def load_trial(key: TrialKey, fingerprint: str, journal: Journal) -> FittedTrial | None:
+def load_trial(key: TrialKey, fingerprint: str, state: RunState) -> FittedTrial | None:
     """The trial as an earlier run saved it under this fingerprint, or None."""
-    state = journal.load_state(key.path, fingerprint)
-    if state is None:
+    saved = state.load_state(key.path, fingerprint)
+    if saved is None:
         return None
-    arrays, meta = state
+    arrays, meta = saved
     fit = Fit(
         head=Head.from_arrays(meta["operations"], arrays, "head."),
         temperature=meta["temperature"],

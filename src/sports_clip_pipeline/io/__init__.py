@@ -1,7 +1,6 @@
-"""Kedro datasets of the project, imported when the catalog first asks for one.
+"""Kedro datasets of the project (`type: sports_clip_pipeline.io.ParquetTable` in the catalog).
 
-`type: sports_clip_pipeline.io.ParquetTable` in the catalog; pandas, plotly and pyarrow come
-in with the class, not with this package.
+A dataset's module, and with it pandas, plotly or pyarrow, is imported on first use.
 """
 
 from __future__ import annotations
@@ -9,36 +8,20 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_HOMES = {
-    "ParquetTable": "tables",
-    "OptionalTable": "tables",
-    "CsvTable": "tables",
-    "JsonDocument": "documents",
-    "PlotlyFigure": "documents",
-    "TextPage": "documents",
-    "Arrays": "arrays",
-    "LinkedArrays": "arrays",
-    "HeadFile": "folders",
-    "EvaluationLogFile": "documents",
-    "JournalDataset": "folders",
-    "FeatureCacheDataset": "folders",
-    "ClipFolderDataset": "folders",
-    "PredictorDataset": "folders",
-    "PredictorFoldersDataset": "folders",
-    "ExportedPredictorDataset": "folders",
-    "MovedTable": "tables",
-    "MovedFolder": "tables",
-    "ArchiveDataset": "folders",
-    "ImageStoreDataset": "folders",
-    "RawFolderDataset": "folders",
-    "GalleryDataset": "folders",
+_MODULES = {
+    "arrays": "Arrays LinkedArrays",
+    "files": "CsvTable EvaluationLogFile HeadFile JsonDocument MovedTable OptionalTable "
+    "ParquetTable PlotlyFigure TextPage",
+    "folders": "ArchiveDataset ClipFolderDataset ExportedPredictorDataset FeatureCacheDataset "
+    "GalleryDataset ImageStoreDataset MovedFolder PredictorDataset PredictorFoldersDataset "
+    "RawFolderDataset RunStateDataset",
 }
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
-__all__ = list(_HOMES)
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
-    """Import the module of the dataset class `name`."""
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

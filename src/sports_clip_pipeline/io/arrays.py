@@ -1,9 +1,11 @@
-"""Named NumPy arrays in one safetensors file: no pickle."""
+"""Kedro datasets of named NumPy arrays in one safetensors file, optionally memory-mapped."""
 
 from __future__ import annotations
 
+import filecmp
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +15,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from sports_clip_pipeline.encoders.feature_store import release_pages
-from sports_clip_pipeline.io.base import PlacedDataset
-from sports_clip_pipeline.io.state import naming_file, replacing_file
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.io.files import PathDataset
+from sports_clip_pipeline.io.state import replacing_file
 
-_ROWS_AT_ONCE = 1024
 
-
-class Arrays(PlacedDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
-    """A dictionary of arrays.
+class Arrays(PathDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
+    """A dictionary of arrays in one safetensors file.
 
     Args:
-        mapped: load the arrays read-only, each of its numbers read when it is asked for.
+        mapped: load read-only memory-mapped arrays.
 
     Example:
         >>> Arrays(filepath="features.safetensors").save({"features": np.zeros((2, 3))})
@@ -36,25 +37,32 @@ class Arrays(PlacedDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
         self._mapped = mapped
 
     def load(self) -> dict[str, np.ndarray]:
-        """The arrays. Raises: DatasetError: no whole safetensors file stands there."""
+        """The arrays. Raises: DatasetError: the file is missing or damaged."""
         try:
-            return _mapped(self._filepath) if self._mapped else load_file(self._filepath)
+            return _map_file(self._filepath) if self._mapped else load_file(self._filepath)
         except (SafetensorError, OSError) as error:
             raise DatasetError(f"{self._filepath}: cannot be read ({error})") from error
 
     def save(self, data: dict[str, np.ndarray]) -> None:
-        """Write all arrays, whole or not at all."""
-        with naming_file(self._filepath), replacing_file(self._filepath) as partial:
-            _write(partial, data)
+        """Save atomically; memory-mapped arrays are not read into memory as a whole.
 
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
+        Raises: UserFacingError: the file cannot be written.
+        """
+        with replacing_file(self._filepath) as partial:
+            partial.touch()
+            mode = partial.stat().st_mode  # safetensors makes files that only the owner may read
+            save_file({n: np.asarray(value, order="C") for n, value in data.items()}, partial)
+            partial.chmod(mode)
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+        for value in data.values():
+            release_pages(value)
 
 
 class LinkedArrays(Arrays):
-    """Arrays that are often those of another file, byte for byte: then a link to it, not a copy.
+    """Arrays that are often equal to those of another file: then a hard link to it.
 
-    Both files stand on their own: each is replaced by renaming, which leaves the other as it was.
+    Each file is replaced by renaming, which leaves the other unchanged.
 
     Args:
         source: the other file.
@@ -67,69 +75,29 @@ class LinkedArrays(Arrays):
         self._source = Path(source)
 
     def save(self, data: dict[str, np.ndarray]) -> None:
-        """Link the source where it holds these arrays, else write them; whole or not at all."""
-        if not (_holds(self._source, data) and self._linked()):
-            super().save(data)
-
-    def _linked(self) -> bool:
-        """Whether the file is a link to its source now; some disks have no links."""
-        try:
-            with replacing_file(self._filepath) as partial:
+        """Save the arrays, then replace the file by a hard link if both files are equal."""
+        super().save(data)
+        if self._source.is_file() and filecmp.cmp(self._source, self._filepath, shallow=False):
+            # A file system without hard links raises an error: then the copy stays.
+            with suppress(UserFacingError), replacing_file(self._filepath) as partial:
                 partial.hardlink_to(self._source)
-        except OSError:
-            return False
-        return True
 
     def _describe(self) -> dict[str, Any]:
         return {**super()._describe(), "source": str(self._source)}
 
 
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a new file through to the disk; arrays that are mapped files are not read whole."""
-    path.touch()
-    mode = path.stat().st_mode  # safetensors' own file would be its owner's alone
-    save_file({name: np.asarray(value, order="C") for name, value in arrays.items()}, path)
-    path.chmod(mode)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    for value in arrays.values():
-        release_pages(value)
-
-
-def _holds(path: Path, arrays: dict[str, np.ndarray]) -> bool:
-    """Whether a file has these arrays and no others, byte for byte."""
-    try:
-        kept = _mapped(path)
-    except (SafetensorError, OSError):
-        return False
-    return kept.keys() == arrays.keys() and all(_same(kept[n], arrays[n]) for n in arrays)
-
-
-def _same(kept: np.ndarray, given: np.ndarray) -> bool:
-    if (kept.dtype, kept.shape) != (given.dtype, given.shape):
-        return False
-    first, second = np.atleast_1d(kept), np.atleast_1d(given)
-    for start in range(0, len(first), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        if first[rows].tobytes() != second[rows].tobytes():
-            return False
-        release_pages(kept)
-        release_pages(given)
-    return True
-
-
-def _mapped(path: Path) -> dict[str, np.ndarray]:
-    """The file's arrays, which stand one after the other at its end."""
+def _map_file(path: Path) -> dict[str, np.ndarray]:
+    """Read-only memory maps of a safetensors file's arrays, which are contiguous at its end."""
     arrays: dict[str, np.ndarray] = {}
     with safe_open(path, framework="numpy") as file:
         end = path.stat().st_size
         for name in reversed(file.offset_keys()):
-            piece = file.get_slice(name)
-            shape = tuple(piece.get_shape())
+            view = file.get_slice(name)
+            shape = tuple(view.get_shape())
             if math.prod(shape) == 0 or not shape:
                 arrays[name] = file.get_tensor(name)
             else:
-                dtype = piece[:1].dtype
+                dtype = view[:1].dtype
                 begin = end - math.prod(shape) * dtype.itemsize
                 arrays[name] = np.memmap(path, dtype, "r", begin, shape)
             end -= arrays[name].nbytes

@@ -15,11 +15,11 @@ from pydantic import BaseModel
 
 
 def fingerprint(*parts: Any) -> str:
-    """32 hex digits that change when any part changes.
+    """Hash of configuration, data and code as 32 hex digits.
 
     Args:
-        parts: pydantic models, dataclasses, JSON-like values, bytes, NumPy arrays (by dtype, shape and content),
-            and modules or functions (by their source text).
+        parts: pydantic models, dataclasses, JSON-like values, bytes, NumPy arrays (by dtype, shape
+            and content), and modules or functions (by their source code).
     Raises: TypeError: a part of another kind.
     """
     digest = hashlib.sha256()
@@ -31,7 +31,7 @@ def fingerprint(*parts: Any) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """64 hex digits: the sha256 of a file's content, read in pieces."""
+    """The sha256 of a file's content as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -53,35 +53,29 @@ def _chunks(part: Any) -> list[bytes]:
         raise TypeError(f"cannot fingerprint a {type(part).__name__}: {error}") from error
 
 
-UNKNOWN = "unknown"
-_WAIT_S = 10
-
-
 def git_state(folder: Path | None = None) -> dict[str, Any]:
-    """Commit of the source tree that this code runs from, and whether files differ from it.
+    """Git commit of the running source code, and whether the work tree has changes.
 
     Args:
-        folder: where to ask; the folder of this file by default.
-    Returns: `{commit: 40 hex digits, dirty: bool}`; `{commit: "unknown", dirty: None}` where the
-        code does not run from a git work tree; `dirty` alone is None where git cannot tell.
+        folder: a folder of the work tree; that of this file by default.
+    Returns: `{commit: 40 hex digits, dirty: bool}`; `{commit: "unknown", dirty: None}` outside a
+        git work tree; `dirty` alone is None if git cannot list the changes.
     """
-    place = folder or Path(__file__).parent
-    tracked = folder is not None or _git(place, "ls-files", Path(__file__).name)
-    commit = _git(place, "rev-parse", "HEAD") if tracked else None
+    tree = folder or Path(__file__).parent
+    is_tracked = folder is not None or _git(tree, "ls-files", Path(__file__).name)
+    commit = _git(tree, "rev-parse", "HEAD") if is_tracked else None
     if not commit:
-        return {"commit": UNKNOWN, "dirty": None}
-    top = _git(place, "rev-parse", "--show-toplevel")
-    changes = _git(Path(top) if top else place, "status", "--porcelain")
+        return {"commit": "unknown", "dirty": None}
+    top = _git(tree, "rev-parse", "--show-toplevel")
+    changes = _git(Path(top) if top else tree, "status", "--porcelain")
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
 
 
-def _git(folder: Path, *words: str) -> str | None:
-    """What git answers, or None where it fails, hangs or is not installed."""
-    command = ["git", "-C", str(folder), *words]
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Output of a git command, or None if it fails, hangs or git is not installed."""
+    command = ["git", "-C", str(folder), *arguments]
     try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=_WAIT_S, check=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip()
+    return done.stdout.strip()

@@ -1,31 +1,36 @@
-"""What the tables of ingest must look like; the catalog checks them on save and on load."""
+"""Pandera schemas of the tables, which the catalog validates on save and on load."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sized
+from collections.abc import Sized
 from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing.pandas import Series
 
-_SHA256 = r"[0-9a-f]{64}"
+_SHA256 = r"^[0-9a-f]{64}$"
 _CORPORA = ("flickr8k", "sports")
 _SPLITS = ("train", "validation", "test")
-_SHARE = {"min_value": 0, "max_value": 1 + 1e-5}
-_ANSWER = ("label", "probability", "top5", "top5_probabilities")
-# Of float32.
-_ROUNDING = 1e-5
+_PROBABILITY = {"min_value": 0, "max_value": 1 + 1e-5}
+_FLOAT32_TOLERANCE = 1e-5
 
 
-class Manifest(pa.DataFrameModel):
-    """One row an image kept, in the order of its store."""
+class _Strict(pa.DataFrameModel):
+    """A table without further columns."""
+
+    class Config:
+        strict = True
+
+
+class Manifest(_Strict):
+    """One row per usable image, in the order of its store."""
 
     image: Series[str] = pa.Field(unique=True, str_length={"min_value": 1})
     path: Series[str] = pa.Field(str_length={"min_value": 1})
-    sha256: Series[str] = pa.Field(str_matches=f"^{_SHA256}$")
-    stored_sha256: Series[str] = pa.Field(str_matches=f"^{_SHA256}$")
+    sha256: Series[str] = pa.Field(str_matches=_SHA256)
+    stored_sha256: Series[str] = pa.Field(str_matches=_SHA256)
     dhash: Series[str] = pa.Field(str_matches=r"^[0-9a-f]{16}$")
     width: Series[int] = pa.Field(gt=0)
     height: Series[int] = pa.Field(gt=0)
@@ -33,11 +38,6 @@ class Manifest(pa.DataFrameModel):
     label: Series[str] = pa.Field(nullable=True)
     captions: Series[object]
     group: Series[int] = pa.Field(ge=0)
-
-    class Config:
-        """No other columns."""
-
-        strict = True
 
 
 class CaptionedManifest(Manifest):
@@ -66,8 +66,8 @@ class LabelledManifest(Manifest):
         return table["label"].notna() == (table["split"] == "train")
 
 
-class Quarantine(pa.DataFrameModel):
-    """One row a file set aside."""
+class Quarantine(_Strict):
+    """One row per rejected file."""
 
     corpus: Series[str] = pa.Field(isin=_CORPORA)
     image: Series[str]
@@ -75,14 +75,9 @@ class Quarantine(pa.DataFrameModel):
     reason: Series[str] = pa.Field(str_length={"min_value": 1})
     detail: Series[str]
 
-    class Config:
-        """No other columns."""
 
-        strict = True
-
-
-class Duplicates(pa.DataFrameModel):
-    """One row a member of a group of two or more."""
+class Duplicates(_Strict):
+    """One row per member of a group of two or more duplicates."""
 
     group: Series[int] = pa.Field(ge=0)
     corpus: Series[str] = pa.Field(isin=_CORPORA)
@@ -91,11 +86,6 @@ class Duplicates(pa.DataFrameModel):
     label: Series[str] = pa.Field(nullable=True)
     kind: Series[str] = pa.Field(isin=("exact", "near"))
     action: Series[str] = pa.Field(isin=("kept", "dropped", "quarantined"))
-
-    class Config:
-        """No other columns."""
-
-        strict = True
 
 
 class Splits(pa.DataFrameModel):
@@ -126,62 +116,51 @@ class SubmissionOrder(pa.DataFrameModel):
     image: Series[str] = pa.Field(unique=True)
 
 
-class EvaluationPredictions(pa.DataFrameModel):
-    """One row an evaluation photograph: what was said of it without labels and with them."""
+class EvaluationPredictions(_Strict):
+    """One row per evaluation image: the zero-shot and the fine-tuned prediction."""
 
     image: Series[str] = pa.Field(unique=True)
     label: Series[str]
     zero_shot_label: Series[str]
-    zero_shot_probability: Series[float] = pa.Field(in_range=_SHARE, coerce=True)
+    zero_shot_probability: Series[float] = pa.Field(in_range=_PROBABILITY, coerce=True)
     zero_shot_top5: Series[object]
     zero_shot_top5_probabilities: Series[object]
     finetuned_label: Series[str]
-    finetuned_probability: Series[float] = pa.Field(in_range=_SHARE, coerce=True)
+    finetuned_probability: Series[float] = pa.Field(in_range=_PROBABILITY, coerce=True)
     finetuned_top5: Series[object]
     finetuned_top5_probabilities: Series[object]
     finetuned_probabilities: Series[object]
 
-    class Config:
-        """No other columns."""
+    @pa.dataframe_check
+    @classmethod
+    def top5_starts_with_the_prediction(cls, table: pd.DataFrame) -> pd.Series:
+        """The first of the top 5 is the predicted class, with its probability."""
 
-        strict = True
+        def consistent(row: Any, model: str) -> bool:
+            difference = row[f"{model}_top5_probabilities"][0] - row[f"{model}_probability"]
+            same_label = row[f"{model}_top5"][0] == row[f"{model}_label"]
+            return bool(same_label and abs(difference) < _FLOAT32_TOLERANCE)
+
+        return _check_both(table, consistent)
 
     @pa.dataframe_check
     @classmethod
-    def answers_begin_with_the_first(cls, table: pd.DataFrame) -> Any:
-        """The first of five answers is the answer, with its probability."""
-        return _rows_hold(
-            table,
-            lambda label, probability, names, shares: (
-                names[0] == label and abs(shares[0] - probability) < _ROUNDING
-            ),
-        )
+    def top5_is_ranked(cls, table: pd.DataFrame) -> pd.Series:
+        """Five different classes (or all of fewer) in descending order of probability."""
 
-    @pa.dataframe_check
-    @classmethod
-    def answers_fall(cls, table: pd.DataFrame) -> Any:
-        """Five answers, or as many as there are classes; none twice; the most probable first."""
-        most = table["finetuned_probabilities"].map(len).clip(upper=5)
+        def ranked(row: Any, model: str) -> bool:
+            labels, values = row[f"{model}_top5"], row[f"{model}_top5_probabilities"]
+            length = min(5, len(row["finetuned_probabilities"]))
+            descending = all(a >= b for a, b in itertools.pairwise(values))
+            return len(labels) == len(values) == len(set(labels)) == length and descending
 
-        def fall(label: str, probability: float, names: Any, shares: Any) -> bool:
-            falling = all(a >= b for a, b in itertools.pairwise(shares))
-            return len(names) == len(shares) == len(set(names)) and falling
-
-        lengths = (table["finetuned_top5"].map(len) == most) & (
-            table["zero_shot_top5"].map(len) == most
-        )
-        return _rows_hold(table, fall) & lengths
+        return _check_both(table, ranked)
 
 
-def _rows_hold(table: pd.DataFrame, holds: Callable[[str, float, Any, Any], bool]) -> pd.Series:
-    """Whether both answers of each row hold.
-
-    Args:
-        holds: of an answer, its probability, the five answers, and theirs.
-    """
-    found = pd.Series(True, index=table.index)
-    for whose in ("zero_shot", "finetuned"):
-        columns = [f"{whose}_{name}" for name in _ANSWER]
-        rows = table[columns].itertuples(index=False, name=None)
-        found &= pd.Series([bool(holds(*row)) for row in rows], index=table.index, dtype=bool)
-    return found
+def _check_both(table: pd.DataFrame, check: Any) -> pd.Series:
+    """(N,) bool; whether `check(row, model)` holds for both models' predictions."""
+    return table.apply(
+        lambda row: check(row, "zero_shot") and check(row, "finetuned"),
+        axis=1,
+        result_type="reduce",
+    ).astype(bool)

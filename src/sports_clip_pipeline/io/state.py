@@ -1,8 +1,7 @@
-"""The journal's interface, which is also its no-op form for tests and notebooks."""
+"""Resumable state of a node (checkpoints with fingerprints), and atomic writes of files."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -21,102 +20,24 @@ from sports_clip_pipeline.errors import UserFacingError
 
 if TYPE_CHECKING:
     import numpy as np
-if TYPE_CHECKING:
-    import numpy as np
-
 
 T = TypeVar("T")
+State = tuple[dict[str, "np.ndarray"], dict[str, Any]]
+"""Named arrays and JSON-like metadata."""
 
 
 class Tracker(Protocol):
-    """Where live metrics go. The tracking hook attaches one; without it they go nowhere."""
+    """Receiver of live metrics; the tracking hook attaches one."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
-        """Log metrics on the run at hand."""
+        """Log metrics on the current run."""
 
     def log_trial(self, row: dict[str, Any], plan: str) -> None:
         """Log a finished trial, a row of the trials table, as a child run."""
 
 
-class Journal:
-    """Progress, resumable state and live metrics of one node; this form keeps state in memory.
-
-    State is addressed by a key (`arms/notebook_mlp/0.01/3`) and a fingerprint of everything it
-    depends on; state under another fingerprint is as good as absent.
-
-    Attributes:
-        folder: where the state is on disk, for processes that share it; None in memory.
-    """
-
-    folder: Path | None = None
-
-    def __init__(self) -> None:
-        self._tracker: Tracker | None = None
-        self._states: dict[str, tuple[str, dict[str, np.ndarray], dict[str, Any]]] = {}
-        self._workspaces: dict[tuple[str, str], Path] = {}
-
-    def attach(self, tracker: Tracker | None) -> None:
-        """Send metrics to `tracker` from now on; None sends them nowhere."""
-        self._tracker = tracker
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Log metrics (flat names such as `pretrain/loss`) on the run at hand."""
-        if self._tracker is not None:
-            self._tracker.log_metrics(metrics, step)
-
-    def log_trial(self, row: dict[str, Any], plan: str) -> None:
-        """Log a finished trial, a row of the trials table of a plan, as a child run."""
-        if self._tracker is not None:
-            self._tracker.log_trial(row, plan)
-
-    def progress(
-        self, items: Iterable[T], desc: str, total: int | None = None, unit: str = "it"
-    ) -> Iterator[T]:
-        """Iterate with a progress bar where there is a terminal; this form shows none."""
-        yield from items
-
-    def save_state(
-        self,
-        key: str,
-        fingerprint: str,
-        arrays: dict[str, np.ndarray] | None = None,
-        meta: dict[str, Any] | None = None,
-        *,
-        keep_former: bool = False,
-    ) -> None:
-        """Keep named arrays and a JSON-like `meta` under `key`, whole or not at all.
-
-        Args:
-            keep_former: keep the state before this one too, for the case that this one is damaged.
-        """
-        self._states[key] = (fingerprint, dict(arrays or {}), dict(meta or {}))
-
-    def load_state(
-        self, key: str, fingerprint: str
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """What `save_state` kept under this key and fingerprint, or None."""
-        kept = self._states.get(key)
-        return None if kept is None or kept[0] != fingerprint else (kept[1], kept[2])
-
-    def drop_state(self, key: str) -> None:
-        """Forget what is kept under `key`; nothing kept is no error."""
-        self._states.pop(key, None)
-
-    def workspace(self, name: str, fingerprint: str) -> Path:
-        """A folder that survives runs as long as the fingerprint stays; emptied when it changes."""
-        place = (name, fingerprint)
-        if place not in self._workspaces:
-            self._workspaces[place] = Path(tempfile.mkdtemp(prefix="journal-"))
-        return self._workspaces[place]
-
-    @contextmanager
-    def counting(self, desc: str, total: int, unit: str = "it") -> Iterator[Counter]:
-        """A progress bar to advance by hand, `with journal.counting(…) as bar: bar.update()`."""
-        yield Counter()
-
-
-class Counter:
-    """A progress bar's hand-driven face; this form shows nothing."""
+class ProgressBar:
+    """The part of tqdm's interface that is used; this class shows nothing."""
 
     def update(self, n: int = 1) -> None:
         """Advance by `n`."""
@@ -128,34 +49,58 @@ class Counter:
 _KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 
 
-class DiskJournal(Journal):
-    """State as safetensors files under `folder`: one file a key, its JSON in the file's header.
+class RunState:
+    """Progress bars, resumable state and live metrics of one node.
 
-    A state file is written beside its place and renamed into it, and carries a checksum of its
-    arrays; a damaged one is reported, and treated as absent.
+    State is addressed by a key (`arms/notebook_mlp/0.01/3`) and a fingerprint of everything it
+    depends on; state with another fingerprint is not loaded. On disk it is one safetensors file
+    per key with the metadata in its header, replaced atomically, with a checksum of the arrays; a
+    damaged file causes a warning and counts as absent.
+
+    Args:
+        folder: location of the state on disk, shared between processes; by default it is kept in
+            memory, and no progress is shown.
+        read_only: save nothing and show no progress, for all processes of a run but the first.
     """
 
-    folder: Path
+    def __init__(self, folder: str | Path | None = None, *, read_only: bool = False) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self._read_only = read_only
+        self._tracker: Tracker | None = None
+        self._states: dict[str, tuple[str, State]] = {}
+        self._workspaces: dict[tuple[str, str], Path] = {}
 
-    def __init__(self, folder: str | Path) -> None:
-        super().__init__()
-        self.folder = Path(folder)
+    def attach(self, tracker: Tracker | None) -> None:
+        """Send metrics to `tracker` from now on; None discards them."""
+        self._tracker = tracker
 
-    def progress(
-        self, items: Iterable[T], desc: str, total: int | None = None, unit: str = "it"
-    ) -> Iterator[T]:
-        """Iterate with a progress bar on standard error where that is a terminal."""
-        from tqdm import tqdm
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Log metrics (flat names such as `pretrain/loss`) on the current run."""
+        if self._tracker is not None:
+            self._tracker.log_metrics(metrics, step)
 
-        yield from tqdm(items, desc=desc, total=total, unit=unit, disable=_quiet(), leave=False)
+    def log_trial(self, row: dict[str, Any], plan: str) -> None:
+        """Log a finished trial, a row of the trials table of a plan, as a child run."""
+        if self._tracker is not None:
+            self._tracker.log_trial(row, plan)
+
+    def progress(self, items: Iterable[T], desc: str, total: int, unit: str = "it") -> Iterator[T]:
+        """Iterate with a progress bar."""
+        with self.progress_bar(desc, total, unit) as bar:
+            for item in items:
+                yield item
+                bar.update()
 
     @contextmanager
-    def counting(self, desc: str, total: int, unit: str = "it") -> Iterator[Counter]:
-        """A progress bar to advance by hand."""
+    def progress_bar(self, desc: str, total: int, unit: str = "it") -> Iterator[ProgressBar]:
+        """A progress bar to advance manually, shown where standard error is a terminal."""
+        if self.folder is None or self._read_only or not sys.stderr.isatty():
+            yield ProgressBar()
+            return
         from tqdm import tqdm
 
-        with tqdm(total=total, desc=desc, unit=unit, disable=_quiet(), leave=False) as bar:
-            yield cast(Counter, bar)
+        with tqdm(total=total, desc=desc, unit=unit, leave=False) as bar:
+            yield cast(ProgressBar, bar)
 
     def save_state(
         self,
@@ -164,84 +109,85 @@ class DiskJournal(Journal):
         arrays: dict[str, np.ndarray] | None = None,
         meta: dict[str, Any] | None = None,
         *,
-        keep_former: bool = False,
+        keep_previous: bool = False,
     ) -> None:
-        """Keep named arrays and a JSON-like `meta` under `key`, whole or not at all.
+        """Save named arrays and JSON-like `meta` under `key`, atomically.
 
         Args:
-            keep_former: keep the state before this one too, for the case that this one is damaged.
+            keep_previous: also keep the previous state, loaded if this one is damaged.
+        Raises: UserFacingError: the file cannot be written.
         """
-        import numpy as np
-        from safetensors.numpy import save
-
-        contiguous = {name: np.asarray(value, order="C") for name, value in (arrays or {}).items()}
-        header = {
-            "fingerprint": fingerprint,
-            "meta": json.dumps(meta or {}),
-            "checksum": _checksum(contiguous),
-        }
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = save(contiguous, metadata=header)
-        if keep_former and path.exists():
-            path.replace(_former(path))  # a kill after this leaves the former one, which is read
+        if self._read_only:
+            return
+        if self.folder is None:
+            self._states[key] = (fingerprint, (dict(arrays or {}), dict(meta or {})))
+            return
+        path = _state_path(self.folder, key)
+        content = _encode_state(fingerprint, arrays or {}, meta or {})
+        if keep_previous and path.exists():
+            path.replace(_previous(path))  # `load_state` reads it after a kill at this point
         write_atomically(path, content)
 
-    def load_state(
-        self, key: str, fingerprint: str
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """What `save_state` kept under this key and fingerprint, or None."""
-        path = self._path(key)
-        for place in (path, _former(path)):
-            kept = _read_state(place, fingerprint) if place.exists() else None
-            if kept is not None:
-                return kept
+    def load_state(self, key: str, fingerprint: str) -> State | None:
+        """The arrays and metadata saved under this key and fingerprint, or None."""
+        if self.folder is None:
+            saved_fingerprint, state = self._states.get(key, ("", None))
+            return state if saved_fingerprint == fingerprint else None
+        path = _state_path(self.folder, key)
+        for file in (path, _previous(path)):
+            state = _read_state(file, fingerprint) if file.exists() else None
+            if state is not None:
+                return state
         return None
 
-    def drop_state(self, key: str) -> None:
-        """Forget what is kept under `key`; nothing kept is no error."""
-        path = self._path(key)
-        for place in (path, _former(path)):
-            place.unlink(missing_ok=True)
+    def delete_state(self, key: str) -> None:
+        """Delete the state under `key`, if there is any."""
+        self._states.pop(key, None)
+        if self.folder is not None:
+            path = _state_path(self.folder, key)
+            for file in (path, _previous(path)):
+                file.unlink(missing_ok=True)
 
     def workspace(self, name: str, fingerprint: str) -> Path:
-        """A folder that survives runs as long as the fingerprint stays; emptied when it changes."""
-        place = self._path(name).with_suffix("")
-        mark = place / ".fingerprint"
-        if not mark.exists() or mark.read_text() != fingerprint:
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir(parents=True)
-            write_atomically(mark, fingerprint.encode())
-        return place
-
-    def _path(self, key: str) -> Path:
-        if not _KEY.fullmatch(key) or ".." in key:
-            raise ValueError(f"a state key is letters, digits, '_', '-', '.' and '/', got {key!r}")
-        return self.folder / f"{key}.safetensors"
-
-
-class FollowingJournal(DiskJournal):
-    """Reads what another process keeps in the same folder; keeps nothing, and shows no progress."""
-
-    @contextmanager
-    def counting(self, desc: str, total: int, unit: str = "it") -> Iterator[Counter]:
-        """Show no bar."""
-        with Journal.counting(self, desc, total, unit) as bar:
-            yield bar
-
-    def save_state(self, *arguments: Any, **named: Any) -> None:
-        """Keep nothing."""
+        """A folder that persists across runs; emptied when the fingerprint changes."""
+        if self.folder is None:
+            key = (name, fingerprint)
+            if key not in self._workspaces:
+                self._workspaces[key] = Path(tempfile.mkdtemp(prefix="run-state-"))
+            return self._workspaces[key]
+        folder = _state_path(self.folder, name).with_suffix("")
+        stored = folder / ".fingerprint"
+        if not stored.exists() or stored.read_text() != fingerprint:
+            shutil.rmtree(folder, ignore_errors=True)
+            write_atomically(stored, fingerprint.encode())
+        return folder
 
 
-def _former(path: Path) -> Path:
-    """Where the state before the last one is kept."""
+def _state_path(folder: Path, key: str) -> Path:
+    if not _KEY.fullmatch(key) or ".." in key:
+        raise ValueError(f"a state key is letters, digits, '_', '-', '.' and '/', got {key!r}")
+    return folder / f"{key}.safetensors"
+
+
+def _encode_state(fingerprint: str, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> bytes:
+    import numpy as np
+    from safetensors.numpy import save
+
+    contiguous = {name: np.asarray(value, order="C") for name, value in arrays.items()}
+    header = {
+        "fingerprint": fingerprint,
+        "meta": json.dumps(meta),
+        "checksum": _checksum(contiguous),
+    }
+    return save(contiguous, metadata=header)
+
+
+def _previous(path: Path) -> Path:
     return path.with_name(f".{path.name}.former")
 
 
-def _read_state(
-    path: Path, fingerprint: str
-) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """A state file's content; None where its fingerprint is another or, with a warning, damaged."""
+def _read_state(path: Path, fingerprint: str) -> State | None:
+    """Content of a state file; None if its fingerprint differs or, with a warning, if damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -254,72 +200,9 @@ def _read_state(
             raise ValueError("checksum differs")
         return arrays, json.loads(header["meta"])
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        what = f"{path}: damaged state ({error}); the one before it is used, or it is made again"
+        what = f"{path}: damaged state ({error}); the previous one is used, or it is made again"
         warnings.warn(what, stacklevel=3)
         return None
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside `path`, flush to the disk, rename into place: whole or not at all.
-
-    Raises: UserFacingError: the disk refuses.
-    """
-    with naming_file(path), replacing_file(path) as partial, partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextmanager
-def replacing_file(path: Path) -> Iterator[Path]:
-    """A place beside `path` to write to; renamed to `path` when the block ends without error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{_own_mark()}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)  # renaming a link onto itself leaves both names
-
-
-@contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """A new folder to fill, which takes the place of `path` when the block ends without error.
-
-    A failure leaves the old folder in place; a kill the old one, the new one or none, never a
-    mixture of both.
-
-    Raises: UserFacingError: the disk refuses.
-    """
-    with naming_file(path), _replacing_folder(path) as partial:
-        yield partial
-
-
-@contextmanager
-def _replacing_folder(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{_own_mark()}.partial")
-    former = path.with_name(f".{path.name}.{_own_mark()}.former")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        if path.exists():
-            path.replace(former)
-        try:
-            partial.replace(path)
-        except OSError:
-            if former.exists():
-                former.replace(path)
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(former, ignore_errors=True)
-
-
-def _own_mark() -> str:
-    """What no other writer's partial file has in its name, on this machine or another."""
-    return f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> str:
@@ -331,87 +214,86 @@ def _checksum(arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _quiet() -> bool:
-    return not sys.stderr.isatty()
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a temporary file, flush it to disk and rename it to `path`.
 
-
-_KEPT = "then run again: what was finished is kept"
-_FREE = f"free some space, {_KEPT}"
-_RIGHTS = f"give this user the right to write there, {_KEPT}"
-_REMEDIES = {
-    errno.ENOSPC: _FREE,
-    errno.EDQUOT: _FREE,
-    errno.EFBIG: f"raise the largest allowed file (`ulimit -f`), {_KEPT}",
-    errno.EROFS: f"mount the disk for writing or work in a copy elsewhere, {_KEPT}",
-    errno.EACCES: _RIGHTS,
-    errno.EPERM: _RIGHTS,
-    errno.EIO: f"check the disk, {_KEPT}",
-}
-_OTHER = f"mend the path, its rights or the space on the disk, {_KEPT}"
-# How errors of Rust libraries (safetensors) end: "No space left on device (os error 28)".
-_RUST = re.compile(r"([\w ]+) \(os error (\d+)\)")
+    Raises: UserFacingError: the file cannot be written.
+    """
+    with replacing_file(path) as partial, partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager
-def naming_file(path: Path) -> Iterator[None]:
-    """Name `path` where the disk refuses to write it within the block.
+def replacing_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to `path` when the block ends without error.
 
-    An error that names a file elsewhere, or that is no refusal of a disk, goes its way.
-
-    Raises: UserFacingError: the disk is full, read-only, broken or not this user's.
+    Raises: UserFacingError: the file cannot be written.
     """
+    partial = _temporary(path, "partial")
+    with write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)  # still there after an error, or if it was a hard link
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A new folder that replaces `path` when the block ends without error.
+
+    After an error the old folder is still there; after a kill, the old one, the new one or none,
+    never a mixture of both.
+
+    Raises: UserFacingError: the folder cannot be written.
+    """
+    partial, former = _temporary(path, "partial"), _temporary(path, "former")
+    with write_errors(path):
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            if path.exists():
+                path.replace(former)
+            try:
+                partial.replace(path)
+            except OSError:
+                if former.exists():
+                    former.replace(path)
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(former, ignore_errors=True)
+
+
+def _temporary(path: Path, suffix: str) -> Path:
+    """A hidden name beside `path` that no other process or machine uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.{suffix}")
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Convert an I/O error of the block, also one wrapped by a library, to a UserFacingError."""
     try:
         yield
     except UserFacingError:
         raise
     except Exception as error:
-        refusal = _refusal_within(error, path)
-        if refusal is None:
-            raise
-        raise refusal from error
+        from safetensors import SafetensorError  # its I/O errors are no OSError
+
+        for cause in (error, error.__cause__):
+            if isinstance(cause, (OSError, SafetensorError)):
+                raise disk_error(cause, path) from error
+        raise
 
 
-def refusal_of(error: OSError, where: object) -> UserFacingError:
-    """The line for a failing disk; `where` is the file."""
-    what = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        what = f"{what}{_room_at(Path(str(where)))}"
-    return UserFacingError(where, what, _REMEDIES.get(error.errno or 0, _OTHER))
-
-
-def _refusal_within(error: BaseException, path: Path) -> UserFacingError | None:
-    cause: BaseException | None = error
-    while cause is not None:
-        answer = _disk_answer(cause)
-        if answer is not None and answer.errno in _REMEDIES and _is_at(answer, path):
-            return refusal_of(answer, path)
-        cause = cause.__cause__ or cause.__context__
-    return None
-
-
-def _disk_answer(error: BaseException) -> OSError | None:
-    """What the operating system said, if this error is its word or repeats it."""
-    if isinstance(error, OSError):
-        return error
-    said = _RUST.search(str(error))
-    return OSError(int(said[2]), said[1].strip()) if said else None
-
-
-def _is_at(error: OSError, path: Path) -> bool:
-    """Whether the error names no file, `path`, a folder above it, or its partial form beside it."""
-    if error.filename is None:
-        return True
-    named = Path(str(error.filename)).absolute()
-    folder = path.absolute().parent
-    return folder in named.parents or named == folder or named in folder.parents
-
-
-def _room_at(path: Path) -> str:
-    """How much room the disk of `path` has, in words; nothing where it cannot be asked."""
-    place = next((folder for folder in (path, *path.parents) if folder.is_dir()), None)
-    if place is None:
-        return ""
-    try:
-        return f" ({shutil.disk_usage(place).free / 1e6:.1f} MB are free)"
-    except OSError:
-        return ""
+def disk_error(error: Exception, where: object) -> UserFacingError:
+    """One line for an I/O error of the file `where`."""
+    what = getattr(error, "strerror", None) or str(error)
+    file = getattr(error, "filename", None)
+    if file is not None and str(file) != str(where):
+        what = f"{what} ({file})"
+    remedy = "check its rights and the free space, then run again (finished work is reused)"
+    return UserFacingError(where, what, remedy)

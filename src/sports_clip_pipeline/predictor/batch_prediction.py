@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sports_clip_pipeline.data.transforms import InputSpec, UnusableImageError, open_upright
-from sports_clip_pipeline.io.state import Counter
+from sports_clip_pipeline.io.state import ProgressBar
 from sports_clip_pipeline.machine import cores, exit_with_parent
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
@@ -287,7 +287,7 @@ def write_answers(
     classes: Sequence[str],
     threshold: float | None,
     files: AnswerFiles,
-    bar: Counter,
+    bar: ProgressBar,
     draw: Draw | None = None,
 ) -> Tally:
     """Write each block as it comes; nothing of it stays in memory.

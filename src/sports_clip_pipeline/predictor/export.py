@@ -16,7 +16,7 @@ from PIL import Image
 from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import Journal, replacing_folder
+from sports_clip_pipeline.io.state import RunState, replacing_folder
 from sports_clip_pipeline.machine import exit_with_parent
 from sports_clip_pipeline.predictor.onnx_predictor import (
     FORMAT,
@@ -69,7 +69,7 @@ def export_predictor(predictor: Predictor, folder: Path) -> float:
     return difference
 
 
-def cached_export(predictor: Predictor, journal: Journal) -> Path:
+def cached_export(predictor: Predictor, journal: RunState) -> Path:
     """The exported form in the journal's workspace, made there if it is not; see above."""
     folder = (
         journal.workspace("exported", fingerprint(FORMAT, predictor_fingerprint(predictor)))

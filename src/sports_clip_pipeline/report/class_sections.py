@@ -221,7 +221,7 @@ def confusion_pairs(study: StudyResults) -> Section | None:
         columns = {
             "Class": lambda row: fmt.class_name(row["first"]),
             "And": lambda row: fmt.class_name(row["second"]),
-            "Images": lambda row: fmt.mean_count(row["photographs"]),
+            "Images": lambda row: fmt.mean_count(row["images"]),
             "First as second": lambda row: fmt.mean_count(row["first_as_second"]),
             "Second as first": lambda row: fmt.mean_count(row["second_as_first"]),
             "Of all errors": lambda row: fmt.percent(row["share"]),
@@ -262,7 +262,7 @@ def reliability(study: StudyResults) -> Section | None:
         **heads,
         "Confidence": lambda row: fmt.percent(row["confidence"]),
         "Accuracy": lambda row: fmt.percent(row["accuracy"]),
-        "Predictions": lambda row: fmt.count(row["photographs"]),
+        "Predictions": lambda row: fmt.count(row["images"]),
     }
     tables = [frame_table("Reliability, bin by bin", study.reliability, bins)]
     text = "On the diagonal, confidence equals accuracy; below it, predictions are overconfident."
@@ -335,7 +335,7 @@ def _reliability_traces(
         if not own.empty:
             hover = [
                 f"confidence {fmt.percent(row['confidence'])}, accuracy "
-                f"{fmt.percent(row['accuracy'])}<br>{fmt.count(row['photographs'])} predictions"
+                f"{fmt.percent(row['accuracy'])}<br>{fmt.count(row['images'])} predictions"
                 for row in own.to_dict("records")
             ]
             trace = fig.scatter(own["confidence"], own["accuracy"], hover, **look)

@@ -54,14 +54,13 @@ def compose_headline(study: StudyResults) -> Headline:
     points = _headline_points(study)
     notes = list(dict.fromkeys(entry.note for entry in study.config.reference))
     log = study.evaluation_log
-    summary: Any = summarise_evaluations(log) if log and isinstance(log, Sequence) else log
     return Headline(
         sentence=_sentence(study, points),
         numbers=_key_numbers(study, points),
         advice=paragraphs(study.recommendation.get("sentences", ())),
         table=_table(study, points, notes),
         notes=tuple(f"{superscript(n)} {note}" for n, note in enumerate(notes, start=1)),
-        evaluations=str(summary["sentence"]) if summary else "",
+        evaluations=summarise_evaluations(log) if log else "",
     )
 
 

@@ -307,15 +307,15 @@ def inference_cost(study: StudyResults) -> Section | None:
     """Accuracy by inference cost: parameters and milliseconds of each set of image encoders."""
     if study.inference_cost.empty:
         return None
-    cost = study.inference_cost.sort_values(["ms_per_photograph", "parameters"])
+    cost = study.inference_cost.sort_values(["ms_per_image", "parameters"])
     top1 = top1_columns(cost)
     heads = ("Encoders", "Method", "Parameters", "ms per image", *map(fmt.fraction_name, top1))
     rows = [
         (
-            str(row["towers"]),
+            str(row["encoders"]),
             study.name(row["method"]),
             fmt.millions(row["parameters"]),
-            "–" if math.isnan(row["ms_per_photograph"]) else f"{row['ms_per_photograph']:.1f}",
+            "–" if math.isnan(row["ms_per_image"]) else f"{row['ms_per_image']:.1f}",
             *(fmt.percent(row[name]) for name in top1.values()),
         )
         for row in cost.to_dict("records")
@@ -346,10 +346,10 @@ def inference_cost_figure(cost: pd.DataFrame, styles: MethodStyles) -> go.Figure
     """
     order = {method: i for i, method in enumerate(styles.methods)}
     ranks = cost["method"].map(lambda method: order.get(method, len(order)))
-    best = cost.loc[ranks.sort_values(kind="stable").index].drop_duplicates("towers")
+    best = cost.loc[ranks.sort_values(kind="stable").index].drop_duplicates("encoders")
     rows = cost.loc[cost.index.isin(best.index)]
     titles = [
-        f"{row['towers']}, {_milliseconds(row['ms_per_photograph'])}: "
+        f"{row['encoders']}, {_milliseconds(row['ms_per_image'])}: "
         f"{display_name(row['method'], styles.names)}"
         for row in rows.to_dict("records")
     ]

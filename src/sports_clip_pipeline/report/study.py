@@ -31,8 +31,8 @@ class StudyResults:
         paired_comparisons: `fraction`, `method`, `against`, `role` (`best` or `zero_shot`),
             `seeds` (number), `difference`, `low`, `high`, `p_value`, `p_holm`, `distinguishable`.
         calibration: `method`, `fraction`, and any of `class_sections.CALIBRATION_MEASURES`.
-        reliability: a row a bin: `method`, `fraction`, `confidence`, `accuracy`, `photographs`.
-        inference_cost: `towers`, `parameters`, `ms_per_photograph`, `method`, and `top1_F` for
+        reliability: a row a bin: `method`, `fraction`, `confidence`, `accuracy`, `images`.
+        inference_cost: `encoders`, `parameters`, `ms_per_image`, `method`, and `top1_F` for
             each label fraction F, as `top1_0.01`.
         map_verdicts: of `cam_eval`; its `answers` is a fingerprint of the predictions.
         evaluation_log: the logged evaluations on the test images, or their summary.

@@ -10,7 +10,7 @@ from kedro.framework.hooks import hook_impl
 
 from sports_clip_pipeline.errors import EarlyExit
 from sports_clip_pipeline.io.fingerprint import git_state
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -85,7 +85,7 @@ class TrackingHooks:
     def before_node_run(self, inputs: dict[str, Any]) -> None:
         """Attach the run to every journal that the node takes."""
         for journal in inputs.values():
-            if self._run is not None and isinstance(journal, Journal):
+            if self._run is not None and isinstance(journal, RunState):
                 self._run.read_tags()
                 journal.attach(self._run)
 

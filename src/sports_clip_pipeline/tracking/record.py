@@ -90,14 +90,14 @@ def log_learning_curves(run: TrackedRun, trials: Any) -> None:
     `learning_curve/best_by_validation` follows, at each fraction, the method that does best on
     held-out labelled images; the tag `learning_curve.methods` names them.
     """
-    from sports_clip_pipeline.evaluation.bootstrap import best_by_folds
+    from sports_clip_pipeline.evaluation.bootstrap import best_by_cross_validation
 
     chosen = {}
     for fraction, some in trials.groupby("fraction"):
         labels = int(some["labels"].max())
         means = some.groupby("method")["top1"].mean().to_dict()
         curves = {f"learning_curve/{name}": top1 for name, top1 in means.items()}
-        best = best_by_folds(trials, float(fraction))
+        best = best_by_cross_validation(trials, float(fraction))
         if best is not None:
             chosen[labels], curves[CURVE] = best, means[best]
         run.log_metrics(curves, labels)

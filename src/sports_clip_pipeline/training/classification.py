@@ -17,34 +17,29 @@ from torch.nn import functional
 
 from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
 from sports_clip_pipeline.clip.pretrained import Pretrained
-from sports_clip_pipeline.data.captions import pad
+from sports_clip_pipeline.clip.zero_shot import encode_texts
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend
-from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
 from sports_clip_pipeline.io.fingerprint import file_sha256
-from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.training.images import random_resized_crops, to_pixels
-from sports_clip_pipeline.training.trainer import Step, set_train_mode
+from sports_clip_pipeline.training.trainer import Step, Task
+from sports_clip_pipeline.training.unlock import set_train_mode
 
 MAX_LOGIT_SCALE = math.log(100.0)
-_PROMPT_BATCH = 64
 
 
 @dataclass(frozen=True)
 class ClassPrompts:
-    """Prompts of the classes, and their features by the text encoder, before any projection.
+    """Prompts of the classes, with their text features before projection.
 
     Attributes:
-        texts: M prompts.
-        class_index: (M,) int64 in [0, C); the class of each.
-        text_encoder: name of the text encoder.
-        context_length: tokens a prompt may have.
-        text_weight: (P, E) projection of its pooled features, as pretrained.
-        clip_folder: the CLIP folder whose text encoder is used where it was trained; None for
-            the packaged one.
+        texts: M prompts. class_index: (M,) int64 in [0, C); the class of each.
+        text_encoder: its name. context_length: maximal tokens of a prompt.
+        text_weight: (P, E) pretrained projection of text features.
+        clip_folder: CLIP folder with the trained text encoder, if any; None for the packaged one.
     """
 
     texts: tuple[str, ...]
@@ -56,19 +51,16 @@ class ClassPrompts:
 
     @property
     def encoder_fingerprint(self) -> str:
-        """Of the trained text encoder; empty for the packaged one."""
+        """Fingerprint of the trained text encoder; empty for the packaged one."""
         if self.clip_folder is None or "text" not in trained_encoders(self.clip_folder):
             return ""
         return file_sha256(self.clip_folder / WEIGHTS)
 
     @cached_property
     def features(self) -> np.ndarray:
-        """(M, E) float32 pooled text features; computed when first used."""
-        ids = caption_tokenizer(self.text_encoder, self.context_length)(list(self.texts)).ids
-        program = EncoderProgram("text", self.text_encoder, Path(), clip_folder=self.clip_folder)
-        backend = build_backend(program, "torch", cores())
-        blocks = [ids[i : i + _PROMPT_BATCH] for i in range(0, len(ids), _PROMPT_BATCH)]
-        return np.concatenate([backend(*pad(block))[0] for block in blocks])
+        """(M, E) float32 pooled text features, computed when first used."""
+        tokenize = TokenizeConfig(context_length=self.context_length)
+        return encode_texts(self.texts, self.text_encoder, tokenize, self.clip_folder)
 
 
 def prompts_of(
@@ -78,17 +70,17 @@ def prompts_of(
     text_weight: np.ndarray,
     clip_folder: Path | None = None,
 ) -> ClassPrompts:
-    """Every template with every name, and the sentences, of every class."""
+    """All prompts of every class: each template with each name, and the sentences."""
     texts = [(text, c) for c, label in enumerate(bank.labels) for text in bank.prompts(label)]
-    class_index = np.array([c for _, c in texts], dtype=np.int64)
-    prompts = tuple(text for text, _ in texts)
+    prompts, classes = zip(*texts, strict=True)
+    class_index = np.array(classes, dtype=np.int64)
     return ClassPrompts(
         prompts, class_index, text_encoder, context_length, text_weight, clip_folder
     )
 
 
 class ImageClassifier(nn.Module):
-    """Pixels (B, 3, H, W) to logits (B, C).
+    """Image encoder with a classification head: pixels (B, 3, H, W) to logits (B, C).
 
     Attributes:
         encoder: a timm model; its own 1,000-class head is neither used nor trained.
@@ -104,9 +96,8 @@ class ImageClassifier(nn.Module):
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to pooled features (B, D)."""
-        pooled: torch.Tensor = self.encoder.forward_head(
-            self.encoder.forward_features(pixels), pre_logits=True
-        )
+        maps = self.encoder.forward_features(pixels)  # (B, K, h, w)
+        pooled: torch.Tensor = self.encoder.forward_head(maps, pre_logits=True)
         return pooled
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -115,106 +106,98 @@ class ImageClassifier(nn.Module):
         return logits
 
 
-class LinearHead(nn.Module):
-    """A new linear layer that starts at zero: every class equally probable."""
+class LinearHead(nn.Linear):
+    """Linear layer initialised at zero: all classes are equally probable."""
 
     def __init__(self, width: int, classes: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, classes)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, D) to (B, C)."""
-        logits: torch.Tensor = self.linear(features)
-        return logits
+        super().__init__(width, classes)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
 
     def exported(self) -> Head:
-        """The same as operations over pooled features."""
-        return Head((_affine(self.linear.weight, self.linear.bias),))
+        """The head as operations on pooled features."""
+        return Head((_affine(self.weight, self.bias),))
 
 
-class TextHead(nn.Module):
-    """The zero-shot head: pretrained projection, unit norm, zero-shot class weights.
+class ProjectionHead(nn.Module):
+    """Base class: pretrained image projection, unit norm, and class weights as linear layer."""
 
-    Source: Wortsman et al. 2022, section 3 (a classifier initialised with the text features).
-    """
-
-    def __init__(self, anchors: Pretrained) -> None:
+    def __init__(self, pretrained: Pretrained) -> None:
         super().__init__()
-        self.projection = projection_of(anchors)
-        scaled = anchors.zero_shot_weights * np.float32(anchors.logit_scale)
-        self.weight = nn.Parameter(torch.tensor(scaled, dtype=torch.float32))  # (C, P)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, D) to (B, C)."""
-        return functional.normalize(self.projection(features), dim=1) @ self.weight.T
-
-    def exported(self) -> Head:
-        """The same as operations over pooled features."""
-        embed = _affine(self.projection.weight, self.projection.bias)
-        return Head((embed, Operation("l2_normalise"), _affine(self.weight)))
-
-
-class ContrastiveHead(nn.Module):
-    """Image and text projections of the contrastive model, over frozen text features.
-
-    A class's weight is the unit-norm mean of its prompts' unit-norm embeddings.
-    """
-
-    text_features: torch.Tensor
-    membership: torch.Tensor
-
-    def __init__(self, anchors: Pretrained, prompts: ClassPrompts) -> None:
-        super().__init__()
-        self.projection = projection_of(anchors)
-        self.text = nn.Linear(prompts.text_weight.shape[1], len(prompts.text_weight), bias=False)
+        space, width = pretrained.image_weight.shape
+        self.projection = nn.Linear(width, space)
         with torch.no_grad():
-            self.text.weight.copy_(torch.tensor(prompts.text_weight))
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(anchors.logit_scale)))
-        features = torch.tensor(prompts.features)  # (M, E)
-        self.register_buffer("text_features", features, persistent=False)
-        member = np.eye(len(anchors.zero_shot_weights), dtype=np.float32)[
-            prompts.class_index
-        ]  # (M, C)
-        shares = torch.tensor(member / member.sum(axis=0)).T.contiguous()  # (C, M)
-        self.register_buffer("membership", shares, persistent=False)
+            self.projection.weight.copy_(torch.tensor(pretrained.image_weight))
+            self.projection.bias.copy_(torch.tensor(pretrained.image_bias))
+
+    def class_weights(self) -> torch.Tensor:
+        """Scaled class weights (C, P)."""
+        raise NotImplementedError
 
     def embed(self, features: torch.Tensor) -> torch.Tensor:
         """(B, D) to unit-norm image embeddings (B, P)."""
         return functional.normalize(self.projection(features), dim=1)
-
-    def embed_prompts(self, rows: torch.Tensor) -> torch.Tensor:
-        """Rows (B,) of the prompts to unit-norm text embeddings (B, P)."""
-        return functional.normalize(self.text(self.text_features[rows]), dim=1)
-
-    def scale(self) -> torch.Tensor:
-        """Scale of cosines, (), at most 100."""
-        return self.logit_scale.clamp(0.0, MAX_LOGIT_SCALE).exp()
-
-    def class_weights(self) -> torch.Tensor:
-        """Scaled class weights (C, P) of the present text projection."""
-        embedded = functional.normalize(self.text(self.text_features), dim=1)  # (M, P)
-        return functional.normalize(self.membership @ embedded, dim=1) * self.scale()
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, D) to (B, C)."""
         return self.embed(features) @ self.class_weights().T
 
     def exported(self) -> Head:
-        """The same as operations over pooled features."""
-        embed = _affine(self.projection.weight, self.projection.bias)
-        return Head((embed, Operation("l2_normalise"), _affine(self.class_weights())))
+        """The head as operations on pooled features."""
+        projection = _affine(self.projection.weight, self.projection.bias)
+        return Head((projection, Operation("l2_normalise"), _affine(self.class_weights())))
 
 
-def projection_of(anchors: Pretrained) -> nn.Linear:
-    """The pretrained image projection as a trainable layer."""
-    space, width = anchors.image_weight.shape
-    layer = nn.Linear(width, space)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor(anchors.image_weight))
-        layer.bias.copy_(torch.tensor(anchors.image_bias))
-    return layer
+class TextHead(ProjectionHead):
+    """Zero-shot head: the class weights are initialised with zero-shot weights and trained.
+
+    Source: Wortsman et al. 2022, section 3 (a classifier initialised with the text features).
+    """
+
+    def __init__(self, pretrained: Pretrained) -> None:
+        super().__init__(pretrained)
+        scaled = pretrained.zero_shot_weights * np.float32(pretrained.logit_scale)
+        self.weight = nn.Parameter(torch.tensor(scaled, dtype=torch.float32))  # (C, P)
+
+    def class_weights(self) -> torch.Tensor:
+        """Scaled class weights (C, P)."""
+        return self.weight
+
+
+class ContrastiveHead(ProjectionHead):
+    """Image and text projections of the contrastive model, over frozen text features.
+
+    The weight of a class is the unit-norm mean of its prompts' unit-norm embeddings.
+    """
+
+    text_features: torch.Tensor
+    membership: torch.Tensor
+
+    def __init__(self, pretrained: Pretrained, prompts: ClassPrompts) -> None:
+        super().__init__(pretrained)
+        self.text = nn.Linear(prompts.text_weight.shape[1], len(prompts.text_weight), bias=False)
+        with torch.no_grad():
+            self.text.weight.copy_(torch.tensor(prompts.text_weight))
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(pretrained.logit_scale)))
+        features = torch.tensor(prompts.features)  # (M, E)
+        self.register_buffer("text_features", features, persistent=False)
+        classes = np.eye(len(pretrained.zero_shot_weights), dtype=np.float32)
+        member = classes[prompts.class_index]  # (M, C)
+        shares = torch.tensor(member / member.sum(axis=0)).T.contiguous()  # (C, M)
+        self.register_buffer("membership", shares, persistent=False)
+
+    def embed_prompts(self, rows: torch.Tensor) -> torch.Tensor:
+        """Prompt rows (B,) to unit-norm text embeddings (B, P)."""
+        return functional.normalize(self.text(self.text_features[rows]), dim=1)
+
+    def scale(self) -> torch.Tensor:
+        """Logit scale (), at most 100."""
+        return self.logit_scale.clamp(0.0, MAX_LOGIT_SCALE).exp()
+
+    def class_weights(self) -> torch.Tensor:
+        """Scaled class weights (C, P) by the current text projection."""
+        embedded = functional.normalize(self.text(self.text_features), dim=1)  # (M, P)
+        return functional.normalize(self.membership @ embedded, dim=1) * self.scale()
 
 
 def pooled_image_features(
@@ -224,7 +207,7 @@ def pooled_image_features(
     views: Sequence[str],
     batch: int = 64,
 ) -> np.ndarray:
-    """Pooled features of whole images, means over the views (test-time augmentation).
+    """Pooled features of whole images, averaged over views (test-time augmentation).
 
     Args:
         encoder: a timm model; put in eval mode.
@@ -247,13 +230,12 @@ def pooled_image_features(
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """What one run trains on.
+    """Labelled training images of one run.
 
     Attributes:
-        images: (N, S, S, 3) uint8, of all development images.
-        rows: (n,) int64 into `images`; those of this run.
-        target: (n,) int64 classes.
-        preprocessing: whose mean and std the encoder wants.
+        images: (N, S, S, 3) uint8, all development images.
+        rows: (n,) int64 rows of `images` to train on. target: (n,) int64 classes.
+        preprocessing: with the encoder's mean and std.
     """
 
     images: np.ndarray
@@ -264,11 +246,10 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's images.
+    """Images of one step.
 
     Attributes:
-        pixels: (B, 3, H, W) float32. target: (B,) int64.
-        rng: of what a loss draws itself.
+        pixels: (B, 3, H, W) float32. target: (B,) int64. rng: for random numbers of the loss.
     """
 
     pixels: torch.Tensor
@@ -276,14 +257,14 @@ class Batch:
     rng: np.random.Generator
 
 
-class ClassificationTask:
-    """End-to-end classification: random resized crops of labelled images, one epoch of all steps.
+class ClassificationTask(Task):
+    """End-to-end classification of randomly cropped images; all steps are one epoch.
 
-    Everything random in a step comes from (seed, step).
+    Random numbers of a step derive from (seed, step).
 
     Args:
         loss: of the model and a batch.
-        freeze_batch_norm: batch norms keep the statistics they came with.
+        freeze_batch_norm: batch norms keep their running statistics.
     """
 
     unit = "image"
@@ -299,7 +280,7 @@ class ClassificationTask:
         freeze_batch_norm: bool,
     ) -> None:
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.loss, self.labelled, self.config, self.seed = loss, labelled, config, seed
+        self._loss, self.labelled, self.config, self.seed = loss, labelled, config, seed
         self.device, self.freeze_batch_norm = device, freeze_batch_norm
         self.steps_per_epoch = steps_for(
             len(labelled.rows), config.batch_size, config.epochs, config.min_steps
@@ -307,13 +288,13 @@ class ClassificationTask:
         self.epoch_size = self.steps_per_epoch * config.batch_size
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """Matrices and kernels decay, vectors do not; a head that starts at zero learns faster."""
+        """Weight decay for matrices and kernels; a larger learning rate for a zero-init head."""
         decay, head = self.config.weight_decay, self.model.head
         scale = self.config.head_lr_factor if isinstance(head, LinearHead) else 1.0
-        of_head = param_groups_weight_decay(head, decay)
+        head_groups = param_groups_weight_decay(head, decay)
         return [
             *param_groups_weight_decay(self.model.encoder, decay),
-            *({**group, "lr_scale": scale} for group in of_head),
+            *({**group, "lr_scale": scale} for group in head_groups),
         ]
 
     def set_train_mode(self) -> None:
@@ -321,7 +302,7 @@ class ClassificationTask:
         set_train_mode(self.model, freeze_batch_norm=self.freeze_batch_norm)
 
     def batches(self, epoch: int, first: int) -> Iterator[Step]:
-        """Random resized crops of the images whose turn it is."""
+        """Random resized crops of shuffled images."""
         labelled, config = self.labelled, self.config
         for number in range(first, self.steps_per_epoch):
             rng = np.random.default_rng([self.seed, 3, number])
@@ -333,39 +314,25 @@ class ClassificationTask:
             batch = Batch(pixels.to(self.device), target.to(self.device), rng)
             yield Step(batch, config.batch_size, seed)
 
-    def backward(self, inputs: Batch, scaler: torch.amp.GradScaler) -> torch.Tensor:
-        """Add the gradients of a batch's loss; the loss, detached."""
-        loss = self.loss(self.model, inputs)
-        scaler.scale(loss).backward()
-        return loss.detach()
-
-    def after_step(self) -> None:
-        """Nothing: no weight is constrained."""
-
-    def epoch_values(self, model: Any) -> dict[str, float]:
-        """None."""
-        return {}
-
-    def evaluate(self, model: Any) -> dict[str, float]:
-        """None: held-out images are evaluated once, at the end."""
-        return {}
+    def loss(self, inputs: Batch) -> torch.Tensor:
+        """Loss () of a batch."""
+        return self._loss(self.model, inputs)
 
 
 def rows_of_step(step: int, size: int, count: int, seed: int) -> np.ndarray:
-    """The rows of a step's batch: consecutive places in an endless row of shuffled passes.
+    """Rows of a step's batch: consecutive positions in an endless sequence of permutations.
 
-    It depends on nothing but its arguments, so a run continued at a step draws what it would have.
+    A function of its arguments alone, so that a resumed run draws the same batches.
 
     Args:
-        step: from 0. size: of the batch. count: rows there are.
+        step: from 0. size: of the batch. count: number of rows.
     Returns: (size,) int64 in [0, count).
     """
-    places = np.arange(step * size, (step + 1) * size)
+    epochs, positions = np.divmod(np.arange(step * size, (step + 1) * size), count)
     rows = np.empty(size, dtype=np.int64)
-    for shuffle in np.unique(places // count):
-        order = np.random.default_rng([seed, 2, int(shuffle)]).permutation(count)
-        here = places // count == shuffle
-        rows[here] = order[places[here] % count]
+    for epoch in np.unique(epochs):
+        order = np.random.default_rng([seed, 2, int(epoch)]).permutation(count)
+        rows[epochs == epoch] = order[positions[epochs == epoch]]
     return rows
 
 
@@ -379,8 +346,9 @@ def steps_for(count: int, batch_size: int, epochs: int, least: int) -> int:
 
 
 def _affine(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Operation:
-    kernel = weight.detach().cpu().numpy().astype(np.float32).copy()
-    offset = np.zeros(len(kernel), np.float32)
-    if bias is not None:
-        offset = bias.detach().cpu().numpy().astype(np.float32).copy()
-    return Operation("affine", {"weight": kernel, "bias": offset})
+    bias = torch.zeros(len(weight)) if bias is None else bias
+    arrays = {"weight": weight, "bias": bias}
+    return Operation(
+        "affine",
+        {name: value.detach().cpu().float().numpy().copy() for name, value in arrays.items()},
+    )

@@ -1,122 +1,68 @@
 """Contrastive pretraining: projections over frozen encoders, then unlocked encoders (LiT, CLIP).
 
-Frozen encoders are not run: their cached features are read, so an epoch over Flickr8k costs a
-fraction of a second (Zhai et al. 2022, LiT, with both encoders locked).
-Unlocked encoders start from the projections learned there, at a small learning rate: under random
-projections they would forget what they know (Kumar et al. 2022, LP-FT).
+Frozen encoders are not run: their cached features are read, so that an epoch over Flickr8k takes a
+fraction of a second (Zhai et al. 2022, LiT, with both encoders locked). Unlocked encoders start
+from these projections at a small learning rate, since random projections would distort their
+features (Kumar et al. 2022, LP-FT).
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from itertools import repeat
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from timm.optim import param_groups_weight_decay
-from torch import nn
-from torch.nn import functional
 
 from sports_clip_pipeline.clip.losses import find_objective
 from sports_clip_pipeline.clip.model import encoder_prefixes
-from sports_clip_pipeline.clip.projections import (
-    IMAGE,
-    TEXT,
-    Projections,
-    build_head,
-    first_layer,
-    projections_of,
-)
+from sports_clip_pipeline.clip.projections import Projections, projections_of
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-from sports_clip_pipeline.training.distributed import ALONE, Processes
+from sports_clip_pipeline.training.distributed import SINGLE_PROCESS, Compute, Processes
 from sports_clip_pipeline.training.gradient_cache import Chunk, backward_in_chunks
-from sports_clip_pipeline.training.image_text_pairs import PairedFeatures, PairedImages
+from sports_clip_pipeline.training.image_text_pairs import (
+    PairedFeatures,
+    PairedImages,
+    PairEncoder,
+    Projector,
+)
 from sports_clip_pipeline.training.images import draw_crops, read_images, to_pixels
-from sports_clip_pipeline.training.precision import Compute
-from sports_clip_pipeline.training.trainer import Step, Trainer, TrainSettings, set_train_mode
-from sports_clip_pipeline.training.unlock import PairEncoder, Unlocked, unlock
+from sports_clip_pipeline.training.trainer import Step, Task, Trainer, TrainSettings
+from sports_clip_pipeline.training.unlock import set_train_mode, unlock
 
 FROZEN_STATE = "pretrain/frozen"
 UNLOCKED_STATE = "pretrain/unlocked"
 MAX_LOGIT_SCALE = math.log(100.0)
-# Unlocked epochs draw from (seed, stream, epoch); frozen ones from (seed, epoch).
+# Unlocked epochs draw from (seed, stream, epoch), frozen ones from (seed, epoch).
 _STREAM = 1
-_EVALUATED = 128
+_EVALUATION_BATCH = 128
+# What trained encoders depend on, for fingerprints.
+_CODE = (
+    "clip.losses", "clip.model", "clip.projections", "training.contrastive", "training.distributed",
+    "training.gradient_cache", "training.image_text_pairs", "training.images", "training.trainer",
+    "training.unlock",
+)  # fmt: skip
 
 Metrics = dict[str, float]
 EvaluateProjections = Callable[[Projections], Metrics]
-# From validation embeddings (N, P), (M, P) and the image (M,) of each caption.
+# Of validation embeddings (N, P), (M, P) and the image index (M,) of the captions.
 EvaluateEmbeddings = Callable[[np.ndarray, np.ndarray, np.ndarray], Metrics]
 
 
-class Projector(nn.Module):
-    """Standardised features to the shared space; folds into plain projections at the end."""
-
-    mean: torch.Tensor
-    scale: torch.Tensor
-    text_scale: torch.Tensor
-
-    def __init__(self, pairs: PairedFeatures, config: PretrainConfig) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.from_numpy(pairs.image.column_means()))
-        # One scale for all features: scaling each to unit variance blows up the rare ones, and
-        # cost 2 points of R@5 on Flickr8k validation.
-        self.register_buffer("scale", torch.tensor(pairs.image.standard_deviation() + 1e-6))
-        self.register_buffer("text_scale", torch.tensor(pairs.text.root_mean_square()))
-        kind, space = config.projections, config.embed_dim
-        # Features are dropped by a generator of their own; a head's dropout waits for the encoders.
-        self.image = build_head(kind, pairs.image.shape[1], space, bias=True).eval()
-        self.text = build_head(kind, pairs.text.shape[1], space, bias=False).eval()
-        self.logit_scale = nn.Parameter(torch.tensor(-math.log(config.initial_temperature)))
-        images = min(config.batch_size, len(pairs.image))
-        bias = find_objective(config.loss).starting_bias(images)
-        self.logit_bias = None if bias is None else nn.Parameter(torch.tensor(bias))
-
-    def standardise(self, image: np.ndarray, text: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pooled features (N, D), (M, E) with the training split's mean and spread taken out."""
-        images, texts = torch.from_numpy(image), torch.from_numpy(text)
-        return (images - self.mean) / self.scale, texts / self.text_scale
-
-    def forward(self, image: torch.Tensor, text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Standardised features (N, D), (M, E) to unit-norm embeddings (N, P), (M, P)."""
-        image_emb = functional.normalize(self.image(image), dim=1)
-        return image_emb, functional.normalize(self.text(text), dim=1)
-
-    def folded(self) -> Projections:
-        """The same maps on raw pooled features: the standardisation goes into the weights."""
-        image, text = copy.deepcopy(self.image), copy.deepcopy(self.text)
-        with torch.no_grad():
-            first = first_layer(image)
-            first.weight.div_(self.scale)  # (P, D)
-            first.bias.sub_(first.weight @ self.mean)
-            first_layer(text).weight.div_(self.text_scale)
-        inner = "proj." if isinstance(image, nn.Linear) else ""
-        state = {f"{IMAGE}{inner}{name}": value for name, value in image.state_dict().items()}
-        state |= {f"{TEXT}{name}": value for name, value in text.state_dict().items()}
-        state["logit_scale"] = self.logit_scale
-        if self.logit_bias is not None:
-            state["logit_bias"] = self.logit_bias
-        return projections_of({name: value.detach().numpy() for name, value in state.items()})
-
-
-class ContrastiveTask:
-    """What frozen and unlocked encoders share: captions of a batch, scale, optimizer groups.
-
-    Attributes:
-        captions: for each image, the rows of its captions.
-    """
+class ContrastiveTask(Task):
+    """Base class of contrastive tasks: caption sampling, logit scale, optimizer groups."""
 
     unit = "pair"
-    model: Any
 
     def __init__(self, pairs: PairedFeatures, batch_size: int, config: PretrainConfig) -> None:
         self.config, self.objective = config, find_objective(config.loss)
@@ -126,28 +72,28 @@ class ContrastiveTask:
         self.epoch_size = sum(min(most, len(rows)) for rows in self.captions)
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """Matrices and kernels decay, vectors and the scale do not."""
+        """Weight decay for matrices and kernels only."""
         groups: list[dict[str, Any]] = param_groups_weight_decay(
             self.model, self.config.weight_decay
         )
         return groups
 
     def after_step(self) -> None:
-        """Keep the scale of cosines within 1 to 100, as CLIP does."""
+        """Clamp the logit scale to [1, 100], as CLIP does."""
         with torch.no_grad():
             self.model.logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)
 
     def epoch_values(self, model: Any) -> Metrics:
-        """The scale of cosines."""
+        """The logit scale."""
         return {"logit_scale": float(model.logit_scale.detach().exp())}
 
     def draw_captions(self, images: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        """Captions drawn for each image, without replacement."""
+        """Caption rows sampled for each image, without replacement."""
         return [rng.permutation(self.captions[n])[: self.config.captions_per_image] for n in images]
 
 
 class FrozenTask(ContrastiveTask):
-    """Projections over the features of frozen encoders."""
+    """Projections over the cached features of frozen encoders."""
 
     def __init__(
         self, pairs: PairedFeatures, evaluate: EvaluateProjections, config: PretrainConfig
@@ -157,65 +103,56 @@ class FrozenTask(ContrastiveTask):
         self.pairs, self._evaluate = pairs, evaluate
         self.model = Projector(pairs, config)
 
-    def set_train_mode(self) -> None:
-        """Nothing: features are dropped by a generator of their own."""
-
     def batches(self, epoch: int, first: int) -> Iterator[Step]:
-        """Features of the images in a new order, each with captions of its own."""
+        """Shuffled image features with those of sampled captions, augmented."""
         rng = np.random.default_rng([self.config.seed, epoch])
-        noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         order = np.array_split(rng.permutation(len(self.pairs.image)), self.steps_per_epoch)
         for number, images in enumerate(order):
             captions = self.draw_captions(images, rng)
-            sides = self.model.standardise(
-                self._image_features(images, rng), self.pairs.text[np.concatenate(captions)]
+            features = self._image_features(images, rng), self.pairs.text[np.concatenate(captions)]
+            image, text = (
+                self._augment(side, generator) for side in self.model.standardise(*features)
             )
-            image, text = (self._augment(side, noise) for side in sides)
             if number >= first:
-                index = torch.from_numpy(_image_index(captions))
-                yield Step((image, text, index), len(text), number)
+                yield Step((image, text, _image_index(captions)), len(text), number)
 
-    def backward(self, inputs: Any, scaler: torch.amp.GradScaler) -> torch.Tensor:
-        """Add the gradients of a batch's loss; the loss, detached."""
+    def loss(self, inputs: Any) -> torch.Tensor:
+        """Contrastive loss of features (N, D), (M, E) and the captions' image index (M,)."""
         image, text, image_index = inputs
-        image_emb, text_emb = self.model(image, text)
-        scale = self.model.logit_scale.exp()
-        loss = self.objective.loss(image_emb, text_emb, image_index, scale, self.model.logit_bias)
-        scaler.scale(loss).backward()
-        return loss.detach()
+        scale, bias = self.model.logit_scale.exp(), self.model.logit_bias
+        return self.objective.loss(*self.model(image, text), image_index, scale, bias)
 
     def evaluate(self, model: Any) -> Metrics:
         """Metrics of the projections on validation pairs."""
         return self._evaluate(model.folded())
 
     def _image_features(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Features (B, D) of the images; with views of their own, of a random one for each."""
-        views = self.pairs.views
-        if not views:
+        """Features (B, D) of the images; of a random view for each where views are given."""
+        if not self.pairs.views:
             return self.pairs.image[images]
-        drawn = rng.integers(len(views), size=len(images))
-        features = np.empty((len(images), views[0].shape[1]), np.float32)
-        for number, view in enumerate(views):
-            features[drawn == number] = view[images[drawn == number]]
-        return features
+        view = rng.integers(len(self.pairs.views), size=len(images))
+        features = np.stack([features[images] for features in self.pairs.views])  # (V, B, D)
+        chosen: np.ndarray = features[view, np.arange(len(images))]
+        return chosen
 
     def _augment(self, values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Features with noise and dropout."""
+        """Gaussian noise and dropout of features."""
         noise, dropout = self.config.feature_noise, self.config.feature_dropout
         if noise:
             values = values + noise * torch.randn(values.shape, generator=generator)
         if dropout:
-            kept = torch.rand(values.shape, generator=generator) >= dropout
-            values = values * kept / (1.0 - dropout)
+            mask = torch.rand(values.shape, generator=generator) >= dropout
+            values = values * mask / (1.0 - dropout)
         return values
 
 
 class UnlockedTask(ContrastiveTask):
-    """Projections and the unlocked blocks of either encoder, from images and tokens.
+    """Projections and unlocked encoder blocks, from images and tokens.
 
     Args:
-        model: open_clip's `CustomTextCLIP` with the projections to start from; is trained.
-        preprocessing: the image encoder's input.
+        model: open_clip's `CustomTextCLIP` with the initial projections; trained in place.
+        preprocessing: input of the image encoder.
     """
 
     def __init__(
@@ -227,39 +164,33 @@ class UnlockedTask(ContrastiveTask):
         preprocessing: ImageTransform,
         config: PretrainConfig,
         compute: Compute,
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ) -> None:
         super().__init__(train.features, config.encoder_batch_size, config)
         self.train, self.validation, self._evaluate = train, validation, evaluate
         self.preprocessing, self.compute, self.processes = preprocessing, compute, processes
         model.visual.to(memory_format=torch.channels_last)
         self.model = model.to(compute.device)
-        self.unlocked: Unlocked = unlock(
-            self.model, config.unlocked_image_blocks, config.unlocked_text_blocks,
-            self.objective.biased,
-        )  # fmt: skip
-        self._bare = PairEncoder(self.model, self.unlocked, compute)
-        self._encoder = processes.wrap(self._bare)
-        if compute.compiled:
-            for part, runs in (
-                (model.visual, self.unlocked.image),
-                (model.text, self.unlocked.text),
-            ):
-                if runs:
-                    part.compile()
+        blocks = config.unlocked_image_blocks, config.unlocked_text_blocks
+        self.unlocked = unlock(self.model, *blocks, self.objective.biased)
+        self._encoder = PairEncoder(self.model, self.unlocked, compute)
+        self._wrapped = processes.wrap(self._encoder)
+        if compute.compiled and self.unlocked.image:
+            model.visual.compile()
+        if compute.compiled and self.unlocked.text:
+            model.text.compile()
 
     def set_train_mode(self) -> None:
-        """Dropout and batch norms of what is unlocked, as configured."""
-        frozen = self.config.freeze_batch_norm
-        set_train_mode(self.model, self.config.encoder_dropout, frozen)
+        """Training mode of the unlocked blocks; dropout and batch norms as configured."""
+        set_train_mode(self.model, self.config.encoder_dropout, self.config.freeze_batch_norm)
 
     def batches(self, epoch: int, first: int) -> Iterator[Step]:
-        """Images in a new order, randomly cropped, each with captions of its own."""
+        """Shuffled images, randomly cropped, with sampled captions."""
         rng = np.random.default_rng([self.config.seed, _STREAM, epoch])
         order = np.array_split(rng.permutation(len(self.train)), self.steps_per_epoch)
-        drawn = [self.draw_captions(images, rng) for images in order]
+        captions = [self.draw_captions(images, rng) for images in order]
         seeds = rng.integers(2**62, size=len(order))
-        pixels: Iterator[torch.Tensor | None] = iter([None] * (len(order) - first))
+        pixels: Iterator[torch.Tensor | None] = repeat(None)
         if self.unlocked.image:
             crops = [draw_crops(len(images), rng) for images in order]
             shards = [self.processes.shard(len(images)) for images in order]
@@ -269,36 +200,37 @@ class UnlockedTask(ContrastiveTask):
             ]
             pixels = self._pixels(self.train, read[first:])
         for number in range(first, len(order)):
-            captions, seed = drawn[number], int(seeds[number]) + self.processes.rank
-            inputs = (order[number], captions, next(pixels))
-            yield Step(inputs, sum(map(len, captions)), seed)
+            inputs = (order[number], captions[number], next(pixels))
+            seed = int(seeds[number]) + self.processes.rank
+            yield Step(inputs, sum(map(len, captions[number])), seed)
 
     def backward(self, inputs: Any, scaler: torch.amp.GradScaler) -> torch.Tensor:
-        """Add the gradients of a batch's loss, in chunks where asked; the loss, detached.
+        """Accumulate the gradients of a batch's loss, in chunks if configured.
 
         Args:
-            inputs: images (B,) of the whole batch, captions of each of them, and the pixels of
-                this process's shard.
+            inputs: images (B,) of the whole batch, caption rows of each, and the pixels of this
+                process's shard.
         """
         images, captions, pixels = inputs
-        each = [len(rows) for rows in captions]
-        image_index = torch.from_numpy(_image_index(captions)).to(self.compute.device)
+        counts = [len(rows) for rows in captions]
+        image_index = _image_index(captions).to(self.compute.device)
         shards = self.processes.shards(len(images))
         image_sizes = [len(shard) for shard in shards]
-        text_sizes = [sum(each[n] for n in shard) for shard in shards]
+        text_sizes = [sum(counts[n] for n in shard) for shard in shards]
 
         def loss_of(
-            image_emb: torch.Tensor, text_emb: torch.Tensor, *learned: torch.Tensor
+            image_emb: torch.Tensor, text_emb: torch.Tensor, *scale_and_bias: torch.Tensor
         ) -> torch.Tensor:
-            scale, *rest = learned or self._bare.scale()
+            scale, *bias = scale_and_bias or self._encoder.scale()
             image_all = self.processes.gather(image_emb, image_sizes)
             text_all = self.processes.gather(text_emb, text_sizes)
-            bias = rest[0] if rest else None
-            return self.objective.loss(image_all, text_all, image_index, scale, bias)
+            return self.objective.loss(
+                image_all, text_all, image_index, scale, bias[0] if bias else None
+            )
 
         chunks = self._chunks(images, captions, pixels)
         if self.config.encoder_accumulation > 1:
-            no_sync = getattr(self._encoder, "no_sync", nullcontext)
+            no_sync = getattr(self._wrapped, "no_sync", nullcontext)
             return backward_in_chunks(
                 self.model, chunks, loss_of, scaler.scale, self.compute.device, no_sync
             )
@@ -308,16 +240,15 @@ class UnlockedTask(ContrastiveTask):
 
     def evaluate(self, model: Any) -> Metrics:
         """Metrics of the validation embeddings."""
-        return self._evaluate(
-            *self.embed(self.validation, model), self.validation.features.image_index
-        )
+        embeddings = self.embed(self.validation, model)
+        return self._evaluate(*embeddings, self.validation.features.image_index)
 
     def embed(self, pairs: PairedImages, model: Any) -> tuple[np.ndarray, np.ndarray]:
         """Unit-norm embeddings of all images (N, P) and captions (M, P) of a split, float32."""
         model.eval()
         encoder = PairEncoder(model, self.unlocked, self.compute)
         images, texts = _blocks(len(pairs)), _blocks(len(pairs.features.text))
-        pixels: Iterator[torch.Tensor | None] = iter([None] * len(images))
+        pixels: Iterator[torch.Tensor | None] = repeat(None)
         if self.unlocked.image:
             pixels = self._pixels(pairs, [(pairs.rows[block], None) for block in images])
         with torch.inference_mode():
@@ -328,19 +259,19 @@ class UnlockedTask(ContrastiveTask):
     def _chunks(
         self, images: np.ndarray, captions: list[np.ndarray], pixels: torch.Tensor | None
     ) -> list[Chunk]:
-        """The process's shard of a batch, in chunks of even size but for an image more or less."""
+        """Shard of a batch of this process, in chunks of equal size up to one image."""
         shard = self.processes.shard(len(images))
-        count = min(self.config.encoder_accumulation, len(shard))
 
-        def run(part: np.ndarray) -> tuple[torch.Tensor, ...]:
-            first, last = part[0] - shard[0], part[-1] + 1 - shard[0]
-            encoder = self._encoder if torch.is_grad_enabled() else self._bare
-            texts = np.concatenate([captions[n] for n in part])
-            seen = None if pixels is None else pixels[first:last]
-            embedded: tuple[torch.Tensor, ...] = encoder(self.train, images[part], texts, seen)
+        def embed(chunk: np.ndarray) -> tuple[torch.Tensor, ...]:
+            encoder = self._wrapped if torch.is_grad_enabled() else self._encoder
+            texts = np.concatenate([captions[n] for n in chunk])
+            first, last = chunk[0] - shard[0], chunk[-1] + 1 - shard[0]
+            block = None if pixels is None else pixels[first:last]
+            embedded: tuple[torch.Tensor, ...] = encoder(self.train, images[chunk], texts, block)
             return embedded
 
-        return [partial(run, part) for part in np.array_split(shard, count)]
+        count = min(self.config.encoder_accumulation, len(shard))
+        return [partial(embed, chunk) for chunk in np.array_split(shard, count)]
 
     def _pixels(self, pairs: PairedImages, batches: list[Any]) -> Iterator[torch.Tensor]:
         for images in read_images(pairs.store, batches, self.preprocessing):
@@ -349,12 +280,12 @@ class UnlockedTask(ContrastiveTask):
 
 @dataclass(frozen=True)
 class TrainedEncoders:
-    """What training with unlocked encoders gives.
+    """Result of training unlocked encoders.
 
     Attributes:
-        projections: on the pooled features of the trained encoders.
-        weights: entries of the CLIP model's state dict below the projections that were trained.
-        history: one row an epoch.
+        projections: over the pooled features of the trained encoders.
+        weights: trained entries of the encoders in the CLIP model's state dict.
+        history: one row per epoch.
     """
 
     projections: Projections
@@ -366,18 +297,15 @@ def pretrain_projections(
     pairs: PairedFeatures,
     evaluate: EvaluateProjections,
     config: PretrainConfig,
-    journal: Journal,
+    journal: RunState,
     state_fingerprint: str,
 ) -> tuple[Projections, list[dict[str, float]]]:
-    """Learn the projections over frozen encoders; a killed run goes on from its last checkpoint.
-
-    The best epoch and early stopping are decided by the validation pairs.
+    """Train projections over frozen encoders, resuming from the last checkpoint.
 
     Args:
-        pairs: training features.
-        evaluate: metrics of the projections on validation pairs, by name, after an epoch.
-        state_fingerprint: of config, code and features; state under another one is not used.
-    Returns: projections on raw pooled features, and one history row an epoch.
+        evaluate: validation metrics, which decide the best epoch and early stopping.
+        state_fingerprint: of config, code and features; checkpoints of another one are ignored.
+    Returns: projections of raw pooled features, and one history row per epoch.
     """
     task = FrozenTask(pairs, evaluate, config)
     if config.epochs == 0:
@@ -389,13 +317,13 @@ def pretrain_projections(
 
 
 def train_encoders(
-    task: UnlockedTask, journal: Journal, state_fingerprint: str, steps_before: int = 0
+    task: UnlockedTask, journal: RunState, state_fingerprint: str, steps_before: int = 0
 ) -> TrainedEncoders:
-    """Train what is unlocked; a killed run goes on from its last checkpoint.
+    """Train the unlocked blocks, resuming from the last checkpoint.
 
     Args:
-        state_fingerprint: of all that the result depends on; state under another one is not used.
-        steps_before: of the pass over frozen encoders; the history counts on from there.
+        state_fingerprint: of all inputs; checkpoints of another one are ignored.
+        steps_before: steps over frozen encoders, the history's offset.
     Raises: KeyboardInterrupt, SystemExit: a signal came; a checkpoint is saved first.
     """
     settings = unlocked_settings(task.config, task.compute, steps_before)
@@ -403,7 +331,7 @@ def train_encoders(
     _fit(trainer, journal, UNLOCKED_STATE, state_fingerprint, "pretrain encoders", log_steps=True)
     entries = trainer.averaged.state_dict()
     state = {name: entries[name].cpu().contiguous().numpy() for name in trainer.changing}
-    # A pair of open_clip's own ends in the shared space by itself.
+    # A pair of open_clip's own ends in the shared space and has no projections.
     pair = task.config.projections == "none"
     width = int(task.train.features.image.shape[1]) if pair else 0
     prefixes = encoder_prefixes(pair=pair)
@@ -412,7 +340,7 @@ def train_encoders(
 
 
 def frozen_settings(config: PretrainConfig) -> TrainSettings:
-    """How projections over frozen encoders are trained."""
+    """Trainer settings over frozen encoders."""
     return TrainSettings(
         epochs=config.epochs,
         peak_lr=config.peak_lr,
@@ -427,7 +355,7 @@ def frozen_settings(config: PretrainConfig) -> TrainSettings:
 def unlocked_settings(
     config: PretrainConfig, compute: Compute, steps_before: int = 0
 ) -> TrainSettings:
-    """How unlocked encoders are trained; epochs and steps count on from those over frozen ones."""
+    """Trainer settings of unlocked encoders."""
     return TrainSettings(
         epochs=config.encoder_epochs,
         peak_lr=config.encoder_peak_lr,
@@ -444,39 +372,31 @@ def unlocked_settings(
 
 
 def starting_row(projections: Projections, evaluate: EvaluateProjections) -> Metrics:
-    """The history's row of projections before the first step."""
+    """History row of projections before the first step."""
     empty = {"epoch": 0, "step": 0, "loss": math.nan, "lr": 0.0, "pairs_per_s": math.nan}
     return {**empty, "logit_scale": math.exp(projections.logit_scale), **evaluate(projections)}
 
 
 def contrastive_modules() -> list[ModuleType]:
-    """The modules whose code trained encoders depend on, for fingerprints."""
-    training = (
-        "contrastive", "distributed", "gradient_cache", "image_text_pairs", "images", "precision",
-        "trainer", "unlock",
-    )  # fmt: skip
-    clip = ("losses", "model", "projections")
-    return [
-        *(import_module(f"sports_clip_pipeline.training.{name}") for name in training),
-        *(import_module(f"sports_clip_pipeline.clip.{name}") for name in clip),
-    ]
+    """Modules whose code trained encoders depend on, for fingerprints."""
+    return [import_module(f"sports_clip_pipeline.{name}") for name in _CODE]
 
 
 def _fit(
     trainer: Trainer,
-    journal: Journal,
+    journal: RunState,
     key: str,
     fingerprint: str,
     description: str,
     log_steps: bool = False,
 ) -> None:
-    """Train under a progress bar, with live metrics of epochs and of a hundred steps."""
+    """Train with a progress bar, logging metrics of epochs and of every hundredth of the steps."""
     total = trainer.settings.epochs * trainer.task.epoch_size
     every = max(1, trainer.steps // 100)
-    with journal.counting(description, total, "pair") as bar:
+    with journal.progress_bar(description, total, "pair") as bar:
         shown = 0
 
-        def on_step(trainer: Trainer, pairs: int, loss: torch.Tensor) -> None:
+        def on_step(trainer: Trainer, size: int, loss: torch.Tensor) -> None:
             nonlocal shown
             bar.update(trainer.examples_done - shown)
             shown = trainer.examples_done
@@ -487,17 +407,17 @@ def _fit(
                     journal.log_metrics({"pretrain/step_loss": float(loss)}, step=step)
 
         def on_epoch(row: dict[str, float]) -> None:
-            live = {f"pretrain/{name}": value for name, value in row.items() if name != "epoch"}
-            journal.log_metrics(live, step=int(row["epoch"]))
+            metrics = {f"pretrain/{name}": value for name, value in row.items() if name != "epoch"}
+            journal.log_metrics(metrics, step=int(row["epoch"]))
 
         trainer.fit(journal, key, fingerprint, on_step, on_epoch)
 
 
-def _image_index(captions: list[np.ndarray]) -> np.ndarray:
+def _image_index(captions: list[np.ndarray]) -> torch.Tensor:
     """(M,) int64; the image of the batch that each caption describes."""
-    return np.repeat(np.arange(len(captions)), [len(rows) for rows in captions])
+    counts = torch.tensor([len(rows) for rows in captions])
+    return torch.repeat_interleave(torch.arange(len(captions)), counts)
 
 
 def _blocks(count: int) -> list[np.ndarray]:
-    rows = np.arange(count)
-    return [rows[start : start + _EVALUATED] for start in range(0, count, _EVALUATED)]
+    return np.split(np.arange(count), range(_EVALUATION_BATCH, count, _EVALUATION_BATCH))

@@ -1,10 +1,13 @@
-"""Distributed data-parallel training: shards of a batch, all_gather with gradients, broadcast."""
+"""Devices, mixed precision, distributed data-parallel training (DDP) and deferred signals."""
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -22,15 +25,68 @@ from sports_clip_pipeline.machine import (
     set_cuda_device,
 )
 
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Device and precision.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        precision: `fp32`, `bf16` or `fp16`; weights, moments and the loss are always fp32.
+        compiled: whether torch.compile runs on the unlocked encoders.
+    """
+
+    device: str
+    precision: str
+    compiled: bool = False
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Autocast to this precision."""
+        dtype = _DTYPES.get(self.precision)
+        return torch.autocast(self.device, dtype=dtype, enabled=dtype is not None)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Loss scaling of fp16; disabled for other precisions."""
+        return torch.amp.GradScaler(self.device, enabled=self.precision == "fp16")
+
+
+CPU = Compute("cpu", "fp32")
+
+
+def choose_compute(device: str, precision: str, compiled: str = "auto") -> Compute:
+    """Resolve `auto` for this machine.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+        precision: `auto`, `fp32`, `bf16` or `fp16`; `auto` is fp32 on the CPU, bf16 on a CUDA
+            device that supports it natively, else fp16.
+        compiled: `auto`, `on` or `off`; `auto` compiles on CUDA.
+    Raises: UserFacingError: `cuda` without a CUDA device.
+    """
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
+        raise UserFacingError(
+            "parameter pretrain.device",
+            "wanted cuda, and PyTorch finds no CUDA device here",
+            "use auto or cpu, or install CUDA wheels with `make install TORCH=cu130`",
+        )
+    on_cuda = has_cuda and device != "cpu"
+    if precision == "auto":
+        precision = "fp32"
+        if on_cuda:
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+            precision = "bf16" if native else "fp16"
+    compiles = compiled == "on" or (compiled == "auto" and on_cuda)
+    return Compute("cuda" if on_cuda else "cpu", precision, compiles)
+
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes that train together, as one of them sees them; one alone needs no group.
+    """Process group of data-parallel training, as seen by one process.
 
-    Every process draws the same batches from the same seed and works on its own shard of each.
-
-    Attributes:
-        rank: of this process, in [0, world_size).
+    Every process draws the same batches from the same seed and computes its own shard of each.
     """
 
     rank: int = 0
@@ -38,22 +94,22 @@ class Processes:
 
     @property
     def is_main_process(self) -> bool:
-        """Whether this is the process that evaluates, logs and saves checkpoints."""
+        """Whether this process evaluates, logs and saves checkpoints."""
         return self.rank == 0
 
     def shards(self, batch: int) -> list[np.ndarray]:
-        """Positions in a batch of so many images for each process: disjoint, together the batch."""
+        """Partition of range(batch): the positions of each process."""
         return np.array_split(np.arange(batch), self.world_size)
 
     def shard(self, batch: int) -> np.ndarray:
-        """Positions in a batch of so many images that are this process's, in order."""
+        """Positions of this process."""
         return self.shards(batch)[self.rank]
 
     def gather(self, rows: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
-        """The rows of all processes, in the order of ranks; gradients find their way back to each.
+        """Rows of all processes in the order of ranks, with gradients to each (all_gather).
 
         Args:
-            rows: (sizes[rank], D) of this process. sizes: rows of each process.
+            rows: (sizes[rank], D) of this process. sizes: number of rows of each process.
         """
         if self.world_size == 1:
             return rows
@@ -62,51 +118,49 @@ class Processes:
         return torch.cat([shard[:size] for shard, size in zip(shards, sizes, strict=True)])
 
     def any(self, flag: bool, device: str) -> bool:
-        """Whether the flag is set in any process; all of them get the same answer."""
+        """Whether the flag is set in any process (all_reduce)."""
         if self.world_size == 1:
             return flag
         flags = torch.tensor(float(flag), device=device)
         distributed.all_reduce(flags, distributed.ReduceOp.MAX)
         return bool(flags.item())
 
-    def broadcast(self, value: float | None, device: str) -> float | None:
-        """The main process's value, in all processes; None where it has none."""
-        if self.world_size == 1:
-            return value
-        number = float("nan") if value is None else value
-        sent = torch.tensor(number, dtype=torch.float64, device=device)
-        distributed.broadcast(sent, src=0)
-        return None if bool(sent.isnan()) else float(sent)
+    def broadcast(self, value: Any) -> Any:
+        """The main process's value, in all processes."""
+        values = [value]
+        if self.world_size > 1:
+            distributed.broadcast_object_list(values, src=0)
+        return values[0]
 
     def wrap(self, module: nn.Module) -> Any:
         """The module under DistributedDataParallel where there are several processes.
 
-        The loss of every process is that of the whole batch, and `gather` adds up the gradients
-        that all of them send back, so DDP's average is the gradient of the whole batch. Batch norms
-        see each process's shard; the statistics of the main process are saved.
+        Every process computes the loss of the whole batch, and `gather` sums the gradients that
+        all of them send back, so DDP's mean is the gradient of the whole batch. Batch norms see
+        each process's shard; the main process's running statistics are saved.
         """
         if self.world_size == 1:
             return module
         return DistributedDataParallel(module, forward_sync_buffers=False)
 
 
-ALONE = Processes()
+SINGLE_PROCESS = Processes()
 
 
 @contextmanager
 def process_group(device: str, batch_size: int) -> Iterator[Processes]:
-    """The processes that torchrun started, in a process group; one alone otherwise.
+    """Process group of the processes that torchrun started; a single process otherwise.
 
-    On CUDA each process of a machine takes a device of its own (NCCL); on CPUs each has its share
-    of the cores (gloo).
+    On CUDA each process of a machine uses a device of its own (NCCL), on CPUs its share of the
+    cores (gloo).
 
     Args:
-        batch_size: images of a step; there is at most one process for each.
+        batch_size: images of a step, at least one for each process.
     Raises: UserFacingError: there are more processes.
     """
     launch = rank_and_world_size()
     if launch is None:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     if launch[1] > batch_size:
         raise UserFacingError(
@@ -122,3 +176,43 @@ def process_group(device: str, batch_size: int) -> Iterator[Processes]:
         yield Processes(*launch)
     finally:
         distributed.destroy_process_group()
+
+
+class DeferredSignals:
+    """Context manager that defers SIGTERM and SIGINT; has no effect outside the main thread.
+
+    Attributes:
+        received: number of the deferred signal; 0 if none came.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> DeferredSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._handlers[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received:  # a second signal acts at once
+            self.__exit__()
+            signal.raise_signal(number)
+        self.received = number
+
+    def reraise(self) -> None:
+        """Act on the received signal: SIGINT raises KeyboardInterrupt, SIGTERM exits.
+
+        Raises: KeyboardInterrupt, SystemExit (128 + signal), or what a previous handler does.
+        """
+        handler = self._handlers.get(self.received)
+        self.__exit__()
+        if callable(handler):
+            signal.raise_signal(self.received)
+        raise SystemExit(128 + self.received)

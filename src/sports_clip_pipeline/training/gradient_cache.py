@@ -1,9 +1,9 @@
-"""Gradient cache (GradCache): the gradients of a whole batch, in chunks that fit the memory.
+"""Gradient caching (GradCache): gradients of a whole contrastive batch, in chunks.
 
-A contrastive loss sees all pairs of the batch, so summing the losses of chunks is another loss.
-Here all embeddings are computed first, without graphs; the loss of all gives the gradient of each
-embedding; then chunk after chunk is computed again, from the same random state, and that gradient
-goes back through it. The result is the gradient of one graph over the same chunks.
+A contrastive loss spans all pairs of the batch: the sum of the chunks' losses is another loss.
+All embeddings are computed first, without graphs; the loss over them gives their gradients; then
+each chunk is computed again, from the same random state, and the gradients of its embeddings are
+backpropagated. The result is the gradient of one graph over the same chunks.
 
 Source: Gao et al. 2021 (GradCache), section 3; Cui et al. 2022, section 3.
 """
@@ -16,8 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import nn
 
-# Image and caption embeddings (n, D), (m, D) of one chunk, and whatever else goes into the loss;
-# the gradient of that is no matter of the chunks.
+# Image and caption embeddings (n, D), (m, D) of one chunk; further outputs get no gradient.
 Chunk = Callable[[], tuple[torch.Tensor, ...]]
 
 
@@ -25,81 +24,69 @@ def backward_in_chunks(
     model: nn.Module,
     chunks: Sequence[Chunk],
     loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    scaled: Callable[[torch.Tensor], torch.Tensor],
+    scale_loss: Callable[[torch.Tensor], torch.Tensor],
     device: str,
     no_sync: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> torch.Tensor:
-    """Add the gradients of the loss over all chunks to the model's parameters.
+    """Accumulate the gradients of the loss over all chunks.
 
-    Each chunk is run twice; statistics of batch norms are moved once, by the second run.
+    Each chunk is run twice; running statistics of batch norms are updated by the second run only.
 
     Args:
-        chunks: are run in this order, each with what it draws from torch's generators.
-        loss_of: the loss () of all image embeddings (N, D) and caption embeddings (M, D).
-        scaled: the loss as its gradient is taken; of a scaler for half precision, or itself.
-        no_sync: surrounds all chunks but the last one, as DDP's `no_sync` does: gradients are
-            exchanged between processes once.
+        chunks: run in this order; each may draw from torch's generators.
+        loss_of: loss () of all image embeddings (N, D) and caption embeddings (M, D).
+        scale_loss: such as `GradScaler.scale`.
+        no_sync: DDP's `no_sync`, entered for all chunks but the last.
     Returns: the loss, detached.
     """
-    before, parts = [], []
-    with torch.no_grad(), _frozen_statistics(model):
+    states, embedded = [], []
+    with torch.no_grad(), _restored_statistics(model):
         for chunk in chunks:
-            before.append(_generators(device))
-            parts.append(chunk()[:2])
-    after = _generators(device)
-    image, text = (torch.cat(side).requires_grad_() for side in zip(*parts, strict=True))
-    loss = loss_of(image, text)
-    scaled(loss).backward()
-    sizes = [[len(part[side]) for part in parts] for side in (0, 1)]
-    gradients = [
-        _gradient(side).split(size) for side, size in zip((image, text), sizes, strict=True)
-    ]
-    for number, (chunk, state, *gradient) in enumerate(
-        zip(chunks, before, *gradients, strict=True)
-    ):
-        _restore(state, device)
+            states.append(_rng_state(device))
+            embedded.append(chunk()[:2])
+    final_state = _rng_state(device)
+    leaves = [torch.cat(side).requires_grad_() for side in zip(*embedded, strict=True)]
+    loss = loss_of(*leaves)
+    scale_loss(loss).backward()
+    gradients = zip(
+        *(
+            (torch.zeros_like(leaf) if leaf.grad is None else leaf.grad).split(
+                [len(rows[side]) for rows in embedded]
+            )
+            for side, leaf in enumerate(leaves)
+        ),
+        strict=True,
+    )
+    for number, (chunk, gradient) in enumerate(zip(chunks, gradients, strict=True)):
+        _set_rng_state(states[number], device)
         with nullcontext() if number == len(chunks) - 1 else no_sync():
-            embedded = chunk()
-            rest = [torch.zeros_like(value) for value in embedded[2:]]
-            torch.autograd.backward(embedded, (*gradient, *rest))
-    _restore(after, device)
+            outputs = chunk()
+            rest = [torch.zeros_like(value) for value in outputs[2:]]
+            torch.autograd.backward(outputs, (*gradient, *rest))
+    _set_rng_state(final_state, device)
     return loss.detach()
 
 
-def _gradient(leaf: torch.Tensor) -> torch.Tensor:
-    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+def _rng_state(device: str) -> list[torch.Tensor]:
+    """States of the CPU's generator, and of the device's."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if device == "cuda" else [])]
 
 
-def _generators(device: str) -> tuple[torch.Tensor, ...]:
-    """The states of torch's generators: the CPU's, and the device's."""
-    cpu = torch.get_rng_state()
-    return (cpu, torch.cuda.get_rng_state()) if device == "cuda" else (cpu,)
-
-
-def _restore(states: tuple[torch.Tensor, ...], device: str) -> None:
+def _set_rng_state(states: list[torch.Tensor], device: str) -> None:
     torch.set_rng_state(states[0])
     if device == "cuda":
         torch.cuda.set_rng_state(states[1])
 
 
 @contextmanager
-def _frozen_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch norms normalise as they do, and their running statistics stay."""
-    norms = [
-        module
+def _restored_statistics(model: nn.Module) -> Iterator[None]:
+    """Running statistics of batch norms are restored on exit."""
+    saved = [
+        (buffer, buffer.clone())
         for module in model.modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for buffer in module.buffers(recurse=False)
     ]
-    momenta = [norm.momentum for norm in norms]
-    counts = [
-        None if n.num_batches_tracked is None else n.num_batches_tracked.clone() for n in norms
-    ]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
-            norm.momentum = momentum
-            if count is not None and norm.num_batches_tracked is not None:
-                norm.num_batches_tracked.copy_(count)
+    yield
+    for buffer, value in saved:
+        buffer.copy_(value)

@@ -1,10 +1,11 @@
-"""Images for training: decoded images on disk, random resized crops, normalised pixels."""
+"""Training images: decoded images on disk, RandomResizedCrop, normalised pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,18 +16,17 @@ from torch.nn import functional
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.data.transforms import RESAMPLING, ImageTransform
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores
 
-# Of RandomResizedCrop: the smallest area of a crop for contrastive training, and aspect ratios.
+# Of RandomResizedCrop: the smallest area of a crop in contrastive training, and aspect ratios.
 MIN_CROP_AREA = 0.5
 ASPECT_RATIOS = (3 / 4, 4 / 3)
 _BLOCK = 256
 
 
-@dataclass(frozen=True)
-class Crop:
-    """A random resized crop: a box in shares of width and height, and whether it is flipped."""
+class Crop(NamedTuple):
+    """A random resized crop: a box in shares of width and height, and a horizontal flip."""
 
     left: float
     upper: float
@@ -35,7 +35,7 @@ class Crop:
     flipped: bool
 
     def apply(self, image: Image.Image, preprocessing: ImageTransform) -> Image.Image:
-        """The box resized to the preprocessing's size."""
+        """The box of the image, resized to the preprocessing's size."""
         width, height = image.size
         box = (self.left * width, self.upper * height, self.right * width, self.lower * height)
         side, resample = preprocessing.size, RESAMPLING[preprocessing.interpolation]
@@ -43,57 +43,51 @@ class Crop:
         return resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.flipped else resized
 
 
-def draw_crops(count: int, rng: np.random.Generator, min_area: float = MIN_CROP_AREA) -> list[Crop]:
-    """Boxes of RandomResizedCrop with a random horizontal flip.
+def draw_crops(count: int, rng: np.random.Generator) -> list[Crop]:
+    """Boxes of RandomResizedCrop with RandomHorizontalFlip.
 
-    Area uniform in [min_area, 1], aspect ratio log-uniform in [3/4, 4/3] relative to the image's
-    own, and cut where the image ends.
+    Area uniform in [MIN_CROP_AREA, 1], aspect ratio log-uniform in [3/4, 4/3] relative to the
+    image's own, sides cut at the image's.
 
     Source: Szegedy et al. 2015 (Inception), section 6.
     """
-    area = rng.uniform(min_area, 1.0, count)
-    aspect = _aspect_ratios(count, rng)
+    area, aspect = _areas_and_aspect_ratios(count, MIN_CROP_AREA, rng)
     width = np.minimum(np.sqrt(area * aspect), 1.0)
     height = np.minimum(area / width, 1.0)
     left, upper = rng.random(count) * (1.0 - width), rng.random(count) * (1.0 - height)
     flipped = rng.random(count) < 0.5
-    return [
-        Crop(left[i], upper[i], left[i] + width[i], upper[i] + height[i], bool(flipped[i]))
-        for i in range(count)
-    ]
-
-
-def _aspect_ratios(count: int, rng: np.random.Generator) -> np.ndarray:
-    low, high = np.log(ASPECT_RATIOS)
-    return np.exp(rng.uniform(low, high, count))
+    return list(map(Crop, left, upper, left + width, upper + height, flipped))
 
 
 def random_resized_crops(
     pixels: torch.Tensor, size: int, min_area: float, rng: np.random.Generator
 ) -> torch.Tensor:
-    """RandomResizedCrop with a random horizontal flip, in one bilinear call for the batch.
+    """RandomResizedCrop with RandomHorizontalFlip, for a batch at once, bilinear.
 
     Args:
         pixels: (B, 3, S, S) float32.
-        min_area: areas are uniform in [min_area, 1], aspect ratios log-uniform in [3/4, 4/3], and
-            sides are cut where the image ends.
+        min_area: areas are uniform in [min_area, 1], aspect ratios as in `draw_crops`.
     Returns: (B, 3, size, size) float32, channels last.
-    Source: Szegedy et al. 2015 (Inception), section 6.
     """
     count = len(pixels)
-    area = rng.uniform(min_area, 1.0, count)
-    aspect = _aspect_ratios(count, rng)
+    area, aspect = _areas_and_aspect_ratios(count, min_area, rng)
     width = np.minimum(np.sqrt(area * aspect), 1.0)
     height = np.minimum(np.sqrt(area / aspect), 1.0)
-    centre_x = rng.uniform(-1.0, 1.0, count) * (1.0 - width)
-    centre_y = rng.uniform(-1.0, 1.0, count) * (1.0 - height)
-    flip = np.where(rng.random(count) < 0.5, -1.0, 1.0)
     theta = np.zeros((count, 2, 3), dtype=np.float32)
-    theta[:, 0, 0], theta[:, 0, 2] = width * flip, centre_x
-    theta[:, 1, 1], theta[:, 1, 2] = height, centre_y
+    theta[:, 0, 2] = rng.uniform(-1.0, 1.0, count) * (1.0 - width)
+    theta[:, 1, 2] = rng.uniform(-1.0, 1.0, count) * (1.0 - height)
+    theta[:, 0, 0] = width * np.where(rng.random(count) < 0.5, -1.0, 1.0)
+    theta[:, 1, 1] = height
     grid = functional.affine_grid(torch.from_numpy(theta), [count, 3, size, size], False)
     crops = functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
     return crops.contiguous(memory_format=torch.channels_last)
+
+
+def _areas_and_aspect_ratios(
+    count: int, min_area: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    area = rng.uniform(min_area, 1.0, count)
+    return area, np.exp(rng.uniform(*np.log(ASPECT_RATIOS), count))
 
 
 def read_images(
@@ -101,35 +95,26 @@ def read_images(
     batches: Iterable[tuple[np.ndarray, Sequence[Crop] | None]],
     preprocessing: ImageTransform,
 ) -> Iterator[np.ndarray]:
-    """Each batch as (B, S, S, 3) uint8, decoded in threads one batch ahead of the model.
-
-    All random numbers are drawn before, so pixels do not depend on how threads are scheduled.
+    """Each batch as (B, S, S, 3) uint8, decoded in threads one batch ahead.
 
     Args:
-        batches: rows (B,) of the store, and a crop for each; None for the preprocessing's view.
+        batches: rows (B,) of the store, with a crop for each; None for the preprocessing's view.
     """
 
     def read(row: int, crop: Crop | None) -> np.ndarray:
-        image = store.get(row)
-        return np.asarray(
-            preprocessing.crop(image) if crop is None else crop.apply(image, preprocessing)
-        )
-
-    def stacked(futures: list[Future[np.ndarray]]) -> np.ndarray:
-        return np.stack([future.result() for future in futures])
+        image = store.get(int(row))
+        view = preprocessing.crop(image) if crop is None else crop.apply(image, preprocessing)
+        return np.asarray(view)
 
     with ThreadPoolExecutor(cores()) as pool:
-        waiting: list[Future[np.ndarray]] | None = None
+        ahead: Iterator[np.ndarray] | None = None
         for rows, crops in batches:
-            drawn: Sequence[Crop | None] = [None] * len(rows) if crops is None else crops
-            coming = [
-                pool.submit(read, int(row), crop) for row, crop in zip(rows, drawn, strict=True)
-            ]
-            if waiting is not None:
-                yield stacked(waiting)
-            waiting = coming
-        if waiting is not None:
-            yield stacked(waiting)
+            submitted = pool.map(read, rows, crops or [None] * len(rows))
+            if ahead is not None:
+                yield np.stack(list(ahead))
+            ahead = submitted
+        if ahead is not None:
+            yield np.stack(list(ahead))
 
 
 def to_pixels(
@@ -145,12 +130,12 @@ def to_pixels(
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """Images of some rows of a store as an encoder sees them whole, decoded when first opened.
+    """Preprocessed images of some rows of a store, decoded when first opened.
 
     Attributes:
         store: of the corpus. rows: (N,) int64 rows of the store.
-        addresses: (N,) the stored images' sha256, which identify a decoded copy.
-        preprocessing: the input of evaluation. journal: whose workspace keeps the decoded copy.
+        addresses: (N,) sha256 of the stored images, which identify a decoded copy.
+        preprocessing: input at test time. journal: whose workspace holds the decoded copy.
         name: of that workspace.
     """
 
@@ -158,17 +143,16 @@ class DecodedImages:
     rows: np.ndarray
     addresses: Sequence[str]
     preprocessing: ImageTransform
-    journal: Journal
+    journal: RunState
     name: str
 
     def open(self) -> np.ndarray:
-        """(N, S, S, 3) uint8, memory-mapped; decoded unless an earlier run did."""
+        """(N, S, S, 3) uint8, memory-mapped; decoded unless an earlier run has done so."""
         content = fingerprint(list(self.addresses), self.preprocessing)
         path = self.journal.workspace(f"decoded/{self.name}", content) / "images.npy"
         if not path.exists():
             partial = path.with_name("partial.npy")
-            side = self.preprocessing.size
-            shape = (len(self.rows), side, side, 3)
+            shape = (len(self.rows), self.preprocessing.size, self.preprocessing.size, 3)
             decoded = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
             self._decode(decoded)
             decoded.flush()
@@ -177,17 +161,12 @@ class DecodedImages:
         return images
 
     def _decode(self, decoded: np.ndarray) -> None:
-        def decode(row: int) -> np.ndarray:
-            return np.asarray(self.preprocessing.crop(self.store.get(row)))
-
-        description = f"decode {self.name}"
-        with (
-            ThreadPoolExecutor(cores()) as pool,
-            self.journal.counting(description, len(self.rows), "image") as bar,
-        ):
-            for start in range(0, len(self.rows), _BLOCK):
-                block = [int(row) for row in self.rows[start : start + _BLOCK]]
-                decoded[start : start + len(block)] = np.stack(list(pool.map(decode, block)))
+        starts = range(0, len(self.rows), _BLOCK)
+        batches = ((self.rows[start : start + _BLOCK], None) for start in starts)
+        images = read_images(self.store, batches, self.preprocessing)
+        with self.journal.progress_bar(f"decode {self.name}", len(self.rows), "image") as bar:
+            for start, block in zip(starts, images, strict=True):
+                decoded[start : start + len(block)] = block
                 bar.update(len(block))
 
 
@@ -197,13 +176,12 @@ def images_of_split(
     store: ImageStore,
     manifest: pd.DataFrame,
     preprocessing: ImageTransform,
-    journal: Journal,
+    journal: RunState,
 ) -> DecodedImages:
-    """A split's images as an encoder sees them whole; decoded when first opened.
+    """Preprocessed images of a split (`development`, `evaluation` or `unlabelled`).
 
     Args:
-        split: `development`, `evaluation` or `unlabelled`.
-        splits, store, manifest: of one corpus, row by row of the same images.
+        splits, store, manifest: of one corpus, row by row.
     """
     rows = np.flatnonzero((splits["split"] == split).to_numpy())
     addresses = manifest["stored_sha256"].to_numpy()[rows].tolist()

@@ -1,36 +1,36 @@
-"""Trainer: AdamW under warm-up and cosine, EMA weights, checkpoints, exact resume, signals.
+"""Trainer: AdamW, warm-up and cosine schedule, EMA, checkpoints, exact resume, SIGTERM.
 
-One training loop serves every task: a task says what is learned, gives the batches of an epoch,
-and adds the gradients of one. Whatever is random in an epoch comes from the seed and the epoch's
-number, and in a step from a seed that the epoch drew for it, so the numbers of epochs and steps
-done are all that a checkpoint has to know of samplers and generators: a run that was killed ends
-with the same bits as one that was not.
+A task gives the model, the batches of an epoch and their loss. Random numbers of an epoch derive
+from the seed and the epoch, those of a step from the step's own seed, so that a checkpoint needs no
+generator state and a resumed run ends with the same bits as an uninterrupted one.
 """
 
 from __future__ import annotations
 
 import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from sports_clip_pipeline.io.state import Journal
-from sports_clip_pipeline.training.distributed import ALONE, Processes
-from sports_clip_pipeline.training.precision import Compute
+from sports_clip_pipeline.io.state import RunState
+from sports_clip_pipeline.training.distributed import (
+    CPU,
+    SINGLE_PROCESS,
+    Compute,
+    DeferredSignals,
+    Processes,
+)
+from sports_clip_pipeline.training.unlock import changing_entries
 
 # Text-to-image recall@5 on the validation split: decides the best epoch and early stopping.
 METRIC = "validation_t2i_r5"
-CPU = Compute("cpu", "fp32")
 
 Arrays = dict[str, np.ndarray]
 History = Sequence[Mapping[str, float]]
@@ -38,11 +38,11 @@ History = Sequence[Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Step:
-    """Data of one step.
+    """Batch of one optimizer step.
 
     Attributes:
-        inputs: what the task's `backward` takes.
-        size: examples in it, in the task's unit.
+        inputs: argument of the task's `loss` or `backward`.
+        size: number of examples.
         seed: of torch's generators while the step is computed.
     """
 
@@ -51,12 +51,12 @@ class Step:
     seed: int
 
 
-class Task(Protocol):
-    """What is trained.
+class Task:
+    """Base class of training tasks: model, batches, loss and validation.
 
     Attributes:
-        model: is trained in place. unit: an example, for rates and progress.
-        steps_per_epoch: steps. epoch_size: examples of an epoch.
+        model: trained in place. unit: name of one example, for rates and progress bars.
+        steps_per_epoch, epoch_size: steps and examples of an epoch.
     """
 
     model: Any
@@ -65,40 +65,51 @@ class Task(Protocol):
     epoch_size: int
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """AdamW's groups; `lr_scale` multiplies the learning rate of one."""
+        """Parameter groups of AdamW; `lr_scale` multiplies the learning rate of a group."""
+        raise NotImplementedError
 
     def set_train_mode(self) -> None:
-        """Put the model into training mode, but for what is frozen."""
+        """Set training mode, except for frozen modules."""
 
     def batches(self, epoch: int, first: int) -> Iterator[Step]:
-        """The steps of an epoch, from step `first` on."""
+        """Steps of an epoch, starting with step `first`."""
+        raise NotImplementedError
+
+    def loss(self, inputs: Any) -> torch.Tensor:
+        """Loss () of a batch."""
+        raise NotImplementedError
 
     def backward(self, inputs: Any, scaler: torch.amp.GradScaler) -> torch.Tensor:
-        """Add the gradients of a step's loss; the loss, detached."""
+        """Accumulate the gradients of a batch's loss; returns the loss, detached."""
+        loss = self.loss(inputs)
+        scaler.scale(loss).backward()
+        return loss.detach()
 
     def after_step(self) -> None:
-        """Constrain what has been learned."""
+        """Constrain the updated parameters."""
 
     def epoch_values(self, model: Any) -> dict[str, float]:
-        """Values of the model for an epoch's row of the history."""
+        """Values of the (EMA) model for the epoch's row of the history."""
+        return {}
 
     def evaluate(self, model: Any) -> dict[str, float]:
-        """Metrics of the (EMA) model on validation data."""
+        """Validation metrics of the (EMA) model."""
+        return {}
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a task is trained.
+    """Hyper-parameters of a `Trainer`.
 
     Attributes:
-        peak_lr: learning rate after warm-up. warmup_share: share of all steps in which it rises.
-        ema_decay: EMA decay; the EMA weights are evaluated and saved. 0 keeps the last weights.
-        fused: AdamW's fused kernel.
-        checkpoint_every_steps: steps between two checkpoints within an epoch; 0 for none.
-        checkpoint_every_epochs: a checkpoint is saved at the end of each so-manieth epoch.
+        peak_lr: learning rate after warm-up. warmup_share: share of all steps that warm up.
+        ema_decay: EMA decay; the EMA weights are evaluated and saved. 0 disables the EMA.
+        fused: use AdamW's fused kernel.
+        checkpoint_every_steps: checkpoint interval within an epoch; 0 for none.
+        checkpoint_every_epochs: checkpoint interval at the ends of epochs.
         keep: `last`, or `best` for the epoch with the highest validation recall.
-        patience_epochs: early stopping after so many epochs without a better recall; 0 for never.
-        epochs_before, steps_before: that the history counts on from.
+        patience_epochs: early stopping after so many epochs without improvement; 0 disables it.
+        epochs_before, steps_before: offsets of the history.
     """
 
     epochs: int
@@ -117,29 +128,27 @@ class TrainSettings:
 
 
 class WarmupEma(ModelEmaV3):
-    """EMA of a model's weights and buffers with a decay of min(decay, (1 + t) / (10 + t)).
-
-    t counts the steps done, from 1: the first steps forget the initial weights sooner.
+    """EMA of weights and buffers with decay min(decay, (1 + t) / (10 + t)) after t steps.
 
     Source: TensorFlow's `tf.train.ExponentialMovingAverage` with `num_updates`.
     """
 
     def get_decay(self, step: int | None = None) -> float:
-        """The decay after so many steps."""
+        """Decay after `step` steps."""
         assert step is not None
         return min(self.decay, (1.0 + step) / (10.0 + step))
 
 
-# Hears of each step: the trainer, the examples of the step, its loss on the device.
+# Called after each step with the trainer, the batch size and the loss on the device.
 OnStep = Callable[["Trainer", int, torch.Tensor], None]
 
 
 class Trainer:
-    """Model, optimizer, EMA and history of one run; resumes to the bit after any step.
+    """Training loop with model, optimizer, EMA and history; resumes to the bit after any step.
 
     Attributes:
-        epoch: epochs done. step: steps done of the epoch at hand. history: one row an epoch.
-        elapsed_s: time spent in steps, over all sittings.
+        epoch: finished epochs. step: finished steps of the current epoch.
+        history: one row per epoch. elapsed_s: time spent in steps, over all restarts.
     """
 
     def __init__(
@@ -147,13 +156,13 @@ class Trainer:
         task: Task,
         settings: TrainSettings,
         compute: Compute = CPU,
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE_PROCESS,
     ) -> None:
         self.task, self.settings = task, settings
         self.compute, self.processes = compute, processes
         self.model = task.model
         task.set_train_mode()
-        self.learned = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        self.trainable = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self.changing = changing_entries(self.model)
         self.optimizer = torch.optim.AdamW(
             task.param_groups(), lr=settings.peak_lr, betas=settings.betas, fused=settings.fused
@@ -171,37 +180,39 @@ class Trainer:
 
     @property
     def steps_done(self) -> int:
-        """Steps done, over all epochs."""
+        """Finished steps, over all epochs."""
         return self.epoch * self.task.steps_per_epoch + self.step
 
     @property
     def examples_done(self) -> int:
-        """Examples seen, over all epochs; of the epoch at hand, by its share of steps."""
+        """Processed examples; those of the current epoch by its share of steps."""
         share = self.step / self.task.steps_per_epoch
         return round((self.epoch + share) * self.task.epoch_size)
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or early stopping has ended the run."""
+        """Whether all epochs are done or early stopping has ended the run."""
         settings = self.settings
-        return self.epoch >= settings.epochs or is_over(self.history, settings.patience_epochs)
+        return self.epoch >= settings.epochs or stops_early(self.history, settings.patience_epochs)
 
     @property
     def averaged(self) -> Any:
-        """The model with EMA weights; the trained one without an EMA."""
+        """The EMA model; the trained one without an EMA."""
         return self.model if self.ema is None else self.ema.module
 
     def lr(self, step: int) -> float:
-        """The learning rate of a step."""
+        """Scheduled learning rate of a step."""
         settings = self.settings
         return warmup_cosine(step, self.steps, settings.peak_lr, settings.warmup_share)
 
     def train_step(self, step: Step) -> torch.Tensor:
-        """One step of the optimizer and the EMA; the loss, detached."""
+        """One step of the optimizer and the EMA; returns the loss, detached."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr(self.steps_done) * group.get("lr_scale", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
-        with seeded(self.compute.device, step.seed):
+        devices = [torch.cuda.current_device()] if self.compute.device == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(step.seed)
             loss = self.task.backward(step.inputs, self.scaler)
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -213,33 +224,30 @@ class Trainer:
         return loss
 
     def run_epoch(self, after: Callable[[int, torch.Tensor], bool] = lambda *_: False) -> bool:
-        """One epoch, or the rest of one; whether it is complete.
+        """Run one epoch, or the rest of one; returns whether it is complete.
 
         Args:
-            after: hears of each step its examples and loss; true stops the epoch there.
+            after: called after each step with its size and loss; true stops the epoch.
         """
         self.task.set_train_mode()
         start = time.perf_counter()
         for step in self.task.batches(self.epoch, self.step):
             loss = self.train_step(step)
             self.elapsed_s += time.perf_counter() - start
-            stop = after(step.size, loss)
-            if stop and self.step < self.task.steps_per_epoch:
+            if after(step.size, loss) and self.step < self.task.steps_per_epoch:
                 return False
             start = time.perf_counter()
         return True
 
     def end_epoch(self, examples_per_s: float) -> None:
-        """Add the epoch's row to the history: mean loss, learning rate, metrics if due."""
+        """Append the epoch's row to the history: mean loss, learning rate, metrics if due."""
         settings, task, model = self.settings, self.task, self.averaged
         step = self.steps_done
         self.epoch, self.step = self.epoch + 1, 0
         metrics: dict[str, float] = {}
-        if is_due(self.epoch, settings.epochs, settings.evaluate_every_epochs):
+        if self.epoch % settings.evaluate_every_epochs == 0 or self.epoch == settings.epochs:
             metrics = task.evaluate(model) if self.processes.is_main_process else {}
-            recall = self.processes.broadcast(metrics.get(METRIC), self.compute.device)
-            if recall is not None:
-                metrics[METRIC] = recall
+            metrics = self.processes.broadcast(metrics)
         self.history.append(
             {
                 "epoch": settings.epochs_before + self.epoch,
@@ -255,48 +263,46 @@ class Trainer:
 
     def fit(
         self,
-        journal: Journal,
+        journal: RunState,
         key: str,
         fingerprint: str,
         on_step: OnStep = lambda *_: None,
         on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
     ) -> None:
-        """Train to the end, from the last checkpoint under this key and fingerprint.
+        """Train to the end, resuming from the last checkpoint under this key and fingerprint.
 
-        Raises: KeyboardInterrupt, SystemExit: a signal came; a checkpoint is saved first.
+        Raises: KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; a checkpoint is saved first.
         """
         settings = self.settings
 
-        def save(place: str) -> None:
+        def save(name: str) -> None:
             if self.processes.is_main_process:
-                state = self.state()
-                journal.save_state(place, fingerprint, *state, keep_former=place == key)
+                journal.save_state(name, fingerprint, *self.state(), keep_previous=name == key)
 
-        def load(place: str) -> None:
-            state = journal.load_state(place, fingerprint)
+        def load(name: str) -> None:
+            state = journal.load_state(name, fingerprint)
             if state is not None:
                 self.restore(*state)
 
         load(key)
-        with deferred_signals() as signals:
+        with DeferredSignals() as signals:
 
-            def stop() -> bool:
+            def interrupted() -> bool:
                 return self.processes.any(bool(signals.received), self.compute.device)
 
-            def after(examples: int, loss: torch.Tensor) -> bool:
-                on_step(self, examples, loss)
-                stopped, every = stop(), settings.checkpoint_every_steps
+            def after(size: int, loss: torch.Tensor) -> bool:
+                on_step(self, size, loss)
+                stop, every = interrupted(), settings.checkpoint_every_steps
                 due = every and self.steps_done % every == 0
-                if self.step < self.task.steps_per_epoch and (stopped or due):
+                if self.step < self.task.steps_per_epoch and (stop or due):
                     save(key)  # the end of an epoch is saved with its row
-                return stopped
+                return stop
 
-            while not self.finished and not stop():
-                before, begun = self.examples_done, time.perf_counter()
+            while not self.finished and not interrupted():
+                examples, start = self.examples_done, time.perf_counter()
                 if not self.run_epoch(after):
                     break
-                rate = (self.examples_done - before) / (time.perf_counter() - begun)
-                self.end_epoch(rate)
+                self.end_epoch((self.examples_done - examples) / (time.perf_counter() - start))
                 on_epoch(self.history[-1])
                 if settings.keep == "best" and is_best(self.history):
                     save(f"{key}.best")
@@ -304,7 +310,7 @@ class Trainer:
                 if self.finished or signals.received or self.epoch % every == 0:
                     save(key)
             if signals.received:
-                signals.end()
+                signals.reraise()
             if not self.finished:
                 raise SystemExit(128 + signal.SIGTERM)  # another process received the signal
         history = self.history
@@ -314,11 +320,15 @@ class Trainer:
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """Checkpoint: changed weights, EMA, AdamW's moments, GradScaler, position and history."""
-        arrays = _named("model.", self.model.state_dict(), self.changing)
+        entries, modules = {}, {"model": self.model}
         if self.ema is not None:
-            arrays |= _named("ema.", self.ema.module.state_dict(), self.changing)
-        for name, parameter in self.learned.items():
-            arrays |= _named(f"adam.{name}.", self.optimizer.state.get(parameter, {}))
+            modules["ema"] = self.ema.module
+        for prefix, module in modules.items():
+            values = module.state_dict()
+            entries |= {f"{prefix}.{name}": values[name] for name in self.changing}
+        for name, parameter in self.trainable.items():
+            moments = self.optimizer.state.get(parameter, {})
+            entries |= {f"adam.{name}.{moment}": value for moment, value in moments.items()}
         meta = {
             "epoch": self.epoch,
             "step": self.step,
@@ -327,17 +337,26 @@ class Trainer:
             "history": list(self.history),
             "scaler": self.scaler.state_dict(),
         }
+        arrays = {k: v.detach().cpu().contiguous().clone().numpy() for k, v in entries.items()}
         return arrays, meta
 
     def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-        """The inverse of `state`, in place."""
-        load_entries(self.model, _under("model.", arrays))
+        """Load a checkpoint; the inverse of `state`."""
+
+        def under(prefix: str) -> dict[str, torch.Tensor]:
+            return {
+                name.removeprefix(prefix): torch.tensor(value)
+                for name, value in arrays.items()
+                if name.startswith(prefix)
+            }
+
+        self.model.load_state_dict(under("model."), strict=False)
         if self.ema is not None:
-            load_entries(self.ema.module, _under("ema.", arrays))
-        for name, parameter in self.learned.items():
+            self.ema.module.load_state_dict(under("ema."), strict=False)
+        for name, parameter in self.trainable.items():
             self.optimizer.state[parameter] = {
-                moment: self._moment(moment, torch.from_numpy(value.copy()), parameter)
-                for moment, value in _under(f"adam.{name}.", arrays).items()
+                moment: self._moment(moment, value, parameter)
+                for moment, value in under(f"adam.{name}.").items()
             }
         self.scaler.load_state_dict(meta["scaler"])
         self.epoch, self.step = int(meta["epoch"]), int(meta["step"])
@@ -348,9 +367,7 @@ class Trainer:
         """A moment in its parameter's memory format: another order may round differently."""
         if name == "step":
             return value.reshape(()).to(parameter.device if self.settings.fused else "cpu")
-        return torch.empty_like(parameter, requires_grad=False).copy_(
-            value.reshape(parameter.shape)
-        )
+        return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def warmup_cosine(step: int, steps: int, peak_lr: float, warmup_share: float) -> float:
@@ -358,155 +375,28 @@ def warmup_cosine(step: int, steps: int, peak_lr: float, warmup_share: float) ->
 
     Args:
         step: 0 <= step < steps.
-        warmup_share: share of the steps in which the rate rises.
-    Returns: the rate of this step. Of 10 steps with a share of 0.2 and a peak of 1.0, step 0 has
-        0.5 and step 1 has 1.0.
+        warmup_share: share of the steps that warm up.
+    Returns: the learning rate of the step. Of 10 steps with a share of 0.2 and a peak of 1.0,
+        step 0 has 0.5 and step 1 has 1.0.
     Source: Loshchilov and Hutter 2017 (SGDR), without restarts.
     """
-    rising = max(1, round(steps * warmup_share)) if warmup_share > 0 else 0
-    if step < rising:
-        return peak_lr * (step + 1) / rising
-    share = (step - rising) / max(1, steps - rising)
+    warmup = max(1, round(steps * warmup_share)) if warmup_share > 0 else 0
+    if step < warmup:
+        return peak_lr * (step + 1) / warmup
+    share = (step - warmup) / max(1, steps - warmup)
     return peak_lr * 0.5 * (1.0 + math.cos(math.pi * share))
 
 
-def is_due(epoch: int, epochs: int, every: int) -> bool:
-    """Whether this epoch, counted from 1, is evaluated: each `every`-th one and the last."""
-    return epoch % every == 0 or epoch == epochs
-
-
 def is_best(history: History) -> bool:
-    """Whether the last row is evaluated and no row before it has as high a recall."""
+    """Whether the last row is evaluated and its recall is higher than that of all before."""
     if METRIC not in history[-1]:
         return False
     return all(row.get(METRIC, -1.0) < history[-1][METRIC] for row in history[:-1])
 
 
-def is_over(history: History, patience: int) -> bool:
-    """Early stopping: recall has not risen for `patience` epochs; 0 never stops."""
-    recalls = [row[METRIC] for row in history if METRIC in row]
-    if not patience or not recalls:
+def stops_early(history: History, patience: int) -> bool:
+    """Early stopping: no higher recall for `patience` epochs; 0 never stops."""
+    recalls = [row.get(METRIC, -1.0) for row in history]
+    if not patience or max(recalls, default=-1.0) < 0:
         return False
-    best = next(n for n, row in enumerate(history) if row.get(METRIC) == max(recalls))
-    return len(history) - 1 - best >= patience
-
-
-def changing_entries(model: nn.Module) -> tuple[str, ...]:
-    """Entries of the state dict that training changes, for a model in training mode.
-
-    Parameters that learn, and the running statistics of batch norms in training mode.
-    """
-    learned = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    statistics = {
-        f"{place}.{name}" if place else name
-        for place, module in model.named_modules()
-        if module.training and isinstance(module, nn.modules.batchnorm._BatchNorm)
-        for name, _ in module.named_buffers(recurse=False)
-    }
-    return tuple(name for name in model.state_dict() if name in learned | statistics)
-
-
-def set_train_mode(
-    module: nn.Module, dropout: bool = True, freeze_batch_norm: bool = False
-) -> None:
-    """Training mode where all parameters learn, evaluation mode elsewhere.
-
-    A frozen batch norm keeps its statistics, and no dropout disturbs a frozen layer.
-
-    Args:
-        dropout: false leaves dropout off where parameters learn, too.
-        freeze_batch_norm: batch norms keep their statistics where their parameters learn, too.
-    """
-    module.training = False
-    parameters = list(module.parameters())
-    if parameters and all(parameter.requires_grad for parameter in parameters):
-        module.train(dropout)  # attention draws by its own mode, without a layer of dropout
-        for part in module.modules():
-            if isinstance(part, nn.modules.batchnorm._BatchNorm):
-                part.train(not freeze_batch_norm)
-        return
-    for child in module.children():
-        set_train_mode(child, dropout, freeze_batch_norm)
-
-
-def load_entries(model: nn.Module, entries: Mapping[str, Any]) -> None:
-    """Copy named arrays or tensors over the model's own; entries not named stay.
-
-    Raises: KeyError: the model has no such entry.
-    """
-    own = model.state_dict()
-    with torch.no_grad():
-        for name, value in entries.items():
-            tensor = value if isinstance(value, torch.Tensor) else torch.tensor(value)
-            own[name].copy_(tensor.reshape(own[name].shape))
-
-
-@contextmanager
-def seeded(device: str, seed: int) -> Iterator[None]:
-    """Torch's generators seeded for a block, and as they were after it."""
-    devices = [torch.cuda.current_device()] if device == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        yield
-
-
-class DeferredSignals:
-    """SIGTERM or Ctrl-C that came during training, and the end that it asks for."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self._former: dict[int, Any] = {}
-
-    def receive(self, number: int, frame: FrameType | None) -> None:
-        """Note the signal; a second one acts at once."""
-        if self.received:
-            self.uninstall()
-            signal.raise_signal(number)
-        self.received = number
-
-    def end(self) -> None:
-        """End as the signal would have: Ctrl-C by KeyboardInterrupt, SIGTERM by its status.
-
-        Raises: KeyboardInterrupt, SystemExit (128 + signal), or what a former handler does.
-        """
-        former = self._former.get(self.received)
-        self.uninstall()
-        if callable(former):
-            signal.raise_signal(self.received)
-        raise SystemExit(128 + self.received)
-
-    def install(self) -> None:
-        """Handle both signals; only possible in the main thread."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._former[number] = signal.signal(number, self.receive)
-
-    def uninstall(self) -> None:
-        """Give both signals back to their former handlers."""
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
-        self._former.clear()
-
-
-@contextmanager
-def deferred_signals() -> Iterator[DeferredSignals]:
-    """SIGTERM and Ctrl-C are noted, not obeyed, while the block runs (main thread only)."""
-    signals = DeferredSignals()
-    if threading.current_thread() is threading.main_thread():
-        signals.install()
-    try:
-        yield signals
-    finally:
-        signals.uninstall()
-
-
-def _named(prefix: str, entries: Mapping[str, Any], names: Sequence[str] | None = None) -> Arrays:
-    """Copies as arrays under prefixed names."""
-    return {
-        f"{prefix}{name}": entries[name].detach().cpu().contiguous().clone().numpy()
-        for name in (entries if names is None else names)
-    }
-
-
-def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """The arrays whose names begin with the prefix, without it."""
-    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    return len(recalls) - 1 - recalls.index(max(recalls)) >= patience

@@ -1,4 +1,4 @@
-"""Unlocked encoders: which blocks of a CLIP model learn, and embeddings through them."""
+"""Unlocked encoders (LiT): which blocks of a CLIP model are trained, and their training mode."""
 
 from __future__ import annotations
 
@@ -6,115 +6,52 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
-from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sports_clip_pipeline.clip.model import (
     ends,
     image_blocks,
     image_encoder,
-    project_images,
-    project_texts,
     text_blocks,
     text_encoder,
 )
-from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.training.image_text_pairs import PairedImages
-from sports_clip_pipeline.training.precision import Compute
 
 ALL = -1
 
 
 @dataclass(frozen=True)
 class Unlocked:
-    """Whether any of the image encoder and of the text encoder learns."""
+    """Whether any block of the image encoder and of the text encoder is trained."""
 
     image: bool
     text: bool
 
 
 def unlock(model: Any, image_count: int, text_count: int, biased: bool = False) -> Unlocked:
-    """Freeze a CLIP model but for its projections, its scale and its encoders' last blocks.
+    """Freeze a CLIP model except for its projections, logit scale and last encoder blocks.
 
     Blocks of the image encoder are timm's stages, as in open_clip's `--lock-image-unlocked-groups`
-    but by stage; the layers after the last stage (EfficientNet's last convolution) belong to it.
-    Blocks of the text encoder are its transformer's layers; its embeddings only learn with -1.
+    but by stage; layers after the last stage (EfficientNet's last convolution) belong to it.
+    Blocks of the text encoder are its transformer layers; its embeddings are trained with -1 only.
 
     Args:
         model: open_clip's `CustomTextCLIP`.
         image_count, text_count: blocks from the end; 0 for none, -1 for the whole encoder.
-        biased: whether the loss wants the model's bias, which learns then.
+        biased: whether the logit bias is trained.
     Raises: UserFacingError: an encoder has fewer blocks.
     """
     model.requires_grad_(False)
     image, text = (list(part(model).parameters()) for part in (image_encoder, text_encoder))
-    learned = [
+    trainable = [
         *_last(image_blocks(model), image, image_count, "pretrain.unlocked_image_blocks"),
         *_last(text_blocks(model), text, text_count, "pretrain.unlocked_text_blocks"),
         *ends(model, image_count != 0, text_count != 0, biased),
     ]
-    for parameter in learned:
+    for parameter in trainable:
         parameter.requires_grad_(True)
     return Unlocked(image_count != 0, text_count != 0)
-
-
-class PairEncoder(nn.Module):
-    """open_clip's model as one module from rows of a split to embeddings, as DDP wants it.
-
-    An encoder that stays frozen is not run: its features are read.
-
-    Args:
-        model: open_clip's `CustomTextCLIP`, on the device of `compute`.
-        unlocked: which of its encoders are run.
-    """
-
-    def __init__(self, model: Any, unlocked: Unlocked, compute: Compute) -> None:
-        super().__init__()
-        self.model, self.unlocked, self.compute = model, unlocked, compute
-        # open_clip's own pairs have rows of one length, and no configuration.
-        self.padding = int(getattr(getattr(model.text, "config", None), "pad_token_id", 0) or 0)
-
-    def forward(
-        self, pairs: PairedImages, images: np.ndarray, texts: np.ndarray, pixels: Any
-    ) -> tuple[torch.Tensor, ...]:
-        """Embeddings of images and captions, the scale, and the bias where there is one."""
-        return (self.images(pairs, images, pixels), self.texts(pairs, texts), *self.scale())
-
-    def images(self, pairs: PairedImages, rows: np.ndarray, pixels: Any) -> torch.Tensor:
-        """Images (B,) of a split to (B, P) float32 unit-norm.
-
-        Args:
-            pixels: (B, 3, H, W) on the device; None where the image encoder is frozen.
-        """
-        with self.compute.autocast():
-            if self.unlocked.image:
-                projected = self.model.visual(pixels)
-            else:
-                features = self._on_device(pairs.features.image[rows])
-                projected = project_images(self.model, features)
-        return functional.normalize(projected.float(), dim=1)
-
-    def texts(self, pairs: PairedImages, rows: np.ndarray) -> torch.Tensor:
-        """Captions (B,) of a split to (B, P) float32 unit-norm."""
-        with self.compute.autocast():
-            if self.unlocked.text:
-                ids, _ = pad([pairs.token_ids[row] for row in rows], self.padding)
-                projected = self.model.text(self._on_device(ids))
-            else:
-                features = self._on_device(pairs.features.text[rows])
-                projected = project_texts(self.model, features)
-        return functional.normalize(projected.float(), dim=1)
-
-    def scale(self) -> tuple[torch.Tensor, ...]:
-        """The scale of cosines, and the bias where there is one."""
-        bias = self.model.logit_bias
-        return (self.model.logit_scale.exp(), *([] if bias is None else [bias]))
-
-    def _on_device(self, values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(values).to(self.compute.device)
 
 
 def _last(
@@ -129,3 +66,41 @@ def _last(
             f"use a number up to {len(blocks)}, or -1 for the whole encoder",
         )
     return [member for block in blocks[len(blocks) - count :] for member in block]
+
+
+def set_train_mode(
+    module: nn.Module, dropout: bool = True, freeze_batch_norm: bool = False
+) -> None:
+    """Training mode for modules whose parameters are all trainable, eval mode for the rest.
+
+    Frozen batch norms keep their running statistics, and frozen layers have no dropout.
+
+    Args:
+        dropout: whether trainable modules use dropout.
+        freeze_batch_norm: trainable batch norms keep their running statistics, too.
+    """
+    module.training = False
+    parameters = list(module.parameters())
+    if parameters and all(parameter.requires_grad for parameter in parameters):
+        module.train(dropout)  # attention has dropout without a layer of its own
+        for part in module.modules():
+            if isinstance(part, _BatchNorm):
+                part.train(not freeze_batch_norm)
+        return
+    for child in module.children():
+        set_train_mode(child, dropout, freeze_batch_norm)
+
+
+def changing_entries(model: nn.Module) -> tuple[str, ...]:
+    """Names of the state dict that training changes, for a model in training mode.
+
+    These are trainable parameters and running statistics of batch norms in training mode.
+    """
+    changing = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    for prefix, module in model.named_modules():
+        if module.training and isinstance(module, _BatchNorm):
+            changing |= {
+                f"{prefix}.{name}" if prefix else name
+                for name, _ in module.named_buffers(recurse=False)
+            }
+    return tuple(name for name in model.state_dict() if name in changing)

@@ -1,20 +1,12 @@
-"""Parameter block `analysis`: what is computed of the study."""
+"""Parameter block `analysis`: calibration bins, abstention coverage, active learning."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from sports_clip_pipeline.parameters import (
-    Fractions,
-    Parameters,
-    Seed,
-    Share,
-)
-
-if TYPE_CHECKING:
-    pass
+from sports_clip_pipeline.parameters import Fractions, Parameters, Seed, Share
 
 
 class AnalysisConfig(Parameters):

@@ -1,4 +1,4 @@
-"""Nodes that judge the study: what its curves are worth, and what to do next."""
+"""Nodes of the analysis: comparisons, calibration, abstention, label issues, active learning."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
@@ -20,7 +20,7 @@ def count_labels_needed(
     class_bank: ClassBank,
     analysis: AnalysisConfig,
 ) -> Table:
-    """How many labels each method takes to reach each accuracy."""
+    """Labels that each method needs to reach each accuracy."""
     from sports_clip_pipeline.evaluation.learning_curves import labels_needed
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
@@ -42,7 +42,7 @@ def compare_methods(
     class_bank: ClassBank,
     analysis: AnalysisConfig,
 ) -> Table:
-    """Every method against the best and against zero-shot, on the same seeds and photographs."""
+    """Paired comparisons of each method with the best and with zero-shot, on the same images."""
     from sports_clip_pipeline.evaluation.bootstrap import paired_comparisons
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_probabilities,
@@ -60,20 +60,23 @@ def compare_methods(
 
 
 def measure_calibration(
-    trial_probabilities: Arrays, zero_shot_predictions: Table, splits: Table, class_bank: ClassBank
+    trial_probabilities: Arrays,
+    zero_shot_predictions: Table,
+    splits: Table,
+    class_bank: ClassBank,
+    analysis: AnalysisConfig,
 ) -> tuple[Table, Table]:
-    """Calibration of every point of the curves and of zero-shot, and its reliability bins."""
-    from sports_clip_pipeline.evaluation import calibration
+    """Calibration of zero-shot and of every method and fraction, and their reliability bins."""
+    from sports_clip_pipeline.evaluation.calibration import calibration_table, reliability_table
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_probabilities,
         evaluation_target,
     )
 
     zero_shot = {"zero_shot/0/0": evaluation_probabilities(zero_shot_predictions)}
-    answers = {**zero_shot, **trial_probabilities}
-    target = evaluation_target(splits, class_bank.labels)
-    table = calibration.calibration_table(answers, target)
-    return calibration.calibration_curves(table), calibration.reliability_table(answers, target)
+    study = {**zero_shot, **trial_probabilities}, evaluation_target(splits, class_bank.labels)
+    bins = analysis.calibration_bins
+    return calibration_table(*study, bins), reliability_table(*study, bins)
 
 
 def trace_classes(
@@ -85,7 +88,7 @@ def trace_classes(
     analysis: AnalysisConfig,
 ) -> tuple[Table, Table]:
     """Gains of each class from zero-shot to the shipped method, and the confusions that remain."""
-    from sports_clip_pipeline.evaluation.recommendation import class_gains, remaining_confusions
+    from sports_clip_pipeline.evaluation.metrics import class_gains, most_confused_pairs
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_probabilities,
         evaluation_target,
@@ -100,9 +103,9 @@ def trace_classes(
         class_bank.labels,
         evaluation_probabilities(zero_shot_predictions),
     )
-    answers = [trial_probabilities[best.name]]
-    pairs = remaining_confusions(answers, target, class_bank.labels, analysis.confused_pairs)
-    return gains, pairs
+    best_probabilities = trial_probabilities[best.name]
+    count = analysis.confused_pairs
+    return gains, most_confused_pairs(best_probabilities, target, class_bank.labels, count)
 
 
 def measure_abstention(
@@ -112,23 +115,27 @@ def measure_abstention(
     flickr8k_images: Any,
     clip_flickr8k_features: Arrays,
     class_bank: ClassBank,
-    journal: Journal,
+    analysis: AnalysisConfig,
+    state: RunState,
 ) -> Document:
-    """How often "none of these" is said to sports, and to test captions that name no sport."""
+    """Abstention on test images, and on captioned images whose captions name no class."""
     from sports_clip_pipeline.data.captions import rows_without_mention
-    from sports_clip_pipeline.evaluation.abstention import refusal_report, strange_probabilities
+    from sports_clip_pipeline.evaluation.abstention import (
+        abstention_report,
+        out_of_distribution_probabilities,
+    )
 
     names = {label: class_bank.names(label) for label in class_bank.labels}
     rows = rows_without_mention(captions, names, "test")
-    strange = strange_probabilities(
-        predictor, flickr8k_images, rows, clip_flickr8k_features["features"], journal
+    ood_probabilities = out_of_distribution_probabilities(
+        predictor, flickr8k_images, rows, clip_flickr8k_features["features"], state
     )
-    said = test_predictions
-    return refusal_report(
+    return abstention_report(
         predictor.threshold,
-        said["finetuned_probability"].to_numpy(),
-        (said["finetuned_label"] == said["label"]).to_numpy(),
-        strange,
+        analysis.coverage,
+        test_predictions["finetuned_probability"].to_numpy(),
+        (test_predictions["finetuned_label"] == test_predictions["label"]).to_numpy(),
+        ood_probabilities,
         predictor.classes,
     )
 
@@ -136,7 +143,7 @@ def measure_abstention(
 def find_label_issues(
     chosen_trials: Any, study_data: Any, class_bank: ClassBank, analysis: AnalysisConfig
 ) -> Table:
-    """Development photographs whose labels the held-out folds of the best arm doubt."""
+    """Likely label issues among the development images, from held-out folds of the best trial."""
     from sports_clip_pipeline.fewshot.active_learning import find_issues
 
     best = chosen_trials[max(chosen_trials)]
@@ -153,7 +160,7 @@ def find_label_issues(
 def query_labels(
     chosen_trials: Any, study_data: Any, class_bank: ClassBank, analysis: AnalysisConfig
 ) -> Table:
-    """Which photographs to label next, were there as many labels as at one fraction."""
+    """Active learning: the images to label next, given the labels of one fraction."""
     from sports_clip_pipeline.fewshot.active_learning import query_images
     from sports_clip_pipeline.predictor.head import Head, softmax
 
@@ -180,9 +187,9 @@ def measure_inference_cost(
     sports_images: Any,
     cache: Any,
     embed: EmbedConfig,
-    pixels: EndToEndConfig,
+    end_to_end: EndToEndConfig,
 ) -> Table:
-    """Accuracy beside its price: parameters and milliseconds a photograph of each method."""
+    """Inference cost of each method: parameters and milliseconds an image, beside its accuracy."""
     from sports_clip_pipeline.evaluation.recommendation import inference_cost_table
 
     if end_to_end_curves.empty:
@@ -191,7 +198,7 @@ def measure_inference_cost(
 
     from sports_clip_pipeline.encoders.embedder import encoder_cost
 
-    trained = encoder_cost(embed, pixels.test_size, pixels.views, cache, sports_images)
+    trained = encoder_cost(embed, end_to_end.test_size, end_to_end.views, cache, sports_images)
     curves = pd.concat([finetune_curves, end_to_end_curves], ignore_index=True)
     return inference_cost_table(curves, embed_audit["towers"], trained)
 
@@ -200,11 +207,11 @@ def recommend_method(
     finetune_curves: Table,
     labels_needed: Table,
     paired_comparisons: Table,
-    price: Table,
+    inference_cost: Table,
     end_to_end_curves: Table,
     report: ReportConfig,
 ) -> Document:
-    """What to use with how many labels, in words."""
+    """Recommended method by number of labels, in sentences."""
     from sports_clip_pipeline.evaluation.recommendation import recommend
 
     return {
@@ -212,9 +219,9 @@ def recommend_method(
             finetune_curves,
             labels_needed,
             paired_comparisons,
-            price,
+            inference_cost,
             report.methods,
-            pixels=end_to_end_curves,
+            end_to_end_curves,
         )
     }
 
@@ -229,14 +236,14 @@ def log_evaluation(
     from sports_clip_pipeline.io.fingerprint import fingerprint
 
     columns = ["method", "fraction", "seed", "hyperparameters", "top1"]
-    seen = [
+    trials = [
         *finetune_trials[columns].to_numpy().tolist(),
         *end_to_end_trials[columns].to_numpy().tolist(),
     ]
     return {
-        "arms": len(seen),
-        "methods": sorted({row[0] for row in seen}),
-        "parameters_sha256": fingerprint(seen),
+        "trials": len(trials),
+        "methods": sorted({row[0] for row in trials}),
+        "parameters_sha256": fingerprint(trials),
         "data_digest": ingest_audit["data_digest"],
         "chosen": finetune_metrics["best_method"],
         "chosen_top1": finetune_metrics["top1"],

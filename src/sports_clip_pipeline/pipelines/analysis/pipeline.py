@@ -38,7 +38,13 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.measure_calibration,
-                ["trial_probabilities", "zero_shot_predictions", "splits", "params:class_bank"],
+                [
+                    "trial_probabilities",
+                    "zero_shot_predictions",
+                    "splits",
+                    "params:class_bank",
+                    "params:analysis",
+                ],
                 ["calibration", "reliability"],
                 name="measure_calibration",
             ),
@@ -64,6 +70,7 @@ def create_pipeline() -> Pipeline:
                     "flickr8k_images",
                     "clip_flickr8k_features",
                     "params:class_bank",
+                    "params:analysis",
                     "predict_state",
                 ],
                 "abstention",

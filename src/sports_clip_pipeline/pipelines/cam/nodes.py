@@ -8,7 +8,7 @@ from typing import Any
 from sports_clip_pipeline.annotations import Figure, Table
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.explain import GUIDED
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam.config import (
     METHODS,
     PREDICTED,
@@ -17,20 +17,20 @@ from sports_clip_pipeline.pipelines.cam.config import (
     CamEvalConfig,
 )
 
-# These draw no difference of two scores: the one looks at no score, the other at the pixels.
+# Neither can explain a difference of two scores.
 NO_CONTRAST = ("eigencam", GUIDED)
 
 
 def sample_images(test_predictions: Table, cam: CamConfig) -> Table:
-    """Confident right and wrong predictions of the fine-tuned classifier, over the classes."""
+    """Sample confident correct and wrong predictions of the classifier over the classes."""
     from sports_clip_pipeline.explain.sampling import sample_predictions
 
-    said = _said(test_predictions)
-    return sample_predictions(said, cam.right, cam.wrong, cam.confident_share, cam.seed)
+    prediction = _said(test_predictions)
+    return sample_predictions(prediction, cam.right, cam.wrong, cam.confident_share, cam.seed)
 
 
 def sample_confused(test_predictions: Table, confusion_pairs: Table, cam: CamConfig) -> Table:
-    """An image of either class for each of the pairs that are confused most."""
+    """Sample an image of either class for each of the most confused pairs."""
     from sports_clip_pipeline.explain.sampling import sample_confused_pairs
 
     return sample_confused_pairs(_said(test_predictions), confusion_pairs, cam.pairs)
@@ -44,10 +44,10 @@ def explain_images(
     predictor: Any,
     clip_model: Path,
     class_bank: ClassBank,
-    cam_state: Journal,
+    cam_state: RunState,
     cam: CamConfig,
 ) -> list[Any]:
-    """Cards: maps for classes and for prompts, guided gradients, and contrasts of two classes."""
+    """CAM gallery: maps of classes and prompts, guided backpropagation, class contrasts."""
     from sports_clip_pipeline.explain.explainer import Explainer, Prediction
 
     pictures = (cam.layer, cam.picture_px, cam.picture_quality)
@@ -56,24 +56,24 @@ def explain_images(
     rows = _rows(sports_manifest, [*cam_choice["image"], *cam_pairs["image"]])
     chosen = cam_choice[["image", "label", "predicted", "probability"]].itertuples(index=False)
     cards = []
-    for choice in cam_state.progress(chosen, "cam", len(cam_choice), "photo"):
-        said = Prediction(*choice)
-        photo = sports_images.get(rows[said.image])
-        cards += _cards(photo, said, by_class, by_text, class_bank, cam)
+    for choice in cam_state.progress(chosen, "cam", len(cam_choice), "image"):
+        prediction = Prediction(*choice)
+        image = sports_images.get(rows[prediction.image])
+        cards += _cards(image, prediction, by_class, by_text, class_bank, cam)
     for image, label, predicted, probability, *pair in cam_pairs.itertuples(index=False):
-        said = Prediction(image, label, predicted, probability)
-        cards += _contrasts(sports_images.get(rows[image]), said, by_class, pair, cam)
+        prediction = Prediction(image, label, predicted, probability)
+        cards += _contrasts(sports_images.get(rows[image]), prediction, by_class, pair, cam)
     return cards
 
 
 def _said(test_predictions: Table) -> Table:
-    """The fine-tuned classifier's answers."""
+    """The predictions of the fine-tuned classifier, with the columns of `explain.sampling`."""
     names = {"finetuned_label": "predicted", "finetuned_probability": "probability"}
     return test_predictions.rename(columns=names)
 
 
 def _rows(manifest: Table, chosen: list[str]) -> dict[str, int]:
-    """Place of each image in the store; all the chosen ones must be there."""
+    """Row of each image in the store. Raises: UserFacingError: a sampled one is missing."""
     from sports_clip_pipeline.explain.sampling import check_in_store
 
     rows = {image: row for row, image in enumerate(manifest["image"])}
@@ -82,31 +82,37 @@ def _rows(manifest: Table, chosen: list[str]) -> dict[str, int]:
 
 
 def _cards(
-    photo: Any, said: Any, by_class: Any, by_text: Any, bank: ClassBank, cam: CamConfig
+    image: Any, prediction: Any, by_class: Any, by_text: Any, bank: ClassBank, cam: CamConfig
 ) -> list[Any]:
     """All cards of one image."""
-    wished = _wishes(cam.classes, said.label, said.predicted)
-    cards = [by_class.explain(photo, said, n, method) for n in wished for method in cam.methods]
-    if cam.guided and not (GUIDED in cam.methods and said.predicted in wished):
-        cards.append(by_class.guided(photo, said, said.predicted))
-    prompts = _prompts(cam, bank, said.label, said.predicted)
+    names = _fill(cam.classes, prediction.label, prediction.predicted)
+    cards = [
+        by_class.explain(image, prediction, n, method) for n in names for method in cam.methods
+    ]
+    if cam.guided and not (GUIDED in cam.methods and prediction.predicted in names):
+        cards.append(by_class.guided(image, prediction, prediction.predicted))
+    prompts = _prompts(cam, bank, prediction.label, prediction.predicted)
     return cards + [
-        by_text.explain(photo, said, prompt, method) for prompt in prompts for method in cam.methods
+        by_text.explain(image, prediction, prompt, method)
+        for prompt in prompts
+        for method in cam.methods
     ]
 
 
-def _contrasts(photo: Any, said: Any, by_class: Any, pair: list[str], cam: CamConfig) -> list[Any]:
-    """What speaks for either class of a pair against the other, the answer's own class first."""
-    first, second = sorted(pair, key=lambda name: name != said.predicted)
+def _contrasts(
+    image: Any, prediction: Any, by_class: Any, pair: list[str], cam: CamConfig
+) -> list[Any]:
+    """Contrast maps of either class of a pair against the other, the predicted class first."""
+    first, second = sorted(pair, key=lambda name: name != prediction.predicted)
     method = next((name for name in cam.methods if name not in NO_CONTRAST), "gradcam")
     return [
-        by_class.contrast(photo, said, names, method)
+        by_class.contrast(image, prediction, names, method)
         for names in ((first, second), (second, first))
     ]
 
 
 def _text_explainer(clip_model: Path, choice: Table, bank: ClassBank, cam: CamConfig) -> Any:
-    """Every prompt that any of the images needs, encoded once."""
+    """Explainer of CLIP scores; each prompt of any image is encoded once."""
     import torch
 
     from sports_clip_pipeline.clip.folder import load_clip
@@ -132,13 +138,13 @@ def _text_explainer(clip_model: Path, choice: Table, bank: ClassBank, cam: CamCo
 
 
 def _prompts(cam: CamConfig, bank: ClassBank, label: str, predicted: str) -> tuple[str, ...]:
-    return _wishes(cam.prompts, bank.prompts(label)[0], bank.prompts(predicted)[0])
+    return _fill(cam.prompts, bank.prompts(label)[0], bank.prompts(predicted)[0])
 
 
-def _wishes(wanted: tuple[str, ...], true: str, predicted: str) -> tuple[str, ...]:
-    """What is wanted with the placeholders filled in, each once, in order."""
+def _fill(texts: tuple[str, ...], true: str, predicted: str) -> tuple[str, ...]:
+    """The texts with placeholders filled in, each once, in order."""
     filled = {TRUE: true, PREDICTED: predicted}
-    return tuple(dict.fromkeys(filled.get(wish, wish) for wish in wanted))
+    return tuple(dict.fromkeys(filled.get(text, text) for text in texts))
 
 
 def measure_maps(
@@ -148,25 +154,25 @@ def measure_maps(
     predictor: Any,
     clip_model: Path,
     class_bank: ClassBank,
-    cam_eval_state: Journal,
+    cam_eval_state: RunState,
     cam_eval: CamEvalConfig,
 ) -> Table:
     """Every method's maps on a draw of evaluation images; baselines and shuffled weights too."""
     from sports_clip_pipeline.explain.measurement import FITTED_ON, Work, measure_images, plan_items
     from sports_clip_pipeline.explain.sampling import sample_for_measurement
 
-    said = test_predictions.rename(columns={"finetuned_label": "predicted"})
-    draw = sample_for_measurement(said, cam_eval.images, cam_eval.wrong_share, cam_eval.seed)
+    prediction = test_predictions.rename(columns={"finetuned_label": "predicted"})
+    draw = sample_for_measurement(prediction, cam_eval.images, cam_eval.wrong_share, cam_eval.seed)
     items = plan_items(draw, sports_manifest, cam_eval)
     plan = _networks(predictor, clip_model, class_bank, cam_eval)
-    judged = sports_manifest["image"].isin(said["image"]).to_numpy()
-    fitted_on = tuple(judged.nonzero()[0].tolist()[:FITTED_ON])
+    verdicts = sports_manifest["image"].isin(prediction["image"]).to_numpy()
+    fitted_on = tuple(verdicts.nonzero()[0].tolist()[:FITTED_ON])
     work = Work(sports_images, plan.build, plan.identity(), fitted_on, cam_eval)
     return measure_images(items, work, cam_eval_state)
 
 
 def summarise_maps(
-    cam_eval_scores: Table, cam_eval_state: Journal, cam_eval: CamEvalConfig
+    cam_eval_scores: Table, cam_eval_state: RunState, cam_eval: CamEvalConfig
 ) -> Table:
     """Means, intervals and differences to the better baseline; the same as metrics of the run."""
     from sports_clip_pipeline.explain.verdicts import headline_numbers, summarise_explanations
@@ -183,8 +189,8 @@ def verdict_of_methods(
     from sports_clip_pipeline.explain.verdicts import explanation_verdicts, predictions_fingerprint
 
     limit = cam_eval.correlation_limit
-    judged = explanation_verdicts(cam_eval_summary, limit, lambda name: METHODS.get(name, name))
-    return judged.assign(answers=predictions_fingerprint(test_predictions))
+    verdicts = explanation_verdicts(cam_eval_summary, limit, lambda name: METHODS.get(name, name))
+    return verdicts.assign(answers=predictions_fingerprint(test_predictions))
 
 
 def draw_maps_figure(cam_eval_summary: Table) -> Figure:

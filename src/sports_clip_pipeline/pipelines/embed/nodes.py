@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 
@@ -17,11 +17,11 @@ def embed_corpora(
     captions: Table,
     cache: Any,
     config: EmbedConfig,
-    journal: Journal,
+    state: RunState,
 ) -> tuple[Arrays, Arrays, Arrays, Document]:
-    """Features of both image corpora and of all captions, and how they were made.
+    """Features of both image corpora and of all captions, and an audit of the encoders.
 
-    The companion towers see the labelled corpus alone.
+    Additional encoders embed the labelled corpus alone.
     """
     from sports_clip_pipeline.encoders.embedder import (
         Embedder,
@@ -35,10 +35,10 @@ def embed_corpora(
     )
 
     set_cuda_device()
-    embedder = Embedder(config, cache, journal, together=rank_and_world_size() is not None)
+    embedder = Embedder(config, cache, state, together=rank_and_world_size() is not None)
     flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
     sports, additional_encoders = embed_with_additional(
-        embedder, config.additional_encoders, "sports", sports_images, sports_manifest, journal
+        embedder, config.additional_encoders, "sports", sports_images, sports_manifest, state
     )
     texts = embedder.captions(list(captions["token_ids"]))
     exit_unless_main_process("embedding")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -14,9 +14,6 @@ from sports_clip_pipeline.parameters import (
     between,
     choices,
 )
-
-if TYPE_CHECKING:
-    pass
 
 END_TO_END_METHODS = ("full_random", "full_imagenet", "last_blocks", "lora", "flyp", "wise_ft")
 END_TO_END_ENSEMBLE = "end_to_end_ensemble"

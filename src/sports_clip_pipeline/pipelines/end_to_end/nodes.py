@@ -10,7 +10,7 @@ from typing import Any
 from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.classes import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
@@ -33,8 +33,8 @@ def select_end_to_end(
     embed_audit: Document,
     class_bank: ClassBank,
     tokenize: TokenizeConfig,
-    pixels: EndToEndConfig,
-    journal: Journal,
+    config: EndToEndConfig,
+    state: RunState,
 ) -> Any:
     """What training may see: development images, labels, encoder, zero-shot weights, prompts."""
     from sports_clip_pipeline.clip.folder import read_image_encoder, read_projections
@@ -45,7 +45,7 @@ def select_end_to_end(
     from sports_clip_pipeline.training.classification import prompts_of
 
     projections = read_projections(clip_model)
-    anchors = Pretrained(
+    pretrained = Pretrained(
         zero_shot_weights=zero_shot_weights["weights"],
         logit_scale=float(zero_shot_weights["logit_scale"][0]),
         image_weight=projections.image_weight,
@@ -58,11 +58,11 @@ def select_end_to_end(
     )  # fmt: skip
     rows = (splits["split"] == "development").to_numpy()
     images = _images(
-        "development", splits, sports_images, sports_manifest, embed_audit, pixels, journal
+        "development", splits, sports_images, sports_manifest, embed_audit, config, state
     )
     development = splits[rows].reset_index(drop=True)
     target = encode_labels(development["label"], class_bank.labels)
-    start = Start(embed_audit["image_encoder"], anchors, prompts, read_image_encoder(clip_model))
+    start = Start(embed_audit["image_encoder"], pretrained, prompts, read_image_encoder(clip_model))
     return EndToEndStudy(images, target, development, start)
 
 
@@ -74,14 +74,14 @@ def fit_end_to_end_trials(
     embed_audit: Document,
     class_bank: ClassBank,
     finetune: FinetuneConfig,
-    pixels: EndToEndConfig,
-    journal: Journal,
+    config: EndToEndConfig,
+    state: RunState,
 ) -> Any:
-    """Train the arms where the plan is `pixels`; else show what earlier runs finished."""
+    """Train the trials if the plan is `end_to_end`; else use those that have finished."""
     if finetune.plan == "end_to_end":
         _refuse_untrainable(end_to_end_study.start)
     if finetune.dry_run and finetune.plan == "end_to_end":
-        _tell_plan(end_to_end_study, pixels)
+        _print_plan(end_to_end_study, config)
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
     from sports_clip_pipeline.fewshot.end_to_end_ensemble import EndToEndPredictions
     from sports_clip_pipeline.fewshot.end_to_end_study import (
@@ -90,23 +90,23 @@ def fit_end_to_end_trials(
     )
 
     images = _images(
-        "evaluation", splits, sports_images, sports_manifest, embed_audit, pixels, journal
+        "evaluation", splits, sports_images, sports_manifest, embed_audit, config, state
     )
     target = evaluation_target(splits, class_bank.labels)
     predictions = EndToEndPredictions(
-        images, class_bank.labels, embed_audit["image_encoder"], pixels.views, journal
+        images, class_bank.labels, embed_audit["image_encoder"], config.views, state
     )
     trains = finetune.plan == "end_to_end" and not finetune.dry_run
     run = run_end_to_end_trials if trains else finished_end_to_end_trials
     scores = []
-    for trial in run(end_to_end_study, pixels, journal):
+    for trial in run(end_to_end_study, config, state):
         logits = predictions.logits(trial)
         if logits is None and trains:
             logits = predictions.evaluate(trial)
         if logits is not None:
             predictions.trials.append(trial)
             scores.append(_score(trial, logits, target, finetune))
-            journal.log_trial(scores[-1].row, "end_to_end")
+            state.log_trial(scores[-1].row, "end_to_end")
     return predictions, scores, target
 
 
@@ -118,7 +118,7 @@ def build_end_to_end_ensembles(
     test_data: Arrays,
     embed_audit: Document,
     finetune: FinetuneConfig,
-    finetune_state: Journal,
+    finetune_state: RunState,
 ) -> tuple[Table, Table, Any, Any]:
     """End-to-end trials, also in ensembles with frozen features; which of those to ship."""
     from sports_clip_pipeline.fewshot.end_to_end_ensemble import Ensembles, build_ensembles
@@ -132,9 +132,9 @@ def build_end_to_end_ensembles(
         logits = ensembles.logits(trial, test_data["features"])
         scores = [*scores, _score(trial.fitted, logits, target, finetune)]
         finetune_state.log_trial(scores[-1].row, "end_to_end")
-    arms, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
+    trials, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
     predictors = predictions.predictors() | ensembles.predictors()
-    return arms, curves, predictors, ensembles.shipped(chosen_trials, study_data)
+    return trials, curves, predictors, ensembles.shipped(chosen_trials, study_data)
 
 
 def end_to_end_tables(scores: Sequence[Any], resamples: int) -> tuple[Table, Table]:
@@ -159,24 +159,24 @@ def _score(fitted: Any, logits: Any, target: Any, finetune: FinetuneConfig) -> A
 
 
 def _refuse_untrainable(start: Any) -> None:
-    """Raises: UserFacingError: the tower is none of timm's, or its projection is not linear."""
+    """Raises: UserFacingError: the encoder is none of timm's, or its projection is not linear."""
     from sports_clip_pipeline.encoders.registry import is_pair
 
     if is_pair(start.encoder) or start.pretrained.image_body:
         raise UserFacingError(
-            "finetune.plan=pixels",
-            f"trains a timm tower under a linear projection, and the CLIP model has {start.encoder}"
+            "finetune.plan=end_to_end",
+            f"trains a timm encoder under a linear projection; the CLIP model has {start.encoder}"
             + (" under another one" if start.pretrained.image_body else ""),
             "set embed.image_encoder and pretrain.projections so, and run from embed on",
         )
 
 
-def _tell_plan(end_to_end_study: Any, pixels: EndToEndConfig) -> None:
+def _print_plan(end_to_end_study: Any, config: EndToEndConfig) -> None:
     from sports_clip_pipeline.errors import DryRun
     from sports_clip_pipeline.fewshot.end_to_end_study import estimate_study
     from sports_clip_pipeline.fewshot.study import describe_plan
 
-    raise DryRun(describe_plan(estimate_study(end_to_end_study, pixels)))
+    raise DryRun(describe_plan(estimate_study(end_to_end_study, config)))
 
 
 def _images(
@@ -185,12 +185,12 @@ def _images(
     sports_images: Any,
     sports_manifest: Table,
     embed_audit: Document,
-    pixels: EndToEndConfig,
-    journal: Journal,
+    config: EndToEndConfig,
+    state: RunState,
 ) -> Any:
     """A split's images as the encoder sees them whole; decoded when first opened."""
     from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
     from sports_clip_pipeline.training.images import images_of_split
 
-    preprocessing = image_preprocessing(embed_audit["image_encoder"], pixels.test_size, "full")
-    return images_of_split(split, splits, sports_images, sports_manifest, preprocessing, journal)
+    preprocessing = image_preprocessing(embed_audit["image_encoder"], config.test_size, "full")
+    return images_of_split(split, splits, sports_images, sports_manifest, preprocessing, state)

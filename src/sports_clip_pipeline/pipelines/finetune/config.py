@@ -6,12 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationError
 
-from sports_clip_pipeline.parameters import (
-    Fractions,
-    Parameters,
-    Words,
-    choices,
-)
+from sports_clip_pipeline.parameters import Fractions, Parameters, Words, choices
 
 if TYPE_CHECKING:
     from sports_clip_pipeline.fewshot.base import Method

@@ -7,7 +7,7 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 
@@ -20,7 +20,7 @@ def select_development(
     clip_model: Path,
     class_bank: ClassBank,
 ) -> Any:
-    """What fitting may see: development photographs, their labels, what is known without labels."""
+    """Development data: features, labels, and the pretrained zero-shot classifier."""
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.pretrained import Pretrained
     from sports_clip_pipeline.encoders.feature_store import concat_features
@@ -30,7 +30,7 @@ def select_development(
     rows = (splits["split"] == "development").to_numpy()
     features, widths = concat_features(clip_sports_features)
     projections = read_projections(clip_model)
-    anchors = Pretrained(
+    pretrained = Pretrained(
         zero_shot_weights=zero_shot_weights["weights"],
         logit_scale=float(zero_shot_weights["logit_scale"][0]),
         image_weight=projections.image_weight,
@@ -41,18 +41,17 @@ def select_development(
     )
     development = splits[rows].reset_index(drop=True)
     target = encode_labels(development["label"], class_bank.labels)
-    return StudyData(features[rows], target, development, anchors)
+    return StudyData(features[rows], target, development, pretrained)
 
 
 def select_test(splits: Table, clip_sports_features: Arrays, class_bank: ClassBank) -> Arrays:
-    """The photographs that only judge: features of all towers, and their classes."""
-    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
-        evaluation_features,
-        evaluation_target,
-    )
+    """Test data: features of all encoders (N, D) and class indices (N,)."""
+    from sports_clip_pipeline.encoders.feature_store import concat_features
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
+    rows = (splits["split"] == "evaluation").to_numpy()
     return {
-        "features": evaluation_features(splits, clip_sports_features),
+        "features": concat_features(clip_sports_features)[0][rows],
         "target": evaluation_target(splits, class_bank.labels),
     }
 
@@ -62,30 +61,30 @@ def fit_trials(
     test_data: Arrays,
     class_bank: ClassBank,
     config: FinetuneConfig,
-    journal: Journal,
+    state: RunState,
 ) -> tuple[Table, Table, Arrays, Any]:
-    """Fit every arm, judge it on the evaluation part, and draw the curves' numbers."""
+    """Fit every trial, evaluate it on the test split, and compute the learning curves."""
     from sports_clip_pipeline.evaluation import learning_curves
     from sports_clip_pipeline.fewshot.study import run_study
     from sports_clip_pipeline.fewshot.trial import load_trial
 
     if config.dry_run and config.plan == "frozen":
-        _tell_plan(study_data, config, journal)
+        _print_plan(study_data, config, state)
     features, target = test_data["features"], test_data["target"]
     scored = []
-    for fitted in run_study(study_data, config, journal):
-        arm = learning_curves.score_trial(
+    for fitted in run_study(study_data, config, state):
+        trial = learning_curves.score_trial(
             fitted, features, target, len(class_bank.labels), config.bootstrap_resamples
         )
-        journal.log_trial(arm.row, "frozen")
-        scored.append(arm)
-    chosen = learning_curves.choose_each(scored)
+        state.log_trial(trial.row, "frozen")
+        scored.append(trial)
+    chosen = learning_curves.best_trials(scored)
     return (
         learning_curves.trials_table(scored),
         learning_curves.learning_curves(scored, config.bootstrap_resamples),
         learning_curves.trial_probabilities(scored),
         {
-            share: load_trial(fitted.key, fitted.fingerprint, journal)
+            share: load_trial(fitted.key, fitted.fingerprint, state)
             for share, fitted in chosen.items()
         },
     )
@@ -99,9 +98,9 @@ def save_predictors(
     class_bank: ClassBank,
     analysis: AnalysisConfig,
 ) -> tuple[Any, Any]:
-    """The classifier of the most labels as the predictor, and those of every fraction by name.
+    """The predictor of the most labels, and those of every fraction by name.
 
-    Where held-out labels favour an arm that trained through the pixels too, it is that one.
+    An end-to-end ensemble is used where held-out labels favour it.
     """
     from functools import partial
 
@@ -125,19 +124,19 @@ def evaluate_predictor(
     sports_images: Any,
     sports_manifest: Table,
     zero_shot_predictions: Table,
-    journal: Journal,
+    state: RunState,
 ) -> tuple[Table, Document]:
-    """The shipped classifier on the evaluation part, beside the zero-shot answers."""
+    """Evaluate the predictor on the test split, beside the zero-shot predictions."""
     from sports_clip_pipeline.evaluation.metrics import classification_report
-    from sports_clip_pipeline.evaluation.test_predictions import (
-        Corpus,
-        evaluation_table,
-        predict_rows,
+    from sports_clip_pipeline.evaluation.predictions import (
+        LabelledCorpus,
+        predict_split,
+        predictions_table,
     )
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
-    corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
-    probabilities = predict_rows(predictor, corpus, "evaluation", journal)
+    corpus = LabelledCorpus(sports_images, sports_manifest, splits, clip_sports_features)
+    probabilities = predict_split(predictor, corpus, "evaluation", state)
     target = evaluation_target(splits, predictor.classes)
     zero_shot = zero_shot_predictions[zero_shot_predictions["split"] == "evaluation"]
     report = classification_report(probabilities, target, predictor.classes)
@@ -146,15 +145,15 @@ def evaluate_predictor(
         "origin": predictor.origin,
         "towers": [tower.name for tower in predictor.towers],
         "temperature": predictor.temperature,
-        # The least probability that is answered; a predictor without one refuses nothing.
+        # Abstention threshold; a predictor without one never abstains.
         "threshold": getattr(predictor, "threshold", None),
         **report,
     }
-    return evaluation_table(zero_shot, probabilities, predictor.classes), metrics
+    return predictions_table(zero_shot, probabilities, predictor.classes), metrics
 
 
-def _tell_plan(study_data: Any, config: FinetuneConfig, journal: Journal) -> None:
+def _print_plan(study_data: Any, config: FinetuneConfig, state: RunState) -> None:
     from sports_clip_pipeline.errors import DryRun
     from sports_clip_pipeline.fewshot.study import describe_plan, estimate_plan
 
-    raise DryRun(describe_plan(estimate_plan(study_data, config, journal)))
+    raise DryRun(describe_plan(estimate_plan(study_data, config, state)))

@@ -8,21 +8,21 @@ from typing import Any
 from sports_clip_pipeline.annotations import Document, Table
 from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.data.classes import ClassBank
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, IngestConfig
 
 
-def scan_flickr8k(source: Archive, config: IngestConfig, journal: Journal) -> Any:
+def scan_flickr8k(source: Archive, config: IngestConfig, state: RunState) -> Any:
     """Open every image of Flickr8k once. Returns: a `data.ingest.Scan`."""
     from sports_clip_pipeline.data.flickr8k import list_flickr8k
     from sports_clip_pipeline.data.ingest import scan_corpus
 
     archive = source.within(config.limits)
-    return scan_corpus(archive, list_flickr8k(archive), config, journal)
+    return scan_corpus(archive, list_flickr8k(archive), config, state)
 
 
 def scan_sports(
-    source: Archive, config: IngestConfig, class_bank: ClassBank, journal: Journal
+    source: Archive, config: IngestConfig, class_bank: ClassBank, state: RunState
 ) -> tuple[Any, Table]:
     """Open every image of the labelled corpus once. Returns: a `Scan`, and the test list."""
     import pandas as pd
@@ -34,7 +34,7 @@ def scan_sports(
     class_bank.require_two()
     listing = list_sports(archive, class_bank.labels, config.labelled)
     order = pd.DataFrame({"image": pd.Series(listing.test_order, dtype="str")})
-    return scan_corpus(archive, listing, config, journal), order
+    return scan_corpus(archive, listing, config, state), order
 
 
 def resolve_duplicates(
@@ -52,7 +52,7 @@ def resolve_duplicates(
 
 
 def close_stores(flickr8k_scan: Any, sports_scan: Any, resolved: Any) -> tuple[Any, Any]:
-    """Complete the two image stores with what is kept."""
+    """Complete both image stores with the images that remain."""
     from sports_clip_pipeline.data.ingest import close_store
 
     scans = flickr8k_scan, sports_scan
@@ -61,7 +61,7 @@ def close_stores(flickr8k_scan: Any, sports_scan: Any, resolved: Any) -> tuple[A
 
 
 def split_sports(manifest: Table, config: IngestConfig, class_bank: ClassBank) -> Table:
-    """Split the labelled images into development and evaluation, and rank the former."""
+    """Split the labelled images into development and test, with nested label subsets."""
     from sports_clip_pipeline.data.splits import make_splits
 
     return make_splits(manifest, class_bank.labels, config.test_share, config.seed)
@@ -77,7 +77,7 @@ def audit_ingest(
     return audit(resolved, splits, archives, config)
 
 
-def download_corpora(config: DownloadConfig, raw_folder: Path, journal: Journal) -> Document:
+def download_corpora(config: DownloadConfig, raw_folder: Path, state: RunState) -> Document:
     """Download what is missing of the corpora; see `data.download`.
 
     Returns: the receipt: `files`, one entry each with corpus, file, url, sha256, bytes, licence.
@@ -85,4 +85,4 @@ def download_corpora(config: DownloadConfig, raw_folder: Path, journal: Journal)
     """
     from sports_clip_pipeline.data import download
 
-    return download.download_corpora(config, raw_folder, journal)
+    return download.download_corpora(config, raw_folder, state)

@@ -8,9 +8,11 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Table
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam.config import CamConfig
 from sports_clip_pipeline.pipelines.predict.config import PredictConfig
+
+_LOG = logging.getLogger(__name__)
 
 
 def predict_test(
@@ -20,19 +22,19 @@ def predict_test(
     sports_manifest: Table,
     splits: Table,
     submission_order: Table,
-    journal: Journal,
+    state: RunState,
 ) -> Table:
-    """The shipped classifier's answers, `image,sports`, in the order asked for."""
+    """Submission: predicted classes of the unlabelled images in the listed order."""
     import numpy as np
 
-    from sports_clip_pipeline.evaluation.test_predictions import (
-        Corpus,
-        predict_rows,
+    from sports_clip_pipeline.evaluation.predictions import (
+        LabelledCorpus,
+        predict_split,
         submission_table,
     )
 
-    corpus = Corpus(sports_images, sports_manifest, splits, clip_sports_features)
-    best = predict_rows(predictor, corpus, "unlabelled", journal).argmax(axis=1)
+    corpus = LabelledCorpus(sports_images, sports_manifest, splits, clip_sports_features)
+    best = predict_split(predictor, corpus, "unlabelled", state).argmax(axis=1)
     predicted = np.asarray(predictor.classes, dtype=object)[best]
     images = splits.loc[splits["split"] == "unlabelled", "image"]
     return submission_table(submission_order, images, predicted)
@@ -42,45 +44,38 @@ def predict_test_without_labels(
     zero_shot_unlabelled_predictions: Table, submission_order: Table
 ) -> Table:
     """The answers that took no label, in the same form."""
-    from sports_clip_pipeline.evaluation.test_predictions import submission_table
+    from sports_clip_pipeline.evaluation.predictions import submission_table
 
-    answers = zero_shot_unlabelled_predictions
-    test = answers[answers["split"] == "unlabelled"]
+    table = zero_shot_unlabelled_predictions
+    test = table[table["split"] == "unlabelled"]
     return submission_table(submission_order, test["image"], test["predicted"])
 
 
-_LOG = logging.getLogger(__name__)
+def export_network(predictor: Any, state: RunState) -> Path:
+    """Export the predictor to ONNX, in a folder of the state's workspace.
 
-
-def export_network(predictor: Any, journal: Journal) -> Path:
-    """The exported predictor as a folder of the journal's workspace.
-
-    Raises: UserFacingError: it cannot be exported, or says something else than eager torch.
+    Raises: UserFacingError: it cannot be exported, or its output differs from eager torch.
     """
     import json
 
     from sports_clip_pipeline.predictor.export import cached_export
     from sports_clip_pipeline.predictor.onnx_predictor import RECORD
 
-    folder = cached_export(predictor, journal)
+    folder = cached_export(predictor, state)
     difference = json.loads((folder / RECORD).read_text(encoding="utf-8"))["parity"]
-    journal.log_metrics({"export/parity": difference})
+    state.log_metrics({"export/parity": difference})
     _LOG.info("probabilities differ from eager torch's by at most %.1e", difference)
     return folder
 
 
-_LOG = logging.getLogger(__name__)
-
-
 def predict_images(
-    predictor: Any, predict: PredictConfig, cam: CamConfig, journal: Journal
+    predictor: Any, predict: PredictConfig, cam: CamConfig, state: RunState
 ) -> tuple[Path, Path, Path]:
-    """Answers, files set aside, and maps, as files in the journal's workspace.
+    """Batch prediction: predictions, failed files and maps, as files in the state's workspace.
 
-    They grow there photograph by photograph, whatever their number; their datasets move them to
-    their places.
+    Files are written image by image, whatever their number; datasets move them on saving.
 
-    Raises: UserFacingError: no photographs are named, or none are there.
+    Raises: UserFacingError: no images are given, or none exist.
     """
     from uuid import uuid4
 
@@ -92,45 +87,42 @@ def predict_images(
     )
 
     if not predict.images:
-        what, remedy = "names no photographs", "say --params=predict.images=PATH"
+        what, remedy = "names no images", "use --params=predict.images=PATH"
         raise UserFacingError("parameter predict.images", what, remedy)
-    photographs = ImageFiles.at(predict.images)
-    total = photographs.count()
+    images = ImageFiles.at(predict.images)
+    total = images.count()
     # A new name each time: the workspace is emptied of what a killed run has left.
-    files = AnswerFiles.within(journal.workspace("answers", uuid4().hex))
+    files = AnswerFiles.within(state.workspace("answers", uuid4().hex))
     blocks = answer_all(
-        photographs, _recipe(predictor, predict, journal), predict.image_rules, predict.processes
+        images, _recipe(predictor, predict, state), predict.image_rules, predict.processes
     )
     draw = _map_drawer(predictor, predict, cam) if predict.maps else None
-    with journal.counting("predict", total, "image") as bar:
+    with state.progress_bar("predict", total, "image") as bar:
         tally = write_answers(blocks, predictor.classes, predictor.threshold, files, bar, draw)
-    journal.log_metrics(tally.metrics())
+    state.log_metrics(tally.metrics())
     _LOG.info(tally.in_words())
     return files.answers, files.failed, files.maps
 
 
-def _recipe(predictor: Any, predict: PredictConfig, journal: Journal) -> Any:
+def _recipe(predictor: Any, predict: PredictConfig, state: RunState) -> Any:
     from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported
     from sports_clip_pipeline.predictor.export import cached_export, can_export
 
     eager = predict.backend == "torch" or (predict.backend == "auto" and not can_export(predictor))
-    return Eager(predictor) if eager else Exported(cached_export(predictor, journal))
+    return Eager(predictor) if eager else Exported(cached_export(predictor, state))
 
 
 def _map_drawer(predictor: Any, predict: PredictConfig, cam: CamConfig) -> Any:
-    """A photograph, its class and that class's probability to a map's JPEG.
-
-    All that this pipeline knows of explanations stands here.
-    """
+    """A function from image, predicted class and probability to the JPEG of its map."""
     from sports_clip_pipeline.data.transforms import open_upright
     from sports_clip_pipeline.explain.explainer import Explainer, Prediction
 
     pictures = (cam.layer, cam.picture_px, cam.picture_quality)
     explainer = Explainer.of_predictor(predictor, *pictures)
 
-    def draw(source: Any, answer: str, probability: float) -> bytes:
-        photo = open_upright(source.read(), predict.image_rules).image
-        said = Prediction(source.name, "", answer, probability)
-        return explainer.explain(photo, said, answer).map_jpeg
+    def draw(source: Any, label: str, probability: float) -> bytes:
+        image = open_upright(source.read(), predict.image_rules).image
+        prediction = Prediction(source.name, "", label, probability)
+        return explainer.explain(image, prediction, label).map_jpeg
 
     return draw

@@ -5,7 +5,6 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node
 
 from sports_clip_pipeline.pipelines.predict import nodes
-from sports_clip_pipeline.pipelines.predict.nodes import export_network, predict_images
 
 
 def create_pipeline() -> Pipeline:
@@ -42,7 +41,7 @@ def create_export_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                export_network,
+                nodes.export_network,
                 ["predictor", "predict_state"],
                 "exported_predictor",
                 name="export_network",
@@ -57,7 +56,7 @@ def create_predict_images_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                predict_images,
+                nodes.predict_images,
                 ["predictor", "params:predict", "params:cam", "predict_state"],
                 ["predictions", "predictions_failed", "prediction_maps"],
                 name="predict_images",

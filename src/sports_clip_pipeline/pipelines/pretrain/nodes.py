@@ -1,4 +1,4 @@
-"""Nodes of `pretrain`: contrastive pretraining, the CLIP folder, the features of its towers."""
+"""Nodes of `pretrain`: contrastive pretraining, the CLIP folder, features of its encoders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.io.state import Journal
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
@@ -23,20 +23,19 @@ def pretrain_clip(
     embed: EmbedConfig,
     config: PretrainConfig,
     tokenize: TokenizeConfig,
-    journal: Journal,
+    state: RunState,
 ) -> tuple[Path, Table]:
-    """Learn the projections, then what is unlocked; assemble open_clip's model; keep the curve."""
+    """Contrastive pretraining of the projections, then of unlocked encoders; model and curve."""
     import pandas as pd
 
     from sports_clip_pipeline.clip.folder import write_clip_folder
     from sports_clip_pipeline.data.transforms import ImageTransform
-    from sports_clip_pipeline.io.state import FollowingJournal
     from sports_clip_pipeline.machine import exit_unless_main_process, is_main_process
 
     if not config.unlocks:
-        exit_unless_main_process("pretraining")  # locked towers leave nothing to share
-    if journal.folder is not None and not is_main_process():
-        journal = FollowingJournal(journal.folder)  # the first process alone keeps states
+        exit_unless_main_process("pretraining")  # locked encoders leave nothing to share
+    if state.folder is not None and not is_main_process():
+        state = RunState(state.folder, read_only=True)  # rank 0 alone writes checkpoints
 
     corpus = {
         "image": flickr8k_features["features"],
@@ -55,16 +54,16 @@ def pretrain_clip(
     views: list[Any] = []
     if config.random_views:
         views = _views(flickr8k_manifest, embed_audit, cache, embed)
-    projections, history, mark = _learn_projections(corpus, views, start, config, journal)
+    projections, history, content = _learn_projections(corpus, views, start, config, state)
     curve, weights = [pd.DataFrame(history).assign(towers="locked")], None
     if config.unlocks:
-        begin = projections, mark, int(history[-1]["step"])
-        trained, mark = _train_encoders(
-            begin, corpus, flickr8k_images, recipe, config, compute, journal
+        begin = projections, content, int(history[-1]["step"])
+        trained, content = _train_encoders(
+            begin, corpus, flickr8k_images, recipe, config, compute, state
         )
         projections, weights = trained.projections, trained.weights
         curve.append(pd.DataFrame(trained.history).assign(towers="unlocked"))
-    folder = journal.workspace("clip", mark) / "folder"
+    folder = state.workspace("clip", content) / "folder"
     write_clip_folder(folder, projections, **recipe, trained=weights)
     return folder, pd.concat(curve, ignore_index=True)
 
@@ -80,9 +79,9 @@ def embed_with_clip(
     sports_manifest: Table,
     captions: Table,
     embed: EmbedConfig,
-    journal: Journal,
+    state: RunState,
 ) -> tuple[Arrays, Arrays, Arrays]:
-    """Features of the CLIP model's own towers: those of `embed` where a tower stayed locked."""
+    """Features of the CLIP model's own encoders: those of `embed` where they stayed locked."""
     from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
     from sports_clip_pipeline.encoders.embedder import Embedder
     from sports_clip_pipeline.encoders.feature_store import FeatureCache
@@ -91,9 +90,9 @@ def embed_with_clip(
     trained = trained_encoders(clip_model)
     if trained:
         # A cache of their own: it is emptied when other weights are trained.
-        mark = fingerprint(file_sha256(clip_model / WEIGHTS))
-        cache = FeatureCache(journal.workspace("features", mark))
-        embedder = Embedder(embed, cache, journal, clip_model)
+        content = fingerprint(file_sha256(clip_model / WEIGHTS))
+        cache = FeatureCache(state.workspace("features", content))
+        embedder = Embedder(embed, cache, state, clip_model)
     if "image" in trained:
         flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
         flickr8k_features = {**flickr8k_features, **flickr8k}
@@ -105,24 +104,24 @@ def embed_with_clip(
 
 
 def _compute(config: PretrainConfig) -> Any:
-    """Device and precision; a device that is missing is told before anything is learned."""
+    """Device and precision; a missing device is refused before training."""
     if not config.unlocks:
         return None
-    from sports_clip_pipeline.training.precision import choose_compute
+    from sports_clip_pipeline.training.distributed import choose_compute
 
     return choose_compute(config.device, config.precision, config.compiled)
 
 
 def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
-    """Those of a pair of open_clip's own, which are none; None where there are some to learn."""
+    """Identity projections of an open_clip pair; None where projections are trained."""
     from sports_clip_pipeline.encoders.registry import is_pair
     from sports_clip_pipeline.errors import UserFacingError
 
     pair = recipe["image_encoder"]
     if is_pair(pair) != (config.projections == "none"):
-        wanted = "none" if is_pair(pair) else "linear or notebook"
-        what = f"wanted {wanted} for the tower {pair}, got {config.projections}"
-        raise UserFacingError("parameter pretrain.projections", what, f"set it to {wanted}")
+        expected = "none" if is_pair(pair) else "linear or notebook"
+        what = f"wanted {expected} for the encoder {pair}, got {config.projections}"
+        raise UserFacingError("parameter pretrain.projections", what, f"set it to {expected}")
     if config.projections != "none":
         return None
     from sports_clip_pipeline.clip.losses import find_objective
@@ -137,20 +136,20 @@ def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
 
 
 def _views(manifest: Table, audit: Document, cache: Any, embed: EmbedConfig) -> list[Any]:
-    """What the image tower makes of each view of the captioned photographs, from the cache."""
+    """Image features of each view of the captioned images, from the feature cache."""
     from sports_clip_pipeline.encoders.embedder import Embedder
     from sports_clip_pipeline.errors import UserFacingError
 
-    asked = embed.image_encoder, list(embed.views), embed.image_size
-    made = audit["image_encoder"], list(audit["views"]), audit["preprocessing"]["size"]
-    if asked != made or len(embed.views) < 2:
+    requested = embed.image_encoder, list(embed.views), embed.image_size
+    embedded = audit["image_encoder"], list(audit["views"]), audit["preprocessing"]["size"]
+    if requested != embedded or len(embed.views) < 2:
         raise UserFacingError(
             "parameter pretrain.random_views",
-            f"wanted two views or more, as embed made them ({made}), got {asked}",
+            f"wanted two views or more, as embed made them ({embedded}), got {requested}",
             "set embed.views to several and run embed first",
         )
     try:
-        return Embedder(embed, cache, Journal()).each_view(manifest)
+        return Embedder(embed, cache, RunState()).each_view(manifest)
     except KeyError as error:
         raise UserFacingError(
             cache.root, "does not hold every view any more", "run `kedro run --pipelines=embed`"
@@ -162,14 +161,14 @@ def _learn_projections(
     views: Any,
     start: Any,
     config: PretrainConfig,
-    journal: Journal,
+    state: RunState,
 ) -> tuple[Any, list[dict[str, float]], str]:
     """Projections over frozen encoders, the history, and the fingerprint of both."""
     import numpy as np
 
     from sports_clip_pipeline.clip.losses import find_objective
     from sports_clip_pipeline.encoders import feature_store
-    from sports_clip_pipeline.evaluation.retrieval import recall_columns
+    from sports_clip_pipeline.evaluation.metrics import projection_evaluator
     from sports_clip_pipeline.io.fingerprint import fingerprint
     from sports_clip_pipeline.training import contrastive, image_text_pairs, trainer
 
@@ -179,14 +178,12 @@ def _learn_projections(
     digests = [rows.digest() for rows in (train.image, train.text, *train.views)]
     code = trainer, contrastive, image_text_pairs, feature_store, loss
     content = fingerprint(config.locked_part(), *code, digests, train.image_index)
-    evaluate = recall_columns(
+    evaluate = projection_evaluator(
         np.asarray(validation.image), np.asarray(validation.text), validation.image_index
     )
     if start is not None:
         return start, [contrastive.starting_row(start, evaluate)], content
-    projections, history = contrastive.pretrain_projections(
-        train, evaluate, config, journal, content
-    )
+    projections, history = contrastive.pretrain_projections(train, evaluate, config, state, content)
     return projections, history, content
 
 
@@ -197,12 +194,12 @@ def _train_encoders(
     recipe: dict[str, Any],
     config: PretrainConfig,
     compute: Any,
-    journal: Journal,
+    state: RunState,
 ) -> tuple[Any, str]:
     """The unlocked encoders, trained from the projections, and the fingerprint of that."""
     from sports_clip_pipeline.clip.losses import find_objective
     from sports_clip_pipeline.clip.model import build_clip
-    from sports_clip_pipeline.evaluation.retrieval import validation_row
+    from sports_clip_pipeline.evaluation.metrics import validation_recalls
     from sports_clip_pipeline.io.fingerprint import fingerprint
     from sports_clip_pipeline.machine import exit_unless_main_process, rank_and_world_size
     from sports_clip_pipeline.training.contrastive import (
@@ -222,13 +219,13 @@ def _train_encoders(
         paired_images_of_split(**corpus, split=split, store=images)
         for split in ("train", "validation")
     )
-    if rank_and_world_size() and journal.folder is None:
-        raise ValueError("several processes share checkpoints on disk, and this journal has none")
+    if rank_and_world_size() and state.folder is None:
+        raise ValueError("several processes share checkpoints on disk, and this state has none")
     with process_group(compute.device, config.encoder_batch_size) as processes:
         task = UnlockedTask(
-            build_clip(projections, **recipe), train, validation, validation_row, preprocessing,
+            build_clip(projections, **recipe), train, validation, validation_recalls, preprocessing,
             config, compute, processes,
         )  # fmt: skip
-        trained = train_encoders(task, journal, content, steps)
+        trained = train_encoders(task, state, content, steps)
     exit_unless_main_process("pretraining")
     return trained, content

@@ -8,7 +8,7 @@ from sports_clip_pipeline.pipelines.pretrain import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Features and photographs of the caption corpus to a CLIP model and its towers' features."""
+    """Features and images of the caption corpus to a CLIP model and its encoders' features."""
     return Pipeline(
         [
             node(

@@ -1,4 +1,4 @@
-"""Nodes of `tokenize`: captions to token ids, by the text tower's own tokenizer."""
+"""Nodes of `tokenize`: captions to token ids, by the text encoder's own tokenizer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 
 
 def tokenize_captions(flickr8k_manifest: Table, config: TokenizeConfig) -> Table:
-    """One row a caption: its text, its image by row, its token ids."""
+    """Tokenize captions: one row a caption with text, image row and token ids."""
     from sports_clip_pipeline.data.captions import caption_table
     from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
 

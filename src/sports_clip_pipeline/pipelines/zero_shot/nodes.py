@@ -1,4 +1,4 @@
-"""Nodes of `zero_shot`: text anchors, classification without labels, retrieval."""
+"""Nodes of `zero_shot`: zero-shot weights, classification without labels, retrieval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def encode_class_prompts(
     tokenize: TokenizeConfig,
     embed: EmbedConfig,
 ) -> Arrays:
-    """Unit-norm text anchors of the classes, in CLIP's space and in the text tower's own."""
+    """Zero-shot weights: unit-norm prompt embeddings of the classes."""
     import numpy as np
 
     from sports_clip_pipeline.clip.folder import read_projections
@@ -29,15 +29,15 @@ def encode_class_prompts(
     projections = read_projections(clip_model)
     features = encode_prompts(class_bank, embed.text_encoder, tokenize, clip_model)
     plain = encode_prompts(class_bank, embed.text_encoder, tokenize)
-    anchors = {
+    weights = {
         f"weights.{kind}": build_zero_shot_classifier(
             class_bank, kind, features, projections.text_embeddings
         )
         for kind in ("names", "sentences", "both")
     }
     return {
-        **anchors,
-        "weights": anchors[f"weights.{config.prompts}"],
+        **weights,
+        "weights": weights[f"weights.{config.prompts}"],
         "prompts": build_zero_shot_classifier(class_bank, config.prompts, plain, unit_norm),
         "logit_scale": np.array([np.exp(projections.logit_scale)], dtype=np.float32),
     }
@@ -50,7 +50,7 @@ def build_zero_shot_scores(
     embed: EmbedConfig,
     tokenize: TokenizeConfig,
 ) -> Any:
-    """What zero-shot logits are made of: CLIP's cosines, the image tower's own class names."""
+    """Zero-shot scores: CLIP cosines, and ConSE over the image encoder's own class names."""
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.zero_shot import ZeroShotScores, named_classes
     from sports_clip_pipeline.encoders.feature_store import concat_features
@@ -78,35 +78,38 @@ def choose_zero_shot(
     captions: Table,
     config: ZeroShotConfig,
 ) -> tuple[Any, Document]:
-    """The zero-shot head; its two settings are chosen on held-out captions."""
+    """The zero-shot head; ConSE weight and hubness share are chosen on validation captions."""
     import numpy as np
 
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.projections import unit_norm
     from sports_clip_pipeline.clip.zero_shot import hubness
-    from sports_clip_pipeline.evaluation.zero_shot_evaluation import Seen, choose_settings
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
+        PairEmbeddings,
+        choose_zero_shot_settings,
+    )
     from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     projections = read_projections(clip_model)
     seen = {}
     for split in ("train", "validation"):
         corpus = flickr8k_manifest, captions, split
-        images = clip_flickr8k_features["features"]
-        pairs = paired_features_of_split(images, clip_caption_features["features"], *corpus)
-        plain = paired_features_of_split(images, caption_features["features"], *corpus)
-        photographs = np.asarray(pairs.image)
+        features = clip_flickr8k_features["features"]
+        pairs = paired_features_of_split(features, clip_caption_features["features"], *corpus)
+        plain = paired_features_of_split(features, caption_features["features"], *corpus)
+        images = np.asarray(pairs.image)
         seen[split] = (
-            photographs,
-            Seen(
-                projections.image_embeddings(photographs),
-                zero_shot_scores.describe(photographs),
+            images,
+            PairEmbeddings(
+                projections.image_embeddings(images),
+                zero_shot_scores.describe(images),
                 projections.text_embeddings(np.asarray(pairs.text)),
                 unit_norm(np.asarray(plain.text)),
                 pairs.image_index,
             ),
         )
     background, train = seen["train"]
-    chosen = choose_settings(
+    chosen = choose_zero_shot_settings(
         seen["validation"][1],
         train,
         zero_shot_scores.logit_scale,
@@ -128,7 +131,7 @@ def classify_without_labels(
     splits: Table,
     class_bank: ClassBank,
 ) -> Table:
-    """Zero-shot probabilities of every sports photograph."""
+    """Zero-shot probabilities of every sports image."""
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import zero_shot_table
 
@@ -145,7 +148,7 @@ def ablate_zero_shot(
     class_bank: ClassBank,
     config: ZeroShotConfig,
 ) -> Table:
-    """What each part of zero-shot classification is worth on the evaluation part."""
+    """Ablation of zero-shot classification on the test split."""
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         ablation_table,
@@ -168,10 +171,10 @@ def learn_without_labels(
     transduction: TransductionConfig,
     config: ZeroShotConfig,
 ) -> tuple[Any, Table]:
-    """Zero-shot made better by photographs without labels: a head, and what each method reaches.
+    """Transductive zero-shot with unlabelled images: a head, and the accuracy of each method.
 
-    Heads are fitted on the development photographs and judged on the evaluation part. What comes
-    of learning from the evaluation photographs themselves stands in rows of its own.
+    Heads are fitted on the development images and evaluated on the test split. Results of
+    learning from the test images themselves are separate rows.
     """
     from sports_clip_pipeline.clip.pretrained import normalise_features
     from sports_clip_pipeline.encoders.feature_store import concat_features
@@ -182,8 +185,8 @@ def learn_without_labels(
     from sports_clip_pipeline.fewshot.discriminant import transduce
 
     features, widths = concat_features(clip_sports_features)
-    part = splits["split"].to_numpy()
-    development, evaluation = features[part == "development"], features[part == "evaluation"]
+    split = splits["split"].to_numpy()
+    development, evaluation = features[split == "development"], features[split == "evaluation"]
     scaled = normalise_features(widths, root=True)
     prior = "uniform" if transduction.balance_rounds else "none"
     rows, heads = [], {}
@@ -205,7 +208,7 @@ def classify_with_unlabelled(
     splits: Table,
     class_bank: ClassBank,
 ) -> Table:
-    """Label-free probabilities of every photograph, by the head that saw development ones."""
+    """Probabilities of every image by the head fitted on unlabelled development images."""
     return classify_without_labels(
         zero_shot_unlabelled_head, clip_sports_features, sports_manifest, splits, class_bank
     )
@@ -214,7 +217,7 @@ def classify_with_unlabelled(
 def score_zero_shot(
     zero_shot_predictions: Table, class_bank: ClassBank, config: ZeroShotConfig
 ) -> Document:
-    """Top-1, top-5, macro-F1, per class and confusion on the evaluation part."""
+    """Top-1, top-5, macro-F1, per class and confusion on the test split."""
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import score_table
 
     return score_table(
@@ -233,7 +236,7 @@ def score_retrieval(
     import numpy as np
 
     from sports_clip_pipeline.clip.folder import read_projections
-    from sports_clip_pipeline.evaluation.retrieval import retrieval_metrics
+    from sports_clip_pipeline.evaluation.metrics import retrieval_metrics
     from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     features = clip_flickr8k_features["features"], clip_caption_features["features"]

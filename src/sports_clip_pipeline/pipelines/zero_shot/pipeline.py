@@ -8,7 +8,7 @@ from sports_clip_pipeline.pipelines.zero_shot import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """The CLIP model judged without a single label."""
+    """Zero-shot classification and retrieval by the CLIP model."""
     return Pipeline(
         [
             node(
@@ -103,11 +103,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.score_zero_shot,
-                [
-                    "zero_shot_predictions",
-                    "params:class_bank",
-                    "params:zero_shot",
-                ],
+                ["zero_shot_predictions", "params:class_bank", "params:zero_shot"],
                 "zero_shot_metrics",
                 name="score_zero_shot",
             ),

@@ -27,7 +27,7 @@ def encoded(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def photo(seed: int, width: int = 64, height: int = 48) -> bytes:
+def jpeg(seed: int, width: int = 64, height: int = 48) -> bytes:
     return encoded(picture(seed, width, height), quality=90)
 
 
@@ -55,7 +55,7 @@ def flickr8k(images: int, first_seed: int = 0) -> Files:
     lines = ["image,caption"]
     for name in names:
         lines += [f"{name},A dog runs .", f'{name},"A man , a ""ball"" and a dog ."']
-    files = {f"Images/{name}": photo(first_seed + k) for k, name in enumerate(names)}
+    files = {f"Images/{name}": jpeg(first_seed + k) for k, name in enumerate(names)}
     return {**files, "captions.txt": "\n".join(lines).encode()}
 
 
@@ -63,7 +63,7 @@ def token_form(images: int, first_seed: int = 0) -> Files:
     """The form with `Flickr8k.token.txt` and the published lists: the last two are held out."""
     names = [f"{100 + k}_abc.jpg" for k in range(images)]
     tokens = "".join(f'{name}#{k}\tA "dog" , {k} .\n' for name in names for k in range(2))
-    files = {f"Flicker8k_Dataset/{name}": photo(first_seed + k) for k, name in enumerate(names)}
+    files = {f"Flicker8k_Dataset/{name}": jpeg(first_seed + k) for k, name in enumerate(names)}
     lists = {"train": names[:-2], "dev": names[-2:-1], "test": names[-1:]}
     for split, members in lists.items():
         files[f"Flickr_8k.{split}Images.txt"] = "\n".join(members).encode()
@@ -76,11 +76,11 @@ def kaggle(labels: dict[str, int], tests: int, first_seed: int = 1000) -> Files:
     rows, seed = ["image,sports"], first_seed
     for label, count in labels.items():
         for _ in range(count):
-            files[f"train/train/{seed}.jpg"] = photo(seed)
+            files[f"train/train/{seed}.jpg"] = jpeg(seed)
             rows.append(f"{seed}.jpg,{label}")
             seed += 1
     names = [f"{seed + k}.jpg" for k in reversed(range(tests))]
-    files |= {f"test/test/{name}": photo(int(name[:-4])) for name in names}
+    files |= {f"test/test/{name}": jpeg(int(name[:-4])) for name in names}
     files["train_labels.csv"] = "\n".join(rows).encode()
     files["test_images_list.csv"] = "\n".join(["image", *names]).encode()
     return files

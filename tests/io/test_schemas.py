@@ -50,7 +50,7 @@ def test_a_good_manifest_passes_on_save_and_on_load(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "changes", "said"),
+    ("schema", "changes", "message"),
     [
         ("LabelledManifest", {"sha256": "xyz"}, "sha256"),
         ("LabelledManifest", {"split": "dev"}, "split"),
@@ -62,10 +62,10 @@ def test_a_good_manifest_passes_on_save_and_on_load(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_manifest_is_refused_and_nothing_is_written(
-    tmp_path: Path, schema: str, changes: dict, said: str
+    tmp_path: Path, schema: str, changes: dict, message: str
 ) -> None:
     catalog = table_dataset(tmp_path / "m.parquet", schema)
-    with pytest.raises(Exception, match=said):
+    with pytest.raises(Exception, match=message):
         catalog.save("table", manifest(**changes))
     assert list(tmp_path.iterdir()) == []
 
@@ -77,18 +77,18 @@ def splits(**changes: object) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"group": [0, 0]}, "parts_share_no_group"),
+        ({"group": [0, 0]}, "splits_share_no_group"),
         ({"rank_seed_0": [0, 0]}, "ranks_are_of_development"),
         ({"split": ["development", "test"]}, "split"),
         ({"image": ["a", "a"]}, "image"),
     ],
 )
-def test_bad_splits_are_refused(tmp_path: Path, changes: dict, said: str) -> None:
+def test_bad_splits_are_refused(tmp_path: Path, changes: dict, message: str) -> None:
     catalog = table_dataset(tmp_path / "s.parquet", "Splits")
     catalog.save("table", splits())
-    with pytest.raises(Exception, match=said):
+    with pytest.raises(Exception, match=message):
         catalog.save("table", splits(**changes))
 
 
@@ -96,7 +96,7 @@ CATALOG = Path(__file__).parents[2] / "conf" / "base" / "catalog_finetune.yml"
 
 
 def predictions(**changes: object) -> pd.DataFrame:
-    """Two photographs of six classes; the zero-shot answer of the first is wrong."""
+    """Two images of six classes; the zero-shot prediction of the first is wrong."""
     names, shares = list("bcdae"), np.array([0.4, 0.2, 0.15, 0.1, 0.1], dtype=np.float32)
     answer = {"label": "b", "probability": 0.4, "top5": names, "top5_probabilities": shares}
     row = {"image": "1", "label": "a"}
@@ -121,22 +121,22 @@ def test_good_predictions_come_back_with_both_lists_of_five(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"zero_shot_label": "c"}, "answers_begin_with_the_first"),
-        ({"finetuned_probability": 0.5}, "answers_begin_with_the_first"),
+        ({"zero_shot_label": "c"}, "top5_starts_with_the_prediction"),
+        ({"finetuned_probability": 0.5}, "top5_starts_with_the_prediction"),
         ({"finetuned_probability": 1.5}, "finetuned_probability"),
-        ({"zero_shot_top5": list("bcda")}, "answers_fall"),
-        ({"zero_shot_top5": list("bcdab")}, "answers_fall"),
-        ({"finetuned_top5_probabilities": [0.4, 0.1, 0.2, 0.1, 0.1]}, "answers_fall"),
-        ({"finetuned_probabilities": np.full(4, 0.25, dtype=np.float32)}, "answers_fall"),
+        ({"zero_shot_top5": list("bcda")}, "top5_is_ranked"),
+        ({"zero_shot_top5": list("bcdab")}, "top5_is_ranked"),
+        ({"finetuned_top5_probabilities": [0.4, 0.1, 0.2, 0.1, 0.1]}, "top5_is_ranked"),
+        ({"finetuned_probabilities": np.full(4, 0.25, dtype=np.float32)}, "top5_is_ranked"),
         ({"image": "2"}, "image"),
     ],
 )
 def test_predictions_that_contradict_themselves_are_refused(
-    tmp_path: Path, changes: dict, said: str
+    tmp_path: Path, changes: dict, message: str
 ) -> None:
-    with pytest.raises(Exception, match=said):
+    with pytest.raises(Exception, match=message):
         stored_predictions(tmp_path / "p.parquet").save("table", predictions(**changes))
 
 
