@@ -361,7 +361,7 @@ def _batches(rows: int, size: int, rng: np.random.Generator) -> Iterator[np.ndar
 
 def _operations(model: nn.Sequential, input_scale: float) -> list[Operation]:
     """The layers as operations; the first includes the scale of its input in its weight."""
-    operations = []
+    operations: list[Operation] = []
     for layer in model:
         if isinstance(layer, nn.Linear):
             scale = 1.0 if operations else input_scale

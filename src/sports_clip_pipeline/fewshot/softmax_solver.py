@@ -133,10 +133,12 @@ class SoftmaxProblem:
         text = 0.0 if self.text is None else float((self.text**2).sum()) / self.classes
         energy, weight = self.energy, self.row_weight
         count = len(self.rows) if weight is None else float(weight.sum())
-        if energy is None and weight is None:
-            energy = np.einsum("nd,nd->d", self.rows, self.rows)
-        elif energy is None:
-            energy = np.einsum("nd,nd,n->d", self.rows, self.rows, weight, optimize=True)
+        if energy is None:
+            energy = (
+                np.einsum("nd,nd->d", self.rows, self.rows)
+                if weight is None
+                else np.einsum("nd,nd,n->d", self.rows, self.rows, weight, optimize=True)
+            )
         curvature = np.append(energy, [count, text])
         floor = np.append(np.ones(len(energy)), [0.0, self.prior_strength])
         scale: np.ndarray = 1.0 / np.sqrt(_CURVATURE * c * curvature + floor)
