@@ -50,13 +50,14 @@ run: sample  ## everything: environment, sample, the whole DAG, the report
 
 test: $(READY)  ## the whole test suite and the static checks
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations=25
 
-check: $(READY)  ## ruff, mypy, import-linter
+check: $(READY)  ## ruff, mypy, import-linter, deptry
 	@$(BIN)/ruff check src tests benchmarks notebooks
 	@$(BIN)/ruff format --check --quiet src tests benchmarks notebooks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/deptry src
 
 data: $(READY)  ## the public archives of the real corpora, into data/01_raw/real
 	@$(BIN)/kedro run --env=real --pipelines=download
@@ -72,8 +73,8 @@ verify-real: $(READY)  ## the real DAG with all checks; rewrites docs/results.md
 
 bench: $(READY)  ## the benchmarks
 	@$(BIN)/python benchmarks/image_store.py
-	@$(BIN)/python benchmarks/tower_price.py
-	@$(BIN)/python benchmarks/arm_cost.py
+	@$(BIN)/python benchmarks/inference_cost.py
+	@$(BIN)/python benchmarks/trial_cost.py
 	@$(BIN)/python benchmarks/start_up.py
 	@$(BIN)/python benchmarks/overhead.py
 	@$(BIN)/python benchmarks/memory_by_size.py

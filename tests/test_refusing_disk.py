@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 Kedro = Callable[..., CompletedProcess[str]]
 REPORTS = "data/08_reporting/sample"
 ANSWERS = "data/07_model_output/sample"
-# An arm that the finished study does not have, and that is fitted in no time.
+# A trial that the finished study does not have, and that is fitted in no time.
 ONE_ARM = (
     "--params=finetune.fractions=0.25,finetune.seeds_at_many_labels=1,"
     "finetune.select=logreg,finetune.methods.logreg.c=5.0"
@@ -128,11 +128,11 @@ def test_a_full_disk_is_named_and_the_earlier_report_stays(
 def test_a_state_that_finds_no_room_is_named_and_the_states_before_it_stay(
     own_run: Path, kedro: Kedro, mounts: None, tmp_path: Path
 ) -> None:
-    folder, after = own_run / "data/06_models/sample/journal/finetune", tmp_path / "after"
+    folder, after = own_run / "data/06_models/sample/state/finetune", tmp_path / "after"
     after.mkdir()
     before = contents(folder)
     under = (*APART, "sh", "-c", ON_A_SMALL_DISK, "sh", str(folder), str(after), "0")
     line = refusal(kedro(own_run, "run", "--pipelines=finetune", ONE_ARM, under=under))
-    assert f"{folder}/arms/logreg/" in line
+    assert f"{folder}/trials/logreg/" in line
     assert ".safetensors: No space left on device (" in line
     assert contents(after) == before

@@ -1,4 +1,4 @@
-"""A real HTTP server on 127.0.0.1 that misbehaves on request, and writes down what it was asked."""
+"""An HTTP server on 127.0.0.1 with configurable faults and a log of the requested paths."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Fault:
-    """What is wrong with one answer; the default is an answer without fault.
+    """Faults of one response.
 
-    `breaks_at` counts the bytes of this answer's body after which the connection is cut.
+    `breaks_at`: bytes of the body after which the connection is closed.
     """
 
     status: int | None = None
@@ -28,10 +28,7 @@ class Fault:
 
 @dataclass
 class Served:
-    """One file of the server: its content and the faults of its next answers.
-
-    When the list of faults is used up, answers are without fault; `always` replaces that.
-    """
+    """A file, the faults of its next responses, and the fault of all later ones."""
 
     content: bytes
     faults: list[Fault] = field(default_factory=list)
@@ -40,7 +37,7 @@ class Served:
 
 
 class FaultyServer(ThreadingHTTPServer):
-    """Serves `files` by path and logs every request."""
+    """Serves `files` by path and logs the requested paths."""
 
     daemon_threads = True
 
@@ -50,16 +47,16 @@ class FaultyServer(ThreadingHTTPServer):
         self.log: list[str] = []
 
     def url(self, path: str) -> str:
-        """The address of a path."""
+        """The URL of a path."""
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
 
     def serve(self, path: str, content: bytes, *faults: Fault, **more: object) -> str:
-        """Put a file with its faults on the server; return its address."""
+        """Serve a file with faults. Returns: its URL."""
         self.files[path] = Served(content, faults=list(faults), **more)  # type: ignore[arg-type]
         return self.url(path)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are part of the game."""
+        """Ignore clients that close the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -104,12 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *args: object) -> None:
-        """Keep standard error clean; `FaultyServer.log` is the log."""
+        """Do not write to standard error."""
 
 
 @contextmanager
 def running() -> Iterator[FaultyServer]:
-    """A server in a thread, for the time of a block."""
+    """A server in a thread."""
     server = FaultyServer()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -122,7 +119,7 @@ def running() -> Iterator[FaultyServer]:
 
 
 def closed_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens."""
+    """An unused port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

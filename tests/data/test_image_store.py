@@ -27,7 +27,12 @@ def make_store(folder: Path, dropped: tuple[list[int], list[int]] = ([], [])) ->
     return ImageStore(folder)
 
 
-def test_rows_come_back_in_any_order(tmp_path: Path) -> None:
+def assert_complete(folder: Path) -> None:
+    store = ImageStore(folder)
+    assert [store.get_bytes(i) for i in range(len(store))] == JPEGS
+
+
+def test_rows_are_read_in_any_order(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     assert len(store) == 5
     assert [store.get_bytes(i) for i in (4, 0, 3, 1, 2)] == [JPEGS[i] for i in (4, 0, 3, 1, 2)]
@@ -40,32 +45,21 @@ def test_dropped_rows_are_not_counted(tmp_path: Path) -> None:
     assert [store.get_bytes(i) for i in range(len(store))] == [JPEGS[1], JPEGS[3]]
 
 
-def test_shards_hold_every_row_once(tmp_path: Path) -> None:
-    store = make_store(tmp_path, ([1], []))
-    assert list(store.iter_shards()) == [(0, [JPEGS[0], JPEGS[2]]), (2, JPEGS[3:])]
-    assert list(make_store(tmp_path / "x", ([0, 1, 2], [])).iter_shards()) == [(0, JPEGS[3:])]
-
-
 @pytest.mark.parametrize("i", [-1, 5])
-def test_a_row_outside_is_an_index_error(tmp_path: Path, i: int) -> None:
+def test_row_out_of_range_is_an_index_error(tmp_path: Path, i: int) -> None:
     with pytest.raises(IndexError, match=f"row {i} of a store of 5"):
         make_store(tmp_path).get(i)
 
 
-def test_a_store_without_images_is_a_store(tmp_path: Path) -> None:
+def test_store_and_shard_may_be_empty(tmp_path: Path) -> None:
     write_index(tmp_path, [])
-    store = ImageStore(tmp_path)
-    assert len(store) == 0
-    assert list(store.iter_shards()) == []
-
-
-def test_an_empty_shard_is_passed_over(tmp_path: Path) -> None:
+    assert len(ImageStore(tmp_path)) == 0
     shard = write_shard(tmp_path / "shard-00000.arrow", [], [])
     write_index(tmp_path, [{**shard, "dropped": []}])
     assert len(ImageStore(tmp_path)) == 0
 
 
-def test_any_arrow_reader_opens_a_shard(tmp_path: Path) -> None:
+def test_arrow_opens_a_shard(tmp_path: Path) -> None:
     make_store(tmp_path)
     with pa.memory_map(str(tmp_path / "shard-00000.arrow")) as file:
         table = pa.ipc.open_file(file).read_all()
@@ -73,7 +67,7 @@ def test_any_arrow_reader_opens_a_shard(tmp_path: Path) -> None:
     assert table.column("jpeg").to_pylist() == JPEGS[:3]
 
 
-def test_a_store_without_its_index_is_incomplete(tmp_path: Path) -> None:
+def test_store_without_index_is_incomplete(tmp_path: Path) -> None:
     make_store(tmp_path)
     (tmp_path / "index.json").unlink()
     with pytest.raises(UserFacingError, match="no complete image store; run the ingest pipeline"):
@@ -81,45 +75,38 @@ def test_a_store_without_its_index_is_incomplete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"format": "other/2"}', "{"])
-def test_another_index_is_refused(tmp_path: Path, content: str) -> None:
+def test_invalid_index_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "index.json").write_text(content)
     with pytest.raises(UserFacingError, match="is no index of a store"):
         ImageStore(tmp_path)
 
 
-def test_a_damaged_shard_is_found(tmp_path: Path) -> None:
-    store = make_store(tmp_path)
-    store.verify()
-    path = tmp_path / "shard-00001.arrow"
+def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserFacingError, match=r"shard-00001\.arrow: is missing or damaged"):
-        store.verify()
-    with pytest.raises(UserFacingError, match=r"shard-00001\.arrow: cannot be read"):
-        store.get(4)
-    path.unlink()
-    with pytest.raises(UserFacingError, match=r"shard-00001\.arrow: cannot be read"):
-        ImageStore(tmp_path).get(4)
 
 
-def test_damage_within_a_shard_is_told_as_damage(tmp_path: Path) -> None:
-    store = make_store(tmp_path)
-    path = tmp_path / "shard-00000.arrow"
+def overwrite_footer(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-30:-22] = b"\xff" * 8
     path.write_bytes(content)
-    with pytest.raises(UserFacingError, match=r"cannot be read.*delete the folder"):
-        store.get(0)
 
 
-def test_a_file_without_rows_where_some_are_promised_is_damaged(tmp_path: Path) -> None:
-    store = make_store(tmp_path)
-    with pa.ipc.new_file(str(tmp_path / "shard-00000.arrow"), pa.schema([])):
+def without_rows(path: Path) -> None:
+    with pa.ipc.new_file(str(path), pa.schema([])):
         pass
-    with pytest.raises(UserFacingError, match=r"cannot be read.*delete the folder"):
-        store.get(0)
 
 
-def test_a_store_that_is_made_anew_under_a_reader_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [cut_short, overwrite_footer, without_rows, Path.unlink])
+def test_damaged_or_missing_shard_is_an_error(tmp_path: Path, damage) -> None:
+    store = make_store(tmp_path)
+    damage(tmp_path / "shard-00001.arrow")
+    with pytest.raises(
+        UserFacingError, match=r"shard-00001\.arrow: cannot be read.*delete the fol"
+    ):
+        store.get(4)
+
+
+def test_replaced_shard_is_an_error_for_an_open_store(tmp_path: Path) -> None:
     place = tmp_path / "place"
     publish(make_store(tmp_path / "old"), place)
     reader = ImageStore(place)
@@ -128,12 +115,12 @@ def test_a_store_that_is_made_anew_under_a_reader_is_told(tmp_path: Path) -> Non
     shard = write_shard(tmp_path / "new" / "shard-00000.arrow", list("cba"), JPEGS[2::-1])
     write_index(tmp_path / "new", [{**shard, "dropped": []}])
     publish(ImageStore(tmp_path / "new"), place)
-    with pytest.raises(UserFacingError, match="was made anew while it was read; run it again"):
+    with pytest.raises(UserFacingError, match="was replaced while it was read; run it again"):
         reader.get_bytes(0)
     assert ImageStore(place).get_bytes(0) == JPEGS[2]
 
 
-def test_many_shards_need_no_more_open_files_than_one(tmp_path: Path) -> None:
+def test_shards_are_not_kept_open(tmp_path: Path) -> None:
     shards = [
         write_shard(tmp_path / f"shard-{n:05d}.arrow", [str(n)], [JPEGS[n % 5]]) for n in range(60)
     ]
@@ -148,7 +135,7 @@ def test_many_shards_need_no_more_open_files_than_one(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_file_that_may_not_be_read_is_not_told_to_be_damaged(
+def test_unreadable_file_is_not_reported_as_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = make_store(tmp_path)
@@ -162,7 +149,7 @@ def test_a_file_that_may_not_be_read_is_not_told_to_be_damaged(
         store.get(4)
 
 
-def test_a_store_crosses_a_process_border_as_its_path(tmp_path: Path) -> None:
+def test_store_is_pickled_as_its_path(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     store.get(0)
     data = pickle.dumps(store)
@@ -170,7 +157,7 @@ def test_a_store_crosses_a_process_border_as_its_path(tmp_path: Path) -> None:
     assert pickle.loads(data).get_bytes(4) == JPEGS[4]
 
 
-def test_publishing_links_the_shards_and_is_nothing_the_second_time(tmp_path: Path) -> None:
+def test_publish_links_the_shards_once(tmp_path: Path) -> None:
     store, place = make_store(tmp_path / "work"), tmp_path / "deep" / "place"
     publish(store, place)
     assert (place / "shard-00000.arrow").samefile(tmp_path / "work" / "shard-00000.arrow")
@@ -181,27 +168,27 @@ def test_publishing_links_the_shards_and_is_nothing_the_second_time(tmp_path: Pa
     assert sorted(path.name for path in place.parent.iterdir()) == ["place"]
 
 
-def test_publishing_replaces_another_store_and_mends_a_damaged_one(tmp_path: Path) -> None:
+def test_publish_replaces_another_store_and_a_damaged_one(tmp_path: Path) -> None:
     store, place = make_store(tmp_path / "work"), tmp_path / "place"
     publish(make_store(tmp_path / "old", ([0], [0])), place)
     publish(store, place)
     assert len(ImageStore(place)) == 5
     (place / "shard-00001.arrow").unlink()
     publish(store, place)
-    ImageStore(place).verify()
+    assert_complete(place)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "place", "work"]
 
 
-def test_publishing_copies_where_links_do_not_reach(tmp_path: Path, monkeypatch) -> None:
+def test_publish_copies_if_links_are_impossible(tmp_path: Path, monkeypatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
     publish(make_store(tmp_path / "work"), tmp_path / "place")
-    ImageStore(tmp_path / "place").verify()
+    assert_complete(tmp_path / "place")
 
 
-def test_a_store_that_could_not_be_finished_leaves_the_old_one(tmp_path: Path, monkeypatch) -> None:
+def test_failed_publish_leaves_the_old_store(tmp_path: Path, monkeypatch) -> None:
     old, place = make_store(tmp_path / "old", ([0], [])), tmp_path / "place"
     publish(old, place)
     store = make_store(tmp_path / "work")

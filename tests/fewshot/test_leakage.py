@@ -73,10 +73,10 @@ def development(project: Path, change: Change = unchanged) -> StudyData:
     return data
 
 
-def evaluation(project: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, D) and classes (N,) of the evaluation images."""
+def test_data(project: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, D) and classes (N,) of the test images."""
     splits, labels = stored(project, "splits"), _labels(project)
-    rows = (splits["split"] == "evaluation").to_numpy()
+    rows = (splits["split"] == "test").to_numpy()
     features = concat_features(stored(project, "clip_sports_features"))[0][rows]
     return features, encode_labels(splits.loc[rows, "label"], labels)
 
@@ -93,7 +93,7 @@ def fitted(data: StudyData, config: FinetuneConfig = FAST) -> list[FittedTrial]:
 def test_shuffled_labels_give_chance(finished_run: Path) -> None:
     """Correct predictions are binomial, with the chance that the two class shares give."""
     data = development(finished_run)
-    features, target = evaluation(finished_run)
+    features, target = test_data(finished_run)
     shares = np.bincount(target, minlength=len(_labels(finished_run))) / len(target)
     config, hits, chance = changed(FAST, fractions=(1.0,)), 0, 0.0
     for seed in range(SHUFFLES):
@@ -108,9 +108,9 @@ def test_shuffled_labels_give_chance(finished_run: Path) -> None:
     assert (unshuffled == target).sum() * SHUFFLES > 2 * high, "the test could not have seen a leak"
 
 
-def without_evaluation(splits: pd.DataFrame) -> Change:
+def without_test_images(splits: pd.DataFrame) -> Change:
     """Delete every row of a test image, wherever a table or an array has one."""
-    keep = (splits["split"] != "evaluation").to_numpy()
+    keep = (splits["split"] != "test").to_numpy()
     deleted = set(splits.loc[~keep, "image"])
 
     def change(name: str, value: Any) -> Any:
@@ -128,7 +128,7 @@ def test_the_test_images_can_be_deleted_without_changing_a_bit(finished_run: Pat
     splits = stored(finished_run, "splits")
     config = changed(FAST, select=tuple(METHODS), fractions=(0.1,))
     whole = {trial.key: trial for trial in fitted(development(finished_run), config)}
-    less = fitted(development(finished_run, without_evaluation(splits)), config)
+    less = fitted(development(finished_run, without_test_images(splits)), config)
     assert len(less) == len(whole) == len(METHODS)
     for trial in less:
         other = whole[trial.key]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
@@ -89,9 +89,7 @@ def fit_end_to_end_trials(
         run_end_to_end_trials,
     )
 
-    images = _images(
-        "evaluation", splits, sports_images, sports_manifest, embed_audit, config, state
-    )
+    images = _images("test", splits, sports_images, sports_manifest, embed_audit, config, state)
     target = evaluation_target(splits, class_bank.labels)
     predictions = EndToEndPredictions(
         images, class_bank.labels, embed_audit["image_encoder"], config.views, state

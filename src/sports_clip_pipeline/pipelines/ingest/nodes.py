@@ -7,7 +7,7 @@ from typing import Any
 
 from sports_clip_pipeline.annotations import Document, Table
 from sports_clip_pipeline.data.archives import Archive
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, IngestConfig
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sports_clip_pipeline.annotations import Document, Table
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.annotations import Arrays, Document, Table
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, ZeroShotConfig
@@ -156,7 +156,7 @@ def ablate_zero_shot(
         encode_labels,
     )
 
-    rows = (splits["split"] == "evaluation").to_numpy()
+    rows = (splits["split"] == "test").to_numpy()
     features = concat_features(clip_sports_features)[0][rows]
     variants = ablation_variants(zero_shot_scores, zero_shot_weights, zero_shot_choice, features)
     target = encode_labels(splits.loc[rows, "label"], class_bank.labels)
@@ -186,7 +186,7 @@ def learn_without_labels(
 
     features, widths = concat_features(clip_sports_features)
     split = splits["split"].to_numpy()
-    development, evaluation = features[split == "development"], features[split == "evaluation"]
+    development, evaluation = features[split == "development"], features[split == "test"]
     scaled = normalise_features(widths, root=True)
     prior = "uniform" if transduction.balance_rounds else "none"
     rows, heads = [], {}
@@ -195,7 +195,7 @@ def learn_without_labels(
         _, itself = transduce(method, evaluation, zero_shot_head, scaled, transduction)
         heads[method] = head
         rows.append((method, "development", head(evaluation), prior))
-        rows.append((method, "evaluation", itself, prior))
+        rows.append((method, "test", itself, prior))
     target = evaluation_target(splits, class_bank.labels)
     table = transduction_table(rows, target, config.bootstrap_resamples, config.seed)
     return heads[transduction.shipped], table
