@@ -4,11 +4,11 @@ import pandas as pd
 
 from sports_clip_pipeline.report.model_card import (
     ModelCard,
-    card_markdown,
     compose_model_card,
     compute_table,
     markdown_text,
 )
+from sports_clip_pipeline.report.page import card_markdown
 from tests.report.factories import CARD_CONFIG, make_results, make_small_study, make_study
 
 
