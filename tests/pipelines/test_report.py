@@ -19,7 +19,7 @@ from PIL import Image
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
 from sports_clip_pipeline.pipelines.report.pipeline import FIGURES, INPUTS, create_pipeline
 from sports_clip_pipeline.report.sections import StudyResults
-from tests.report.sections import CARD_CONFIG, NAMES, REFERENCE, make_results
+from tests.report.factories import CARD_CONFIG, NAMES, REFERENCE, make_results
 
 CONF = Path(__file__).parents[2] / "conf"
 HEAVY = ("pandas", "plotly", "jinja2", "numpy", "PIL", "torch", "mlflow")
