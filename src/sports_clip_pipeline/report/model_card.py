@@ -76,11 +76,11 @@ def _description(study: StudyResults) -> tuple[str, ...]:
 def _clip_sentence(audit: Mapping[str, Any], history: pd.DataFrame) -> str:
     encoders = f"{audit['image_encoder']} and {audit['text_encoder']}"
     if history.empty:
-        return f"Beside it stands a CLIP model of {encoders}, with its published weights."
+        return f"The study also has a CLIP model of {encoders}, with its published weights."
     unlocked = "towers" in history and (history["towers"] == "unlocked").any()
     what = "projections and the last blocks of the encoders" if unlocked else "projections"
     return (
-        f"Beside it stands a CLIP model of {encoders}, whose {what} were trained here for "
+        f"The study also has a CLIP model of {encoders}, whose {what} were trained here for "
         f"{fmt.count(len(history))} epochs on captioned images; it gives the zero-shot predictions."
     )
 
