@@ -44,7 +44,7 @@ def write_arrow(folder: Path, jpegs: list[bytes]) -> None:
 
 def read_arrow(folder: Path) -> Reader:
     store = ImageStore(folder)
-    return store.get_bytes, lambda: sum(len(j) for _, shard in store.iter_shards() for j in shard)
+    return store.get_bytes, lambda: sum(len(store.get_bytes(i)) for i in range(len(store)))
 
 
 def write_parquet(folder: Path, jpegs: list[bytes]) -> None:

@@ -49,7 +49,7 @@ def store_and_rows(project: Path) -> tuple[ImageStore, pd.DataFrame]:
     splits = pd.read_parquet(project / "data/05_model_input/sample/splits.parquet")
     manifest = pd.read_parquet(project / "data/03_primary/sample/sports_manifest.parquet")
     rows = pd.Series(np.arange(len(manifest)), index=manifest["image"])
-    test = splits[splits["split"] == "evaluation"].sort_values("image")
+    test = splits[splits["split"] == "test"].sort_values("image")
     store = ImageStore(project / "data/03_primary/sample/sports_images")
     return store, test.assign(row=rows.loc[test["image"]].to_numpy())
 

@@ -20,7 +20,7 @@ from sports_clip_pipeline.clip.zero_shot import (
     prompt_texts,
 )
 from sports_clip_pipeline.data.captions import Tokens
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.predictor.head import Operation, softmax
 

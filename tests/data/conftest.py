@@ -1,4 +1,4 @@
-"""Archives, configurations and a faulty HTTP server for the tests of downloads."""
+"""Zips, configurations and a faulty HTTP server for the tests of downloads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CAPTIONS = "a.jpg#0\tA dog , running .\nb.jpg#0\tTwo people ski .\n"
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
-    """A server without faults as yet; proxies of the machine are not asked."""
+    """A server without faults, reached without the machine's proxies."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with running() as started:
@@ -29,19 +29,19 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pooch waits no second between two tries."""
+    """pooch does not sleep between retries."""
     monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture
 def content() -> bytes:
-    """A zip of a little more than 300,000 bytes that hold no pattern."""
+    """A zip of a little more than 300,000 incompressible bytes."""
     noise = random.Random(0).randbytes(300_000)
     return make_zip({"Flicker8k_Dataset/a.jpg": noise})
 
 
 def make_zip(members: dict[str, bytes | str]) -> bytes:
-    """The bytes of a zip archive with these members, stored, the same each time."""
+    """The bytes of an uncompressed zip with these members, the same each time."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members.items():
@@ -50,14 +50,14 @@ def make_zip(members: dict[str, bytes | str]) -> bytes:
 
 
 def md5(content: bytes) -> str:
-    """The checksum as the configuration spells it."""
+    """The checksum in the configuration's format."""
     return f"md5:{hashlib.md5(content).hexdigest()}"
 
 
 def configure(
     archives: list[RemoteArchive | dict[str, Any]] | None = None, **changes: Any
 ) -> DownloadConfig:
-    """A valid configuration that loses no time."""
+    """A valid configuration without long pauses."""
     unused = {"name": "a.zip", "checksum": None, "mirrors": ["http://127.0.0.1:9/a.zip"]}
     fields = {
         "study": "real",

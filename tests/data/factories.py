@@ -1,4 +1,4 @@
-"""Small corpora for tests: pictures that differ, in the published forms."""
+"""Small corpora for tests, in all formats, with images that differ."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from sports_clip_pipeline.data.archives import Archive
 Files = dict[str, bytes]
 
 
-def picture(seed: int, width: int = 64, height: int = 48) -> Image.Image:
-    """A smooth random picture; two seeds are far apart for a difference hash."""
+def random_image(seed: int, width: int = 64, height: int = 48) -> Image.Image:
+    """A smooth random image; those of two seeds differ in many bits of the difference hash."""
     blocks = np.random.default_rng(seed).integers(0, 256, (9, 10, 3), dtype=np.uint8)
     return Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def encoded(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
+def encoded(image: Image.Image, image_format: str = "JPEG", **options: Any) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, form, **options)
+    image.save(buffer, image_format, **options)
     return buffer.getvalue()
 
 
 def jpeg(seed: int, width: int = 64, height: int = 48) -> bytes:
-    return encoded(picture(seed, width, height), quality=90)
+    return encoded(random_image(seed, width, height), quality=90)
 
 
-def zipped(place: Path, files: Files) -> Archive:
-    """`place`.zip with these files, opened."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(place.with_name(place.name + ".zip"), "w") as archive:
+def zipped(path: Path, files: Files) -> Archive:
+    """`path`.zip with these files, opened."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path.with_name(path.name + ".zip"), "w") as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content)  # a fixed date
-    return Archive.open(place)
+    return Archive.open(path)
 
 
-def unpacked(place: Path, files: Files) -> Archive:
-    """The folder `place` with these files, opened."""
+def unpacked(path: Path, files: Files) -> Archive:
+    """The folder `path` with these files, opened."""
     for name, content in files.items():
-        path = place / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return Archive.open(place)
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return Archive.open(path)
 
 
 def flickr8k(images: int, first_seed: int = 0) -> Files:
-    """The form with `captions.txt`, two captions an image."""
+    """The format with `captions.txt`, two captions per image."""
     names = [f"{100 + k}_abc.jpg" for k in range(images)]
     lines = ["image,caption"]
     for name in names:
@@ -59,8 +59,8 @@ def flickr8k(images: int, first_seed: int = 0) -> Files:
     return {**files, "captions.txt": "\n".join(lines).encode()}
 
 
-def token_form(images: int, first_seed: int = 0) -> Files:
-    """The form with `Flickr8k.token.txt` and the published lists: the last two are held out."""
+def token_format(images: int, first_seed: int = 0) -> Files:
+    """The format with `Flickr8k.token.txt` and the lists: the last two images are held out."""
     names = [f"{100 + k}_abc.jpg" for k in range(images)]
     tokens = "".join(f'{name}#{k}\tA "dog" , {k} .\n' for name in names for k in range(2))
     files = {f"Flicker8k_Dataset/{name}": jpeg(first_seed + k) for k, name in enumerate(names)}
@@ -71,7 +71,7 @@ def token_form(images: int, first_seed: int = 0) -> Files:
 
 
 def kaggle(labels: dict[str, int], tests: int, first_seed: int = 1000) -> Files:
-    """The Kaggle form: `labels` images a class, `tests` test images."""
+    """The Kaggle format: `labels` images per class, `tests` test images."""
     files: Files = {}
     rows, seed = ["image,sports"], first_seed
     for label, count in labels.items():

@@ -21,11 +21,12 @@ def test_names_are_sorted_and_contents_come_back(tmp_path: Path, make) -> None:
     archive = make(tmp_path / "corpus", FILES)
     assert archive.names() == ("a.txt", "b/two.txt")
     assert archive.read("b/two.txt") == b"22"
+    assert pickle.loads(pickle.dumps(archive)).read("a.txt") == b"1"
     with pytest.raises(KeyError):
         archive.read("c.txt")
 
 
-def test_the_zip_wins_and_one_line_says_so(tmp_path: Path, caplog) -> None:
+def test_zip_is_preferred_and_a_message_logged(tmp_path: Path, caplog) -> None:
     unpacked(tmp_path / "corpus", {"folder.txt": b""})
     with caplog.at_level(logging.INFO):
         archive = zipped(tmp_path / "corpus", {"zip.txt": b""})
@@ -34,14 +35,14 @@ def test_the_zip_wins_and_one_line_says_so(tmp_path: Path, caplog) -> None:
     assert "the zip is read" in caplog.text
 
 
-def test_a_missing_archive_says_where_to_get_it_and_where_to_put_it(tmp_path: Path) -> None:
+def test_missing_archive_error_says_where_to_get_it_and_where_to_put_it(tmp_path: Path) -> None:
     with pytest.raises(UserFacingError) as raised:
         Archive.open(tmp_path / "flickr8k")
     for part in ("flickr8k.zip", "flickr8k/", str(tmp_path), "make data", "raw_dir"):
         assert part in str(raised.value)
 
 
-def test_hidden_files_and_mac_leftovers_are_left_out(tmp_path: Path) -> None:
+def test_hidden_files_and_macosx_folder_are_left_out(tmp_path: Path) -> None:
     junk = {"__MACOSX/a.jpg": b"", ".DS_Store": b"", "a/.ipynb_checkpoints/b.jpg": b"", "a/b": b""}
     assert zipped(tmp_path / "z", junk).names() == ("a/b",)
     assert unpacked(tmp_path / "f", junk).names() == ("a/b",)
@@ -50,7 +51,7 @@ def test_hidden_files_and_mac_leftovers_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../a", "/a", "a/../../b", "C:/a", "..\\a", "\\a", "a\nb", "a/.."]
 )
-def test_a_name_that_reaches_outside_is_refused(tmp_path: Path, name: str) -> None:
+def test_path_traversal_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserFacingError, match="reaches out"):
         safe_name(name, tmp_path)
     with pytest.raises(UserFacingError, match="reaches out"):
@@ -58,37 +59,33 @@ def test_a_name_that_reaches_outside_is_refused(tmp_path: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["a", "a/b.jpg", "a..b/c", "ä/日本 x\u00a0y.jpg", "...jpg"])
-def test_an_honest_name_stays_as_it_is(tmp_path: Path, name: str) -> None:
+def test_safe_name_is_unchanged(tmp_path: Path, name: str) -> None:
     assert safe_name(name, tmp_path) == name
 
 
-def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+def test_link_in_a_zip_is_refused(tmp_path: Path) -> None:
     link = zipfile.ZipInfo("Images/a.jpg")
     link.external_attr = 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
         archive.writestr(link, "/etc/passwd")
-    with pytest.raises(UserFacingError, match=r"c\.zip:Images/a\.jpg: is a link"):
+    with pytest.raises(UserFacingError, match=r"c\.zip:Images/a\.jpg: is a link or"):
         Archive.open(tmp_path / "c").names()
 
 
-def test_a_link_that_leaves_the_folder_is_refused_and_one_that_stays_is_read(
+def test_only_links_inside_the_folder_are_read(
     tmp_path: Path,
 ) -> None:
     archive = unpacked(tmp_path / "f", {"a": b"1"})
     (tmp_path / "f" / "b").symlink_to("a")
     assert Archive.open(tmp_path / "f").read("b") == b"1"
+    (tmp_path / "g").symlink_to(tmp_path / "f")
+    assert Archive.open(tmp_path / "g").read("a") == b"1"
     (tmp_path / "f" / "c").symlink_to(tmp_path)
     with pytest.raises(UserFacingError, match="leaves the folder"):
         archive.names()
 
 
-def test_a_folder_that_is_itself_a_link_is_read(tmp_path: Path) -> None:
-    unpacked(tmp_path / "f", {"a": b"1"})
-    (tmp_path / "g").symlink_to(tmp_path / "f")
-    assert Archive.open(tmp_path / "g").read("a") == b"1"
-
-
-def test_a_doubled_member_is_refused(tmp_path: Path) -> None:
+def test_repeated_name_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
         archive.writestr("a/b", "1")
         archive.writestr("a\\b", "2")
@@ -97,7 +94,7 @@ def test_a_doubled_member_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "said"),
+    ("limits", "message"),
     [
         (ArchiveLimits(members=1), "2 files, more than 1"),
         (ArchiveLimits(member_bytes=1), "b/two.txt: holds 2 bytes, more than 1"),
@@ -105,34 +102,32 @@ def test_a_doubled_member_is_refused(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("make", [zipped, unpacked])
-def test_what_is_over_a_limit_is_a_bomb(tmp_path: Path, make, limits, said: str) -> None:
+def test_limits_are_enforced(tmp_path: Path, make, limits, message: str) -> None:
     archive = make(tmp_path / "c", FILES).within(limits)
-    with pytest.raises(UserFacingError, match=said):
+    with pytest.raises(UserFacingError, match=message):
         archive.names()
 
 
-def test_a_member_that_unpacks_to_far_more_than_its_size_is_a_bomb(tmp_path: Path) -> None:
+def test_high_compression_ratio_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "c.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("zeros", bytes(3 * 1024 * 1024))
     with pytest.raises(UserFacingError, match="times its size"):
         Archive.open(tmp_path / "c").names()
 
 
-def test_a_truncated_zip_and_a_page_saved_as_one_are_told_apart(tmp_path: Path) -> None:
+def test_truncated_zip_and_other_content_have_different_errors(tmp_path: Path) -> None:
     zipped(tmp_path / "c", FILES)
     path = tmp_path / "c.zip"
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(UserFacingError, match=r"c\.zip: is a zip that is truncated.*60 bytes"):
+    with pytest.raises(UserFacingError, match=r"c\.zip: is a truncated or damaged zip.*60 bytes"):
         Archive.open(tmp_path / "c").names()
-    path.write_bytes(b"<!DOCTYPE html>")
-    with pytest.raises(UserFacingError, match="is no zip"):
-        Archive.open(tmp_path / "c").names()
-    path.write_bytes(b"")
-    with pytest.raises(UserFacingError, match="is no zip"):
-        Archive.open(tmp_path / "c").names()
+    for content in (b"<!DOCTYPE html>", b""):
+        path.write_bytes(content)
+        with pytest.raises(UserFacingError, match="is no zip"):
+            Archive.open(tmp_path / "c").names()
 
 
-def test_a_damaged_member_is_named(tmp_path: Path) -> None:
+def test_damaged_member_is_named(tmp_path: Path) -> None:
     zipped(tmp_path / "c", {"a": b"x" * 100, "b": b"y" * 100})
     path = tmp_path / "c.zip"
     path.write_bytes(path.read_bytes().replace(b"x" * 50, b"z" * 50))
@@ -142,23 +137,12 @@ def test_a_damaged_member_is_named(tmp_path: Path) -> None:
         archive.read("a")
 
 
-def test_the_digest_of_a_zip_is_its_sha256(tmp_path: Path) -> None:
-    archive = zipped(tmp_path / "c", FILES)
-    content = (tmp_path / "c.zip").read_bytes()
-    assert archive.digest() == hashlib.sha256(content).hexdigest()
-
-
-def test_the_digest_of_a_folder_changes_with_a_name_and_with_a_byte(tmp_path: Path) -> None:
+def test_digest_of_a_folder_depends_on_names_and_contents(tmp_path: Path) -> None:
     digests = {
         unpacked(tmp_path / str(k), files).digest()
         for k, files in enumerate([{"a": b"12"}, {"a": b"13"}, {"b": b"12"}, {"a": b"1", "b": b""}])
     }
     assert len(digests) == 4
     assert unpacked(tmp_path / "again", {"a": b"12"}).digest() in digests
-
-
-def test_an_archive_crosses_a_process_border_open_or_not(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "c", FILES)
-    archive.names()
-    copy = pickle.loads(pickle.dumps(archive))
-    assert copy.read("a.txt") == b"1"
+    assert archive.digest() == hashlib.sha256((tmp_path / "c.zip").read_bytes()).hexdigest()

@@ -15,7 +15,7 @@ def captions(*rows: tuple[int, str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["image_row", "split", "text"])
 
 
-def test_blocks_of_captions_give_what_all_at_once_give(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_of_captions_give_the_same_table(monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = pd.DataFrame(
         {
             "image": list("ab"),
@@ -23,22 +23,22 @@ def test_blocks_of_captions_give_what_all_at_once_give(monkeypatch: pytest.Monke
             "captions": [["one dog", "two"], ["a b c", "x", "y z"]],
         }
     )
-    asked: list[int] = []
+    batch_sizes: list[int] = []
 
     def tokenizer(texts: Sequence[str]) -> Tokens:
-        asked.append(len(texts))
+        batch_sizes.append(len(texts))
         ids = [np.arange(len(text.split()), dtype=np.int32) for text in texts]
         return Tokens(ids, np.array([len(row) > 2 for row in ids]))
 
     whole = caption_table(manifest, tokenizer)
-    monkeypatch.setattr("sports_clip_pipeline.data.captions._AT_ONCE", 2)
+    monkeypatch.setattr("sports_clip_pipeline.data.captions._BATCH_SIZE", 2)
     pd.testing.assert_frame_equal(caption_table(manifest, tokenizer), whole)
-    assert asked == [5, 2, 2, 1]
+    assert batch_sizes == [5, 2, 2, 1]
     assert whole["length"].tolist() == [2, 1, 3, 1, 2]
     assert whole["truncated"].tolist() == [False, False, True, False, False]
 
 
-def test_one_caption_that_names_a_class_takes_its_image_out() -> None:
+def test_images_with_a_mentioned_class_are_left_out() -> None:
     table = captions(
         (7, "test", "A dog runs ."),
         (7, "test", "A dog plays Ping Pong !"),

@@ -1,5 +1,3 @@
-"""The command that writes the class bank of somebody's own images."""
-
 from __future__ import annotations
 
 import re
@@ -9,11 +7,93 @@ import pandas as pd
 import pytest
 import yaml
 
-from sports_clip_pipeline.data.class_bank import class_bank_yaml, main
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank, class_bank_yaml, main
 from sports_clip_pipeline.data.splits import labels_for_fraction, make_splits
 from sports_clip_pipeline.errors import UserFacingError
 from tests.data.factories import unpacked, zipped
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+TENNIS = {
+    "label": "tennis",
+    "names": ["tennis", "a tennis match"],
+    "sentences": ["A man swings a racket."],
+}
+
+
+def bank(**changes: object) -> ClassBank:
+    block = {"templates": ["a photo of {}."], "classes": [TENNIS, {"label": "go", "names": "go"}]}
+    return ClassBank(**{**block, **changes})
+
+
+def read_bank(path: Path) -> ClassBank:
+    return ClassBank(**yaml.safe_load(path.read_text("utf-8"))["class_bank"])
+
+
+def test_prompts_are_templates_times_names_then_sentences() -> None:
+    two = bank(templates=["a photo of {}.", "{} outside."])
+    assert two.prompts("tennis") == (
+        "a photo of tennis.",
+        "a photo of a tennis match.",
+        "tennis outside.",
+        "a tennis match outside.",
+        "A man swings a racket.",
+    )
+    assert bank().prompts("go") == ("a photo of go.",)
+
+
+def test_labels_keep_the_order_of_the_configuration() -> None:
+    classes = [{"label": label, "names": label} for label in ("zebra", "ant", "mole")]
+    assert bank(classes=classes).labels == ("zebra", "ant", "mole")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"templates": ["a photo."]}, "'a photo.'"),
+        ({"templates": ["{} and {}"]}, "'{} and {}'"),
+        ({"templates": ["a {sport}"]}, "'a {sport}'"),
+        ({"templates": []}, "class_bank.templates"),
+        ({"templates": ["{}", "{}"]}, "class_bank.templates"),
+        ({"classes": []}, "class_bank.classes"),
+        ({"classes": ["tennis"]}, "'tennis'"),
+        ({"classes": [{"label": "tennis", "names": []}]}, "class_bank.classes.0.names"),
+        ({"classes": [{"label": "tennis", "sentences": ["x"]}]}, "class_bank.classes.0.names"),
+        ({"classes": [{"label": "a", "names": ["a"], "prompts": ["b"]}]}, "prompts"),
+        ({"classes": [{"label": "tennis", "names": ["a", " "]}]}, "class_bank.classes.0.names"),
+        ({"classes": [{**TENNIS, "label": 1}]}, "quotes), got 1"),
+        ({"classes": [{**TENNIS, "label": True}]}, "quotes), got True"),
+        ({"classes": [{**TENNIS, "label": "tennis "}]}, "'tennis '"),
+        (
+            {"classes": [{"label": "Tennis", "names": "a"}, {"label": "tennis", "names": "b"}]},
+            "'tennis'",
+        ),
+        (
+            {"classes": [{"label": "a", "names": "Ball"}, {"label": "b", "names": "ball"}]},
+            "names of its own for b",
+        ),
+    ],
+)
+def test_invalid_block_names_field_and_value(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UserFacingError) as refused:
+        bank(**changes)
+    assert "class_bank" in str(refused.value)
+    assert message in str(refused.value)
+
+
+def test_a_study_of_one_class_is_refused() -> None:
+    with pytest.raises(UserFacingError, match=r"two classes or more, got \['tennis'\]"):
+        bank(classes=[TENNIS]).require_two()
+
+
+def test_committed_banks_describe_all_sports_and_the_sample_uses_the_same_classes() -> None:
+    sample, real = (read_bank(CONF / env / "parameters_class_bank.yml") for env in ("base", "real"))
+    assert len(real.labels) == 22
+    assert list(real.labels) == sorted(real.labels)
+    assert all(6 <= len(real.sentences(label)) <= 10 for label in real.labels)
+    assert set(sample.labels) < set(real.labels)
+    assert sample.templates == real.templates
+    assert set(sample.classes) <= set(real.classes)
+
 
 FOLDERS = {
     **{f"bald_eagle/{k}.jpg": b"" for k in range(10)},
@@ -23,28 +103,23 @@ FOLDERS = {
 }
 
 
-def written(path: Path) -> ClassBank:
-    return ClassBank(**yaml.safe_load(path.read_text("utf-8"))["class_bank"])
-
-
-def test_classes_come_from_folders_with_underscores_as_blanks(tmp_path: Path, capsys) -> None:
-    unpacked(tmp_path / "photographs", FOLDERS)
+def test_command_reads_class_folders(tmp_path: Path, capsys) -> None:
+    unpacked(tmp_path / "images", FOLDERS)
     out = tmp_path / "conf" / "parameters_class_bank.yml"
-    assert main([str(tmp_path / "photographs"), str(out)]) == 0
-    bank = written(out)
-    assert bank.labels == ("Würger – neu", "bald_eagle", "no")
-    assert bank.prompts("bald_eagle") == (
+    assert main([str(tmp_path / "images"), str(out)]) == 0
+    written = read_bank(out)
+    assert written.labels == ("Würger – neu", "bald_eagle", "no")
+    assert written.prompts("bald_eagle") == (
         "a photo of bald eagle.",
         "This picture shows bald eagle.",
     )
-    told = capsys.readouterr().out
-    assert "3 classes, 21 images with a label, 1 without" in told
-    # 5 images: one judges, four are for development.
-    assert "Würger – neu, leaves about 4" in told
-    assert "least label fraction is about 0.25; fractions: [0.25, 0.5, 1] suit it" in told
+    output = capsys.readouterr().out
+    assert "3 classes, 21 images with a label, 1 without" in output
+    assert "Würger – neu, leaves about 4" in output  # one of 5 is for evaluation
+    assert "least label fraction is about 0.25; suitable fractions: [0.25, 0.5, 1]" in output
 
 
-def test_classes_come_from_a_list_in_a_zip(tmp_path: Path) -> None:
+def test_command_reads_a_list_in_a_zip(tmp_path: Path) -> None:
     rows = [f"{k}.jpg,{'a' if k < 3 else 'b'}" for k in range(6)]
     table = "\n".join(["file,kind", *rows])
     zipped(tmp_path / "p", {"t.csv": table.encode(), **{f"{k}.jpg": b"" for k in range(6)}})
@@ -52,11 +127,11 @@ def test_classes_come_from_a_list_in_a_zip(tmp_path: Path) -> None:
     ingest = tmp_path / "parameters_ingest.yml"
     ingest.write_text(yaml.safe_dump({"ingest": {"labelled": fields}}))
     assert main([str(tmp_path / "p.zip"), str(tmp_path / "bank.yml")]) == 0
-    assert written(tmp_path / "bank.yml").labels == ("a", "b")
+    assert read_bank(tmp_path / "bank.yml").labels == ("a", "b")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("ingest: {label_colum: kind}", "label_colum"),
         ("finetune: {}", "'ingest'"),
@@ -64,40 +139,37 @@ def test_classes_come_from_a_list_in_a_zip(tmp_path: Path) -> None:
         ("ingest: {labelled: {form: tree}}", "one of auto, csv, folders, kaggle"),
     ],
 )
-def test_settings_of_ingest_that_are_none_are_refused(
-    tmp_path: Path, text: str, said: str, capsys
-) -> None:
-    unpacked(tmp_path / "photographs", FOLDERS)
+def test_invalid_ingest_settings_are_refused(tmp_path, text: str, message: str, capsys) -> None:
+    unpacked(tmp_path / "images", FOLDERS)
     (tmp_path / "parameters_ingest.yml").write_text(text)
-    assert main([str(tmp_path / "photographs"), str(tmp_path / "bank.yml")]) == 1
-    told = capsys.readouterr().err
-    assert said in told and told.count("\n") == 1
+    assert main([str(tmp_path / "images"), str(tmp_path / "bank.yml")]) == 1
+    output = capsys.readouterr().err
+    assert message in output and output.count("\n") == 1
 
 
 @pytest.mark.parametrize("wrap", ["", "pictures/"])
-def test_a_list_that_nobody_named_is_pointed_at(tmp_path: Path, wrap: str, capsys) -> None:
+def test_command_reports_a_list_that_is_not_read(tmp_path: Path, wrap: str, capsys) -> None:
     files = {wrap + name: content for name, content in FOLDERS.items()}
-    unpacked(tmp_path / "photographs", {**files, "species.csv": b"file,kind"})
-    assert main([str(tmp_path / "photographs"), str(tmp_path / "bank.yml")]) == 0
-    told = capsys.readouterr().out
-    assert "Not read: species.csv; a list is named in ingest.labelled.labels_file." in told
+    unpacked(tmp_path / "images", {**files, "species.csv": b"file,kind"})
+    assert main([str(tmp_path / "images"), str(tmp_path / "bank.yml")]) == 0
+    output = capsys.readouterr().out
+    assert "Not read: species.csv; a list is named in ingest.labelled.labels_file." in output
 
 
-def test_a_class_bank_that_is_there_is_kept_unless_asked(tmp_path: Path, capsys) -> None:
-    unpacked(tmp_path / "photographs", FOLDERS)
+def test_command_overwrites_a_file_only_with_replace(tmp_path: Path, capsys) -> None:
+    unpacked(tmp_path / "images", FOLDERS)
     out = tmp_path / "bank.yml"
     out.write_text("mine")
-    assert main([str(tmp_path / "photographs"), str(out)]) == 1
-    assert (
-        capsys.readouterr().err == f"Error: {out}: stands there already; add --replace to lose it\n"
-    )
+    assert main([str(tmp_path / "images"), str(out)]) == 1
+    error = capsys.readouterr().err
+    assert error == f"Error: {out}: already exists; add --replace to overwrite it\n"
     assert out.read_text() == "mine"
-    assert main([str(tmp_path / "photographs"), str(out), "--replace"]) == 0
-    assert len(written(out).labels) == 3
+    assert main([str(tmp_path / "images"), str(out), "--replace"]) == 0
+    assert len(read_bank(out).labels) == 3
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         (["a/1.jpg", "a/2.jpg"], "holds 0 classes, and a study wants two or more"),
         (["a/1.jpg", "a/2.jpg", "b/1.jpg"], "the class b: has 1 image"),
@@ -106,41 +178,39 @@ def test_a_class_bank_that_is_there_is_kept_unless_asked(tmp_path: Path, capsys)
         ([], "there is no such file"),
     ],
 )
-def test_what_can_be_no_study_is_told_and_nothing_is_written(
-    tmp_path: Path, names: list[str], said: str, capsys
+def test_command_writes_nothing_for_an_unsuitable_corpus(
+    tmp_path: Path, names: list[str], message: str, capsys
 ) -> None:
     if names:
         unpacked(tmp_path / "p", dict.fromkeys(names, b""))
     assert main([str(tmp_path / "p"), str(tmp_path / "bank.yml")]) == 1
-    told = capsys.readouterr().err
-    assert said in told and told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert message in output and output.count("\n") == 1
     assert not (tmp_path / "bank.yml").exists()
 
 
-def test_labels_that_yaml_would_take_for_something_else_stay_text() -> None:
-    labels = ["2020", "no", 'a "b": c', "#x", "é, [y]"]
-    assert ClassBank(**yaml.safe_load(class_bank_yaml(labels))["class_bank"]).labels == tuple(
-        labels
-    )
+def test_labels_that_yaml_would_convert_stay_text() -> None:
+    labels = ("2020", "no", 'a "b": c', "#x", "é, [y]")
+    assert ClassBank(**yaml.safe_load(class_bank_yaml(labels))["class_bank"]).labels == labels
 
 
 @pytest.mark.parametrize(("small", "big"), [(2, 200), (7, 9), (12, 12), (3, 3), (50, 61)])
-def test_the_least_fraction_that_is_told_is_the_one_that_the_splits_accept(
+def test_the_least_fraction_of_the_command_is_the_least_that_the_splits_accept(
     small: int, big: int, tmp_path: Path, capsys
 ) -> None:
     files = {f"{label}/{k}.jpg": b"" for label, n in (("s", small), ("b", big)) for k in range(n)}
-    unpacked(tmp_path / "photographs", files)
-    assert main([str(tmp_path / "photographs"), str(tmp_path / "bank.yml")]) == 0
-    said = re.search(r"least label fraction is about ([\d.]+);", capsys.readouterr().out)
-    assert said is not None
-    least = float(said[1])
+    unpacked(tmp_path / "images", files)
+    assert main([str(tmp_path / "images"), str(tmp_path / "bank.yml")]) == 0
+    found = re.search(r"least label fraction is about ([\d.]+);", capsys.readouterr().out)
+    assert found is not None
+    least = float(found[1])
     labels = [name.partition("/")[0] for name in files]
     manifest = pd.DataFrame(
         {"image": list(files), "label": labels, "split": "train", "group": range(len(files))}
     )
     splits = make_splits(manifest, ["b", "s"], 0.2)
-    bought = splits["label"].iloc[labels_for_fraction(splits, least, 0)].value_counts()
-    assert bought.min() >= 1 and bought.max() >= 2
+    counts = splits["label"].iloc[labels_for_fraction(splits, least, 0)].value_counts()
+    assert counts.min() >= 1 and counts.max() >= 2
     if least > 0.01:
         with pytest.raises(UserFacingError, match=f"use {least} or more"):
             labels_for_fraction(splits, least * 0.4, 0)

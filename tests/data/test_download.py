@@ -1,4 +1,4 @@
-"""Downloads: retries, mirrors, checksums, whole-or-nothing assembly, and a second run."""
+"""Downloads: retries, mirrors, checksums, atomic assembly, and a second run."""
 
 from __future__ import annotations
 
@@ -14,33 +14,35 @@ import time
 import pytest
 
 from sports_clip_pipeline.data.download import (
+    SPORTS_FILES,
     assemble_flickr8k,
+    describe_corpus,
     download_corpora,
     fetch_archive,
     find_corpus,
-    measure,
 )
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import RemoteArchive
 from tests.data.conftest import CAPTIONS, configure, make_zip, md5
 from tests.data.faulty_server import Fault, closed_port
-from tests.data.test_kaggle import FakeKaggle, answered
+from tests.data.test_kaggle import answered, fake_kaggle
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 CONFIG = configure()
 IMAGES = {"Flicker8k_Dataset/": b"", "Flicker8k_Dataset/a.jpg": b"A" * 9}
 TEXTS = {"Flickr8k.token.txt": CAPTIONS, "Flickr_8k.trainImages.txt": "a.jpg\n"}
+with_and_without_checksum = pytest.mark.parametrize("checksum", [True, False])
 
 
 def fetch(tmp_path, content, *urls, checksum=True, config=CONFIG):
-    """Fetch `a.zip` from `urls`; its record."""
+    """Fetch `a.zip` from `urls`. Returns: its record."""
     archive = RemoteArchive(name="a.zip", checksum=md5(content) if checksum else None, mirrors=urls)
-    return fetch_archive(archive, tmp_path, config, RunState())
+    return fetch_archive(archive, tmp_path, config)
 
 
-@pytest.mark.parametrize("checksum", [True, False])
-def test_a_faultless_mirror_gives_the_file_and_its_record(server, content, tmp_path, checksum):
+@with_and_without_checksum
+def test_archive_and_its_record_are_written(server, content, tmp_path, checksum):
     url = server.serve("/a.zip", content)
     record = fetch(tmp_path, content, url, checksum=checksum)
     sha256 = hashlib.sha256(content).hexdigest()
@@ -48,80 +50,61 @@ def test_a_faultless_mirror_gives_the_file_and_its_record(server, content, tmp_p
     assert (tmp_path / "a.zip").read_bytes() == content
     assert json.loads((tmp_path / "a.zip.record.json").read_text()) == record
     assert not (tmp_path / "a.zip.partial").exists()
+    assert fetch(tmp_path, content, url, checksum=checksum) == record
+    assert len(server.log) == 1, "a complete file is not downloaded again"
 
 
-@pytest.mark.parametrize("checksum", [True, False])
-def test_a_broken_transfer_is_tried_again(server, content, tmp_path, checksum):
+@with_and_without_checksum
+def test_broken_transfer_is_retried(server, content, tmp_path, checksum):
     faults = Fault(breaks_at=100_000), Fault(status=503)
     fetch(tmp_path, content, server.serve("/a.zip", content, *faults), checksum=checksum)
     assert (tmp_path / "a.zip").read_bytes() == content
     assert len(server.log) == 3
 
 
-def test_a_finished_file_is_never_downloaded_again(server, content, tmp_path):
-    url = server.serve("/a.zip", content)
-    first = fetch(tmp_path, content, url)
-    assert fetch(tmp_path, content, url) == first
-    assert len(server.log) == 1
-
-
-def test_a_mirror_that_refuses_is_asked_once_and_the_next_delivers(server, content, tmp_path):
-    missing, good = server.url("/nothing.zip"), server.serve("/b.zip", content)
-    assert fetch(tmp_path, content, missing, good)["url"] == good
-    assert len([p for p in server.log if p == "/nothing.zip"]) == 1
-
-
-def test_wrong_bytes_are_thrown_away_and_the_next_mirror_delivers(server, content, tmp_path):
-    bad = server.serve("/bad.zip", content[:-1] + b"!")
+def test_the_next_mirror_is_used_after_a_missing_file_and_wrong_bytes(server, content, tmp_path):
+    missing, bad = server.url("/nothing.zip"), server.serve("/bad.zip", content[:-1] + b"!")
     good = server.serve("/good.zip", content)
-    assert fetch(tmp_path, content, bad, good)["url"] == good
+    assert fetch(tmp_path, content, missing, bad, good)["url"] == good
     assert (tmp_path / "a.zip").read_bytes() == content
 
 
-def test_wrong_bytes_everywhere_leave_no_file(server, content, tmp_path):
+def test_error_names_every_mirror_and_leaves_no_file(server, content, tmp_path):
     bad = server.serve("/bad.zip", b"<!DOCTYPE html> please log in")
+    forbidden = server.serve("/x.zip", b"", always=Fault(status=403))
     with pytest.raises(UserFacingError) as caught:
-        fetch(tmp_path, content, bad)
-    wanted = md5(content).removeprefix("md5:")
-    for part in (str(tmp_path / "a.zip"), bad, wanted, "run the same command again"):
+        fetch(tmp_path, content, bad, forbidden)
+    expected = md5(content).removeprefix("md5:"), f"{forbidden} answered 403 (Forbidden)"
+    for part in (str(tmp_path / "a.zip"), bad, *expected, "run the same command again"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_checksum_a_damaged_member_is_wrong(server, content, tmp_path):
-    damaged = bytearray(content)
-    damaged[1000] ^= 1
+def test_damaged_member_is_found_without_a_checksum(server, content, tmp_path):
+    damaged = content[:1000] + b"damage" + content[1006:]
     with pytest.raises(UserFacingError, match=r"damaged member, 'Flicker8k_Dataset/a\.jpg'"):
-        fetch(tmp_path, content, server.serve("/a.zip", bytes(damaged)), checksum=False)
+        fetch(tmp_path, content, server.serve("/a.zip", damaged), checksum=False)
 
 
-@pytest.mark.parametrize("checksum", [True, False])
-def test_a_length_announced_too_short_never_passes_for_whole(server, content, tmp_path, checksum):
-    short = Fault(announces=len(content) - 5000, breaks_at=len(content) - 5000)
-    lying = server.serve("/lying.zip", content, always=short)
-    good = server.serve("/good.zip", content)
-    assert fetch(tmp_path, content, lying, good, checksum=checksum)["url"] == good
-    assert (tmp_path / "a.zip").read_bytes() == content
-
-
-@pytest.mark.parametrize("checksum", [True, False])
-def test_half_a_file_without_a_length_is_not_whole(server, content, tmp_path, checksum):
-    half = Fault(silent_about_length=True, breaks_at=150_000)
+@with_and_without_checksum
+@pytest.mark.parametrize("announced", [150_000, 0])
+def test_half_a_file_is_not_accepted(server, content, tmp_path, checksum, announced):
+    half = Fault(announces=announced, breaks_at=150_000)
     url = server.serve("/a.zip", content, always=half)
     with pytest.raises(UserFacingError):
         fetch(tmp_path, content, url, checksum=checksum)
     assert not (tmp_path / "a.zip").exists()
 
 
-def test_a_stalling_mirror_is_left_for_the_next(server, content, tmp_path):
+def test_stalling_mirror_times_out(server, content, tmp_path):
     config = configure(attempts=1, timeout_s=0.3)
     stalling = server.serve("/slow.zip", content, always=Fault(stalls_s=1.5))
     good = server.serve("/good.zip", content)
     assert fetch(tmp_path, content, stalling, good, config=config)["url"] == good
 
 
-def test_offline_is_one_line_with_file_address_and_remedy(monkeypatch, content, tmp_path):
+def test_offline_error_is_one_line_with_file_address_and_remedy(monkeypatch, content, tmp_path):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     url = f"http://127.0.0.1:{closed_port()}/a.zip"
     with pytest.raises(UserFacingError) as caught:
@@ -132,7 +115,7 @@ def test_offline_is_one_line_with_file_address_and_remedy(monkeypatch, content, 
     assert "\n" not in line
 
 
-def test_a_full_disk_is_named_and_leaves_nothing(server, content, tmp_path):
+def test_full_disk_is_an_error_that_leaves_no_file(server, content, tmp_path):
     url = server.serve("/a.zip", content)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
@@ -144,35 +127,22 @@ def test_a_full_disk_is_named_and_leaves_nothing(server, content, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failure_names_every_mirror(server, content, tmp_path):
-    forbidden = server.serve("/x.zip", b"", always=Fault(status=403))
-    missing = server.url("/y.zip")
-    with pytest.raises(UserFacingError) as caught:
-        fetch(tmp_path, content, forbidden, missing)
-    assert f"{forbidden} answered 403" in str(caught.value)
-    assert f"{missing} answered 404" in str(caught.value)
-
-
-def test_a_file_placed_by_hand_is_checked_and_recorded(content, tmp_path):
+@with_and_without_checksum
+def test_manually_placed_file_is_checked_and_recorded(content, tmp_path, checksum):
     (tmp_path / "a.zip").write_bytes(content)
-    record = fetch(tmp_path, content, "http://127.0.0.1:9/a.zip")
-    assert record["url"] is None
-    assert record["sha256"] == hashlib.sha256(content).hexdigest()
-
-
-@pytest.mark.parametrize("checksum", [True, False])
-def test_half_a_file_placed_by_hand_is_refused_and_kept(content, tmp_path, checksum):
+    record = fetch(tmp_path, content, "http://127.0.0.1:9/a.zip", checksum=checksum)
+    assert (record["url"], record["bytes"]) == (None, len(content))
+    (tmp_path / "a.zip.record.json").unlink()
     (tmp_path / "a.zip").write_bytes(content[:1000])
     with pytest.raises(UserFacingError, match=r"a\.zip: .*; delete or move it"):
         fetch(tmp_path, content, "http://127.0.0.1:9/a.zip", checksum=checksum)
     assert (tmp_path / "a.zip").stat().st_size == 1000
 
 
-def test_a_file_trusted_on_first_use_is_held_to_its_first_checksum(server, content, tmp_path):
+def test_file_without_known_checksum_must_match_its_record(server, content, tmp_path):
     url = server.serve("/a.zip", content)
     fetch(tmp_path, content, url, checksum=False)
-    changed = (tmp_path / "a.zip").read_bytes() + b" "
-    (tmp_path / "a.zip").write_bytes(changed)
+    (tmp_path / "a.zip").write_bytes(content + b" ")
     with pytest.raises(UserFacingError, match=f"wanted {hashlib.sha256(content).hexdigest()}"):
         fetch(tmp_path, content, url, checksum=False)
 
@@ -181,96 +151,83 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from sports_clip_pipeline.data.download import fetch_archive
-from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import RemoteArchive
 from tests.data.conftest import configure
 url, folder, checksum = sys.argv[1:]
 archive = RemoteArchive(name="a.zip", checksum=checksum, mirrors=[url])
-print(fetch_archive(archive, Path(folder), configure(), RunState())["sha256"])
+print(fetch_archive(archive, Path(folder), configure())["sha256"])
 """
 
 
-def test_a_killed_download_leaves_no_file_and_the_next_process_gets_it(server, content, tmp_path):
-    url = server.serve("/a.zip", content, pause_s=0.5)
+def test_killed_download_leaves_no_file_and_the_next_run_gets_it(server, content, tmp_path):
+    url, server.pause_s = server.serve("/a.zip", content), 0.5
     command = [sys.executable, "-c", SCRIPT, url, str(tmp_path), md5(content)]
-    victim = subprocess.Popen(command)
+    process = subprocess.Popen(command)
     scratch, deadline = tmp_path / "a.zip.partial", time.monotonic() + 60
     while not any(path.stat().st_size >= 64 * 1024 for path in scratch.glob("*")):
-        assert victim.poll() is None and time.monotonic() < deadline
+        assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
-    victim.send_signal(signal.SIGKILL)
-    assert victim.wait() == -signal.SIGKILL
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "a.zip").exists()
-    server.files["/a.zip"].pause_s = 0
+    server.pause_s = 0
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == hashlib.sha256(content).hexdigest()
     assert (tmp_path / "a.zip").read_bytes() == content
     assert not scratch.exists()
 
 
-def build(tmp_path, *archives):
-    """Assemble archives given as members; the number of images."""
+def assemble(tmp_path, *archives):
+    """Assemble archives given as members. Returns: the number of images."""
     paths = []
     for index, members in enumerate(archives):
         content = members if isinstance(members, bytes) else make_zip(members)
         paths.append(tmp_path / f"{index}.zip")
         paths[-1].write_bytes(content)
-    return assemble_flickr8k(paths, tmp_path / "site", tmp_path / "raw" / "flickr8k", RunState())
+    target = tmp_path / "raw" / "flickr8k"
+    return assemble_flickr8k(paths, tmp_path / "scratch", target, RunState())
 
 
-def listing(folder):
-    """All files below a folder."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
-
-
-def test_the_two_archives_become_the_folder_that_ingest_reads(tmp_path):
-    assert build(tmp_path, IMAGES, TEXTS) == 1
+def test_archives_become_the_folder_that_ingest_reads_without_foreign_files(tmp_path):
+    foreign = {"__MACOSX/._a.jpg": b"x", ".DS_Store": b"x", "tools/run.exe": b"x", "._b.txt": b"x"}
+    (tmp_path / "scratch" / "Flicker8k_Dataset").mkdir(parents=True)
+    (tmp_path / "scratch" / "Flicker8k_Dataset" / "half.jpg").write_bytes(b"x")  # killed run
+    assert assemble(tmp_path, {**IMAGES, **foreign, "Images/._a.jpg": b"x"}, TEXTS) == 1
     folder = tmp_path / "raw" / "flickr8k"
-    assert listing(folder) == sorted(["Flicker8k_Dataset/a.jpg", *TEXTS])
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+    assert files == sorted(["Flicker8k_Dataset/a.jpg", *TEXTS])
     assert (folder / "Flicker8k_Dataset/a.jpg").read_bytes() == b"A" * 9
     assert (folder / "Flickr8k.token.txt").read_text() == CAPTIONS
-    assert not (tmp_path / "site").exists()
+    assert not (tmp_path / "scratch").exists()
 
 
-def test_the_other_published_form_is_taken_as_well(tmp_path):
-    assert build(tmp_path, {"Images/a.jpg": b"A", "captions.txt": "image,caption\n"}) == 1
-
-
-def test_what_is_no_part_of_the_corpus_stays_behind(tmp_path):
-    rest = {"__MACOSX/._a.jpg": b"x", ".DS_Store": b"x", "tools/run.exe": b"x", "._b.txt": b"x"}
-    build(tmp_path, {**IMAGES, **rest, "Flicker8k_Dataset/._a.jpg": b"x"}, TEXTS)
-    found = listing(tmp_path / "raw" / "flickr8k")
-    assert found == sorted(["Flicker8k_Dataset/a.jpg", *TEXTS])
+def test_the_other_published_format_is_accepted(tmp_path):
+    assert assemble(tmp_path, {"Images/a.jpg": b"A", "captions.txt": "image,caption\n"}) == 1
 
 
 @pytest.mark.parametrize("name", ["../evil.txt", "/etc/evil.txt", "..\\evil.txt", "C:/evil.txt"])
-def test_a_name_that_climbs_condemns_the_archive(tmp_path, name):
+def test_path_traversal_refuses_the_archive(tmp_path, name):
     with pytest.raises(UserFacingError, match="reaches out of the archive"):
-        build(tmp_path, {**IMAGES, **TEXTS, name: b"evil"})
+        assemble(tmp_path, {**IMAGES, **TEXTS, name: b"evil"})
     assert not (tmp_path / "raw" / "flickr8k").exists()
     assert not list(tmp_path.parent.rglob("*evil*"))
 
 
-def test_a_member_with_a_wrong_crc_leaves_no_corpus(tmp_path):
-    damaged = make_zip({**TEXTS, **IMAGES}).replace(b"A" * 9, b"B" * 9, 1)
-    with pytest.raises(UserFacingError, match="is damaged"):
-        build(tmp_path, damaged)
+@pytest.mark.parametrize(
+    ("archive", "message"),
+    [
+        (IMAGES, "no caption file"),
+        (TEXTS, "0 images"),
+        (make_zip({**TEXTS, **IMAGES}).replace(b"A" * 9, b"B" * 9, 1), "is damaged"),
+    ],
+)
+def test_incomplete_or_damaged_archives_leave_no_corpus(tmp_path, archive, message):
+    with pytest.raises(UserFacingError, match=message):
+        assemble(tmp_path, archive)
     assert not (tmp_path / "raw" / "flickr8k").exists()
 
 
-@pytest.mark.parametrize(("members", "what"), [(IMAGES, "no caption file"), (TEXTS, "0 images")])
-def test_half_of_the_corpus_is_none(tmp_path, members, what):
-    with pytest.raises(UserFacingError, match=what):
-        build(tmp_path, members)
-
-
-def test_remains_of_a_killed_assembly_are_swept_away(tmp_path):
-    (tmp_path / "site" / "Flicker8k_Dataset").mkdir(parents=True)
-    (tmp_path / "site" / "Flicker8k_Dataset" / "half.jpg").write_bytes(b"x")
-    assert build(tmp_path, IMAGES, TEXTS) == 1
-
-
-def test_find_corpus_prefers_the_zip_and_overlooks_an_empty_folder(tmp_path):
+def test_find_corpus_prefers_the_zip_and_ignores_an_empty_folder(tmp_path):
     (tmp_path / "flickr8k").mkdir()
     assert find_corpus("flickr8k", tmp_path) is None
     (tmp_path / "flickr8k" / "a").touch()
@@ -279,17 +236,14 @@ def test_find_corpus_prefers_the_zip_and_overlooks_an_empty_folder(tmp_path):
     assert find_corpus("flickr8k", tmp_path) == tmp_path / "flickr8k.zip"
 
 
-def test_a_zip_is_measured_by_its_content_and_a_folder_by_its_files(tmp_path):
-    (tmp_path / "a.zip").write_bytes(make_zip(TEXTS))
-    sha256 = hashlib.sha256(make_zip(TEXTS)).hexdigest()
-    assert measure(tmp_path / "a.zip") == (sha256, len(make_zip(TEXTS)))
+def test_record_of_a_folder_changes_with_its_content(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "x").write_bytes(b"12")
     (tmp_path / "a" / "y").write_bytes(b"345")
-    digest, size = measure(tmp_path / "a")
-    assert size == 5
+    record = describe_corpus(tmp_path / "a")
+    assert (record["file"], record["url"], record["bytes"]) == ("a/", None, 5)
     (tmp_path / "a" / "y").write_bytes(b"346")
-    assert measure(tmp_path / "a")[0] != digest
+    assert describe_corpus(tmp_path / "a")["sha256"] != record["sha256"]
 
 
 IMAGE_ZIP = make_zip({"Flicker8k_Dataset/a.jpg": b"A", "Flicker8k_Dataset/b.jpg": b"B"})
@@ -306,8 +260,11 @@ def config(server):
     return configure(archives, corpora="flickr8k+sports")
 
 
-def test_both_corpora_come_with_a_receipt(config, tmp_path):
-    receipt = download_corpora(config, tmp_path, RunState(), FakeKaggle())
+def test_receipt_lists_both_corpora_and_a_second_run_downloads_nothing(
+    config, server, tmp_path, monkeypatch
+):
+    calls = fake_kaggle(monkeypatch)
+    receipt = download_corpora(config, tmp_path, RunState())
     rows = receipt["files"]
     assert [(row["corpus"], row["file"]) for row in rows] == [
         ("flickr8k", "photos.zip"),
@@ -319,40 +276,37 @@ def test_both_corpora_come_with_a_receipt(config, tmp_path):
     assert rows[0]["url"] == config.flickr8k_archives[0].mirrors[0]
     assert rows[0]["licence"] == "For research only."
     assert rows[2]["url"] == "https://www.kaggle.com/competitions/some-sports"
-    assert (rows[2]["sha256"], rows[2]["bytes"]) == measure(tmp_path / "sports")
+    assert rows[2]["sha256"] == describe_corpus(tmp_path / "sports")["sha256"]
     assert (tmp_path / "flickr8k" / "Flicker8k_Dataset" / "b.jpg").read_bytes() == b"B"
+    assert all((tmp_path / "sports" / name).exists() for name in SPORTS_FILES)
 
-
-def test_a_second_run_asks_nobody_and_gives_the_same_receipt(config, server, tmp_path):
-    first = download_corpora(config, tmp_path, RunState(), FakeKaggle())
-    kaggle = FakeKaggle()
-    assert download_corpora(config, tmp_path, RunState(), kaggle) == first
+    assert download_corpora(config, tmp_path, RunState()) == receipt
     assert len(server.log) == 2
-    assert kaggle.calls == []
+    assert len(calls) == 1
 
 
-def test_licences_are_shown_before_the_first_request(config, server, tmp_path, caplog):
+def test_licence_is_logged_before_the_first_request(config, server, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     server.files.clear()
     with pytest.raises(UserFacingError):
-        download_corpora(config, tmp_path, RunState(), FakeKaggle())
-    shown = [record.getMessage() for record in caplog.records]
-    assert "For research only." in shown[0]
-    assert "photos.zip" in shown[1]
+        download_corpora(config, tmp_path, RunState())
+    logged = [record.getMessage() for record in caplog.records]
+    assert "For research only." in logged[0]
+    assert "photos.zip" in logged[1]
 
 
-def test_archives_are_dropped_on_demand_and_still_accounted_for(config, tmp_path):
-    lean = configure(list(config.flickr8k_archives), keep_archives=False)
-    first = download_corpora(lean, tmp_path, RunState())
+def test_archives_are_removed_on_demand_and_stay_in_the_receipt(config, tmp_path):
+    config = configure(list(config.flickr8k_archives), keep_archives=False)
+    first = download_corpora(config, tmp_path, RunState())
     assert not list((tmp_path / "downloads").glob("*.zip"))
-    assert download_corpora(lean, tmp_path, RunState()) == first
+    assert download_corpora(config, tmp_path, RunState()) == first
 
 
-def test_corpora_placed_by_hand_stay_as_they_are(config, server, tmp_path):
+def test_manually_placed_corpora_are_left_unchanged(config, server, tmp_path):
     (tmp_path / "flickr8k.zip").write_bytes(IMAGE_ZIP)
     (tmp_path / "sports").mkdir()
     (tmp_path / "sports" / "mine.csv").write_text("x")
-    rows = download_corpora(config, tmp_path, RunState(), FakeKaggle())["files"]
+    rows = download_corpora(config, tmp_path, RunState())["files"]
     assert [(row["file"], row["url"]) for row in rows] == [
         ("flickr8k.zip", None),
         ("sports/", None),
@@ -361,14 +315,15 @@ def test_corpora_placed_by_hand_stay_as_they_are(config, server, tmp_path):
     assert (tmp_path / "sports" / "mine.csv").exists()
 
 
-def test_flickr8k_stays_where_kaggle_refuses(config, tmp_path):
+def test_flickr8k_stays_if_kaggle_refuses(config, tmp_path, monkeypatch):
+    fake_kaggle(monkeypatch, answered(403))
     with pytest.raises(UserFacingError, match="rules"):
-        download_corpora(config, tmp_path, RunState(), FakeKaggle(answered(403)))
+        download_corpora(config, tmp_path, RunState())
     assert (tmp_path / "flickr8k" / "Flickr8k.token.txt").exists()
     assert not (tmp_path / "sports").exists()
 
 
-def test_the_sample_study_is_not_filled_with_images(tmp_path):
+def test_sample_study_is_refused(tmp_path):
     with pytest.raises(UserFacingError, match="add --env=real"):
         download_corpora(configure(study="sample"), tmp_path, RunState())
     assert list(tmp_path.iterdir()) == []

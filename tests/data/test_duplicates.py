@@ -20,12 +20,12 @@ def hexed(*values: int) -> list[str]:
     return [f"{value:016x}" for value in values]
 
 
-def test_equal_hashes_belong_together_whatever_the_thumbnails() -> None:
+def test_equal_hashes_are_duplicates_whatever_the_thumbnails() -> None:
     thumbnails = np.concatenate([GREY, GREY + 100, GREY])
     assert group_near_duplicates(hexed(7, 7, 1 << 40), thumbnails, 2, 8.0).tolist() == [0, 0, 1]
 
 
-def test_near_hashes_belong_together_only_where_thumbnails_agree() -> None:
+def test_near_hashes_are_duplicates_only_if_thumbnails_are_similar() -> None:
     thumbnails = np.concatenate([GREY, GREY + 8, GREY + 9])
     hashes = hexed(0, 0b11, 0b11 << 60)
     assert group_near_duplicates(hashes, thumbnails, 2, 8.0).tolist() == [0, 0, 1]
@@ -34,18 +34,18 @@ def test_near_hashes_belong_together_only_where_thumbnails_agree() -> None:
     assert group_near_duplicates(hashes, thumbnails, 0, 9.0).tolist() == [0, 1, 2]
 
 
-def test_groups_join_through_a_member_between_and_are_numbered_by_first_member() -> None:
+def test_groups_are_connected_components_numbered_by_first_member() -> None:
     hashes = hexed(0xFF00, 0b1111, 0b11, 0, 0xFF00)
     groups = group_near_duplicates(hashes, np.repeat(GREY, 5, axis=0), 2, 8.0)
     assert groups.tolist() == [0, 1, 1, 1, 0]
 
 
-def test_no_images_make_no_groups() -> None:
+def test_no_images_give_no_groups() -> None:
     assert group_near_duplicates([], np.empty((0, 256), np.uint8), 2, 8.0).tolist() == []
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
-def test_the_banded_search_finds_what_the_naive_one_finds(bits: int) -> None:
+def test_banded_search_equals_naive_search(bits: int) -> None:
     rng = np.random.default_rng(bits)
     base = rng.integers(0, 2**63, 60, dtype=np.uint64)
     flips = np.uint64(1) << rng.integers(0, 64, (60, 5), dtype=np.uint64)
@@ -61,10 +61,10 @@ def test_the_banded_search_finds_what_the_naive_one_finds(bits: int) -> None:
         if int(values[i] ^ values[j]).bit_count() <= bits
     }
     assert naive
-    assert set(_near_pairs(values, bits)) == naive
+    assert set(map(tuple, _near_pairs(values, bits).tolist())) == naive
 
 
-def test_the_search_is_quick_even_where_most_of_each_hash_is_the_same() -> None:
+def test_search_is_fast_if_most_bits_are_equal() -> None:
     rng = np.random.default_rng(0)
     values = np.unique(rng.integers(0, 2**24, 22_000, dtype=np.uint64) << np.uint64(20))
     start = time.perf_counter()
@@ -81,7 +81,7 @@ TEST, LABELLED = ("sports", "test", None), ("sports", "train", "chess")
 
 
 @pytest.mark.parametrize(
-    ("group", "verdicts"),
+    ("group", "actions"),
     [
         ([LABELLED, LABELLED], "kept kept"),
         ([LABELLED, TEST], "dropped kept"),
@@ -99,9 +99,9 @@ TEST, LABELLED = ("sports", "test", None), ("sports", "train", "chess")
         ),
     ],
 )
-def test_a_group_keeps_its_highest_tier_and_no_doubtful_label(group, verdicts: str) -> None:
+def test_group_keeps_its_highest_tier_and_no_conflicting_label(group, actions: str) -> None:
     frame = images(*((*member, 0) for member in group), ("sports", "train", "tennis", 1))
-    assert duplicate_actions(frame).tolist() == [*verdicts.split(), "kept"]
+    assert duplicate_actions(frame).tolist() == [*actions.split(), "kept"]
 
 
 def test_groups_of_two_or_more_are_listed_with_their_kind() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from sports_clip_pipeline.data.flickr8k import list_flickr8k
 from sports_clip_pipeline.errors import UserFacingError
-from tests.data.factories import flickr8k, token_form, unpacked, zipped
+from tests.data.factories import flickr8k, token_format, unpacked, zipped
 
 
 def with_table(tmp_path: Path, text: str, *names: str):
@@ -20,7 +20,7 @@ def captions_of(archive) -> dict[str, tuple[str, ...]]:
 
 @pytest.mark.parametrize("make", [zipped, unpacked])
 @pytest.mark.parametrize("wrap", ["", "Flickr8k/"])
-def test_the_table_form_is_read_packed_unpacked_and_wrapped(tmp_path, make, wrap: str) -> None:
+def test_csv_format_is_read_packed_unpacked_and_wrapped(tmp_path, make, wrap: str) -> None:
     files = {wrap + name: content for name, content in flickr8k(3).items()}
     listing = list_flickr8k(make(tmp_path / "f", files))
     assert [entry.image for entry in listing.entries] == [f"{k}_abc.jpg" for k in (100, 101, 102)]
@@ -30,21 +30,21 @@ def test_the_table_form_is_read_packed_unpacked_and_wrapped(tmp_path, make, wrap
     assert listing.rejected == ()
 
 
-def test_the_token_form_brings_its_published_splits(tmp_path: Path) -> None:
-    listing = list_flickr8k(zipped(tmp_path / "f", token_form(4)))
+def test_token_format_has_its_published_splits(tmp_path: Path) -> None:
+    listing = list_flickr8k(zipped(tmp_path / "f", token_format(4)))
     assert [entry.split for entry in listing.entries] == ["train", "train", "validation", "test"]
     assert listing.entries[1].captions == ('A "dog" , 0 .', 'A "dog" , 1 .')
 
 
-def test_an_image_in_no_list_trains(tmp_path: Path) -> None:
-    files = token_form(4)
+def test_image_in_no_list_is_in_the_training_split(tmp_path: Path) -> None:
+    files = token_format(4)
     files["Flickr_8k.trainImages.txt"] = b"100_abc.jpg\n"
     splits = [entry.split for entry in list_flickr8k(zipped(tmp_path / "f", files)).entries]
     assert splits == ["train", "train", "validation", "test"]
 
 
-def test_captions_without_an_image_are_set_aside_in_the_token_form(tmp_path: Path) -> None:
-    files = token_form(4)
+def test_captions_without_an_image_are_set_aside_in_the_token_format(tmp_path: Path) -> None:
+    files = token_format(4)
     files["Flickr8k.token.txt"] += b"2258277193_586949ec62.jpg.1#0\tsome people .\n"
     listing = list_flickr8k(zipped(tmp_path / "f", files))
     assert [(item.image, item.reason) for item in listing.rejected] == [
@@ -52,21 +52,21 @@ def test_captions_without_an_image_are_set_aside_in_the_token_form(tmp_path: Pat
     ]
 
 
-def test_an_image_without_captions_is_set_aside(tmp_path: Path) -> None:
+def test_image_without_captions_is_rejected(tmp_path: Path) -> None:
     archive = with_table(tmp_path, "image,caption\na.jpg,x\n", "a.jpg", "b.jpg", "Thumbs.db")
     assert [(item.image, item.reason) for item in list_flickr8k(archive).rejected] == [
         ("b.jpg", "no_caption")
     ]
 
 
-def test_bare_commas_and_inner_quotes_stay_in_the_caption(tmp_path: Path) -> None:
+def test_unquoted_commas_and_inner_quotes_stay_in_the_caption(tmp_path: Path) -> None:
     text = 'image,caption\na.jpg,A dog , a "cat" , and\na.jpg,"one , ""two"""\n'
     assert captions_of(with_table(tmp_path, text, "a.jpg")) == {
         "a.jpg": ('A dog , a "cat" , and', 'one , "two"')
     }
 
 
-def test_a_quote_that_never_closes_swallows_no_other_line(tmp_path: Path) -> None:
+def test_unclosed_quote_does_not_merge_lines(tmp_path: Path) -> None:
     text = 'image,caption\na.jpg,"A dog runs\nb.jpg,A cat\na.jpg,two , three\n'
     assert captions_of(with_table(tmp_path, text, "a.jpg", "b.jpg")) == {
         "a.jpg": ("A dog runs", "two , three"),
@@ -74,13 +74,13 @@ def test_a_quote_that_never_closes_swallows_no_other_line(tmp_path: Path) -> Non
     }
 
 
-def test_columns_may_stand_in_another_order(tmp_path: Path) -> None:
+def test_columns_may_be_in_another_order(tmp_path: Path) -> None:
     text = 'id,caption,image\n1,"A dog , a cat",a.jpg\n'
     assert captions_of(with_table(tmp_path, text, "a.jpg")) == {"a.jpg": ("A dog , a cat",)}
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("image,text\na.jpg,x\n", "no column 'caption'"),
         ("image,caption\nb.jpg,x\n", r"line 2: names the image b\.jpg, which is not there"),
@@ -88,13 +88,13 @@ def test_columns_may_stand_in_another_order(tmp_path: Path) -> None:
         ("image,caption\n", "holds no caption"),
     ],
 )
-def test_a_malformed_table_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(UserFacingError, match=said):
+def test_malformed_csv_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserFacingError, match=message):
         list_flickr8k(with_table(tmp_path, text, "a.jpg"))
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("Flickr8k.token.txt", b"a.jpg no tab\n", "line 1: is not"),
         ("Flickr8k.token.txt", b"../a.jpg#0\tx\n", "climbs out"),
@@ -102,18 +102,20 @@ def test_a_malformed_table_is_refused(tmp_path: Path, text: str, said: str) -> N
         ("Flickr_8k.devImages.txt", b"100_abc.jpg\n", "which train has too"),
     ],
 )
-def test_a_malformed_token_form_is_refused(tmp_path, name: str, content: bytes, said: str) -> None:
-    with pytest.raises(UserFacingError, match=said):
-        list_flickr8k(zipped(tmp_path / "f", {**token_form(4), name: content}))
+def test_malformed_token_format_is_refused(
+    tmp_path, name: str, content: bytes, message: str
+) -> None:
+    with pytest.raises(UserFacingError, match=message):
+        list_flickr8k(zipped(tmp_path / "f", {**token_format(4), name: content}))
 
 
-def test_a_missing_list_is_refused_beside_the_others(tmp_path: Path) -> None:
-    files = token_form(4)
+def test_missing_list_is_refused_if_others_exist(tmp_path: Path) -> None:
+    files = token_format(4)
     del files["Flickr_8k.testImages.txt"]
     with pytest.raises(UserFacingError, match=r"testImages\.txt: is missing"):
         list_flickr8k(zipped(tmp_path / "f", files))
 
 
-def test_another_archive_is_refused_with_both_forms_named(tmp_path: Path) -> None:
+def test_archive_in_another_format_is_refused_with_both_formats_named(tmp_path: Path) -> None:
     with pytest.raises(UserFacingError, match=r"captions\.txt.*Flickr8k\.token\.txt"):
         list_flickr8k(zipped(tmp_path / "f", {"a/b.jpg": b"x"}))

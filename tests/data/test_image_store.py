@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import resource
@@ -27,45 +26,33 @@ def make_store(folder: Path, dropped: tuple[list[int], list[int]] = ([], [])) ->
     return ImageStore(folder)
 
 
-def test_rows_come_back_in_any_order(tmp_path: Path) -> None:
+def assert_complete(folder: Path) -> None:
+    store = ImageStore(folder)
+    assert [store.get_bytes(i) for i in range(len(store))] == JPEGS
+
+
+def test_rows_are_read_in_any_order_without_dropped_ones(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     assert len(store) == 5
     assert [store.get_bytes(i) for i in (4, 0, 3, 1, 2)] == [JPEGS[i] for i in (4, 0, 3, 1, 2)]
     image = store.get(2)
     assert (image.mode, image.size) == ("RGB", (42, 32))
-
-
-def test_dropped_rows_are_not_counted(tmp_path: Path) -> None:
+    for i in (-1, 5):
+        with pytest.raises(IndexError, match=f"row {i} of a store of 5"):
+            store.get(i)
     store = make_store(tmp_path, ([0, 2], [1]))
     assert [store.get_bytes(i) for i in range(len(store))] == [JPEGS[1], JPEGS[3]]
 
 
-def test_shards_hold_every_row_once(tmp_path: Path) -> None:
-    store = make_store(tmp_path, ([1], []))
-    assert list(store.iter_shards()) == [(0, [JPEGS[0], JPEGS[2]]), (2, JPEGS[3:])]
-    assert list(make_store(tmp_path / "x", ([0, 1, 2], [])).iter_shards()) == [(0, JPEGS[3:])]
-
-
-@pytest.mark.parametrize("i", [-1, 5])
-def test_a_row_outside_is_an_index_error(tmp_path: Path, i: int) -> None:
-    with pytest.raises(IndexError, match=f"row {i} of a store of 5"):
-        make_store(tmp_path).get(i)
-
-
-def test_a_store_without_images_is_a_store(tmp_path: Path) -> None:
+def test_store_and_shard_may_be_empty(tmp_path: Path) -> None:
     write_index(tmp_path, [])
-    store = ImageStore(tmp_path)
-    assert len(store) == 0
-    assert list(store.iter_shards()) == []
-
-
-def test_an_empty_shard_is_passed_over(tmp_path: Path) -> None:
+    assert len(ImageStore(tmp_path)) == 0
     shard = write_shard(tmp_path / "shard-00000.arrow", [], [])
     write_index(tmp_path, [{**shard, "dropped": []}])
     assert len(ImageStore(tmp_path)) == 0
 
 
-def test_any_arrow_reader_opens_a_shard(tmp_path: Path) -> None:
+def test_arrow_opens_a_shard(tmp_path: Path) -> None:
     make_store(tmp_path)
     with pa.memory_map(str(tmp_path / "shard-00000.arrow")) as file:
         table = pa.ipc.open_file(file).read_all()
@@ -73,67 +60,48 @@ def test_any_arrow_reader_opens_a_shard(tmp_path: Path) -> None:
     assert table.column("jpeg").to_pylist() == JPEGS[:3]
 
 
-def test_a_store_without_its_index_is_incomplete(tmp_path: Path) -> None:
-    make_store(tmp_path)
-    (tmp_path / "index.json").unlink()
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "other/2"}', "{"])
+def test_missing_or_invalid_index_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(UserFacingError, match="no complete image store; run the ingest pipeline"):
         ImageStore(tmp_path)
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"format": "other/2"}', "{"])
-def test_another_index_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "index.json").write_text(content)
     with pytest.raises(UserFacingError, match="is no index of a store"):
         ImageStore(tmp_path)
 
 
-def test_a_damaged_shard_is_found(tmp_path: Path) -> None:
-    store = make_store(tmp_path)
-    store.verify()
-    path = tmp_path / "shard-00001.arrow"
+def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserFacingError, match=r"shard-00001\.arrow: is missing or damaged"):
-        store.verify()
-    with pytest.raises(UserFacingError, match=r"shard-00001\.arrow: cannot be read"):
-        store.get(4)
-    path.unlink()
-    with pytest.raises(UserFacingError, match=r"shard-00001\.arrow: cannot be read"):
-        ImageStore(tmp_path).get(4)
 
 
-def test_damage_within_a_shard_is_told_as_damage(tmp_path: Path) -> None:
-    store = make_store(tmp_path)
-    path = tmp_path / "shard-00000.arrow"
+def overwrite_footer(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-30:-22] = b"\xff" * 8
     path.write_bytes(content)
-    with pytest.raises(UserFacingError, match=r"cannot be read.*delete the folder"):
-        store.get(0)
 
 
-def test_a_file_without_rows_where_some_are_promised_is_damaged(tmp_path: Path) -> None:
-    store = make_store(tmp_path)
-    with pa.ipc.new_file(str(tmp_path / "shard-00000.arrow"), pa.schema([])):
+def without_rows(path: Path) -> None:
+    with pa.ipc.new_file(str(path), pa.schema([])):
         pass
-    with pytest.raises(UserFacingError, match=r"cannot be read.*delete the folder"):
-        store.get(0)
 
 
-def test_a_store_that_is_made_anew_under_a_reader_is_told(tmp_path: Path) -> None:
-    place = tmp_path / "place"
-    publish(make_store(tmp_path / "old"), place)
-    reader = ImageStore(place)
-    assert reader.get_bytes(0) == JPEGS[0]
-    (tmp_path / "new").mkdir()
-    shard = write_shard(tmp_path / "new" / "shard-00000.arrow", list("cba"), JPEGS[2::-1])
-    write_index(tmp_path / "new", [{**shard, "dropped": []}])
-    publish(ImageStore(tmp_path / "new"), place)
-    with pytest.raises(UserFacingError, match="was made anew while it was read; run it again"):
-        reader.get_bytes(0)
-    assert ImageStore(place).get_bytes(0) == JPEGS[2]
+@pytest.mark.parametrize("damage", [cut_short, overwrite_footer, without_rows, Path.unlink])
+def test_damaged_or_missing_shard_is_an_error(tmp_path: Path, damage) -> None:
+    store = make_store(tmp_path)
+    damage(tmp_path / "shard-00001.arrow")
+    with pytest.raises(UserFacingError, match=r"1\.arrow: cannot be read.*delete the folder"):
+        store.get(4)
 
 
-def test_many_shards_need_no_more_open_files_than_one(tmp_path: Path) -> None:
+def test_replaced_shard_is_an_error_for_an_open_store(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    assert store.get_bytes(0) == JPEGS[0]
+    write_shard(tmp_path / "shard-00000.arrow", list("cba"), JPEGS[2::-1])
+    with pytest.raises(UserFacingError, match="was replaced while it was read; run again"):
+        store.get_bytes(0)
+    assert ImageStore(tmp_path).get_bytes(0) == JPEGS[2]
+
+
+def test_shards_are_not_kept_open(tmp_path: Path) -> None:
     shards = [
         write_shard(tmp_path / f"shard-{n:05d}.arrow", [str(n)], [JPEGS[n % 5]]) for n in range(60)
     ]
@@ -148,7 +116,7 @@ def test_many_shards_need_no_more_open_files_than_one(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_file_that_may_not_be_read_is_not_told_to_be_damaged(
+def test_unreadable_file_is_not_reported_as_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = make_store(tmp_path)
@@ -162,7 +130,7 @@ def test_a_file_that_may_not_be_read_is_not_told_to_be_damaged(
         store.get(4)
 
 
-def test_a_store_crosses_a_process_border_as_its_path(tmp_path: Path) -> None:
+def test_store_is_pickled_as_its_path(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     store.get(0)
     data = pickle.dumps(store)
@@ -170,43 +138,36 @@ def test_a_store_crosses_a_process_border_as_its_path(tmp_path: Path) -> None:
     assert pickle.loads(data).get_bytes(4) == JPEGS[4]
 
 
-def test_publishing_links_the_shards_and_is_nothing_the_second_time(tmp_path: Path) -> None:
-    store, place = make_store(tmp_path / "work"), tmp_path / "deep" / "place"
-    publish(store, place)
-    assert (place / "shard-00000.arrow").samefile(tmp_path / "work" / "shard-00000.arrow")
-    before = place.stat().st_ino
-    publish(store, place)
-    assert place.stat().st_ino == before
-    publish(ImageStore(place), place)
-    assert sorted(path.name for path in place.parent.iterdir()) == ["place"]
+def test_publish_links_the_shards_once_and_replaces_other_stores(tmp_path: Path) -> None:
+    store, folder = make_store(tmp_path / "work"), tmp_path / "deep" / "folder"
+    publish(make_store(tmp_path / "old", ([0], [0])), folder)
+    publish(store, folder)
+    assert (folder / "shard-00000.arrow").samefile(tmp_path / "work" / "shard-00000.arrow")
+    inode = folder.stat().st_ino
+    publish(store, folder)
+    publish(ImageStore(folder), folder)
+    assert folder.stat().st_ino == inode
+    (folder / "shard-00001.arrow").unlink()
+    publish(store, folder)
+    assert_complete(folder)
+    assert list(folder.parent.iterdir()) == [folder]
 
 
-def test_publishing_replaces_another_store_and_mends_a_damaged_one(tmp_path: Path) -> None:
-    store, place = make_store(tmp_path / "work"), tmp_path / "place"
-    publish(make_store(tmp_path / "old", ([0], [0])), place)
-    publish(store, place)
-    assert len(ImageStore(place)) == 5
-    (place / "shard-00001.arrow").unlink()
-    publish(store, place)
-    ImageStore(place).verify()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "place", "work"]
-
-
-def test_publishing_copies_where_links_do_not_reach(tmp_path: Path, monkeypatch) -> None:
+def test_publish_copies_if_links_are_impossible(tmp_path: Path, monkeypatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
-    publish(make_store(tmp_path / "work"), tmp_path / "place")
-    ImageStore(tmp_path / "place").verify()
+    publish(make_store(tmp_path / "work"), tmp_path / "folder")
+    assert_complete(tmp_path / "folder")
 
 
-def test_a_store_that_could_not_be_finished_leaves_the_old_one(tmp_path: Path, monkeypatch) -> None:
-    old, place = make_store(tmp_path / "old", ([0], [])), tmp_path / "place"
-    publish(old, place)
+def test_failed_publish_leaves_the_old_store(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    publish(make_store(tmp_path / "old", ([0], [])), folder)
     store = make_store(tmp_path / "work")
     (tmp_path / "work" / "shard-00001.arrow").unlink()
     with pytest.raises(UserFacingError, match="shard-00001"):
-        publish(store, place)
-    assert json.loads((place / "index.json").read_text())["length"] == 4
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "place", "work"]
+        publish(store, folder)
+    assert len(ImageStore(folder)) == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "old", "work"]

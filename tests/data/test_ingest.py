@@ -1,19 +1,30 @@
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 from pathlib import Path
 
+import imagehash
+import numpy as np
 import pytest
+from PIL import Image
 
+from sports_clip_pipeline.data import ingest
 from sports_clip_pipeline.data.flickr8k import list_flickr8k
 from sports_clip_pipeline.data.ingest import (
+    Scan,
     audit,
     close_store,
     data_digest,
     resolve_duplicates,
     scan_corpus,
+    thumbnails,
 )
 from sports_clip_pipeline.data.labelled import list_sports
+from sports_clip_pipeline.data.listing import Entry, Listing, RejectedFile
 from sports_clip_pipeline.data.splits import make_splits
+from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.schemas import (
     CaptionedManifest,
     Duplicates,
@@ -23,46 +34,161 @@ from sports_clip_pipeline.io.schemas import (
 )
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
-from tests.data.factories import Files, encoded, flickr8k, jpeg, kaggle, picture, unpacked, zipped
+from tests.data.factories import (
+    Files,
+    encoded,
+    flickr8k,
+    jpeg,
+    kaggle,
+    random_image,
+    unpacked,
+    zipped,
+)
+
+SCAN_CONFIG = IngestConfig(shard_images=3, workers=1, max_quarantine_share=0.5)
+NAMES = [f"{k}.jpg" for k in range(8)]
+FILES: Files = {name: jpeg(k, 60 + k) for k, name in enumerate(NAMES)}
+LISTING = Listing("sports", tuple(Entry(f"i/{n}", n, "train", "chess") for n in NAMES))
+
+
+def scan(
+    folder: Path, files: Files = FILES, config: IngestConfig = SCAN_CONFIG, state=None
+) -> Scan:
+    return scan_corpus(zipped(folder / "s", files), LISTING, config, state or RunState())
+
+
+def test_facts_of_an_image(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    content = encoded(random_image(9, 64, 48), exif=turned)
+    row = scan(tmp_path, {**FILES, "4.jpg": content}).rows.iloc[4]
+    upright = Image.open(io.BytesIO(content)).transpose(Image.Transpose.ROTATE_270)
+    assert (row["image"], row["path"], row["label"]) == ("i/4.jpg", "4.jpg", "chess")
+    assert (row["width"], row["height"]) == (48, 64)
+    assert row["sha256"] == hashlib.sha256(content).hexdigest() != row["stored_sha256"]
+    assert row["dhash"] == str(imagehash.dhash(upright))
+    assert (row["shard"], row["row"]) == (1, 1)
+
+
+def test_rows_follow_the_listing_and_unusable_images_are_quarantined(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "s", {**FILES, "1.jpg": b"", "5.jpg": b"<html>"})
+    path = tmp_path / "s.zip"
+    path.write_bytes(path.read_bytes().replace(FILES["2.jpg"][-90:-50], b"\0" * 40))
+    found = scan_corpus(archive, LISTING, SCAN_CONFIG, RunState())
+    assert found.rows["path"].tolist() == [f"{k}.jpg" for k in (0, 3, 4, 6, 7)]
+    assert found.rows["shard"].tolist() == [0, 1, 1, 2, 2]
+    assert found.rows["row"].tolist() == [0, 0, 1, 0, 1]
+    assert [shard["rows"] for shard in found.shards] == [1, 2, 2]
+    assert found.quarantine[["corpus", "image", "path", "reason"]].to_numpy().tolist() == [
+        ["sports", "i/1.jpg", "1.jpg", "empty"],
+        ["sports", "i/2.jpg", "2.jpg", "damaged"],
+        ["sports", "i/5.jpg", "5.jpg", "not_an_image"],
+    ]
+
+
+def test_processes_give_the_same_result_as_one(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(ingest, "_MAX_IMAGES_IN_PROCESS", 0)
+    alone = scan(tmp_path / "a")
+    both = scan(tmp_path / "b", config=IngestConfig(shard_images=3, workers=2))
+    assert alone.rows.equals(both.rows)
+    assert alone.shards == both.shards
+
+
+def test_killed_scan_resumes_from_the_finished_shards(tmp_path: Path) -> None:
+    first = scan(tmp_path, state=RunState(tmp_path / "state"))
+    (first.folder / "shard-00001.json").unlink()  # killed before the shard was finished
+    damaged = first.folder / "shard-00002.arrow"
+    damaged.write_bytes(damaged.read_bytes()[:-9] + b"123456789")
+    written_ns = (first.folder / "shard-00000.arrow").stat().st_mtime_ns
+    again = scan(tmp_path, state=RunState(tmp_path / "state"))
+    assert again.rows.equals(first.rows)
+    assert again.shards == first.shards
+    assert (first.folder / "shard-00000.arrow").stat().st_mtime_ns == written_ns
+
+
+def test_unchanged_corpus_is_not_decoded_again(tmp_path: Path, monkeypatch) -> None:
+    first = scan(tmp_path, state=RunState(tmp_path / "state"))
+    fingerprint = (first.folder / ".fingerprint").read_text()
+    monkeypatch.setattr(ingest, "scan_shard", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(ingest, "fingerprint", lambda *_: fingerprint)
+    assert scan(tmp_path, state=RunState(tmp_path / "state")).rows.equals(first.rows)
+
+
+@pytest.mark.parametrize(
+    "config", [IngestConfig(shard_images=4), IngestConfig(image_rules={"short_side": 32})]
+)
+def test_changed_rules_or_archive_start_anew(tmp_path: Path, config: IngestConfig) -> None:
+    state = RunState(tmp_path / "state")
+    first = (scan(tmp_path, state=state).folder / ".fingerprint").read_text()
+    second = (scan(tmp_path, config=config, state=state).folder / ".fingerprint").read_text()
+    assert first != second
+    other = {**FILES, "3.jpg": jpeg(77)}
+    found = scan(tmp_path / "b", other, state=state)
+    assert found.rows["sha256"][3] == hashlib.sha256(other["3.jpg"]).hexdigest()
+
+
+def test_too_many_unusable_images_stop_the_run(tmp_path: Path) -> None:
+    files = {**FILES, "1.jpg": b"", "5.jpg": b"<html>"}
+    assert len(scan(tmp_path, files, IngestConfig(max_quarantine_share=0.25)).rows) == 6
+    with pytest.raises(UserFacingError, match=r"2 of 8 .* 24\.0%.*i/1\.jpg: empty.*max_quarantine"):
+        scan(tmp_path, files, IngestConfig(max_quarantine_share=0.24))
+
+
+def test_missing_images_count_against_the_limit(tmp_path: Path) -> None:
+    missing = RejectedFile("x.jpg", "", "missing", "has captions, no image")
+    listing = Listing("flickr8k", (), (missing,))
+    with pytest.raises(UserFacingError, match=r"1 of 1 images cannot be used.*x\.jpg: missing"):
+        scan_corpus(zipped(tmp_path / "s", FILES), listing, SCAN_CONFIG, RunState())
+
+
+def test_thumbnails_are_16_by_16_grey_means_and_facts_are_json(tmp_path: Path) -> None:
+    flat = encoded(Image.new("RGB", (64, 48), (90, 90, 90)), quality=95)
+    found = scan(tmp_path, {**FILES, "0.jpg": flat})
+    grey = thumbnails(found.rows)
+    assert grey.shape == (8, 256)
+    assert grey.dtype == np.uint8
+    assert np.abs(grey[0].astype(int) - 90).max() <= 1
+    facts = json.loads((found.folder / "shard-00002.json").read_text())
+    assert facts["kept"]["image"] == ["i/6.jpg", "i/7.jpg"]
+
 
 LABELS = ("chess", "tennis")
 CONFIG = IngestConfig(shard_images=7, workers=1, max_quarantine_share=0.2)
 
 
-def scans(place: Path, first: Files, second: Files, make=zipped):
-    captioned, labelled = make(place / "flickr8k", first), make(place / "sports", second)
+def scan_both(folder: Path, first: Files, second: Files, make=zipped) -> tuple[Scan, Scan]:
+    captioned, labelled = make(folder / "flickr8k", first), make(folder / "sports", second)
     return (
         scan_corpus(captioned, list_flickr8k(captioned), CONFIG, RunState()),
         scan_corpus(labelled, list_sports(labelled, LABELS), CONFIG, RunState()),
     )
 
 
-def messy() -> tuple[Files, Files]:
-    """24 captioned, 10 + 10 labelled and 4 test images, with known twins and dirt.
+def corpora_with_duplicates() -> tuple[Files, Files]:
+    """24 captioned, 10 + 10 labelled and 4 test images, with known duplicates and a bad file.
 
     Labelled: 1000..1009 chess, 1010..1019 tennis; test: 1020..1023.
     """
     first, second = flickr8k(24), kaggle({"chess": 10, "tennis": 10}, tests=4)
     train, test = "train/train/{}.jpg".format, "test/test/{}.jpg".format
-    second[train(1001)] = second[train(1000)]  # same label: both stay
-    second[train(1011)] = second[train(1002)]  # two labels: both go to quarantine
-    second[train(1003)] = encoded(picture(1020), quality=60)  # near twin of a test image: dropped
+    second[train(1001)] = second[train(1000)]  # same label: both are kept
+    second[train(1011)] = second[train(1002)]  # two labels: both are quarantined
+    second[train(1003)] = encoded(random_image(1020), quality=60)  # near a test image: dropped
     second[train(1012)] = b"<html>"
-    first["Images/105_abc.jpg"] = second[train(1004)]  # captioned twin of a labelled one: dropped
-    second[test(1022)] = second[test(1021)]  # two test images: both stay
+    first["Images/105_abc.jpg"] = second[train(1004)]  # captioned and labelled: dropped
+    second[test(1022)] = second[test(1021)]  # two test images: both are kept
     return first, second
 
 
 @pytest.fixture(scope="module")
 def resolved(tmp_path_factory: pytest.TempPathFactory):
-    both = scans(tmp_path_factory.mktemp("messy"), *messy())
+    both = scan_both(tmp_path_factory.mktemp("duplicates"), *corpora_with_duplicates())
     return both, resolve_duplicates(*both, CONFIG)
 
 
-def test_every_duplicate_gets_its_verdict(resolved) -> None:
+def test_every_duplicate_gets_its_action(resolved) -> None:
     table = resolved[1].duplicates.sort_values(["corpus", "image"])
-    facts = table[["image", "kind", "action"]].to_numpy().tolist()
-    assert facts == [
+    assert table[["image", "kind", "action"]].to_numpy().tolist() == [
         ["105_abc.jpg", "exact", "dropped"],
         ["1000.jpg", "exact", "kept"],
         ["1001.jpg", "exact", "kept"],
@@ -74,11 +200,7 @@ def test_every_duplicate_gets_its_verdict(resolved) -> None:
         ["1021.jpg", "exact", "kept"],
         ["1022.jpg", "exact", "kept"],
     ]
-
-
-def test_the_quarantine_names_reason_and_detail(resolved) -> None:
-    facts = resolved[1].quarantine[["image", "reason", "detail"]].to_numpy().tolist()
-    assert facts == [
+    assert resolved[1].quarantine[["image", "reason", "detail"]].to_numpy().tolist() == [
         ["1012.jpg", "not_an_image", "starts with b'<html>'"],
         ["1002.jpg", "conflicting_labels", "chess / tennis"],
         ["1011.jpg", "conflicting_labels", "chess / tennis"],
@@ -86,26 +208,22 @@ def test_the_quarantine_names_reason_and_detail(resolved) -> None:
 
 
 def test_row_i_of_a_manifest_is_row_i_of_its_store(resolved) -> None:
-    import hashlib
-
     both, result = resolved
-    for scan in both:
-        store, manifest = close_store(scan, result.images), result.manifest(scan.corpus)
-        assert len(store) == len(manifest)
-        for i, stored in enumerate(manifest["stored_sha256"]):
-            assert hashlib.sha256(store.get_bytes(i)).hexdigest() == stored
-        store.verify()
+    for one in both:
+        store, manifest = close_store(one, result.images), result.manifest(one.corpus)
+        digests = [hashlib.sha256(store.get_bytes(i)).hexdigest() for i in range(len(store))]
+        assert digests == manifest["stored_sha256"].tolist()
     assert len(manifest) == 24 - 4
 
 
-def test_unpublished_splits_are_made_and_hold_out_no_shared_image(resolved) -> None:
+def test_splits_are_made_if_none_are_published_and_hold_out_no_shared_image(resolved) -> None:
     manifest = resolved[1].manifest("flickr8k")
     assert manifest["split"].value_counts().to_dict() == {"train": 17, "validation": 3, "test": 3}
     images = resolved[1].images
     assert images.loc[images["image"] == "105_abc.jpg", "split"].item() == "train"
 
 
-def test_the_tables_fit_their_schemas(resolved) -> None:
+def test_tables_match_their_schemas(resolved) -> None:
     result = resolved[1]
     CaptionedManifest.validate(result.manifest("flickr8k"))
     LabelledManifest.validate(result.manifest("sports"))
@@ -114,13 +232,13 @@ def test_the_tables_fit_their_schemas(resolved) -> None:
     Splits.validate(make_splits(result.manifest("sports"), LABELS))
 
 
-def test_the_audit_counts_what_happened(resolved) -> None:
+def test_audit_counts(resolved) -> None:
     result = resolved[1]
     document = audit(result, make_splits(result.manifest("sports"), LABELS), {"a": "b"}, CONFIG)
     assert document["images"]["sports"] == {"total": 20, "train": 16, "test": 4}
     assert document["captions"] == 46
     assert document["classes"] == {"chess": 8, "tennis": 8}
-    assert document["parts"] == {"development": 12, "evaluation": 4, "unlabelled": 4}
+    assert document["splits"] == {"development": 12, "test": 4, "unlabelled": 4}
     assert document["quarantine"]["by_reason"] == {"conflicting_labels": 2, "not_an_image": 1}
     assert document["duplicates"]["groups"] == 5
     assert document["duplicates"]["by_kind"] == {"exact": 8, "near": 2}
@@ -128,20 +246,19 @@ def test_the_audit_counts_what_happened(resolved) -> None:
     assert document["duplicates"]["dropped_by_corpus"] == {"flickr8k": 1, "sports": 1}
 
 
-def test_the_digest_of_the_data_is_the_same_packed_and_unpacked(resolved, tmp_path: Path) -> None:
+def test_data_digest_is_the_same_packed_and_unpacked(resolved, tmp_path: Path) -> None:
     images = resolved[1].images
     kept = images[images["action"] == "kept"]
-    other = resolve_duplicates(*scans(tmp_path, *messy(), make=unpacked), CONFIG).images
+    scans = scan_both(tmp_path, *corpora_with_duplicates(), make=unpacked)
+    other = resolve_duplicates(*scans, CONFIG).images
     assert data_digest(kept) == data_digest(other[other["action"] == "kept"])
     assert data_digest(kept) != data_digest(kept.iloc[1:])
 
 
-def test_corpora_without_any_duplicate_are_settled_too(tmp_path: Path) -> None:
-    result = resolve_duplicates(
-        *scans(tmp_path, flickr8k(12), kaggle({"chess": 2, "tennis": 2}, 0)), CONFIG
-    )
+def test_corpora_without_duplicates(tmp_path: Path) -> None:
+    scans = scan_both(tmp_path, flickr8k(12), kaggle({"chess": 2, "tennis": 2}, 0))
+    result = resolve_duplicates(*scans, CONFIG)
     assert len(result.duplicates) == len(result.quarantine) == 0
     Duplicates.validate(result.duplicates)
     Quarantine.validate(result.quarantine)
     assert (result.images["action"] == "kept").all()
-    assert jpeg(0) != jpeg(1)

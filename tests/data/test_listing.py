@@ -15,19 +15,19 @@ from sports_clip_pipeline.errors import UserFacingError
 from tests.data.factories import zipped
 
 
-def test_the_least_nested_file_is_found_in_any_case(tmp_path: Path) -> None:
+def test_find_file_returns_the_least_nested_one_in_any_case(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "c", {"a/b/Captions.txt": b"", "a/captions.TXT": b""})
     assert find_file(archive, "captions.txt") == "a/captions.TXT"
     assert find_file(archive, "other.txt") is None
 
 
-def test_the_fullest_folder_is_found_below_a_wrapping_one(tmp_path: Path) -> None:
+def test_image_folder_is_the_one_with_most_files(tmp_path: Path) -> None:
     files = {"w/Images/a.jpg": b"", "w/Images/b.jpg": b"", "Images/a.jpg": b"", "myImages/c": b""}
     found = image_folder(zipped(tmp_path / "c", files), ("Images",))
     assert found == {"a.jpg": "w/Images/a.jpg", "b.jpg": "w/Images/b.jpg"}
 
 
-def test_columns_come_by_name_in_any_order_with_their_lines(tmp_path: Path) -> None:
+def test_columns_are_read_by_name_with_line_numbers(tmp_path: Path) -> None:
     content = b'\xef\xbb\xbfsports, image ,x\n"a, b",1.jpg,\n\nc,2.jpg,9\n'
     archive = zipped(tmp_path / "c", {"t.csv": content})
     rows = read_columns(archive, "t.csv", ("image", "sports"))
@@ -35,7 +35,7 @@ def test_columns_come_by_name_in_any_order_with_their_lines(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"image,sport\n", "has no column 'sports', its first line holds: image, sport"),
         (b"", "holds: nothing"),
@@ -43,22 +43,22 @@ def test_columns_come_by_name_in_any_order_with_their_lines(tmp_path: Path) -> N
         (b"image,sports\n\xff\xfe,b\n", "is not UTF-8"),
     ],
 )
-def test_a_malformed_table_is_refused_by_name(tmp_path: Path, content: bytes, said: str) -> None:
+def test_malformed_csv_error_names_the_file(tmp_path: Path, content: bytes, message: str) -> None:
     archive = zipped(tmp_path / "c", {"t.csv": content})
-    with pytest.raises(UserFacingError, match=said) as raised:
+    with pytest.raises(UserFacingError, match=message) as raised:
         read_columns(archive, "t.csv", ("image", "sports"))
     assert str(raised.value).startswith(f"{tmp_path}/c.zip:t.csv: ")
 
 
-def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+def test_byte_order_mark_is_removed(tmp_path: Path) -> None:
     assert read_text(zipped(tmp_path / "c", {"t": b"\xef\xbb\xbfhi"}), "t") == "hi"
 
 
 @pytest.mark.parametrize("name", ["", "..", ".", "../a.jpg", "/a.jpg", "b/a.jpg", "b\\a", "a\0"])
-def test_a_name_that_climbs_out_is_refused(name: str) -> None:
+def test_path_traversal_in_a_list_is_refused(name: str) -> None:
     with pytest.raises(UserFacingError, match="climbs out"):
         plain_name(name, "t.csv line 2")
 
 
-def test_a_plain_name_with_odd_letters_is_kept() -> None:
+def test_unicode_name_is_unchanged() -> None:
     assert plain_name("..é 日.jpg", "x") == "..é 日.jpg"

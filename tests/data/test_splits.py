@@ -32,37 +32,37 @@ def manifest(sizes: dict[str, int], tests: int = 3, twins: int = 0) -> pd.DataFr
     )
 
 
-def test_every_class_gives_its_share_to_evaluation() -> None:
+def test_evaluation_has_its_share_of_every_class() -> None:
     splits = make_splits(manifest({"a": 50, "b": 24, "c": 2}), ["a", "b", "c"], 0.2)
     counts = splits.groupby(["split", "label"], dropna=False).size()
-    assert counts["evaluation"].to_dict() == {"a": 10, "b": 5, "c": 1}
+    assert counts["test"].to_dict() == {"a": 10, "b": 5, "c": 1}
     assert counts["development"].to_dict() == {"a": 40, "b": 19, "c": 1}
     assert counts["unlabelled"].sum() == 3
 
 
-def test_duplicates_stay_together_and_the_share_still_comes_out() -> None:
+def test_duplicates_stay_in_one_split_of_the_right_size() -> None:
     for seed in range(20):
         splits = make_splits(manifest({"a": 20, "b": 20}, twins=3), ["a", "b"], 0.2, seed)
         assert (splits.groupby("group")["split"].nunique() == 1).all()
-        assert (splits["split"] == "evaluation").sum() == 8
+        assert (splits["split"] == "test").sum() == 8
 
 
-def test_a_class_of_large_groups_alone_still_has_both_parts() -> None:
+def test_class_of_large_groups_has_both_splits() -> None:
     frame = manifest({"a": 10}, tests=0)
     frame["group"] = [0] * 6 + [1] * 4
     parts = make_splits(frame, ["a"], 0.2)["split"]
-    assert parts.tolist() == ["development"] * 6 + ["evaluation"] * 4
+    assert parts.tolist() == ["development"] * 6 + ["test"] * 4
 
 
 @pytest.mark.parametrize("twins", [1, 2])
-def test_a_class_that_cannot_be_split_is_named(twins: int) -> None:
+def test_class_that_cannot_be_split_is_named(twins: int) -> None:
     frame = manifest({"a": 5, "b": twins})
     frame.loc[frame["label"] == "b", "group"] = 99
     with pytest.raises(UserFacingError, match=f"the class b has {twins} usable images in 1 "):
         make_splits(frame, ["a", "b"])
 
 
-def test_the_split_depends_on_the_seed_and_on_nothing_else() -> None:
+def test_split_depends_only_on_the_seed() -> None:
     frame = manifest({"a": 50, "b": 50})
     first = make_splits(frame, ["a", "b"], 0.2, 1)
     again = make_splits(frame.iloc[::-1], ["b", "a"], 0.2, 1).iloc[::-1].reset_index(drop=True)
@@ -71,7 +71,7 @@ def test_the_split_depends_on_the_seed_and_on_nothing_else() -> None:
     assert (first["split"] != other["split"]).any()
 
 
-def test_ranks_count_each_class_of_development_from_zero() -> None:
+def test_ranks_of_each_class_start_at_zero() -> None:
     splits = make_splits(manifest({"a": 10, "b": 5}), ["a", "b"])
     development = splits[splits["split"] == "development"]
     for seed in range(5):
@@ -89,7 +89,7 @@ def test_largest_remainder_by_hand() -> None:
     assert seats(np.array([55, 33, 12]), Fraction(0)).tolist() == [0, 0, 0]
 
 
-def test_seats_never_shrink_where_largest_remainder_would_let_them() -> None:
+def test_seats_are_monotonic_in_the_share() -> None:
     """Every share of a corpus, in steps of one image; each class within one of its quota."""
     rng = np.random.default_rng(0)
     for _ in range(5):
@@ -103,7 +103,7 @@ def test_seats_never_shrink_where_largest_remainder_would_let_them() -> None:
             before = now
 
 
-def test_a_smaller_fraction_is_part_of_a_larger_one() -> None:
+def test_smaller_fraction_is_a_subset_of_a_larger_one() -> None:
     splits = make_splits(manifest({"a": 700, "b": 340, "c": 511}), ["a", "b", "c"])
     fractions = [0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.11, 0.25, 0.5, 0.77, 1.0]
     for seed in range(5):
@@ -115,7 +115,7 @@ def test_a_smaller_fraction_is_part_of_a_larger_one() -> None:
     assert before == set(np.flatnonzero(splits["split"] == "development"))
 
 
-def test_a_fraction_is_proportional_by_class() -> None:
+def test_fraction_is_proportional_by_class() -> None:
     splits = make_splits(manifest({"a": 1000, "b": 500}), ["a", "b"])
     rows = labels_for_fraction(splits, 0.05, 0)
     assert splits.iloc[rows]["label"].value_counts().to_dict() == {"a": 40, "b": 20}
@@ -123,14 +123,14 @@ def test_a_fraction_is_proportional_by_class() -> None:
     assert (np.diff(rows) > 0).all()
 
 
-def test_a_fraction_below_one_image_names_the_class_and_the_least_fraction() -> None:
+def test_too_small_fraction_names_the_class_and_the_least_fraction() -> None:
     splits = make_splits(manifest({"a": 1000, "b": 75}), ["a", "b"])
     with pytest.raises(UserFacingError, match=r"class b .* 60 .*; use 0\.0167 or more"):
         labels_for_fraction(splits, 0.01, 0)
     assert len(labels_for_fraction(splits, 0.0167, 0))
 
 
-def test_a_fraction_that_buys_one_image_of_each_class_is_refused_with_what_buys_two() -> None:
+def test_fraction_with_one_image_of_each_class_is_refused_with_the_least_for_two() -> None:
     splits = make_splits(manifest({"a": 13, "b": 12}), ["a", "b"])  # 10 and 10 for development
     with pytest.raises(UserFacingError, match=r"one image of each class.*; use 0\.2 or more"):
         labels_for_fraction(splits, 0.1, 0)
@@ -140,19 +140,16 @@ def test_a_fraction_that_buys_one_image_of_each_class_is_refused_with_what_buys_
         labels_for_fraction(pairs, 1.0, 0)
 
 
-@pytest.mark.parametrize("fraction", [0, -0.1, 1.01])
-def test_a_fraction_outside_is_refused(fraction: float) -> None:
+def test_fraction_or_seed_out_of_range_is_refused() -> None:
     splits = make_splits(manifest({"a": 10}), ["a"])
-    with pytest.raises(UserFacingError, match="outside"):
-        labels_for_fraction(splits, fraction, 0)
-
-
-def test_a_seed_without_ranks_is_refused() -> None:
+    for fraction in (0, -0.1, 1.01):
+        with pytest.raises(UserFacingError, match="outside"):
+            labels_for_fraction(splits, fraction, 0)
     with pytest.raises(ValueError, match=r"seeds 0\.\.4, got 5"):
-        labels_for_fraction(make_splits(manifest({"a": 10}), ["a"]), 1.0, 5)
+        labels_for_fraction(splits, 1.0, 5)
 
 
-def test_captioned_images_are_split_in_the_wanted_numbers() -> None:
+def test_captioned_images_are_split_in_the_requested_numbers() -> None:
     groups = np.arange(100)
     groups[:6] = [0, 0, 0, 1, 1, 1]
     eligible = np.arange(100) != 99
@@ -161,8 +158,6 @@ def test_captioned_images_are_split_in_the_wanted_numbers() -> None:
         assert [(split == name).sum() for name in ("validation", "test")] == [11, 12]
         assert len(set(split[:3])) == len(set(split[3:6])) == 1
         assert split[99] == "train"
-
-
-def test_a_small_captioned_corpus_gives_at_most_its_share() -> None:
+    # A small corpus holds out at most a share.
     split = split_captioned(np.arange(80), np.ones(80, bool), 1000, 1000, 0.125, 0)
     assert [(split == name).sum() for name in ("train", "validation", "test")] == [60, 10, 10]

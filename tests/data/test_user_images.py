@@ -27,13 +27,13 @@ def folder(tmp_path: Path) -> Path:
     return place
 
 
-def test_a_folder_means_its_files_and_those_below_but_no_hidden_ones(folder: Path) -> None:
+def test_folder_includes_subfolders_without_hidden_files(folder: Path) -> None:
     wanted = ["a.txt", "b.png", "trip/c.JPG", "trip/day 2/d"]
     assert names(folder) == [str(folder / name) for name in wanted]
     assert ImageFiles.at(str(folder)).count() == 4
 
 
-def test_links_to_folders_are_not_followed_and_links_to_files_are(folder: Path) -> None:
+def test_links_to_files_are_followed_and_links_to_folders_are_not(folder: Path) -> None:
     (folder / "round").symlink_to(folder)
     (folder / "link.png").symlink_to(folder / "b.png")
     (folder / "lost.png").symlink_to(folder / "nowhere")
@@ -43,32 +43,32 @@ def test_links_to_folders_are_not_followed_and_links_to_files_are(folder: Path) 
     assert len(found) == 6
 
 
-def test_one_image_is_itself_whatever_its_name(folder: Path) -> None:
+def test_image_is_recognised_whatever_its_name(folder: Path) -> None:
     plain = (folder / "b.png").rename(folder / "b.txt")
     assert names(plain) == [str(plain)]
 
 
-def test_a_broken_file_is_one_image_too(folder: Path) -> None:
+def test_damaged_file_is_one_image(folder: Path) -> None:
     broken = folder / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\0\0 no image")
     assert names(broken) == [str(broken)]
 
 
 @pytest.mark.parametrize("text", ["b.png\n\ntrip/c.JPG\n", "﻿b.png\r\n \r\ntrip/c.JPG"])
-def test_a_list_s_relative_paths_start_at_its_folder(folder: Path, text: str) -> None:
+def test_paths_of_a_list_are_relative_to_its_folder(folder: Path, text: str) -> None:
     (folder / "list.csv").write_bytes(text.encode())
     listed = list(ImageFiles.at(str(folder / "list.csv")))
     assert [file.name for file in listed] == ["b.png", "trip/c.JPG"]
     assert [file.path for file in listed] == [str(folder / "b.png"), str(folder / "trip/c.JPG")]
 
 
-def test_a_list_s_absolute_paths_stay(folder: Path, tmp_path: Path) -> None:
+def test_absolute_paths_of_a_list_are_unchanged(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "list").write_text(f"{folder / 'b.png'}\n")
     (only,) = ImageFiles.at(str(tmp_path / "list"))
     assert only.read() == (folder / "b.png").read_bytes()
 
 
-def test_what_is_not_there_or_holds_nothing_is_told(tmp_path: Path) -> None:
+def test_missing_or_empty_input_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserFacingError, match=r"nothing is at 'nowhere/x'.*name a folder"):
         ImageFiles.at("nowhere/x")
     with pytest.raises(UserFacingError, match="has no file"):
@@ -84,9 +84,7 @@ def reason(path: Path) -> str:
     return caught.value.reason
 
 
-def test_a_file_that_cannot_be_read_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_file_has_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert reason(tmp_path / "lost.jpg") == "missing"
     (tmp_path / "file").write_text("12345")
     assert reason(tmp_path / "file" / "below.jpg") == "missing"

@@ -12,7 +12,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.data.splits import make_splits
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
@@ -75,7 +75,7 @@ def test_a_run_leaves_every_promised_output(place: Path) -> None:
     assert splits["split"].value_counts().to_dict() == {
         "development": 16,
         "unlabelled": 5,
-        "evaluation": 4,
+        "test": 4,
     }
     audit = catalog.load("ingest_audit")
     assert len(audit["data_digest"]) == 64
@@ -113,9 +113,9 @@ def test_packed_and_unpacked_corpora_give_the_same_tables(place: Path, tmp_path_
 
 def test_a_killed_run_keeps_its_finished_shards(place: Path, monkeypatch) -> None:
     config = IngestConfig(workers=1, shard_images=5)
-    from sports_clip_pipeline.data import scan
+    from sports_clip_pipeline.data import ingest
 
-    real, calls = scan.scan_shard, []
+    real, calls = ingest.scan_shard, []
 
     def killed(*arguments):
         calls.append(arguments)
@@ -124,8 +124,8 @@ def test_a_killed_run_keeps_its_finished_shards(place: Path, monkeypatch) -> Non
         return real(*arguments)
 
     # Kept out of the fingerprint, as a kill leaves the code as it is.
-    monkeypatch.setattr(scan, "fingerprint", lambda *parts: f"mark-{parts[0][:8]}")
-    monkeypatch.setattr(scan, "scan_shard", killed)
+    monkeypatch.setattr(ingest, "fingerprint", lambda *parts: f"code-{parts[0][:8]}")
+    monkeypatch.setattr(ingest, "scan_shard", killed)
     with pytest.raises(KeyboardInterrupt):
         run(place, config)
     assert not (place / "data" / "03_primary").exists()
@@ -159,7 +159,7 @@ def test_a_labelled_corpus_of_class_folders_has_no_test_part(place: Path) -> Non
     unpacked(place / "raw" / "sports", files)
     catalog = run(place)
     assert len(catalog.load("submission_order")) == 0
-    assert set(catalog.load("splits")["split"]) == {"development", "evaluation"}
+    assert set(catalog.load("splits")["split"]) == {"development", "test"}
 
 
 def test_every_hint_of_a_node_resolves_at_run_time() -> None:

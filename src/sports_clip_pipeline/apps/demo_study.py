@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from sports_clip_pipeline.clip.zero_shot import OpenVocabulary
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
@@ -176,7 +176,7 @@ def _samples(catalog: Any) -> tuple[tuple[Image.Image, str], ...]:
     store, manifest = catalog.load("sports_images"), catalog.load("sports_manifest")
     row_of = pd.Series(np.arange(len(manifest)), index=manifest["image"])
     splits = catalog.load("splits")
-    test = splits[splits["split"] == "evaluation"].sort_values("image")
+    test = splits[splits["split"] == "test"].sort_values("image")
     drawn = test.sample(frac=1.0, random_state=0).drop_duplicates("label").head(_SAMPLES)
     pairs = zip(drawn["image"], drawn["label"], strict=True)
     return tuple((store.get(int(row_of[image])), str(label)) for image, label in pairs)

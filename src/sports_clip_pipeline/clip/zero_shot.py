@@ -10,7 +10,7 @@ import numpy as np
 
 from sports_clip_pipeline.clip.projections import Projections, unit_norm
 from sports_clip_pipeline.data.captions import pad
-from sports_clip_pipeline.data.classes import ClassBank, ClassEntry
+from sports_clip_pipeline.data.class_bank import ClassBank, ClassEntry
 from sports_clip_pipeline.encoders import image_encoders
 from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.image_encoders import (

@@ -1,4 +1,4 @@
-"""Caption cleaning and tokenization; the table of captions, five for each image."""
+"""Caption cleaning and tokenization; the table of captions, several per image."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy as np
 import pandas as pd
 from tokenizers import Tokenizer
 
-_SPACES = re.compile(r"\s+")
+_BATCH_SIZE = 4096
 
 
 def clean_caption(text: str) -> str:
-    r"""One line, HTML entities resolved (twice: many are escaped twice), no double spaces.
+    r"""Resolve HTML entities (twice: many are escaped twice) and collapse whitespace.
 
     >>> clean_caption("A dog &amp;amp; a   cat \n run .")
     'A dog & a cat run .'
 
     Source: open_clip.tokenizer, `basic_clean` and `whitespace_clean` without ftfy.
     """
-    return _SPACES.sub(" ", html.unescape(html.unescape(text))).strip()
+    return re.sub(r"\s+", " ", html.unescape(html.unescape(text))).strip()
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Tokens:
     """Token ids of several texts, without padding.
 
     Attributes:
-        ids: one int32 array a text, special tokens included, at most the context length.
-        truncated: (M,) bool; texts that were cut.
+        ids: one int32 array per text, special tokens included, at most the context length.
+        truncated: (M,) bool; texts longer than the context length.
     """
 
     ids: list[np.ndarray]
@@ -50,51 +50,44 @@ class CaptionTokenizer:
         self.context_length = context_length
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
-        """Tokens of cleaned texts; a text that is too long keeps its end-of-text token."""
+        """Clean and tokenize texts; a truncated text keeps its end-of-text token."""
         encoded = self._tokenizer.encode_batch([clean_caption(text) for text in texts])
         limit = self.context_length
-        ids = [np.asarray(e.ids, dtype=np.int32) for e in encoded]
+        ids = [np.asarray(encoding.ids, dtype=np.int32) for encoding in encoded]
         truncated = np.array([len(row) > limit for row in ids], dtype=bool)
-        cut = [np.append(row[: limit - 1], row[-1]) if len(row) > limit else row for row in ids]
-        return Tokens([row.astype(np.int32) for row in cut], truncated)
+        ids = [np.append(row[: limit - 1], row[-1]) if len(row) > limit else row for row in ids]
+        return Tokens(ids, truncated)
 
 
 def pad(ids: Sequence[np.ndarray], padding: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of token ids as one block.
+    """Pad token ids to the longest row.
 
-    Args:
-        padding: the id behind shorter rows; encoders that are given the mask ignore it.
-    Returns: ids (B, T) int64, and the mask (B, T) int64 of real tokens, where T is
-        the longest row.
+    Returns: ids (B, T) int64, and the attention mask (B, T) int64, 1 for real tokens.
     """
-    longest = max(len(row) for row in ids)
-    block = np.full((len(ids), longest), padding, dtype=np.int64)  # (B, T)
-    mask = np.zeros_like(block)
-    for i, row in enumerate(ids):
-        block[i, : len(row)] = row
-        mask[i, : len(row)] = 1
-    return block, mask
-
-
-_AT_ONCE = 4096
+    lengths = np.array([len(row) for row in ids])
+    mask = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
+    block = np.full(mask.shape, padding, dtype=np.int64)
+    block[mask] = np.concatenate(ids)
+    return block, mask.astype(np.int64)
 
 
 def caption_table(
     manifest: pd.DataFrame, tokenizer: Callable[[Sequence[str]], Tokens]
 ) -> pd.DataFrame:
-    """One row a caption, in the order of the manifest and of each image's captions.
+    """Tokenized captions, one row each, in the order of the manifest.
 
     Args:
-        manifest: rows with `image`, `split`, `captions` (list of str).
-    Returns: `caption_id`, `image`, `image_row`, `split`, `text`, `token_ids`, `length`,
+        manifest: columns `image`, `split`, `captions` (list of str).
+    Returns: columns `caption_id`, `image`, `image_row`, `split`, `text`, `token_ids`, `length`,
         `truncated`.
     """
     counts = manifest["captions"].map(len).to_numpy()
     rows = np.repeat(np.arange(len(manifest)), counts)
     texts = [clean_caption(text) for captions in manifest["captions"] for text in captions]
-    # A tokenizer's own objects are many times as large as what is kept of them.
-    blocks = [tokenizer(texts[n : n + _AT_ONCE]) for n in range(0, len(texts), _AT_ONCE)]
-    ids = [row for block in blocks for row in block.ids]
+    # In batches: a tokenizer's own objects need many times the memory of the ids.
+    starts = range(0, len(texts), _BATCH_SIZE)
+    batches = [tokenizer(texts[start : start + _BATCH_SIZE]) for start in starts]
+    ids = [row for batch in batches for row in batch.ids]
     return pd.DataFrame(
         {
             "caption_id": np.arange(len(texts)),
@@ -104,21 +97,25 @@ def caption_table(
             "text": texts,
             "token_ids": ids,
             "length": [len(row) for row in ids],
-            "truncated": [cut for block in blocks for cut in block.truncated],
+            "truncated": [cut for batch in batches for cut in batch.truncated],
         }
     )
 
 
 def caption_audit(captions: pd.DataFrame, names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """What the caption corpus holds.
+    """Statistics of the captions: lengths, truncation and mentions of the classes.
 
     Args:
-        captions: as `caption_table` makes them.
-        names: label → what people call the class.
+        captions: of `caption_table`.
+        names: label -> names of the class.
     Returns: JSON-like: `captions`, `images`, `truncated`, `length` (`mean`, `p99`, `max`), and
-        `mentions` (label → captions, by split, that contain a name of it as whole words).
+        `mentions` (label -> split -> captions that contain a name of the class as whole words).
     """
     lengths = captions["length"]
+    mentions = {}
+    for label, class_names in names.items():
+        by_split = _mentions_any(captions, class_names).groupby(captions["split"]).sum()
+        mentions[label] = {str(split): int(count) for split, count in by_split.items()}
     return {
         "captions": len(captions),
         "images": int(captions["image_row"].nunique()),
@@ -128,32 +125,26 @@ def caption_audit(captions: pd.DataFrame, names: Mapping[str, Sequence[str]]) ->
             "p99": float(lengths.quantile(0.99)),
             "max": int(lengths.max()),
         },
-        "mentions": {label: _mentions(captions, forms) for label, forms in names.items()},
+        "mentions": mentions,
     }
 
 
 def rows_without_mention(
     captions: pd.DataFrame, names: Mapping[str, Sequence[str]], split: str
 ) -> np.ndarray:
-    """Images of which no caption mentions any class.
+    """Images of a split of which no caption mentions any class.
 
     Args:
-        captions: as `caption_table` makes them. names: as of `caption_audit`.
-        split: whose images.
+        captions: of `caption_table`. names: label -> names of the class.
     Returns: (N,) int64 `image_row`, ascending.
     """
-    own = captions[captions["split"] == split]
-    named = _mentioning(own, [form for forms in names.values() for form in forms])
-    mentioned = own.loc[named, "image_row"].unique()
-    return np.setdiff1d(own["image_row"].to_numpy(dtype=np.int64), mentioned)
+    of_split = captions[captions["split"] == split]
+    mentioning = _mentions_any(of_split, [name for each in names.values() for name in each])
+    mentioned = of_split.loc[mentioning, "image_row"].unique()
+    return np.setdiff1d(of_split["image_row"].to_numpy(dtype=np.int64), mentioned)
 
 
-def _mentions(captions: pd.DataFrame, forms: Sequence[str]) -> dict[str, int]:
-    found = _mentioning(captions, forms)
-    return {str(split): int(n) for split, n in found.groupby(captions["split"]).sum().items()}
-
-
-def _mentioning(captions: pd.DataFrame, forms: Sequence[str]) -> pd.Series:
-    """(M,) bool; the captions that contain one of the names as whole words."""
-    words = "|".join(re.escape(form.lower()) for form in forms)
+def _mentions_any(captions: pd.DataFrame, names: Sequence[str]) -> pd.Series:
+    """(M,) bool; captions that contain one of the names as whole words."""
+    words = "|".join(re.escape(name.lower()) for name in names)
     return captions["text"].str.lower().str.contains(rf"\b(?:{words})\b", regex=True)

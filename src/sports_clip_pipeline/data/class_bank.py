@@ -1,42 +1,145 @@
-"""`python -m sports_clip_pipeline.data.class_bank`: the classes of somebody's own images.
+"""The class bank: labels, names and descriptions of the classes, and a command that drafts it.
 
-It writes the block `class_bank` with a name for each class, for a person to go over. The order of
-the classes is that of logits and confusion matrices, so that the block is a file that a study keeps
-and not something found anew on the disk in every run.
+`python -m sports_clip_pipeline.data.class_bank` writes the parameter block for a labelled corpus,
+to be edited by hand. The order of the classes is that of logits and confusion matrices, so it is
+kept in a file and not derived from the corpus in every run.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import yaml
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from sports_clip_pipeline.data.archives import Archive
-from sports_clip_pipeline.data.classes import ClassBank, ClassEntry
-from sports_clip_pipeline.data.labelled import list_labelled
-from sports_clip_pipeline.data.listing import Listing, composed
-from sports_clip_pipeline.data.splits import least_fraction
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import write_atomically
-from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
+from sports_clip_pipeline.parameters import Parameters, Texts
 
-BESIDE = "parameters_ingest.yml"
+if TYPE_CHECKING:
+    from sports_clip_pipeline.data.listing import Listing
+    from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
+
+
+def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if not texts:
+        raise ValueError("wanted at least one text")
+    return texts
+
+
+class ClassEntry(Parameters):
+    """Label, names and descriptions of one class."""
+
+    label: str = Field(description="As the corpus spells it.")
+    names: Annotated[Texts, AfterValidator(_not_empty)] = Field(
+        description="What people call it; the first name is displayed."
+    )
+    sentences: Texts = Field((), description="Sentences that describe its images.")
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _is_text(cls, label: object) -> object:
+        if not isinstance(label, str) or label != label.strip() or not label:
+            raise ValueError("wanted text without outer blanks (a number, yes or no wants quotes)")
+        return label
+
+
+def _check_templates(templates: tuple[str, ...]) -> tuple[str, ...]:
+    for template in templates:
+        rest = template.replace("{}", "", 1)
+        if "{}" not in template or {"{", "}"} & set(rest):
+            raise ValueError("wanted exactly one {} in each template, and no other brace")
+    return templates
+
+
+def _check_unique(classes: tuple[ClassEntry, ...]) -> tuple[ClassEntry, ...]:
+    label_of: dict[str, str] = {}
+    for entry in classes:
+        for name in entry.names:
+            if (other := label_of.setdefault(name.casefold(), entry.label)) != entry.label:
+                raise ValueError(
+                    f"wanted names of its own for {entry.label} (class {other} has {name!r})"
+                )
+    counts = Counter(entry.label.casefold() for entry in classes)
+    if repeated := sorted(label for label, count in counts.items() if count > 1):
+        raise ValueError(f"wanted labels that differ in more than case, got {repeated} twice")
+    return classes
+
+
+class ClassBank(Parameters):
+    """Parameter block `class_bank`: names and descriptions of the classes for text prompts.
+
+    The order of `classes` is that of logits, probabilities and confusion matrices. It is a list,
+    so that an environment's classes replace those of base.
+    """
+
+    block: ClassVar[str] = "class_bank"
+
+    templates: Annotated[Texts, AfterValidator(_not_empty), AfterValidator(_check_templates)] = (
+        Field(description="Prompt templates with exactly one `{}`, where a name goes.")
+    )
+    classes: Annotated[
+        tuple[ClassEntry, ...],
+        BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+        AfterValidator(_check_unique),
+        Field(min_length=1),
+    ] = Field(description="Label, names and sentences of each class.")
+
+    def require_two(self) -> None:
+        """Raises: UserFacingError: fewer than two classes."""
+        if len(self.classes) < 2:
+            raise UserFacingError(
+                "parameter class_bank.classes",
+                f"wanted two classes or more, got {list(self.labels)}",
+                "add a class",
+            )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order of the configuration."""
+        return tuple(entry.label for entry in self.classes)
+
+    def _entry(self, label: str) -> ClassEntry:
+        return dict(zip(self.labels, self.classes, strict=True))[label]
+
+    def names(self, label: str) -> tuple[str, ...]:
+        """Names of a class; the first one is displayed. Raises: KeyError: no such label."""
+        return self._entry(label).names
+
+    def sentences(self, label: str) -> tuple[str, ...]:
+        """Descriptions of a class's images; may be empty. Raises: KeyError: no such label."""
+        return self._entry(label).sentences
+
+    def prompts(self, label: str) -> tuple[str, ...]:
+        """Every template with every name, then the sentences.
+
+        >>> ball = dict(label="ball", names="a ball")
+        >>> bank = ClassBank(templates="a photo of {}.", classes=[ball])
+        >>> bank.prompts("ball")
+        ('a photo of a ball.',)
+
+        Raises: KeyError: no such label.
+        """
+        filled = (t.replace("{}", name) for t in self.templates for name in self.names(label))
+        return (*filled, *self.sentences(label))
+
+
+INGEST_FILE = "parameters_ingest.yml"
 TEMPLATES = ("a photo of {}.", "This picture shows {}.")
 USUAL_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
-HEADER = """\
+_HEADER = """\
 # The classes of this study. The order is that of logits and confusion matrices.
 class_bank:
-  # Sentences with exactly one {}, where each name of a class goes in turn.
+  # Sentences with exactly one {}, where each name of a class is inserted.
   templates:
 """
-ENTRIES = """\
+_CLASSES_HEADER = """\
   # label, as the folder or the list spells it:
-  #   names: what captions would call it (in English, for the packaged text tower); one or more,
+  #   names: what captions would call it (in English, for the packaged text encoder); one or more,
   #     and none that two classes share.
   #   sentences: what its images show, in the manner of captions; may stay empty. Write them
   #     before you look at any result.
@@ -44,25 +147,78 @@ ENTRIES = """\
 """
 
 
-def read_classes(place: Path, config: IngestConfig) -> Listing:
-    """What stands in a labelled corpus, its labels with accents composed.
+def class_bank_yaml(labels: Sequence[str]) -> str:
+    """The parameter block as YAML, each class named by its label with underscores as spaces.
 
-    Args:
-        place: a folder, a zip, or the zip's name without its suffix.
-        config: the form of the corpus.
-    Raises: UserFacingError: nothing stands there, or it is malformed.
+    Raises: UserFacingError: labels that no class bank can hold, such as two equal names.
     """
-    bare = place.with_suffix("") if place.suffix.casefold() == ".zip" else place
-    archive = Archive.open(bare, config.limits)
-    return list_labelled(archive, lambda label, _: composed(label), config.labelled)
+    classes = [
+        {"label": label, "names": [" ".join(label.replace("_", " ").split())], "sentences": []}
+        for label in labels
+    ]
+    ClassBank(templates=TEMPLATES, classes=classes)  # raises if it is invalid
+    return f"{_HEADER}{_yaml_list(TEMPLATES)}{_CLASSES_HEADER}{_yaml_list(classes)}"
 
 
-def ingest_beside(out: Path) -> IngestConfig:
-    """The settings of ingest in the same environment; the defaults where it has none of its own.
+def _yaml_list(values: Sequence[Any]) -> str:
+    import yaml
 
-    Raises: UserFacingError: they are no settings of ingest.
-    """
-    path = out.with_name(BESIDE)
+    return indent(yaml.safe_dump(list(values), allow_unicode=True, sort_keys=False), "    ")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line: write the class bank of a labelled corpus. Returns: the exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m sports_clip_pipeline.data.class_bank",
+        description="Write the parameter block class_bank for labelled images. Their format is "
+        f"read from the block `ingest` in {INGEST_FILE}, if that is beside the file to write.",
+        epilog="example: python -m sports_clip_pipeline.data.class_bank "
+        "data/01_raw/own/photographs conf/own/parameters_class_bank.yml",
+    )
+    parser.add_argument("images", type=Path, help="folder or zip of the labelled images")
+    parser.add_argument("out", type=Path, help="file to write")
+    parser.add_argument("--replace", action="store_true", help="overwrite an existing file")
+    options = parser.parse_args(arguments)
+    try:
+        print(_write_class_bank(options.images, options.out, options.replace))
+    except UserFacingError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _write_class_bank(images: Path, out: Path, replace: bool) -> str:
+    """Read the corpus and write the block. Returns: a summary of the corpus."""
+    from sports_clip_pipeline.data.archives import Archive
+    from sports_clip_pipeline.data.labelled import list_labelled
+    from sports_clip_pipeline.data.listing import composed
+    from sports_clip_pipeline.io.state import write_atomically
+
+    if out.exists() and not replace:
+        raise UserFacingError(out, "already exists", "add --replace to overwrite it")
+    config = _ingest_config(out.with_name(INGEST_FILE))
+    path = images.with_suffix("") if images.suffix.casefold() == ".zip" else images
+    archive = Archive.open(path, config.limits)
+    listing = list_labelled(archive, lambda label, _: composed(label), config.labelled)
+    labels = sorted({entry.label for entry in listing.entries if entry.label is not None})
+    if len(labels) < 2:
+        found = f" ({', '.join(labels)})" if labels else ""
+        raise UserFacingError(
+            images,
+            f"holds {len(labels)} classes{found}, and a study wants two or more",
+            "put a folder for each class there, or a list with labels",
+        )
+    text, summary = class_bank_yaml(labels), _summary(listing, config.test_share)
+    write_atomically(out, text.encode())
+    return f"{summary}\nWritten: {out}"
+
+
+def _ingest_config(path: Path) -> IngestConfig:
+    """The block `ingest` of a file, or its defaults if there is no such file."""
+    import yaml
+
+    from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
+
     if not path.is_file():
         return IngestConfig()
     try:
@@ -73,46 +229,24 @@ def ingest_beside(out: Path) -> IngestConfig:
         raise UserFacingError(path, what, remedy) from error
 
 
-def class_bank_yaml(labels: Sequence[str]) -> str:
-    """The parameter block, each class with one name: its label with underscores as spaces.
+def _summary(listing: Listing, test_share: float) -> str:
+    """Classes, image counts and suitable label fractions. Raises: UserFacingError: too few."""
+    from sports_clip_pipeline.data.splits import least_fraction
 
-    Raises: UserFacingError: labels that no class bank can hold, such as one alone.
-    """
-    names = {label: " ".join(label.replace("_", " ").split()) for label in labels}
-    ClassBank(
-        templates=TEMPLATES,
-        classes=tuple(ClassEntry(label=label, names=(name,)) for label, name in names.items()),
-    )
-    templates = "".join(f"    - {_quoted(template)}\n" for template in TEMPLATES)
-    entries = "".join(
-        f"    - label: {_quoted(label)}\n      names: [{_quoted(name)}]\n      sentences: []\n"
-        for label, name in names.items()
-    )
-    return f"{HEADER}{templates}{ENTRIES}{entries}"
-
-
-def _quoted(text: str) -> str:
-    """In double quotes, which YAML reads as JSON does: `no` and `2020` stay text."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def summary(listing: Listing, test_share: float) -> str:
-    """What was found, and which label fractions suit it.
-
-    Raises: UserFacingError: too few images of a class.
-    """
     counts = Counter(entry.label for entry in listing.entries if entry.label is not None)
+    development = {}
     for label, count in counts.items():
         if count < 2:
-            what = f"has {count} image, and each class wants two or more"
-            raise UserFacingError(f"the class {label}", what, "add some, or take it away")
-    development = {label: _development(n, test_share) for label, n in counts.items()}
-    smallest, largest = (choose(development, key=development.__getitem__) for choose in (min, max))
+            what = f"has {count} image, and each class needs two or more"
+            raise UserFacingError(f"the class {label}", what, "add some, or remove it")
+        development[label] = count - min(max(1, round(test_share * count)), count - 1)
+    smallest = min(development, key=development.__getitem__)
+    largest = max(development, key=development.__getitem__)
     if development[largest] < 2:
-        what = f"leaves one of its {counts[largest]} images to learn from, as all others do"
+        what = f"leaves one of its {counts[largest]} images for development, as all others do"
         raise UserFacingError(f"the class {largest}", what, "add some: one class has to leave two")
     least = least_fraction(development[smallest], development[largest])
-    usual = ", ".join(f"{share:g}" for share in USUAL_FRACTIONS if share >= least)
+    fractions = ", ".join(f"{share:g}" for share in USUAL_FRACTIONS if share >= least)
     lists = [item.path for item in listing.rejected if item.path.casefold().endswith(".csv")]
     unread = f"\nNot read: {', '.join(lists)}; a list is named in ingest.labelled.labels_file."
     return (
@@ -120,60 +254,9 @@ def summary(listing: Listing, test_share: float) -> str:
         f"{len(listing.entries) - counts.total()} without\n"
         f"  {', '.join(f'{name} {count}' for name, count in sorted(counts.items()))}\n"
         f"The smallest class, {smallest}, leaves about {development[smallest]} images for "
-        f"development.\nThe least label fraction is about {least:g}; fractions: [{usual}] suit it."
-        f"{unread if lists else ''}"
+        f"development.\nThe least label fraction is about {least:g}; suitable fractions: "
+        f"[{fractions}].{unread if lists else ''}"
     )
-
-
-def _development(count: int, test_share: float) -> int:
-    """Images of a class to learn from, where none is a duplicate or unusable."""
-    return count - min(max(1, round(test_share * count)), count - 1)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and write; returns the exit status."""
-    given = _parser().parse_args(arguments)
-    try:
-        told = _write(given.images, given.out, given.replace)
-    except UserFacingError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    print(told)
-    return 0
-
-
-def _write(place: Path, out: Path, replace: bool) -> str:
-    """Read the corpus, write the block, tell what was found."""
-    if out.exists() and not replace:
-        raise UserFacingError(out, "stands there already", "add --replace to lose it")
-    config = ingest_beside(out)
-    listing = read_classes(place, config)
-    labels = sorted({entry.label for entry in listing.entries if entry.label is not None})
-    if len(labels) < 2:
-        named = f" ({', '.join(labels)})" if labels else ""
-        raise UserFacingError(
-            place,
-            f"holds {len(labels)} classes{named}, and a study wants two or more",
-            "put a folder for each class there, or a list with labels",
-        )
-    text, found = class_bank_yaml(labels), summary(listing, config.test_share)
-    write_atomically(out, text.encode())
-    return f"{found}\nWritten: {out}"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m sports_clip_pipeline.data.class_bank",
-        description="Write the parameter block class_bank for labelled images. How they are "
-        f"laid out is read from the block `ingest` in {BESIDE}, where that stands beside the file "
-        "to write.",
-        epilog="example: python -m sports_clip_pipeline.data.class_bank "
-        "data/01_raw/own/photographs conf/own/parameters_class_bank.yml",
-    )
-    parser.add_argument("images", type=Path, help="folder or zip of the labelled images")
-    parser.add_argument("out", type=Path, help="file to write")
-    parser.add_argument("--replace", action="store_true", help="write over a file that is there")
-    return parser
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Near-duplicate grouping by difference hash (dHash, a perceptual hash), and which images stay.
 
-Two images belong together when their difference hashes are equal, or when the hashes are at most
-`bits` apart and their 16 × 16 grey thumbnails differ by at most `grey_levels` on average. On the
-two public corpora that average lies below 4 for true pairs within two bits and above 35 for the
-others, so the default of 8 stands in a wide gap.
+Two images are duplicates if their difference hashes are equal, or if the hashes differ in at most
+`bits` bits and the 16 × 16 grey thumbnails differ by at most `grey_levels` on average. In the two
+public corpora that average is below 4 for true pairs within two bits and above 35 for the others,
+so the default of 8 lies in a wide gap.
 
 Source: imagehash.dhash; Krawetz 2013, "Kind of like that" (difference hash).
 """
@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 HASH_BITS = 64
 TIERS = {"test": 3, "validation": 2, "labelled": 1, "train": 0}
@@ -22,70 +24,53 @@ TIERS = {"test": 3, "validation": 2, "labelled": 1, "train": 0}
 def group_near_duplicates(
     hashes: Sequence[str], thumbnails: np.ndarray, bits: int, grey_levels: float
 ) -> np.ndarray:
-    """Number the groups of duplicates; an image without any is a group of its own.
+    """Number the groups of duplicates (connected components); other images form their own group.
 
     Args:
         hashes: N difference hashes, 16 hex digits each.
         thumbnails: (N, P) uint8 grey values.
-        bits: hashes at most this far apart are near, 0..63.
-        grey_levels: near hashes count when the thumbnails differ by at most this on average.
+        bits: largest Hamming distance of near hashes, 0..63.
+        grey_levels: largest mean absolute difference of near duplicates' thumbnails.
     Returns: (N,) int64, numbered 0, 1, … by first member.
     """
     values = np.array([int(text, 16) for text in hashes], dtype=np.uint64)
     unique, first, inverse = np.unique(values, return_index=True, return_inverse=True)
-    parent = np.arange(len(unique))
-    for left, right in _near_pairs(unique, bits):
-        ours, theirs = (thumbnails[first[k]].astype(np.int16) for k in (left, right))
-        if np.abs(ours - theirs).mean() <= grey_levels:
-            parent[_root(parent, left)] = _root(parent, right)
-    roots = np.array([_root(parent, k) for k in range(len(unique))], dtype=np.int64)
-    return _numbered(roots[inverse])
+    pairs = _near_pairs(unique, bits)
+    left, right = (thumbnails[first[side]].astype(np.int16) for side in pairs.T)
+    edges = pairs[np.abs(left - right).mean(axis=1) <= grey_levels]
+    graph = coo_array((np.ones(len(edges)), edges.T), shape=(len(unique), len(unique)))
+    components = connected_components(graph, directed=False)[1]
+    return pd.factorize(components[inverse])[0].astype(np.int64)
 
 
-def _near_pairs(values: np.ndarray, bits: int) -> list[tuple[int, int]]:
-    """Index pairs of different hashes at most `bits` apart.
+def _near_pairs(values: np.ndarray, bits: int) -> np.ndarray:
+    """(K, 2) index pairs of different hashes with a Hamming distance of at most `bits`.
 
-    Of `bits` + 1 bands at least one is equal in such a pair (pigeonhole), so only hashes that
-    share a band are compared.
+    Of `bits` + 1 bands at least one is equal in such a pair (pigeonhole principle), so only hashes
+    that share a band are compared.
     """
-    found: set[tuple[int, int]] = set()
-    for first in range(bits + 1) if bits else ():
+    found = [np.empty((0, 2), np.int64)]
+    for first_bit in range(bits + 1) if bits else ():
         # Every (bits + 1)-th bit: a plain sky fills neighbouring bits with the same value.
-        band = values & np.uint64(sum(1 << bit for bit in range(first, HASH_BITS, bits + 1)))
+        band = values & np.uint64(sum(1 << bit for bit in range(first_bit, HASH_BITS, bits + 1)))
         order = np.argsort(band, kind="stable")
         for step in range(1, len(order)):
             same = np.flatnonzero(band[order[step:]] == band[order[:-step]])
             if not len(same):
-                break  # sorted: no run is longer than `step`
+                break  # sorted: no run of equal bands is longer than `step`
             left, right = order[same], order[same + step]
             near = np.bitwise_count(values[left] ^ values[right]) <= bits
-            pairs = np.sort(np.stack([left[near], right[near]], axis=1), axis=1)
-            found.update(map(tuple, pairs.tolist()))
-    return sorted(found)
-
-
-def _root(parent: np.ndarray, k: int) -> int:
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = int(parent[k])
-    return k
-
-
-def _numbered(labels: np.ndarray) -> np.ndarray:
-    """Labels renamed 0, 1, … in the order of their first appearance."""
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
+            found.append(np.sort(np.stack([left[near], right[near]], axis=1), axis=1))
+    return np.unique(np.concatenate(found), axis=0)
 
 
 def duplicate_actions(images: pd.DataFrame) -> pd.Series:
-    """What becomes of each image: `kept`, `dropped` or `quarantined`.
+    """Resolve duplicates: each image is `kept`, `dropped` or `quarantined`.
 
-    Labelled members of a group with two labels are quarantined: one of the labels is wrong, and
-    nobody knows which. Of the rest, a group keeps the members of its highest tier: test images of
-    either corpus, then Flickr8k's validation, then labelled images, then Flickr8k's training
-    images. So no training image is also a validation or test image.
+    Labelled members of a group with two labels are quarantined, as either label may be wrong. Of
+    the rest, a group keeps the members of its highest tier: test images of either corpus, then
+    Flickr8k's validation images, then labelled images, then Flickr8k's training images. So no
+    training image is also a validation or test image.
 
     Args:
         images: columns `corpus`, `split`, `label` (null where there is none) and `group`.
@@ -102,16 +87,14 @@ def duplicate_actions(images: pd.DataFrame) -> pd.Series:
 
 
 def list_duplicates(images: pd.DataFrame, actions: pd.Series) -> pd.DataFrame:
-    """One row a member of each group of two or more; `kind` is `exact` where the bytes are equal.
+    """One row per member of a group of two or more; `kind` is `exact` if the bytes are equal.
 
     Args:
         images: columns `corpus`, `image`, `split`, `label`, `sha256`, `group`.
         actions: of `duplicate_actions`.
     """
-    several = images.groupby("group")["image"].transform("size") > 1
-    twins = images.groupby(["group", "sha256"])["image"].transform("size") > 1
-    found = images.assign(
-        kind=np.where(twins, "exact", "near"), action=actions, split=images["split"]
-    )[several]
+    is_grouped = images.groupby("group")["image"].transform("size") > 1
+    is_exact = images.groupby(["group", "sha256"])["image"].transform("size") > 1
+    found = images.assign(kind=np.where(is_exact, "exact", "near"), action=actions)[is_grouped]
     columns = ["group", "corpus", "image", "split", "label", "kind", "action"]
     return found[columns].sort_values(["group", "corpus", "image"]).reset_index(drop=True)

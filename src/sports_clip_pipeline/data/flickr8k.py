@@ -1,8 +1,8 @@
-"""Flickr8k in both of its published forms.
+"""Reader of Flickr8k and of other captioned images, in two formats.
 
-* `Images/*.jpg` beside `captions.txt`, a CSV `image,caption` with five rows an image; anybody's
-  captions may come in this form, with any number of rows an image (`captions.csv` is read too);
-* `Flicker8k_Dataset/*.jpg` beside `Flickr8k.token.txt` (`name.jpg#0<TAB>caption`) and the lists
+* `Images/*.jpg` with `captions.txt` or `captions.csv`, a CSV `image,caption` with any number of
+  rows per image (Flickr8k has five);
+* `Flicker8k_Dataset/*.jpg` with `Flickr8k.token.txt` (`name.jpg#0<TAB>caption`) and the lists
   `Flickr_8k.{train,dev,test}Images.txt`.
 
 Source: Hodosh, Young and Hockenmaier 2013, RunState of Artificial Intelligence Research 47.
@@ -22,6 +22,7 @@ from sports_clip_pipeline.data.listing import (
     find_file,
     image_folder,
     is_image_name,
+    missing_image,
     plain_name,
     read_columns,
     read_text,
@@ -36,134 +37,119 @@ LISTS = {
     "test": "Flickr_8k.testImages.txt",
 }
 _SUFFIXES = "|".join(re.escape(suffix) for suffix in sorted(IMAGE_SUFFIXES))
-_SWALLOWED_ROW = re.compile(rf"\n[^,\n]+(?:{_SUFFIXES}),", re.IGNORECASE)
+_MERGED_ROWS = re.compile(rf"\n[^,\n]+(?:{_SUFFIXES}),", re.IGNORECASE)
 
 Captions = dict[str, list[str]]
 
 
 def list_flickr8k(archive: Archive) -> Listing:
-    """The images of Flickr8k with their captions, and with their splits where lists are published.
+    """List the images with their captions, and with their splits if lists are published.
 
-    Images without a caption, and captions of the token file whose image is not there (the
-    published file has five such), are rejected.
+    Images without a caption are rejected, and captions of the token file without an image (the
+    published file has five such).
 
-    Raises: UserFacingError: neither form stands in the archive, or a file of it is malformed.
+    Raises: UserFacingError: the archive has neither format, or a file of it is malformed.
     """
-    captions, images = _read_captions(archive), image_folder(archive, FOLDERS)
+    images = image_folder(archive, FOLDERS)
+    captions = _read_captions(archive, images)
     splits = _published_splits(archive, set(captions))
-    unlisted = "train" if splits else ""
+    default_split = "train" if splits else ""
     entries = tuple(
-        Entry(name, images[name], splits.get(name, unlisted), None, tuple(captions[name]))
+        Entry(name, images[name], splits.get(name, default_split), None, tuple(captions[name]))
         for name in sorted(captions)
         if name in images
     )
-    missing = [RejectedFile(name, "", "missing", "has captions, no image") for name in captions]
-    silent = [
-        RejectedFile(name, path, "no_caption", "no caption speaks of it")
+    without_image = [
+        RejectedFile(name, "", "missing", "has captions, no image")
+        for name in captions
+        if name not in images
+    ]
+    without_caption = [
+        RejectedFile(name, path, "no_caption", "has no caption")
         for name, path in images.items()
         if name not in captions and is_image_name(name)
     ]
-    rejected = (*(item for item in missing if item.image not in images), *silent)
-    return Listing("flickr8k", entries, rejected)
+    return Listing("flickr8k", entries, (*without_image, *without_caption))
 
 
-def _read_captions(archive: Archive) -> Captions:
+def _read_captions(archive: Archive, images: dict[str, str]) -> Captions:
     table = find_file(archive, "captions.txt") or find_file(archive, "captions.csv")
-    tokens = find_file(archive, "Flickr8k.token.txt")
-    if not image_folder(archive, FOLDERS) or not (table or tokens):
+    path = table or find_file(archive, "Flickr8k.token.txt")
+    if not images or path is None:
         raise UserFacingError(
             archive.path,
             "holds neither Images/ with captions.txt nor Flicker8k_Dataset/ with "
             "Flickr8k.token.txt",
-            "put Flickr8k there as it is published, or captions of your own in the first form",
+            "put Flickr8k there as it is published, or your own captions in the first format",
         )
-    captions = _from_table(archive, table) if table else _from_tokens(archive, tokens or "")
+    captions = _from_table(archive, path, images) if table else _from_tokens(archive, path)
     if not captions:
-        raise UserFacingError(
-            f"{archive.path}:{table or tokens}", "holds no caption", "get it again"
-        )
+        raise UserFacingError(f"{archive.path}:{path}", "holds no caption", "get it again")
     return captions
 
 
-def _from_table(archive: Archive, path: str) -> Captions:
-    """The CSV form. Quotes and commas are read as CSV has them; every image must be there."""
-    where = f"{archive.path}:{path}"
-    read_columns(archive, path, ("image", "caption"))  # the header is right, or an error says why
-    images, captions = image_folder(archive, FOLDERS), Captions()
-    for line, name, caption in _rows(read_text(archive, path), where):
-        plain_name(name, f"{where} line {line}")
-        if name not in images:
-            raise UserFacingError(
-                f"{where} line {line}",
-                f"names the image {name}, which is not there",
-                "add the image or remove the line",
-            )
+def _from_table(archive: Archive, path: str, images: dict[str, str]) -> Captions:
+    """Read the CSV format; every image of it must exist."""
+    read_columns(archive, path, ("image", "caption"))  # raises if the header is wrong
+    captions: Captions = {}
+    for line, name, caption in _rows(read_text(archive, path)):
+        where = f"{archive.path}:{path} line {line}"
+        if plain_name(name, where) not in images:
+            raise missing_image(name, where)
         captions.setdefault(name, []).append(caption)
     return captions
 
 
-def _rows(text: str, where: str) -> list[tuple[int, str, str]]:
-    """Line, image and caption of each row; a caption with bare commas is put together again."""
+def _rows(text: str) -> list[tuple[int, str, str]]:
+    """Line number, image and caption of each row; commas in unquoted captions are kept."""
     lines = text.splitlines()
     header = [field.strip() for field in next(csv.reader(lines[:1]))]
-    if header[:2] != ["image", "caption"] or len(header) > 2:
-        return _ordered_rows(text, header)
     reader = csv.reader(io.StringIO(text, newline=""))
     rows = [(reader.line_num, row) for row in reader if row][1:]
-    if any(_SWALLOWED_ROW.search(field) for _, row in rows for field in row):
-        # A caption opens a quote and never closes it: read line by line, each line a row.
+    if header != ["image", "caption"]:
+        image, caption = header.index("image"), header.index("caption")
+        return [(line, row[image].strip(), row[caption].strip()) for line, row in rows]
+    if any(_MERGED_ROWS.search(field) for _, row in rows for field in row):
+        # A caption opens a quote and never closes it: parse each line on its own.
         rows = [(at, next(csv.reader([line]))) for at, line in enumerate(lines, 1) if line][1:]
     return [(line, row[0].strip(), ",".join(row[1:]).strip()) for line, row in rows]
 
 
-def _ordered_rows(text: str, header: list[str]) -> list[tuple[int, str, str]]:
-    image, caption = header.index("image"), header.index("caption")
-    reader = csv.reader(io.StringIO(text, newline=""))
-    rows = [(reader.line_num, row) for row in reader if row][1:]
-    return [(line, row[image].strip(), row[caption].strip()) for line, row in rows]
-
-
 def _from_tokens(archive: Archive, path: str) -> Captions:
-    where, captions = f"{archive.path}:{path}", Captions()
+    captions: Captions = {}
     for number, line in enumerate(read_text(archive, path).split("\n"), 1):
         if not line.strip():
             continue
+        where = f"{archive.path}:{path} line {number}"
         key, tab, caption = line.rstrip("\r").partition("\t")
-        name, mark, place = key.strip().rpartition("#")
-        if not (tab and mark and place.isdigit()):
-            raise UserFacingError(
-                f"{where} line {number}",
-                f"is not `name.jpg#0<TAB>caption` but {line[:60]!r}",
-                "mend the line",
-            )
-        captions.setdefault(plain_name(name, f"{where} line {number}"), []).append(caption.strip())
+        name, hash_sign, index = key.strip().rpartition("#")
+        if not (tab and hash_sign and index.isdigit()):
+            what = f"is not `name.jpg#0<TAB>caption` but {line[:60]!r}"
+            raise UserFacingError(where, what, "fix the line")
+        captions.setdefault(plain_name(name, where), []).append(caption.strip())
     return captions
 
 
-def _published_splits(archive: Archive, known: set[str]) -> dict[str, str]:
-    """Image -> split, from the published lists; empty where there are none."""
+def _published_splits(archive: Archive, captioned: set[str]) -> dict[str, str]:
+    """Image -> split, from the published lists; empty if there are none."""
     paths = {split: find_file(archive, name) for split, name in LISTS.items()}
     if not any(paths.values()):
         return {}
     splits: dict[str, str] = {}
     for split, path in paths.items():
         if path is None:
-            raise UserFacingError(
-                f"{archive.path}:{LISTS[split]}",
-                "is missing beside the other lists",
-                "put all three lists there, or none",
-            )
+            where = f"{archive.path}:{LISTS[split]}"
+            remedy = "put all three lists there, or none"
+            raise UserFacingError(where, "is missing beside the other lists", remedy)
         for number, line in enumerate(read_text(archive, path).splitlines(), 1):
-            name, where = line.strip(), f"{archive.path}:{path} line {number}"
-            if name:
-                _assign(splits, plain_name(name, where), split, where, known)
+            if not line.strip():
+                continue
+            where = f"{archive.path}:{path} line {number}"
+            name = plain_name(line.strip(), where)
+            if name not in captioned:
+                raise UserFacingError(where, f"names {name}, which has no caption", "fix the list")
+            if (other := splits.setdefault(name, split)) != split:
+                raise UserFacingError(
+                    where, f"names {name}, which {other} has too", "fix the lists"
+                )
     return splits
-
-
-def _assign(splits: dict[str, str], name: str, split: str, where: str, known: set[str]) -> None:
-    if name not in known:
-        raise UserFacingError(where, f"names {name}, which has no caption", "mend the list")
-    if splits.setdefault(name, split) != split:
-        raise UserFacingError(
-            where, f"names {name}, which {splits[name]} has too", "mend the lists"
-        )

@@ -1,9 +1,8 @@
-"""A store of images: Arrow shards, read by row, behind an index that is written last.
+"""Image store: a folder of Arrow shards with JPEGs, read by row, and an index written last.
 
-A folder with `index.json` and `shard-00000.arrow`, …. Each shard is an uncompressed Arrow IPC file
-with the columns `image` (string) and `jpeg` (large_binary, a baseline RGB JPEG), so that any Arrow
-reader opens it. Rows that duplicates have cost their place are named in the index (`dropped`);
-row i of the store counts the others.
+`index.json` and `shard-00000.arrow`, …: each shard is an uncompressed Arrow IPC file with the
+columns `image` (string) and `jpeg` (large_binary, a baseline RGB JPEG), which any Arrow reader
+opens. The index lists the rows dropped as duplicates; row i of the store counts the others.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ import pyarrow as pa
 from PIL import Image
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.fingerprint import file_sha256
 from sports_clip_pipeline.io.state import replacing_folder, write_atomically
 
 INDEX = "index.json"
@@ -34,16 +32,16 @@ _REMEDY = "delete the folder and run the ingest pipeline again"
 
 
 @dataclass(frozen=True)
-class _Column:
-    """The images of a shard.
+class _Shard:
+    """Byte offsets of a shard's JPEGs.
 
-    The file is opened for each reading: no open file is held, and none of its pages counts as this
-    process's memory.
+    The file is opened for each read: no open file is held, and its pages do not count as memory
+    of this process.
 
     Attributes:
-        path: of the file. identity: of the very file, which another may replace.
-        start: where the bytes of its first image stand.
-        offsets: (R + 1,) int64; where each image begins after that, and the last one ends.
+        identity: device, inode and size, which change if the file is replaced.
+        start: file offset of the first JPEG.
+        offsets: (R + 1,) int64; start of each JPEG after that, and the end of the last one.
     """
 
     path: Path
@@ -51,53 +49,62 @@ class _Column:
     start: int
     offsets: np.ndarray
 
-    def read(self, begin: int, end: int) -> bytes:
-        """The bytes from `begin` to `end`.
+    @classmethod
+    def open(cls, path: Path) -> _Shard:
+        """Read the offsets. Raises: UserFacingError: the file is missing or damaged."""
+        try:
+            identity = _identity(path.stat())
+            with pa.memory_map(str(path)) as file:
+                content = file.read_buffer()
+                batch = pa.ipc.open_file(content).get_batch(0)
+        except (OSError, ValueError) as error:  # Arrow raises both for damaged files
+            raise _unreadable(path, error) from error
+        _, offsets, data = batch.column(1).buffers()
+        start = data.address - content.address if data.size else 0
+        return cls(path, identity, start, np.frombuffer(offsets, np.int64).copy())
 
-        Raises: UserFacingError: the file cannot be read, or is another one by now.
-        """
+    def read(self, begin: int, end: int) -> bytes:
+        """Bytes from `begin` to `end`. Raises: UserFacingError: unreadable, or replaced."""
         try:
             with self.path.open("rb") as file:
                 if _identity(os.fstat(file.fileno())) != self.identity:
-                    what = "was made anew while it was read"
-                    raise UserFacingError(self.path, what, "run it again")
+                    raise UserFacingError(self.path, "was replaced while it was read", "run again")
                 file.seek(self.start + begin)
                 return file.read(end - begin)
         except OSError as error:
-            raise UserFacingError(self.path, f"cannot be read ({error})", _remedy(error)) from error
+            raise _unreadable(self.path, error) from error
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_dev, status.st_ino, status.st_size
 
 
-def _remedy(error: Exception) -> str:
-    """A file that is gone or damaged is made again; what else a disk says is no fault of it."""
-    refused = getattr(error, "errno", None) not in (None, errno.ENOENT)
-    return "make it readable, then run it again" if refused else _REMEDY
+def _unreadable(path: Path, error: Exception) -> UserFacingError:
+    is_lost = getattr(error, "errno", None) in (None, errno.ENOENT)
+    remedy = _REMEDY if is_lost else "make it readable, then run it again"
+    return UserFacingError(path, f"cannot be read ({error})", remedy)
 
 
 class ImageStore:
     """The images of one corpus, by row.
 
-    Opening reads the index alone; where a shard's images stand is learned when it is first asked
-    for one. A store crosses process borders as its path.
+    Opening reads only the index; a store is pickled as its path.
 
     Attributes:
         path: the folder.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Open the store. Raises: UserFacingError: no complete store stands there."""
+        """Open the store. Raises: UserFacingError: the store is missing or incomplete."""
         self.path = Path(path)
         self._index = _read_index(self.path)
-        kept = [
+        rows = [
             np.delete(np.arange(shard["rows"], dtype=np.int64), shard["dropped"])
             for shard in self._index["shards"]
         ]
-        self._row = np.concatenate([np.empty(0, np.int64), *kept])
-        self._shard = np.repeat(np.arange(len(kept)), [len(rows) for rows in kept])
-        self._columns: dict[int, _Column] = {}
+        self._row = np.concatenate([np.empty(0, np.int64), *rows])
+        self._shard = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
+        self._opened: dict[int, _Shard] = {}
 
     def __len__(self) -> int:
         return len(self._row)
@@ -106,9 +113,9 @@ class ImageStore:
         """The JPEG of row i. Raises: IndexError: i is outside 0..len-1."""
         if not 0 <= i < len(self):
             raise IndexError(f"row {i} of a store of {len(self)} images")
-        column, row = self._column(int(self._shard[i])), self._row[i]
-        begin, end = column.offsets[row : row + 2]
-        return column.read(int(begin), int(end))
+        shard, row = self._open(int(self._shard[i])), self._row[i]
+        begin, end = shard.offsets[row : row + 2]
+        return shard.read(int(begin), int(end))
 
     def get(self, i: int) -> Image.Image:
         """The image of row i, upright, mode RGB. Raises: IndexError: i is outside 0..len-1."""
@@ -116,40 +123,11 @@ class ImageStore:
         image.load()
         return image
 
-    def iter_shards(self) -> Iterator[tuple[int, list[bytes]]]:
-        """Row of the first image and the JPEGs of each shard, in order; all of them once."""
-        start = 0
-        while start < len(self):
-            stop = int(np.searchsorted(self._shard, self._shard[start], side="right"))
-            column = self._column(int(self._shard[start]))
-            whole = column.read(0, int(column.offsets[-1]))
-            bounds = (column.offsets[row : row + 2] for row in self._row[start:stop])
-            yield start, [whole[begin:end] for begin, end in bounds]
-            start = stop
-
-    def verify(self) -> None:
-        """Read everything once. Raises: UserFacingError: a shard is not what the index says."""
-        for shard in self._index["shards"]:
-            path = self.path / shard["file"]
-            if not path.is_file() or file_sha256(path) != shard["sha256"]:
-                raise UserFacingError(path, "is missing or damaged", _REMEDY)
-
-    def _column(self, number: int) -> _Column:
-        """Where a shard's images stand in its file."""
-        if number not in self._columns:
+    def _open(self, number: int) -> _Shard:
+        if number not in self._opened:
             path = self.path / self._index["shards"][number]["file"]
-            try:
-                identity = _identity(path.stat())
-                with pa.memory_map(str(path)) as file:
-                    everything = file.read_buffer()
-                    batch = pa.ipc.open_file(everything).get_batch(0)
-            except (OSError, ValueError) as error:  # Arrow says both of what is damaged
-                raise UserFacingError(path, f"cannot be read ({error})", _remedy(error)) from error
-            _, offsets, data = batch.column(1).buffers()
-            start = data.address - everything.address if data.size else 0
-            found = _Column(path, identity, start, np.frombuffer(offsets, np.int64).copy())
-            self._columns[number] = found
-        return self._columns[number]
+            self._opened[number] = _Shard.open(path)
+        return self._opened[number]
 
     def __reduce__(self) -> tuple[type[ImageStore], tuple[Path]]:
         return type(self), (self.path,)
@@ -164,9 +142,9 @@ def shard_name(number: int) -> str:
 
 
 def write_shard(path: Path, images: Sequence[str], jpegs: Sequence[bytes]) -> dict[str, Any]:
-    """Write one shard, whole or not at all.
+    """Write one shard atomically.
 
-    Returns: its line of the index: `file`, `rows`, `bytes`, `sha256`.
+    Returns: its index entry: `file`, `rows`, `bytes`, `sha256`.
     """
     columns = [pa.array(images, pa.string()), pa.array(jpegs, pa.large_binary())]
     sink = pa.BufferOutputStream()
@@ -179,16 +157,14 @@ def write_shard(path: Path, images: Sequence[str], jpegs: Sequence[bytes]) -> di
 
 
 def write_index(folder: Path, shards: Sequence[dict[str, Any]]) -> None:
-    """Complete a store: `shards` are the lines of `write_shard`, each with its list `dropped`."""
+    """Complete a store; `shards` are index entries of `write_shard` with the list `dropped`."""
     length = sum(shard["rows"] - len(shard["dropped"]) for shard in shards)
     index = {"format": FORMAT, "length": length, "shards": list(shards)}
     write_atomically(folder / INDEX, json.dumps(index, indent=1).encode())
 
 
 def publish(store: ImageStore, folder: Path) -> None:
-    """Save a store in `folder`: shards are hard-linked where possible, else copied.
-
-    Nothing is done if the same store is already there.
+    """Save a store in `folder`, unless it is there; shards are hard-linked or else copied.
 
     Raises: UserFacingError: the folder cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Readers of the labelled corpus: Kaggle lists, class folders, or a CSV beside the images."""
+"""Readers of the labelled corpus: Kaggle lists, class folders, or a CSV of image and label."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sports_clip_pipeline.data.listing import (
     image_folder,
     inner_path,
     is_image_name,
+    missing_image,
     plain_name,
     read_columns,
 )
@@ -23,53 +24,100 @@ from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import LabelledForm
 
 LabelResolver = Callable[[str, str], str]
-"""A label and where it stands -> the class it means. Raises: UserFacingError: none."""
-_RENAMED = "name yours in ingest.labelled.image_column and ingest.labelled.label_column"
-BESIDE = frozenset(
+"""(label, where it is) -> class label. Raises: UserFacingError: no such class."""
+KAGGLE_LABELS, KAGGLE_TESTS = "train_labels.csv", "test_images_list.csv"
+SIDECAR_SUFFIXES = frozenset(
     {".txt", ".csv", ".json", ".xml", ".xmp", ".aae", ".md", ".pdf", ".ini", ".db", ".mov", ".mp4"}
 )
-"""Suffixes of what cameras, phones and file managers put beside images."""
+"""Extensions of files that cameras, phones and file managers put beside images."""
 
 
-def list_folders(
-    archive: Archive, known: LabelResolver, form: LabelledForm, labels: Sequence[str] = ()
+def list_sports(
+    archive: Archive, labels: Sequence[str], form: LabelledForm | None = None
 ) -> Listing:
-    """One folder a class, at the top or below one wrapping folder.
-
-    What stands deeper in a class's folder is of that class too, where its name is one of an image.
+    """List the images of the labelled corpus.
 
     Args:
-        known: refuses folders that are no class.
-        labels: names that are no wrapping folder, though they stand alone.
+        labels: the classes of the study.
+        form: format of the corpus; detected by default.
+    Raises: UserFacingError: a malformed list, an unknown label, a missing image, or a class
+        without images.
     """
+    listing = list_labelled(archive, _label_resolver(labels), form or LabelledForm(), labels)
+    used = {entry.label for entry in listing.entries}
+    for label in labels:
+        if label not in used:
+            remedy = "add some, or take the class out of class_bank.classes"
+            raise UserFacingError(archive.path, f"holds no image of the class {label}", remedy)
+    return listing
+
+
+def list_labelled(
+    archive: Archive, resolve: LabelResolver, form: LabelledForm, labels: Sequence[str] = ()
+) -> Listing:
+    """List the images of a labelled corpus with any classes.
+
+    Args:
+        resolve: maps a label of the corpus to a class.
+        labels: class folders, so that a single one is not taken for a wrapping folder.
+    """
+    detect = form.form == "auto"
+    if form.form == "kaggle" or (detect and find_file(archive, KAGGLE_LABELS) is not None):
+        return _list_kaggle(archive, resolve)
+    if form.form == "csv" or (detect and _has_list_on_top(archive, form)):
+        return _list_csv(archive, resolve, form)
+    return _list_folders(archive, resolve, form, labels)
+
+
+def _label_resolver(labels: Sequence[str]) -> LabelResolver:
+    """Looks labels up in Unicode normal form C."""
+    classes = {composed(label): label for label in labels}
+
+    def resolve(label: str, where: str) -> str:
+        if composed(label) not in classes:
+            raise UserFacingError(
+                where,
+                f"has the label {label!r}, which is none of the {len(labels)} classes",
+                "correct it, or add the class to class_bank.classes "
+                "(`python -m sports_clip_pipeline.data.class_bank` writes the block)",
+            )
+        return classes[composed(label)]
+
+    return resolve
+
+
+def _list_folders(
+    archive: Archive, resolve: LabelResolver, form: LabelledForm, labels: Sequence[str]
+) -> Listing:
+    """One folder per class, at the top or below one wrapping folder; subfolders included."""
     entries, tests, rejected = [], [], []
     for path, inside in _unwrapped(archive, labels):
         folder, slash, rest = inside.partition("/")
-        if why := _why_not(folder if slash else "", rest or folder):
+        if why := _why_no_image(folder if slash else "", rest or folder):
             if slash or is_image_name(path) or path.casefold().endswith(".csv"):
                 rejected.append(RejectedFile(inside, path, "not_listed", why))
         elif folder == form.unlabelled_folder:
             tests.append(Entry(inside, path, "test"))
         else:
-            label = known(folder, f"{archive.path}:{path}")
+            label = resolve(folder, f"{archive.path}:{path}")
             entries.append(Entry(inside, path, "train", label))
     order = tuple(entry.image for entry in tests)
     return Listing("sports", (*entries, *tests), tuple(rejected), order)
 
 
-def _why_not(folder: str, name: str) -> str:
-    """Why a file is no image of a class; nothing where it is to be opened."""
+def _why_no_image(folder: str, name: str) -> str:
+    """Why a file is not opened as an image of a class; empty if it is."""
     if not folder:
-        return "stands outside the class folders"
-    if PurePosixPath(name).suffix.casefold() in BESIDE:
+        return "is outside the class folders"
+    if PurePosixPath(name).suffix.casefold() in SIDECAR_SUFFIXES:
         return "is no image by its name"
     if "/" in name and not is_image_name(name):
-        return "stands below its class's folder, and is no image by its name"
+        return "is in a subfolder of its class, and is no image by its name"
     return ""
 
 
 def _unwrapped(archive: Archive, labels: Sequence[str]) -> list[tuple[str, str]]:
-    """Each file with its name below one wrapping folder, if there is one."""
+    """Each file with its name below a wrapping folder, if there is one."""
     names = archive.names()
     tops = {name.partition("/")[0] for name in names if "/" in name}
     if len(tops) == 1 and not {composed(top) for top in tops} & {composed(one) for one in labels}:
@@ -77,8 +125,8 @@ def _unwrapped(archive: Archive, labels: Sequence[str]) -> list[tuple[str, str]]
     return [(name, name) for name in names]
 
 
-def has_table_on_top(archive: Archive, form: LabelledForm) -> bool:
-    """Whether the list stands at the top, or at the top of one wrapping folder."""
+def _has_list_on_top(archive: Archive, form: LabelledForm) -> bool:
+    """Whether the CSV list is at the top, or at the top of one wrapping folder."""
     path = find_file(archive, form.labels_file)
     if path is None or "/" not in path:
         return path is not None
@@ -86,29 +134,47 @@ def has_table_on_top(archive: Archive, form: LabelledForm) -> bool:
     return "/" not in folder and all(name.startswith(f"{folder}/") for name in archive.names())
 
 
-def list_table(archive: Archive, known: LabelResolver, form: LabelledForm) -> Listing:
-    """A CSV list of image and label; a row without a label is an image without one.
+def _list_csv(archive: Archive, resolve: LabelResolver, form: LabelledForm) -> Listing:
+    """A CSV list of image and label; images without a label only get predictions.
 
-    Paths are read from the list's own folder on, or from `images_folder` below it, and name the
-    images. Images that the list leaves out are rejected, but for those of
-    `unlabelled_folder`.
-
-    Raises: UserFacingError: no list, a column that is missing, an image that is not there, named
-        twice or outside the folder, a label that `known` refuses.
+    Paths are relative to the list's own folder, or to `images_folder` below it, and name the
+    images. Images that are not listed are rejected, except those of `unlabelled_folder`.
     """
-    path = _table(archive, form)
+    path = find_file(archive, form.labels_file)
+    if path is None:
+        columns = f"{form.image_column},{form.label_column}"
+        remedy = (
+            f"put a CSV with the columns {columns} there, name yours in "
+            "ingest.labelled.labels_file, or set ingest.labelled.form to folders"
+        )
+        raise UserFacingError(f"{archive.path}:{form.labels_file}", "is missing", remedy)
     top = path.rpartition("/")[0]
-    listed = _rows(archive, path, known, form)
-    used = {entry.path for entry in listed}
-    entries, rejected, names = list(listed), [], {entry.image for entry in listed}
+    members = {composed(name): name for name in archive.names()}
+    root = PurePosixPath(path).parent / form.images_folder
+    listed = _read_list(
+        archive,
+        path,
+        (form.image_column, form.label_column),
+        inner_path,
+        lambda name: members.get(composed((root / name).as_posix())),
+        "name yours in ingest.labelled.image_column and ingest.labelled.label_column",
+        "; ingest.labelled.images_folder says where paths begin",
+    )
+    entries = [
+        Entry(name, member, "train", resolve(label, where))
+        if label
+        else Entry(name, member, "test")
+        for name, (where, member, label) in listed.items()
+    ]
+    listed_paths = {entry.path for entry in entries}
+    names, rejected = {entry.image for entry in entries}, []
     for member in archive.names():
         inside = member.removeprefix(f"{top}/") if top else member
-        if member in used or not is_image_name(member):
+        if member in listed_paths or not is_image_name(member):
             continue
         if not inside.startswith(f"{form.unlabelled_folder}/"):
-            rejected.append(
-                RejectedFile(inside, member, "not_listed", f"{base_name(path)} does not list it")
-            )
+            why = f"{base_name(path)} does not list it"
+            rejected.append(RejectedFile(inside, member, "not_listed", why))
         elif inside in names:
             what = f"has the name of another image in {base_name(path)}"
             raise UserFacingError(f"{archive.path}:{member}", what, "rename one of them")
@@ -118,151 +184,55 @@ def list_table(archive: Archive, known: LabelResolver, form: LabelledForm) -> Li
     return Listing("sports", tuple(entries), tuple(rejected), order)
 
 
-def _table(archive: Archive, form: LabelledForm) -> str:
-    path = find_file(archive, form.labels_file)
-    if path is None:
-        columns = f"{form.image_column},{form.label_column}"
-        raise UserFacingError(
-            f"{archive.path}:{form.labels_file}",
-            "is missing",
-            f"put a CSV with the columns {columns} there, name yours in "
-            "ingest.labelled.labels_file, or set ingest.labelled.form to folders",
-        )
-    return path
-
-
-def _rows(archive: Archive, path: str, known: LabelResolver, form: LabelledForm) -> list[Entry]:
-    """The list's images in its order."""
-    members = {composed(name): name for name in archive.names()}
-    root = PurePosixPath(path).parent / form.images_folder
-    entries: dict[str, Entry] = {}
-    columns = form.image_column, form.label_column
-    for line, (image, label) in read_columns(archive, path, columns, _RENAMED):
-        where = f"{archive.path}:{path} line {line}"
-        name = inner_path(image, where)
-        member = members.get(composed((root / name).as_posix()))
-        if member is None:
-            raise UserFacingError(
-                where,
-                f"names the image {name}, which is not there ({archive.path / root / name})",
-                "add the image or remove the line; ingest.labelled.images_folder says where paths "
-                "begin",
-            )
-        if name in entries:
-            raise UserFacingError(where, f"names the image {name} again", "remove one of the lines")
-        split, of = ("train", known(label, where)) if label else ("test", None)
-        entries[name] = Entry(name, member, split, of)
-    return list(entries.values())
-
-
-LABELS, TESTS = "train_labels.csv", "test_images_list.csv"
-BY_COMMAND = "`python -m sports_clip_pipeline.data.class_bank` writes the block"
-
-
-def list_sports(
-    archive: Archive, labels: Sequence[str], form: LabelledForm | None = None
-) -> Listing:
-    """The images of the labelled corpus.
-
-    Args:
-        archive: the corpus.
-        labels: the classes of the study.
-        form: how it says which image is of which class; by default, what stands there decides.
-    Raises: UserFacingError: a malformed list, an unknown label, an image that is not there, or
-        a class without any image.
-    """
-    listing = list_labelled(archive, label_resolver(labels), form or LabelledForm(), labels)
-    used = {entry.label for entry in listing.entries}
-    for label in labels:
-        if label not in used:
-            raise UserFacingError(
-                archive.path,
-                f"holds no image of the class {label}",
-                "add some, or take the class out of class_bank.classes",
-            )
-    return listing
-
-
-def list_labelled(
-    archive: Archive, known: LabelResolver, form: LabelledForm, labels: Sequence[str] = ()
-) -> Listing:
-    """The images of the labelled corpus, whatever its classes.
-
-    Args:
-        known: a label and where it stands to the class it means, or an error.
-        labels: names that are no wrapping folder, though they stand alone.
-    """
-    kind = form.form
-    if kind == "auto" and find_file(archive, LABELS) is not None:
-        kind = "kaggle"
-    elif kind == "auto":
-        kind = "csv" if has_table_on_top(archive, form) else "folders"
-    if kind == "kaggle":
-        return _kaggle(archive, known)
-    if kind == "csv":
-        return list_table(archive, known, form)
-    return list_folders(archive, known, form, labels)
-
-
-def label_resolver(labels: Sequence[str]) -> LabelResolver:
-    """What refuses a label that is none of these; accents are compared as they look."""
-    classes = {composed(label): label for label in labels}
-
-    def known(label: str, where: str) -> str:
-        if composed(label) not in classes:
-            raise UserFacingError(
-                where,
-                f"has the label {label!r}, which is none of the {len(labels)} classes",
-                f"mend it, or add the class to class_bank.classes ({BY_COMMAND})",
-            )
-        return classes[composed(label)]
-
-    return known
-
-
-def _kaggle(archive: Archive, known: LabelResolver) -> Listing:
+def _list_kaggle(archive: Archive, resolve: LabelResolver) -> Listing:
     train = image_folder(archive, ("train/train",)) or image_folder(archive, ("train",))
     test = image_folder(archive, ("test/test",)) or image_folder(archive, ("test",))
-    tests = _listed(archive, TESTS, ("image",), test)
-    labelled = _listed(archive, LABELS, ("image", "sports"), train)
-    entries = []
-    for name, (where, label) in labelled.items():
-        image = f"train/{name}" if name in tests else name
-        entries.append(Entry(image, train[name], "train", known(label, where)))
-    entries += [Entry(name, test[name], "test") for name in tests]
-    unlisted = [
-        RejectedFile(name, path, "not_listed", f"{listname} does not list it")
-        for folder, names, listname in ((train, labelled, LABELS), (test, tests, TESTS))
-        for name, path in folder.items()
-        if name not in names and is_image_name(name)
+    tests = _kaggle_list(archive, KAGGLE_TESTS, ("image",), test)
+    labelled = _kaggle_list(archive, KAGGLE_LABELS, ("image", "sports"), train)
+    entries = [
+        Entry(f"train/{name}" if name in tests else name, member, "train", resolve(label, where))
+        for name, (where, member, label) in labelled.items()
     ]
-    return Listing("sports", tuple(entries), tuple(unlisted), tuple(tests))
+    entries += [Entry(name, member, "test") for name, (_, member, _) in tests.items()]
+    rejected = [
+        RejectedFile(name, path, "not_listed", f"{list_name} does not list it")
+        for files, listed, list_name in (
+            (train, labelled, KAGGLE_LABELS),
+            (test, tests, KAGGLE_TESTS),
+        )
+        for name, path in files.items()
+        if name not in listed and is_image_name(name)
+    ]
+    return Listing("sports", tuple(entries), tuple(rejected), tuple(tests))
 
 
-def _listed(
+def _kaggle_list(
     archive: Archive, name: str, columns: tuple[str, ...], images: dict[str, str]
-) -> dict[str, tuple[str, str]]:
-    """Image -> (where it is listed, its last column), in the order of the list."""
+) -> dict[str, tuple[str, str, str]]:
     path = find_file(archive, name)
     if path is None:
-        raise UserFacingError(
-            f"{archive.path}:{name}",
-            "is missing",
-            "put the corpus there as on Kaggle, or set ingest.labelled.form to folders",
-        )
-    found: dict[str, tuple[str, str]] = {}
-    for line, row in read_columns(archive, path, columns):
+        remedy = "put the corpus there as on Kaggle, or set ingest.labelled.form to folders"
+        raise UserFacingError(f"{archive.path}:{name}", "is missing", remedy)
+    return _read_list(archive, path, columns, plain_name, images.get)
+
+
+def _read_list(
+    archive: Archive,
+    path: str,
+    columns: tuple[str, ...],
+    check_name: Callable[[str, str], str],
+    find_member: Callable[[str], str | None],
+    column_remedy: str = "add the column",
+    image_hint: str = "",
+) -> dict[str, tuple[str, str, str]]:
+    """Image -> (where it is listed, its file, its last column), in the order of the list."""
+    found: dict[str, tuple[str, str, str]] = {}
+    for line, row in read_columns(archive, path, columns, column_remedy):
         where = f"{archive.path}:{path} line {line}"
-        image = plain_name(row[0], where)
-        if image not in images:
-            raise UserFacingError(
-                where,
-                f"names the image {image}, which is not there",
-                "add the image or remove the line",
-            )
-        if image in found:
-            raise UserFacingError(
-                where, f"names the image {image} again", "remove one of the lines"
-            )
-        found[image] = (where, row[-1])
+        name = check_name(row[0], where)
+        if (member := find_member(name)) is None:
+            raise missing_image(name, where, image_hint)
+        if name in found:
+            raise UserFacingError(where, f"names the image {name} again", "remove one of the lines")
+        found[name] = (where, member, row[-1])
     return found

@@ -1,4 +1,4 @@
-"""What a corpus says of itself before any image is opened: names, splits, labels, captions."""
+"""Listing of a corpus before any image is opened: image names, splits, labels and captions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from sports_clip_pipeline.data.archives import Archive, is_text
+from sports_clip_pipeline.data.archives import Archive, is_text, is_unsafe
 from sports_clip_pipeline.data.transforms import IMAGE_SUFFIXES
 from sports_clip_pipeline.errors import UserFacingError
 
@@ -21,7 +21,7 @@ class Entry:
     Attributes:
         image: its unique name in the corpus.
         path: its name in the archive.
-        split: `train`, `validation` or `test`; empty where the corpus publishes none.
+        split: `train`, `validation` or `test`; empty if the corpus publishes none.
         label: its class, or None.
         captions: in the published order; empty for a labelled corpus.
     """
@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class RejectedFile:
-    """One file that is rejected: where, why, and what exactly was found."""
+    """A file that is rejected unopened; `path` is empty if the image is missing."""
 
     image: str
     path: str
@@ -45,7 +45,7 @@ class RejectedFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """All images of a corpus in a fixed order, and what is rejected unopened.
+    """All images of a corpus in a fixed order, and the files rejected unopened.
 
     Attributes:
         test_order: names of the published test list, in its order.
@@ -58,7 +58,7 @@ class Listing:
 
 
 def find_file(archive: Archive, name: str) -> str | None:
-    """The least nested file called `name` (in any case), or None."""
+    """The least nested file with this name (case-insensitive), or None."""
     hits = [path for path in archive.names() if base_name(path).casefold() == name.casefold()]
     return min(hits, key=lambda path: (path.count("/"), path), default=None)
 
@@ -66,23 +66,22 @@ def find_file(archive: Archive, name: str) -> str | None:
 def read_text(archive: Archive, path: str) -> str:
     """A UTF-8 text file, with or without a byte order mark.
 
-    Raises: UserFacingError: other bytes.
+    Raises: UserFacingError: another encoding.
     """
     try:
         return archive.read(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserFacingError(
-            f"{archive.path}:{path}", f"is not UTF-8 text ({error.reason})", "save it as UTF-8"
-        ) from error
+        what = f"is not UTF-8 text ({error.reason})"
+        raise UserFacingError(f"{archive.path}:{path}", what, "save it as UTF-8") from error
 
 
 def read_columns(
     archive: Archive, path: str, columns: Sequence[str], remedy: str = "add the column"
 ) -> list[tuple[int, list[str]]]:
-    """The wanted columns of a CSV file, row by row, each with its line number.
+    """Some columns of a CSV file, row by row, each with its line number.
 
     Args:
-        remedy: what to do where a column is missing.
+        remedy: of the error if a column is missing.
     Raises: UserFacingError: a column is missing, a row is too short, or it is no CSV.
     """
     where = f"{archive.path}:{path}"
@@ -90,81 +89,73 @@ def read_columns(
     rows = []
     try:
         header = [field.strip() for field in next(reader, [])]
-        places = [_column(header, column, where, remedy) for column in columns]
-        for row in reader:
-            if not row:
-                continue
-            if len(row) <= max(places):
-                what = (
-                    f"line {reader.line_num} has {len(row)} fields where {len(header)} are needed"
-                )
-                raise UserFacingError(where, what, "mend the line")
-            rows.append((reader.line_num, [row[place].strip() for place in places]))
+        indices = [_column_index(header, column, where, remedy) for column in columns]
+        for row in filter(None, reader):
+            if len(row) <= max(indices):
+                needed = f"{len(row)} fields where {len(header)} are needed"
+                raise UserFacingError(where, f"line {reader.line_num} has {needed}", "fix the line")
+            rows.append((reader.line_num, [row[index].strip() for index in indices]))
     except csv.Error as error:
-        raise UserFacingError(where, f"is no CSV ({error})", "mend the file") from error
+        raise UserFacingError(where, f"is no CSV ({error})", "fix the file") from error
     return rows
 
 
-def _column(header: list[str], column: str, where: str, remedy: str) -> int:
+def _column_index(header: list[str], column: str, where: str, remedy: str) -> int:
     if column not in header:
         found = ", ".join(header)[:120] or "nothing"
         if len(header) == 1 and set(found) & set(";\t"):
             remedy = "save it with commas between the columns"
-        raise UserFacingError(
-            where, f"has no column {column!r}, its first line holds: {found}", remedy
-        )
+        what = f"has no column {column!r}, its first line holds: {found}"
+        raise UserFacingError(where, what, remedy)
     return header.index(column)
 
 
 def plain_name(name: str, where: str) -> str:
-    """`name`, once it is sure to be the name of a file in the folder that lists it.
+    """`name`, checked to be a file name without a folder.
 
-    Raises: UserFacingError: empty, absolute, or with a folder in it.
+    Raises: UserFacingError: it is empty, absolute, or has a folder.
     """
     if not name or name in {".", ".."} or set(name) & set("/\\") or not is_text(name):
-        raise UserFacingError(
-            where, f"names the image {name!r}, which climbs out of its folder", "mend the line"
-        )
+        what = f"names the image {name!r}, which climbs out of its folder"
+        raise UserFacingError(where, what, "fix the line")
     return name
 
 
 def inner_path(name: str, where: str) -> str:
-    """`name` with `/` and without `.` parts, once it is sure to stay below the folder it starts in.
+    """`name` with `/` and without `.` parts, checked against path traversal.
 
-    Raises: UserFacingError: empty, absolute, or with `..` in it.
+    Raises: UserFacingError: it is empty, absolute, or has `..`.
     """
     plain = name.replace("\\", "/")
     parts = [part for part in plain.split("/") if part not in {"", "."}]
-    is_drive = len(plain) > 1 and plain[1] == ":"
-    if not parts or ".." in parts or plain.startswith("/") or is_drive or not is_text(plain):
-        raise UserFacingError(
-            where,
-            f"names the image {name!r}, which is no path below the folder of images",
-            "write it from that folder on",
-        )
+    if not parts or is_unsafe(plain):
+        what = f"names the image {name!r}, which is no path below the folder of images"
+        raise UserFacingError(where, what, "write it relative to that folder")
     return "/".join(parts)
 
 
-def composed(text: str) -> str:
-    """The text with each accented letter as one character (Unicode's form NFC).
+def missing_image(name: str, where: str, hint: str = "") -> UserFacingError:
+    """The error of a list that names an image which is not in the archive."""
+    what = f"names the image {name}, which is not there"
+    return UserFacingError(where, what, f"add the image or remove the line{hint}")
 
-    Some file systems keep them as two, and look the same.
-    """
+
+def composed(text: str) -> str:
+    """Unicode normal form C; file systems that use form D would make equal names differ."""
     return unicodedata.normalize("NFC", text)
 
 
 def image_folder(archive: Archive, candidates: Iterable[str]) -> dict[str, str]:
-    """Files of the fullest of the candidate folders: base name -> path in the archive.
+    """Files of the candidate folder that has most: base name -> path in the archive.
 
     Args:
-        archive: where to look.
-        candidates: endings of folder names (`Images`, `train/train`), in any case.
+        candidates: ends of folder names (`Images`, `train/train`), case-insensitive.
     """
     folders: dict[str, dict[str, str]] = {}
-    wanted = tuple(f"/{candidate.casefold()}" for candidate in candidates)
+    ends = tuple(f"/{candidate.casefold()}" for candidate in candidates)
     for path in archive.names():
         folder = str(PurePosixPath(path).parent)
-        if f"/{folder.casefold()}".endswith(wanted):
+        if f"/{folder.casefold()}".endswith(ends):
             folders.setdefault(folder, {})[base_name(path)] = path
     return max(folders.values(), key=len, default={})
 
@@ -175,5 +166,5 @@ def base_name(path: str) -> str:
 
 
 def is_image_name(path: str) -> bool:
-    """Whether the suffix is one of an image."""
+    """Whether the file extension is that of an image."""
     return PurePosixPath(path).suffix.casefold() in IMAGE_SUFFIXES

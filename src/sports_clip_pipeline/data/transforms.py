@@ -1,4 +1,4 @@
-"""Image formats, decoding of untrusted files upright, and image preprocessing."""
+"""Image formats, decoding of untrusted images, and image preprocessing of encoders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import io
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,18 +24,17 @@ IMAGE_FORMATS = {
     "TIFF": (".tif", ".tiff"),
     "AVIF": (".avif",),
 }
-"""Image formats that are accepted, by Pillow's name, with their file extensions."""
+"""Accepted image formats: Pillow's name and the file extensions. Add a format here."""
 IMAGE_SUFFIXES = frozenset(suffix for suffixes in IMAGE_FORMATS.values() for suffix in suffixes)
-_ORIENTATION = 0x0112
-_PAPER = (255, 255, 255)
+_ORIENTATION = 0x0112  # EXIF tag
 
 
 class UnusableImageError(Exception):
     """A file that cannot be decoded or used as an image.
 
     Attributes:
-        reason: one of `empty`, `not_an_image`, `truncated`, `unreadable`,
-            `too_small`, `too_long`, `too_large`.
+        reason: `empty`, `not_an_image`, `truncated`, `unreadable`, `too_small`, `too_long` or
+            `too_large`; when reading the file, also `missing` or `damaged`.
         detail: what exactly was found.
     """
 
@@ -50,7 +49,7 @@ class DecodedImage:
 
     Attributes:
         image: the pixels, mode RGB.
-        plain: the original bytes are a JPEG of just these pixels.
+        plain: the original bytes are a JPEG of exactly these pixels.
     """
 
     image: Image.Image
@@ -58,41 +57,35 @@ class DecodedImage:
 
 
 def open_upright(content: bytes, rules: ImageRules) -> DecodedImage:
-    """Decode a file: the first frame, upright, in RGB, transparency over white.
+    """Decode the first frame, apply the EXIF orientation, convert to RGB on a white background.
 
-    Raises: UnusableImageError: nothing usable is in it.
+    Raises: UnusableImageError: the file cannot be decoded or violates the rules.
     """
     if not content:
         raise UnusableImageError("empty", "0 bytes")
     with warnings.catch_warnings():
-        # What Pillow has to say of odd files becomes a reason here, or does not matter.
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # Pillow's warnings about odd files do not matter here
         try:
-            image, plain = _decode(content, rules)
+            with Image.open(io.BytesIO(content), formats=tuple(IMAGE_FORMATS)) as file:
+                _check_size(file.size, rules)
+                file.load()
+                is_turned = _is_turned(file)
+                plain = file.format == "JPEG" and file.mode == "RGB" and not is_turned
+                image = ImageOps.exif_transpose(file) if is_turned else file
         except UnusableImageError:
             raise
         except UnidentifiedImageError as error:
             raise UnusableImageError("not_an_image", f"starts with {content[:12]!r}") from error
         except Image.DecompressionBombError as error:
             raise UnusableImageError("too_large", str(error)) from error
-        except Exception as error:  # a broken file breaks a decoder in any way it likes
+        except Exception as error:  # decoders of damaged files raise errors of any type
             reason = "truncated" if "truncated" in str(error).casefold() else "unreadable"
             raise UnusableImageError(reason, str(error)) from error
         return DecodedImage(_as_rgb(image), plain)
 
 
-def _decode(content: bytes, rules: ImageRules) -> tuple[Image.Image, bool]:
-    """The upright first frame, and whether the file is a plain JPEG of it."""
-    with Image.open(io.BytesIO(content), formats=tuple(IMAGE_FORMATS)) as file:
-        _check_size(file.size, rules)
-        file.load()
-        if _is_turned(file):
-            return ImageOps.exif_transpose(file), False
-        return file, file.format == "JPEG" and file.mode == "RGB"
-
-
 def stored_bytes(content: bytes, decoded: DecodedImage, rules: ImageRules) -> bytes:
-    """What the store keeps: the original bytes of a small plain JPEG, else a new JPEG.
+    """The JPEG for the image store: the original bytes of a small plain JPEG, else a new one.
 
     Returns: a baseline RGB JPEG whose short side is at most `rules.short_side` pixels.
     """
@@ -110,19 +103,19 @@ def stored_bytes(content: bytes, decoded: DecodedImage, rules: ImageRules) -> by
 
 def _check_size(size: tuple[int, int], rules: ImageRules) -> None:
     short, long = sorted(size)
-    named = f"{size[0]} × {size[1]} pixels"
+    pixels = f"{size[0]} × {size[1]} pixels"
     if size[0] * size[1] > rules.max_pixels:
-        raise UnusableImageError("too_large", f"{named}, more than {rules.max_pixels:,} in all")
+        raise UnusableImageError("too_large", f"{pixels}, more than {rules.max_pixels:,} in all")
     if short < rules.min_side:
-        raise UnusableImageError("too_small", f"{named}, the short side below {rules.min_side}")
+        raise UnusableImageError("too_small", f"{pixels}, the short side below {rules.min_side}")
     if long / short > rules.max_aspect:
-        raise UnusableImageError("too_long", f"{named}, longer than {rules.max_aspect:g} : 1")
+        raise UnusableImageError("too_long", f"{pixels}, longer than {rules.max_aspect:g} : 1")
 
 
 def _is_turned(file: Image.Image) -> bool:
     try:
         return file.getexif().get(_ORIENTATION, 1) in range(2, 9)
-    except Exception:  # EXIF blocks break in every way; a broken one turns nothing
+    except Exception:  # damaged EXIF data raise errors of any type: no rotation then
         return False
 
 
@@ -133,9 +126,9 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
-        paper = Image.new("RGB", layer.size, _PAPER)
-        paper.paste(layer, mask=layer.getchannel("A"))
-        return paper
+        background = Image.new("RGB", layer.size, "white")
+        background.paste(layer, mask=layer.getchannel("A"))
+        return background
     try:
         return image.convert("RGB")
     except ValueError as error:
@@ -146,34 +139,28 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
     """Grey values of 16 or 32 bits, or floats in [0, 1] or [0, 255], as (H, W) uint8."""
     peak = float(np.nan_to_num(values).max(initial=0))
     if values.dtype == np.uint16 or peak > 255:
-        full = 65_535.0
+        white = 65_535.0
     else:
-        full = 1.0 if values.dtype.kind == "f" and peak <= 1 else 255.0
-    grey = np.nan_to_num(values.astype(np.float64)) / full * 255
+        white = 1.0 if values.dtype.kind == "f" and peak <= 1 else 255.0
+    grey = np.nan_to_num(values.astype(np.float64)) / white * 255
     return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
 
 
-RESAMPLING = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-}
+RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
 @dataclass(frozen=True)
-class ImageTransform:
-    """Image preprocessing of an encoder: resize or centre crop, then normalise.
+class InputSpec:
+    """Resize and crop to an encoder's input size, without normalisation.
 
     Attributes:
-        size: side of the input square, pixels.
-        mean, std: per channel, of pixel values in [0, 1]; as the encoder was trained.
+        size: side of the square input, pixels.
         interpolation: `bicubic` or `bilinear`.
-        view: `full` squashes the whole image into the square, `centre` scales the short
-            side to `size` and cuts the middle; `…_flip` mirrors it.
+        view: `full` resizes the whole image to the square, `centre` resizes the short side to
+            `size` and takes the centre crop; `…_flip` flips it horizontally.
     """
 
     size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
     interpolation: str = "bicubic"
     view: str = "full"
 
@@ -183,6 +170,11 @@ class ImageTransform:
                 f"view is one of {VIEWS} and interpolation one of {tuple(RESAMPLING)}, "
                 f"got {self.view!r} and {self.interpolation!r}"
             )
+
+    @property
+    def name(self) -> str:
+        """Such as `full_224_bicubic`."""
+        return f"{self.view}_{self.size}_{self.interpolation}"
 
     def crop(self, image: Image.Image) -> Image.Image:
         """The RGB input of `size` × `size` pixels."""
@@ -196,13 +188,52 @@ class ImageTransform:
             image = image.crop((left, top, left + self.size, top + self.size))
         else:
             image = image.resize((self.size, self.size), resample)
-        if self.view.endswith("_flip"):
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return image
+        return ImageOps.mirror(image) if self.view.endswith("_flip") else image
 
-    def normalise(self, squares: Sequence[Image.Image]) -> np.ndarray:
-        """(B, 3, size, size) float32, normalised, from squares that `crop` made."""
-        pixels = np.stack([np.asarray(square) for square in squares])  # (B, H, W, 3) uint8
+    def pixels(self, image: Image.Image) -> np.ndarray:
+        """(size, size, 3) uint8 of an upright image."""
+        return np.asarray(self.crop(image))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-like form; `from_dict` reads it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> InputSpec:
+        """The inverse of `to_dict`. Raises: ValueError: an unknown view or interpolation."""
+        return cls(values["size"], values["interpolation"], values["view"])
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """Image preprocessing of an encoder: resize or centre crop, then normalise.
+
+    Attributes:
+        size, interpolation, view: see `InputSpec`.
+        mean, std: per channel, of pixel values in [0, 1]; as the encoder was trained.
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bicubic"
+    view: str = "full"
+
+    def __post_init__(self) -> None:
+        _ = self.input_spec  # raises if a value is unknown
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """The resize and crop without normalisation."""
+        return InputSpec(self.size, self.interpolation, self.view)
+
+    def crop(self, image: Image.Image) -> Image.Image:
+        """The RGB input of `size` × `size` pixels."""
+        return self.input_spec.crop(image)
+
+    def normalise(self, crops: Sequence[Image.Image]) -> np.ndarray:
+        """(B, 3, size, size) float32, normalised, of the crops that `crop` returns."""
+        pixels = np.stack([np.asarray(crop) for crop in crops])  # (B, H, W, 3) uint8
         mean: np.ndarray = np.array(self.mean, dtype=np.float32)[:, None, None]
         std: np.ndarray = np.array(self.std, dtype=np.float32)[:, None, None]
         values = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)).astype(np.float32)
@@ -223,45 +254,3 @@ class ImageTransform:
     def from_dict(cls, values: dict[str, Any]) -> ImageTransform:
         """The inverse of `to_dict`, from JSON."""
         return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """Input spec: resize and crop of an `ImageTransform`, without mean and standard deviation.
-
-    Attributes:
-        size: side of the square, pixels.
-        interpolation, view: see `ImageTransform`.
-    """
-
-    size: int
-    interpolation: str
-    view: str
-
-    @classmethod
-    def of(cls, seen: ImageTransform) -> InputSpec:
-        """The input spec of a transform."""
-        return cls(seen.size, seen.interpolation, seen.view)
-
-    @property
-    def name(self) -> str:
-        """Such as `full_224_bicubic`."""
-        return f"{self.view}_{self.size}_{self.interpolation}"
-
-    def square(self, image: Image.Image) -> np.ndarray:
-        """(size, size, 3) uint8 of an upright image."""
-        nothing = (0.0, 0.0, 0.0)
-        seen = ImageTransform(self.size, nothing, nothing, self.interpolation, self.view)
-        return np.asarray(seen.crop(image))
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-like form; `from_dict` reads it."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> InputSpec:
-        """The inverse of `to_dict`. Raises: ValueError: a view or interpolation is unknown."""
-        look = cls(values["size"], values["interpolation"], values["view"])
-        nothing = (0.0, 0.0, 0.0)
-        ImageTransform(look.size, nothing, nothing, look.interpolation, look.view)
-        return look

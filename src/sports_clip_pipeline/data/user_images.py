@@ -1,4 +1,4 @@
-"""Images of one's own: where they are, and their bytes, one at a time."""
+"""Images to predict: a folder, one image, or a text file that lists images."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class ImageFile:
     """A file that may be an image.
 
     Attributes:
-        name: what it is called in tables: its path as it was given or found.
-        path: the same, as it is opened.
+        name: its path as given or found, for tables.
+        path: the path to open.
     """
 
     name: str
@@ -37,28 +37,28 @@ class ImageFile:
         try:
             status = Path(self.path).stat()
             if not stat.S_ISREG(status.st_mode):
-                raise UnusableImageError("unreadable", "no plain file")
+                raise UnusableImageError("unreadable", "no regular file")
             if status.st_size > MAX_BYTES:
-                what = f"{status.st_size:,} bytes, more than {MAX_BYTES:,}"
-                raise UnusableImageError("too_large", what)
+                detail = f"{status.st_size:,} bytes, more than {MAX_BYTES:,}"
+                raise UnusableImageError("too_large", detail)
             return Path(self.path).read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UnusableImageError("missing", "no such file") from error
         except (OSError, ValueError) as error:
-            what = getattr(error, "strerror", None) or str(error)
-            raise UnusableImageError("unreadable", what) from error
+            detail = getattr(error, "strerror", None) or str(error)
+            raise UnusableImageError("unreadable", detail) from error
 
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image of a corpus's store."""
+    """An image of an image store, named by its row."""
 
     store: ImageStore
     row: int
 
     @property
     def name(self) -> str:
-        """Its row, as a text."""
+        """Its row as text."""
         return str(self.row)
 
     def read(self) -> bytes:
@@ -68,10 +68,11 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The images that a path means; never all of their names in memory.
+    """The images of a path, iterated without holding all names in memory.
 
     Attributes:
-        kind: `folder`, `file` or `list`. path: as it was given.
+        kind: `folder`, `file` or `list`.
+        path: as given.
     """
 
     kind: str
@@ -79,67 +80,61 @@ class ImageFiles:
 
     @classmethod
     def at(cls, images: str) -> ImageFiles:
-        """What a path means: a folder, one image, or a text file that lists images.
+        """A folder, an image file (known to Pillow), or any other UTF-8 text file: a list.
 
-        A file that Pillow knows is an image; any other file of UTF-8 text is a list.
-
-        Raises: UserFacingError: nothing is there, or it can be none of them.
+        Raises: UserFacingError: nothing is there.
         """
         path = Path(images)
         if path.is_dir():
             return cls("folder", path)
         if not path.is_file():
-            wanted = "name a folder, an image, or a text file with a path a line"
-            raise UserFacingError(_PARAMETER, f"nothing is at {images!r}", wanted)
-        return cls("list" if not _known(path) and _is_text(path) else "file", path)
+            remedy = "name a folder, an image, or a text file with a path a line"
+            raise UserFacingError(_PARAMETER, f"nothing is at {images!r}", remedy)
+        return cls("list" if not _is_image(path) and _is_text(path) else "file", path)
 
     def __iter__(self) -> Iterator[ImageFile]:
-        """Each in turn; those of a folder by name, its own files before its subfolders.
+        """Iterate; a folder in order of names, its own files before its subfolders.
 
         Raises: UserFacingError: a folder cannot be read.
         """
         if self.kind == "file":
             yield ImageFile(str(self.path), str(self.path))
-        elif self.kind == "list":
-            yield from self._listed()
+        elif self.kind == "folder":
+            yield from _files_below(str(self.path))
         else:
-            yield from _within(str(self.path))
+            with self.path.open(encoding="utf-8-sig", newline=None) as lines:
+                for line in lines:
+                    if line.strip():
+                        name = line.rstrip("\n")
+                        yield ImageFile(name, str(self.path.parent / name))
 
     def count(self) -> int:
-        """How many there are. Raises: UserFacingError: none, or a folder cannot be read."""
-        found = sum(1 for _ in self)
-        if not found:
+        """Number of images. Raises: UserFacingError: none, or a folder cannot be read."""
+        count = sum(1 for _ in self)
+        if not count:
             what = "has no file" if self.kind == "folder" else "names no image"
             raise UserFacingError(self.path, what, f"put images there, or change {_PARAMETER}")
-        return found
-
-    def _listed(self) -> Iterator[ImageFile]:
-        place = self.path.parent
-        with self.path.open(encoding="utf-8-sig", newline=None) as lines:
-            for line in lines:
-                name = line.rstrip("\n")
-                if name.strip():
-                    yield ImageFile(name, str(place / name))
+        return count
 
 
-def _within(folder: str) -> Iterator[ImageFile]:
-    """Files below a folder; hidden ones are left out, and links to folders are not followed."""
+def _files_below(folder: str) -> Iterator[ImageFile]:
+    """Files below a folder, without hidden ones; links to folders are not followed."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         what = error.strerror or str(error)
         raise UserFacingError(folder, what, "give this user the right to read it") from error
     visible = [entry for entry in entries if not entry.name.startswith(".")]
-    folders = [entry for entry in visible if entry.is_dir(follow_symlinks=False)]
     for entry in visible:
         if not entry.is_dir():
             yield ImageFile(entry.path, entry.path)
-    for entry in folders:
-        yield from _within(entry.path)
+    for entry in visible:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files_below(entry.path)
 
 
-def _known(path: Path) -> bool:
-    """Whether Pillow knows the file's first bytes."""
+def _is_image(path: Path) -> bool:
+    """Whether Pillow recognises the file's first bytes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -152,7 +147,7 @@ def _known(path: Path) -> bool:
 
 
 def _is_text(path: Path) -> bool:
-    """Whether the file begins like UTF-8 text; an empty one is a list of nothing."""
+    """Whether the file starts like UTF-8 text; an empty one does."""
     with path.open("rb") as file:
         head = file.read(4096)
     if b"\0" in head:

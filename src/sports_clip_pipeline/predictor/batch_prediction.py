@@ -164,7 +164,7 @@ def answer_block(sources: Sequence[Source], answerer: Answerer, rules: ImageRule
 
 def _crops(source: Source, input_specs: Sequence[InputSpec], rules: ImageRules) -> list[np.ndarray]:
     image = open_upright(source.read(), rules).image
-    return [spec.square(image) for spec in input_specs]
+    return [spec.pixels(image) for spec in input_specs]
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def _renormalisation(wanted: ImageTransform, given: ImageTransform) -> dict[str,
 
 def input_specs_of(predictor: Predictor) -> tuple[InputSpec, ...]:
     """What the encoders spec at, each once, in the order in which they first ask for it."""
-    asked = (InputSpec.of(view) for tower in predictor.towers for view in tower.each_view())
+    asked = (view.input_spec for tower in predictor.towers for view in tower.each_view())
     return tuple(dict.fromkeys(asked))
 
 
@@ -156,7 +156,7 @@ class _ViewMean(nn.Module):
     def __init__(self, tower: EncoderInput, trunk: Any, input_specs: Sequence[InputSpec]) -> None:
         super().__init__()
         self.trunk = trunk
-        self.places = [input_specs.index(InputSpec.of(view)) for view in tower.each_view()]
+        self.places = [input_specs.index(view.input_spec) for view in tower.each_view()]
         for name in ("mean", "std"):
             value = torch.tensor(getattr(tower.preprocessing, name)).reshape(1, 3, 1, 1)
             self.register_buffer(name, value)

@@ -63,7 +63,7 @@ class ExportedPredictor:
         found = [np.zeros((0, len(self.classes)), dtype=np.float32)]
         for start in range(0, len(images), self.rows):
             block = images[start : start + self.rows]
-            crops = [np.stack([spec.square(image) for image in block]) for spec in self.input_specs]
+            crops = [np.stack([spec.pixels(image) for image in block]) for spec in self.input_specs]
             found.append(self(crops))
         return np.concatenate(found)
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
 from sports_clip_pipeline.clip.pretrained import Pretrained
 from sports_clip_pipeline.clip.zero_shot import encode_texts
-from sports_clip_pipeline.data.classes import ClassBank
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.io.fingerprint import file_sha256
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
