@@ -47,9 +47,7 @@ def draw_crops(count: int, rng: np.random.Generator) -> list[Crop]:
     """Boxes of RandomResizedCrop with RandomHorizontalFlip.
 
     Area uniform in [MIN_CROP_AREA, 1], aspect ratio log-uniform in [3/4, 4/3] relative to the
-    image's own, sides cut at the image's.
-
-    Source: Szegedy et al. 2015 (Inception), section 6.
+    image's own, sides cut at the image's. Szegedy et al. 2015 (Inception), section 6.
     """
     area, aspect = _areas_and_aspect_ratios(count, MIN_CROP_AREA, rng)
     width = np.minimum(np.sqrt(area * aspect), 1.0)
@@ -62,12 +60,9 @@ def draw_crops(count: int, rng: np.random.Generator) -> list[Crop]:
 def random_resized_crops(
     pixels: torch.Tensor, size: int, min_area: float, rng: np.random.Generator
 ) -> torch.Tensor:
-    """RandomResizedCrop with RandomHorizontalFlip, for a batch at once, bilinear.
+    """RandomResizedCrop and RandomHorizontalFlip of a batch, bilinear, as in `draw_crops`.
 
-    Args:
-        pixels: (B, 3, S, S) float32.
-        min_area: areas are uniform in [min_area, 1], aspect ratios as in `draw_crops`.
-    Returns: (B, 3, size, size) float32, channels last.
+    (B, 3, S, S) to (B, 3, size, size) float32, channels last.
     """
     count = len(pixels)
     area, aspect = _areas_and_aspect_ratios(count, min_area, rng)
@@ -131,13 +126,10 @@ def to_pixels(
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """Preprocessed images of some rows of a store, decoded when first opened.
+    """Preprocessed images of some rows (N,) of a store, decoded when first opened.
 
-    Attributes:
-        store: of the corpus. rows: (N,) int64 rows of the store.
-        addresses: (N,) sha256 of the stored images, which identify a decoded copy.
-        preprocessing: input at test time. journal: whose workspace holds the decoded copy.
-        name: of that workspace.
+    The decoded copy lies in a workspace of the run state, identified by `name` and by the stored
+    images' sha256 (`addresses`).
     """
 
     store: ImageStore
@@ -179,11 +171,7 @@ def images_of_split(
     preprocessing: ImageTransform,
     journal: RunState,
 ) -> DecodedImages:
-    """Preprocessed images of a split (`development`, `evaluation` or `unlabelled`).
-
-    Args:
-        splits, store, manifest: of one corpus, row by row.
-    """
+    """Preprocessed images of a split; `splits`, `store` and `manifest` are row by row."""
     rows = np.flatnonzero((splits["split"] == split).to_numpy())
     addresses = manifest["stored_sha256"].to_numpy()[rows].tolist()
     return DecodedImages(store, rows, addresses, preprocessing, journal, split)
