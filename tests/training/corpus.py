@@ -59,15 +59,15 @@ class Corpus:
     image: np.ndarray
     text: np.ndarray
     preprocessing: ImageTransform
-    towers: tuple[str, str] = ("lite0", "minilm")
+    encoders: tuple[str, str] = ("lite0", "minilm")
     context_length: int = CONTEXT
 
     @property
     def recipe(self) -> dict[str, Any]:
         """What `build_clip` takes beside projections."""
         return {
-            "image_encoder": self.towers[0],
-            "text_encoder": self.towers[1],
+            "image_encoder": self.encoders[0],
+            "text_encoder": self.encoders[1],
             "preprocessing": self.preprocessing,
             "context_length": self.context_length,
         }
@@ -122,7 +122,7 @@ def of_pair(corpus: Corpus, name: str) -> Corpus:
     with torch.inference_mode():
         text = load_text_encoder(name)(block, torch.ones_like(block)).numpy()
     return replace(
-        corpus, captions=corpus.captions.assign(token_ids=ids), text=text, towers=(name, name),
+        corpus, captions=corpus.captions.assign(token_ids=ids), text=text, encoders=(name, name),
         image=pooled_features(load_image_encoder(name), pixels), preprocessing=view,
         context_length=77,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from sports_clip_pipeline.training.contrastive import UnlockedTask
 from sports_clip_pipeline.training.distributed import Compute
 from sports_clip_pipeline.training.gradient_cache import backward_in_chunks
 
-OWNER = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 4, 5, 6])
+IMAGE_INDEX = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 4, 5, 6])
 # Images of a chunk, the trailing one smaller, and the captions that are theirs.
 PARTS = [(slice(0, 3), slice(0, 6)), (slice(3, 6), slice(6, 10)), (slice(6, 7), slice(10, 11))]
 
@@ -54,7 +54,9 @@ def test_gradients_are_those_of_one_graph_over_the_same_chunks(loss: str) -> Non
         return (
             model,
             chunks,
-            lambda image, text: objective.loss(image, text, OWNER, model.scale.exp(), model.bias),
+            lambda image, text: objective.loss(
+                image, text, IMAGE_INDEX, model.scale.exp(), model.bias
+            ),
         )
 
     one, chunks, loss_of = encoders()
@@ -76,14 +78,14 @@ def test_gradients_are_those_of_one_graph_over_the_same_chunks(loss: str) -> Non
         torch.testing.assert_close(value, expected[name], rtol=1e-10, atol=1e-12)
 
 
-def test_the_sum_of_the_chunks_own_losses_is_another_gradient() -> None:
+def test_the_sum_of_the_chunks_losses_has_another_gradient() -> None:
     """What plain accumulation would do: the check above can fail."""
     pixels, tokens = torch.randn(7, 5).double(), torch.randn(11, 4).double()
     objective, model = find_objective("info_nce"), Encoders().eval()
     for images, texts in PARTS[:2]:
-        owner = OWNER[texts] - images.start
+        image_index = IMAGE_INDEX[texts] - images.start
         objective.loss(
-            *model.chunk(pixels[images], tokens[texts]), owner, model.scale.exp(), None
+            *model.chunk(pixels[images], tokens[texts]), image_index, model.scale.exp(), None
         ).backward()
     summed = gradients(model)
     model.zero_grad()
@@ -91,7 +93,7 @@ def test_the_sum_of_the_chunks_own_losses_is_another_gradient() -> None:
     backward_in_chunks(
         model,
         chunks,
-        lambda i, t: objective.loss(i, t, OWNER[:10], model.scale.exp(), None),
+        lambda i, t: objective.loss(i, t, IMAGE_INDEX[:10], model.scale.exp(), None),
         lambda v: v,
         "cpu",
     )
@@ -100,7 +102,7 @@ def test_the_sum_of_the_chunks_own_losses_is_another_gradient() -> None:
     )
 
 
-def test_statistics_of_norms_move_once() -> None:
+def test_running_statistics_are_updated_once() -> None:
     def made() -> nn.Sequential:
         torch.manual_seed(0)
         return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6)).train()
@@ -116,7 +118,7 @@ def test_statistics_of_norms_move_once() -> None:
 
 
 @pytest.mark.parametrize("loss", ["info_nce", "siglip"])
-def test_the_encoders_learn_the_same_in_chunks_as_at_once(
+def test_encoders_get_the_same_gradient_in_chunks_as_at_once(
     corpus, new_clip: Callable[[], Any], one_block: PretrainConfig, loss: str
 ) -> None:
     """Dropout off and norms frozen, so that chunks draw and normalise as the whole batch does."""

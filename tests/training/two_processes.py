@@ -68,20 +68,20 @@ def train(folder: Path, kind: str, chunks: int, processes: Processes = SINGLE_PR
         build_clip(start, **corpus.recipe), corpus.pairs("train"), corpus.pairs("validation"),
         evaluate, corpus.preprocessing, config, Compute("cpu", "fp32"), processes,
     )  # fmt: skip
-    state_folder = folder / f"journal-{processes.world_size}"
-    journal = RunState(state_folder, read_only=not processes.is_main_process)
+    state_folder = folder / f"run_state-{processes.world_size}"
+    run_state = RunState(state_folder, read_only=not processes.is_main_process)
     if kind == "killed" and not processes.is_main_process:
         step = task.after_step
         steps: list[int] = []
 
-        def dies() -> None:
+        def die() -> None:
             steps.append(1)
             if len(steps) == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
             step()
 
-        task.after_step = dies  # type: ignore[method-assign]
-    return train_encoders(task, journal, "f")
+        task.after_step = die  # type: ignore[method-assign]
+    return train_encoders(task, run_state, "f")
 
 
 def main() -> None:

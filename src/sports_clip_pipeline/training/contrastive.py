@@ -282,7 +282,7 @@ def pretrain_projections(
     pairs: PairedFeatures,
     evaluate: EvaluateProjections,
     config: PretrainConfig,
-    journal: RunState,
+    run_state: RunState,
     state_fingerprint: str,
 ) -> tuple[Projections, list[dict[str, float]]]:
     """Train projections over frozen encoders, resuming from the last checkpoint.
@@ -296,12 +296,12 @@ def pretrain_projections(
         start = task.model.folded()
         return start, [starting_row(start, evaluate)]
     trainer = Trainer(task, frozen_settings(config))
-    _fit(trainer, journal, FROZEN_STATE, state_fingerprint, "pretrain")
+    _fit(trainer, run_state, FROZEN_STATE, state_fingerprint, "pretrain")
     return task.model.folded(), trainer.history
 
 
 def train_encoders(
-    task: UnlockedTask, journal: RunState, state_fingerprint: str, steps_before: int = 0
+    task: UnlockedTask, run_state: RunState, state_fingerprint: str, steps_before: int = 0
 ) -> TrainedEncoders:
     """Train the unlocked blocks, resuming from the last checkpoint.
 
@@ -311,7 +311,7 @@ def train_encoders(
     """
     settings = unlocked_settings(task.config, task.compute, steps_before)
     trainer = Trainer(task, settings, task.compute, task.processes)
-    _fit(trainer, journal, UNLOCKED_STATE, state_fingerprint, "pretrain encoders", log_steps=True)
+    _fit(trainer, run_state, UNLOCKED_STATE, state_fingerprint, "pretrain encoders", log_steps=True)
     entries = trainer.averaged.state_dict()
     state = {name: entries[name].cpu().contiguous().numpy() for name in trainer.changing}
     # A pair of open_clip's own ends in the shared space and has no projections.
@@ -366,7 +366,7 @@ def contrastive_modules() -> list[ModuleType]:
 
 def _fit(
     trainer: Trainer,
-    journal: RunState,
+    run_state: RunState,
     key: str,
     fingerprint: str,
     description: str,
@@ -375,7 +375,7 @@ def _fit(
     """Train with a progress bar, logging metrics of epochs and of every hundredth of the steps."""
     total = trainer.settings.epochs * trainer.task.epoch_size
     every = max(1, trainer.steps // 100)
-    with journal.progress_bar(description, total, "pair") as bar:
+    with run_state.progress_bar(description, total, "pair") as bar:
         shown = 0
 
         def on_step(trainer: Trainer, size: int, loss: torch.Tensor) -> None:
@@ -386,13 +386,13 @@ def _fit(
             if step % every == 0:
                 bar.set_postfix_str(f"loss {float(loss):.3f}")
                 if log_steps:
-                    journal.log_metrics({"pretrain/step_loss": float(loss)}, step=step)
+                    run_state.log_metrics({"pretrain/step_loss": float(loss)}, step=step)
 
         def on_epoch(row: dict[str, float]) -> None:
             metrics = {f"pretrain/{name}": value for name, value in row.items() if name != "epoch"}
-            journal.log_metrics(metrics, step=int(row["epoch"]))
+            run_state.log_metrics(metrics, step=int(row["epoch"]))
 
-        trainer.fit(journal, key, fingerprint, on_step, on_epoch)
+        trainer.fit(run_state, key, fingerprint, on_step, on_epoch)
 
 
 def _image_index(captions: list[np.ndarray]) -> torch.Tensor:

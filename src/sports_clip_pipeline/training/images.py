@@ -136,13 +136,13 @@ class DecodedImages:
     rows: np.ndarray
     addresses: Sequence[str]
     preprocessing: ImageTransform
-    journal: RunState
+    run_state: RunState
     name: str
 
     def open(self) -> np.ndarray:
         """(N, S, S, 3) uint8, memory-mapped; decoded unless an earlier run has done so."""
         content = fingerprint(list(self.addresses), self.preprocessing)
-        path = self.journal.workspace(f"decoded/{self.name}", content) / "images.npy"
+        path = self.run_state.workspace(f"decoded/{self.name}", content) / "images.npy"
         if not path.exists():
             partial = path.with_name("partial.npy")
             shape = (len(self.rows), self.preprocessing.size, self.preprocessing.size, 3)
@@ -157,7 +157,7 @@ class DecodedImages:
         starts = range(0, len(self.rows), _BLOCK)
         batches = ((self.rows[start : start + _BLOCK], None) for start in starts)
         images = read_images(self.store, batches, self.preprocessing)
-        with self.journal.progress_bar(f"decode {self.name}", len(self.rows), "image") as bar:
+        with self.run_state.progress_bar(f"decode {self.name}", len(self.rows), "image") as bar:
             for start, block in zip(starts, images, strict=True):
                 decoded[start : start + len(block)] = block
                 bar.update(len(block))
@@ -169,9 +169,9 @@ def images_of_split(
     store: ImageStore,
     manifest: pd.DataFrame,
     preprocessing: ImageTransform,
-    journal: RunState,
+    run_state: RunState,
 ) -> DecodedImages:
     """Preprocessed images of a split; `splits`, `store` and `manifest` are row by row."""
     rows = np.flatnonzero((splits["split"] == split).to_numpy())
     addresses = manifest["stored_sha256"].to_numpy()[rows].tolist()
-    return DecodedImages(store, rows, addresses, preprocessing, journal, split)
+    return DecodedImages(store, rows, addresses, preprocessing, run_state, split)

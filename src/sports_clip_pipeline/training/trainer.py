@@ -254,7 +254,7 @@ class Trainer:
 
     def fit(
         self,
-        journal: RunState,
+        run_state: RunState,
         key: str,
         fingerprint: str,
         on_step: OnStep = lambda *_: None,
@@ -268,10 +268,10 @@ class Trainer:
 
         def save(name: str) -> None:
             if self.processes.is_main_process:
-                journal.save_state(name, fingerprint, *self.state(), keep_previous=name == key)
+                run_state.save_state(name, fingerprint, *self.state(), keep_previous=name == key)
 
         def load(name: str) -> None:
-            state = journal.load_state(name, fingerprint)
+            state = run_state.load_state(name, fingerprint)
             if state is not None:
                 self.restore(*state)
 
