@@ -73,8 +73,8 @@ verify-real: $(READY)  ## the real DAG with all checks; rewrites docs/results.md
 
 bench: $(READY)  ## the benchmarks
 	@$(BIN)/python benchmarks/image_store.py
-	@$(BIN)/python benchmarks/tower_price.py
-	@$(BIN)/python benchmarks/arm_cost.py
+	@$(BIN)/python benchmarks/inference_cost.py
+	@$(BIN)/python benchmarks/trial_cost.py
 	@$(BIN)/python benchmarks/start_up.py
 	@$(BIN)/python benchmarks/overhead.py
 	@$(BIN)/python benchmarks/memory_by_size.py

@@ -1,8 +1,8 @@
-"""Class activation maps of 100 photographs, beside as many plain forward and backward passes.
+"""Class activation maps of 100 images, beside as many plain forward and backward passes.
 
     python benchmarks/cam_cost.py [--tower lite0] [--method gradcam] [--rounds 5] [--force]
 
-Both sides see the same photographs (noise, at 224 pixels) one at a time, on all cores, through the
+Both sides see the same images (noise, at 224 pixels) one at a time, on all cores, through the
 tower with its own 1,000 classes. They take turns; medians and their ratio are printed. A plain pass
 is one score's gradient by the pixels. A map needs no more than the gradient at its layer, so that a
 ratio below 1 is nothing strange; wanted is at most 2.
@@ -26,22 +26,22 @@ from sports_clip_pipeline.explain.networks import find_layer, frozen
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.cam.config import METHODS
 
-PHOTOGRAPHS, SIZE, WANTED = 100, 224, 2.0
+IMAGES, SIZE, WANTED = 100, 224, 2.0
 GRADIENT_METHODS = [name for name in METHODS if name not in ("eigencam", "scorecam")]
 
 
-def plain_passes(tower: nn.Module, photographs: torch.Tensor) -> None:
-    """The gradient of one score by the pixels, a photograph at a time."""
+def plain_passes(tower: nn.Module, images: torch.Tensor) -> None:
+    """The gradient of one score by the pixels, an image at a time."""
     with frozen(tower):
-        for number, pixels in enumerate(photographs):
+        for number, pixels in enumerate(images):
             leaf = pixels[None].clone().requires_grad_()
             tower(leaf)[0, number].backward()
 
 
-def maps(tower: nn.Module, photographs: torch.Tensor, method: str) -> None:
+def maps(tower: nn.Module, images: torch.Tensor, method: str) -> None:
     """A map of the same scores."""
     layer = find_layer(tower)
-    for number, pixels in enumerate(photographs):
+    for number, pixels in enumerate(images):
         class_activation_map(
             tower, layer, pixels[None], number, image=str(number), method=method
         )  # fmt: skip
@@ -64,10 +64,10 @@ def main() -> int:
     torch.set_num_threads(cores())
     tower = load_image_encoder(given.tower)
     draw = torch.Generator().manual_seed(0)
-    photographs = torch.rand(PHOTOGRAPHS, 3, SIZE, SIZE, generator=draw) * 2 - 1
+    images = torch.rand(IMAGES, 3, SIZE, SIZE, generator=draw) * 2 - 1
     sides = {
-        "forward and backward": lambda: plain_passes(tower, photographs),
-        given.method: lambda: maps(tower, photographs, given.method),
+        "forward and backward": lambda: plain_passes(tower, images),
+        given.method: lambda: maps(tower, images, given.method),
     }
     for work in sides.values():  # the first pass of each is warming up
         work()
@@ -76,9 +76,7 @@ def main() -> int:
         for name, work in sides.items():
             taken[name].append(seconds(work))
     plain, mapped = (statistics.median(times) for times in taken.values())
-    print(
-        f"{given.tower}, {PHOTOGRAPHS} photographs, {cores()} cores, medians of {given.rounds}:\n"
-    )
+    print(f"{given.tower}, {IMAGES} images, {cores()} cores, medians of {given.rounds}:\n")
     print(f"| side | seconds |\n|---|---|\n| forward and backward | {plain:.2f} |")
     print(f"| {METHODS[given.method]} | {mapped:.2f} |")
     ratio = mapped / plain

@@ -1,4 +1,4 @@
-"""Captioned photographs for the benchmarks: as a store of ours, as loose files, as a CSV."""
+"""Captioned images for the benchmarks: as a store of ours, as loose files, as a CSV."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TABLE = "manifest.parquet"
 
 
 def add_archive(parser: argparse.ArgumentParser, images: int) -> None:
-    """The options that say which photographs."""
+    """The options that say which images."""
     parser.add_argument("--archive", type=Path, help="flickr8k.zip; drawn scenes without it")
     parser.add_argument("--images", type=int, default=images, help=f"(default: {images})")
 
@@ -29,7 +29,7 @@ def add_archive(parser: argparse.ArgumentParser, images: int) -> None:
 def write_corpus(folder: Path, archive: Path | None, images: int) -> Path:
     """The same bytes as `store/` (ours), `files/` and `pairs.csv`, and the table of captions.
 
-    Raises: ValueError: the archive has fewer captioned photographs.
+    Raises: ValueError: the archive has fewer captioned images.
     """
     with tempfile.TemporaryDirectory() as drawn:
         if archive is None:
@@ -76,12 +76,12 @@ def _read(archive: Path, images: int) -> tuple[dict[str, list[str]], dict[str, b
             if len(jpegs) < images and name in members and _whole(jpeg := file.read(members[name])):
                 jpegs[name] = jpeg
         if len(jpegs) < images:
-            raise ValueError(f"{archive} has {len(jpegs)} captioned photographs, wanted {images}")
+            raise ValueError(f"{archive} has {len(jpegs)} captioned images, wanted {images}")
         return {name: captions[name] for name in jpegs}, jpegs
 
 
 def _whole(jpeg: bytes) -> bool:
-    """Whether a photograph can be read; the drawn corpus has some that cannot."""
+    """Whether an image can be read; the drawn corpus has some that cannot."""
     try:
         Image.open(io.BytesIO(jpeg), formats=("JPEG",)).load()
     except OSError:

@@ -42,7 +42,7 @@ def embedder_of(folder: Path, tower: str, backend: str) -> Any:
 
 
 def embed_ours(folder: Path, given: argparse.Namespace) -> None:
-    """Embeddings of all photographs, as the pipeline makes them."""
+    """Embeddings of all images, as the pipeline makes them."""
     from sports_clip_pipeline.clip.folder import read_projections
 
     embedder = embedder_of(folder, given.tower, given.backend)
@@ -89,7 +89,7 @@ def embed_theirs(folder: Path, given: argparse.Namespace) -> None:
 
 
 def pretrain_ours(folder: Path, given: argparse.Namespace) -> None:
-    """Features of photographs and captions, then projections over the locked towers."""
+    """Features of images and captions, then projections over the locked towers."""
     from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
     from sports_clip_pipeline.training.contrastive import pretrain_projections
     from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
@@ -108,7 +108,7 @@ def pretrain_ours(folder: Path, given: argparse.Namespace) -> None:
 
 
 def tower_pairs(folder: Path, tower: str) -> tuple[Any, Any]:
-    """Pairs whose captions are read from the cache, and the preprocessing of photographs."""
+    """Pairs whose captions are read from the cache, and the preprocessing of images."""
     from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
     from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
     from sports_clip_pipeline.training.image_text_pairs import paired_images_of_split
@@ -140,7 +140,7 @@ def unlocked_training(folder: Path, given: argparse.Namespace) -> Any:
 
 
 def unlocked_ours(folder: Path, given: argparse.Namespace) -> None:
-    """An epoch: every photograph once, with all its captions; how long the model waits for them."""
+    """An epoch: every image once, with all its captions; how long the model waits for them."""
     training, waited_s = unlocked_training(folder, given), [0.0]
     read = training.task.batches
 
@@ -162,7 +162,7 @@ def unlocked_ours(folder: Path, given: argparse.Namespace) -> None:
 
 
 def loading_ours(folder: Path, given: argparse.Namespace) -> None:
-    """The photographs of that epoch, read and nothing done with them."""
+    """The images of that epoch, read and nothing done with them."""
     task = unlocked_training(folder, given).task
     read_all(task.batches(0, 0), folder / "loading-ours.json")
 
@@ -176,7 +176,7 @@ def read_all(batches: Iterable[Any], told: Path) -> None:
 
 
 class Pairs(torch.utils.data.Dataset):
-    """A row a caption: the photograph is decoded again for each of its five."""
+    """A row a caption: the image is decoded again for each of its five."""
 
     def __init__(self, folder: Path, transform: Any) -> None:
         self.table, self.transform = pd.read_csv(folder / "pairs.csv"), transform
@@ -245,7 +245,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--first", type=int, help="so many photographs, not all")
+    parser.add_argument("--first", type=int, help="so many images, not all")
     parser.add_argument("--channels-last", action="store_true")
     given = parser.parse_args()
     SIDES[given.side](given.folder, given)

@@ -2,17 +2,17 @@
 
     python benchmarks/contrastive_speed.py [--archive flickr8k.zip] [--only embed] [--force]
 
-* embed: all photographs to embeddings, against eager `encode_image` over torch's DataLoader, the
+* embed: all images to embeddings, against eager `encode_image` over torch's DataLoader, the
   best of {0, 1, 2} workers and {1, 2} threads on a part of them;
-* locked: captions and photographs to projections over locked towers, features made on the way,
+* locked: captions and images to projections over locked towers, features made on the way,
   against open_clip's trainer with both towers locked;
 * loading, unlocked: an epoch through the image tower with the captions' features at hand, and its
-  reading alone, against a loader that decodes a photograph for each of its captions.
+  reading alone, against a loader that decodes an image for each of its captions.
 
 open_clip's trainer wants two packages that nothing else here does (`pip install braceexpand
 webdataset`); without them that row is left out.
 
-Without an archive the photographs are drawn; a rate of theirs says little of real ones.
+Without an archive the images are drawn; a rate of theirs says little of real ones.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def write_clip(folder: Path, tower: str) -> None:
 
 
 def fastest_loader(folder: Path, *options: str) -> tuple[int, int]:
-    """Workers and threads with which theirs embeds a part of the photographs fastest."""
+    """Workers and threads with which theirs embeds a part of the images fastest."""
     settings = list(itertools.product((0, 1, 2), sorted({1, 2, cores()})))
     taken = {
         (workers, threads): side(
@@ -153,7 +153,7 @@ def unlocked(folder: Path, given: argparse.Namespace) -> list[str]:
     taken = take_turns(sides, given.runs)
     what = f"an epoch through the image tower, {given.images} images × 5 captions"
     stall = json.loads((folder / "stall.json").read_text())
-    return [row(what, taken, 3.0, f"ours waits for photographs {stall:.1%} of the epoch")]
+    return [row(what, taken, 3.0, f"ours waits for images {stall:.1%} of the epoch")]
 
 
 def row(what: str, taken: dict[str, float], wanted: float, remark: str) -> str:

@@ -73,7 +73,7 @@ def projections_of(recipe: Recipe) -> Projections:
 
 
 def training_of(recipe: Recipe, folder: Path, given: argparse.Namespace) -> Trainer:
-    """Everything unlocked, one caption a photograph."""
+    """Everything unlocked, one caption an image."""
     manifest = manifest_of(folder)
     captions = caption_table(
         manifest, caption_tokenizer(recipe.text_encoder, recipe.context_length)

@@ -1,11 +1,11 @@
-"""What holds accuracy back: the towers' size, the photographs' size, wrong labels.
+"""What holds accuracy back: the towers' size, the images' size, wrong labels.
 
-    python benchmarks/limits.py [--env real] [--photographs 2500]
+    python benchmarks/limits.py [--env real] [--images 2500]
 
-Everything is measured by held-out folds of the development part of a finished study; the
-evaluation photographs are not looked at. Three tables are printed: ridge regression on every set of
+Everything is measured by held-out folds of the development split of a finished study; the
+evaluation images are not looked at. Three tables are printed: ridge regression on every set of
 the study's towers; ridge regression on the first tower's features at several resolutions, on a
-seeded part of the photographs; and how many labels held-out answers of the stacked ensemble doubt.
+seeded part of the images; and how many labels held-out answers of the stacked ensemble doubt.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from arm_cost import BATCH, FinishedStudy, study_of
+from trial_cost import BATCH, FinishedStudy, study_of
 
 from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
@@ -83,10 +83,10 @@ def sizes_table(study: FinishedStudy, tower: str, count: int) -> list[str]:
 def labels_table(study: FinishedStudy, labels: list[str]) -> list[str]:
     """Labels that held-out answers of the stacked ensemble doubt, and its accuracy without them."""
     data = study.data
-    (arm,) = finished_trials(
-        [TrialKey("stacked_ensemble", 1.0, 0)], data, study.config, study.journal
+    (trial,) = finished_trials(
+        [TrialKey("stacked_ensemble", 1.0, 0)], data, study.config, study.state
     )
-    held_out = arm.fit.held_out
+    held_out = trial.fit.held_out
     assert held_out is not None
     images = data.splits["image"].tolist()
     doubted = set(find_issues(images, data.target, held_out, labels)["image"])
@@ -105,7 +105,7 @@ def labels_table(study: FinishedStudy, labels: list[str]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--env", default="real")
-    parser.add_argument("--photographs", type=int, default=2500, help="for the resolutions")
+    parser.add_argument("--images", type=int, default=2500, help="for the resolutions")
     given = parser.parse_args()
     study = study_of(given.env)
     data, config = study.data, study.config
@@ -114,7 +114,7 @@ def main() -> int:
     labels = [order[c] for c in range(len(order))]
     for make in (
         lambda: towers_table(data, config, names),
-        lambda: sizes_table(study, names[0], given.photographs),
+        lambda: sizes_table(study, names[0], given.images),
         lambda: labels_table(study, labels),
     ):
         print("\n".join(make()), end="\n\n", flush=True)

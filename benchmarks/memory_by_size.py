@@ -2,7 +2,7 @@
 
     python benchmarks/memory_by_size.py [--base 200] [--factors 1 10 100]
 
-The photographs are few pictures with other bytes behind their end, and their captions end in a
+The images are few pictures with other bytes behind their end, and their captions end in a
 number of their own, so that each is computed anew; they are seen small, since what is kept of one
 does not depend on that. All are trained on. Memory is the largest sum of proportional set sizes
 over a side's processes.
@@ -31,7 +31,7 @@ STEPS = ("tokenize", "embed", "pretrain")
 
 
 def grow(base: Path, folder: Path, factor: int) -> int:
-    """A corpus `factor` times as large, as a store and a table; how many photographs it has."""
+    """A corpus `factor` times as large, as a store and a table; how many images it has."""
     few = pd.read_parquet(base / TABLE)
     store = ImageStore(base / "store")
     jpegs = [store.get_bytes(row) for row in range(len(store))]
@@ -113,7 +113,7 @@ def run_step(step: str, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--base", type=int, default=200, help="photographs at 1 × (default: 200)")
+    parser.add_argument("--base", type=int, default=200, help="images at 1 × (default: 200)")
     parser.add_argument("--factors", type=int, nargs="+", default=[1, 10, 100])
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -121,7 +121,7 @@ def main() -> None:
     if given.step:
         run_step(given.step, given.folder)
         return
-    print(f"| photographs |{''.join(f' {step} GiB | s |' for step in STEPS)}")
+    print(f"| images |{''.join(f' {step} GiB | s |' for step in STEPS)}")
     print("|---|" + "---|---|" * len(STEPS))
     with tempfile.TemporaryDirectory() as place:
         base = write_corpus(Path(place) / "base", None, given.base)

@@ -4,7 +4,7 @@
 
 Takes the two latest finished runs with results in the project's store (two runs of the sample with
 different settings, say), starts MLflow's server on 127.0.0.1 at a free port, and drives Debian's
-Chromium over them. Pictures of the real photographs never belong into the documentation.
+Chromium over them. Pictures of the real images never belong into the documentation.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Camera:
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
-def photograph(camera: Camera, base: str, client: Any, experiment: str) -> None:
+def take_pictures(camera: Camera, base: str, client: Any, experiment: str) -> None:
     latest, before = two_runs(client, experiment)
     camera.open(base, "Model training")
     camera.page.get_by_text("Model training").first.click()
@@ -138,7 +138,7 @@ def main() -> None:
     with pages(PROJECT) as (base, client, experiment), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 860})
-        photograph(Camera(page, given.out), base, client, experiment)
+        take_pictures(Camera(page, given.out), base, client, experiment)
         browser.close()
 
 

@@ -121,7 +121,7 @@ def state_share(folder: Path, images: int) -> tuple[float, float]:
         load_clip(corpus / "clip").model, pairs, pairs, lambda *emb: {}, view, config,
         Compute("cpu", "fp32"),
     )  # fmt: skip
-    train_encoders(task, Clocked(folder / "journal"), "benchmark")
+    train_encoders(task, Clocked(folder / "state"), "benchmark")
     whole_s = time.perf_counter() - start
     return whole_s, spent[0] / whole_s
 

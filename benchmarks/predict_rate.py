@@ -1,8 +1,8 @@
-"""What answering photographs costs beside the network alone, and the network beside eager torch.
+"""What answering images costs beside the network alone, and the network beside eager torch.
 
-    python benchmarks/predict_rate.py PREDICTOR PHOTOGRAPHS [--rounds 5] [--workers 0] [--force]
+    python benchmarks/predict_rate.py PREDICTOR IMAGES [--rounds 5] [--workers 0] [--force]
 
-PREDICTOR is a predictor's folder, PHOTOGRAPHS what `predict.images` takes, some hundreds of them.
+PREDICTOR is a predictor's folder, IMAGES what `predict.images` takes, some hundreds of them.
 Two comparisons, each in turns (A B A B …), medians of the rounds:
 
 * all of it (read, decode, look, answer, write) against the exported network on squares that stand
@@ -52,7 +52,7 @@ Run = Callable[[Sequence[np.ndarray]], object]
 
 
 class Clock(ProgressBar):
-    """Photographs a second from the first block to the last."""
+    """Images a second from the first block to the last."""
 
     def __init__(self) -> None:
         self.start_s, self.end_s, self.count = 0.0, 0.0, 0
@@ -68,18 +68,18 @@ class Clock(ProgressBar):
         return self.count / (self.end_s - self.start_s)
 
 
-def whole_rate(photographs: ImageFiles, folder: Path, predictor: Predictor, workers: int) -> float:
-    """Photographs a second of all that `predict.images` does."""
+def whole_rate(images: ImageFiles, folder: Path, predictor: Predictor, workers: int) -> float:
+    """Images a second of all that `predict.images` does."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as place:
-        blocks = answer_all(photographs, Exported(folder), ImageRules(), workers)
+        blocks = answer_all(images, Exported(folder), ImageRules(), workers)
         files = AnswerFiles.within(Path(place))
         write_answers(blocks, predictor.classes, predictor.threshold, files, clock)
     return clock.per_s()
 
 
 def bare_rate(folder: Path, squares: Sequence[np.ndarray], count: int, workers: int) -> float:
-    """Photographs a second of the network alone, in as many processes with as many threads."""
+    """Images a second of the network alone, in as many processes with as many threads."""
     setup = (folder, tuple(squares), max(1, cores() // workers))
     clock = Clock()
     with ProcessPoolExecutor(workers, get_context("spawn"), set_up, setup) as pool:
@@ -96,17 +96,17 @@ def answer_from_memory(number: int) -> None:
     HERE["network"](HERE["squares"])  # type: ignore[operator]
 
 
-def squares_of(photographs: ImageFiles, network: ExportedPredictor) -> list[np.ndarray]:
-    """A block of the photographs as the network sees them, in memory."""
+def squares_of(images: ImageFiles, network: ExportedPredictor) -> list[np.ndarray]:
+    """A block of the images as the network sees them, in memory."""
     seen = []
-    for file in islice(photographs, 4 * BLOCK):
+    for file in islice(images, 4 * BLOCK):
         try:
             image = open_upright(file.read(), ImageRules()).image
         except UnusableImageError:
             continue
         seen.append([look.pixels(image) for look in network.input_specs])
     if len(seen) < BLOCK:
-        raise SystemExit(f"Error: wanted {BLOCK} photographs at least, got {len(seen)}")
+        raise SystemExit(f"Error: wanted {BLOCK} images at least, got {len(seen)}")
     return [np.stack(squares) for squares in zip(*seen[:BLOCK], strict=True)]
 
 
@@ -145,17 +145,17 @@ def in_turns(sides: dict[str, Callable[[], float]], rounds: int) -> dict[str, fl
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def compare(predictor: Predictor, photographs: ImageFiles, rounds: int, workers: int) -> None:
+def compare(predictor: Predictor, images: ImageFiles, rounds: int, workers: int) -> None:
     """Print both comparisons."""
-    count = photographs.count()
+    count = images.count()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "exported"
         difference = export_predictor(predictor, folder)
         print(f"export: probabilities differ from eager torch's by {difference:.1e} at most")
-        squares = squares_of(photographs, load_exported(folder, threads=1))
+        squares = squares_of(images, load_exported(folder, threads=1))
         rates = in_turns(
             {
-                "whole": lambda: whole_rate(photographs, folder, predictor, workers),
+                "whole": lambda: whole_rate(images, folder, predictor, workers),
                 "bare": lambda: bare_rate(folder, squares, count, workers),
             },
             rounds,
@@ -171,22 +171,22 @@ def compare(predictor: Predictor, photographs: ImageFiles, rounds: int, workers:
     for name, ms in spent.items():
         faster = ms / spent["ONNX Runtime"]
         said = verdict(faster, LEAST_SPEED_UP) if name == "eager torch" else ""
-        print(f"{name:<28} {ms:7.1f} ms a photograph, {faster:4.1f} × ONNX Runtime's  {said}")
+        print(f"{name:<28} {ms:7.1f} ms an image, {faster:4.1f} × ONNX Runtime's  {said}")
 
 
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("predictor", type=Path)
-    parser.add_argument("photographs")
+    parser.add_argument("images")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0)
     add_force(parser)
     options = parser.parse_args()
     print(f"load average {refuse_when_busy(options.force):.1f}, {cores()} cores")
-    photographs = ImageFiles.at(options.photographs)
+    images = ImageFiles.at(options.images)
     workers = options.workers or cores()
-    compare(load_predictor(options.predictor), photographs, options.rounds, workers)
+    compare(load_predictor(options.predictor), images, options.rounds, workers)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ def checks_of_numbers(metrics: dict[str, Any]) -> Iterator[Check]:
     recall = metrics["retrieval"]["t2i"]["r5"]
     yield Check("zero-shot top-1", metrics["zero_shot"]["top1"], 0.53, False, "share")
     learned = transduction().set_index(["method", "split"]).loc[(LABEL_FREE, "development"), "top1"]
-    name = "zero-shot with unlabelled development photographs"
+    name = "zero-shot with unlabelled development images"
     yield Check(name, float(learned), 0.63, False, "share")
     ran = [wanted for wanted in WANTED_OF_PIXELS if wanted[0] in curves]
     for method, fraction, bound in (*WANTED, *ran):
@@ -176,7 +176,7 @@ def table_of(name: str) -> pd.DataFrame:
 
 
 def transduction() -> pd.DataFrame:
-    """What zero-shot reaches that learns from photographs without labels."""
+    """What zero-shot reaches that learns from images without labels."""
     return table_of("transduction")
 
 
@@ -222,7 +222,7 @@ def price_table() -> str:
     """Accuracy with all labels beside its price."""
     table = table_of("inference_cost").sort_values("ms_per_image")
     lines = [
-        "| method | towers | parameters, M | ms a photograph | 1 % | 10 % | 100 % |",
+        "| method | towers | parameters, M | ms an image | 1 % | 10 % | 100 % |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in table.to_dict("records"):
@@ -302,7 +302,7 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             "",
             cost_note(measured),
             "",
-            "## Zero-shot, on the evaluation photographs",
+            "## Zero-shot, on the evaluation images",
             "",
             "| top-1 | top-5 | macro-F1 |",
             "|---|---|---|",
@@ -316,7 +316,7 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             ),
             "",
             *factors(),
-            "Of the development or of the evaluation part itself, their labels unseen:",
+            "Of the development or of the test split itself, their labels unseen:",
             "",
             share_table(
                 transduction(),
@@ -331,11 +331,12 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             "",
             "## Top-1 by share of the labels, per cent",
             "",
-            "Mean over seeds, with a 95 % interval over photographs and seeds.",
+            "Mean over seeds, with a 95 % interval over images and seeds.",
             "",
             "`gda_em`, `self_training` and `label_propagation` see the other development",
-            "photographs without their labels too. Methods with three shares trained through the",
-            "image tower, one seed each; `end_to_end_ensemble` joins the best of them to `stacked_ensemble`.",
+            "images without their labels too. Methods with three shares trained through the",
+            "image encoder, one seed each; `end_to_end_ensemble` joins the best of them to",
+            "`stacked_ensemble`.",
             "",
             curves_table(metrics),
             "",
@@ -359,7 +360,7 @@ def factors() -> list[str]:
     """What `zero_shot_factors.py` measured of pretraining's settings, title and all."""
     title, _, rest = FACTORS.read_text().partition("\n\n")
     rest = rest.replace("; do not edit.", ".")
-    return [f"#{title}", "", rest.rstrip("\n"), "", "## With unlabelled photographs", ""]
+    return [f"#{title}", "", rest.rstrip("\n"), "", "## With unlabelled images", ""]
 
 
 def read_measured() -> Measured | None:

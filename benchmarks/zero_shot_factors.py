@@ -51,11 +51,11 @@ class Factor:
 
 FACTORS = (
     Factor("as shipped", "two views, five captions, InfoNCE, 1,024 images a step, towers locked"),
-    Factor("one caption", "plain InfoNCE: one a photograph", "pretrain.captions_per_image=1"),
+    Factor("one caption", "plain InfoNCE: one an image", "pretrain.captions_per_image=1"),
     Factor("SigLIP", "each pair a yes or no", "pretrain.loss=siglip"),
     Factor("soft targets", "the 2022 notebook's loss", "pretrain.loss=soft_targets"),
     Factor("256 images a step", "a smaller batch", "pretrain.batch_size=256"),
-    Factor("one view", "the whole photograph alone", "embed.views=full", (0,)),
+    Factor("one view", "the whole image alone", "embed.views=full", (0,)),
     Factor("Lite0", "the smaller image tower", "embed.image_encoder=lite0", (0,)),
     Factor("last block unlocked", "two epochs more, through the pixels of the last stage",
            "pretrain.unlocked_image_blocks=1", (0,)),
@@ -111,9 +111,9 @@ def run_factor(factor: Factor, seed: int, raw_dir: Path) -> None:
 
 
 def together(names: tuple[str, ...]) -> float:
-    """Top-1 of several runs' mean log-probabilities on the evaluation part, seed 0."""
+    """Top-1 of several runs' mean log-probabilities on the test split, seed 0."""
     tables = [pd.read_parquet(KEPT / f"{name}-0.parquet") for name in names]
-    tables = [table[table["split"] == "evaluation"].reset_index(drop=True) for table in tables]
+    tables = [table[table["split"] == "test"].reset_index(drop=True) for table in tables]
     logits = [np.log(np.stack(table["probabilities"].to_list()) + 1e-9) for table in tables]
     bank = yaml.safe_load((COPY / "conf/real/parameters_class_bank.yml").read_text())
     classes = np.array([entry["label"] for entry in bank["class_bank"]["classes"]])
@@ -140,8 +140,8 @@ def page() -> str:
         "# What pretraining's settings are worth, one at a time",
         "",
         "Written by `python benchmarks/zero_shot_factors.py`; do not edit. Recall on the Flickr8k",
-        "test part and zero-shot top-1 on the evaluation photographs, per cent: the mean over",
-        "pretraining seeds, with the least and the largest of them. An interval over photographs",
+        "test part and zero-shot top-1 on the evaluation images, per cent: the mean over",
+        "pretraining seeds, with the least and the largest of them. An interval over images",
         "is ±2 points wide for every row, and is shared by them. Nothing was chosen by these",
         "numbers. *Plain*: cosines to names and sentences; *final*: with ImageNet names and",
         "without hubs, both weighed anew on held-out captions.",

@@ -23,7 +23,7 @@ FILES = {
     "conf/base/catalog.yml": """
         finetune_state:
           type: sports_clip_pipeline.io.RunStateDataset
-          filepath: data/journal
+          filepath: data/state
         ingest_audit:
           type: sports_clip_pipeline.io.JsonDocument
           filepath: data/audit.json
@@ -58,11 +58,10 @@ FILES = {
     "src/small_project/pipeline_registry.py": """
         import time
         from pathlib import Path
-        from dataclasses import dataclass
+        from pydantic import BaseModel
         from kedro.pipeline import Pipeline, node
 
-        @dataclass(frozen=True)
-        class Finetune:
+        class Finetune(BaseModel):
             seeds: list
             fail: bool
             wait: bool
@@ -70,18 +69,18 @@ FILES = {
         def ingest():
             return {"data_digest": "abc"}
 
-        def finetune(audit: object, finetune: Finetune, journal: object):
+        def finetune(audit: object, finetune: Finetune, state: object):
             import pandas as pd
             history, rows = [], []
             def epoch(number, loss):
                 history.append({"epoch": number, "loss": loss, "stage": "locked"})
-                journal.log_metrics({"finetune/loss": loss}, number)
+                state.log_metrics({"finetune/loss": loss}, number)
             def trial(seed):
                 rows.append({"method": "ridge", "fraction": 0.1, "seed": seed, "labels": 63,
                              "top1": 0.5 + seed / 100, "macro_f1": 0.5, "cv_top1": 0.4,
                              "cv_log_loss": 1.5, "elapsed_s": 0.1, "reused": False,
                              "hyperparameters": '{"alpha": 0.5}'})
-                journal.log_trial(rows[-1], "frozen")
+                state.log_trial(rows[-1], "frozen")
             for step in range(3):
                 epoch(step, 1.0 - step / 4)
             for seed in finetune.seeds:

@@ -43,23 +43,23 @@ def test_the_older_spelling_of_pipelines_means_the_same(given: dict, meant: dict
     assert normalise_options({**given, "env": "real"}) == {**meant, "env": "real"}
 
 
-def photographs(images: str, *pipelines: str) -> list[str] | None:
-    """The pipelines that are run where these are asked for, with photographs named."""
+def images(images: str, *pipelines: str) -> list[str] | None:
+    """The pipelines that are run where these are asked for, with images named."""
     options = {"pipeline": None, "pipelines": list(pipelines)}
     return normalise_options({**options, "params": {"predict": {"images": images}}})["pipelines"]
 
 
-def test_predict_with_photographs_means_the_pipeline_that_answers_them() -> None:
-    assert photographs("mine", "predict") == ["predict_images"]
-    assert photographs("mine", "report", "predict") == ["report", "predict_images"]
-    assert photographs("mine") == [*ORDER[:-1], "predict_images"]
+def test_predict_with_images_means_the_pipeline_that_answers_them() -> None:
+    assert images("mine", "predict") == ["predict_images"]
+    assert images("mine", "report", "predict") == ["report", "predict_images"]
+    assert images("mine") == [*ORDER[:-1], "predict_images"]
     older = {"pipeline": "predict", "params": {"predict": {"images": "mine"}}}
     assert normalise_options(older)["pipelines"] == ["predict_images"]
 
 
-def test_predict_without_photographs_makes_the_submissions() -> None:
-    assert photographs("", "predict") == ["predict"]
-    assert photographs("") == []
+def test_predict_without_images_makes_the_submissions() -> None:
+    assert images("", "predict") == ["predict"]
+    assert images("") == []
     options = {"pipeline": None, "pipelines": ["predict"], "params": {"predict": {"maps": True}}}
     assert normalise_options(options) == options
 

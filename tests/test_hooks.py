@@ -98,7 +98,7 @@ def test_a_tokenizer_of_another_text_tower_is_refused(conf):
         check_text_encoders(_loader(conf, embed={"text_encoder": "hf/x"}))
 
 
-def test_photographs_that_the_submissions_would_not_read_are_told(conf):
+def test_images_that_the_submissions_would_not_read_are_told(conf):
     submissions, answers = (
         Pipeline([node(lambda: 1, None, name, name=name, tags=name)])
         for name in ("predict", "predict_images")
@@ -173,7 +173,7 @@ def catalog(tmp_path):
     return DataCatalog(
         {
             **{name: JsonDocument(filepath=str(tmp_path / f"{name}.json")) for name in stored},
-            "finetune_state": RunStateDataset(filepath=str(tmp_path / "journal")),
+            "finetune_state": RunStateDataset(filepath=str(tmp_path / "state")),
             "params:finetune": MemoryDataset({}),
         }
     )

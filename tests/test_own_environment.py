@@ -1,4 +1,4 @@
-"""conf/own, the environment for photographs of one's own, beside conf/base."""
+"""conf/own, the environment for images of one's own, beside conf/base."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_every_block_that_a_node_takes_can_be_built(loader: OmegaConfigLoader) -
 
 def test_the_corpora_stand_under_the_names_of_its_globals(loader: OmegaConfigLoader) -> None:
     catalog = loader["catalog"]
-    assert catalog["sports_source"]["filepath"] == "data/01_raw/own/photographs"
+    assert catalog["sports_source"]["filepath"] == "data/01_raw/own/images"
     assert catalog["flickr8k_source"]["filepath"] == "data/01_raw/own/flickr8k"
     assert catalog["report"]["filepath"].startswith("data/08_reporting/own/")
 

@@ -59,7 +59,7 @@ def test_splits_name_every_image_with_its_part_its_group_and_nested_ranks(
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
     ranks = [f"rank_seed_{seed}" for seed in range(5)]
     assert list(splits.columns) == ["image", "label", "split", "group", *ranks]
-    assert set(splits["split"]) == {"development", "evaluation", "unlabelled"}
+    assert set(splits["split"]) == {"development", "test", "unlabelled"}
     assert splits["label"].isna().equals(splits["split"] == "unlabelled")
     assert set(splits["label"].dropna()) == set(class_labels(finished_run))
     development = splits[splits["split"] == "development"]
@@ -91,7 +91,7 @@ def test_evaluation_predictions_hold_both_answers_for_each_evaluation_photograph
     }
     assert wanted <= set(table.columns)
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
-    evaluation = splits[splits["split"] == "evaluation"]
+    evaluation = splits[splits["split"] == "test"]
     assert set(table["image"]) == set(evaluation["image"])
     assert table["finetuned_probability"].between(0, 1).all()
 
@@ -170,9 +170,9 @@ def test_a_changed_setting_of_one_method_fits_only_that_method_again(
     changed = f"{SMALL_STUDY},finetune.methods.logreg.c=3.0+10.0"
     again = kedro(own_run, "run", "--pipelines=finetune", changed)
     assert again.returncode == 0, again.stderr
-    arms = arms_of(own_run)
-    assert set(arms.loc[~arms["reused"], "method"]) == {"logreg"}
-    assert not arms.loc[arms["method"] == "logreg", "reused"].any()
+    trials = arms_of(own_run)
+    assert set(trials.loc[~trials["reused"], "method"]) == {"logreg"}
+    assert not trials.loc[trials["method"] == "logreg", "reused"].any()
 
 
 @pytest.mark.parametrize("option", ["--pipelines=finetune", "--pipeline=finetune"])
@@ -255,7 +255,7 @@ def test_the_study_is_judged(finished_run: Path) -> None:
     assert set(table["calibration"]["method"]) == {*METHODS, "zero_shot"}
     assert (table["inference_cost"]["ms_per_image"] > 0).all()
     assert table["ablation"]["name"].iloc[-1] == "without hubs"
-    assert set(table["transduction"]["split"]) == {"development", "evaluation"}
+    assert set(table["transduction"]["split"]) == {"development", "test"}
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
     parts = splits.set_index("image")["split"]
     assert set(parts.loc[table["label_queries"]["image"]]) == {"development"}
@@ -276,7 +276,7 @@ def test_a_dry_run_tells_the_plan_and_fits_nothing(own_run: Path, kedro: Kedro) 
     words = "finetune.dry_run=true,finetune.select=gda+ridge,finetune.fractions=0.5+1.0"
     told = kedro(own_run, "run", "--pipelines=finetune", f"--params={words}")
     assert told.returncode == 0, told.stderr
-    lines = [line.split() for line in told.stdout.splitlines() if " arms, " in line]
+    lines = [line.split() for line in told.stdout.splitlines() if " trials, " in line]
     assert [line[:2] for line in lines] == [["gda", "4"], ["ridge", "4"], ["all", "8"]]
     after = (own_run / "data/08_reporting/sample/finetune_trials.parquet").stat().st_mtime_ns
     assert after == before

@@ -13,7 +13,7 @@ from sports_clip_pipeline.encoders.image_encoders import (
     load_image_encoder,
     pooled_features,
 )
-from sports_clip_pipeline.evaluation import test_predictions
+from sports_clip_pipeline.evaluation import predictions
 from sports_clip_pipeline.evaluation.predictions import LabelledCorpus, predict_split
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.end_to_end_ensemble import FROZEN, Ensembles, build_ensembles
@@ -119,7 +119,7 @@ def test_what_a_trained_tower_saw_of_a_part_is_kept(
     def refuse(*args: object) -> None:
         raise AssertionError("the photographs were looked at again")
 
-    monkeypatch.setattr(test_predictions, "pooled_image_features", refuse)
+    monkeypatch.setattr(predictions, "pooled_image_features", refuse)
     again = predict_split(predictor, corpus(plans), "unlabelled", journal)
     np.testing.assert_array_equal(again, first)
 

@@ -34,7 +34,7 @@ class Drawn:
         return Image.fromarray(noise).resize((80, 60))
 
 
-class CountingJournal(RunState):
+class CountingState(RunState):
     def progress(self, items, desc, total=None, unit="it"):
         self.asked = (desc, total, unit)
         yield from items
@@ -82,7 +82,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 
 def explain(manifest, choice, models, pairs=None, **changes):
-    journal = CountingJournal()
+    state = CountingState()
     cards = nodes.explain_images(
         Drawn(),
         manifest,
@@ -91,10 +91,10 @@ def explain(manifest, choice, models, pairs=None, **changes):
         models["predictor"],
         models["clip_model"],
         BANK,
-        journal,
+        state,
         CamConfig(picture_px=64, **changes),
     )
-    return cards, journal
+    return cards, state
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_the_finetuned_prediction_is_what_is_chosen_by(choice):
 
 
 def test_right_ones_are_asked_once_and_wrong_ones_for_both_classes(manifest, choice, models):
-    cards, journal = explain(manifest, choice, models)
+    cards, state = explain(manifest, choice, models)
     asked = [
         (card.right, card.question, card.method.split(":")[0].startswith("guided"))
         for card in cards
@@ -129,7 +129,7 @@ def test_right_ones_are_asked_once_and_wrong_ones_for_both_classes(manifest, cho
         (False, "prompt: a photo of a ball.", False),
         (False, "prompt: a photo of a field.", False),
     ]
-    assert journal.asked == ("cam", 2, "image")
+    assert state.asked == ("cam", 2, "image")
 
 
 def test_every_method_asks_every_question(manifest, choice, models):

@@ -1,4 +1,4 @@
-"""Photographs of one's own, from the folder to the report, without a test set."""
+"""Images of one's own, from the folder to the report, without a test set."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from tests.conftest import command, copy_project, refusal
 from tests.encoders.making import ARCHITECTURE, write_image_tower, write_text_tower
 
 FOLDERS = {"chess": "Échecs – le jeu", "swimming": "st. swimming", "tennis": "tennis"}
-BANK = ("data/01_raw/own/photographs", "conf/own/parameters_class_bank.yml")
+BANK = ("data/01_raw/own/images", "conf/own/parameters_class_bank.yml")
 
 Kedro = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def lay_out(raw: Path, sample: Path) -> None:
-    """The sample's photographs of three classes as folders, its captions under another name."""
+    """The sample's images of three classes as folders, its captions under another name."""
     with zipfile.ZipFile(sample / "sports.zip") as archive:
         table = pd.read_csv(io.BytesIO(archive.read("train_labels.csv")), dtype=str)
         for number, (image, label) in enumerate(table.itertuples(index=False)):
             if label in FOLDERS:
                 deep = "deeper" if number % 2 else "."
-                place = raw / "photographs" / FOLDERS[label] / deep / image
+                place = raw / "images" / FOLDERS[label] / deep / image
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(archive.read(f"train/train/{image}"))
     (sample / "flickr8k.zip").rename(raw / "captions.zip")
 
 
 @pytest.fixture(scope="module")
-def own_photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with photographs and captions in place, towers of a few weights, no class bank."""
+def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with images and captions in place, towers of a few weights, no class bank."""
     project = copy_project(tmp_path_factory.mktemp("own") / "project")
     sample, raw = project / "drawn", project / "data/01_raw/own"
     write_sample(sample, 100, 0)
@@ -70,27 +70,25 @@ def own_photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
-def test_without_a_class_bank_the_line_says_what_writes_it(
-    own_photographs: Path, kedro: Kedro
-) -> None:
-    line = refusal(kedro(own_photographs, "run", "--pipelines=ingest", "--config=tiny.yml"))
+def test_without_a_class_bank_the_line_says_what_writes_it(own_images: Path, kedro: Kedro) -> None:
+    line = refusal(kedro(own_images, "run", "--pipelines=ingest", "--config=tiny.yml"))
     assert "which is none of the 8 classes" in line
     assert "sports_clip_pipeline.data.class_bank" in line
 
 
 @pytest.mark.slow
 def test_folders_become_a_report_though_nothing_is_to_be_predicted(
-    own_photographs: Path, kedro: Kedro
+    own_images: Path, kedro: Kedro
 ) -> None:
-    wrote = command(own_photographs, "sports_clip_pipeline.data.class_bank", *BANK)
+    wrote = command(own_images, "sports_clip_pipeline.data.class_bank", *BANK)
     assert wrote.returncode == 0, wrote.stderr
-    done = kedro(own_photographs, "run", "--config=tiny.yml")
+    done = kedro(own_images, "run", "--config=tiny.yml")
     assert done.returncode == 0, done.stderr + done.stdout[-3000:]
-    data = own_photographs / "data"
+    data = own_images / "data"
     for name in ("submission.csv", "zero_shot_submission.csv"):
         assert (data / "07_model_output/own" / name).read_text().split() == ["image,sports"]
     splits = pd.read_parquet(data / "05_model_input/own/splits.parquet")
-    assert set(splits["split"]) == {"development", "evaluation"}
+    assert set(splits["split"]) == {"development", "test"}
     assert set(splits["label"]) == set(FOLDERS.values())
     assert splits["image"].str.contains("/deeper/").any()
     predictor = load_predictor(data / "06_models/own/predictor")

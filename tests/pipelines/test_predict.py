@@ -17,7 +17,7 @@ LABELS = ("Baseball", "Chess", "Kabaddi")
 SPLITS = pd.DataFrame(
     {
         "image": ["a.jpg", "b.jpg", "c.jpg", "d.jpg"],
-        "split": ["development", "unlabelled", "evaluation", "unlabelled"],
+        "split": ["development", "unlabelled", "test", "unlabelled"],
     }
 )
 ORDER = pd.DataFrame({"image": ["d.jpg", "b.jpg"]})
@@ -39,7 +39,7 @@ ARRAYS = {"features": one_hot(0, 0, 0, 1), "companion.lite0": one_hot(2, 2, 2, 2
 
 
 def predicted(predictor: Predictor) -> pd.DataFrame:
-    """The node's table; frozen towers ask for no photograph."""
+    """The node's table; frozen towers ask for no image."""
     return nodes.predict_test(predictor, ARRAYS, None, None, SPLITS, ORDER, RunState())
 
 
@@ -67,7 +67,7 @@ def test_a_companion_that_was_not_embedded_is_named() -> None:
         predicted(predictor)
 
 
-def test_the_zero_shot_answers_are_those_of_the_test_photographs_alone() -> None:
+def test_the_zero_shot_answers_are_those_of_the_test_images_alone() -> None:
     said = SPLITS.assign(predicted=["Chess", "Kabaddi", "Chess", "Baseball"])
     table = nodes.predict_test_without_labels(said, ORDER)
     assert table.to_dict("list") == {

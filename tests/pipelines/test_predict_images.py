@@ -1,4 +1,4 @@
-"""One's own photographs answered by a finished study, as a person asks for it."""
+"""One's own images answered by a finished study, as a person asks for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Kedro = Callable[..., CompletedProcess[str]]
 SUBMISSIONS = ("submission.csv", "zero_shot_submission.csv")
 
 
-def photographs(place: Path) -> Path:
+def images(place: Path) -> Path:
     """A good one, one that EXIF turns, and what is none: broken, empty, text."""
     (place / "deep").mkdir(parents=True)
     good, turned = drawn_pictures()[:2]
@@ -41,18 +41,18 @@ def photographs(place: Path) -> Path:
     whole = (place / "good.jpg").read_bytes()
     (place / "broken.jpg").write_bytes(whole[: len(whole) // 2])
     (place / "empty.png").write_bytes(b"")
-    (place / "notes.txt").write_text("no photograph")
+    (place / "notes.txt").write_text("no image")
     return place
 
 
 def seen_as(predictor: Predictor, *paths: Path) -> np.ndarray:
-    """What the predictor says of upright photographs."""
+    """What the predictor says of upright images."""
     upright = [ImageOps.exif_transpose(Image.open(path)).convert("RGB") for path in paths]
     return predictor.predict_images(upright)
 
 
 def check_answers(table: pd.DataFrame, predictor: Predictor, paths: list[Path]) -> None:
-    """The table holds what the predictor says of these photographs."""
+    """The table holds what the predictor says of these images."""
     wanted = seen_as(predictor, *paths)
     order = np.argsort(-wanted, axis=1)[:, :5]
     found = table[[f"probability_{place}" for place in range(1, 6)]].to_numpy()
@@ -69,7 +69,7 @@ def test_a_folder_a_list_and_a_photograph_are_answered_without_corpora(
         shutil.rmtree(own_run / "data" / room, ignore_errors=True)
     answers = own_run / "data/07_model_output/sample"
     before = [(answers / name).read_bytes() for name in SUBMISSIONS]
-    mine = photographs(own_run / "mine")
+    mine = images(own_run / "mine")
     predictor = load_predictor(own_run / "data/06_models/sample/predictor")
 
     done = kedro(own_run, "run", "--pipelines=predict", "--params=predict.images=mine")
@@ -135,11 +135,11 @@ def predictor() -> Predictor:
 def test_the_node_answers_by_eager_torch_and_draws_maps(
     predictor: Predictor, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    mine = photographs(tmp_path / "mine")
+    mine = images(tmp_path / "mine")
     wish = PredictConfig(images=str(mine), maps=True, backend="torch", workers=1)
     with caplog.at_level(logging.INFO):
         answers, failed, maps = nodes.predict_images(
-            predictor, wish, CamConfig(), RunState(tmp_path / "journal")
+            predictor, wish, CamConfig(), RunState(tmp_path / "state")
         )
     table = pd.read_csv(answers)
     check_answers(table, predictor, [mine / "good.jpg", mine / "deep/turned.jpg"])
@@ -157,8 +157,6 @@ def test_the_pipeline_asks_for_the_predictor_and_for_no_corpus() -> None:
     }  # fmt: skip
 
 
-def test_no_photographs_are_refused(predictor: Predictor, tmp_path: Path) -> None:
-    with pytest.raises(UserFacingError, match="names no photographs"):
-        nodes.predict_images(
-            predictor, PredictConfig(), CamConfig(), RunState(tmp_path / "journal")
-        )
+def test_no_images_are_refused(predictor: Predictor, tmp_path: Path) -> None:
+    with pytest.raises(UserFacingError, match="names no images"):
+        nodes.predict_images(predictor, PredictConfig(), CamConfig(), RunState(tmp_path / "state"))

@@ -66,7 +66,7 @@ class Study:
         folder, curve = pretrain_clip(
             self.images, self.texts, self.corpus.store, self.corpus.manifest,
             self.corpus.captions, self.audit, FeatureCache(self.folder / "cache"), EMBED, config,
-            TOKENIZE, self.journal(name),
+            TOKENIZE, self.state(name),
         )  # fmt: skip
         place = self.folder / name / "clip"
         ClipFolderDataset(filepath=str(place)).save(folder)
@@ -77,11 +77,11 @@ class Study:
         return embed_with_clip(
             clip, self.images, {**self.images, "companion.lite1": np.ones((14, 3))}, self.texts,
             store, manifest, store, manifest, self.corpus.captions, EMBED,
-            self.journal(clip.parent.name),
+            self.state(clip.parent.name),
         )  # fmt: skip
 
-    def journal(self, name: str) -> RunState:
-        return RunState(self.folder / name / "journal")
+    def state(self, name: str) -> RunState:
+        return RunState(self.folder / name / "state")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,7 +98,7 @@ def in_process() -> Iterator[None]:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder = tmp_path_factory.mktemp("pretrain")
     corpus = make_corpus(folder)
-    embedder = Embedder(EMBED, FeatureCache(folder / "cache"), RunState(folder / "journal"))
+    embedder = Embedder(EMBED, FeatureCache(folder / "cache"), RunState(folder / "state"))
     images = embedder.images("flickr8k", corpus.store, corpus.manifest)
     texts = embedder.captions(list(corpus.captions["token_ids"]))
     return Study(corpus, images, texts, embedder.audit(), folder)
@@ -176,8 +176,8 @@ def test_a_predictor_carries_the_trained_tower(
     Predictor(("a", "b", "c"), "lite0", view, head, tower_weights=towers).save(tmp_path / "p")
     predictor = load_predictor(tmp_path / "p")
     wanted = predictor.predict_proba(features[1]["features"])
-    photographs = [study.corpus.store.get(i) for i in range(14)]
-    np.testing.assert_allclose(predictor.predict_images(photographs), wanted, atol=1e-4)
+    images = [study.corpus.store.get(i) for i in range(14)]
+    np.testing.assert_allclose(predictor.predict_images(images), wanted, atol=1e-4)
     with torch.inference_mode():
         logits = predictor.module()(torch.from_numpy(pixels(study)))
     np.testing.assert_allclose(logits.softmax(dim=1).numpy(), wanted, atol=1e-4)

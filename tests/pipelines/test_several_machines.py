@@ -65,7 +65,7 @@ def found(project: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
 def test_two_launchers_give_the_model_of_one_process(own_run: Path, kedro: Callable) -> None:
     assert "process 1 of 2 has done its part of pretraining" in both(own_run, *STEP, SETTINGS)
     together, curve = found(own_run)
-    shutil.rmtree(own_run / "data/06_models/sample/journal/pretrain")  # nothing is read back
+    shutil.rmtree(own_run / "data/06_models/sample/state/pretrain")  # nothing is read back
     alone = kedro(own_run, "run", *STEP, SETTINGS)
     assert alone.returncode == 0, alone.stderr
     weights, row = found(own_run)

@@ -8,7 +8,6 @@ from sports_clip_pipeline.report.clip_sections import (
     retrieval_figure,
     training_curve_figure,
 )
-from sports_clip_pipeline.report.figures import Series, interval_plot
 
 
 def test_loss_is_above_and_both_recalls_are_below():
@@ -44,19 +43,3 @@ def test_variants_keep_their_order_and_show_number_and_interval():
     assert [note.text for note in figure.layout.annotations] == [
         "One", "Two", "50.0\u00a0%", "40.0\u00a0%"
     ]  # fmt: skip
-
-
-def test_a_long_title_is_wrapped_and_makes_room():
-    short, long = (
-        interval_plot([text], [Series("x", [0.5], ["w"])]) for text in ("a", "abc " * 20)
-    )
-
-    assert "<br>" in long.layout.annotations[0].text
-    assert long.layout.height > short.layout.height
-
-
-def test_the_axis_of_shares_stays_inside_zero_and_one():
-    axis = interval_plot(["a", "b"], [Series("x", [0.0, 1.0], ["", ""])]).layout.xaxis
-
-    assert axis.range[0] >= -0.02 and axis.range[1] <= 1.02
-    assert axis.ticktext[0] == "0 %" and axis.ticktext[-1] == "100 %"

@@ -1,24 +1,20 @@
 from __future__ import annotations
 
+import io
 from importlib import metadata
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from sports_clip_pipeline.report import data_sections as sections
-from sports_clip_pipeline.report.blocks import make_table
-from tests.report.study import make_small_study
-
-
-def test_a_row_of_another_width_is_rejected():
-    with pytest.raises(ValueError, match="1 cells for 2 columns"):
-        make_table("T", ("a", "b"), [("x",)])
+from tests.report.factories import make_small_study
 
 
 def test_splits_are_in_the_order_of_their_use():
     audit = {
         "images": {"flickr8k": {"total": 9, "test": 2, "train": 7}},
-        "parts": {"evaluation": 3, "development": 5},
+        "splits": {"test": 3, "development": 5},
     }
 
     assert list(sections.split_sizes(audit).items()) == [
@@ -29,19 +25,16 @@ def test_splits_are_in_the_order_of_their_use():
     ]
 
 
-def test_mentions_are_drawn_by_number_then_by_name_and_tabulated_by_split():
+def test_mentions_are_ordered_by_number_then_by_name():
     mentions = {
         "chess": {"test": 2}, "wwe": {"test": 0, "train": 7}, "boxing": {"train": 2}, "golf": {}
     }  # fmt: skip
-    section = sections.caption_mentions(
-        make_small_study(caption_audit={"captions": 9, "mentions": mentions})
-    )
+    audit = {"captions": 9, "mentions": mentions}
+    section = sections.caption_mentions(make_small_study(caption_audit=audit))
 
     (bars,) = section.figure.data
-    assert (list(bars.x), list(bars.customdata)) == (
-        [7, 2, 2, 0],
-        ["wwe", "boxing", "chess", "golf"],
-    )
+    assert list(bars.x) == [7, 2, 2, 0]
+    assert list(bars.customdata) == ["wwe", "boxing", "chess", "golf"]
     assert [column.name for column in section.folded[0].columns] == ["Class", "train", "test"]
     assert section.folded[0].rows[:2] == (("chess", "0", "2"), ("wwe", "7", "0"))
     assert "Never named: golf." in section.text
@@ -87,3 +80,58 @@ def test_the_commit_says_whether_the_tree_had_changes(dirty, end):
     assert dict(run.rows)["Commit"].endswith(end)
     assert dict(run.rows)["Text encoder"] == "minilm"
     assert ("kedro", "1.7.0") in versions.rows
+
+
+ISSUES = pd.DataFrame(
+    {
+        "image": ["late.jpg", "first.jpg"],
+        "label": ["chess", "ice_hockey"],
+        "suggested": ["wwe", "hockey"],
+        "self_confidence": [0.2, 0.01],
+        "rank": [2, 1],
+    }
+)
+
+
+class Store:
+    """Images by row; row n is n + 1 hundred pixels wide."""
+
+    def get(self, i):
+        return Image.new("RGB", (100 * (i + 1), 50))
+
+
+def test_thumbnails_keep_their_aspect_ratio_and_are_small():
+    drawn = sections.draw_thumbnails(["b", "b"], Store(), ["a", "b"], 96)
+
+    assert list(drawn) == ["b"]
+    assert Image.open(io.BytesIO(drawn["b"])).size == (96, 24)
+    with pytest.raises(KeyError, match="c"):
+        sections.draw_thumbnails(["c"], Store(), ["a"], 96)
+
+
+def test_label_issues_are_ordered_by_rank_with_both_labels():
+    study = make_small_study(label_issues=ISSUES, thumbnails={"first.jpg": b"jpeg"})
+    first, late = sections.label_issues(study).thumbnails
+
+    assert first.title == "hockey?"
+    assert first.lines == ("labelled ice hockey, 1.0\u00a0% likely",)
+    assert first.src.startswith("data:image/jpeg;base64,") and first.alt
+    assert late.src == ""
+    assert list(sections.top_ranked(ISSUES, 1)["image"]) == ["first.jpg"]
+
+
+def test_a_query_has_its_rank_and_reason():
+    queries = pd.DataFrame(
+        {"image": ["x.jpg"], "rank": [1], "reason": ["undecided between ice_hockey and wwe"],
+         "predicted": ["wwe"], "probability": [0.412], "margin": [0.0]}
+    )  # fmt: skip
+
+    (one,) = sections.active_learning(make_small_study(queries=queries)).thumbnails
+
+    assert one.title == "1. wwe?"
+    assert one.lines == ("confidence 41.2\u00a0%", "undecided between ice hockey and wwe")
+
+
+def test_only_pictures_are_written_into_the_page():
+    with pytest.raises(ValueError, match="text/html"):
+        sections.data_uri(b"", "text/html")

@@ -34,9 +34,8 @@ def test_p_values_have_two_digits(p, text):
     assert fmt.p_value(p) == text
 
 
-def test_counts_without_an_end_are_dashes_and_means_have_a_digit_only_if_needed():
+def test_infinite_counts_are_dashes():
     assert (fmt.count(1234.0), fmt.count(math.inf)) == ("1,234", "–")
-    assert (fmt.mean_count(12.0), fmt.mean_count(1234.4)) == ("12", "1,234.4")
 
 
 def test_plotly_gets_no_markup_from_a_label():

@@ -1,14 +1,28 @@
 from __future__ import annotations
 
 import base64
+import math
 
 import pandas as pd
 import pytest
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.explain.explainer import Card
-from sports_clip_pipeline.report.gallery import compose_exhibits, compose_filters
-from tests.report.study import LABELS, make_cards, make_predictions
+from sports_clip_pipeline.explain.verdicts import predictions_fingerprint
+from sports_clip_pipeline.report.figures import TONES
+from sports_clip_pipeline.report.gallery import (
+    compose_exhibits,
+    compose_filters,
+    map_quality,
+    map_quality_figure,
+)
+from tests.report.factories import (
+    LABELS,
+    make_cards,
+    make_page,
+    make_predictions,
+    make_small_study,
+)
 
 
 def card(image: str, *, right: bool, question: str = "class: ice_hockey") -> Card:
@@ -16,8 +30,8 @@ def card(image: str, *, right: bool, question: str = "class: ice_hockey") -> Car
     return Card(image, "ice_hockey", predicted, 0.75, question, "GradCAM", b"photo", b"map")
 
 
-def said_of(cards: list[Card], zero_shot: str = "ice_hockey") -> pd.DataFrame:
-    """The row of each image; zero-shot says the same of all."""
+def predictions_of(cards: list[Card], zero_shot: str = "ice_hockey") -> pd.DataFrame:
+    """The row of each image; zero-shot predicts the same class for all."""
     rows = {
         card.image: {
             "image": card.image,
@@ -39,9 +53,9 @@ def said_of(cards: list[Card], zero_shot: str = "ice_hockey") -> pd.DataFrame:
 def test_cards_of_one_image_are_one_exhibit():
     cards = [card("a", right=True), card("a", right=True, question="prompt: a ball")]
 
-    (exhibit,) = compose_exhibits(cards, said_of(cards), 5)
+    (exhibit,) = compose_exhibits(cards, predictions_of(cards), 5)
 
-    assert exhibit.right and exhibit.label == "ice hockey"
+    assert exhibit.outcomes[0] == "right" and exhibit.label == "ice hockey"
     assert exhibit.band == "middle"
     assert [shown.question for shown in exhibit.maps] == [
         "Where is ice hockey?",
@@ -50,11 +64,11 @@ def test_cards_of_one_image_are_one_exhibit():
     assert exhibit.src == "data:image/jpeg;base64," + base64.b64encode(b"photo").decode()
 
 
-def test_contrasts_are_asked_in_words_and_shown_beside_the_others():
+def test_contrast_maps_are_shown_beside_the_others():
     contrast = card("c", right=False, question="contrast: ice_hockey rather than chess")
 
     cards = [card("a", right=True), card("b", right=False), contrast]
-    exhibits = compose_exhibits(cards, said_of(cards), 1)
+    exhibits = compose_exhibits(cards, predictions_of(cards), 1)
 
     assert len(exhibits) == 2
     assert exhibits[1].maps[0].question == "Evidence for ice hockey rather than chess"
@@ -63,7 +77,7 @@ def test_contrasts_are_asked_in_words_and_shown_beside_the_others():
 def test_both_classifiers_predict_side_by_side():
     cards = [card("a", right=False)]
 
-    (exhibit,) = compose_exhibits(cards, said_of(cards), 5)
+    (exhibit,) = compose_exhibits(cards, predictions_of(cards), 5)
 
     before, after = exhibit.predictions
     assert (before.classifier, before.right) == ("Zero-shot", True)
@@ -83,40 +97,41 @@ def test_both_classifiers_predict_side_by_side():
         (False, "tennis", ("wrong",)),
     ],
 )
-def test_an_exhibit_knows_what_labels_changed(right, zero_shot, outcomes):
+def test_outcomes_tell_what_fine_tuning_changed(right, zero_shot, outcomes):
     cards = [card("a", right=right)]
 
-    (exhibit,) = compose_exhibits(cards, said_of(cards, zero_shot), 5)
+    (exhibit,) = compose_exhibits(cards, predictions_of(cards, zero_shot), 5)
 
     assert exhibit.outcomes == outcomes
 
 
-def test_maps_of_another_classifier_are_refused():
+def test_maps_of_another_classifier_are_rejected():
     cards = [card("a", right=True)]
-    said = said_of([card("a", right=False)])
+    predictions = predictions_of([card("a", right=False)])
 
     with pytest.raises(UserFacingError, match="a was explained for another classifier"):
-        compose_exhibits(cards, said, 5)
+        compose_exhibits(cards, predictions, 5)
     with pytest.raises(UserFacingError, match="run `kedro run --pipelines=cam,report`"):
-        compose_exhibits(cards, said[:0], 5)
+        compose_exhibits(cards, predictions[:0], 5)
 
 
-def test_right_and_wrong_ones_share_the_room():
+def test_right_and_wrong_images_are_shown_in_equal_numbers():
     cards = [card(str(n), right=n < 6) for n in range(9)]
 
-    exhibits = compose_exhibits(cards, said_of(cards), 4)
+    exhibits = compose_exhibits(cards, predictions_of(cards), 4)
 
-    assert [exhibit.right for exhibit in exhibits] == [True, True, False, False]
+    assert [exhibit.outcomes[0] for exhibit in exhibits] == ["right"] * 2 + ["wrong"] * 2
 
 
 @pytest.mark.parametrize(("rights", "wrongs", "most"), [(6, 1, 4), (1, 6, 4), (0, 3, 2), (3, 0, 2)])
-def test_where_one_kind_is_rare_the_other_fills_the_room(rights, wrongs, most):
+def test_where_one_kind_is_rare_more_of_the_other_are_shown(rights, wrongs, most):
     cards = [card(str(n), right=n < rights) for n in range(rights + wrongs)]
 
-    exhibits = compose_exhibits(cards, said_of(cards), most)
+    exhibits = compose_exhibits(cards, predictions_of(cards), most)
 
     assert len(exhibits) == most
-    assert sum(exhibit.right for exhibit in exhibits) == min(rights, max(most // 2, most - wrongs))
+    shown = [exhibit.outcomes[0] for exhibit in exhibits].count("right")
+    assert shown == min(rights, max(most // 2, most - wrongs))
 
 
 def test_no_cards_make_no_exhibits():
@@ -139,3 +154,70 @@ def test_a_filter_offers_what_occurs_with_how_many_images_it_leaves():
     assert found["outcome"] == {"right": 2, "wrong": 2, "corrected": 2, "broken": 2}
     assert sum(found["band"].values()) == 4
     assert filters_of(0) == {"label": {}, "outcome": {}, "band": {}}
+
+
+def verdicts(answers: str = "") -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "target": ["classifier", "prompts"],
+            "method": ["gradcam", "guided"],
+            "images": [200, 200],
+            "beats_baselines": [True, False],
+            "measures_beaten": ["road, insertion, deletion", ""],
+            "depends_on_weights": [True, None],
+            "highest_correlation": [0.31, math.nan],
+            "sentence": ["GradCAM beats.", "Guided <b>does not beat</b> the baseline."],
+            "answers": answers,
+        }
+    )
+
+
+def test_map_quality_has_a_row_for_each_method_and_notes_those_that_fall_short():
+    section = map_quality(make_small_study(map_verdicts=verdicts()))
+
+    assert section.tables[0].rows[0] == (
+        "GradCAM", "Classifier", "ROAD, Insertion, Deletion", "yes (rank correlation up to 0.31)",
+        "200",
+    )  # fmt: skip
+    assert section.tables[0].rows[1][2:4] == ("none", "not measured")
+    assert section.notes == ("Guided <b>does not beat</b> the baseline.",)
+
+
+def test_the_page_warns_where_the_maps_are_of_an_earlier_classifier():
+    current = predictions_fingerprint(make_small_study().predictions)
+    for answers, warned in ((current, False), ("of others", True)):
+        page = make_page(make_small_study(map_verdicts=verdicts(answers)))
+        assert ("Measured on an earlier classifier" in page) == warned
+        assert "<code>kedro run --pipelines=cam_eval,report</code>" in page or not warned
+        assert "Guided &lt;b&gt;does not beat" in page
+
+
+def summary() -> pd.DataFrame:
+    rows = [
+        (target, method, kind, measure, 40, "centre", 0.1, 0.05, 0.2, method == "gradcam")
+        for target in ("classifier", "prompts")
+        for method in ("gradcam", "guided")
+        for kind in ("all", "wrong")
+        for measure in ("road", "insertion", "deletion")
+    ]
+    rows.append(("classifier", "centre", "all", "road", 40, "", *[math.nan] * 3, False))
+    names = (
+        "target", "method", "subset", "measure", "images", "baseline", "difference",
+        "difference_low", "difference_high", "beats_baselines",
+    )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(names))
+
+
+def test_each_measure_is_a_panel_with_a_zero_line_and_a_series_a_target():
+    figure = map_quality_figure(summary())
+
+    assert len(figure.data) == 3 * (1 + 2)
+    points = [trace for trace in figure.data if trace.mode == "markers"]
+    assert {trace.name for trace in points} == {"Classifier", "CLIP with prompts"}
+    assert list(points[0].x) == [10.0, 10.0]
+    assert list(points[0].marker.symbol) == ["circle", "circle-open"]
+    assert {trace.xaxis for trace in points} == {"x", "x2", "x3"}
+    assert list(figure.layout.yaxis.ticktext) == ["GradCAM", "guided backpropagation"]
+    assert sum(bool(trace.showlegend) for trace in points) == 2
+    assert {trace.marker.color for trace in points} <= set(TONES)
+    assert not map_quality_figure(pd.DataFrame()).data

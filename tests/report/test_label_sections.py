@@ -7,10 +7,9 @@ import pytest
 
 from sports_clip_pipeline.pipelines.report.config import Reference
 from sports_clip_pipeline.report import label_sections as sections
-from sports_clip_pipeline.report.blocks import Cell
 from sports_clip_pipeline.report.figures import zero_label_position
 from sports_clip_pipeline.report.method_styles import MethodStyles
-from tests.report.study import make_small_study, make_study
+from tests.report.factories import make_small_study, make_study
 
 CURVES = pd.DataFrame(
     {
@@ -110,14 +109,14 @@ def needed(kind, labels, low, high):
 @pytest.mark.parametrize(
     ("row", "cell"),
     [
-        (needed("interpolated", 412.0, 350.0, 1520.0), Cell("412", "350–1,520")),
+        (needed("interpolated", 412.0, 350.0, 1520.0), ("412", "350–1,520")),
         (
             needed("extrapolated", 9800.0, 7000.0, math.inf),
-            Cell("≈ 9,800", "extrapolated, 7,000 or more"),
+            ("≈ 9,800", "extrapolated, 7,000 or more"),
         ),
-        (needed("out of reach", math.inf, 9000.0, math.inf), Cell("out of reach", "9,000 or more")),
-        (needed("out of reach", math.inf, math.inf, math.inf), Cell("out of reach", "")),
-        (needed("measured below", 88.0, 88.0, 90.0), Cell("≤ 88", "fewest measured")),
+        (needed("out of reach", math.inf, 9000.0, math.inf), ("out of reach", "9,000 or more")),
+        (needed("out of reach", math.inf, math.inf, math.inf), ("out of reach", "")),
+        (needed("measured below", 88.0, 88.0, 90.0), ("≤ 88", "fewest measured")),
         (None, "–"),
     ],
 )

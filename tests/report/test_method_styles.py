@@ -8,7 +8,7 @@ import pytest
 from sports_clip_pipeline.fewshot.base import METHODS, MethodSpec
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.report import method_styles as styles
-from sports_clip_pipeline.report.theme import COLORS, MARKERS
+from sports_clip_pipeline.report.figures import COLORS, MARKERS
 
 # `few` leads with few labels, `many` with many, `even` by most on average.
 TRIALS = pd.DataFrame(

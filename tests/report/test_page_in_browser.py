@@ -1,11 +1,14 @@
-"""The page in headless Chromium: what a reader would see and press."""
+"""The pages in headless Chromium: reading, keyboard, filters, sorting, printing, accessibility."""
 
 from __future__ import annotations
 
+import plotly.graph_objects as go
 import pytest
 
+from sports_clip_pipeline.report.figures import layout
+from sports_clip_pipeline.report.page import compose_figure_page
 from tests.browsing import axe_findings
-from tests.report.study import make_page, make_study
+from tests.report.factories import make_page, make_study
 
 pytestmark = pytest.mark.browser
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
@@ -31,25 +34,36 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, address):
-    """Opens the page; afterwards nothing may have failed and nothing may have been asked for."""
+def new_page(browser):
+    """Opens empty pages; afterwards nothing may have failed and no network may have been used."""
     contexts, troubles, requests = [], [], []
 
-    def opened(width=1440, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+    def opened(**options):
+        context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
-        page.goto(address)
         return page
 
     yield opened
     for context in contexts:
         context.close()
     assert troubles == []
-    assert {url for url in requests if not url.startswith(("data:", "blob:"))} == {address}
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@pytest.fixture
+def open_page(new_page, address):
+    """Opens the report."""
+
+    def opened(width=1440, **options):
+        page = new_page(viewport={"width": width, "height": 900}, **options)
+        page.goto(address)
+        return page
+
+    return opened
 
 
 @pytest.mark.parametrize("width", [360, 768, 1440])
@@ -80,7 +94,7 @@ def test_figures_shrink_with_the_window(open_page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
-def test_the_page_follows_the_system_and_the_button(open_page):
+def test_the_theme_follows_the_system_and_the_button(open_page):
     page = open_page(color_scheme="dark")
     assert page.evaluate(BACKGROUND) == DARK
     dark_tick = page.evaluate(FIRST_TICK)
@@ -94,7 +108,7 @@ def test_the_page_follows_the_system_and_the_button(open_page):
     assert page.evaluate(BACKGROUND) == LIGHT
 
 
-def test_a_change_of_the_system_reaches_the_figures(open_page):
+def test_a_change_of_the_system_theme_reaches_the_figures(open_page):
     page = open_page(color_scheme="light")
     light_tick = page.evaluate(FIRST_TICK)
 
@@ -103,7 +117,7 @@ def test_a_change_of_the_system_reaches_the_figures(open_page):
     until(page, f"{FIRST_TICK} !== '{light_tick}'")
 
 
-SEEN = (
+VISIBLE = (
     "document.querySelector('.plot').data.filter(t => t.legendgroup === '{}').map(t => t.visible)"
 )
 LEGEND = '[data-legend="learning_curve"]'
@@ -112,30 +126,30 @@ LEGEND = '[data-legend="learning_curve"]'
 def test_a_series_is_hidden_and_shown_from_the_keyboard(open_page):
     page = open_page()
     button = page.locator(LEGEND).get_by_role("button", name="MLP head of the notebook")
-    seen = SEEN.format("notebook_mlp")
+    visible = VISIBLE.format("notebook_mlp")
 
     button.focus()
     page.keyboard.press("Enter")
 
-    assert page.evaluate(seen) == [False, False]
+    assert page.evaluate(visible) == [False, False]
     assert button.get_attribute("aria-pressed") == "false"
     assert page.evaluate("document.activeElement.textContent") == "MLP head of the notebook"
     page.keyboard.press("Enter")
-    assert page.evaluate(seen) == [True, True]
+    assert page.evaluate(visible) == [True, True]
 
 
-def test_methods_that_wait_are_shown_from_the_fold_of_the_legend(open_page):
+def test_hidden_methods_are_shown_from_the_fold_of_the_legend(open_page):
     page = open_page()
     legend = page.locator(LEGEND)
-    seen = SEEN.format("tip_adapter_f")
-    assert page.evaluate(seen) == [False, False]
+    visible = VISIBLE.format("tip_adapter_f")
+    assert page.evaluate(visible) == [False, False]
     assert not legend.get_by_role("button", name="Tip-Adapter-F").is_visible()
 
     legend.get_by_text("10 more to show").click()
     button = legend.get_by_role("button", name="Tip-Adapter-F")
     button.click()
 
-    assert page.evaluate(seen) == [True, True]
+    assert page.evaluate(visible) == [True, True]
     assert button.is_visible() and button.get_attribute("aria-pressed") == "true"
 
 
@@ -147,7 +161,7 @@ def test_the_first_tab_leads_past_the_header(open_page):
     assert page.evaluate("location.hash") == "#answer"
 
 
-def test_hovering_over_a_point_tells_its_number(open_page):
+def test_hovering_over_a_point_shows_its_number(open_page):
     page = open_page()
     point = page.locator(".plot .scatterlayer .points path").first
     point.scroll_into_view_if_needed()
@@ -175,7 +189,7 @@ def test_the_page_prints(open_page):
 EXHIBITS = "[...document.querySelectorAll('.exhibit')].filter(e => e.offsetParent).length"
 
 
-def test_the_gallery_is_narrowed_and_tells_how_much_is_left(open_page):
+def test_the_gallery_is_filtered_and_counts_what_is_shown(open_page):
     page = open_page()
     count = page.get_by_role("status")
     assert count.text_content() == "9 of 9 images"
@@ -189,7 +203,7 @@ def test_the_gallery_is_narrowed_and_tells_how_much_is_left(open_page):
     assert page.locator(".exhibit:visible h3").first.text_content().startswith("class number 1 ")
 
 
-def test_what_nothing_is_says_so_and_is_taken_back_by_one_button(open_page):
+def test_filters_without_a_match_are_reset_by_one_button(open_page):
     page = open_page()
     show_all = page.get_by_role("button", name="Show all")
     assert show_all.is_disabled()
@@ -203,7 +217,7 @@ def test_what_nothing_is_says_so_and_is_taken_back_by_one_button(open_page):
     assert not page.get_by_text("No image matches these filters.").is_visible()
 
 
-def test_the_gallery_is_narrowed_from_the_keyboard(open_page):
+def test_the_gallery_is_filtered_from_the_keyboard(open_page):
     page = open_page()
     page.get_by_label("True class", exact=True).focus()
     page.keyboard.press("Tab")
@@ -220,7 +234,7 @@ def test_the_gallery_is_narrowed_from_the_keyboard(open_page):
 
 
 @pytest.mark.parametrize("key", ["label", "outcome", "band"])
-def test_every_choice_keeps_as_many_photographs_as_it_says(open_page, key):
+def test_every_choice_shows_as_many_images_as_it_says(open_page, key):
     page = open_page()
     choices = page.locator(f"#filter-{key} option[value]:not([value=''])").all_text_contents()
 
@@ -287,3 +301,37 @@ def test_axe_finds_nothing_serious(browser, small_address, width, scheme):
 
     assert grave == set()
     assert held > 20
+
+
+@pytest.fixture
+def figure_file(tmp_path):
+    path = tmp_path / "curve.html"
+    points = go.Scatter(x=[0, 1, 2], y=[1, 2, 1], mode="markers")
+    figure = go.Figure(points).update_layout(layout(300))
+    path.write_text(compose_figure_page(figure, "curve"), encoding="utf-8")
+    return path
+
+
+def test_a_figure_page_draws_its_figure(new_page, figure_file):
+    page = new_page()
+    page.goto(figure_file.as_uri())
+    page.wait_for_selector(".main-svg .points path", state="attached")
+    assert page.locator(".main-svg .points path").count() == 3
+
+
+def test_a_sandboxed_frame_draws_a_figure_page_from_a_blob(new_page, figure_file):
+    """As MLflow's UI shows it."""
+    page = new_page()
+    page.goto("about:blank")
+    page.evaluate(
+        """(html) => {
+          const frame = document.createElement("iframe");
+          frame.sandbox = "allow-scripts";
+          frame.src = URL.createObjectURL(new Blob([html], { type: "text/html" }));
+          document.body.append(frame);
+        }""",
+        figure_file.read_text(encoding="utf-8"),
+    )
+    points = page.frame_locator("iframe").locator(".main-svg .points path")
+    points.first.wait_for(state="attached")
+    assert points.count() == 3

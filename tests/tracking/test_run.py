@@ -3,7 +3,6 @@
 import logging
 import multiprocessing
 import signal
-from dataclasses import dataclass, field
 
 import pytest
 from pydantic import BaseModel
@@ -61,11 +60,10 @@ class Inner(BaseModel):
     rate: float = 0.5
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(BaseModel):
     fractions: tuple[float, ...] = (0.01, 1.0)
-    inner: Inner = field(default_factory=Inner)
-    classes: dict = field(default_factory=lambda: {"judo": {"names": ("judo",)}})
+    inner: Inner = Inner()
+    classes: dict = {"judo": {"names": ("judo",)}}
     limit: int | None = None
     text: str = "a" * 7000
 

@@ -22,8 +22,8 @@ from sports_clip_pipeline.apps.demo_study import (
     parse_names,
 )
 from sports_clip_pipeline.apps.gate import Gate
+from sports_clip_pipeline.report.figures import FONT, GRID, INK, MUTED, PAPER, SERIES
 from sports_clip_pipeline.report.formatting import class_name, count, fraction_name, percent
-from sports_clip_pipeline.report.theme import FONT, GRID, INK, MUTED, PAPER, SERIES
 
 SHOWN = 5
 

@@ -11,22 +11,11 @@ from plotly.subplots import make_subplots
 
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report import theme
-from sports_clip_pipeline.report.blocks import Column, DataTable, Section, frame_table, make_table
 from sports_clip_pipeline.report.method_styles import MethodStyles, reference_line
-from sports_clip_pipeline.report.study import StudyResults
+from sports_clip_pipeline.report.sections import Section, StudyResults, frame_table, make_table
 
 STAGES = ("Zero-shot", "Fine-tuned")
 SCORES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
-# Column of the calibration table -> header and format.
-CALIBRATION_MEASURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
-    "top1": ("Top-1", fmt.percent),
-    "confidence": ("Mean confidence", fmt.percent),
-    "ece_equal_width": ("Calibration error, equal width", fmt.percent),
-    "ece_equal_mass": ("Calibration error, equal mass", fmt.percent),
-    "ece": ("Calibration error", fmt.percent),
-    "brier": ("Brier score", "{:.3f}".format),
-}
 Scores = Mapping[str, Mapping[str, float]]
 
 
@@ -57,8 +46,8 @@ def per_class(study: StudyResults) -> Section:
         )
         for label in after
     ]
-    measures = [Column(name, group=stage) for stage in STAGES for name in SCORES.values()]
-    heads = (Column("Class", False), Column("Images"), *measures, Column("F1 gained"))
+    heads = ("Class", "Images", *SCORES.values(), *SCORES.values(), "F1 gained")
+    groups = ("", "", *(stage for stage in STAGES for _ in SCORES), "")
     caption = "Each class, zero-shot and fine-tuned"
     return Section(
         "per_class",
@@ -66,49 +55,41 @@ def per_class(study: StudyResults) -> Section:
         f"After fine-tuning, {fmt.class_name(best)} has the highest F1 ({fmt.percent(f1[best])}) "
         f"and {fmt.class_name(worst)} the lowest ({fmt.percent(f1[worst])}).",
         per_class_figure(before, after),
-        folded=(DataTable(caption, heads, tuple(rows), sortable=True),),
+        folded=(make_table(caption, heads, rows, groups=groups, sortable=True),),
         fold_open=True,
     )
 
 
 def per_class_figure(zero_shot: Scores, finetuned: Scores) -> go.Figure:
-    """F1 of each class, zero-shot and fine-tuned joined by a line, the best fine-tuned on top.
-
-    Args:
-        zero_shot, finetuned: label -> `f1` (share) and `support` (images), of the same labels.
-    Returns: three traces: the joining lines, zero-shot points, fine-tuned points.
-    """
+    """F1 of each class, zero-shot and fine-tuned joined by a line, the best fine-tuned on top."""
     order = sorted(finetuned, key=lambda label: float(finetuned[label]["f1"]))
     f1 = [[float(scores[label]["f1"]) for label in order] for scores in (zero_shot, finetuned)]
     x = [v for before, after in zip(*f1, strict=True) for v in (before, after, None)]
     y = [v for i in range(len(order)) for v in (i, i, None)]
-    line = {"color": theme.GRID[0], "width": 3}
+    line = {"color": fig.GRID[0], "width": 3}
     figure = go.Figure(fig.scatter(x, y, mode="lines", line=line, showlegend=False))
     for i, (stage, scores) in enumerate(zip(STAGES, (zero_shot, finetuned), strict=True)):
-        tone = theme.series_tone(1 - i)
-        look = {"symbol": ("circle-open", "circle")[i], "line": {"width": 2, "color": tone}}
+        tone = fig.series_tone(1 - i)
+        symbol = {"symbol": ("circle-open", "circle")[i], "line": {"width": 2, "color": tone}}
         hover = [
             f"{_name(label)}<br>{fmt.percent(float(scores[label]['f1']))}, "
             f"{fmt.count(scores[label]['support'])} images"
             for label in order
         ]
         entry = {"legendgroup": stage, "name": stage, "mode": "markers"}
-        marker = {"size": 10, "color": tone, **look}
+        marker = {"size": 10, "color": tone, **symbol}
         figure.add_trace(fig.scatter(f1[i], range(len(order)), hover, marker=marker, **entry))
     vertical = fig.category_axis(list(map(_name, order)), range=[-0.7, len(order) - 0.3])
-    figure.update_layout(theme.layout(110 + 24 * len(order), yaxis=vertical))
-    figure.update_layout(margin_r=28, xaxis=theme.share_axis("F1"))
-    return figure
+    figure.update_layout(fig.layout(110 + 24 * len(order), yaxis=vertical))
+    return figure.update_layout(margin_r=28, xaxis=fig.share_axis("F1"))
 
 
 def _name(label: str) -> str:
     return fmt.plot_text(fmt.class_name(label))
 
 
-def class_gains(study: StudyResults) -> Section | None:
+def class_gains(study: StudyResults) -> Section:
     """Recall of each class by share of labels."""
-    if study.class_gains.empty:
-        return None
     recalls = recall_by_fraction(study.class_gains)
     shares = recalls.to_numpy()
     first, last = (
@@ -117,7 +98,7 @@ def class_gains(study: StudyResults) -> Section | None:
     )
     names = [fmt.class_name(str(label)) for label in recalls.index]
     rows = [(name, *map(fmt.percent, row)) for name, row in zip(names, shares, strict=True)]
-    heads = ("Class", *(fmt.fraction_name(float(f)) for f in recalls.columns.to_list()))
+    heads = ("Class", *map(fmt.fraction_name, recalls.columns))
     return Section(
         "class_gains",
         "Recall by class, from no labels to all",
@@ -138,7 +119,7 @@ def recall_by_fraction(class_gains: pd.DataFrame) -> pd.DataFrame:
 def class_gains_figure(recalls: pd.DataFrame) -> go.Figure:
     """Heat map of recall with its numbers in percent; `recalls` as of `recall_by_fraction`."""
     classes = [_name(str(label)) for label in recalls.index]
-    fractions = [fmt.fraction_name(float(f)) for f in recalls.columns.to_list()]
+    fractions = list(map(fmt.fraction_name, recalls.columns))
     shares = recalls.to_numpy().tolist()
     hover = [
         [
@@ -148,15 +129,14 @@ def class_gains_figure(recalls: pd.DataFrame) -> go.Figure:
         for name, row in zip(classes, shares, strict=True)
     ]
     text = [[f"{100 * share:.0f}" for share in row] for row in shares]
-    numbers = {"text": text, "texttemplate": "%{text}", "textfont": {"color": theme.INK[0]}}
-    scale = theme.color_scale(theme.SOFT_SCALE)
-    cells = fig.heat_map(shares, hover, scale, xgap=2, ygap=2, textfont_size=11, **numbers)
+    numbers = {"text": text, "texttemplate": "%{text}", "textfont": {"color": fig.INK[0]}}
+    cells = fig.heat_map(shares, hover, fig.SOFT_SCALE, xgap=2, ygap=2, textfont_size=11, **numbers)
     plain: dict[str, Any] = {"tickangle": 0, "ticks": ""}
     names = [name.rstrip(f"{fmt.SPACE}%") for name in fractions]
     top = fig.category_axis(names, "Percent of the labels", side="top", **plain)
     left = fig.category_axis(classes, autorange="reversed", **plain)
     return go.Figure(cells).update_layout(
-        theme.layout(100 + 26 * max(len(classes), 4), xaxis=top, yaxis=left)
+        fig.layout(100 + 26 * max(len(classes), 4), xaxis=top, yaxis=left)
     )
 
 
@@ -186,105 +166,77 @@ def _confusion(name: str, title: str, metrics: Mapping[str, Any]) -> Section:
 
 
 def confusion_figure(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> go.Figure:
-    """Heat map of a confusion matrix, as shares of each true class (rows).
-
-    Args:
-        classes: the C labels.
-        confusion: (C, C) counts, rows true. A class without images gives a row of zeros.
-    Raises: ValueError: the counts are not C x C.
-    """
-    if len(confusion) != len(classes) or any(len(row) != len(classes) for row in confusion):
-        raise ValueError(f"{len(classes)} classes, but the counts are not of that size squared")
+    """Heat map of a (C, C) confusion matrix, as shares of each true class (rows)."""
     names = list(map(_name, classes))
-    shares = [[n / max(sum(row), 1) for n in row] for row in confusion]
+    totals = [max(sum(row), 1) for row in confusion]
+    shares = [[n / total for n in row] for row, total in zip(confusion, totals, strict=True)]
     hover = [
         [
             f"{true} predicted as {predicted}<br>"
-            f"{fmt.count(n)} of {fmt.count(sum(row))} ({fmt.percent(n / max(sum(row), 1))})"
+            f"{fmt.count(n)} of {fmt.count(sum(row))} ({fmt.percent(n / total)})"
             for predicted, n in zip(names, row, strict=True)
         ]
-        for true, row in zip(names, confusion, strict=True)
+        for true, row, total in zip(names, confusion, totals, strict=True)
     ]
-    cells = fig.heat_map(shares, hover, theme.color_scale(theme.SCALE), xgap=1, ygap=1)
+    cells = fig.heat_map(shares, hover, fig.SCALE, xgap=1, ygap=1)
     x = fig.category_axis(names, "Predicted class", tickangle=-90)
     y = fig.category_axis(names, "True class", autorange="reversed")
     return go.Figure(cells).update_layout(
-        theme.layout(160 + 19 * max(len(classes), 8), xaxis=x, yaxis=y)
+        fig.layout(160 + 19 * max(len(classes), 8), xaxis=x, yaxis=y)
     )
 
 
-def confusion_pairs(study: StudyResults) -> Section | None:
-    """The most confused classes after fine-tuning: pairs over all seeds where measured."""
-    if study.confusion_pairs.empty:
-        table = confused_table(study.finetuned["classes"], study.finetuned["confusion"])
-    else:
-        columns = {
-            "Class": lambda row: fmt.class_name(row["first"]),
-            "And": lambda row: fmt.class_name(row["second"]),
-            "Images": lambda row: fmt.mean_count(row["images"]),
-            "First as second": lambda row: fmt.mean_count(row["first_as_second"]),
-            "Second as first": lambda row: fmt.mean_count(row["second_as_first"]),
-            "Of all errors": lambda row: fmt.percent(row["share"]),
-        }
-        table = frame_table("Confused classes", study.confusion_pairs, columns, texts=2)
-    if not table.rows:
-        return None
-    title = "Most confused classes after fine-tuning"
-    most = DataTable(table.caption, table.columns, table.rows[: study.config.confused_pairs])
-    return Section("confusion_pairs", title, tables=(most,))
+def confusion_pairs(study: StudyResults) -> Section:
+    """The pairs of classes that the exported classifier confuses most often."""
+    columns = {
+        "Class": lambda row: fmt.class_name(row["first"]),
+        "And": lambda row: fmt.class_name(row["second"]),
+        "Images": lambda row: fmt.count(row["images"]),
+        "First as second": lambda row: fmt.count(row["first_as_second"]),
+        "Second as first": lambda row: fmt.count(row["second_as_first"]),
+        "Of all errors": lambda row: fmt.percent(row["share"]),
+    }
+    pairs = study.confusion_pairs.head(study.config.confused_pairs)
+    return Section(
+        "confusion_pairs",
+        "Most confused classes after fine-tuning",
+        tables=(frame_table("Confused classes", pairs, columns, texts=2),),
+    )
 
 
-def confused_table(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> DataTable:
-    """The errors of a confusion matrix, most frequent first: true and predicted class, count."""
-    errors = [
-        (-int(n), true, predicted, sum(row))
-        for true, row in zip(classes, confusion, strict=True)
-        for predicted, n in zip(classes, row, strict=True)
-        if predicted != true and n > 0
-    ]
-    rows = [
-        (fmt.class_name(true), fmt.class_name(predicted), fmt.count(-n), fmt.percent(-n / total))
-        for n, true, predicted, total in sorted(errors)
-    ]
-    heads = ("True class", "Predicted as", "Images", "Of the class")
-    return make_table("Most confused", heads, rows, texts=2)
-
-
-def reliability(study: StudyResults) -> Section | None:
+def reliability(study: StudyResults) -> Section:
     """Reliability diagram and calibration errors by method and share of labels."""
-    if study.reliability.empty:
-        return None
     heads: dict[str, Callable[[Any], str]] = {
         "Method": lambda row: study.name(row["method"]) if row["fraction"] > 0 else "Zero-shot",
         "Labels used": lambda row: fmt.fraction_name(row["fraction"]),
     }
-    bins = {
-        **heads,
+    measures: dict[str, Callable[[Any], str]] = {
+        "Top-1": lambda row: fmt.percent(row["top1"]),
+        "Mean confidence": lambda row: fmt.percent(row["confidence"]),
+        "Calibration error, equal width": lambda row: fmt.percent(row["ece_equal_width"]),
+        "Calibration error, equal mass": lambda row: fmt.percent(row["ece_equal_mass"]),
+        "Brier score": lambda row: f"{row['brier']:.3f}",
+    }
+    bins: dict[str, Callable[[Any], str]] = {
         "Confidence": lambda row: fmt.percent(row["confidence"]),
         "Accuracy": lambda row: fmt.percent(row["accuracy"]),
         "Predictions": lambda row: fmt.count(row["images"]),
     }
-    tables = [frame_table("Reliability, bin by bin", study.reliability, bins)]
-    text = "On the diagonal, confidence equals accuracy; below it, predictions are overconfident."
     errors, best = study.calibration, study.best_method
-    if not errors.empty:
-        columns = heads | {
-            head: lambda row, key=key, write=write: write(float(row[key]))
-            for key, (head, write) in CALIBRATION_MEASURES.items()
-            if key in errors
-        }
-        tables.insert(0, frame_table("Calibration on the test images", errors, columns))
-        column = next((name for name in ("ece_equal_mass", "ece") if name in errors), None)
-        own = errors[errors["method"] == best].sort_values("fraction")
-        if column and not own.empty:
-            error = f"{100 * own[column].iloc[-1]:.1f} points"
-            text += f" The expected calibration error of {study.name(best)} is {error}."
+    text = "On the diagonal, confidence equals accuracy; below it, predictions are overconfident."
+    own = errors[errors["method"] == best].sort_values("fraction")
+    if not own.empty:
+        error = f"{100 * own['ece_equal_mass'].iloc[-1]:.1f} points"
+        text += f" The expected calibration error of {study.name(best)} is {error}."
     return Section(
         "reliability",
         "Calibration: accuracy by confidence",
         text,
         reliability_figure(study.reliability, study.styles),
-        folded=tuple(tables),
+        folded=(
+            frame_table("Calibration on the test images", errors, heads | measures),
+            frame_table("Reliability, bin by bin", study.reliability, heads | bins),
+        ),
         bulky=True,
     )
 
@@ -293,7 +245,7 @@ def reliability_figure(reliability: pd.DataFrame, styles: MethodStyles) -> go.Fi
     """Reliability diagrams with the fewest labels and with the most, a line a method.
 
     Args:
-        reliability: as in `StudyResults`.
+        reliability: a row a bin: `method`, `fraction`, `confidence`, `accuracy`, `images`.
     Returns: a panel for each of the two label fractions; one if they are equal.
     """
     rows = reliability.sort_values("confidence")
@@ -307,36 +259,37 @@ def reliability_figure(reliability: pd.DataFrame, styles: MethodStyles) -> go.Fi
         subplot_titles=[f"{fmt.fraction_name(fraction)} of the labels" for fraction in fractions],
         horizontal_spacing=0.13,
     )
-    line = {"color": theme.MUTED[0], "width": 1}
+    line = {"color": fig.MUTED[0], "width": 1}
     for column, fraction in enumerate(fractions, start=1):
         diagonal = fig.scatter([0, 1], [0, 1], mode="lines", line=line, showlegend=False)
         figure.add_trace(diagonal, row=1, col=column)
         for trace in _reliability_traces(rows, fraction, styles):
             figure.add_trace(trace.update(showlegend=column == 1), row=1, col=column)
-    figure.update_layout(theme.layout(400, margin={"l": 8, "r": 14, "t": 34, "b": 8}))
-    figure.update_annotations(font={"size": 12, "color": theme.MUTED[0]})
-    figure.update_xaxes(theme.share_axis("Confidence", step=0.5))
-    figure.update_yaxes(theme.share_axis(step=0.25))
-    figure.update_yaxes(title=theme.share_axis("Accuracy")["title"], row=1, col=1)
-    return figure
+    figure.update_layout(fig.layout(400, margin={"l": 8, "r": 14, "t": 34, "b": 8}))
+    figure.update_annotations(font={"size": 12, "color": fig.MUTED[0]})
+    figure.update_xaxes(fig.share_axis("Confidence", step=0.5))
+    figure.update_yaxes(fig.share_axis(step=0.25))
+    return figure.update_yaxes(title=fig.axis("Accuracy")["title"], row=1, col=1)
 
 
 def _reliability_traces(
     rows: pd.DataFrame, fraction: float, styles: MethodStyles
 ) -> Iterator[go.Scatter]:
-    zero_shot: dict[str, Any] = {"name": "Zero-shot", "legendgroup": "Zero-shot"}
-    zero_shot |= {"line": reference_line("Zero-shot"), "marker": {"color": theme.MUTED[0]}}
-    series = [(rows[rows["fraction"] == 0], zero_shot)]
-    for method in reversed(styles.methods):
-        look = {"line": styles.line(method), "marker": styles.marker(method)}
+    """The methods, those drawn first on top, and zero-shot."""
+    series = []
+    for method in styles.methods:
         own = rows[(rows["fraction"] == fraction) & (rows["method"] == method)]
-        series.insert(0, (own, {**look, **styles.trace(method)}))
-    for own, look in series:
+        style = {"line": styles.line(method), "marker": styles.marker(method)}
+        series.append((own, {**style, **styles.trace(method)}))
+    zero_shot: dict[str, Any] = {"name": "Zero-shot", "legendgroup": "Zero-shot"}
+    zero_shot |= {"line": reference_line("Zero-shot"), "marker": {"color": fig.MUTED[0]}}
+    series.append((rows[rows["fraction"] == 0], zero_shot))
+    for own, style in series:
         if not own.empty:
             hover = [
                 f"confidence {fmt.percent(row['confidence'])}, accuracy "
                 f"{fmt.percent(row['accuracy'])}<br>{fmt.count(row['images'])} predictions"
                 for row in own.to_dict("records")
             ]
-            trace = fig.scatter(own["confidence"], own["accuracy"], hover, **look)
+            trace = fig.scatter(own["confidence"], own["accuracy"], hover, **style)
             yield trace.update(mode="lines+markers", marker_size=6)

@@ -9,11 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report import theme
-from sports_clip_pipeline.report.blocks import INTERVAL, Cell, Section, frame_table, make_table
-from sports_clip_pipeline.report.figures import Series, interval_plot
-from sports_clip_pipeline.report.study import StudyResults
+from sports_clip_pipeline.report.sections import Section, StudyResults, frame_table, make_table
 
 DIRECTIONS = {"t2i": "Caption finds image", "i2t": "Image finds caption"}
 RANKS = ("r1", "r5", "r10")
@@ -31,10 +29,10 @@ def training_curve(study: StudyResults) -> Section:
         "Image to text R@5": lambda row: fmt.percent(row["validation_i2t_r5"]),
     }
     return Section(
-        name="training_curve",
-        title="Contrastive pretraining",
-        text=f"{fmt.count(len(history))} epochs on the captioned images.",
-        figure=training_curve_figure(history),
+        "training_curve",
+        "Contrastive pretraining",
+        f"{fmt.count(len(history))} epochs on the captioned images.",
+        training_curve_figure(history),
         folded=(frame_table("Pretraining by epoch", history, columns),),
     )
 
@@ -56,20 +54,19 @@ def training_curve_figure(history: pd.DataFrame) -> go.Figure:
             legendgroup=name,
             mode="lines+markers" if len(history) <= 60 else "lines",
             connectgaps=True,  # recall is not measured after every epoch
-            line={"color": theme.series_tone(i), "width": 2},
-            marker={"size": 5, "symbol": theme.marker(i)},
+            line={"color": fig.series_tone(i), "width": 2},
+            marker={"size": 5, "symbol": fig.MARKERS[i]},
             hovertemplate=f"epoch %{{x}}<br>{number}<extra>%{{fullData.name}}</extra>",
         )
         figure.add_trace(trace, row=1 if i == 0 else 2, col=1)
-    figure.update_layout(theme.layout(460, margin={"l": 8, "r": 12, "t": 34, "b": 8}))
+    figure.update_layout(fig.layout(460, margin={"l": 8, "r": 12, "t": 34, "b": 8}))
     figure.update_annotations(
-        font={"size": 12, "color": theme.MUTED[0]}, x=0, xanchor="left", yshift=6
+        font={"size": 12, "color": fig.MUTED[0]}, x=0, xanchor="left", yshift=6
     )
-    figure.update_xaxes(theme.axis())
-    figure.update_xaxes(title=theme.axis("Epoch")["title"], row=2, col=1)
-    figure.update_yaxes(theme.axis(rangemode="tozero"), row=1, col=1)
-    figure.update_yaxes(theme.share_axis(), row=2, col=1)
-    return figure
+    figure.update_xaxes(fig.axis())
+    figure.update_xaxes(title=fig.axis("Epoch")["title"], row=2, col=1)
+    figure.update_yaxes(fig.axis(rangemode="tozero"), row=1, col=1)
+    return figure.update_yaxes(fig.share_axis(), row=2, col=1)
 
 
 def retrieval(study: StudyResults) -> Section:
@@ -80,13 +77,11 @@ def retrieval(study: StudyResults) -> Section:
         for key, name in DIRECTIONS.items()
     ]
     return Section(
-        name="retrieval",
-        title="Retrieval",
-        text=(
-            f"{fmt.count(metrics['captions'])} captions against {fmt.count(metrics['images'])} "
-            "captioned test images; all captions of an image count as its own."
-        ),
-        figure=retrieval_figure(metrics),
+        "retrieval",
+        "Retrieval",
+        f"{fmt.count(metrics['captions'])} captions against {fmt.count(metrics['images'])} "
+        "captioned test images; all captions of an image count as its own.",
+        retrieval_figure(metrics),
         folded=(make_table("Recall on the test split", ("Direction", "R@1", "R@5", "R@10"), rows),),
     )
 
@@ -102,38 +97,32 @@ def retrieval_figure(metrics: Mapping[str, Any]) -> go.Figure:
             text=[fmt.percent(share) for share in shares],
             textposition="outside",
             textangle=0,
-            textfont={"color": theme.INK[0], "size": 11},
+            textfont={"color": fig.INK[0], "size": 11},
             cliponaxis=False,
-            marker={"color": theme.series_tone(i)},
+            marker={"color": fig.series_tone(i)},
             hovertemplate="%{x}<br>%{text}<extra>%{fullData.name}</extra>",
             legendgroup=name,
             name=name,
         )
-    axes = {"xaxis": theme.axis(), "yaxis": theme.share_axis()}
-    figure.update_layout(theme.layout(340, **axes, bargap=0.35, bargroupgap=0.08))
-    return figure
+    axes = {"xaxis": fig.axis(), "yaxis": fig.share_axis()}
+    return figure.update_layout(fig.layout(340, **axes, bargap=0.35, bargroupgap=0.08))
 
 
-def ablation(study: StudyResults) -> Section | None:
+def ablation(study: StudyResults) -> Section:
     """Ablation of zero-shot classification: top-1 of each variant."""
     rows = study.ablation
-    if rows.empty:
-        return None
     columns = {
-        "Variant": lambda row: Cell(_capitalised(row["name"]), row["changed"]),
+        "Variant": lambda row: (_capitalised(row["name"]), row["changed"]),
         "Chosen on": lambda row: row["chosen_on"],
         "Top-1": lambda row: fmt.percent(row["top1"]),
-        INTERVAL: lambda row: fmt.interval(row["low"], row["high"]),
+        fmt.INTERVAL: lambda row: fmt.interval(row["low"], row["high"]),
     }
-    sources = ", ".join(dict.fromkeys(rows["chosen_on"]))
     return Section(
-        name="ablation",
-        title="Ablation of zero-shot classification",
-        text=(
-            "Top-1 on the test images; error bars are 95 % intervals. "
-            f"Settings are chosen on: {sources}."
-        ),
-        figure=ablation_figure(rows),
+        "ablation",
+        "Ablation of zero-shot classification",
+        "Top-1 on the test images; error bars are 95 % intervals. "
+        f"Settings are chosen on: {', '.join(dict.fromkeys(rows['chosen_on']))}.",
+        ablation_figure(rows),
         folded=(frame_table("Variants of zero-shot", rows, columns, texts=2),),
     )
 
@@ -142,35 +131,31 @@ def ablation_figure(rows: pd.DataFrame) -> go.Figure:
     """Interval plot of `name`, `top1`, `low`, `high`, in the order given."""
     shares, lows, highs = (rows[name].tolist() for name in ("top1", "low", "high"))
     hover = [
-        f"{fmt.percent(share)}, {INTERVAL} {fmt.interval(low, high)}"
+        f"{fmt.percent(share)}, {fmt.INTERVAL} {fmt.interval(low, high)}"
         for share, low, high in zip(shares, lows, highs, strict=True)
     ]
-    series = Series("Zero-shot top-1", shares, hover, lows, highs)
-    return interval_plot([_capitalised(name) for name in rows["name"]], [series])
+    series = fig.Series("Zero-shot top-1", shares, hover, lows, highs)
+    return fig.interval_plot(list(map(_capitalised, rows["name"])), [series])
 
 
 def _capitalised(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def transduction(study: StudyResults) -> Section | None:
+def transduction(study: StudyResults) -> Section:
     """Transductive zero-shot: methods that use unlabelled images."""
-    if study.transduction.empty:
-        return None
     columns = {
         "Method": lambda row: study.name(row["method"]),
         "Unlabelled images": lambda row: row["split"],
         "Prior assumed": lambda row: row["prior"],
         "Top-1": lambda row: fmt.percent(row["top1"]),
-        INTERVAL: lambda row: fmt.interval(row["low"], row["high"]),
+        fmt.INTERVAL: lambda row: fmt.interval(row["low"], row["high"]),
     }
     caption = "Zero-shot with unlabelled images"
     return Section(
-        name="transduction",
-        title="Transductive zero-shot, with unlabelled images",
-        text=(
-            "Zero-shot predictions adjusted jointly over many unlabelled images. Rows that use "
-            "the test images themselves see their pixels, never their labels."
-        ),
+        "transduction",
+        "Transductive zero-shot, with unlabelled images",
+        "Zero-shot predictions adjusted jointly over many unlabelled images. Rows that use the "
+        "test images themselves see their pixels, never their labels.",
         tables=(frame_table(caption, study.transduction, columns, texts=3),),
     )

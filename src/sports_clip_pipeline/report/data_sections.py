@@ -1,29 +1,27 @@
-"""Sections on the data and the run: splits, captions, rejected files, duplicates, provenance."""
+"""Sections on the data and the run: splits, captions, images to review, provenance."""
 
 from __future__ import annotations
 
+import base64
+import io
 import platform
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
+from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.machine import cores
+from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report import theme
-from sports_clip_pipeline.report.blocks import Section, make_table
-from sports_clip_pipeline.report.figures import count_bars
-from sports_clip_pipeline.report.study import StudyResults
+from sports_clip_pipeline.report.sections import Section, StudyResults, Thumbnail, make_table
 
 CAPTIONED_SPLITS = ("train", "validation", "test")
 # Labelled split in the audit -> what readers call it.
-LABELLED_SPLITS = {
-    "development": "development",
-    "evaluation": "test",
-    "unlabelled": "unlabelled",
-}
+LABELLED_SPLITS = ("development", "test", "unlabelled")
+MIMES = ("image/jpeg", "image/png", "image/webp")
 
 
 def data_audit(study: StudyResults) -> Section:
@@ -31,36 +29,26 @@ def data_audit(study: StudyResults) -> Section:
     sizes = split_sizes(study.ingest_audit)
     rows = [(name, fmt.count(n)) for name, n in sizes.items()]
     return Section(
-        name="data_audit",
-        title="Images in each split",
-        text=(
-            "Hyper-parameters are chosen on development images alone; the unlabelled split only "
-            "receives predictions."
-        ),
-        figure=count_bars(list(sizes), list(sizes.values()), "images", theme.series_tone(2)),
+        "data_audit",
+        "Images in each split",
+        "Hyper-parameters are chosen on development images alone; the unlabelled split only "
+        "receives predictions.",
+        fig.count_bars(list(sizes), list(sizes.values()), "images", fig.series_tone(2)),
         folded=(make_table("Images", ("Split", "Images"), rows),),
     )
 
 
 def split_sizes(ingest_audit: Mapping[str, Any]) -> dict[str, int]:
-    """Images in each split of both corpora, by name.
-
-    Args:
-        ingest_audit: `images: {corpus: {train, validation, test}}`, of which the captioned one is
-            read, and `parts: {split: images}` of the labelled corpus.
-    """
-    captioned, labelled = ingest_audit["images"]["flickr8k"], ingest_audit["parts"]
-    sizes = {
-        f"Captioned: {name}": captioned[name] for name in CAPTIONED_SPLITS if name in captioned
-    }
-    named = LABELLED_SPLITS.items()
-    return sizes | {f"Labelled: {name}": labelled[key] for key, name in named if key in labelled}
+    """Images in each split of the captioned and of the labelled corpus, by name."""
+    captioned, labelled = ingest_audit["images"]["flickr8k"], ingest_audit["splits"]
+    sizes = {f"Captioned: {name}": captioned.get(name) for name in CAPTIONED_SPLITS}
+    sizes |= {f"Labelled: {name}": labelled.get(name) for name in LABELLED_SPLITS}
+    return {name: size for name, size in sizes.items() if size is not None}
 
 
 def caption_mentions(study: StudyResults) -> Section:
     """How many captions mention each class by name."""
-    audit = study.caption_audit
-    mentions: Mapping[str, Mapping[str, int]] = audit["mentions"]
+    mentions: Mapping[str, Mapping[str, int]] = study.caption_audit["mentions"]
     totals = {label: sum(map(int, by_split.values())) for label, by_split in mentions.items()}
     never = [fmt.class_name(label) for label, captions in totals.items() if captions == 0]
     order = sorted(totals, key=lambda label: (-totals[label], label))
@@ -72,42 +60,40 @@ def caption_mentions(study: StudyResults) -> Section:
     ]
     names, counts = [fmt.class_name(label) for label in order], [totals[label] for label in order]
     return Section(
-        name="caption_mentions",
-        title="How often captions name each class",
-        text=(
-            f"Of {fmt.count(audit['captions'])} captions. "
-            f"Never named: {', '.join(never) if never else 'none'}."
-        ),
-        figure=count_bars(names, counts, "captions", theme.series_tone(0)),
+        "caption_mentions",
+        "How often captions name each class",
+        f"Of {fmt.count(study.caption_audit['captions'])} captions. "
+        f"Never named: {', '.join(never) if never else 'none'}.",
+        fig.count_bars(names, counts, "captions", fig.series_tone(0)),
         folded=(make_table("Captions that mention each class", ("Class", *splits), rows),),
     )
 
 
 def rejected_files(study: StudyResults) -> Section:
     """Rejected files by reason and corpus."""
-    rows = [
-        (reason.replace("_", " "), corpus, fmt.count(n))
-        for (reason, corpus), n in group_counts(study.rejected, ["reason", "corpus"])
-    ]
-    table = make_table("Rejected files", ("Reason", "Corpus", "Files"), rows, texts=2)
-    text = "" if rows else "Every file could be read."
-    return Section("rejected", "Rejected files", text, tables=(table,) if rows else ())
+    rejected = study.rejected.assign(reason=study.rejected["reason"].str.replace("_", " "))
+    heads = {"Reason": "reason", "Corpus": "corpus"}
+    empty = "Every file could be read."
+    return _counts("rejected", "Rejected files", rejected, heads, "Files", empty)
 
 
 def duplicates(study: StudyResults) -> Section:
     """Members of duplicate groups by kind, action and corpus."""
-    groups = group_counts(study.duplicates, ["kind", "action", "corpus"])
-    rows = [(*names, fmt.count(n)) for names, n in groups]
-    heads = ("Kind", "Action", "Corpus", "Images")
-    table = make_table("Members of duplicate groups", heads, rows, texts=3)
-    text = "" if rows else "There are no duplicate images."
-    return Section("duplicates", "Duplicates", text, tables=(table,) if rows else ())
+    heads = {"Kind": "kind", "Action": "action", "Corpus": "corpus"}
+    empty = "There are no duplicate images."
+    return _counts("duplicates", "Duplicates", study.duplicates, heads, "Images", empty)
 
 
-def group_counts(frame: pd.DataFrame, columns: list[str]) -> list[tuple[tuple[str, ...], int]]:
-    """How often each combination of values occurs, most frequent first, then by value."""
-    counts = Counter(frame[columns].astype(str).itertuples(index=False, name=None))
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+def _counts(
+    name: str, title: str, frame: pd.DataFrame, heads: Mapping[str, str], unit: str, empty: str
+) -> Section:
+    """How often values occur together, most frequent first, then by value."""
+    if frame.empty:
+        return Section(name, title, empty)
+    counts = frame[list(heads.values())].astype(str).value_counts().sort_index()
+    counts = counts.sort_values(ascending=False, kind="stable")
+    rows = [(*values, fmt.count(n)) for values, n in zip(counts.index, counts, strict=True)]
+    return Section(name, title, tables=(make_table(title, (*heads, unit), rows, len(heads)),))
 
 
 def provenance(study: StudyResults) -> Section:
@@ -119,7 +105,7 @@ def provenance(study: StudyResults) -> Section:
         "Data digest": made["data_digest"],
         "Seeds": ", ".join(str(seed) for seed in made["seeds"]),
         "Machine": made["device"],
-        **{f"{kind.capitalize()} encoder": text for kind, text in made["towers"].items()},
+        **{f"{kind.capitalize()} encoder": text for kind, text in made["encoders"].items()},
     }
     versions = list(made["versions"].items())
     run = make_table("The run", ("What", "Value"), list(facts.items()), texts=2)
@@ -149,12 +135,7 @@ def machine() -> str:
 
 
 def describe_encoders(embed_audit: Mapping[str, Any]) -> dict[str, str]:
-    """Image and text encoder with weights and, where features were computed, the backend.
-
-    Args:
-        embed_audit: `image_encoder`, `text_encoder`, and by `image` and `text` `weights_sha256`
-            and `backends`; no backend where all features were cached.
-    """
+    """Image and text encoder with weights and, unless all features were cached, the backend."""
     described = {}
     for kind in ("image", "text"):
         weights = embed_audit["weights_sha256"][kind][:12]
@@ -162,3 +143,85 @@ def describe_encoders(embed_audit: Mapping[str, Any]) -> dict[str, str]:
         backend = embed_audit["backends"].get(kind)
         described[kind] = f"{text}, by {backend['chosen']}" if backend else text
     return described
+
+
+def top_ranked(table: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The `most` rows of lowest `rank`, in their order; `table` may be empty."""
+    return table if table.empty else table.sort_values("rank", kind="stable").head(most)
+
+
+def draw_thumbnails(
+    images: Iterable[str], store: ImageStore, names: Iterable[str], side: int
+) -> dict[str, bytes]:
+    """JPEG thumbnails of some images, by name.
+
+    Args:
+        images: names of the images to draw. names: of all images in the store, row by row.
+        side: pixels of the longer side at most.
+    Raises: KeyError: an image that is not in the store.
+    """
+    row = {name: i for i, name in enumerate(names)}
+    drawn = {}
+    for name in dict.fromkeys(images):
+        picture, buffer = store.get(row[name]), io.BytesIO()
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+        picture.save(buffer, "JPEG", quality=80)
+        drawn[name] = buffer.getvalue()
+    return drawn
+
+
+def data_uri(content: bytes, mime: str) -> str:
+    """An image as a data URI. Raises: ValueError: `mime` is none of `MIMES`."""
+    if mime not in MIMES:
+        raise ValueError(f"a picture is one of {', '.join(MIMES)}, got {mime!r}")
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
+
+
+def label_issues(study: StudyResults) -> Section:
+    """Label issues: the images whose label is most likely wrong, by confident learning."""
+    rows = top_ranked(study.label_issues, study.config.label_issues)
+    thumbnails = [
+        _thumbnail(
+            study,
+            row["image"],
+            f"Image labelled {fmt.class_name(row['label'])}",
+            f"{fmt.class_name(row['suggested'])}?",
+            f"labelled {fmt.class_name(row['label'])}, "
+            f"{fmt.percent(row['self_confidence'])} likely",
+        )
+        for row in rows.to_dict("records")
+    ]
+    return Section(
+        "label_issues",
+        "Label issues",
+        "Out-of-sample classifiers predict another class for these images, the most confident "
+        f"first: {len(rows)} of {len(study.label_issues)} that confident learning finds. "
+        "Candidates to review, not certain errors.",
+        thumbnails=tuple(thumbnails),
+    )
+
+
+def active_learning(study: StudyResults) -> Section:
+    """Active learning: the unlabelled images to label next."""
+    thumbnails = [
+        _thumbnail(
+            study,
+            row["image"],
+            f"Unlabelled image, number {row['rank']}",
+            f"{row['rank']}. {fmt.class_name(row['predicted'])}?",
+            f"confidence {fmt.percent(row['probability'])}",
+            fmt.class_name(row["reason"]),
+        )
+        for row in top_ranked(study.queries, study.config.queried_images).to_dict("records")
+    ]
+    return Section(
+        "active_learning",
+        "Active learning: what to label next",
+        "The unlabelled images with the highest acquisition score for the chosen classifier.",
+        thumbnails=tuple(thumbnails),
+    )
+
+
+def _thumbnail(study: StudyResults, image: str, alt: str, title: str, *lines: str) -> Thumbnail:
+    content = study.thumbnails.get(image)
+    return Thumbnail(data_uri(content, "image/jpeg") if content else "", alt, title, lines, image)

@@ -1,4 +1,8 @@
-"""Building blocks of the plotly figures: axes, error bars, bars, heat maps, interval plots."""
+"""Colours, layout and building blocks of the plotly figures, in a light and a dark theme.
+
+Figures are stored in the light colours. The page swaps each for its dark twin, so figures may use
+no colours but those of `TONES`.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,140 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report import theme
 
-HOVER = "%{customdata}<extra>%{fullData.name}</extra>"
-_LETTERS, _NUMBER, _LINE, _BELOW = 46, 10, 16, 30
-_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+# (light, dark)
+PAPER = ("#fdfdfb", "#15171a")
+INK = ("#1d2024", "#e9e9e4")
+MUTED = ("#5a616b", "#a4abb4")
+GRID = ("#e4e5e1", "#2c3137")
+HOVER = ("#f2f3ef", "#23272c")
+CLEAR = "rgba(0,0,0,0)"
+
+# Differ in lightness as well as hue, for colour-blind readers; markers differ too.
+COLORS = {
+    "blue": ("#0b5cad", "#74b4f3"),
+    "orange": ("#bf4a0b", "#f39a68"),
+    "green": ("#00755a", "#52c7a4"),
+    "purple": ("#8a3a86", "#d9a0d2"),
+    "ochre": ("#806000", "#e2bd55"),
+    "red": ("#a02b45", "#f18b9d"),
+    "teal": ("#006e86", "#67cbe1"),
+    "grey": ("#454c56", "#c3c9d0"),
+}
+SERIES = tuple(COLORS.values())
+MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star")
+SCALE = (
+    (0.0, ("#f4f5f1", "#1d2126")),
+    (0.25, ("#bdd3e8", "#274669")),
+    (0.6, ("#4f8fcb", "#4f8fcc")),
+    (1.0, ("#08335f", "#d3e8fc")),
+)
+# For cells with a number in them: INK is legible on all of it.
+SOFT_SCALE = ((0.0, ("#f6f7f3", "#1b1f24")), (1.0, ("#74a9dc", "#2f6299")))
+
+
+def _translucent(tone: str, alpha: float) -> str:
+    red, green, blue = (int(tone[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
+
+
+BANDS = tuple((_translucent(light, 0.13), _translucent(dark, 0.17)) for light, dark in SERIES)
+
+TONES: dict[str, str] = dict(
+    (PAPER, INK, MUTED, GRID, HOVER, *SERIES, *BANDS, *(pair for _, pair in (*SCALE, *SOFT_SCALE)))
+)
+"""Every light colour and its dark twin."""
+
+_HOVER_TEXT = "%{customdata}<extra>%{fullData.name}</extra>"
+
+
+def series_tone(index: int) -> str:
+    """Colour of series number `index`; the palette repeats."""
+    return SERIES[index % len(SERIES)][0]
+
+
+def layout(height: int, **more: Any) -> dict[str, Any]:
+    """Layout of every figure: clear background, thin grid, legend above. `height` in pixels."""
+    font = {"family": FONT, "size": 12, "color": INK[0]}
+    base = {
+        "template": None,
+        "height": height,
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": font,
+        "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
+        "hoverlabel": {
+            "bgcolor": HOVER[0], "bordercolor": GRID[0], "font": font, "align": "left",
+        },
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+    }  # fmt: skip
+    return {**base, **more}
+
+
+def axis(title: str | None = None, **more: Any) -> dict[str, Any]:
+    """An axis with a thin grid and automatic margins."""
+    base: dict[str, Any] = {
+        "gridcolor": GRID[0],
+        "linecolor": GRID[0],
+        "tickcolor": GRID[0],
+        "tickfont": {"color": MUTED[0], "size": 11},
+        "zeroline": False,
+        "automargin": True,
+    }
+    if title:
+        base["title"] = {"text": title, "font": {"color": MUTED[0], "size": 12}, "standoff": 10}
+    return {**base, **more}
+
+
+def share_axis(title: str | None = None, step: float = 0.2) -> dict[str, Any]:
+    """An axis for shares from 0 to 1, labelled in percent."""
+    ticks = [round(i * step, 6) for i in range(round(1 / step) + 1)]
+    names = [f"{100 * tick:g} %" for tick in ticks]
+    return axis(title, range=[0, 1.02], tickmode="array", tickvals=ticks, ticktext=names)
+
+
+def category_axis(names: Sequence[str], title: str | None = None, **more: Any) -> dict[str, Any]:
+    """An axis with a tick for each name, by index, as two names may be equal."""
+    ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": list(names)}
+    return axis(title, **{**ticks, "showgrid": False, **more})
+
+
+def zero_label_position(curves: pd.DataFrame) -> float:
+    """Position of zero labels on the log axis of `fraction`: left of the smallest one."""
+    return float(curves["fraction"].min()) / 2.2
+
+
+def fraction_axis(curves: pd.DataFrame, zero_labels: bool = False) -> dict[str, Any]:
+    """A log axis with a tick for each label fraction and the number of labels below it.
+
+    Args:
+        curves: `fraction` in (0, 1], `labels`.
+        zero_labels: whether there is a tick for results without labels.
+    """
+    labels = curves.groupby("fraction")["labels"].max().sort_index()
+    ticks = {float(f): f"{fmt.fraction_name(f)}<br>{fmt.count(n)}" for f, n in labels.items()}
+    if zero_labels:
+        ticks = {zero_label_position(curves): "none<br>0", **ticks}
+    low, high = math.log10(min(ticks)), math.log10(max(ticks))
+    pad = 0.04 * max(high - low, 1.0)
+    return axis(
+        "Share of labels used, and images",
+        type="log",
+        tickmode="array",
+        tickvals=list(ticks),
+        ticktext=list(ticks.values()),
+        tickangle=0,
+        tickfont={"color": MUTED[0], "size": 10},
+        range=[low - pad, high + pad],
+        showgrid=False,
+    )
 
 
 def error_bars(
-    values: Iterable[float], lows: Iterable[float], highs: Iterable[float], color: str,
-    thickness: float = 1.5, width: int = 4,
-) -> dict[str, Any]:  # fmt: skip
+    values: Iterable[float], lows: Iterable[float], highs: Iterable[float], color: str
+) -> dict[str, Any]:
     """Error bars from `lows` to `highs` in plotly's form."""
     rows = list(zip(values, lows, highs, strict=True))
     return {
@@ -31,8 +158,8 @@ def error_bars(
         "array": [high - value for value, _, high in rows],
         "arrayminus": [value - low for value, low, _ in rows],
         "color": color,
-        "thickness": thickness,
-        "width": width,
+        "thickness": 1.3,
+        "width": 3,
     }
 
 
@@ -40,47 +167,9 @@ def scatter(
     x: Iterable[Any], y: Iterable[Any], hover: Iterable[str] = (), **more: Any
 ) -> go.Scatter:
     """A scatter trace with a hover text for each point, or without any."""
-    texts = {"customdata": list(hover), "hovertemplate": HOVER}
+    texts = {"customdata": list(hover), "hovertemplate": _HOVER_TEXT}
     shown = texts if texts["customdata"] else {"hoverinfo": "skip"}
     return go.Scatter(x=list(x), y=list(y), **{**shown, **more})
-
-
-def category_axis(names: Sequence[str], title: str | None = None, **more: Any) -> dict[str, Any]:
-    """An axis with a tick for each name, by index, as two names may be equal."""
-    ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": list(names)}
-    return theme.axis(title, **{**ticks, "showgrid": False, **more})
-
-
-def zero_label_position(curves: pd.DataFrame) -> float:
-    """Position of zero labels on the log axis of `fraction`: left of the smallest one."""
-    return float(curves["fraction"].min()) / 2.2
-
-
-def fraction_axis(curves: pd.DataFrame, *, zero_labels: bool = False) -> dict[str, Any]:
-    """A log axis with a tick for each label fraction and the number of labels below it.
-
-    Args:
-        curves: `fraction` in (0, 1], `labels`.
-        zero_labels: whether there is a tick for results without labels.
-    """
-    labels = curves.groupby("fraction")["labels"].max().sort_index()
-    known = zip(map(float, labels.index), labels, strict=True)
-    ticks = {fraction: f"{fmt.fraction_name(fraction)}<br>{fmt.count(n)}" for fraction, n in known}
-    if zero_labels:
-        ticks = {zero_label_position(curves): "none<br>0", **ticks}
-    low, high = math.log10(min(ticks)), math.log10(max(ticks))
-    pad = 0.04 * max(high - low, 1.0)
-    return theme.axis(
-        "Share of labels used, and images",
-        type="log",
-        tickmode="array",
-        tickvals=list(ticks),
-        ticktext=list(ticks.values()),
-        tickangle=0,
-        tickfont={"color": theme.MUTED[0], "size": 10},
-        range=[low - pad, high + pad],
-        showgrid=False,
-    )
 
 
 def count_bars(names: Sequence[str], counts: Sequence[int], unit: str, color: str) -> go.Figure:
@@ -92,28 +181,33 @@ def count_bars(names: Sequence[str], counts: Sequence[int], unit: str, color: st
         customdata=[fmt.plot_text(name) for name in names],
         text=[fmt.count(n) for n in counts],
         textposition="outside",
-        textfont={"color": theme.INK[0], "size": 11},
+        textfont={"color": INK[0], "size": 11},
         cliponaxis=False,
         marker={"color": color},
         hovertemplate=f"%{{customdata}}<br>%{{text}} {unit}<extra></extra>",
         showlegend=False,
     )
     ends = [0, 1.16 * max([*counts, 1])]
-    horizontal = theme.axis(range=ends, showticklabels=False, showgrid=False, ticks="")
+    horizontal = axis(range=ends, showticklabels=False, showgrid=False, ticks="")
     vertical = category_axis(bars.customdata, autorange="reversed")
     height = 60 + 24 * max(len(names), 3)
     return go.Figure(bars).update_layout(
-        theme.layout(height, xaxis=horizontal, yaxis=vertical, bargap=0.35)
+        layout(height, xaxis=horizontal, yaxis=vertical, bargap=0.35)
     )
 
 
-def heat_map(shares: Sequence[Sequence[float]], hover: Any, scale: Any, **more: Any) -> go.Heatmap:
-    """Cells coloured by shares in [0, 1]; `hover` is the text of each."""
+def heat_map(
+    shares: Sequence[Sequence[float]],
+    hover: Any,
+    stops: tuple[tuple[float, tuple[str, str]], ...],
+    **more: Any,
+) -> go.Heatmap:
+    """Cells coloured by shares in [0, 1] on `SCALE` or `SOFT_SCALE`, with a hover text for each."""
     return go.Heatmap(
         z=shares,
         customdata=hover,
         hovertemplate="%{customdata}<extra></extra>",
-        colorscale=scale,
+        colorscale=[[stop, light] for stop, (light, _) in stops],
         zmin=0,
         zmax=1,
         showscale=False,
@@ -123,19 +217,16 @@ def heat_map(shares: Sequence[Sequence[float]], hover: Any, scale: Any, **more: 
 
 @dataclass(frozen=True)
 class Series:
-    """A series of an interval plot.
-
-    Attributes:
-        name: of the series.
-        shares, lows, highs: one for each row; NaN where there is none.
-        hover: text of each point.
-    """
+    """A series of an interval plot: shares, their intervals and hover texts, one for each row."""
 
     name: str
     shares: Sequence[float]
     hover: Sequence[str]
     lows: Sequence[float] = ()
     highs: Sequence[float] = ()
+
+
+_LETTERS, _NUMBER_LETTERS, _LINE_PX, _POINT_PX = 46, 10, 16, 30
 
 
 def interval_plot(titles: Sequence[str], series: Sequence[Series]) -> go.Figure:
@@ -146,58 +237,46 @@ def interval_plot(titles: Sequence[str], series: Sequence[Series]) -> go.Figure:
         series: one alone shows its numbers, several have a legend.
     """
     alone = len(series) == 1
-    letters = _LETTERS - (_NUMBER if alone else 0)
-    lines = [textwrap.wrap(title, letters) or [""] for title in titles]
-    positions, height = [], 0  # of the points, in pixels from the top
-    for row in lines:
-        height += _LINE * len(row) + _BELOW
-        positions.append(float(height - _BELOW / 2 - 3))
-    texts = ["<br>".join(map(fmt.plot_text, row)) for row in lines]
+    letters = _LETTERS - (_NUMBER_LETTERS if alone else 0)
+    positions, texts, height = [], [], 0  # positions of the points, in pixels from the top
+    for title in titles:
+        lines = textwrap.wrap(title, letters)
+        height += _LINE_PX * len(lines) + _POINT_PX
+        positions.append(float(height - _POINT_PX / 2 - 3))
+        texts.append("<br>".join(map(fmt.plot_text, lines)))
     notes = [_note(text, y, 0, "left") for text, y in zip(texts, positions, strict=True)]
     if alone:
         numbers = zip(map(fmt.percent, series[0].shares), positions, strict=True)
         notes += [_note(number, y, 1, "right") for number, y in numbers]
-    figure = go.Figure([_points(one, n, positions, not alone) for n, one in enumerate(series)])
-    figure.update_layout(theme.layout(height + 60, annotations=notes))
-    ends = [share for one in series for share in (*one.shares, *one.lows, *one.highs)]
-    known = [share for share in ends if not math.isnan(share)]
-    figure.update_xaxes(_zoomed_axis(min(known, default=0.0), max(known, default=1.0)))
-    figure.update_yaxes(
-        theme.axis(range=[height, 0], showticklabels=False, showgrid=False, ticks="")
+    figure = go.Figure().update_layout(layout(height + 60, annotations=notes))
+    for i, one in enumerate(series):
+        tone = series_tone(i)
+        bars = {"error_x": error_bars(one.shares, one.lows, one.highs, tone)} if one.lows else {}
+        entry = {"legendgroup": one.name, "showlegend": not alone, "name": fmt.plot_text(one.name)}
+        marker = {"color": tone, "symbol": MARKERS[i], "size": 9}
+        points = scatter(one.shares, positions, one.hover, mode="markers", marker=marker, **entry)
+        figure.add_trace(points.update(bars))
+    shares = [share for one in series for share in (*one.shares, *one.lows, *one.highs)]
+    ends = [share for share in shares if not math.isnan(share)]
+    return figure.update_layout(
+        xaxis=_zoomed_axis(min(ends), max(ends)),
+        yaxis=axis(range=[height, 0], showticklabels=False, showgrid=False, ticks=""),
     )
-    return figure
 
 
 def _note(text: str, y: float, x: int, side: str) -> dict[str, Any]:
     """Text above its row's points, at the left or the right end."""
-    place = {"x": x, "xref": "paper", "xanchor": side, "align": side, "y": y - 7}
-    font = {"size": 12, "color": theme.INK[0]}
-    return {**place, "yanchor": "bottom", "showarrow": False, "text": text, "font": font}
-
-
-def _points(one: Series, number: int, positions: list[float], legend: bool) -> go.Scatter:
-    tone = theme.series_tone(number)
-    bars = {"error_x": error_bars(one.shares, one.lows, one.highs, tone)} if one.lows else {}
-    return go.Scatter(
-        x=list(one.shares),
-        y=positions,
-        customdata=list(one.hover),
-        hovertemplate=HOVER,
-        marker={"color": tone, "symbol": theme.marker(number), "size": 9},
-        legendgroup=one.name,
-        showlegend=legend,
-        name=fmt.plot_text(one.name),
-        mode="markers",
-        **bars,
-    )
+    position = {"x": x, "xref": "paper", "xanchor": side, "align": side, "y": y - 7}
+    font = {"size": 12, "color": INK[0]}
+    return {**position, "yanchor": "bottom", "showarrow": False, "text": text, "font": font}
 
 
 def _zoomed_axis(low: float, high: float) -> dict[str, Any]:
     """A percent axis around low to high, within 0 to 1."""
     pad = max(0.02, 0.08 * (high - low))
     start, end = max(0.0, low - pad), min(1.0, high + pad)
-    step = next((step for step in _STEPS if (end - start) / step <= 6), _STEPS[-1])
+    step = next((step for step in (0.01, 0.02, 0.05, 0.1) if (end - start) / step <= 6), 0.2)
     ticks = [round(n * step, 6) for n in range(math.ceil(start / step), int(end / step) + 1)]
     names = [f"{100 * tick:g} %" for tick in ticks]
     ends = [start - 0.01 * (end - start), end + 0.01 * (end - start)]
-    return theme.axis(range=ends, tickmode="array", tickvals=ticks, ticktext=names)
+    return axis(range=ends, tickmode="array", tickvals=ticks, ticktext=names)

@@ -6,6 +6,7 @@ import html
 import math
 
 SPACE = "\u00a0"
+INTERVAL = "95 % interval"
 
 
 def percent(share: float) -> str:
@@ -47,11 +48,6 @@ def points(share: float) -> str:
 def count(number: float) -> str:
     """An integer with thousands separators; a dash for NaN and infinity."""
     return f"{int(number):,}" if math.isfinite(number) else "–"
-
-
-def mean_count(mean: float) -> str:
-    """A mean of counts, with one digit unless it is whole."""
-    return count(mean) if float(mean).is_integer() else f"{mean:,.1f}"
 
 
 def millions(parameters: float | None) -> str:

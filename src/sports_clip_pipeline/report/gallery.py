@@ -1,17 +1,24 @@
-"""Gallery of explained images: both classifiers' top-5, explanation maps, and the filters."""
+"""Explanations: gallery of explained images with filters, and faithfulness of the maps."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.explain import METHODS
+from sports_clip_pipeline.explain.verdicts import predictions_fingerprint
+from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report.image_sections import data_uri
+from sports_clip_pipeline.report.data_sections import data_uri
+from sports_clip_pipeline.report.method_styles import reference_line
+from sports_clip_pipeline.report.sections import Section, StudyResults, frame_table
 
 # Confidence bands, highest first: key -> name, lower end; the one before is the upper end.
 BANDS = {"high": ("90 % or more", 0.9), "middle": ("50 to 90 %", 0.5), "low": ("below 50 %", 0.0)}
@@ -21,6 +28,8 @@ OUTCOMES = {
     "corrected": "Right, zero-shot wrong",
     "broken": "Wrong, zero-shot right",
 }
+TARGETS = {"classifier": "Classifier", "prompts": "CLIP with prompts"}
+MEASURES = {"road": "ROAD", "insertion": "Insertion", "deletion": "Deletion"}
 
 
 class Prediction(NamedTuple):
@@ -54,19 +63,13 @@ class ExplanationMap(NamedTuple):
 
 @dataclass(frozen=True)
 class Exhibit:
-    """An image of the gallery with its predictions and explanation maps.
+    """An image of the gallery with its zero-shot and fine-tuned predictions and its maps.
 
-    Attributes:
-        image, label: its name and class.
-        right: whether the fine-tuned prediction is right.
-        predictions: zero-shot, then fine-tuned.
-        band: key of the confidence band of the fine-tuned prediction.
-        src, alt: the picture as a data URI, and its alternative text.
+    `band` is the key of the confidence band of the fine-tuned prediction.
     """
 
     image: str
     label: str
-    right: bool
     predictions: tuple[TopPredictions, TopPredictions]
     band: str
     src: str
@@ -75,11 +78,10 @@ class Exhibit:
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """`right` or `wrong`, and what labels changed: `corrected`, `broken` or nothing."""
-        first = "right" if self.right else "wrong"
-        if self.predictions[0].right == self.right:
-            return (first,)
-        return (first, "corrected" if self.right else "broken")
+        """`right` or `wrong`, and what fine-tuning changed: `corrected`, `broken` or nothing."""
+        before, after = (one.right for one in self.predictions)
+        first = "right" if after else "wrong"
+        return (first,) if before == after else (first, "corrected" if after else "broken")
 
 
 class Filter(NamedTuple):
@@ -92,15 +94,6 @@ class Filter(NamedTuple):
     label: str
     everything: str
     choices: tuple[tuple[str, str, int], ...]
-
-
-def confidence_band(probability: float) -> str:
-    """The key of the confidence band of a probability in [0, 1].
-
-    >>> confidence_band(0.9), confidence_band(0.8999), confidence_band(0.2)
-    ('high', 'middle', 'low')
-    """
-    return next(key for key, (_, low) in BANDS.items() if probability >= low)
 
 
 def compose_exhibits(
@@ -119,30 +112,29 @@ def compose_exhibits(
     by_image: dict[str, list[Any]] = {}
     for card in cards:
         by_image.setdefault(card.image, []).append(card)
-    known = predictions[predictions.image.isin(by_image)].to_dict("records")
-    rows = {row["image"]: row for row in known}
-    for image, (card, *_) in by_image.items():
-        if image not in rows or rows[image]["finetuned_label"] != card.predicted:
+    explained = predictions[predictions["image"].isin(by_image)].to_dict("records")
+    rows = {row["image"]: row for row in explained}
+    groups: dict[str, list[str]] = {"right": [], "wrong": [], "contrast": []}
+    for image, own in by_image.items():
+        if image not in rows or rows[image]["finetuned_label"] != own[0].predicted:
             what = f"{image} was explained for another classifier than the one that is reported"
             raise UserFacingError("cam_gallery", what, "run `kedro run --pipelines=cam,report`")
-    groups: dict[str, list[list[Any]]] = {"right": [], "wrong": [], "contrast": []}
-    for group in by_image.values():
-        contrast = any(card.question.startswith("contrast: ") for card in group)
-        groups["contrast" if contrast else "right" if group[0].right else "wrong"].append(group)
+        contrast = any(card.question.startswith("contrast: ") for card in own)
+        groups["contrast" if contrast else "right" if own[0].right else "wrong"].append(image)
     right, wrong = groups["right"], groups["wrong"]
     rights = min(len(right), max(most - most // 2, most - len(wrong)))
     shown = [*right[:rights], *wrong[: most - rights], *groups["contrast"]]
-    return tuple(_exhibit(group, rows[group[0].image]) for group in shown)
+    return tuple(_exhibit(by_image[image], rows[image]) for image in shown)
 
 
 def _exhibit(cards: Sequence[Any], row: Mapping[Any, Any]) -> Exhibit:
     first, label = cards[0], fmt.class_name(cards[0].label)
+    probability = float(row["finetuned_probability"])
     return Exhibit(
         image=first.image,
         label=label,
-        right=bool(first.right),
         predictions=(_top5("Zero-shot", "zero_shot", row), _top5("Fine-tuned", "finetuned", row)),
-        band=confidence_band(float(row["finetuned_probability"])),
+        band=next(key for key, (_, low) in BANDS.items() if probability >= low),
         src=data_uri(first.photo_jpeg, first.mime),
         alt=f"Image of the class {label}",
         maps=tuple(_explanation_map(card, label) for card in cards),
@@ -170,16 +162,111 @@ def _explanation_map(card: Any, label: str) -> ExplanationMap:
 def compose_filters(exhibits: Sequence[Exhibit]) -> tuple[Filter, ...]:
     """Filters by true class, by outcome and by confidence, with the choices that occur."""
 
-    def choices(names: Mapping[str, str], found: list[tuple[str, ...]]) -> tuple[Any, ...]:
-        counts = Counter(value for some in found for value in some)
+    def choices(names: Mapping[str, str], values: Iterable[str]) -> tuple[Any, ...]:
+        counts = Counter(values)
         return tuple((key, name, counts[key]) for key, name in names.items() if counts[key])
 
-    classes = {name: name for name in sorted({one.label for one in exhibits})}
-    bands = choices({key: name for key, (name, _) in BANDS.items()}, [(x.band,) for x in exhibits])
-    outcomes = choices(OUTCOMES, [one.outcomes for one in exhibits])
-    labels = choices(classes, [(one.label,) for one in exhibits])
+    labels = [one.label for one in exhibits]
+    outcomes = [outcome for one in exhibits for outcome in one.outcomes]
+    bands = {key: name for key, (name, _) in BANDS.items()}
+    names = {label: label for label in sorted(labels)}
     return (
-        Filter("label", "True class", "All classes", labels),
-        Filter("outcome", "Fine-tuned prediction", "Right and wrong", outcomes),
-        Filter("band", "Its confidence", "Any", bands),
+        Filter("label", "True class", "All classes", choices(names, labels)),
+        Filter("outcome", "Fine-tuned prediction", "Right and wrong", choices(OUTCOMES, outcomes)),
+        Filter("band", "Its confidence", "Any", choices(bands, [one.band for one in exhibits])),
+    )
+
+
+def map_quality(study: StudyResults) -> Section:
+    """Faithfulness of the explanation maps: a row a method and target."""
+    verdicts = study.map_verdicts
+    columns = {
+        "Method": lambda row: METHODS.get(row["method"], row["method"]),
+        "Explains": lambda row: TARGETS.get(row["target"], row["target"]),
+        "Beats the baseline maps in": _beaten,
+        "Depends on the weights": _depends,
+        "Images": lambda row: fmt.count(row["images"]),
+    }
+    outdated = (verdicts["answers"] != predictions_fingerprint(study.predictions)).any()
+    warning = (
+        "Measured on an earlier classifier or an earlier CLIP model, not on this report’s. "
+        "`kedro run --pipelines=cam_eval,report` measures again."
+    )
+    return Section(
+        "map_quality",
+        "Can these maps be trusted?",
+        "Each method is compared with maps that know neither the image nor the model (a blob in "
+        "the centre, and noise), and with its own maps of the same model with shuffled weights.",
+        tables=(frame_table("Faithfulness of each explanation method", verdicts, columns, 4),),
+        warning=warning if outdated else "",
+        notes=tuple(verdicts.loc[~verdicts["beats_baselines"].astype(bool), "sentence"]),
+    )
+
+
+def _beaten(row: Mapping[Any, Any]) -> str:
+    names = [name for name in str(row["measures_beaten"]).split(", ") if name]
+    return ", ".join(MEASURES.get(name, name) for name in names) or "none"
+
+
+def _depends(row: Mapping[Any, Any]) -> str:
+    if pd.isna(row["depends_on_weights"]):
+        return "not measured"
+    answer = "yes" if row["depends_on_weights"] else "no"
+    return f"{answer} (rank correlation up to {row['highest_correlation']:.2f})"
+
+
+def map_quality_figure(summary: pd.DataFrame) -> go.Figure:
+    """Difference of each explanation method to the better baseline map, a panel a measure.
+
+    Args:
+        summary: `target`, `method`, `subset`, `measure`, `images`, `baseline`,
+            `difference` (> 0 is better than the baseline), `difference_low`, `difference_high`,
+            `beats_baselines`; may be empty.
+    Returns: points filled where the interval is above zero; without rows, no traces.
+    """
+    if summary.empty:
+        return go.Figure()
+    rows = summary[(summary["subset"] == "all") & summary["difference"].notna()]
+    methods = [name for name in METHODS if name in set(rows["method"])]
+    measures = [name for name in MEASURES if name in set(rows["measure"])]
+    titles = [f"{MEASURES[name]}, points over the better baseline" for name in measures]
+    height, ends = 130 + 44 * len(methods), [len(methods) - 0.5, -0.5]
+    figure = make_subplots(
+        cols=len(measures), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles
+    )
+    line = reference_line("Zero-shot")
+    for column, measure in enumerate(measures, start=1):
+        zero = fig.scatter([0, 0], ends, mode="lines", line=line, showlegend=False)
+        figure.add_trace(zero, row=1, col=column)
+        of_measure = rows[rows["measure"] == measure]
+        for i, (target, own) in enumerate(of_measure.groupby("target", sort=False)):
+            name = {"name": TARGETS.get(str(target), target), "legendgroup": target}
+            points = _map_quality_points(own, methods, i).update(showlegend=column == 1, **name)
+            figure.add_trace(points, row=1, col=column)
+    figure.update_layout(fig.layout(height, margin={"l": 8, "r": 12, "t": 56, "b": 8}))
+    figure.update_layout(legend_y=1 + 34 / (height - 90))
+    figure.update_annotations(font={"size": 12, "color": fig.INK[0]})
+    figure.update_xaxes(fig.axis())
+    names = fig.category_axis([METHODS[name] for name in methods], showgrid=True, range=ends)
+    return figure.update_yaxes(names)
+
+
+def _map_quality_points(own: pd.DataFrame, methods: list[str], index: int) -> go.Scatter:
+    tone, symbol = fig.series_tone(index), fig.MARKERS[index]
+    columns = ("difference", "difference_low", "difference_high")
+    values, lows, highs = (100 * own[name] for name in columns)
+    symbols = [symbol if beats else f"{symbol}-open" for beats in own["beats_baselines"]]
+    hover = [
+        f"{METHODS[row['method']]}, {row['images']} images<br>"
+        f"{fmt.points(row['difference'])} points over the {row['baseline']} map, {fmt.INTERVAL} "
+        f"{fmt.points(row['difference_low'])} to {fmt.points(row['difference_high'])}"
+        for row in own.to_dict("records")
+    ]
+    return fig.scatter(
+        values,
+        [methods.index(name) + 0.16 * (2 * index - 1) for name in own["method"]],
+        hover,
+        error_x=fig.error_bars(values, lows, highs, tone),
+        mode="markers",
+        marker={"color": tone, "size": 9, "symbol": symbols, "line": {"width": 2, "color": tone}},
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,8 @@ import pandas as pd
 
 from sports_clip_pipeline.evaluation.evaluation_log import summarise_evaluations
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report.blocks import INTERVAL, Column, DataTable
 from sports_clip_pipeline.report.method_styles import uses_unlabelled
-from sports_clip_pipeline.report.study import StudyResults, preferred_point
+from sports_clip_pipeline.report.sections import DataTable, StudyResults, make_table
 
 FEWEST, WITH_REST, ALL = "fewest_labels_top1", "fewest_labels_unlabelled_top1", "all_labels_top1"
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -24,21 +24,15 @@ class KeyNumber:
 
     label: str
     number: str
-    interval: str = ""
-    remark: str = ""
+    interval: str
+    remark: str
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The top of the page.
+    """The top of the page: the answer, its numbers, the recommendation and published numbers.
 
-    Attributes:
-        sentence: the answer.
-        numbers: the numbers it rests on.
-        advice: the recommendation, paragraph by paragraph.
-        table: the numbers beside published ones.
-        notes: footnotes; each begins with the superscript number in a column's header.
-        evaluations: how often the test images were evaluated; empty if it was not logged.
+    `notes` are footnotes, each beginning with the superscript number in a column's header.
     """
 
     sentence: str
@@ -88,6 +82,21 @@ def paragraphs(sentences: Sequence[str]) -> tuple[str, ...]:
     return tuple(" ".join(parts) for parts in found)
 
 
+def preferred_point(curves: pd.DataFrame, trials: pd.DataFrame, fraction: float) -> pd.Series:
+    """The point of a learning curve at a label fraction whose method cross-validation prefers.
+
+    Methods without a cross-validation score come last, in alphabetical order: the test images
+    never choose.
+
+    Args:
+        curves: `method`, `fraction`, ... trials: `method`, `fraction`, `cv_top1` (share, or NaN).
+        fraction: one of `curves`.
+    """
+    rows = curves[curves["fraction"] == fraction].set_index("method", drop=False).sort_index()
+    scores = trials[trials["fraction"] == fraction].groupby("method")["cv_top1"].mean().dropna()
+    return rows.loc[max(rows.index, key=lambda method: scores.get(method, -math.inf))]
+
+
 def _headline_points(study: StudyResults) -> dict[str, pd.Series]:
     """Points of the learning curves by measure: with the fewest labels and with all of them.
 
@@ -95,20 +104,18 @@ def _headline_points(study: StudyResults) -> dict[str, pd.Series]:
     With all labels it is the exported method.
     """
     curves, trials = study.curves, study.trials
-    every = (
-        curves if study.end_to_end_curves.empty else pd.concat([curves, study.end_to_end_curves])
-    )
+    every = pd.concat([table for table in (curves, study.end_to_end_curves) if not table.empty])
     exported = every[every["method"] == study.best_method]
-    points = {ALL: preferred_point(exported, trials, curves["fraction"].max())}
-    if curves["fraction"].nunique() == 1:
-        return points
-    fewest = curves["fraction"].min()
+    fewest, most = curves["fraction"].min(), curves["fraction"].max()
     rows = curves[curves["fraction"] == fewest]
     semi = rows["method"].map(uses_unlabelled).astype(bool)
+    groups = {FEWEST: rows[~semi], WITH_REST: rows[semi]}
     if semi.all() or not semi.any():
-        return {FEWEST: preferred_point(rows, trials, fewest), **points}
-    few, rest = (preferred_point(some, trials, fewest) for some in (rows[~semi], rows[semi]))
-    return {FEWEST: few, WITH_REST: rest, **points}
+        groups = {FEWEST: rows}
+    if fewest == most:
+        groups = {}
+    points = {name: preferred_point(group, trials, fewest) for name, group in groups.items()}
+    return {**points, ALL: preferred_point(exported, trials, most)}
 
 
 def _sentence(study: StudyResults, points: dict[str, pd.Series]) -> str:
@@ -134,17 +141,13 @@ def _point_interval(point: pd.Series) -> str:
     return fmt.interval(point["top1_low"], point["top1_high"])
 
 
-def _zero_shot_interval(zero_shot: Any) -> str:
-    return fmt.interval(*zero_shot["top1_ci95"]) if zero_shot.get("top1_ci95") else ""
-
-
 def _key_numbers(study: StudyResults, points: dict[str, pd.Series]) -> tuple[KeyNumber, ...]:
     zero_shot, retrieval = study.zero_shot, study.retrieval
-    spread = _zero_shot_interval(zero_shot)
+    interval = fmt.interval(*zero_shot["top1_ci95"])
     majority = f"always the most frequent class: {fmt.percent(zero_shot['majority'])}"
     found = f"caption finds its image among {fmt.count(retrieval['images'])}"
     return (
-        KeyNumber("Zero-shot top-1", fmt.percent(zero_shot["top1"]), spread, "no labels"),
+        KeyNumber("Zero-shot top-1", fmt.percent(zero_shot["top1"]), interval, "no labels"),
         KeyNumber("Chance", fmt.percent(zero_shot["chance"]), "", majority),
         *(
             KeyNumber(
@@ -159,12 +162,12 @@ def _key_numbers(study: StudyResults, points: dict[str, pd.Series]) -> tuple[Key
     )
 
 
-def _table(study: StudyResults, points: dict[str, pd.Series], notes: list[str]) -> DataTable:
-    """A row for each measure, a column for each place of publication."""
+def _table(study: StudyResults, points: Mapping[str, Any], notes: list[str]) -> DataTable:
+    """A row for each measure, a column for each publication."""
     zero_shot, retrieval, reference = study.zero_shot, study.retrieval, study.config.reference
-    spread = _zero_shot_interval(zero_shot) or "–"
+    interval = fmt.interval(*zero_shot["top1_ci95"])
     measures = [
-        ("zero_shot_top1", "Zero-shot top-1", zero_shot["top1"], spread),
+        ("zero_shot_top1", "Zero-shot top-1", zero_shot["top1"], interval),
         ("zero_shot_top5", "Zero-shot top-5", zero_shot["top5"], "–"),
         ("zero_shot_macro_f1", "Zero-shot macro F1", zero_shot["macro_f1"], "–"),
         *(
@@ -178,10 +181,9 @@ def _table(study: StudyResults, points: dict[str, pd.Series], notes: list[str]) 
     marks: dict[str, dict[str, None]] = {}
     for entry in reference:
         marks.setdefault(entry.label, {})[superscript(notes.index(entry.note) + 1)] = None
-    rows = tuple(
-        (label, fmt.percent(value), spread, *(published.get((place, key), "–") for place in marks))
-        for key, label, value, spread in measures
-    )
-    places = (Column(place + " ".join(numbers)) for place, numbers in marks.items())
-    heads = (Column("Measure", False), Column("This study"), Column(INTERVAL), *places)
-    return DataTable("Headline numbers", heads, rows)
+    rows = [
+        (name, fmt.percent(value), spread, *(published.get((label, key), "–") for label in marks))
+        for key, name, value, spread in measures
+    ]
+    labels = (label + " ".join(numbers) for label, numbers in marks.items())
+    return make_table("Headline numbers", ("Measure", "This study", fmt.INTERVAL, *labels), rows)

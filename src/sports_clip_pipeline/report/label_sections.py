@@ -12,17 +12,14 @@ import plotly.graph_objects as go
 from sports_clip_pipeline.pipelines.report.config import Reference
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report import theme
-from sports_clip_pipeline.report.blocks import (
-    INTERVAL,
+from sports_clip_pipeline.report.method_styles import MethodStyles, display_name, reference_line
+from sports_clip_pipeline.report.sections import (
     Cell,
-    DataTable,
     Section,
+    StudyResults,
     frame_table,
     make_table,
 )
-from sports_clip_pipeline.report.method_styles import MethodStyles, display_name, reference_line
-from sports_clip_pipeline.report.study import StudyResults
 
 
 def learning_curve(study: StudyResults) -> Section:
@@ -33,36 +30,36 @@ def learning_curve(study: StudyResults) -> Section:
         "seeds, bands 95 % intervals that include a bootstrap over images."
     )
     if set(styles.methods) > set(styles.shown):
-        dashed = "; dashed ones are semi-supervised" if styles.unlabelled else ""
+        dashes = {styles.line(method)["dash"] for method in styles.methods}
+        dashed = "; dashed ones are semi-supervised" if "dash" in dashes else ""
         text += (
             " Shown are the methods that cross-validation prefers, and the baselines"
             f"{dashed}. The legend holds the others."
         )
-    tables = [_curves_table(study, study.curves, "on frozen encoders")]
-    if not end_to_end.empty:
-        tables.append(_curves_table(study, end_to_end, "trained end to end"))
-    return Section(
-        "learning_curve",
-        "Accuracy by share of labels",
-        text,
-        learning_curve_figure(
-            study.curves, end_to_end, study.zero_shot, styles, study.config.reference
-        ),
-        folded=tuple(tables),
-    )
-
-
-def _curves_table(study: StudyResults, curves: pd.DataFrame, kind: str) -> DataTable:
     columns = {
         "Method": lambda row: study.name(row["method"]),
         "Labels used": lambda row: fmt.fraction_name(row["fraction"]),
         "Images": lambda row: fmt.count(row["labels"]),
         "Seeds": lambda row: fmt.count(len(row["seeds"])),
         "Top-1": lambda row: fmt.percent(row["top1_mean"]),
-        INTERVAL: lambda row: fmt.interval(row["top1_low"], row["top1_high"]),
+        fmt.INTERVAL: lambda row: fmt.interval(row["top1_low"], row["top1_high"]),
         "Macro F1": lambda row: fmt.percent(row["macro_f1_mean"]),
     }
-    return frame_table(f"Accuracy by method and share of labels, {kind}", curves, columns)
+    kinds = {"on frozen encoders": study.curves, "trained end to end": end_to_end}
+    caption = "Accuracy by method and share of labels"
+    tables = (
+        frame_table(f"{caption}, {kind}", curves, columns)
+        for kind, curves in kinds.items()
+        if not curves.empty
+    )
+    reference = study.config.reference
+    return Section(
+        "learning_curve",
+        "Accuracy by share of labels",
+        text,
+        learning_curve_figure(study.curves, end_to_end, study.zero_shot, styles, reference),
+        folded=tuple(tables),
+    )
 
 
 def learning_curve_figure(
@@ -75,11 +72,9 @@ def learning_curve_figure(
     """Top-1 of each method over the share of labels, with its 95 % band.
 
     Args:
-        curves, end_to_end: as in `StudyResults`; the second is drawn as points, or empty.
+        end_to_end: drawn as points; may be empty.
         zero_shot: `top1` and `chance` as shares, drawn as horizontal lines.
         reference: published numbers; those of top-1 are drawn.
-    Returns: two traces a method (band, line), one an end-to-end method, then zero-shot and chance,
-        then one a place of publication.
     """
     every = curves if end_to_end.empty else pd.concat([curves, end_to_end], ignore_index=True)
     traces = [*_curve_traces(curves, styles), *_end_to_end_traces(end_to_end, styles)]
@@ -88,11 +83,8 @@ def learning_curve_figure(
         entry = {"name": name, "legendgroup": name, "line": reference_line(name), "mode": "lines"}
         traces.append(fig.scatter(ends, [float(share)] * 2, [fmt.percent(share)] * 2, **entry))
     traces += _published(every, ends, reference)
-    axes = {
-        "xaxis": fig.fraction_axis(every, zero_labels=True),
-        "yaxis": theme.share_axis(step=0.1),
-    }
-    return go.Figure(traces).update_layout(theme.layout(560, **axes))
+    x, y = fig.fraction_axis(every, zero_labels=True), fig.share_axis(step=0.1)
+    return go.Figure(traces).update_layout(fig.layout(560, xaxis=x, yaxis=y))
 
 
 def _curve_traces(curves: pd.DataFrame, styles: MethodStyles) -> Iterator[go.Scatter]:
@@ -109,16 +101,16 @@ def _curve_traces(curves: pd.DataFrame, styles: MethodStyles) -> Iterator[go.Sca
             showlegend=False,
             **styles.trace(method),
         )
-        look = {"line": styles.line(method), "marker": styles.marker(method)}
-        hover = map(_curve_hover, rows.to_dict("records"))
-        look |= {"mode": "lines+markers"} | styles.trace(method)
-        yield fig.scatter(x, rows["top1_mean"], hover, **look)
+        style = {"line": styles.line(method), "marker": styles.marker(method)}
+        style |= {"mode": "lines+markers"} | styles.trace(method)
+        yield fig.scatter(x, rows["top1_mean"], map(_curve_hover, rows.to_dict("records")), **style)
 
 
 def _end_to_end_traces(curves: pd.DataFrame, styles: MethodStyles) -> Iterator[go.Scatter]:
     """Points with error bars, as few label fractions are trained end to end."""
-    for method in [] if curves.empty else dict.fromkeys(curves["method"]):
-        rows = curves[curves["method"] == method].sort_values("fraction")
+    ordered = curves.sort_values("fraction")
+    for method in curves["method"].unique():
+        rows = ordered[ordered["method"] == method]
         means, color, marker = rows["top1_mean"], styles.color(method), styles.marker(method)
         hollow = {"symbol": f"{marker['symbol']}-open", "line": {"width": 2, "color": color}}
         yield fig.scatter(
@@ -138,7 +130,7 @@ def _curve_hover(row: Mapping[Any, Any]) -> str:
     spread = fmt.interval(row["top1_low"], row["top1_high"])
     return (
         f"{fmt.fraction_name(row['fraction'])} of the labels ({fmt.count(row['labels'])})<br>"
-        f"{fmt.percent(row['top1_mean'])}, {INTERVAL} {spread}<br>{subsets}"
+        f"{fmt.percent(row['top1_mean'])}, {fmt.INTERVAL} {spread}<br>{subsets}"
     )
 
 
@@ -149,7 +141,7 @@ def _published(
     x = {"zero_shot_top1": ends[0], "all_labels_top1": ends[1]}
     x["fewest_labels_top1"] = float(every["fraction"].min())
     entries = [entry for entry in reference if entry.measure in x]
-    star = {"mode": "markers", "marker": {"symbol": "star", "size": 13, "color": theme.INK[0]}}
+    star = {"mode": "markers", "marker": {"symbol": "star", "size": 13, "color": fig.INK[0]}}
     for label in dict.fromkeys(entry.label for entry in entries):
         points = [
             (x[e.measure], e.value, fmt.percent(e.value)) for e in entries if e.label == label
@@ -159,11 +151,9 @@ def _published(
         yield fig.scatter(positions, shares, hover, **star, **name)
 
 
-def labels_needed(study: StudyResults) -> Section | None:
+def labels_needed(study: StudyResults) -> Section:
     """Labels needed to reach an accuracy: a row a highlighted method, a column an accuracy."""
     needed = study.labels_needed
-    if needed.empty:
-        return None
     targets = sorted(set(needed["target"]))
     cells = {(row["method"], row["target"]): row for row in needed.to_dict("records")}
     rows = [
@@ -175,7 +165,7 @@ def labels_needed(study: StudyResults) -> Section | None:
         "Method": lambda row: study.name(row["method"]),
         "Accuracy": lambda row: fmt.fraction_name(row["target"]),
         "Images": lambda row: fmt.count(row["labels"]),
-        INTERVAL: lambda row: _range(row["low"], row["high"]) or "–",
+        fmt.INTERVAL: lambda row: _range(row["low"], row["high"]) or "–",
         "How known": lambda row: row["kind"],
     }
     heads = ("Method", *map(fmt.fraction_name, targets))
@@ -191,18 +181,18 @@ def labels_needed(study: StudyResults) -> Section | None:
     )
 
 
-def needed_cell(row: Mapping[Any, Any] | None) -> str | Cell:
+def needed_cell(row: Mapping[Any, Any] | None) -> Cell:
     """Labels needed with their interval and whether they are extrapolated or out of reach."""
     if row is None:
         return "–"
     labels, spread = fmt.count(row["labels"]), _range(row["low"], row["high"])
     if row["kind"] == "measured below":
-        return Cell(f"≤ {labels}", "fewest measured")
+        return f"≤ {labels}", "fewest measured"
     if not math.isfinite(row["labels"]):
-        return Cell("out of reach", spread)
+        return "out of reach", spread
     if row["kind"] == "extrapolated":
-        return Cell(f"≈ {labels}", f"extrapolated, {spread}")
-    return Cell(labels, spread)
+        return f"≈ {labels}", f"extrapolated, {spread}"
+    return labels, spread
 
 
 def _range(low: float, high: float) -> str:
@@ -212,11 +202,9 @@ def _range(low: float, high: float) -> str:
     return f"{fmt.count(low)}{f'–{fmt.count(high)}' if math.isfinite(high) else ' or more'}"
 
 
-def paired_comparisons(study: StudyResults) -> Section | None:
+def paired_comparisons(study: StudyResults) -> Section:
     """Paired tests of each method against the best by cross-validation."""
     paired = study.paired_comparisons
-    if paired.empty:
-        return None
     columns = {
         "Method": lambda row: study.name(row["method"]),
         "Against": lambda row: (
@@ -225,7 +213,7 @@ def paired_comparisons(study: StudyResults) -> Section | None:
         "Labels used": lambda row: fmt.fraction_name(row["fraction"]),
         "Seeds": lambda row: fmt.count(row["seeds"]),
         "Points": lambda row: fmt.points(row["difference"]),
-        INTERVAL: lambda row: f"{fmt.points(row['low'])} to {fmt.points(row['high'])}",
+        fmt.INTERVAL: lambda row: f"{fmt.points(row['low'])} to {fmt.points(row['high'])}",
         "p": lambda row: fmt.p_value(row["p_value"]),
         "p after Holm": lambda row: fmt.p_value(row["p_holm"]),
     }
@@ -245,10 +233,8 @@ def paired_comparisons(study: StudyResults) -> Section | None:
 def paired_figure(paired: pd.DataFrame, curves: pd.DataFrame, styles: MethodStyles) -> go.Figure:
     """Difference in points of each method to the best by cross-validation, over label fractions.
 
-    Args:
-        paired, curves: as in `StudyResults`.
-    Returns: a trace a method with error bars, its points filled where the difference is
-        significant; then the zero line. No traces without comparisons of role `best`.
+    Points are filled where the difference is significant. No traces without comparisons of role
+    `best`.
     """
     rows = paired[paired["role"] == "best"]
     if rows.empty:
@@ -268,8 +254,8 @@ def paired_figure(paired: pd.DataFrame, curves: pd.DataFrame, styles: MethodStyl
     ends = [float(measured["fraction"].min()), float(measured["fraction"].max())]
     entry = {"legendgroup": "best", "name": "Best by cross-validation"}
     zero_line = fig.scatter(ends, [0, 0], mode="lines", line=reference_line("Zero-shot"), **entry)
-    vertical = theme.axis("Points to the best by cross-validation")
-    figure.update_layout(theme.layout(460, xaxis=fig.fraction_axis(measured), yaxis=vertical))
+    vertical = fig.axis("Points to the best by cross-validation")
+    figure.update_layout(fig.layout(460, xaxis=fig.fraction_axis(measured), yaxis=vertical))
     return figure.add_trace(zero_line)
 
 
@@ -284,7 +270,7 @@ def _paired_trace(
         rows["fraction"] * shift,
         differences,
         [_paired_hover(row, styles) for row in rows.to_dict("records")],
-        error_y=fig.error_bars(differences, lows, highs, color, thickness=1.2, width=3),
+        error_y=fig.error_bars(differences, lows, highs, color),
         mode="lines+markers",
         line={**styles.line(method), "width": 1.2},
         marker={**marker, "symbol": symbols, "line": {"width": 2, "color": color}},
@@ -298,17 +284,15 @@ def _paired_hover(row: Mapping[Any, Any], styles: MethodStyles) -> str:
         return f"{share}<br>the best by cross-validation"
     difference, low, high = (fmt.points(row[name]) for name in ("difference", "low", "high"))
     return (
-        f"{share}, against {styles.name(row['against'])}<br>{difference} points, {INTERVAL} "
+        f"{share}, against {styles.name(row['against'])}<br>{difference} points, {fmt.INTERVAL} "
         f"{low} to {high}<br>p {fmt.p_value(row['p_holm'])} after Holm"
     )
 
 
-def inference_cost(study: StudyResults) -> Section | None:
+def inference_cost(study: StudyResults) -> Section:
     """Accuracy by inference cost: parameters and milliseconds of each set of image encoders."""
-    if study.inference_cost.empty:
-        return None
     cost = study.inference_cost.sort_values(["ms_per_image", "parameters"])
-    top1 = top1_columns(cost)
+    top1 = _top1_columns(cost)
     heads = ("Encoders", "Method", "Parameters", "ms per image", *map(fmt.fraction_name, top1))
     rows = [
         (
@@ -331,7 +315,7 @@ def inference_cost(study: StudyResults) -> Section | None:
     )
 
 
-def top1_columns(cost: pd.DataFrame) -> dict[float, str]:
+def _top1_columns(cost: pd.DataFrame) -> dict[float, str]:
     """Label fraction -> column `top1_F` of the table of inference cost, by growing fraction."""
     names = [name for name in map(str, cost.columns) if name.startswith("top1_")]
     return dict(sorted((float(name.removeprefix("top1_")), name) for name in names))
@@ -353,7 +337,7 @@ def inference_cost_figure(cost: pd.DataFrame, styles: MethodStyles) -> go.Figure
         f"{display_name(row['method'], styles.names)}"
         for row in rows.to_dict("records")
     ]
-    top1 = top1_columns(rows)
+    top1 = _top1_columns(rows)
     fractions = list(top1)
     series = []
     for fraction in dict.fromkeys(fractions[i] for i in (0, len(fractions) // 2, -1)):

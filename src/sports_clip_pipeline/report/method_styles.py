@@ -13,20 +13,19 @@ import pandas as pd
 
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
+from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report import theme
 
-# Method -> (colour of `theme.COLORS`, symbol of `theme.MARKERS`) in every figure of every study.
+# Method -> (colour of `figures.COLORS`, symbol of `figures.MARKERS`) in every figure and study.
 # All other methods take the free combinations in the order in which they are drawn.
 METHOD_STYLES: Mapping[str, tuple[str, str]] = {
     "logreg": ("teal", "triangle-down"),
     "notebook_mlp": ("grey", "x"),
 }
-# Lines of what is no method: the dash of each.
+# Dash of the lines of what is not a method.
 REFERENCE_LINES = {"Zero-shot": "dash", "Chance": "dot"}
-
-FROZEN = "On frozen encoders"
-UNLABELLED = "With unlabelled images too"
+# Sections of the legend.
+FROZEN, UNLABELLED = "On frozen encoders", "With unlabelled images too"
 END_TO_END = "Trained end to end"
 
 
@@ -45,7 +44,7 @@ def display_name(method: str, names: Mapping[str, str]) -> str:
 
 def reference_line(name: str) -> dict[str, Any]:
     """The line style of zero-shot or chance."""
-    return {"color": theme.MUTED[0], "width": 1.5, "dash": REFERENCE_LINES[name]}
+    return {"color": fig.MUTED[0], "width": 1.5, "dash": REFERENCE_LINES[name]}
 
 
 @dataclass(frozen=True)
@@ -56,28 +55,24 @@ class MethodStyles:
         methods: in the order of drawing.
         names: method -> display name.
         shown: those visible at first; the others are toggled in the legend.
-        unlabelled: semi-supervised methods, drawn dashed.
         end_to_end: methods that train the image encoder.
     """
 
     methods: Sequence[str]
     names: Mapping[str, str] = field(default_factory=dict)
     shown: Sequence[str] = ()
-    unlabelled: Sequence[str] = ()
     end_to_end: Sequence[str] = ()
 
     @cached_property
-    def _styles(self) -> dict[str, tuple[int, int]]:
-        """Method -> index of its colour, index of its symbol."""
-        colors = list(theme.COLORS)
-        fixed = {
-            method: (colors.index(color), theme.MARKERS.index(symbol))
-            for method, (color, symbol) in METHOD_STYLES.items()
-        }
-        size = len(theme.SERIES)
-        pairs = ((n % size, (n + n // size) % len(theme.MARKERS)) for n in itertools.count())
-        free = (pair for pair in pairs if pair not in fixed.values())
-        return {method: fixed.get(method) or next(free) for method in self.methods}
+    def _styles(self) -> dict[str, tuple[str, str]]:
+        """Method -> names of its colour and symbol."""
+        colors, size = list(fig.COLORS), len(fig.COLORS)
+        pairs = (
+            (colors[n % size], fig.MARKERS[(n + n // size) % len(fig.MARKERS)])
+            for n in itertools.count()
+        )
+        free = (pair for pair in pairs if pair not in METHOD_STYLES.values())
+        return {method: METHOD_STYLES.get(method) or next(free) for method in self.methods}
 
     def name(self, method: str) -> str:
         """The display name, escaped for plotly."""
@@ -85,31 +80,30 @@ class MethodStyles:
 
     def color(self, method: str) -> str:
         """The method's colour."""
-        return theme.SERIES[self._styles[method][0]][0]
+        return fig.COLORS[self._styles[method][0]][0]
 
     def band(self, method: str) -> str:
         """The translucent fill in the method's colour."""
-        return theme.BANDS[self._styles[method][0]][0]
+        return fig.BANDS[list(fig.COLORS).index(self._styles[method][0])][0]
 
     def trace(self, method: str) -> dict[str, Any]:
         """Properties of all traces of a method: legend entry, visibility, legend section."""
-        kinds = ((END_TO_END, self.end_to_end), (UNLABELLED, self.unlabelled))
+        semi_supervised = UNLABELLED if uses_unlabelled(method) else FROZEN
         return {
             "name": self.name(method),
             "legendgroup": method,
             "visible": True if method in self.shown else "legendonly",
-            "meta": next((kind for kind, some in kinds if method in some), FROZEN),
+            "meta": END_TO_END if method in self.end_to_end else semi_supervised,
         }
 
     def line(self, method: str) -> dict[str, Any]:
         """Colour and dash of the method's line."""
-        dash = "dash" if method in self.unlabelled else "solid"
+        dash = "dash" if uses_unlabelled(method) else "solid"
         return {"color": self.color(method), "width": 2, "dash": dash}
 
     def marker(self, method: str) -> dict[str, Any]:
         """Symbol and colour of the method's markers."""
-        symbol = theme.MARKERS[self._styles[method][1]]
-        return {"color": self.color(method), "symbol": symbol, "size": 8}
+        return {"color": self.color(method), "symbol": self._styles[method][1], "size": 8}
 
 
 def method_styles(
@@ -127,13 +121,7 @@ def method_styles(
     means = trials.groupby("method")["cv_top1"].mean().dropna().to_dict()
     rest = sorted(set(methods) - set(first), key=lambda name: (-means.get(name, -math.inf), name))
     more = [method for method in trained if method not in methods]
-    return MethodStyles(
-        methods=(*first, *rest, *more),
-        names=config.methods,
-        shown=(*first, *more),
-        unlabelled=tuple(method for method in methods if uses_unlabelled(method)),
-        end_to_end=tuple(trained),
-    )
+    return MethodStyles((*first, *rest, *more), config.methods, (*first, *more), tuple(trained))
 
 
 def highlighted_methods(
@@ -147,7 +135,7 @@ def highlighted_methods(
     Args:
         trials: `method`, `fraction`, `cv_top1` (share, or NaN where it was not measured).
         methods: those that are drawn.
-        baselines: kept whatever their score, as far as they are drawn.
+        baselines: shown whatever their score, as far as they are drawn.
         most: how many of the best.
     """
     scores = trials[trials["method"].isin(methods)].pivot_table(

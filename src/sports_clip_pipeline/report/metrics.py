@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,6 @@ from sports_clip_pipeline.errors import UserFacingError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ZERO_SHOT = ("top1", "top5", "macro_f1")
-DIRECTIONS = ("t2i", "i2t")
-RANKS = ("r1", "r5", "r10")
-_COUNTS = ("seeds", "labels")
 
 
 def compose_metrics(
@@ -33,30 +27,36 @@ def compose_metrics(
         retrieval: `{t2i: {r1, r5, r10}, i2t: {...}}`, shares.
         curves: learning curves of methods on frozen encoders, and of those trained end to end.
     Returns: JSON-like; fractions are strings from "0.01" to "1.0"; every share in [0, 1].
-    Raises: ValueError: a share outside [0, 1], a dotted key, or a method and fraction twice.
+    Raises: ValueError: a share outside [0, 1], a method with a dot, or a point twice.
     """
     finetune: dict[str, dict[str, Any]] = {}
     for row in (row for table in curves for row in table.to_dict("records")):
-        by_fraction = finetune.setdefault(str(row["method"]), {})
-        key = fraction_key(row["fraction"])
-        if key in by_fraction:
-            raise ValueError(f"finetune.{row['method']} holds fraction {key} twice")
-        by_fraction[key] = {
-            "top1_mean": float(row["top1_mean"]),
-            "top1_ci95": [float(row["top1_low"]), float(row["top1_high"])],
-            "macro_f1_mean": float(row["macro_f1_mean"]),
+        method, key = str(row["method"]), fraction_key(row["fraction"])
+        if "." in method or key in finetune.get(method, {}):
+            raise ValueError(f"metrics: {method!r} holds a dot, or fraction {key} twice")
+        path = f"finetune > {method} > {key}"
+        ends = (row["top1_low"], row["top1_high"])
+        finetune.setdefault(method, {})[key] = {
+            "top1_mean": _share(row["top1_mean"], f"{path} > top1_mean"),
+            "top1_ci95": [_share(end, f"{path} > top1_ci95") for end in ends],
+            "macro_f1_mean": _share(row["macro_f1_mean"], f"{path} > macro_f1_mean"),
             "seeds": [int(seed) for seed in row["seeds"]],
             "labels": int(row["labels"]),
         }
-    metrics = {
-        "zero_shot": {name: float(zero_shot[name]) for name in ZERO_SHOT},
+    return {
+        "zero_shot": {
+            name: _share(zero_shot[name], f"zero_shot > {name}")
+            for name in ("top1", "top5", "macro_f1")
+        },
         "retrieval": {
-            key: {rank: float(retrieval[key][rank]) for rank in RANKS} for key in DIRECTIONS
+            way: {
+                rank: _share(retrieval[way][rank], f"retrieval > {way} > {rank}")
+                for rank in ("r1", "r5", "r10")
+            }
+            for way in ("t2i", "i2t")
         },
         "finetune": finetune,
     }
-    check_metrics(metrics)
-    return metrics
 
 
 def fraction_key(fraction: float) -> str:
@@ -64,28 +64,10 @@ def fraction_key(fraction: float) -> str:
     return repr(float(f"{float(fraction):.6g}"))
 
 
-def check_metrics(metrics: Mapping[str, Any]) -> None:
-    """Reject shares outside [0, 1], and keys of the fixed form that contain a dot.
-
-    Raises: ValueError: names the key and its value.
-    """
-    for path, value in _leaves(metrics, ()):
-        dotted = [key for key in path[:2] if "." in key]
-        if dotted:
-            raise ValueError(f"metrics key {dotted[0]!r} holds a dot")
-        if path[-1] not in _COUNTS and not (math.isfinite(value) and 0 <= value <= 1):
-            raise ValueError(f"metrics {' > '.join(path)} is no share in [0, 1]: {value!r}")
-
-
-def _leaves(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Numbers with their key paths; the members of a list share the path of the list."""
-    if isinstance(node, Mapping):
-        for key, child in node.items():
-            yield from _leaves(child, (*path, str(key)))
-    elif isinstance(node, (list, tuple)):
-        yield from ((path, child) for child in node)
-    else:
-        yield path, node
+def _share(value: Any, path: str) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(f"metrics {path} is no share in [0, 1]: {value!r}")
+    return float(value)
 
 
 def summary(folder: Path) -> str:

@@ -5,6 +5,7 @@ Source: Mitchell et al. 2019, section 4, whose headings it follows as far as a r
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,9 +16,8 @@ import pandas as pd
 from sports_clip_pipeline.encoders.registry import weight_facts
 from sports_clip_pipeline.pipelines.report.config import CorpusFacts
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report.blocks import Cell, DataTable, make_table
 from sports_clip_pipeline.report.data_sections import commit_name
-from sports_clip_pipeline.report.study import StudyResults
+from sports_clip_pipeline.report.sections import DataTable, StudyResults, make_table
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|])")
 
@@ -42,8 +42,7 @@ class ModelCard:
 
 def compose_model_card(study: StudyResults) -> ModelCard:
     """The model card of the study's exported classifier."""
-    config = study.model_card
-    weights = _encoders_table(study.embed_audit)
+    config, data = study.model_card, (_splits(study.ingest_audit),)
     chapters = (
         Chapter("What it is", _description(study)),
         Chapter("Intended use", items=config.intended_use),
@@ -51,8 +50,8 @@ def compose_model_card(study: StudyResults) -> ModelCard:
         Chapter("Accuracy", (_hardest_class(study.finetuned),), tables=(_accuracy_table(study),)),
         Chapter("Probabilities and abstention", _probabilities(study.finetuned)),
         Chapter("What was not measured", items=config.limits),
-        Chapter("Data", (_splits(study.ingest_audit),), _corpora(study)),
-        Chapter("Encoders and their weights", (), _cautions(study.embed_audit), (weights,)),
+        Chapter("Data", data, _corpora(study)),
+        _encoders_chapter(study.embed_audit),
         Chapter("Compute used", tables=(compute_table(study),)),
     )
     return ModelCard(f"Model card of the study {study.config.study}", chapters)
@@ -104,22 +103,11 @@ def _accuracy_table(study: StudyResults) -> DataTable:
     rows = [
         (name, fmt.percent(before[key]), fmt.percent(after[key])) for key, name in names.items()
     ]
-    errors = (
-        _calibration_error(study.calibration, "zero_shot", 0.0),
-        _calibration_error(study.calibration, origin["method"], origin["fraction"]),
-    )
-    rows.append(("Calibration error", *errors))
+    errors = study.calibration.set_index(["method", "fraction"])["ece_equal_mass"].to_dict()
+    keys = (("zero_shot", 0.0), (origin["method"], origin["fraction"]))
+    rows.append(("Calibration error", *(fmt.percent(errors.get(key, math.nan)) for key in keys)))
     heads = ("Measure", "Zero-shot", "This classifier")
     return make_table("Accuracy on the test images", heads, rows)
-
-
-def _calibration_error(calibration: pd.DataFrame, method: str, fraction: float) -> str:
-    """Expected calibration error over bins of equal mass; a dash if it was not measured."""
-    if calibration.empty:
-        return "–"
-    same = (calibration["method"] == method) & (calibration["fraction"] == fraction)
-    found = calibration.loc[same, "ece_equal_mass"]
-    return "–" if found.empty else fmt.percent(float(found.iloc[0]))
 
 
 def _probabilities(finetuned: Mapping[str, Any]) -> tuple[str, ...]:
@@ -131,8 +119,8 @@ def _probabilities(finetuned: Mapping[str, Any]) -> tuple[str, ...]:
     )
     if threshold is None:
         return temperature, (
-            f"It does not abstain: whatever an image shows, it predicts one of its {classes} "
-            "classes."
+            "It does not abstain: whatever an image shows, it predicts one of its "
+            f"{classes} classes."
         )
     return temperature, (
         f"It abstains (“none of these”) where the highest probability is below "
@@ -143,9 +131,9 @@ def _probabilities(finetuned: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _splits(audit: Mapping[str, Any]) -> str:
-    parts, rejected = audit["parts"], audit["quarantine"]["total"]
+    parts, rejected = audit["splits"], audit["quarantine"]["total"]
     development, test, unlabelled = (
-        fmt.count(parts.get(name, 0)) for name in ("development", "evaluation", "unlabelled")
+        fmt.count(parts.get(name, 0)) for name in ("development", "test", "unlabelled")
     )
     images, groups = (fmt.count(audit["duplicates"][name]) for name in ("images", "groups"))
     return (
@@ -173,23 +161,21 @@ def _corpora(study: StudyResults) -> tuple[str, ...]:
     )
 
 
-def _encoders_table(audit: Mapping[str, Any]) -> DataTable:
+def _encoders_chapter(audit: Mapping[str, Any]) -> Chapter:
     """A row an encoder: what it is, who trained it, licence, checksum and size of its weights."""
     encoders = [(x["name"], x["weights_sha256"], x["parameters"]) for x in audit["towers"]]
     encoders.append((audit["text_encoder"], audit["weights_sha256"]["text"], None))
-    rows = []
+    rows, cautions = [], []
     for name, digest, parameters in encoders:
         facts = weight_facts(name)
         title = name if facts.title == name else f"{name}: {facts.title}"
         origin = f"{facts.origin}, package {facts.package}" if facts.package else facts.origin
         rows.append((title, origin, facts.licence, f"{digest[:12]}…", fmt.millions(parameters)))
+        cautions.append(facts.caution)
     heads = ("Encoder", "Weights", "Licence", "sha256", "Parameters")
-    return make_table("Encoders and the licences of their weights", heads, rows, texts=4)
-
-
-def _cautions(audit: Mapping[str, Any]) -> tuple[str, ...]:
-    names = [*(encoder["name"] for encoder in audit["towers"]), audit["text_encoder"]]
-    return tuple(dict.fromkeys(filter(None, (weight_facts(name).caution for name in names))))
+    table = make_table("Encoders and the licences of their weights", heads, rows, texts=4)
+    items = tuple(dict.fromkeys(filter(None, cautions)))
+    return Chapter("Encoders and their weights", items=items, tables=(table,))
 
 
 def compute_table(study: StudyResults) -> DataTable:
@@ -238,14 +224,8 @@ def _chapter_lines(chapter: Chapter) -> Iterator[str]:
         yield f"| {' | '.join(column.name for column in table.columns)} |"
         yield f"| {' | '.join('---:' if c.number else '---' for c in table.columns)} |"
         for row in table.rows:
-            yield f"| {' | '.join(markdown_text(_cell_text(cell)) for cell in row)} |"
+            yield f"| {' | '.join(markdown_text(str(cell)) for cell in row)} |"
         yield ""
     if chapter.items:
         yield from (f"- {markdown_text(item)}" for item in chapter.items)
         yield ""
-
-
-def _cell_text(cell: str | Cell) -> str:
-    if isinstance(cell, str):
-        return cell
-    return f"{cell.text} ({cell.note})" if cell.note else cell.text

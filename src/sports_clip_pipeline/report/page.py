@@ -1,8 +1,9 @@
-"""The report page: one HTML file with its figures, pictures, styles and scripts, no requests."""
+"""The report page, and single figures as pages: HTML files that make no network requests."""
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import re
@@ -20,33 +21,20 @@ from sports_clip_pipeline.report import (
     class_sections,
     clip_sections,
     data_sections,
-    image_sections,
+    gallery,
     label_sections,
 )
-from sports_clip_pipeline.report.blocks import Section
-from sports_clip_pipeline.report.gallery import Exhibit, compose_exhibits, compose_filters
+from sports_clip_pipeline.report.figures import PAPER, TONES
 from sports_clip_pipeline.report.headline import Headline, compose_headline
 from sports_clip_pipeline.report.model_card import ModelCard, compose_model_card
-from sports_clip_pipeline.report.study import StudyResults
-from sports_clip_pipeline.report.theme import TONES
+from sports_clip_pipeline.report.sections import Section, StudyResults
 
+# The sections of the page, which `report.html.j2` places.
 SECTIONS = (
     label_sections.learning_curve,
-    label_sections.labels_needed,
-    label_sections.paired_comparisons,
-    label_sections.inference_cost,
-    clip_sections.ablation,
-    clip_sections.transduction,
     class_sections.per_class,
-    class_sections.class_gains,
     class_sections.confusion,
     class_sections.zero_shot_confusion,
-    class_sections.confusion_pairs,
-    class_sections.reliability,
-    image_sections.label_issues,
-    image_sections.active_learning,
-    image_sections.map_quality,
-    clip_sections.training_curve,
     clip_sections.retrieval,
     data_sections.data_audit,
     data_sections.rejected_files,
@@ -54,11 +42,23 @@ SECTIONS = (
     data_sections.caption_mentions,
     data_sections.provenance,
 )
-"""The sections of the page; `report.html.j2` places them."""
-
+# Field of `StudyResults` -> section that is left out where that table is empty.
+OPTIONAL_SECTIONS = {
+    "labels_needed": label_sections.labels_needed,
+    "paired_comparisons": label_sections.paired_comparisons,
+    "inference_cost": label_sections.inference_cost,
+    "ablation": clip_sections.ablation,
+    "transduction": clip_sections.transduction,
+    "class_gains": class_sections.class_gains,
+    "confusion_pairs": class_sections.confusion_pairs,
+    "reliability": class_sections.reliability,
+    "label_issues": data_sections.label_issues,
+    "queries": data_sections.active_learning,
+    "map_verdicts": gallery.map_quality,
+    "pretrain_history": clip_sections.training_curve,
+}
 BUNDLE = "plotly-cartesian.min.js"
 SCRIPTS = (BUNDLE, "report.js", "gallery.js", "sorting.js")  # in the order they run
-BUNDLE_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
 _REMEDY = "lower report.gallery_images or report.label_issues"
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -77,20 +77,21 @@ class ReportContent:
     headline: Headline
     sections: dict[str, Section]
     changed: str
-    exhibits: tuple[Exhibit, ...]
+    exhibits: tuple[gallery.Exhibit, ...]
     explained: int
     card: ModelCard
 
 
 def make_content(study: StudyResults) -> ReportContent:
-    """All sections of a study; a section whose figure has no data is left out."""
-    sections = [section for make in SECTIONS if (section := make(study)) is not None]
+    """All sections of a study; those without a table or whose figure has no data are left out."""
+    optional = (f for field, f in OPTIONAL_SECTIONS.items() if not getattr(study, field).empty)
+    sections = [make(study) for make in (*SECTIONS, *optional)]
     most = study.config.gallery_images
     return ReportContent(
         headline=compose_headline(study),
         sections={s.name: s for s in sections if s.figure is None or s.figure.data},
         changed=class_sections.changed_predictions(study),
-        exhibits=compose_exhibits(study.gallery, study.predictions, most),
+        exhibits=gallery.compose_exhibits(study.gallery, study.predictions, most),
         explained=len({card.image for card in study.gallery}),
         card=compose_model_card(study),
     )
@@ -103,11 +104,10 @@ def compose_page(content: ReportContent, config: ReportConfig) -> str:
     """
     scripts = [asset(name) for name in SCRIPTS]
     figures = {name: s.figure for name, s in content.sections.items() if s.figure is not None}
-    template = _environment().get_template("report.html.j2")
-    page = template.render(
+    page = _template("report.html.j2").render(
         study=config.study,
         content=content,
-        filters=compose_filters(content.exhibits),
+        filters=gallery.compose_filters(content.exhibits),
         figures={name: figure_json(figure) for name, figure in figures.items()},
         tones=script_json(TONES),
         style=asset("report.css"),
@@ -120,6 +120,33 @@ def compose_page(content: ReportContent, config: ReportConfig) -> str:
         what = f"the page would have {size_mb:.1f} MB, more than {limit}"
         raise UserFacingError("report.html", what, _REMEDY)
     return page
+
+
+def compose_figure_page(figure: go.Figure, title: str) -> str:
+    """One figure as an HTML page of its own.
+
+    MLflow's UI shows an HTML artifact as a blob in a sandboxed frame, where relative addresses mean
+    nothing: the plotly bundle is in the page, gzipped to less than half of its 1.5 MB.
+
+    Args:
+        figure: in the light colours of `figures`.
+        title: of the browser's window.
+    """
+    script = asset("figure.js")
+    return _template("figure.html.j2").render(
+        title=title,
+        hash=script_hash(script),
+        paper=PAPER[0],
+        figure=figure_json(figure),
+        bundle=_packed_bundle(),
+        script=script,
+    )
+
+
+@cache
+def _packed_bundle() -> str:
+    """The plotly bundle, gzipped, in base64."""
+    return base64.b64encode(gzip.compress(asset(BUNDLE).encode(), mtime=0)).decode("ascii")
 
 
 def asset(name: str) -> str:
@@ -149,11 +176,12 @@ def script_hash(script: str) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sports_clip_pipeline.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template(name)

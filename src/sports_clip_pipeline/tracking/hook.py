@@ -53,11 +53,7 @@ class TrackingHooks:
         config = read_config(loader["mlflow"])
         if not config.enabled:
             return
-        from sports_clip_pipeline.tracking.record import (
-            log_dataset,
-            mlflow_metadata,
-            tag_re_recorded,
-        )
+        from sports_clip_pipeline.tracking import record
         from sports_clip_pipeline.tracking.run import TrackedRun, flatten, log_batch
 
         project, study = Path(run_params["project_path"]), str(study_of(loader))
@@ -69,25 +65,27 @@ class TrackingHooks:
         run = TrackedRun(open_store(config, project), locks, name, tags)
         self._run, self._registers = run, config.register_model
         if "RecordRunner" in run_params.get("runner", ""):
-            run.call(tag_re_recorded, run)
+            run.call(record.tag_re_recorded, run)
         params: dict[str, str] = {}
         for name in sorted(pipeline.inputs()):
             if name.startswith("params:"):
                 params |= flatten(name.removeprefix("params:"), catalog.load(name))
         for name in set(catalog.keys()) - pipeline.all_outputs():
-            wanted = mlflow_metadata(catalog, name)
-            if "tags" in wanted and catalog.exists(name):
-                log_dataset(run, {"tags": wanted["tags"]}, catalog.load(name))
+            metadata = record.mlflow_metadata(catalog, name)
+            if "tags" in metadata and catalog.exists(name):
+                record.log_dataset(run, {"tags": metadata["tags"]}, catalog.load(name))
         run.call(log_batch, params, {})
-        self._logged = {name: mlflow_metadata(catalog, name) for name in pipeline.all_outputs()}
+        self._logged = {
+            name: record.mlflow_metadata(catalog, name) for name in pipeline.all_outputs()
+        }
 
     @hook_impl
     def before_node_run(self, inputs: dict[str, Any]) -> None:
-        """Attach the run to every journal that the node takes."""
-        for journal in inputs.values():
-            if self._run is not None and isinstance(journal, RunState):
+        """Attach the run to every run state that the node takes."""
+        for state in inputs.values():
+            if self._run is not None and isinstance(state, RunState):
                 self._run.read_tags()
-                journal.attach(self._run)
+                state.attach(self._run)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
@@ -107,14 +105,10 @@ class TrackingHooks:
             made = {n for n in pipeline.all_outputs() if n in catalog and catalog.exists(n)}
             study = self._run.tags["study"]
             if self._registers and made >= _TESTED:
-                predictor: Any = catalog.get("predictor")
+                folder = Path(catalog.get("predictor")._filepath)  # type: ignore[union-attr]
                 tested, metrics = map(catalog.load, ("test_predictions", "finetune_metrics"))
-                self._run.call(
-                    register,
-                    Path(predictor._filepath),
-                    study,
-                    version_tags(tested, metrics, self._run.tags),
-                )
+                tags = version_tags(tested, metrics, self._run.tags)
+                self._run.call(register, folder, study, tags)
             if made & _RESULTS:
                 self._run.call(describe, study)
         self._end("FINISHED")

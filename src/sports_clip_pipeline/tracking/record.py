@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from mlflow import MlflowClient
 
-_LIVE = {"history", "trials"}
 CURVE = "learning_curve/best_by_validation"
 HEADLINES = {
     "test/zero_shot_top1": "zero-shot top-1",
@@ -50,27 +49,28 @@ class RecordRunner(SequentialRunner):
 def mlflow_metadata(catalog: CatalogProtocol, name: str) -> dict[str, Any]:
     """What a catalog entry says about MLflow, and its file as `path`; empty where nothing."""
     dataset: Any = catalog.get(name) if name in catalog else None
-    wanted = (getattr(dataset, "metadata", None) or {}).get("mlflow")
-    return {**wanted, "path": Path(str(dataset._filepath))} if wanted else {}
+    metadata = (getattr(dataset, "metadata", None) or {}).get("mlflow")
+    return {**metadata, "path": Path(str(dataset._filepath))} if metadata else {}
 
 
-def log_dataset(run: TrackedRun, wanted: Mapping[str, Any], data: Any) -> None:
+def log_dataset(run: TrackedRun, metadata: Mapping[str, Any], data: Any) -> None:
     """Log a dataset that was just saved; figures also as HTML, Parquet tables as CSV."""
-    for name, path in wanted.get("metrics", {}).items():
+    for name, path in metadata.get("metrics", {}).items():
         run.log_metrics(dict(numbers(value_at(data, path), name)))
-    if "tags" in wanted:
-        run.set_tags({name: str(value_at(data, path)) for name, path in wanted["tags"].items()})
-    for row in data.to_dict("records") if "re_recorded" in run.tags and _LIVE & set(wanted) else ():
-        if "trials" in wanted:
-            run.log_trial(row, wanted["trials"])
-        else:
-            step = row.pop("epoch")
-            run.log_metrics(dict(numbers(row, wanted["history"])), step)
-    if wanted.get("trials") == "frozen" and not data.empty:
+    if "tags" in metadata:
+        run.set_tags({name: str(value_at(data, path)) for name, path in metadata["tags"].items()})
+    if "re_recorded" in run.tags and {"history", "trials"} & set(metadata):
+        for row in data.to_dict("records"):
+            if "trials" in metadata:
+                run.log_trial(row, metadata["trials"])
+            else:
+                step = row.pop("epoch")
+                run.log_metrics(dict(numbers(row, metadata["history"])), step)
+    if metadata.get("trials") == "frozen" and not data.empty:
         log_learning_curves(run, data)
-    if "artifact" not in wanted:
+    if "artifact" not in metadata:
         return
-    path, folder = wanted["path"], wanted["artifact"]
+    path, folder = metadata["path"], metadata["artifact"]
     if path.suffix == ".parquet":
         run.call("log_text", data.to_csv(index=False), f"{folder}/{path.stem}.csv")
     elif path.is_dir():
@@ -78,7 +78,7 @@ def log_dataset(run: TrackedRun, wanted: Mapping[str, Any], data: Any) -> None:
     else:
         run.call("log_artifact", str(path), folder)
     if hasattr(data, "to_plotly_json"):
-        from sports_clip_pipeline.report.figure_page import compose_figure_page
+        from sports_clip_pipeline.report.page import compose_figure_page
 
         page = compose_figure_page(data, path.stem)
         run.call("log_text", page, f"{folder}/{path.stem}.html")

@@ -76,8 +76,8 @@ def compare(tags: Mapping[str, str], champion: Mapping[str, str] | None) -> tupl
     if champion.get("test_fingerprint") != tags["test_fingerprint"]:
         return False, f"no: {own}, but the champion was tested on others; move it by hand"
     is_better = float(tags["top1"]) > float(champion["top1"])
-    said = f"{own}, the champion before had {float(champion['top1']):.2%} of the same"
-    return is_better, f"{'yes' if is_better else 'no'}: {said}"
+    both = f"{own}, the champion before had {float(champion['top1']):.2%} of the same"
+    return is_better, f"{'yes' if is_better else 'no'}: {both}"
 
 
 def save_model(folder: Path, predictor: Path) -> None:

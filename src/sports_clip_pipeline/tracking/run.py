@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class TrackedRun:
-    """A running MLflow run; the `Tracker` that journals are attached to.
+    """A running MLflow run; the `Tracker` that run states are attached to.
 
     Copies in forked workers write to the same run; only the process that started it finishes it.
     """
@@ -164,12 +163,10 @@ def log_batch(
 def flatten(name: str, value: Any) -> dict[str, str]:
     """Typed parameters of one block as flat text: `block.field` -> value.
 
-    Dataclasses and pydantic models are opened at every depth, raw mappings at the top. A mapping
-    in a field is data (the classes of a study, say) and stays one parameter.
+    Models are opened at every depth, raw mappings at the top. A mapping in a field is data (the
+    classes of a study, say) and stays one parameter.
     """
-    if is_dataclass(value):
-        value = {field.name: getattr(value, field.name) for field in fields(value)}
-    elif not hasattr(value, "model_dump") and ("." in name or not isinstance(value, Mapping)):
+    if not hasattr(value, "model_dump") and ("." in name or not isinstance(value, Mapping)):
         return {name: as_text(value)}
     flat: dict[str, str] = {}
     for key, field in dict(value).items():

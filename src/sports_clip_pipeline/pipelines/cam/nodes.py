@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Figure, Table
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.explain import GUIDED
 from sports_clip_pipeline.io.state import RunState
@@ -16,6 +15,7 @@ from sports_clip_pipeline.pipelines.cam.config import (
     CamConfig,
     CamEvalConfig,
 )
+from sports_clip_pipeline.pipelines.wiring import Figure, Table
 
 # Neither can explain a difference of two scores.
 NO_CONTRAST = ("eigencam", GUIDED)
@@ -194,7 +194,7 @@ def verdict_of_methods(
 
 def draw_maps_figure(cam_eval_summary: Table) -> Figure:
     """Differences to the better baseline, a panel a measure."""
-    from sports_clip_pipeline.report.image_sections import map_quality_figure
+    from sports_clip_pipeline.report.gallery import map_quality_figure
 
     return map_quality_figure(cam_eval_summary)
 

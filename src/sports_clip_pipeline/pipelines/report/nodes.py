@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sports_clip_pipeline.annotations import Document, Table
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
+from sports_clip_pipeline.pipelines.wiring import Document, Table
 
 
 def collect_thumbnails(
@@ -16,7 +16,7 @@ def collect_thumbnails(
     report: ReportConfig,
 ) -> dict[str, bytes]:
     """JPEG thumbnails of the label issues and of the images to label next."""
-    from sports_clip_pipeline.report.image_sections import draw_thumbnails, top_ranked
+    from sports_clip_pipeline.report.data_sections import draw_thumbnails, top_ranked
 
     shown = (
         top_ranked(label_issues, report.label_issues),
@@ -53,7 +53,7 @@ def describe_provenance(
         "seeds": sorted({int(seed) for seed in trials["seed"]}),
         "data_digest": ingest_audit["data_digest"],
         "device": machine(),
-        "towers": describe_encoders(embed_audit),
+        "encoders": describe_encoders(embed_audit),
     }
 
 
@@ -66,7 +66,7 @@ def make_sections(report: ReportConfig, model_card: ModelCardConfig, **results: 
 
     from sports_clip_pipeline.pipelines.report.pipeline import FIGURES
     from sports_clip_pipeline.report.page import make_content
-    from sports_clip_pipeline.report.study import StudyResults
+    from sports_clip_pipeline.report.sections import StudyResults
 
     content = make_content(StudyResults(report, model_card, **results))
     figures = {name: section.figure for name, section in content.sections.items()}

@@ -15,26 +15,27 @@ from PIL import Image, ImageDraw
 from sports_clip_pipeline.explain.explainer import Card
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
 from sports_clip_pipeline.report.page import compose_page, make_content
-from sports_clip_pipeline.report.study import StudyResults
-from tests.report.study_tables import make_calibration, make_tables
+from sports_clip_pipeline.report.sections import StudyResults
+from tests.report.factory_tables import make_tables
 
 LABELS = ("boxing", "chess", "formula1", "ice_hockey", "swimming", "tennis")
 METHODS = {"notebook_mlp": 0.05, "logreg": 0.0, "logreg_clip_text_init": 0.02}
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 NAMES = {
     "notebook_mlp": "MLP head of the notebook",
-    "logreg": "Logistic regression on tower features",
+    "logreg": "Logistic regression on encoder features",
     "logreg_clip_text_init": "Logistic regression started from the prompts",
 }
 # The better ones of a larger study.
 MORE_METHODS = {
-    "gda": -0.02, "gda_towers": -0.05, "tip_adapter": 0.06, "tip_adapter_f": 0.01, "lpp": 0.005,
-    "clap": 0.015, "prolip": 0.03, "ridge": 0.025, "nearest_mean": 0.09, "blend": -0.04,
+    "gda": -0.02, "gda_all_encoders": -0.05, "tip_adapter": 0.06, "tip_adapter_f": 0.01,
+    "lpp": 0.005, "clap": 0.015, "prolip": 0.03, "ridge": 0.025, "nearest_mean": 0.09,
+    "blend": -0.04,
     "logreg_all_encoders": -0.03, "self_training": -0.06, "label_propagation": -0.01,
 }  # fmt: skip
 MORE_NAMES = {
     "gda": "Gaussian discriminant analysis",
-    "gda_towers": "Gaussian discriminant analysis, two towers",
+    "gda_all_encoders": "Gaussian discriminant analysis, two encoders",
     "tip_adapter_f": "Tip-Adapter-F",
     "self_training": "Self-training",
 }
@@ -44,8 +45,8 @@ CARD_CONFIG = ModelCardConfig(
     limits=["Other collections were not measured."],
     corpora={
         "made_up": {
-            "flickr8k": {"name": "Captioned photographs", "licence": "For research alone."},
-            "sports": {"name": "Labelled photographs", "licence": "Under the rules of the host."},
+            "flickr8k": {"name": "Captioned images", "licence": "For research alone."},
+            "sports": {"name": "Labelled images", "licence": "Under the rules of the host."},
         }
     },
 )
@@ -95,9 +96,10 @@ def make_study(
 
 def make_small_study(labels: tuple[str, ...] = LABELS, **changes: Any) -> StudyResults:
     """The study with three methods and without any table that may be missing."""
-    empty = {name: type(value)() for name, value in make_tables(make_curves(), labels).items()}
-    calibration = make_calibration(make_curves())
-    return make_study(labels, 3, **{**empty, "calibration": calibration, **changes})
+    tables = make_tables(make_curves(), labels)
+    empty = {name: table[:0] if name != "recommendation" else {} for name, table in tables.items()
+             if name != "thumbnails"}  # fmt: skip
+    return make_study(labels, 3, **{**empty, "thumbnails": {}, **changes})
 
 
 def make_page(study: StudyResults) -> str:
@@ -106,7 +108,7 @@ def make_page(study: StudyResults) -> str:
 
 
 def make_origin() -> dict[str, Any]:
-    """What the study says of the classifier it ships."""
+    """What the study records of the classifier it exports."""
     origin = {"method": "logreg", "fraction": 1.0, "seed": 0, "labels": 8800}
     towers = {"towers": ["lite2"], "temperature": 1.25, "threshold": None}
     return {"best_method": "logreg", "origin": origin, **towers}
@@ -115,10 +117,10 @@ def make_origin() -> dict[str, Any]:
 def make_curves(methods: dict[str, float] = METHODS) -> pd.DataFrame:
     """Accuracy grows by the logarithm of the labels; intervals shrink."""
     rows = []
-    for method, handicap in methods.items():
-        for place, fraction in enumerate(FRACTIONS):
-            top1 = 0.65 + 0.035 * place - handicap * (1 - place / 6)
-            spread = 0.04 / (1 + place / 3)
+    for method, penalty in methods.items():
+        for i, fraction in enumerate(FRACTIONS):
+            top1 = 0.65 + 0.035 * i - penalty * (1 - i / 6)
+            spread = 0.04 / (1 + i / 3)
             seeds = list(range(5 if fraction < 0.25 else 3 if fraction < 1 else 1))
             rows.append((method, fraction, round(8800 * fraction), seeds, top1, spread))
     frame = pd.DataFrame(
@@ -131,7 +133,7 @@ def make_curves(methods: dict[str, float] = METHODS) -> pd.DataFrame:
 
 
 def make_trials(methods: dict[str, float] = METHODS) -> pd.DataFrame:
-    """One row a seed; cross-validation prefers the method with the least handicap everywhere."""
+    """One row a seed; cross-validation prefers the method with the least penalty everywhere."""
     rows = []
     for row in make_curves(methods).itertuples():
         for seed in row.seeds:
@@ -142,7 +144,7 @@ def make_trials(methods: dict[str, float] = METHODS) -> pd.DataFrame:
 
 
 def make_scores(labels: tuple[str, ...], accuracy: float) -> dict[str, Any]:
-    """100 photographs a class, of which about `accuracy` are right; errors go to the next class."""
+    """100 images a class, of which about `accuracy` are right; errors go to the next class."""
     size = len(labels)
     rng = np.random.default_rng(size)
     right = np.clip(rng.normal(100 * accuracy, 9, size), 5, 98).astype(int)
@@ -171,7 +173,7 @@ def make_scores(labels: tuple[str, ...], accuracy: float) -> dict[str, Any]:
 
 
 def make_predictions(labels: tuple[str, ...]) -> pd.DataFrame:
-    """100 photographs a class; zero-shot is right on every other, fine-tuning on 9 of 10.
+    """100 images a class; zero-shot is right on every other, fine-tuning on 9 of 10.
 
     The surer of the two is sure of 95, 70 and 40 % in turn.
     """
@@ -182,14 +184,16 @@ def make_predictions(labels: tuple[str, ...]) -> pd.DataFrame:
         {
             "image": [f"{n}.jpg" for n in turn],
             "label": np.array(labels)[truth],
-            **_answers("zero_shot", labels, np.where(turn % 2 == 0, truth, wrong), 0.3),
-            **_answers("finetuned", labels, np.where(turn % 10 != 0, truth, wrong), 0.0),
+            **_top5_columns("zero_shot", labels, np.where(turn % 2 == 0, truth, wrong), 0.3),
+            **_top5_columns("finetuned", labels, np.where(turn % 10 != 0, truth, wrong), 0.0),
             "finetuned_probabilities": [np.zeros(len(labels), dtype=np.float32)] * len(turn),
         }
     )
 
 
-def _answers(whose: str, labels: tuple[str, ...], first: np.ndarray, less: float) -> dict[str, Any]:
+def _top5_columns(
+    prefix: str, labels: tuple[str, ...], first: np.ndarray, less: float
+) -> dict[str, Any]:
     most = min(5, len(labels))
     columns = (first[:, None] + np.arange(most)) % len(labels)
     shares = [round(share - less, 2) for share in (0.95, 0.7, 0.4)]
@@ -197,10 +201,10 @@ def _answers(whose: str, labels: tuple[str, ...], first: np.ndarray, less: float
     rest = (1 - probability) / most / 2
     five = np.column_stack([probability, *(rest - 0.001 * n for n in range(most - 1))])
     return {
-        f"{whose}_label": np.array(labels)[first],
-        f"{whose}_probability": probability,
-        f"{whose}_top5": [list(row) for row in np.array(labels)[columns]],
-        f"{whose}_top5_probabilities": list(five.astype(np.float32)),
+        f"{prefix}_label": np.array(labels)[first],
+        f"{prefix}_probability": probability,
+        f"{prefix}_top5": [list(row) for row in np.array(labels)[columns]],
+        f"{prefix}_top5_probabilities": list(five.astype(np.float32)),
     }
 
 
@@ -241,7 +245,7 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
             },
             "quarantine": {"total": 10},
             "duplicates": {"groups": 2, "images": 4},
-            "parts": {"development": 8800, "evaluation": 2200, "unlabelled": 2760},
+            "splits": {"development": 8800, "test": 2200, "unlabelled": 2760},
             "data_digest": "ab" * 32,
         },
         "caption_audit": {"captions": 40455, "truncated": 3, "mentions": mentions},
@@ -272,10 +276,10 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def make_cards(labels: tuple[str, ...], photographs: int) -> list[Card]:
-    """Three cards a photograph; every other one is wrong."""
+def make_cards(labels: tuple[str, ...], images: int) -> list[Card]:
+    """Three cards an image; every other one is wrong."""
     cards = []
-    for n in range(photographs):
+    for n in range(images):
         label, other = labels[n % len(labels)], labels[(n + 1) % len(labels)]
         predicted = label if n % 2 == 0 else other
         for question, method in (
@@ -285,12 +289,12 @@ def make_cards(labels: tuple[str, ...], photographs: int) -> list[Card]:
         ):
             asked = {"question": question, "method": method, "probability": 0.8}
             said = {"image": _row(n, len(labels)), "label": label, "predicted": predicted}
-            cards.append(Card(**said, **asked, photo_jpeg=_picture(n), map_jpeg=_picture(n + 50)))
+            cards.append(Card(**said, **asked, photo_jpeg=_jpeg(n), map_jpeg=_jpeg(n + 50)))
     return cards
 
 
 def _row(n: int, classes: int) -> str:
-    """A photograph of class n that `make_predictions` gets wrong if n is odd."""
+    """An image of class n that `make_predictions` gets wrong if n is odd."""
     return f"{100 * (n % classes) + 10 * (n // classes) + (0 if n % 2 else 1 + n % 9)}.jpg"
 
 
@@ -304,11 +308,11 @@ def make_provenance() -> dict[str, Any]:
         "seeds": [0, 1, 2, 3, 4],
         "data_digest": "ab" * 32,
         "device": "Linux x86_64, 2 cores",
-        "towers": {"image": "lite2, weights cdcdcdcdcdcd…, by onnxruntime", "text": "minilm"},
+        "encoders": {"image": "lite2, weights cdcdcdcdcdcd…, by onnxruntime", "text": "minilm"},
     }
 
 
-def _picture(number: int) -> bytes:
+def _jpeg(number: int) -> bytes:
     """A drawn disc, 224 x 224, as JPEG."""
     image = Image.new("RGB", (224, 224), (number * 37 % 200, 120, 160))
     ImageDraw.Draw(image).ellipse((40, 40, 60 + number * 2 % 150, 170), fill=(240, 220, 180))

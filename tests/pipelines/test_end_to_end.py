@@ -40,13 +40,13 @@ class Heard:
 
     def __init__(self) -> None:
         self.metrics: list[tuple[dict[str, float], int | None]] = []
-        self.arms: list[tuple[str, dict[str, Any], dict[str, float], dict[str, str]]] = []
+        self.trials: list[tuple[str, dict[str, Any], dict[str, float], dict[str, str]]] = []
 
     def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
         self.metrics.append((metrics, step))
 
-    def log_trial(self, *arm: Any) -> None:
-        self.arms.append(arm)
+    def log_trial(self, *trial: Any) -> None:
+        self.trials.append(trial)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         {
             "image": [f"{i}.jpg" for i in range(18, 24)],
             "label": [f"class {c}" for c in target[18:]],
-            "split": "evaluation",
+            "split": "test",
             **{f"rank_seed_{seed}": -1 for seed in range(5)},
         }
     )
@@ -82,38 +82,38 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def run(
-    tables: dict[str, Any], journal: RunState, **finetune: Any
+    tables: dict[str, Any], state: RunState, **finetune: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     study = select_end_to_end(
         tables["splits"], tables["store"], tables["manifest"], tables["weights"], Path("clip"),
-        AUDIT, BANK, TokenizeConfig(), PLAN, journal,
+        AUDIT, BANK, TokenizeConfig(), PLAN, state,
     )  # fmt: skip
     config = FinetuneConfig(bootstrap_resamples=100, **finetune)
     scores = fit_end_to_end_trials(
         study, tables["splits"], tables["store"], tables["manifest"], AUDIT,
-        {"data_digest": "d"}, BANK, config, PLAN, journal,
+        {"data_digest": "d"}, BANK, config, PLAN, state,
     )  # fmt: skip
     features = np.zeros((18, 4), np.float32)
     data = StudyData(features, study.target, study.splits, study.start.anchors)
     judging = {"features": np.zeros((6, 4), np.float32)}
-    arms, curves, predictors, shipped = build_end_to_end_ensembles(
-        scores, study, data, {}, judging, AUDIT, config, journal
+    trials, curves, predictors, shipped = build_end_to_end_ensembles(
+        scores, study, data, {}, judging, AUDIT, config, state
     )
     assert not shipped, "no committee was fitted"
-    return arms, curves, predictors
+    return trials, curves, predictors
 
 
 def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
     tables: dict[str, Any], tmp_path: Path
 ) -> None:
-    journal = RunState(tmp_path / "journal")
-    arms, curves, predictors = run(tables, journal)
-    assert len(arms) == len(curves) == 0 and not predictors
-    assert not (tmp_path / "journal/decoded").exists(), "nothing is decoded for nothing"
+    state = RunState(tmp_path / "state")
+    trials, curves, predictors = run(tables, state)
+    assert len(trials) == len(curves) == 0 and not predictors
+    assert not (tmp_path / "state/decoded").exists(), "nothing is decoded for nothing"
 
     heard = Heard()
-    journal.attach(heard)
-    trained, curves, predictors = run(tables, journal, plan="pixels")
+    state.attach(heard)
+    trained, curves, predictors = run(tables, state, plan="end_to_end")
     assert trained["fraction"].tolist() == [0.5, 1.0]
     assert trained["labels"].tolist() == [9, 18]
     assert not trained["reused"].any()
@@ -121,24 +121,24 @@ def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
     made = {name: make() for name, make in predictors.items()}
     assert set(made) == {"full_imagenet-0.5-0", "full_imagenet-1-0"}
     assert all(one.tower_weights and one.preprocessing.size == 40 for one in made.values())
-    assert [arm[0] for arm in heard.arms] == [
+    assert [trial[0] for trial in heard.trials] == [
         "pixels full_imagenet 0.5 seed 0", "pixels full_imagenet 1 seed 0",
     ]  # fmt: skip
     assert {(next(iter(m)), step) for m, step in heard.metrics} == {
         (f"pixels/full_imagenet/{fraction}/0/held_out_loss", 4) for fraction in ("0.5", "1")
     }
 
-    shown, _, predictors = run(tables, journal)
+    shown, _, predictors = run(tables, state)
     pd.testing.assert_frame_equal(shown.drop(columns="reused"), trained.drop(columns="reused"))
     assert shown["reused"].all()
     assert set(predictors) == set(made)
 
 
 def test_a_dry_run_tells_the_plan_and_trains_nothing(tables: dict[str, Any]) -> None:
-    journal = RunState()
-    with pytest.raises(DryRun, match=r"full_imagenet .* 2 arms"):
-        run(tables, journal, plan="pixels", dry_run=True)
-    assert not journal._states
+    state = RunState()
+    with pytest.raises(DryRun, match=r"full_imagenet .* 2 trials"):
+        run(tables, state, plan="end_to_end", dry_run=True)
+    assert not state._states
 
 
 def test_what_may_be_trained_on_holds_no_evaluation_photograph(tables: dict[str, Any]) -> None:

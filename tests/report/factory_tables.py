@@ -16,14 +16,14 @@ TARGETS = (0.6, 0.7, 0.8, 0.85, 0.9)
 
 def make_tables(curves: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]:
     """Every table, by field of `StudyResults`."""
-    photographs = [f"{n:04}.jpg" for n in range(40)]
+    images = [f"{n:04}.jpg" for n in range(40)]
     return {
         "end_to_end_curves": make_end_to_end_curves(),
         "labels_needed": make_needed(curves),
         "recommendation": {
             "sentences": [
                 "With 88 labels (about 4 a class) take Self-training: 67.0 %.",
-                "With 882 labels take Gaussian discriminant analysis, two towers: 78.1 %.",
+                "With 882 labels take Gaussian discriminant analysis, two encoders: 78.1 %.",
                 "Zero-shot is worth about 40 labels: below that, label nothing.",
             ]
         },
@@ -32,9 +32,9 @@ def make_tables(curves: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]
         "reliability": make_reliability(curves),
         "class_gains": make_gains(labels),
         "confusion_pairs": make_pairs(labels),
-        "label_issues": make_label_issues(photographs[:30], labels),
-        "queries": make_queries(photographs[-12:], labels),
-        "thumbnails": {image: make_thumbnail(n) for n, image in enumerate(photographs)},
+        "label_issues": make_label_issues(images[:30], labels),
+        "queries": make_queries(images[-12:], labels),
+        "thumbnails": {image: make_thumbnail(n) for n, image in enumerate(images)},
         "inference_cost": make_inference_cost(),
         "ablation": make_ablation(),
         "transduction": make_transduction(),
@@ -44,7 +44,7 @@ def make_tables(curves: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]
 
 
 def make_end_to_end_curves() -> pd.DataFrame:
-    """Two methods through the tower at three fractions."""
+    """Two end-to-end methods at three fractions."""
     rows = [
         (method, fraction, round(8800 * fraction), [0], top1)
         for method, tops in (("full_random", (0.1, 0.2, 0.45)), ("full_imagenet", (0.5, 0.78, 0.9)))
@@ -59,9 +59,9 @@ def make_end_to_end_curves() -> pd.DataFrame:
 def make_needed(curves: pd.DataFrame) -> pd.DataFrame:
     """Every kind of number of labels occurs."""
     rows = []
-    for place, method in enumerate(dict.fromkeys(curves["method"])):
+    for i, method in enumerate(dict.fromkeys(curves["method"])):
         for target in TARGETS:
-            labels = round(88 * math.exp(14 * (target - 0.62)) * (1 + place / 10))
+            labels = round(88 * math.exp(14 * (target - 0.62)) * (1 + i / 10))
             if labels <= 88:
                 rows.append((method, target, 88.0, 88.0, 88.0, "measured below"))
             elif labels <= 2500:
@@ -96,10 +96,11 @@ def make_paired(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def make_calibration(curves: pd.DataFrame) -> pd.DataFrame:
-    """Errors shrink with the labels; zero-shot stands at fraction 0."""
+    """Errors shrink with the labels; zero-shot is at fraction 0."""
     frame = curves[["method", "fraction"]].copy()
     zero_shot = pd.DataFrame({"method": ["zero_shot"], "fraction": [0.0]})
     frame = pd.concat([frame, zero_shot], ignore_index=True)
+    frame["top1"], frame["confidence"] = 0.8, 0.85
     frame["ece_equal_width"] = 0.09 - 0.05 * frame["fraction"]
     frame["ece_equal_mass"] = 0.08 - 0.05 * frame["fraction"]
     frame["brier"] = 0.5 - 0.3 * frame["fraction"]
@@ -107,11 +108,11 @@ def make_calibration(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def make_reliability(curves: pd.DataFrame) -> pd.DataFrame:
-    """Ten bins; few labels are too sure of themselves."""
+    """Ten bins; few labels are overconfident."""
     keys = [*curves[["method", "fraction"]].itertuples(index=False, name=None), ("zero_shot", 0.0)]
     rows = [
-        (method, fraction, c, c ** (1.5 - fraction / 2 + 0.02 * place), 220)
-        for place, (method, fraction) in enumerate(keys)
+        (method, fraction, c, c ** (1.5 - fraction / 2 + 0.02 * i), 220)
+        for i, (method, fraction) in enumerate(keys)
         for c in np.linspace(0.1, 0.97, 10)
     ]
     names = ["method", "fraction", "confidence", "accuracy", "images"]
@@ -122,25 +123,25 @@ def make_reliability(curves: pd.DataFrame) -> pd.DataFrame:
 def make_gains(labels: tuple[str, ...]) -> pd.DataFrame:
     """Later classes start lower, all end near the same."""
     rows = []
-    for place, label in enumerate(labels):
-        start = max(0.02, 0.9 - 0.9 * place / len(labels))
+    for i, label in enumerate(labels):
+        start = max(0.02, 0.9 - 0.9 * i / len(labels))
         for step, fraction in enumerate((0.0, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)):
             rows.append((label, fraction, start + (0.93 - start) * (1 - 0.6**step)))
     return pd.DataFrame(rows, columns=["label", "fraction", "recall"])
 
 
 def make_pairs(labels: tuple[str, ...]) -> pd.DataFrame:
-    """Neighbours are taken for each other."""
+    """Neighbours are confused with each other."""
     rows = [
-        (one, other, 20.0 - place, 12.0 - place, 8.0, 0.2 / (place + 1))
-        for place, (one, other) in enumerate(itertools.pairwise(labels))
+        (one, other, 20.0 - i, 12.0 - i, 8.0, 0.2 / (i + 1))
+        for i, (one, other) in enumerate(itertools.pairwise(labels))
     ]
     names = ["first", "second", "images", "first_as_second", "second_as_first", "share"]
     return pd.DataFrame(rows, columns=names)
 
 
 def make_label_issues(images: list[str], labels: tuple[str, ...]) -> pd.DataFrame:
-    """The label given and the next one."""
+    """The label in the data and the next one."""
     rows = [
         (image, labels[n % len(labels)], labels[(n + 1) % len(labels)], 0.002 * (n + 1), n + 1)
         for n, image in enumerate(images)
@@ -149,7 +150,7 @@ def make_label_issues(images: list[str], labels: tuple[str, ...]) -> pd.DataFram
 
 
 def make_queries(images: list[str], labels: tuple[str, ...]) -> pd.DataFrame:
-    """Undecided photographs."""
+    """Images of low confidence."""
     rows = [
         (image, n + 1, f"undecided between {labels[n % 3]} and {labels[-1]}", labels[n % 3], 0.4, 0)
         for n, image in enumerate(images)
@@ -159,12 +160,12 @@ def make_queries(images: list[str], labels: tuple[str, ...]) -> pd.DataFrame:
 
 
 def make_inference_cost() -> pd.DataFrame:
-    """One small tower, a larger one, both, and one whose time is not known."""
+    """One small tower, a larger one, both, and one prefix time is not known."""
     rows = [
         ("lite0", 3_400_000, 6.1, "gda", 0.66, 0.78, 0.86),
         ("lite2", 4_800_000, 9.8, "gda", 0.69, 0.8, 0.88),
-        ("lite0 + lite2", 8_200_000, 15.9, "gda_towers", 0.72, 0.82, 0.9),
-        ("lite0 + lite2, four views", 8_200_000, math.nan, "gda_towers", 0.73, 0.83, 0.905),
+        ("lite0 + lite2", 8_200_000, 15.9, "gda_all_encoders", 0.72, 0.82, 0.9),
+        ("lite0 + lite2, four views", 8_200_000, math.nan, "gda_all_encoders", 0.73, 0.83, 0.905),
     ]
     names = ["encoders", "parameters", "ms_per_image", "method"]
     return pd.DataFrame(rows, columns=[*names, "top1_0.01", "top1_0.1", "top1_1"])
@@ -177,8 +178,8 @@ def make_ablation() -> pd.DataFrame:
         ("One prompt", 0.41, "a photo of {}", "nothing"),
         ("All prompts", 0.47, "60 templates", "nothing"),
         ("Descriptive sentences", 0.5, "and five sentences a class", validation),
-        ("Two towers", 0.53, "Lite0 beside Lite2", validation),
-        ("ImageNet names through the text tower", 0.55, "its logits, as ConSE does", validation),
+        ("Two encoders", 0.53, "Lite0 beside Lite2", validation),
+        ("ImageNet names through the text encoder", 0.55, "its logits, as ConSE does", validation),
     ]
     frame = pd.DataFrame(rows, columns=["name", "top1", "changed", "chosen_on"])
     frame["low"], frame["high"] = frame["top1"] - 0.02, frame["top1"] + 0.021
@@ -186,11 +187,11 @@ def make_ablation() -> pd.DataFrame:
 
 
 def make_transduction() -> pd.DataFrame:
-    """With the development photographs, and on the evaluation photographs themselves."""
+    """With development images, and with the test images themselves."""
     rows = [
         ("Balanced assignment", "development", 0.61, "uniform"),
         ("Expectation maximisation", "development", 0.63, "estimated"),
-        ("Balanced assignment", "evaluation", 0.64, "uniform"),
+        ("Balanced assignment", "test", 0.64, "uniform"),
     ]
     frame = pd.DataFrame(rows, columns=["method", "split", "top1", "prior"])
     frame["low"], frame["high"] = frame["top1"] - 0.02, frame["top1"] + 0.02

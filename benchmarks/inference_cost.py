@@ -1,8 +1,8 @@
 """What each packaged image tower costs, and every set of them side by side.
 
-    python benchmarks/tower_price.py [--size 224] [--block 32] [--rounds 7] [--force]
+    python benchmarks/inference_cost.py [--size 224] [--block 32] [--rounds 7] [--force]
 
-Weights are counted without the towers' own 1,000-class heads. Milliseconds a photograph are those
+Weights are counted without the towers' own 1,000-class heads. Milliseconds an image are those
 of one view, in blocks, by the fastest backend that agrees with eager torch: processor time of one
 core, which a busy machine changes little, and the clock on all cores, which wants an idle one. A
 set of towers costs the sum. The first line is what all of them pay: a JPEG of 160 x 160 pixels
@@ -42,7 +42,7 @@ Work = Callable[[], object]
 
 
 def drawn_jpeg() -> bytes:
-    """A photograph-sized JPEG of smooth noise."""
+    """An image-sized JPEG of smooth noise."""
     grid = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     sink = io.BytesIO()
     picture = Image.fromarray(grid).resize((PHOTO_PX, PHOTO_PX), Image.Resampling.BICUBIC)
@@ -51,7 +51,7 @@ def drawn_jpeg() -> bytes:
 
 
 def to_pixels(jpeg: bytes, seen: ImageTransform, block: int) -> np.ndarray:
-    """(B, 3, size, size): the same photograph decoded and prepared B times."""
+    """(B, 3, size, size): the same image decoded and prepared B times."""
     return seen.normalise([seen.crop(Image.open(io.BytesIO(jpeg))) for _ in range(block)])
 
 
@@ -70,7 +70,7 @@ def prepared(name: str, size: int, block: int, jpeg: bytes, folder: Path) -> tup
 def medians(
     works: dict[str, Work], rounds: int, block: int, clock: Callable[[], float]
 ) -> dict[str, float]:
-    """Median milliseconds a photograph of each, in turn, after one unmeasured round."""
+    """Median milliseconds an image of each, in turn, after one unmeasured round."""
     taken: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(rounds + 1):
         for name, work in works.items():
@@ -97,7 +97,7 @@ def measure(size: int, block: int, rounds: int) -> list[tuple[str, str, str, str
         one_core = medians(single, rounds, block, time.process_time)
         torch.set_num_threads(cores())
         all_cores = medians(parallel, rounds, block, time.perf_counter)
-    rows = [("photograph to pixels", "", f"{one_core['pixels']:.2f}", "", "")]
+    rows = [("image to pixels", "", f"{one_core['pixels']:.2f}", "", "")]
     for count in range(1, len(IMAGE_ENCODERS) + 1):
         for names in itertools.combinations(IMAGE_ENCODERS, count):
             millions = (
@@ -113,7 +113,7 @@ def measure(size: int, block: int, rounds: int) -> list[tuple[str, str, str, str
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=224, help="side of the square, pixels")
-    parser.add_argument("--block", type=int, default=32, help="photographs a forward pass")
+    parser.add_argument("--block", type=int, default=32, help="images a forward pass")
     parser.add_argument("--rounds", type=int, default=7, help="measured rounds (default: 7)")
     add_force(parser)
     given = parser.parse_args()

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from sports_clip_pipeline.report import theme
+from sports_clip_pipeline.report import figures as fig
+from sports_clip_pipeline.report.figures import Series, interval_plot
 from sports_clip_pipeline.report.page import make_content
-from tests.report.study import make_study
+from tests.report.factories import make_study
 
 TONE = re.compile(r"#[0-9a-fA-F]{3,8}|rgba?\([^)]*\)")
 
@@ -27,30 +28,46 @@ def test_contrast_is_21_between_black_and_white():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
 
 
-@pytest.mark.parametrize("pair", [theme.INK, theme.MUTED, *theme.SERIES])
+@pytest.mark.parametrize("pair", [fig.INK, fig.MUTED, *fig.SERIES])
 def test_text_and_lines_stand_out_on_both_papers(pair):
-    for tone, paper in zip(pair, theme.PAPER, strict=True):
+    for tone, paper in zip(pair, fig.PAPER, strict=True):
         assert contrast(tone, paper) >= 4.5
 
 
 def test_numbers_in_ink_stand_out_on_the_whole_soft_scale():
-    for _, pair in theme.SOFT_SCALE:
-        for square, ink in zip(pair, theme.INK, strict=True):
+    for _, pair in fig.SOFT_SCALE:
+        for square, ink in zip(pair, fig.INK, strict=True):
             assert contrast(square, ink) >= 4.5
 
 
 def test_every_light_tone_has_one_dark_twin():
-    pairs = [theme.PAPER, theme.INK, theme.MUTED, theme.GRID, theme.HOVER]
-    scales = (*theme.SCALE, *theme.SOFT_SCALE)
-    pairs += [*theme.SERIES, *theme.BANDS, *(pair for _, pair in scales)]
+    pairs = [fig.PAPER, fig.INK, fig.MUTED, fig.GRID, fig.HOVER]
+    scales = (*fig.SCALE, *fig.SOFT_SCALE)
+    pairs += [*fig.SERIES, *fig.BANDS, *(pair for _, pair in scales)]
 
     assert len({light for light, _ in pairs}) == len(pairs)
-    assert dict(pairs) == theme.TONES
+    assert dict(pairs) == fig.TONES
 
 
 def test_figures_use_no_colour_without_a_twin():
-    allowed = {*theme.TONES, theme.CLEAR}
+    allowed = {*fig.TONES, fig.CLEAR}
     for section in make_content(make_study()).sections.values():
         if section.figure is not None:
             used = set(TONE.findall(section.figure.to_json()))
             assert used and used <= allowed, section.name
+
+
+def test_a_long_title_is_wrapped_and_makes_room():
+    short, long = (
+        interval_plot([text], [Series("x", [0.5], ["w"])]) for text in ("a", "abc " * 20)
+    )
+
+    assert "<br>" in long.layout.annotations[0].text
+    assert long.layout.height > short.layout.height
+
+
+def test_the_axis_of_shares_stays_inside_zero_and_one():
+    axis = interval_plot(["a", "b"], [Series("x", [0.0, 1.0], ["", ""])]).layout.xaxis
+
+    assert axis.range[0] >= -0.02 and axis.range[1] <= 1.02
+    assert axis.ticktext[0] == "0 %" and axis.ticktext[-1] == "100 %"

@@ -1,15 +1,15 @@
-"""An arm of the study from cached features, beside the same arm from the photographs.
+"""A trial of the study from cached features, beside the same trial from the images.
 
-    python benchmarks/arm_cost.py [--env real] [--method stacked_ensemble] [--fraction 0.1] [--rounds 3]
+    python benchmarks/trial_cost.py [--env real] [--method stacked_ensemble] [--fraction 0.1]
 
-Both sides fit the same classifier on the same photographs of a study that has run: the labelled
-ones, and the other development photographs too where the method learns from them. One reads their
+Both sides fit the same classifier on the same images of a study that has run: the labelled
+ones, and the other development images too where the method learns from them. One reads their
 features; the other computes them first, on all cores, with the towers and views of the study, as
 refitting without a cache would. Sides take turns; medians and their ratio are printed.
 
-The last line is computed, not run: what the arms of the study took, each with what it borrowed from
-another one, beside the same with the measured seconds a photograph added for all that an arm learns
-from (and, for a method that reads one tower, with that tower's share of them).
+The last line is computed, not run: what the trials of the study took, each with what it reused of
+another one, beside the same with the measured seconds an image added for all that a trial learns
+from (and, for a method that reads one encoder, with that encoder's share of them).
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class FinishedStudy:
     """What a study left.
 
     Attributes:
-        data: its development part. store: of the photographs. places: the store's rows of them.
-        audit: of the towers. config: of the feature plan. arms: the table. journal: its state.
+        data: its development split. store: of the images. places: the store's rows of them.
+        audit: of the towers. config: of the feature plan. trials: the table. state: its state.
     """
 
     data: StudyData
@@ -56,8 +56,8 @@ class FinishedStudy:
     places: np.ndarray
     audit: dict[str, Any]
     config: FinetuneConfig
-    arms: pd.DataFrame
-    journal: Any
+    trials: pd.DataFrame
+    state: Any
 
 
 def study_of(env: str) -> FinishedStudy:
@@ -79,8 +79,8 @@ def study_of(env: str) -> FinishedStudy:
         rest = [catalog.load(name) for name in ("embed_audit", "finetune_trials", "finetune_state")]
     place = {image: row for row, image in enumerate(manifest["image"])}
     rows = np.array([place[image] for image in data.splits["image"]])
-    audit, arms, journal = rest
-    return FinishedStudy(data, store, rows, audit, config, arms, journal)
+    audit, trials, state = rest
+    return FinishedStudy(data, store, rows, audit, config, trials, state)
 
 
 def _built(kind: Any, block: Any) -> Any:
@@ -89,7 +89,7 @@ def _built(kind: Any, block: Any) -> Any:
 
 
 def embed(store: Any, rows: np.ndarray, audit: dict[str, Any]) -> np.ndarray:
-    """Features (n, ΣD) of photographs, on all cores, from nothing."""
+    """Features (n, ΣD) of images, on all cores, from nothing."""
     blocks = []
     for row in audit["towers"]:
         tower = EncoderInput.from_dict(row)
@@ -116,24 +116,24 @@ def embed(store: Any, rows: np.ndarray, audit: dict[str, Any]) -> np.ndarray:
 
 
 def describe_plan(
-    arms: pd.DataFrame, development: int, audit: dict[str, Any], photograph_s: float
+    trials: pd.DataFrame, development: int, audit: dict[str, Any], image_s: float
 ) -> str:
-    """Seconds an arm of the whole plan, from the cache and with every photograph seen again.
+    """Seconds a trial of the whole plan, from the cache and with every image seen again.
 
     Args:
-        development: photographs that a method with unlabelled ones learns from.
-        photograph_s: seconds of all cores for one photograph through all towers and views.
+        development: images that a method with unlabelled ones learns from.
+        image_s: seconds of all cores for one image through all towers and views.
     """
     times = [tower["ms_per_image"] for tower in audit["towers"]]
     alone = times[0] / sum(times)
-    share = arms["method"].map(lambda name: 1.0 if METHODS[name].space == "towers" else alone)
-    cached = float(arms["elapsed_s"].sum()) / cores()
-    everything = arms["method"].map(lambda name: METHODS[name].unlabelled)
-    seen = arms["labels"].where(~everything, development)
-    again = float((seen * share).sum()) * photograph_s
+    share = trials["method"].map(lambda name: 1.0 if METHODS[name].space == "towers" else alone)
+    cached = float(trials["elapsed_s"].sum()) / cores()
+    everything = trials["method"].map(lambda name: METHODS[name].unlabelled)
+    seen = trials["labels"].where(~everything, development)
+    again = float((seen * share).sum()) * image_s
     return (
-        f"The plan's {len(arms)} arms: {cached / len(arms):.2f} s an arm from the cache, "
-        f"{(cached + again) / len(arms):.1f} s with the photographs, "
+        f"The plan's {len(trials)} trials: {cached / len(trials):.2f} s a trial from the cache, "
+        f"{(cached + again) / len(trials):.1f} s with the images, "
         f"{(cached + again) / cached:.1f} x (computed)"
     )
 
@@ -147,19 +147,19 @@ def main() -> int:
     given = parser.parse_args()
     study = study_of(given.env)
     data, audit, config = study.data, study.audit, study.config
-    arm, spec = TrialKey(given.method, given.fraction, 0), METHODS[given.method]
+    trial, spec = TrialKey(given.method, given.fraction, 0), METHODS[given.method]
     anchors = replace(data.anchors, space=spec.space)
-    labelled = data.labelled(arm, config.folds)
-    rest = data.unlabelled_rows(arm) if spec.unlabelled else np.zeros(0, dtype=np.intp)
-    mine, others = study.places[data.labelled_rows(arm)], study.places[rest]
+    labelled = data.labelled(trial, config.folds)
+    rest = data.unlabelled_rows(trial) if spec.unlabelled else np.zeros(0, dtype=np.intp)
+    mine, others = study.places[data.labelled_rows(trial)], study.places[rest]
     cached_hidden = data.features[rest] if spec.unlabelled else None
-    seconds: dict[str, list[float]] = {"from cached features": [], "from the photographs": []}
+    seconds: dict[str, list[float]] = {"from cached features": [], "from the images": []}
     for _ in range(given.rounds):
         for side, times in seconds.items():
             start = time.perf_counter()
             used = replace(labelled)  # without what the round before remembers of its rows
             hidden = cached_hidden
-            if side == "from the photographs":
+            if side == "from the images":
                 used = replace(labelled, features=embed(study.store, mine, audit))
                 hidden = embed(study.store, others, audit) if spec.unlabelled else None
             find_method(given.method)(used, anchors, config, 0, hidden)
@@ -168,15 +168,15 @@ def main() -> int:
     cached, fresh = medians.values()
     learned_from = len(mine) + len(others)
     print(
-        f"{given.method}, {len(mine)} labels of {learned_from} photographs, {cores()} cores, "
+        f"{given.method}, {len(mine)} labels of {learned_from} images, {cores()} cores, "
         f"medians of {given.rounds}:\n"
     )
-    print("| arm | seconds |\n|---|---|")
+    print("| trial | seconds |\n|---|---|")
     for side, median in medians.items():
         print(f"| {side} | {median:.2f} |")
     print(f"\n{fresh / cached:.1f} x cheaper from the cache")
     development = len(data.splits)
-    print(describe_plan(study.arms, development, audit, (fresh - cached) / learned_from))
+    print(describe_plan(study.trials, development, audit, (fresh - cached) / learned_from))
     return 0
 
 

@@ -1,0 +1,195 @@
+"""What the functions of the report's sections take and return: study results, sections, tables."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
+from sports_clip_pipeline.report import formatting as fmt
+from sports_clip_pipeline.report.method_styles import MethodStyles, display_name, method_styles
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """The datasets that the report reads; `pipelines.report.pipeline.INPUTS` says which is which.
+
+    Tables may be empty, which leaves their section out. Shares are in [0, 1], `low`
+    and `high` are the ends of 95 % intervals, fraction 0 is zero-shot.
+
+    Attributes:
+        curves, end_to_end_curves: `method`, `fraction`, `labels`, `seeds`, `top1_mean`,
+            `top1_low`, `top1_high`, `macro_f1_mean`.
+        map_verdicts: of `cam_eval`; its `answers` is a fingerprint of the predictions.
+        evaluation_log: the logged evaluations on the test images.
+    """
+
+    config: ReportConfig
+    model_card: ModelCardConfig
+    zero_shot: Document
+    retrieval: Document
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    finetuned: Document
+    predictions: pd.DataFrame
+    pretrain_history: pd.DataFrame
+    ingest_audit: Document
+    caption_audit: Document
+    embed_audit: Document
+    rejected: pd.DataFrame
+    duplicates: pd.DataFrame
+    gallery: Sequence[Any]
+    provenance: Document
+    end_to_end_trials: pd.DataFrame
+    end_to_end_curves: pd.DataFrame
+    labels_needed: pd.DataFrame
+    recommendation: Document
+    paired_comparisons: pd.DataFrame
+    calibration: pd.DataFrame
+    reliability: pd.DataFrame
+    class_gains: pd.DataFrame
+    confusion_pairs: pd.DataFrame
+    label_issues: pd.DataFrame
+    queries: pd.DataFrame
+    thumbnails: Mapping[str, bytes]
+    inference_cost: pd.DataFrame
+    ablation: pd.DataFrame
+    transduction: pd.DataFrame
+    map_verdicts: pd.DataFrame
+    evaluation_log: Sequence[dict[str, Any]]
+
+    @property
+    def test_images(self) -> int:
+        """How many images the accuracies are measured on."""
+        return len(self.predictions)
+
+    @property
+    def best_method(self) -> str:
+        """The method of the exported predictor."""
+        return str(self.finetuned["best_method"])
+
+    @cached_property
+    def styles(self) -> MethodStyles:
+        """Colour, symbol and visibility of each method."""
+        return method_styles(self.curves, self.trials, self.end_to_end_curves, self.config)
+
+    def name(self, method: str) -> str:
+        """A method's display name."""
+        return display_name(method, self.config.methods)
+
+
+Cell = str | tuple[str, str]
+"""A table cell: its text, or text and a muted note below it."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table column: numbers are right-aligned, intervals muted.
+
+    `group` is a second header above it, shared with neighbours of the same group.
+    """
+
+    name: str
+    number: bool = True
+    group: str = ""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the cells are muted."""
+        return self.name == fmt.INTERVAL
+
+
+@dataclass(frozen=True)
+class DataTable:
+    """A table of formatted text, which may be sortable; the first cell of a row is its header."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    sortable: bool = False
+
+    @property
+    def groups(self) -> tuple[tuple[str, int], ...]:
+        """Group headers with the number of columns each spans; empty without groups."""
+        names = [column.group for column in self.columns]
+        spans = tuple((name, len(list(some))) for name, some in itertools.groupby(names))
+        return spans if any(names) else ()
+
+    @property
+    def group_starts(self) -> frozenset[int]:
+        """Indices of the columns at which a named group starts."""
+        pairs = itertools.pairwise(["", *(column.group for column in self.columns)])
+        return frozenset(i for i, (left, name) in enumerate(pairs) if name and name != left)
+
+
+def make_table(
+    caption: str,
+    heads: Sequence[str],
+    rows: Iterable[Iterable[Cell]],
+    texts: int = 1,
+    groups: Sequence[str] = (),
+    sortable: bool = False,
+) -> DataTable:
+    """A table whose first `texts` columns are text and whose other columns are numbers."""
+    groups = groups or [""] * len(heads)
+    columns = (Column(name, i >= texts, groups[i]) for i, name in enumerate(heads))
+    return DataTable(caption, tuple(columns), tuple(map(tuple, rows)), sortable)
+
+
+def frame_table(
+    caption: str, frame: pd.DataFrame, columns: Mapping[str, Callable[[Any], Cell]], texts: int = 1
+) -> DataTable:
+    """A table of a data frame; `columns` maps headers to functions from a row to its cell."""
+    rows = ([cell(row) for cell in columns.values()] for row in frame.to_dict("records"))
+    return make_table(caption, list(columns), rows, texts)
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small image with a caption: data URI, alternative text, title, muted lines, file name."""
+
+    src: str
+    alt: str
+    title: str
+    lines: tuple[str, ...]
+    image: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page: text, figure, tables and images on one subject.
+
+    Attributes:
+        name: id on the page; the figure's dataset is `<name>_figure`.
+        tables: shown as they are. folded: shown in a `details` element with the title `fold`,
+            which is open at first if `fold_open` and left out in print if `bulky`.
+        warning, notes: shown before and after the tables.
+        min_width: pixels below which the figure scrolls instead of shrinking.
+    """
+
+    name: str
+    title: str
+    text: str = ""
+    figure: go.Figure | None = None
+    tables: tuple[DataTable, ...] = ()
+    folded: tuple[DataTable, ...] = ()
+    fold: str = "In numbers"
+    fold_open: bool = False
+    bulky: bool = False
+    thumbnails: tuple[Thumbnail, ...] = ()
+    warning: str = ""
+    notes: tuple[str, ...] = ()
+    min_width: int = 0
+
+    @property
+    def height(self) -> int:
+        """Height of the figure in pixels."""
+        return int(self.figure.layout.height) if self.figure is not None else 0
