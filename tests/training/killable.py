@@ -12,11 +12,9 @@ from typing import Any
 
 import torch
 
-from sports_clip_pipeline.clip.model import build_clip
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.training.contrastive import TrainedEncoders, UnlockedTask, train_encoders
-from sports_clip_pipeline.training.distributed import Compute
-from tests.training.corpus import ONE_BLOCK, make_corpus, random_projections
+from sports_clip_pipeline.training.contrastive import TrainedEncoders, train_encoders
+from tests.training.corpus import ONE_BLOCK, make_corpus
 
 CONFIG = ONE_BLOCK.model_copy(
     update={
@@ -56,14 +54,9 @@ def main() -> None:
     raw, state_folder = Path(sys.argv[1]), Path(sys.argv[2])
     raw.mkdir(parents=True)
     corpus = make_corpus(raw)
-    model = build_clip(random_projections(corpus), **corpus.recipe)
     run_state = RunState(state_folder)
     run_state.attach(PrintingTracker())
-    task = UnlockedTask(
-        model, corpus.pairs("train"), corpus.pairs("validation"), lambda *embeddings: {},
-        corpus.preprocessing, CONFIG, Compute("cpu", "fp32"),
-    )  # fmt: skip
-    trained = train_encoders(task, run_state, "f")
+    trained = train_encoders(corpus.task(CONFIG), run_state, "f")
     print(f"digest {digest(trained)}", flush=True)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.clip.losses import find_objective
-from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
-from sports_clip_pipeline.training.contrastive import UnlockedTask
-from sports_clip_pipeline.training.distributed import Compute
+from sports_clip_pipeline.pipelines.pretrain.config import LOSSES
+from sports_clip_pipeline.training.distributed import CPU
 from sports_clip_pipeline.training.gradient_cache import backward_in_chunks
+from tests.training.corpus import ONE_BLOCK, random_projections
 
 IMAGE_INDEX = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 4, 5, 6])
 # Images of a chunk, the trailing one smaller, and the captions that are theirs.
@@ -118,25 +119,19 @@ def test_running_statistics_are_updated_once() -> None:
 
 
 @pytest.mark.parametrize("loss", ["info_nce", "siglip"])
-def test_encoders_get_the_same_gradient_in_chunks_as_at_once(
-    corpus, new_clip: Callable[[], Any], one_block: PretrainConfig, loss: str
-) -> None:
+def test_encoders_get_the_same_gradient_in_chunks_as_at_once(corpus, loss: str) -> None:
     """Dropout off and norms frozen, so that chunks draw and normalise as the whole batch does."""
 
     def gradient(accumulation: int) -> tuple[float, dict[str, torch.Tensor]]:
-        config = one_block.model_copy(update={"loss": loss, "encoder_accumulation": accumulation})
-        model = new_clip()
-        if loss == "siglip":
-            model.logit_bias = nn.Parameter(torch.tensor(-2.0))
-        pairs, compute = corpus.pairs("train"), Compute("cpu", "fp32")
-        task = UnlockedTask(
-            model, pairs, pairs, lambda *embeddings: {}, corpus.preprocessing, config, compute
-        )
+        config = ONE_BLOCK.model_copy(update={"loss": loss, "encoder_accumulation": accumulation})
+        bias = -2.0 if loss == "siglip" else None
+        task = corpus.task(config, start=replace(random_projections(corpus), logit_bias=bias))
+        pairs = task.train
         task.model.eval()
         images = np.arange(5)
         captions = [task.captions[n][:2] for n in images]
         (pixels,) = task._pixels(pairs, [(pairs.rows[images], None)])
-        value = task.backward((images, captions, pixels), compute.scaler())
+        value = task.backward((images, captions, pixels), CPU.scaler())
         return float(value), gradients(task.model)
 
     at_once, in_chunks = gradient(1), gradient(3)
