@@ -107,7 +107,7 @@ def predictions(**changes: object) -> pd.DataFrame:
 
 
 def stored_predictions(path: Path) -> DataCatalog:
-    """The `test_predictions` of the catalog, in another place."""
+    """The `test_predictions` of the catalog, at another path."""
     config = yaml.safe_load(CATALOG.read_text())["test_predictions"]
     return DataCatalog.from_config({"table": {**config, "filepath": str(path)}})
 
