@@ -113,7 +113,7 @@ def run_factor(factor: Factor, seed: int, raw_dir: Path) -> None:
 def together(names: tuple[str, ...]) -> float:
     """Top-1 of several runs' mean log-probabilities on the test split, seed 0."""
     tables = [pd.read_parquet(KEPT / f"{name}-0.parquet") for name in names]
-    tables = [table[table["split"] == "evaluation"].reset_index(drop=True) for table in tables]
+    tables = [table[table["split"] == "test"].reset_index(drop=True) for table in tables]
     logits = [np.log(np.stack(table["probabilities"].to_list()) + 1e-9) for table in tables]
     bank = yaml.safe_load((COPY / "conf/real/parameters_class_bank.yml").read_text())
     classes = np.array([entry["label"] for entry in bank["class_bank"]["classes"]])

@@ -59,7 +59,7 @@ def test_splits_name_every_image_with_its_part_its_group_and_nested_ranks(
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
     ranks = [f"rank_seed_{seed}" for seed in range(5)]
     assert list(splits.columns) == ["image", "label", "split", "group", *ranks]
-    assert set(splits["split"]) == {"development", "evaluation", "unlabelled"}
+    assert set(splits["split"]) == {"development", "test", "unlabelled"}
     assert splits["label"].isna().equals(splits["split"] == "unlabelled")
     assert set(splits["label"].dropna()) == set(class_labels(finished_run))
     development = splits[splits["split"] == "development"]
@@ -91,7 +91,7 @@ def test_evaluation_predictions_hold_both_answers_for_each_evaluation_photograph
     }
     assert wanted <= set(table.columns)
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
-    evaluation = splits[splits["split"] == "evaluation"]
+    evaluation = splits[splits["split"] == "test"]
     assert set(table["image"]) == set(evaluation["image"])
     assert table["finetuned_probability"].between(0, 1).all()
 
@@ -255,7 +255,7 @@ def test_the_study_is_judged(finished_run: Path) -> None:
     assert set(table["calibration"]["method"]) == {*METHODS, "zero_shot"}
     assert (table["inference_cost"]["ms_per_image"] > 0).all()
     assert table["ablation"]["name"].iloc[-1] == "without hubs"
-    assert set(table["transduction"]["split"]) == {"development", "evaluation"}
+    assert set(table["transduction"]["split"]) == {"development", "test"}
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
     parts = splits.set_index("image")["split"]
     assert set(parts.loc[table["label_queries"]["image"]]) == {"development"}

@@ -43,7 +43,7 @@ def written(project: Path, table: str) -> pd.DataFrame:
     return frame.set_index("image")
 
 
-def image_of(project: Path, label: str, part: str = "evaluation") -> tuple[str, Image.Image]:
+def image_of(project: Path, label: str, part: str = "test") -> tuple[str, Image.Image]:
     """The first photograph of a class, from the study's store."""
     from sports_clip_pipeline.data.image_store import ImageStore
 
@@ -101,7 +101,7 @@ def test_samples_are_evaluation_photographs_of_different_classes(
     assert len(set(labels)) == len(labels) == 8
     splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
     manifest = pd.read_parquet(finished_run / "data/03_primary/sample/sports_manifest.parquet")
-    judges = set(splits[splits["split"] == "evaluation"]["image"])
+    judges = set(splits[splits["split"] == "test"]["image"])
     from sports_clip_pipeline.data.image_store import ImageStore
 
     store = ImageStore(finished_run / "data/03_primary/sample/sports_images")

@@ -238,7 +238,7 @@ def test_audit_counts(resolved) -> None:
     assert document["images"]["sports"] == {"total": 20, "train": 16, "test": 4}
     assert document["captions"] == 46
     assert document["classes"] == {"chess": 8, "tennis": 8}
-    assert document["parts"] == {"development": 12, "evaluation": 4, "unlabelled": 4}
+    assert document["splits"] == {"development": 12, "test": 4, "unlabelled": 4}
     assert document["quarantine"]["by_reason"] == {"conflicting_labels": 2, "not_an_image": 1}
     assert document["duplicates"]["groups"] == 5
     assert document["duplicates"]["by_kind"] == {"exact": 8, "near": 2}

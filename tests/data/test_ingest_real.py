@@ -96,7 +96,7 @@ def test_a_subset_of_the_corpora_becomes_stores_manifests_and_splits(tmp_path: P
         assert digests == manifest["stored_sha256"].tolist() == manifest["sha256"].tolist()
     assert resolved.manifest("flickr8k")["captions"].map(len).eq(5).all()
     splits = make_splits(manifest, labels)
-    share = (splits["split"] == "evaluation").sum() / splits["label"].notna().sum()
+    share = (splits["split"] == "test").sum() / splits["label"].notna().sum()
     assert share == pytest.approx(0.2, abs=0.02)
     few, many = (set(labels_for_fraction(splits, f, 0)) for f in (0.25, 0.5))
     assert few < many

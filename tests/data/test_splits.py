@@ -35,7 +35,7 @@ def manifest(sizes: dict[str, int], tests: int = 3, twins: int = 0) -> pd.DataFr
 def test_evaluation_has_its_share_of_every_class() -> None:
     splits = make_splits(manifest({"a": 50, "b": 24, "c": 2}), ["a", "b", "c"], 0.2)
     counts = splits.groupby(["split", "label"], dropna=False).size()
-    assert counts["evaluation"].to_dict() == {"a": 10, "b": 5, "c": 1}
+    assert counts["test"].to_dict() == {"a": 10, "b": 5, "c": 1}
     assert counts["development"].to_dict() == {"a": 40, "b": 19, "c": 1}
     assert counts["unlabelled"].sum() == 3
 
@@ -44,14 +44,14 @@ def test_duplicates_stay_in_one_split_of_the_right_size() -> None:
     for seed in range(20):
         splits = make_splits(manifest({"a": 20, "b": 20}, twins=3), ["a", "b"], 0.2, seed)
         assert (splits.groupby("group")["split"].nunique() == 1).all()
-        assert (splits["split"] == "evaluation").sum() == 8
+        assert (splits["split"] == "test").sum() == 8
 
 
 def test_class_of_large_groups_has_both_splits() -> None:
     frame = manifest({"a": 10}, tests=0)
     frame["group"] = [0] * 6 + [1] * 4
     parts = make_splits(frame, ["a"], 0.2)["split"]
-    assert parts.tolist() == ["development"] * 6 + ["evaluation"] * 4
+    assert parts.tolist() == ["development"] * 6 + ["test"] * 4
 
 
 @pytest.mark.parametrize("twins", [1, 2])

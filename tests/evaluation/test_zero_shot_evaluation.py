@@ -22,7 +22,7 @@ def table() -> pd.DataFrame:
     splits = pd.DataFrame(
         {
             "image": ["c", "a", "b"],
-            "split": ["evaluation", "evaluation", "unlabelled"],
+            "split": ["test", "test", "unlabelled"],
             "label": ["Kabaddi", "Kabaddi", None],
         }
     )

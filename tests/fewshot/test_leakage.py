@@ -76,7 +76,7 @@ def development(project: Path, change: Change = unchanged) -> StudyData:
 def evaluation(project: Path) -> tuple[np.ndarray, np.ndarray]:
     """Features (N, D) and classes (N,) of the evaluation images."""
     splits, labels = stored(project, "splits"), _labels(project)
-    rows = (splits["split"] == "evaluation").to_numpy()
+    rows = (splits["split"] == "test").to_numpy()
     features = concat_features(stored(project, "clip_sports_features"))[0][rows]
     return features, encode_labels(splits.loc[rows, "label"], labels)
 
@@ -110,7 +110,7 @@ def test_shuffled_labels_give_chance(finished_run: Path) -> None:
 
 def without_evaluation(splits: pd.DataFrame) -> Change:
     """Delete every row of the evaluation part, wherever a table or an array has one."""
-    keep = (splits["split"] != "evaluation").to_numpy()
+    keep = (splits["split"] != "test").to_numpy()
     gone = set(splits.loc[~keep, "image"])
 
     def change(name: str, value: Any) -> Any:

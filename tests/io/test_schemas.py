@@ -73,7 +73,7 @@ def test_a_bad_manifest_is_refused_and_nothing_is_written(
 def splits(**changes: object) -> pd.DataFrame:
     ranks = {f"rank_seed_{k}": [0, -1] for k in range(5)}
     columns = {"image": ["a", "b"], "label": ["x", "x"], "group": [0, 1], **ranks}
-    return pd.DataFrame({**columns, "split": ["development", "evaluation"], **changes})
+    return pd.DataFrame({**columns, "split": ["development", "test"], **changes})
 
 
 @pytest.mark.parametrize(

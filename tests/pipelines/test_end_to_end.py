@@ -66,7 +66,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         {
             "image": [f"{i}.jpg" for i in range(18, 24)],
             "label": [f"class {c}" for c in target[18:]],
-            "split": "evaluation",
+            "split": "test",
             **{f"rank_seed_{seed}": -1 for seed in range(5)},
         }
     )

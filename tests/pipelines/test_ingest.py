@@ -75,7 +75,7 @@ def test_a_run_leaves_every_promised_output(place: Path) -> None:
     assert splits["split"].value_counts().to_dict() == {
         "development": 16,
         "unlabelled": 5,
-        "evaluation": 4,
+        "test": 4,
     }
     audit = catalog.load("ingest_audit")
     assert len(audit["data_digest"]) == 64
@@ -159,7 +159,7 @@ def test_a_labelled_corpus_of_class_folders_has_no_test_part(place: Path) -> Non
     unpacked(place / "raw" / "sports", files)
     catalog = run(place)
     assert len(catalog.load("submission_order")) == 0
-    assert set(catalog.load("splits")["split"]) == {"development", "evaluation"}
+    assert set(catalog.load("splits")["split"]) == {"development", "test"}
 
 
 def test_every_hint_of_a_node_resolves_at_run_time() -> None:

@@ -88,7 +88,7 @@ def test_folders_become_a_report_though_nothing_is_to_be_predicted(
     for name in ("submission.csv", "zero_shot_submission.csv"):
         assert (data / "07_model_output/own" / name).read_text().split() == ["image,sports"]
     splits = pd.read_parquet(data / "05_model_input/own/splits.parquet")
-    assert set(splits["split"]) == {"development", "evaluation"}
+    assert set(splits["split"]) == {"development", "test"}
     assert set(splits["label"]) == set(FOLDERS.values())
     assert splits["image"].str.contains("/deeper/").any()
     predictor = load_predictor(data / "06_models/own/predictor")

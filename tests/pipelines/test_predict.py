@@ -17,7 +17,7 @@ LABELS = ("Baseball", "Chess", "Kabaddi")
 SPLITS = pd.DataFrame(
     {
         "image": ["a.jpg", "b.jpg", "c.jpg", "d.jpg"],
-        "split": ["development", "unlabelled", "evaluation", "unlabelled"],
+        "split": ["development", "unlabelled", "test", "unlabelled"],
     }
 )
 ORDER = pd.DataFrame({"image": ["d.jpg", "b.jpg"]})

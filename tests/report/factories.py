@@ -245,7 +245,7 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
             },
             "quarantine": {"total": 10},
             "duplicates": {"groups": 2, "images": 4},
-            "parts": {"development": 8800, "evaluation": 2200, "unlabelled": 2760},
+            "splits": {"development": 8800, "test": 2200, "unlabelled": 2760},
             "data_digest": "ab" * 32,
         },
         "caption_audit": {"captions": 40455, "truncated": 3, "mentions": mentions},

@@ -191,7 +191,7 @@ def make_transduction() -> pd.DataFrame:
     rows = [
         ("Balanced assignment", "development", 0.61, "uniform"),
         ("Expectation maximisation", "development", 0.63, "estimated"),
-        ("Balanced assignment", "evaluation", 0.64, "uniform"),
+        ("Balanced assignment", "test", 0.64, "uniform"),
     ]
     frame = pd.DataFrame(rows, columns=["method", "split", "top1", "prior"])
     frame["low"], frame["high"] = frame["top1"] - 0.02, frame["top1"] + 0.02

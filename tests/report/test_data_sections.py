@@ -14,7 +14,7 @@ from tests.report.factories import make_small_study
 def test_splits_are_in_the_order_of_their_use():
     audit = {
         "images": {"flickr8k": {"total": 9, "test": 2, "train": 7}},
-        "parts": {"evaluation": 3, "development": 5},
+        "splits": {"test": 3, "development": 5},
     }
 
     assert list(sections.split_sizes(audit).items()) == [

@@ -184,7 +184,7 @@ def _samples(catalog: Any) -> tuple[tuple[Image.Image, str], ...]:
     store, manifest = catalog.load("sports_images"), catalog.load("sports_manifest")
     row_of = pd.Series(np.arange(len(manifest)), index=manifest["image"])
     splits = catalog.load("splits")
-    judges = splits[splits["split"] == "evaluation"].sort_values("image")
+    judges = splits[splits["split"] == "test"].sort_values("image")
     drawn = judges.sample(frac=1.0, random_state=0).drop_duplicates("label").head(SAMPLES)
     pairs = zip(drawn["image"], drawn["label"], strict=True)
     return tuple((store.get(int(row_of[image])), str(label)) for image, label in pairs)

@@ -314,7 +314,7 @@ def audit(
         "images": images,
         "captions": int(kept["captions"].map(len).sum()),
         "classes": _counts(kept["label"].dropna()),
-        "parts": _counts(splits["split"]),
+        "splits": _counts(splits["split"]),
         "quarantine": {
             "total": len(quarantine),
             "by_reason": _counts(quarantine["reason"]),

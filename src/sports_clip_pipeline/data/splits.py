@@ -77,7 +77,7 @@ def make_splits(
         members = np.flatnonzero((manifest["label"] == label).to_numpy() & (split == "development"))
         members = members[np.argsort(names[members])]
         evaluation = _evaluation_rows(members, groups, label, test_share, seed)
-        split[evaluation] = "evaluation"
+        split[evaluation] = "test"
         development = np.setdiff1d(members, evaluation, assume_unique=True)
         development = development[np.argsort(names[development])]
         for rank_seed in range(RANK_SEEDS):

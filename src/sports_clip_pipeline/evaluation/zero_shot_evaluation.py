@@ -45,7 +45,7 @@ def score_table(
     predictions: pd.DataFrame, labels: Sequence[str], resamples: int, seed: int
 ) -> dict[str, Any]:
     """`classification_report` of a predictions table on the test images, with `top1_ci95`."""
-    test = predictions[predictions["split"] == "evaluation"]
+    test = predictions[predictions["split"] == "test"]
     target = encode_labels(test["label"], labels)
     probabilities = np.stack(test["probabilities"].to_list()).astype(np.float64)
     report = classification_report(probabilities, target, labels)
@@ -162,12 +162,12 @@ def encode_labels(column: pd.Series, labels: Sequence[str]) -> np.ndarray:
 
 def evaluation_target(splits: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     """Classes of the test images, (N,) int64, in the order of the splits."""
-    return encode_labels(splits.loc[splits["split"] == "evaluation", "label"], labels)
+    return encode_labels(splits.loc[splits["split"] == "test", "label"], labels)
 
 
 def evaluation_probabilities(predictions: pd.DataFrame) -> np.ndarray:
     """Zero-shot probabilities (N, C) of the test images, in the order of the splits."""
-    rows = predictions["split"] == "evaluation"
+    rows = predictions["split"] == "test"
     return np.stack(predictions.loc[rows, "probabilities"].to_list())
 
 

@@ -93,7 +93,7 @@ class Splits(pa.DataFrameModel):
 
     image: Series[str] = pa.Field(unique=True)
     label: Series[str] = pa.Field(nullable=True)
-    split: Series[str] = pa.Field(isin=("development", "evaluation", "unlabelled"))
+    split: Series[str] = pa.Field(isin=("development", "test", "unlabelled"))
     group: Series[int] = pa.Field(ge=0)
     ranks: Series[int] = pa.Field(ge=-1, alias=r"rank_seed_\d+", regex=True)
 

@@ -20,7 +20,7 @@ from sports_clip_pipeline.report.sections import Section, StudyResults, Thumbnai
 
 CAPTIONED_SPLITS = ("train", "validation", "test")
 # Labelled split in the audit -> what readers call it.
-LABELLED_SPLITS = {"development": "development", "evaluation": "test", "unlabelled": "unlabelled"}
+LABELLED_SPLITS = ("development", "test", "unlabelled")
 MIMES = ("image/jpeg", "image/png", "image/webp")
 
 
@@ -40,9 +40,9 @@ def data_audit(study: StudyResults) -> Section:
 
 def split_sizes(ingest_audit: Mapping[str, Any]) -> dict[str, int]:
     """Images in each split of the captioned and of the labelled corpus, by name."""
-    captioned, labelled = ingest_audit["images"]["flickr8k"], ingest_audit["parts"]
+    captioned, labelled = ingest_audit["images"]["flickr8k"], ingest_audit["splits"]
     sizes = {f"Captioned: {name}": captioned.get(name) for name in CAPTIONED_SPLITS}
-    sizes |= {f"Labelled: {name}": labelled.get(key) for key, name in LABELLED_SPLITS.items()}
+    sizes |= {f"Labelled: {name}": labelled.get(name) for name in LABELLED_SPLITS}
     return {name: size for name, size in sizes.items() if size is not None}
 
 

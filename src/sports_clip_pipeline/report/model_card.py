@@ -131,9 +131,9 @@ def _probabilities(finetuned: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _splits(audit: Mapping[str, Any]) -> str:
-    parts, rejected = audit["parts"], audit["quarantine"]["total"]
+    parts, rejected = audit["splits"], audit["quarantine"]["total"]
     development, test, unlabelled = (
-        fmt.count(parts.get(name, 0)) for name in ("development", "evaluation", "unlabelled")
+        fmt.count(parts.get(name, 0)) for name in ("development", "test", "unlabelled")
     )
     images, groups = (fmt.count(audit["duplicates"][name]) for name in ("images", "groups"))
     return (

@@ -121,7 +121,8 @@ class FrozenTask(ContrastiveTask):
         """Contrastive loss of features (N, D), (M, E) and the captions' image index (M,)."""
         image, text, image_index = inputs
         scale, bias = self.model.logit_scale.exp(), self.model.logit_bias
-        return self.objective.loss(*self.model(image, text), image_index, scale, bias)
+        image_emb, text_emb = self.model(image, text)
+        return self.objective.loss(image_emb, text_emb, image_index, scale, bias)
 
     def evaluate(self, model: Any) -> Metrics:
         """Metrics of the projections on validation pairs."""

@@ -87,7 +87,8 @@ def _areas_and_aspect_ratios(
     count: int, min_area: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     area = rng.uniform(min_area, 1.0, count)
-    return area, np.exp(rng.uniform(*np.log(ASPECT_RATIOS), count))
+    low, high = np.log(ASPECT_RATIOS)
+    return area, np.exp(rng.uniform(low, high, count))
 
 
 def read_images(

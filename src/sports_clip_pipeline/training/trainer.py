@@ -320,9 +320,10 @@ class Trainer:
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """Checkpoint: changed weights, EMA, AdamW's moments, GradScaler, position and history."""
-        entries, modules = {}, {"model": self.model}
+        modules = {"model": self.model}
         if self.ema is not None:
             modules["ema"] = self.ema.module
+        entries: dict[str, torch.Tensor] = {}
         for prefix, module in modules.items():
             values = module.state_dict()
             entries |= {f"{prefix}.{name}": values[name] for name in self.changing}

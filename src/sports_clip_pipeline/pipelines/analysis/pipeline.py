@@ -2,125 +2,68 @@
 
 from __future__ import annotations
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
 from sports_clip_pipeline.pipelines.analysis import nodes
+from sports_clip_pipeline.pipelines.wiring import named_node
 
 
 def create_pipeline() -> Pipeline:
     """Fitted trials to the tables that the report reads."""
-    return Pipeline(
-        [
-            node(
-                nodes.count_labels_needed,
-                [
-                    "finetune_curves",
-                    "trial_probabilities",
-                    "splits",
-                    "params:class_bank",
-                    "params:analysis",
-                ],
-                "labels_needed",
-                name="count_labels_needed",
-            ),
-            node(
-                nodes.compare_methods,
-                [
-                    "finetune_trials",
-                    "trial_probabilities",
-                    "zero_shot_predictions",
-                    "splits",
-                    "params:class_bank",
-                    "params:analysis",
-                ],
-                "paired_comparisons",
-                name="compare_methods",
-            ),
-            node(
-                nodes.measure_calibration,
-                [
-                    "trial_probabilities",
-                    "zero_shot_predictions",
-                    "splits",
-                    "params:class_bank",
-                    "params:analysis",
-                ],
-                ["calibration", "reliability"],
-                name="measure_calibration",
-            ),
-            node(
-                nodes.trace_classes,
-                [
-                    "chosen_trials",
-                    "trial_probabilities",
-                    "zero_shot_predictions",
-                    "splits",
-                    "params:class_bank",
-                    "params:analysis",
-                ],
-                ["class_gains", "confusion_pairs"],
-                name="trace_classes",
-            ),
-            node(
-                nodes.measure_abstention,
-                [
-                    "predictor",
-                    "test_predictions",
-                    "captions",
-                    "flickr8k_images",
-                    "clip_flickr8k_features",
-                    "params:class_bank",
-                    "params:analysis",
-                    "predict_state",
-                ],
-                "abstention",
-                name="measure_abstention",
-            ),
-            node(
-                nodes.find_label_issues,
-                ["chosen_trials", "study_data", "params:class_bank", "params:analysis"],
-                "label_issues",
-                name="find_label_issues",
-            ),
-            node(
-                nodes.query_labels,
-                ["chosen_trials", "study_data", "params:class_bank", "params:analysis"],
-                "label_queries",
-                name="query_labels",
-            ),
-            node(
-                nodes.measure_inference_cost,
-                [
-                    "finetune_curves",
-                    "end_to_end_curves",
-                    "embed_audit",
-                    "sports_images",
-                    "feature_cache",
-                    "params:embed",
-                    "params:end_to_end",
-                ],
-                "inference_cost",
-                name="measure_inference_cost",
-            ),
-            node(
-                nodes.recommend_method,
-                [
-                    "finetune_curves",
-                    "labels_needed",
-                    "paired_comparisons",
-                    "inference_cost",
-                    "end_to_end_curves",
-                    "params:report",
-                ],
-                "recommendation",
-                name="recommend_method",
-            ),
-            node(
-                nodes.log_evaluation,
-                ["finetune_trials", "end_to_end_trials", "finetune_metrics", "ingest_audit"],
-                "evaluation_log",
-                name="log_evaluation",
-            ),
-        ],
-        tags="finetune",
-    )
+    return Pipeline([
+        named_node(
+            nodes.count_labels_needed,
+            ["finetune_curves", "trial_probabilities", "test_data", "params:analysis"],
+            "labels_needed",
+        ),
+        named_node(
+            nodes.compare_methods,
+            ["finetune_trials", "trial_probabilities", "zero_shot_predictions", "test_data",
+             "params:analysis"],
+            "paired_comparisons",
+        ),
+        named_node(
+            nodes.measure_calibration,
+            ["trial_probabilities", "zero_shot_predictions", "test_data", "params:analysis"],
+            ["calibration", "reliability"],
+        ),
+        named_node(
+            nodes.trace_classes,
+            ["chosen_trials", "trial_probabilities", "zero_shot_predictions", "test_data",
+             "params:class_bank", "params:analysis"],
+            ["class_gains", "confusion_pairs"],
+        ),
+        named_node(
+            nodes.measure_abstention,
+            ["predictor", "test_predictions", "captions", "flickr8k_images",
+             "clip_flickr8k_features", "params:class_bank", "params:analysis", "predict_state"],
+            "abstention",
+        ),
+        named_node(
+            nodes.find_label_issues,
+            ["chosen_trials", "study_data", "params:class_bank", "params:analysis"],
+            "label_issues",
+        ),
+        named_node(
+            nodes.query_labels,
+            ["chosen_trials", "study_data", "params:class_bank", "params:analysis"],
+            "label_queries",
+        ),
+        named_node(
+            nodes.measure_inference_cost,
+            ["finetune_curves", "end_to_end_curves", "embed_audit", "sports_images",
+             "feature_cache", "params:embed", "params:end_to_end"],
+            "inference_cost",
+        ),
+        named_node(
+            nodes.recommend_method,
+            ["finetune_curves", "labels_needed", "paired_comparisons", "inference_cost",
+             "end_to_end_curves", "params:report"],
+            "recommendation",
+        ),
+        named_node(
+            nodes.log_evaluation,
+            ["finetune_trials", "end_to_end_trials", "finetune_metrics", "ingest_audit"],
+            "evaluation_log",
+        ),
+    ], tags="finetune")  # fmt: skip

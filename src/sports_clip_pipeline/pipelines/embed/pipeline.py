@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
 from sports_clip_pipeline.pipelines.embed import nodes
+from sports_clip_pipeline.pipelines.wiring import named_node
 
 
 def create_pipeline() -> Pipeline:
     """Stores and captions to features."""
-    return Pipeline(
-        [
-            node(
-                nodes.embed_corpora,
-                [
-                    "flickr8k_images",
-                    "flickr8k_manifest",
-                    "sports_images",
-                    "sports_manifest",
-                    "captions",
-                    "feature_cache",
-                    "params:embed",
-                    "embed_state",
-                ],
-                ["flickr8k_features", "sports_features", "caption_features", "embed_audit"],
-                name="embed_corpora",
-            )
-        ],
-        tags="embed",
-    )
+    return Pipeline([
+        named_node(
+            nodes.embed_corpora,
+            ["flickr8k_images", "flickr8k_manifest", "sports_images", "sports_manifest", "captions",
+             "feature_cache", "params:embed", "embed_state"],
+            ["flickr8k_features", "sports_features", "caption_features", "embed_audit"],
+        ),
+    ], tags="embed")  # fmt: skip

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
+from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 
 
 def select_development(
@@ -49,7 +49,7 @@ def select_test(splits: Table, clip_sports_features: Arrays, class_bank: ClassBa
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
-    rows = (splits["split"] == "evaluation").to_numpy()
+    rows = (splits["split"] == "test").to_numpy()
     return {
         "features": concat_features(clip_sports_features)[0][rows],
         "target": evaluation_target(splits, class_bank.labels),
@@ -130,9 +130,9 @@ def evaluate_predictor(
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
     corpus = LabelledCorpus(sports_images, sports_manifest, splits, clip_sports_features)
-    probabilities = predict_split(predictor, corpus, "evaluation", state)
+    probabilities = predict_split(predictor, corpus, "test", state)
     target = evaluation_target(splits, predictor.classes)
-    zero_shot = zero_shot_predictions[zero_shot_predictions["split"] == "evaluation"]
+    zero_shot = zero_shot_predictions[zero_shot_predictions["split"] == "test"]
     report = classification_report(probabilities, target, predictor.classes)
     metrics = {
         "best_method": predictor.origin["method"],

@@ -2,73 +2,39 @@
 
 from __future__ import annotations
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
 from sports_clip_pipeline.pipelines.finetune import nodes
+from sports_clip_pipeline.pipelines.wiring import named_node
 
 
 def create_pipeline() -> Pipeline:
     """Few-shot trials on frozen features: development labels to learning curves and predictors."""
-    return Pipeline(
-        [
-            node(
-                nodes.select_development,
-                [
-                    "splits",
-                    "clip_sports_features",
-                    "zero_shot_weights",
-                    "zero_shot_head",
-                    "clip_model",
-                    "params:class_bank",
-                ],
-                "study_data",
-                name="select_development",
-            ),
-            node(
-                nodes.select_test,
-                ["splits", "clip_sports_features", "params:class_bank"],
-                "test_data",
-                name="select_test",
-            ),
-            node(
-                nodes.fit_trials,
-                [
-                    "study_data",
-                    "test_data",
-                    "params:class_bank",
-                    "params:finetune",
-                    "finetune_state",
-                ],
-                ["finetune_trials", "finetune_curves", "trial_probabilities", "chosen_trials"],
-                name="fit_trials",
-            ),
-            node(
-                nodes.save_predictors,
-                [
-                    "chosen_trials",
-                    "ensemble_predictors",
-                    "clip_model",
-                    "embed_audit",
-                    "params:class_bank",
-                    "params:analysis",
-                ],
-                ["predictor", "fraction_predictors"],
-                name="save_predictors",
-            ),
-            node(
-                nodes.evaluate_predictor,
-                [
-                    "predictor",
-                    "splits",
-                    "clip_sports_features",
-                    "sports_images",
-                    "sports_manifest",
-                    "zero_shot_predictions",
-                    "end_to_end_state",
-                ],
-                ["test_predictions", "finetune_metrics"],
-                name="evaluate_predictor",
-            ),
-        ],
-        tags="finetune",
-    )
+    return Pipeline([
+        named_node(
+            nodes.select_development,
+            ["splits", "clip_sports_features", "zero_shot_weights", "zero_shot_head", "clip_model",
+             "params:class_bank"],
+            "study_data",
+        ),
+        named_node(
+            nodes.select_test,
+            ["splits", "clip_sports_features", "params:class_bank"],
+            "test_data",
+        ),
+        named_node(
+            nodes.fit_trials,
+            ["study_data", "test_data", "params:class_bank", "params:finetune", "finetune_state"],
+            ["finetune_trials", "finetune_curves", "trial_probabilities", "chosen_trials"],
+        ),
+        named_node(
+            nodes.save_predictors,
+            ["chosen_trials", "ensemble_predictors", "clip_model", "embed_audit",
+             "params:class_bank", "params:analysis"], ["predictor", "fraction_predictors"],
+        ),
+        named_node(
+            nodes.evaluate_predictor,
+            ["predictor", "splits", "clip_sports_features", "sports_images", "sports_manifest",
+             "zero_shot_predictions", "end_to_end_state"], ["test_predictions", "finetune_metrics"],
+        ),
+    ], tags="finetune")  # fmt: skip

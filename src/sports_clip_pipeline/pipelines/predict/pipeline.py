@@ -2,65 +2,42 @@
 
 from __future__ import annotations
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
 from sports_clip_pipeline.pipelines.predict import nodes
+from sports_clip_pipeline.pipelines.wiring import named_node
 
 
 def create_pipeline() -> Pipeline:
     """Predictor and zero-shot table to the two submissions."""
-    return Pipeline(
-        [
-            node(
-                nodes.predict_test,
-                [
-                    "predictor",
-                    "clip_sports_features",
-                    "sports_images",
-                    "sports_manifest",
-                    "splits",
-                    "submission_order",
-                    "predict_state",
-                ],
-                "submission",
-                name="predict_test",
-            ),
-            node(
-                nodes.predict_test_without_labels,
-                ["zero_shot_unlabelled_predictions", "submission_order"],
-                "zero_shot_submission",
-                name="predict_test_without_labels",
-            ),
-        ],
-        tags="predict",
-    )
+    return Pipeline([
+        named_node(
+            nodes.predict_test,
+            ["predictor", "clip_sports_features", "sports_images", "sports_manifest", "splits",
+             "submission_order", "predict_state"],
+            "submission",
+        ),
+        named_node(
+            nodes.predict_test_without_labels,
+            ["zero_shot_unlabelled_predictions", "submission_order"],
+            "zero_shot_submission",
+        ),
+    ], tags="predict")  # fmt: skip
 
 
 def create_export_pipeline() -> Pipeline:
     """The shipped predictor to a folder that needs ONNX Runtime, NumPy and Pillow alone."""
-    return Pipeline(
-        [
-            node(
-                nodes.export_network,
-                ["predictor", "predict_state"],
-                "exported_predictor",
-                name="export_network",
-            )
-        ],
-        tags="export",
-    )
+    return Pipeline([
+        named_node(nodes.export_network, ["predictor", "predict_state"], "exported_predictor"),
+    ], tags="export")  # fmt: skip
 
 
 def create_predict_images_pipeline() -> Pipeline:
     """The shipped predictor and a path to answers; no corpus is asked for."""
-    return Pipeline(
-        [
-            node(
-                nodes.predict_images,
-                ["predictor", "params:predict", "params:cam", "predict_state"],
-                ["predictions", "predictions_failed", "prediction_maps"],
-                name="predict_images",
-            )
-        ],
-        tags="predict_images",
-    )
+    return Pipeline([
+        named_node(
+            nodes.predict_images,
+            ["predictor", "params:predict", "params:cam", "predict_state"],
+            ["predictions", "predictions_failed", "prediction_maps"],
+        ),
+    ], tags="predict_images")  # fmt: skip

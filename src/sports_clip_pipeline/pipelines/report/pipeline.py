@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
 from sports_clip_pipeline.pipelines.report import nodes
+from sports_clip_pipeline.pipelines.wiring import named_node
 
 # Sections with a figure; each is saved as the dataset `<name>_figure`.
 FIGURES = (
@@ -66,44 +67,26 @@ def _inputs(*fields: str) -> dict[str, str]:
 def create_pipeline() -> Pipeline:
     """Results to figures, `metrics.json`, `model_card.md` and `report.html`."""
     config = {"report": "params:report"}
-    return Pipeline(
-        [
-            node(
-                nodes.collect_thumbnails,
-                [
-                    INPUTS["label_issues"],
-                    INPUTS["queries"],
-                    "sports_images",
-                    "sports_manifest",
-                    "params:report",
-                ],
-                "thumbnails",
-                name="collect_thumbnails",
-            ),
-            node(
-                nodes.gather_metrics,
-                _inputs("zero_shot", "retrieval", "curves", "end_to_end_curves"),
-                "metrics",
-                name="gather_metrics",
-            ),
-            node(
-                nodes.describe_provenance,
-                _inputs("ingest_audit", "embed_audit", "trials") | config,
-                "provenance",
-                name="describe_provenance",
-            ),
-            node(
-                nodes.make_sections,
-                {**INPUTS, **config, "model_card": "params:model_card"},
-                {"content": "report_content", **{name: f"{name}_figure" for name in FIGURES}},
-                name="make_sections",
-            ),
-            node(nodes.write_model_card, "report_content", "model_card", name="write_model_card"),
-            node(
-                nodes.write_report,
-                ["report_content", "params:report"],
-                "report",
-                name="write_report",
-            ),
-        ]
-    )
+    return Pipeline([
+        named_node(
+            nodes.collect_thumbnails,
+            [INPUTS["label_issues"], INPUTS["queries"], "sports_images", "sports_manifest",
+             "params:report"],
+            "thumbnails",
+        ),
+        named_node(
+            nodes.gather_metrics,
+            _inputs("zero_shot", "retrieval", "curves", "end_to_end_curves"), "metrics",
+        ),
+        named_node(
+            nodes.describe_provenance,
+            _inputs("ingest_audit", "embed_audit", "trials") | config, "provenance",
+        ),
+        named_node(
+            nodes.make_sections,
+            {**INPUTS, **config, "model_card": "params:model_card"},
+            {"content": "report_content", **{name: f"{name}_figure" for name in FIGURES}},
+        ),
+        named_node(nodes.write_model_card, "report_content", "model_card"),
+        named_node(nodes.write_report, ["report_content", "params:report"], "report"),
+    ])  # fmt: skip

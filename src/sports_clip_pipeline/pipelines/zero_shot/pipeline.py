@@ -2,123 +2,66 @@
 
 from __future__ import annotations
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
+from sports_clip_pipeline.pipelines.wiring import named_node
 from sports_clip_pipeline.pipelines.zero_shot import nodes
 
 
 def create_pipeline() -> Pipeline:
     """Zero-shot classification and retrieval by the CLIP model."""
-    return Pipeline(
-        [
-            node(
-                nodes.encode_class_prompts,
-                [
-                    "clip_model",
-                    "params:class_bank",
-                    "params:zero_shot",
-                    "params:tokenize",
-                    "params:embed",
-                ],
-                "zero_shot_weights",
-                name="encode_class_prompts",
-            ),
-            node(
-                nodes.build_zero_shot_scores,
-                [
-                    "zero_shot_weights",
-                    "clip_model",
-                    "clip_sports_features",
-                    "params:embed",
-                    "params:tokenize",
-                ],
-                "zero_shot_scores",
-                name="build_zero_shot_scores",
-            ),
-            node(
-                nodes.choose_zero_shot,
-                [
-                    "zero_shot_scores",
-                    "clip_model",
-                    "clip_flickr8k_features",
-                    "clip_caption_features",
-                    "caption_features",
-                    "flickr8k_manifest",
-                    "captions",
-                    "params:zero_shot",
-                ],
-                ["zero_shot_head", "zero_shot_choice"],
-                name="choose_zero_shot",
-            ),
-            node(
-                nodes.ablate_zero_shot,
-                [
-                    "zero_shot_scores",
-                    "zero_shot_choice",
-                    "zero_shot_weights",
-                    "clip_sports_features",
-                    "splits",
-                    "params:class_bank",
-                    "params:zero_shot",
-                ],
-                "ablation",
-                name="ablate_zero_shot",
-            ),
-            node(
-                nodes.classify_without_labels,
-                [
-                    "zero_shot_head",
-                    "clip_sports_features",
-                    "sports_manifest",
-                    "splits",
-                    "params:class_bank",
-                ],
-                "zero_shot_predictions",
-                name="classify_without_labels",
-            ),
-            node(
-                nodes.learn_without_labels,
-                [
-                    "zero_shot_head",
-                    "clip_sports_features",
-                    "splits",
-                    "params:class_bank",
-                    "params:transduction",
-                    "params:zero_shot",
-                ],
-                ["zero_shot_unlabelled_head", "transduction"],
-                name="learn_without_labels",
-            ),
-            node(
-                nodes.classify_with_unlabelled,
-                [
-                    "zero_shot_unlabelled_head",
-                    "clip_sports_features",
-                    "sports_manifest",
-                    "splits",
-                    "params:class_bank",
-                ],
-                "zero_shot_unlabelled_predictions",
-                name="classify_with_unlabelled",
-            ),
-            node(
-                nodes.score_zero_shot,
-                ["zero_shot_predictions", "params:class_bank", "params:zero_shot"],
-                "zero_shot_metrics",
-                name="score_zero_shot",
-            ),
-            node(
-                nodes.score_retrieval,
-                [
-                    "clip_model",
-                    "clip_flickr8k_features",
-                    "clip_caption_features",
-                    "flickr8k_manifest",
-                    "captions",
-                ],
-                "retrieval_metrics",
-                name="score_retrieval",
-            ),
-        ],
-        tags="zero_shot",
-    )
+    return Pipeline([
+        named_node(
+            nodes.encode_class_prompts,
+            ["clip_model", "params:class_bank", "params:zero_shot", "params:tokenize",
+             "params:embed"],
+            "zero_shot_weights",
+        ),
+        named_node(
+            nodes.build_zero_shot_scores,
+            ["zero_shot_weights", "clip_model", "clip_sports_features", "params:embed",
+             "params:tokenize"],
+            "zero_shot_scores",
+        ),
+        named_node(
+            nodes.choose_zero_shot,
+            ["zero_shot_scores", "clip_model", "clip_flickr8k_features", "clip_caption_features",
+             "caption_features", "flickr8k_manifest", "captions", "params:zero_shot"],
+            ["zero_shot_head", "zero_shot_choice"],
+        ),
+        named_node(
+            nodes.ablate_zero_shot,
+            ["zero_shot_scores", "zero_shot_choice", "zero_shot_weights", "clip_sports_features",
+             "splits", "params:class_bank", "params:zero_shot"],
+            "ablation",
+        ),
+        named_node(
+            nodes.classify_without_labels,
+            ["zero_shot_head", "clip_sports_features", "sports_manifest", "splits",
+             "params:class_bank"],
+            "zero_shot_predictions",
+        ),
+        named_node(
+            nodes.learn_without_labels,
+            ["zero_shot_head", "clip_sports_features", "splits", "params:class_bank",
+             "params:transduction", "params:zero_shot"],
+            ["zero_shot_unlabelled_head", "transduction"],
+        ),
+        named_node(
+            nodes.classify_with_unlabelled,
+            ["zero_shot_unlabelled_head", "clip_sports_features", "sports_manifest", "splits",
+             "params:class_bank"],
+            "zero_shot_unlabelled_predictions",
+        ),
+        named_node(
+            nodes.score_zero_shot,
+            ["zero_shot_predictions", "params:class_bank", "params:zero_shot"],
+            "zero_shot_metrics",
+        ),
+        named_node(
+            nodes.score_retrieval,
+            ["clip_model", "clip_flickr8k_features", "clip_caption_features", "flickr8k_manifest",
+             "captions"],
+            "retrieval_metrics",
+        ),
+    ], tags="zero_shot")  # fmt: skip

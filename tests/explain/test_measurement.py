@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from functools import partial
 
@@ -220,20 +221,6 @@ def test_a_image_that_is_not_there_is_refused():
         plan_items(draw, pd.DataFrame({"image": ["b.jpg"], "stored_sha256": [""]}), CONFIG)
 
 
-def test_maps_that_are_the_same_are_measured_once(monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        measurement.faithfulness,
-        "faithfulness",
-        lambda *given: asked.append(1) or {"road": float(len(asked))},
-    )
-    one, other = np.zeros((2, 2)), np.eye(2)
-    found = measurement._measured({"a": one, "b": other, "c": one + 1e-6}, None, None, CONFIG)
-    assert found == {"a": {"road": 1.0}, "b": {"road": 2.0}, "c": {"road": 1.0}}
-
-
 def test_a_plan_can_be_handed_to_another_process():
-    import pickle
-
     work = Work(Store(), partial(build), "x", (0,), CONFIG)
     assert pickle.loads(pickle.dumps(work)).config == CONFIG
