@@ -111,7 +111,7 @@ def test_command_reads_class_folders(tmp_path: Path, capsys) -> None:
     )
     output = capsys.readouterr().out
     assert "3 classes, 21 images with a label, 1 without" in output
-    assert "Würger – neu, leaves about 4" in output  # one of 5 is for evaluation
+    assert "Würger – neu, leaves about 4" in output  # one of 5 is for testing
     assert "least label fraction is about 0.25; suitable fractions: [0.25, 0.5, 1]" in output
     assert "Not read: species.csv; a list is named in ingest.labelled.labels_file." in output
 

@@ -81,7 +81,7 @@ def splits(**changes: object) -> pd.DataFrame:
     [
         ({"group": [0, 0]}, "splits_share_no_group"),
         ({"rank_seed_0": [0, 0]}, "ranks_are_of_development"),
-        ({"split": ["development", "test"]}, "split"),
+        ({"split": ["development", "dev"]}, "split"),
         ({"image": ["a", "a"]}, "image"),
     ],
 )
