@@ -34,7 +34,7 @@ def column_head(*columns: int, width: int) -> Head:
     return Head((Operation("affine", {"weight": weight, "bias": bias}),))
 
 
-ARRAYS = {"features": one_hot(0, 0, 0, 1), "companion.lite0": one_hot(2, 2, 2, 2)}
+ARRAYS = {"features": one_hot(0, 0, 0, 1), "additional.lite0": one_hot(2, 2, 2, 2)}
 
 
 def predicted(head: Head, *additional: str) -> pd.DataFrame:

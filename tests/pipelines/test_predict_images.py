@@ -18,8 +18,8 @@ from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam.config import CamConfig
 from sports_clip_pipeline.pipelines.predict import nodes
 from sports_clip_pipeline.pipelines.predict.config import PredictConfig
-from sports_clip_pipeline.predictor.export import drawn_pictures
 from sports_clip_pipeline.predictor.head import Head, Operation
+from sports_clip_pipeline.predictor.onnx_export import synthetic_images
 from sports_clip_pipeline.predictor.predictor import Predictor
 from tests.conftest import Kedro, error_line
 
@@ -29,7 +29,7 @@ SUBMISSIONS = ("submission.csv", "zero_shot_submission.csv")
 def write_images(folder: Path) -> Path:
     """A valid image, one with an EXIF orientation, and invalid files: truncated, empty, text."""
     (folder / "deep").mkdir(parents=True)
-    good, turned = drawn_pictures()[:2]
+    good, turned = synthetic_images()[:2]
     good.save(folder / "good.jpg", quality=95)
     exif = Image.Exif()
     exif[0x0112] = 3

@@ -71,7 +71,7 @@ class Study:
     def embed(self, clip: Path) -> tuple[dict[str, np.ndarray], ...]:
         store, manifest = self.corpus.store, self.corpus.manifest
         return embed_with_clip(
-            clip, self.images, {**self.images, "companion.lite1": np.ones((14, 3))}, self.texts,
+            clip, self.images, {**self.images, "additional.lite1": np.ones((14, 3))}, self.texts,
             store, manifest, store, manifest, self.corpus.captions, EMBED,
             self.state(clip.parent.name),
         )  # fmt: skip
@@ -97,7 +97,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     embedder = Embedder(EMBED, FeatureCache(folder / "cache"), RunState(folder / "state"))
     images = embedder.images("flickr8k", corpus.store, corpus.manifest)
     texts = embedder.captions(list(corpus.captions["token_ids"]))
-    return Study(corpus, images, texts, embedder.audit(), folder)
+    return Study(corpus, images, texts, embedder.audit, folder)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_locked_encoders_keep_the_features_of_embed(study: Study) -> None:
     clip, curve = study.pretrain(LOCKED, "locked")
     assert trained_encoders(clip) == ()
     assert read_image_encoder(clip) == {}
-    assert set(curve["towers"]) == {"locked"}
+    assert set(curve["encoders"]) == {"locked"}
     flickr8k, sports, texts = study.embed(clip)
     assert flickr8k is study.images
     assert texts is study.texts
@@ -128,7 +128,7 @@ def test_locked_encoders_keep_the_features_of_embed(study: Study) -> None:
 
 def test_the_curve_continues_with_unlocked_encoders(unlocked: tuple[Path, pd.DataFrame]) -> None:
     _, curve = unlocked
-    assert curve["towers"].tolist() == ["locked", "locked", "unlocked"]
+    assert curve["encoders"].tolist() == ["locked", "locked", "unlocked"]
     assert curve["epoch"].tolist() == [1, 2, 3]
     assert curve["step"].tolist() == [1, 2, 4]
     assert not curve.isna().any(axis=None)
@@ -143,7 +143,7 @@ def test_model_and_features_agree(
     assert not np.allclose(flickr8k["features"], study.images["features"], atol=1e-3)
     assert not np.allclose(texts["features"], study.texts["features"], atol=1e-3)
     np.testing.assert_array_equal(sports["features"], flickr8k["features"])
-    assert sports["companion.lite1"].shape == (14, 3), "additional_encoders are handed on"
+    assert sports["additional.lite1"].shape == (14, 3), "additional_encoders are handed on"
 
     ids = torch.from_numpy(pad(list(study.corpus.captions["token_ids"]))[0])
     projections = read_projections(clip)
@@ -168,8 +168,8 @@ def test_a_predictor_holds_the_trained_encoder(
     weight = np.random.default_rng(0).normal(0, 0.1, (3, 1280)).astype(np.float32)
     head = Head((Operation("affine", {"weight": weight, "bias": np.zeros(3, np.float32)}),))
     view = study.corpus.preprocessing
-    towers = read_image_encoder(unlocked[0])
-    Predictor(("a", "b", "c"), "lite0", view, head, tower_weights=towers).save(tmp_path / "p")
+    trained = read_image_encoder(unlocked[0])
+    Predictor(("a", "b", "c"), "lite0", view, head, encoder_weights=trained).save(tmp_path / "p")
     predictor = load_predictor(tmp_path / "p")
     wanted = predictor.predict_proba(features[1]["features"])
     images = [study.corpus.store.get(i) for i in range(14)]
@@ -225,12 +225,12 @@ def test_a_run_with_an_unlocked_block_is_consistent_from_pretrain_to_cam(
         "the text encoder is locked"
     )
     record = json.loads((models / "predictor/predictor.json").read_text())
-    assert record["tower_weights"] == "own"
-    towers = load_predictor(models / "predictor").tower_weights
+    assert record["encoder_weights"] == "own"
+    loaded = load_predictor(models / "predictor").encoder_weights
     trained = read_image_encoder(models / "clip")
-    assert towers.keys() == trained.keys()
+    assert loaded.keys() == trained.keys()
     for name in ("blocks.6.0.conv_pw.weight", "conv_head.weight", "classifier.weight"):
-        np.testing.assert_array_equal(towers[name], trained[name])
+        np.testing.assert_array_equal(loaded[name], trained[name])
 
 
 def test_random_views_need_several_views_in_the_cache(study: Study) -> None:

@@ -63,7 +63,7 @@ def test_two_launchers_train_the_model_of_one_process(own_run: Path, kedro: Kedr
     alone = kedro(own_run, "run", *STEP, SETTINGS)
     assert alone.returncode == 0, alone.stderr
     weights, row = result(own_run)
-    assert list(row["towers"])[-1] == "unlocked"
+    assert list(row["encoders"])[-1] == "unlocked"
     np.testing.assert_allclose(row["loss"], curve["loss"], atol=2e-3)
     name = "visual.trunk.conv_head.weight"
     packaged = load_image_encoder("lite0").state_dict()["conv_head.weight"].numpy()

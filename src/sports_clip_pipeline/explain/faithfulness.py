@@ -30,12 +30,9 @@ HEAD = "head"
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """One image as a network sees it, with what replaces its pixels.
+    """Preprocessed image (3, H, W), its blur, and the noise of imputation; the seed of ties.
 
-    Attributes:
-        pixels, blurred: (3, H, W) float32; insertion starts from the blurred image.
-        noise: (3, H, W) of the imputation. seed: of ties.
-        end_probabilities: of the explained class for the image, its blur, and mid-grey.
+    `end_probabilities` are those of the explained class for image, blur and mid-grey.
     """
 
     pixels: torch.Tensor

@@ -85,9 +85,8 @@ def paired_features_of_split(
 ) -> PairedFeatures:
     """Lazily read features of one split, its images renumbered from 0.
 
-    Args:
-        image: (N, D) features in manifest order. text: (M, E) features in caption order.
-        views: like `image`, one for each view.
+    `image` and `views` are (N, D) in manifest order, `text` is (M, E) in caption order.
+
     Raises: ValueError: the split has no image with captions.
     """
     rows, caption_rows = _captioned(manifest, captions, split)
@@ -108,10 +107,8 @@ def paired_images_of_split(
     split: str,
     store: ImageStore,
 ) -> PairedImages:
-    """Pairs of one split, its images renumbered as by `paired_features_of_split`.
+    """Pairs of one split; arguments as `paired_features_of_split`, the store in manifest order.
 
-    Args:
-        store: of the images, in manifest order.
     Raises: ValueError: the split has no image with captions, or the store another length.
     """
     if len(store) != len(manifest):
@@ -145,11 +142,12 @@ class Projector(nn.Module):
 
     def __init__(self, pairs: PairedFeatures, config: PretrainConfig) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.from_numpy(pairs.image.column_means()))
+        image, text = np.asarray(pairs.image), np.asarray(pairs.text)
+        self.register_buffer("mean", torch.from_numpy(image.mean(axis=0)))
         # One scale for all features: scaling each to unit variance blows up the rare ones, and
         # cost 2 points of R@5 on Flickr8k validation.
-        self.register_buffer("scale", torch.tensor(pairs.image.standard_deviation() + 1e-6))
-        self.register_buffer("text_scale", torch.tensor(pairs.text.root_mean_square()))
+        self.register_buffer("scale", torch.tensor(float(image.std()) + 1e-6))
+        self.register_buffer("text_scale", torch.tensor(float(np.sqrt((text**2).mean()))))
         kind, space = config.projections, config.embed_dim
         # Eval mode: feature dropout has its own generator, the heads' own waits for the encoders.
         self.image = build_head(kind, pairs.image.shape[1], space, bias=True).eval()
@@ -189,11 +187,7 @@ class Projector(nn.Module):
 class PairEncoder(nn.Module):
     """Image and text encoder from rows of a split to embeddings, as one module for DDP.
 
-    A frozen encoder is not run: its cached features are projected.
-
-    Args:
-        model: open_clip's `CustomTextCLIP`, on the device of `compute`.
-        unlocked: which of its encoders are run.
+    A frozen encoder of `model` (open_clip's) is not run: its cached features are projected.
     """
 
     def __init__(self, model: Any, unlocked: Unlocked, compute: Compute) -> None:
@@ -209,11 +203,7 @@ class PairEncoder(nn.Module):
         return (self.images(pairs, images, pixels), self.texts(pairs, texts), *self.scale())
 
     def images(self, pairs: PairedImages, rows: np.ndarray, pixels: Any) -> torch.Tensor:
-        """Image rows (B,) to unit-norm embeddings (B, P) float32.
-
-        Args:
-            pixels: (B, 3, H, W) on the device; None where the image encoder is frozen.
-        """
+        """Image rows (B,), with pixels if unlocked, to unit-norm embeddings (B, P) float32."""
         with self.compute.autocast():
             if self.unlocked.image:
                 projected = self.model.visual(pixels)

@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sports_clip_pipeline.clip.model import (
-    ends,
     image_blocks,
     image_encoder,
+    projection_parameters,
     text_blocks,
     text_encoder,
 )
@@ -37,9 +37,8 @@ def unlock(model: Any, image_count: int, text_count: int, biased: bool = False) 
     Blocks of the text encoder are its transformer layers; its embeddings are trained with -1 only.
 
     Args:
-        model: open_clip's `CustomTextCLIP`.
+        model: open_clip's `CustomTextCLIP`. biased: whether the logit bias is trained.
         image_count, text_count: blocks from the end; 0 for none, -1 for the whole encoder.
-        biased: whether the logit bias is trained.
     Raises: UserFacingError: an encoder has fewer blocks.
     """
     model.requires_grad_(False)
@@ -47,7 +46,7 @@ def unlock(model: Any, image_count: int, text_count: int, biased: bool = False) 
     trainable = [
         *_last(image_blocks(model), image, image_count, "pretrain.unlocked_image_blocks"),
         *_last(text_blocks(model), text, text_count, "pretrain.unlocked_text_blocks"),
-        *ends(model, image_count != 0, text_count != 0, biased),
+        *projection_parameters(model, image_count != 0, text_count != 0, biased),
     ]
     for parameter in trainable:
         parameter.requires_grad_(True)
@@ -73,11 +72,9 @@ def set_train_mode(
 ) -> None:
     """Training mode for modules whose parameters are all trainable, eval mode for the rest.
 
-    Frozen batch norms keep their running statistics, and frozen layers have no dropout.
-
     Args:
         dropout: whether trainable modules use dropout.
-        freeze_batch_norm: trainable batch norms keep their running statistics, too.
+        freeze_batch_norm: trainable batch norms keep their running statistics, as frozen ones do.
     """
     module.training = False
     parameters = list(module.parameters())
