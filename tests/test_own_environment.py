@@ -16,8 +16,8 @@ from sports_clip_pipeline.data.class_bank import class_bank_yaml
 from sports_clip_pipeline.hooks import check_study, check_text_encoders
 from sports_clip_pipeline.parameters import Parameters
 from sports_clip_pipeline.pipeline_registry import register_pipelines
+from tests.conftest import ROOT, config_loader
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 LABELS = ("bald_eagle", "Würger – neu", "no", "St. Bernard", "2020")
 
 
@@ -25,16 +25,9 @@ LABELS = ("bald_eagle", "Würger – neu", "no", "St. Bernard", "2020")
 def loader(tmp_path: Path) -> OmegaConfigLoader:
     """The configuration of `--env=own` with a written class bank."""
     for name in ("base", "own"):
-        shutil.copytree(CONF / name, tmp_path / name)
+        shutil.copytree(ROOT / "conf" / name, tmp_path / name)
     (tmp_path / "own" / "parameters_class_bank.yml").write_text(class_bank_yaml(LABELS))
-    return OmegaConfigLoader(
-        str(tmp_path),
-        base_env="base",
-        default_run_env="local",
-        env="own",
-        runtime_params={},
-        merge_strategy={"parameters": "soft"},
-    )
+    return config_loader("own", tmp_path)
 
 
 def hinted_blocks() -> Iterator[tuple[str, Any]]:
@@ -70,4 +63,4 @@ def test_the_catalog_uses_the_corpus_names_of_its_globals(loader: OmegaConfigLoa
 
 
 def test_no_class_bank_is_committed() -> None:
-    assert not (CONF / "own" / "parameters_class_bank.yml").exists()
+    assert not (ROOT / "conf" / "own" / "parameters_class_bank.yml").exists()

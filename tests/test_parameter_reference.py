@@ -1,20 +1,7 @@
 from __future__ import annotations
 
-from pathlib import Path
-
-from kedro.config import OmegaConfigLoader
-
-from sports_clip_pipeline import parameter_reference, settings
-
-ROOT = Path(__file__).parents[1]
-
-
-def values(env: str | None, **runtime_params: object) -> dict[str, tuple[object, str]]:
-    loader = OmegaConfigLoader(
-        str(ROOT / "conf"), env=env, runtime_params=runtime_params, **settings.CONFIG_LOADER_ARGS
-    )
-    found = parameter_reference.resolved(loader, ROOT / "conf")
-    return {setting.name: (value, origin) for setting, value, origin in found}
+from sports_clip_pipeline import parameter_reference
+from tests.conftest import ROOT, config_loader
 
 
 def test_the_committed_reference_is_the_generated_one() -> None:
@@ -32,7 +19,9 @@ def test_every_setting_has_a_description() -> None:
 
 
 def test_a_value_comes_with_its_origin() -> None:
-    found = values("real", finetune={"folds": 3})
+    loader = config_loader("real", finetune={"folds": 3})
+    rows = parameter_reference.resolved(loader, ROOT / "conf")
+    found = {setting.name: (value, origin) for setting, value, origin in rows}
     assert found["embed.image_encoder"] == ("lite2", "real/parameters_embed.yml")
     assert found["embed.text_encoder"] == ("minilm", "base/parameters_embed.yml")
     assert found["embed.batch_size"] == (32, "default")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.config import OmegaConfigLoader
 
-from sports_clip_pipeline import settings
 from sports_clip_pipeline.data.rules import ArchiveLimits
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import fingerprint
@@ -24,8 +21,8 @@ from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, ZeroShotConfig
+from tests.conftest import ROOT, config_loader
 
-CONF = Path(__file__).parents[1] / "conf"
 PAIR = "open_clip/ViT-B-32@random"
 INVALID: list[tuple[type[Parameters], dict[str, Any], str]] = [
     (CamConfig, {"right": -1}, "cam.right: wanted"),
@@ -89,14 +86,13 @@ def test_lists_accept_plus_signs_and_sizes_accept_units() -> None:
 
 
 def loaded(env: str) -> dict[str, Any]:
-    arguments = {**settings.CONFIG_LOADER_ARGS, "default_run_env": "base"}
-    return dict(OmegaConfigLoader(str(CONF), env=env, **arguments)["parameters"])
+    return dict(config_loader(env)["parameters"])
 
 
 @pytest.mark.parametrize("env", ["base", "real", "own"])
 def test_fields_that_an_environment_leaves_out_have_the_value_of_base(env: str) -> None:
     base, other = loaded("base"), loaded(env)
-    for path in CONF.glob(f"{env}/parameters_*.yml"):
+    for path in ROOT.glob(f"conf/{env}/parameters_*.yml"):
         for block in base.keys() & {path.stem.removeprefix("parameters_")}:
             assert base[block].keys() <= other[block].keys()
     assert other["analysis"] == base["analysis"]

@@ -179,18 +179,6 @@ def test_a_predictor_holds_the_trained_encoder(
     np.testing.assert_allclose(logits.softmax(dim=1).numpy(), wanted, atol=1e-4)
 
 
-def test_a_second_run_trains_nothing_and_writes_the_same_bytes(
-    study: Study, unlocked: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sports_clip_pipeline.training.trainer import Trainer
-
-    before = (unlocked[0] / "open_clip_model.safetensors").read_bytes()
-    monkeypatch.setattr(Trainer, "run_epoch", None)
-    clip, curve = study.pretrain(UNLOCKED, "unlocked")
-    assert (clip / "open_clip_model.safetensors").read_bytes() == before
-    pd.testing.assert_frame_equal(curve, unlocked[1])
-
-
 def test_only_trained_encoders_embed_again(study: Study) -> None:
     clip, _ = study.pretrain(UNLOCKED.model_copy(update={"unlocked_image_blocks": 0}), "text")
     assert trained_encoders(clip) == ("text",)
