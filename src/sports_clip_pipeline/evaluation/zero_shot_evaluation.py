@@ -55,12 +55,9 @@ def score_table(
 
 @dataclass(frozen=True)
 class Variant:
-    """A variant of zero-shot classification.
+    """A variant of zero-shot classification: change to the one above, logits (N, C) of test images.
 
-    Attributes:
-        name: of the variant. changed: against the one above. chosen_on: where its settings come
-            from.
-        logits: (N, C) of the test images.
+    `chosen_on` tells where its settings come from.
     """
 
     name: str
@@ -86,14 +83,14 @@ def ablation_variants(
     fixed, held_out = "fixed beforehand", "validation captions"
     weight, bias = choice["names_weight"], np.asarray(choice["class_bias"])
     variants = [
-        Variant(name, changed, fixed, replace(scores, anchors=rows).head()(features))
+        Variant(name, changed, fixed, replace(scores, weights=rows).head()(features))
         for name, changed, rows in (
             ("names", "class names in templates", weights["weights.names"]),
             ("sentences", "sentences that describe each class", weights["weights.sentences"]),
             ("names and sentences", "mean of both", weights["weights.both"]),
         )
     ]
-    if scores.named is not None:
+    if scores.conse is not None:
         changed = f"the image encoder's ImageNet class names, with weight {weight:g}"
         logits = scores.head(weight)(features)
         variants.append(Variant("with ImageNet names", changed, held_out, logits))
@@ -124,7 +121,6 @@ def ablation_table(
 def _accuracy(
     predicted: np.ndarray, target: np.ndarray, resamples: int, seed: int
 ) -> tuple[float, float, float]:
-    """Accuracy with the ends of its interval."""
     correct = predicted == target
     return float(correct.mean()), *bootstrap_interval(correct[None, :], seed, resamples)
 
