@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import save_file
 
 from sports_clip_pipeline import load_clip, load_predictor
-from tests.encoders.making import ARCHITECTURE, write_image_tower, write_text_tower
+from tests.encoders.factories import ARCHITECTURE, write_image_encoder, write_text_encoder
 
 STEPS = "--pipelines=tokenize,embed,pretrain,zero_shot,finetune,predict"
 PAIR = {
@@ -54,10 +54,10 @@ def curve(project: Path) -> pd.DataFrame:
 def test_the_notebooks_recipe_runs_over_files_of_timm_and_hugging_face(
     own_run: Path, tmp_path: Path, kedro: Callable
 ) -> None:
-    image = write_image_tower(tmp_path / "resnet.safetensors")
+    image = write_image_encoder(tmp_path / "resnet.safetensors")
     text = tmp_path / "distilbert"
     text.mkdir()
-    towers = f"timm/{ARCHITECTURE}@{image}", f"hf/{write_text_tower(text)}"
+    towers = f"timm/{ARCHITECTURE}@{image}", f"hf/{write_text_encoder(text)}"
     notebook = {"projections": "notebook", "loss": "soft_targets", "embed_dim": 16}
     done = kedro(
         own_run, "run", STEPS, f"--config={recipe(tmp_path / 'r.yml', towers, 24, notebook)}"

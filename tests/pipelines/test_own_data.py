@@ -15,7 +15,7 @@ import yaml
 from sports_clip_pipeline import load_predictor
 from sports_clip_sample import write_sample
 from tests.conftest import command, copy_project, refusal
-from tests.encoders.making import ARCHITECTURE, write_image_tower, write_text_tower
+from tests.encoders.factories import ARCHITECTURE, write_image_encoder, write_text_encoder
 
 FOLDERS = {"chess": "Échecs – le jeu", "swimming": "st. swimming", "tennis": "tennis"}
 BANK = ("data/01_raw/own/images", "conf/own/parameters_class_bank.yml")
@@ -45,9 +45,9 @@ def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lay_out(raw, sample)
     path = project / "conf/own/globals.yml"
     path.write_text(path.read_text().replace("captioned: flickr8k", "captioned: captions"))
-    image = write_image_tower(project / "resnet.safetensors")
+    image = write_image_encoder(project / "resnet.safetensors")
     (project / "distilbert").mkdir()
-    text = f"hf/{write_text_tower(project / 'distilbert')}"
+    text = f"hf/{write_text_encoder(project / 'distilbert')}"
     parameters = {
         "ingest": {"max_quarantine_share": 0.2},  # the sample is flawed on purpose
         "embed": {

@@ -19,7 +19,7 @@ from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE
 from sports_clip_pipeline.predictor.head import Head, Operation, add
 from sports_clip_pipeline.predictor.onnx_export import cached_export, export_predictor
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor, predictor_fingerprint
-from tests.encoders.making import write_image_tower
+from tests.encoders.factories import write_image_encoder
 
 RNG = np.random.default_rng(0)
 CLASSES = ("chess", "judo", "wwe")
@@ -73,7 +73,7 @@ def whole_head(widths: list[int]) -> Head:
 @pytest.fixture(scope="module")
 def tower(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tiny tower with weights of its own, by name."""
-    place = write_image_tower(tmp_path_factory.mktemp("tower") / "tiny.safetensors")
+    place = write_image_encoder(tmp_path_factory.mktemp("tower") / "tiny.safetensors")
     return f"timm/test_resnet@{place}"
 
 
