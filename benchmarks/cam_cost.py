@@ -22,7 +22,7 @@ from torch import nn
 
 from sports_clip_pipeline.encoders.image_encoders import load_image_encoder
 from sports_clip_pipeline.explain.cam import class_activation_map
-from sports_clip_pipeline.explain.targets import find_layer, frozen
+from sports_clip_pipeline.explain.networks import find_layer, frozen
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.cam.config import METHODS
 

@@ -109,7 +109,7 @@ def test_killed_scan_resumes_from_the_finished_shards(tmp_path: Path) -> None:
 def test_unchanged_corpus_is_not_decoded_again(tmp_path: Path, monkeypatch) -> None:
     first = scan(tmp_path, state=RunState(tmp_path / "state"))
     fingerprint = (first.folder / ".fingerprint").read_text()
-    monkeypatch.setattr(ingest, "scan_shard", None)
+    monkeypatch.setattr(ingest, "scan_shard", lambda *_: pytest.fail("decoded again"))
     monkeypatch.setattr(ingest, "fingerprint", lambda *_: fingerprint)
     assert scan(tmp_path, state=RunState(tmp_path / "state")).rows.equals(first.rows)
 
@@ -149,7 +149,7 @@ def test_thumbnails_are_16_by_16_grey_means_and_facts_are_json(tmp_path: Path) -
     assert grey.dtype == np.uint8
     assert np.abs(grey[0].astype(int) - 90).max() <= 1
     facts = json.loads((found.folder / "shard-00002.json").read_text())
-    assert facts["kept"]["image"] == ["i/6.jpg", "i/7.jpg"]
+    assert facts["usable"]["image"] == ["i/6.jpg", "i/7.jpg"]
 
 
 LABELS = ("chess", "tennis")

@@ -1,13 +1,27 @@
+"""Gallery cards, their pictures and contact sheets."""
+
 from __future__ import annotations
 
 import io
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
 
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.explain.explainer import GUIDED, Explainer, Prediction, model_view
+from sports_clip_pipeline.explain.explainer import (
+    GUIDED,
+    Card,
+    Explainer,
+    Prediction,
+    contact_sheet,
+    fit_within,
+    gradient_picture,
+    jpeg,
+    model_view,
+    overlay,
+)
 
 
 def preprocessing(view: str) -> ImageTransform:
@@ -29,7 +43,7 @@ def wide() -> Image.Image:
     return photo
 
 
-SAID = Prediction("a.jpg", "green", "red", 0.75)
+PREDICTION = Prediction("a.jpg", "green", "red", 0.75)
 
 
 def opened(content: bytes) -> np.ndarray:
@@ -49,7 +63,7 @@ def test_a_centre_crop_is_shown_as_the_square_it_is(wide):
 
 
 def test_the_card_tells_the_question_and_what_was_said(red_not_green, wide):
-    card = explainer(red_not_green, "full").explain(wide, SAID, "red")
+    card = explainer(red_not_green, "full").explain(wide, PREDICTION, "red")
     assert (card.image, card.label, card.predicted, card.probability) == (
         "a.jpg",
         "green",
@@ -60,7 +74,7 @@ def test_the_card_tells_the_question_and_what_was_said(red_not_green, wide):
 
 
 def test_the_map_is_brightest_over_what_speaks_for_the_class(red_not_green, wide):
-    card = explainer(red_not_green, "full").explain(wide, SAID, "red")
+    card = explainer(red_not_green, "full").explain(wide, PREDICTION, "red")
     drawn = opened(card.map_jpeg)
     assert drawn.shape == opened(card.photo_jpeg).shape == (32, 64, 3)
     assert drawn[:, :12].mean() > 1.5 * drawn[:, 20:].mean()
@@ -69,21 +83,108 @@ def test_the_map_is_brightest_over_what_speaks_for_the_class(red_not_green, wide
 def test_a_silent_map_says_so_on_the_card(red_not_green):
     photo = Image.new("RGB", (16, 16), (0, 255, 0))
     assert (
-        explainer(red_not_green).explain(photo, SAID, "red").method
+        explainer(red_not_green).explain(photo, PREDICTION, "red").method
         == "GradCAM: no place stands out"
     )
 
 
 def test_an_unknown_score_is_an_error(red_not_green, wide):
     with pytest.raises(ValueError, match="not in tuple"):
-        explainer(red_not_green).explain(wide, SAID, "blue")
+        explainer(red_not_green).explain(wide, PREDICTION, "blue")
 
 
 def test_guided_backpropagation_draws_the_tower_on_the_shape_of_the_image(lite0, wide):
     names = tuple(map(str, range(1000)))
     seen = ImageTransform(64, (0.5,) * 3, (0.5,) * 3, view="full")
     drawer = Explainer(lite0, lite0.bn2, seen, "class", names, 96, 80)
-    card = drawer.guided(wide, SAID, "7")
+    card = drawer.explain(wide, PREDICTION, "7", "guided")
     assert card.method == GUIDED and "fails sanity checks" in GUIDED
     assert opened(card.map_jpeg).shape == (48, 96, 3)
     assert opened(card.map_jpeg).std() > 2
+
+
+@pytest.fixture
+def grey() -> Image.Image:
+    return Image.new("RGB", (8, 4), (128, 128, 128))
+
+
+@pytest.mark.parametrize(
+    ("size", "fitted"), [((500, 250), (100, 50)), ((10, 40), (25, 100)), ((900, 1), (100, 1))]
+)
+def test_the_shape_is_kept_and_the_long_side_is_as_wanted(size, fitted):
+    assert fit_within(size, 100) == fitted
+
+
+def test_the_hottest_place_has_the_colour_worked_out_by_hand(grey):
+    # share 0.7 of the map's top colour over 0.3 of the grey 128/255.
+    top = np.array(matplotlib.colormaps["inferno"](1.0)[:3])
+    wanted = np.rint((0.3 * 128 / 255 + 0.7 * top) * 255)
+    drawn = np.asarray(overlay(grey, np.ones((2, 2), np.float32)))
+    np.testing.assert_array_equal(drawn, np.broadcast_to(wanted, (4, 8, 3)))
+
+
+def test_hotter_is_brighter_over_an_even_image(grey):
+    heat = np.linspace(0, 1, 8, dtype=np.float32)[None].repeat(4, 0)
+    luminance = np.asarray(overlay(grey, heat).convert("L")).astype(int)[0]
+    assert (np.diff(luminance) > 0).all()
+
+
+def test_where_there_is_no_heat_the_image_can_still_be_read():
+    halves = Image.new("RGB", (8, 4), "black")
+    halves.paste("white", (4, 0, 8, 4))
+    drawn = np.asarray(overlay(halves, np.zeros((2, 2), np.float32)).convert("L")).astype(int)
+    assert drawn[:, 4:].min() - drawn[:, :4].max() > 128
+
+
+def test_the_heat_lies_over_the_place_that_it_speaks_of(grey):
+    heat = np.zeros((4, 8), np.float32)
+    heat[0, 7] = 1.0
+    drawn = np.asarray(overlay(grey, heat)).astype(int).sum(axis=2)
+    assert np.unravel_index(drawn.argmax(), drawn.shape) == (0, 7)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
+def test_heat_outside_its_range_is_refused(grey, value):
+    with pytest.raises(ValueError, match="heat lies in"):
+        overlay(grey, np.full((2, 2), value, np.float32))
+
+
+def test_no_gradient_is_middle_grey_and_its_sign_is_seen():
+    gradients = np.zeros((2, 2, 3))
+    gradients[0, 0], gradients[1, 1] = 3.0, -3.0
+    drawn = np.asarray(gradient_picture(gradients))[..., 0]
+    np.testing.assert_array_equal(drawn, [[255, 128], [128, 0]])
+
+
+def test_a_lone_spike_does_not_vanish_in_its_percentile():
+    gradients = np.zeros((40, 40, 3))
+    gradients[0, 0, 0] = 1.0
+    assert np.asarray(gradient_picture(gradients))[0, 0, 0] == 255
+
+
+def test_the_bytes_are_a_jpeg_of_the_same_size(grey):
+    with Image.open(io.BytesIO(jpeg(grey, 80))) as picture:
+        assert picture.format == "JPEG" and picture.size == (8, 4)
+
+
+def picture(colour: str, size: tuple[int, int] = (40, 20)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def test_a_card_knows_whether_the_classifier_was_right():
+    card = Card("a.jpg", "chess", "chess", 0.9, "class: chess", "GradCAM", b"", b"")
+    assert card.right and card.mime == "image/jpeg"
+
+
+def test_the_sheet_stands_in_rows_of_square_cells():
+    sheet = Image.open(io.BytesIO(contact_sheet([picture("red"), picture("blue")] * 2, 3, 20)))
+    assert sheet.format == "PNG" and sheet.size == (60, 40)
+    red, blue = (sheet.convert("RGB").getpixel(place) for place in ((5, 5), (25, 5)))
+    assert red[0] > 200 > red[2] and blue[2] > 200 > blue[0]
+
+
+def test_an_empty_sheet_is_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        contact_sheet([], 3, 20)

@@ -129,7 +129,7 @@ def test_right_ones_are_asked_once_and_wrong_ones_for_both_classes(manifest, cho
         (False, "prompt: a photo of a ball.", False),
         (False, "prompt: a photo of a field.", False),
     ]
-    assert state.asked == ("cam", 2, "photo")
+    assert state.asked == ("cam", 2, "image")
 
 
 def test_every_method_asks_every_question(manifest, choice, models):

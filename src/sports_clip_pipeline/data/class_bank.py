@@ -8,12 +8,12 @@ kept in a file and not derived from the corpus in every run.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from textwrap import indent
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
@@ -92,11 +92,8 @@ class ClassBank(Parameters):
     def require_two(self) -> None:
         """Raises: UserFacingError: fewer than two classes."""
         if len(self.classes) < 2:
-            raise UserFacingError(
-                "parameter class_bank.classes",
-                f"wanted two classes or more, got {list(self.labels)}",
-                "add a class",
-            )
+            what = f"wanted two classes or more, got {list(self.labels)}"
+            raise UserFacingError("parameter class_bank.classes", what, "add a class")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -152,19 +149,18 @@ def class_bank_yaml(labels: Sequence[str]) -> str:
 
     Raises: UserFacingError: labels that no class bank can hold, such as two equal names.
     """
-    names = {label: " ".join(label.replace("_", " ").split()) for label in labels}
-    classes = tuple(ClassEntry(label=label, names=(name,)) for label, name in names.items())
-    ClassBank(templates=TEMPLATES, classes=classes)  # raises if it is invalid
+    classes = [
+        {"label": label, "names": [" ".join(label.replace("_", " ").split())], "sentences": []}
+        for label in labels
+    ]
+    ClassBank.model_validate({"templates": TEMPLATES, "classes": classes})
+    return f"{_HEADER}{_yaml_list(TEMPLATES)}{_CLASSES_HEADER}{_yaml_list(classes)}"
 
-    def quoted(text: str) -> str:  # as JSON, so that YAML keeps `no` and `2020` as text
-        return json.dumps(text, ensure_ascii=False)
 
-    templates = "".join(f"    - {quoted(template)}\n" for template in TEMPLATES)
-    entries = "".join(
-        f"    - label: {quoted(label)}\n      names: [{quoted(name)}]\n      sentences: []\n"
-        for label, name in names.items()
-    )
-    return f"{_HEADER}{templates}{_CLASSES_HEADER}{entries}"
+def _yaml_list(values: Sequence[Any]) -> str:
+    import yaml
+
+    return indent(yaml.safe_dump(list(values), allow_unicode=True, sort_keys=False), "    ")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -203,12 +199,9 @@ def _write_class_bank(images: Path, out: Path, replace: bool) -> str:
     listing = list_labelled(archive, lambda label, _: composed(label), config.labelled)
     labels = sorted({entry.label for entry in listing.entries if entry.label is not None})
     if len(labels) < 2:
-        found = f" ({', '.join(labels)})" if labels else ""
-        raise UserFacingError(
-            images,
-            f"holds {len(labels)} classes{found}, and a study wants two or more",
-            "put a folder for each class there, or a list with labels",
-        )
+        what = f"holds {len(labels)} classes, and a study wants two or more"
+        remedy = "put a folder for each class there, or a list with labels"
+        raise UserFacingError(images, what, remedy)
     text, summary = class_bank_yaml(labels), _summary(listing, config.test_share)
     write_atomically(out, text.encode())
     return f"{summary}\nWritten: {out}"

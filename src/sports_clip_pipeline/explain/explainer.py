@@ -17,26 +17,22 @@ from torch import nn
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.explain import GUIDED as GUIDED_METHOD
 from sports_clip_pipeline.explain import METHODS
-from sports_clip_pipeline.explain.cam import class_activation_map, guided_gradients, stands_out
-from sports_clip_pipeline.explain.targets import Target, find_layer
+from sports_clip_pipeline.explain.cam import class_activation_map, guided_gradients
+from sports_clip_pipeline.explain.networks import Target, find_layer
 
 JPEG = "image/jpeg"
+GUIDED = f"{METHODS[GUIDED_METHOD]}: fails sanity checks (Adebayo et al. 2018)"
+NO_EVIDENCE = "no place stands out"
+COLOURS = "inferno"
 
 
 @dataclass(frozen=True)
 class Card:
-    """One explanation.
+    """One explanation of an image: its prediction, and JPEG bytes of encoder input and map.
 
     Attributes:
-        image: name in the manifest.
-        label, predicted: true class, and the classifier's.
-        probability: of the predicted class, by the classifier, in [0, 1].
-        question: what is explained: `class: LABEL`, `prompt: TEXT` or
-            `contrast: LABEL rather than LABEL`.
-        method: how, for people to read.
-        photo_jpeg: what the encoder saw, as JPEG bytes.
-        map_jpeg: the explanation, of the same size in pixels, as JPEG bytes.
-        mime: of both, for data URIs.
+        question: `class: LABEL`, `prompt: TEXT` or `contrast: LABEL rather than LABEL`.
+        method: display name of the method.
     """
 
     image: str
@@ -51,35 +47,28 @@ class Card:
 
     @property
     def right(self) -> bool:
-        """Whether the classifier was right."""
+        """Whether the prediction is correct."""
         return self.label == self.predicted
 
 
 def contact_sheet(pictures: Sequence[bytes], columns: int, cell_px: int) -> bytes:
-    """Encoded pictures side by side, each within a square cell, as PNG bytes of 128 colours.
+    """Encoded pictures in a grid of square cells, as PNG bytes of 128 colours.
 
     Raises: ValueError: no pictures.
     """
-    from PIL import Image
-
     if not pictures:
         raise ValueError("a contact sheet wants at least one picture")
     columns = min(columns, len(pictures))
     size = (columns * cell_px, math.ceil(len(pictures) / columns) * cell_px)
     sheet = Image.new("RGB", size, "white")
-    for place, content in enumerate(pictures):
-        row, column = divmod(place, columns)
+    for cell, content in enumerate(pictures):
+        row, column = divmod(cell, columns)
         with Image.open(io.BytesIO(content)) as picture:
             picture.thumbnail((cell_px, cell_px))
             sheet.paste(picture, (column * cell_px, row * cell_px))
     buffer = io.BytesIO()
     sheet.quantize(128).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
-
-
-GUIDED = f"{METHODS[GUIDED_METHOD]}: fails sanity checks (Adebayo et al. 2018)"
-NO_EVIDENCE = "no place stands out"
-COLOURS = "inferno"
 
 
 @dataclass(frozen=True)
@@ -94,14 +83,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Explainer:
-    """Draws what supports the named scores of one network.
+    """Draws explanations of the named scores of one network, at a target layer of it.
 
     Attributes:
-        module: pixels (1, 3, H, W) to scores (1, C).
-        layer: part of `module` whose maps are weighted.
-        preprocessing: what the network sees of an image.
+        module: pixels (1, 3, H, W) to scores (1, C). names: of the C scores.
         kind: `class` or `prompt`, for the question on the card.
-        names: C names of the scores.
         picture_px, picture_quality: long side in pixels, and JPEG quality, of the pictures.
     """
 
@@ -117,81 +103,59 @@ class Explainer:
     def of_predictor(
         cls, predictor: Any, layer: str, picture_px: int, picture_quality: int, module: Any = None
     ) -> Explainer:
-        """Of a classifier's classes, at a layer of its first image encoder.
+        """Explainer of a `Predictor`'s classes, at a layer of its first image encoder.
 
-        Args:
-            predictor: a `Predictor`. layer: see `find_layer`.
-            module: of the predictor, where it is built already.
         Raises: UserFacingError: the encoder has no such layer.
         """
         module = predictor.module() if module is None else module
-        return cls(
-            module=module,
-            layer=find_layer(module.encoder, layer),
-            preprocessing=predictor.preprocessing,
-            kind="class",
-            names=tuple(predictor.classes),
-            picture_px=picture_px,
-            picture_quality=picture_quality,
-        )
+        layer_module, names = find_layer(module.encoder, layer), tuple(predictor.classes)
+        pictures = picture_px, picture_quality
+        return cls(module, layer_module, predictor.preprocessing, "class", names, *pictures)
 
     def explain(
-        self, photo: Image.Image, prediction: Prediction, name: str, method: str = "gradcam"
+        self, image: Image.Image, prediction: Prediction, name: str, method: str = "gradcam"
     ) -> Card:
-        """A map by any method of `explain.METHODS`. Raises: as `class_activation_map`."""
-        if method == GUIDED_METHOD:
-            return self.guided(photo, prediction, name)
-        target = self.names.index(name)
-        return self._map_card(photo, prediction, f"{self.kind}: {name}", target, method)
+        """Map of one score by a method of `METHODS`. Raises: as `class_activation_map`."""
+        target, question = self.names.index(name), f"{self.kind}: {name}"
+        if method != GUIDED_METHOD:
+            return self._map_card(image, prediction, question, target, method)
+        pixels = self._pixels(image)
+        gradients = guided_gradients(self.module, pixels, target, image=prediction.image)
+        drawn = gradient_picture(gradients)
+        return self._card(image, prediction, question, GUIDED, lambda view: drawn.resize(view.size))
 
     def contrast(
         self,
-        photo: Image.Image,
+        image: Image.Image,
         prediction: Prediction,
         names: tuple[str, str],
         method: str = "gradcam",
     ) -> Card:
-        """What supports the first of two scores against the second.
-
-        Raises: as `class_activation_map`.
-        """
-        favoured, other = (self.names.index(name) for name in names)
+        """Map of the difference of two scores. Raises: as `class_activation_map`."""
+        first, second = (self.names.index(name) for name in names)
         question = f"contrast: {names[0]} rather than {names[1]}"
-        return self._map_card(photo, prediction, question, (favoured, other), method)
-
-    def guided(self, photo: Image.Image, prediction: Prediction, name: str) -> Card:
-        """Guided gradients, in place of the image. Raises: as `guided_gradients`."""
-        pixels, target = self._pixels(photo), self.names.index(name)
-        gradients = guided_gradients(self.module, pixels, target, image=prediction.image)
-        drawn, question = gradient_picture(gradients), f"{self.kind}: {name}"
-        return self._card(photo, prediction, question, GUIDED, lambda view: drawn.resize(view.size))
+        return self._map_card(image, prediction, question, (first, second), method)
 
     def _map_card(
-        self, photo: Image.Image, prediction: Prediction, question: str, target: Target, method: str
+        self, image: Image.Image, prediction: Prediction, question: str, target: Target, method: str
     ) -> Card:
-        heat = class_activation_map(
-            self.module,
-            self.layer,
-            self._pixels(photo),
-            target,
-            image=prediction.image,
-            method=method,
-        )
-        named = METHODS[method] if stands_out(heat) else f"{METHODS[method]}: {NO_EVIDENCE}"
-        return self._card(photo, prediction, question, named, lambda view: overlay(view, heat))
+        parts = self.module, self.layer, self._pixels(image), target
+        heat = class_activation_map(*parts, image=prediction.image, method=method)
+        title = METHODS[method] if heat.any() else f"{METHODS[method]}: {NO_EVIDENCE}"
+        return self._card(image, prediction, question, title, lambda view: overlay(view, heat))
 
-    def _pixels(self, photo: Image.Image) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self.preprocessing.to_array(photo)))[None]
+    def _pixels(self, image: Image.Image) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self.preprocessing.to_array(image)))[None]
 
     def _card(
         self,
-        photo: Image.Image,
+        image: Image.Image,
         prediction: Prediction,
         question: str,
         method: str,
         draw: Callable[[Image.Image], Image.Image],
     ) -> Card:
-        view = model_view(self.preprocessing, photo, self.picture_px)
+        view = model_view(self.preprocessing, image, self.picture_px)
         return Card(
             **vars(prediction),
             question=question,
@@ -201,19 +165,19 @@ class Explainer:
         )
 
 
-def model_view(preprocessing: ImageTransform, photo: Image.Image, long_side: int) -> Image.Image:
-    """The region of the image that the network saw, in its natural shape.
+def model_view(preprocessing: ImageTransform, image: Image.Image, long_side: int) -> Image.Image:
+    """The network's input region of the image, in its original aspect ratio.
 
-    A centre crop is a square. Where the whole image was squashed into the square, it is stretched
-    back, so that a map over the square lies rightly over the image.
+    A centre crop is a square. An image that was squashed into the square is stretched back, so
+    that a map over the square aligns with the image.
     """
-    view = preprocessing.crop(photo)
-    shape = photo.size if preprocessing.view.startswith("full") else view.size
+    view = preprocessing.crop(image)
+    shape = image.size if preprocessing.view.startswith("full") else view.size
     return view.resize(fit_within(shape, long_side), Image.Resampling.LANCZOS)
 
 
 def fit_within(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """Width and height with the same shape and the given long side, at least one pixel each.
+    """Width and height of the same shape with the given long side, at least one pixel each.
 
     >>> fit_within((500, 250), 100)
     (100, 50)
@@ -224,17 +188,9 @@ def fit_within(size: tuple[int, int], long_side: int) -> tuple[int, int]:
 
 
 def overlay(picture: Image.Image, heat: np.ndarray) -> Image.Image:
-    """The heat over the image, which stays in grey below it.
+    """Heat map (h, w) in [0, 1], bilinear, over a grey version of the image.
 
-    Brightness grows with the heat, so that the picture reads without colours too: where
-    there is none the image is dim, where it is greatest the colour covers most of it.
-
-    Args:
-        picture: RGB, (W, H) pixels.
-        heat: (h, w) float32 in [0, 1]; scaled to the picture bilinearly.
-    Returns: RGB of the picture's size.
-
-    Raises: ValueError: heat outside [0, 1] or not finite.
+    Brightness grows with the heat. Raises: ValueError: heat outside [0, 1] or not finite.
     """
     if not (np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1):
         raise ValueError(f"heat lies in [0, 1], got {heat.min()} to {heat.max()}")
@@ -250,20 +206,14 @@ def overlay(picture: Image.Image, heat: np.ndarray) -> Image.Image:
 
 
 def gradient_picture(gradients: np.ndarray) -> Image.Image:
-    """Signed gradients as a picture: middle grey is none, brighter is more, darker is less.
-
-    Args:
-        gradients: (H, W, 3) float; scaled so that 1 % of the values are clipped.
-
-    Returns: RGB.
-    """
+    """Signed gradients (H, W, 3) as an RGB picture: zero is middle grey, 1 % are clipped."""
     scale = np.percentile(np.abs(gradients), 99) or np.abs(gradients).max() or 1.0
     values = np.clip(0.5 + 0.5 * gradients / scale, 0, 1)
     return Image.fromarray(np.rint(values * 255).astype(np.uint8), "RGB")
 
 
 def jpeg(picture: Image.Image, quality: int) -> bytes:
-    """The picture as JPEG; at 224 pixels about a quarter of the PNG."""
+    """The picture as JPEG bytes."""
     buffer = io.BytesIO()
     picture.convert("RGB").save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
     return buffer.getvalue()

@@ -1,16 +1,15 @@
-"""Measures saliency maps on many images, in worker processes, resumably.
+"""Measurement of saliency maps on many images, in worker processes, resumable.
 
 For each image and network, each method explains the network's own prediction, and its map is
-measured beside two baseline maps. A finished image stays in the journal.
+measured beside two baseline maps. Finished images are stored in the run state.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +17,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sports_clip_pipeline.explain import BASELINES, CORRELATION, METHODS, cam, faithfulness, targets
-from sports_clip_pipeline.explain.cam import class_activation_maps
+from sports_clip_pipeline.explain import (
+    BASELINES,
+    CORRELATION,
+    METHODS,
+    cam,
+    faithfulness,
+    networks,
+)
+from sports_clip_pipeline.explain.cam import class_activation_map
 from sports_clip_pipeline.explain.faithfulness import (
     CascadingRandomisation,
-    PreparedImage,
     centre_map,
     prepare_image,
     random_map,
@@ -37,7 +42,7 @@ from sports_clip_pipeline.machine import cores, exit_with_parent, worker_context
 COLUMNS = ("image", "label", "answer", "right", "target", "method", "measure", "value")
 FITTED_ON = 16  # images that shuffled batch norms are fitted on
 _WORKER: dict[str, Any] = {}
-# How many are measured and by whom: no image's own numbers depend on these.
+# Number of images, workers and resamples: an image's own measures do not depend on these.
 _NOT_FINGERPRINTED = (
     "images", "wrong_share", "workers", "resamples", "correlation_limit",
     "scorecam_images", "randomised_images",
@@ -46,11 +51,9 @@ _NOT_FINGERPRINTED = (
 
 @dataclass(frozen=True)
 class Item:
-    """One image to measure.
+    """One image to measure: name, class, row in the store and sha256 of the stored bytes.
 
-    Attributes:
-        image, label: its name and class. row: in the store. sha256: of what is stored there.
-        scorecam, shuffled: whether ScoreCAM is drawn, and whether the randomisation check is made.
+    `scorecam` and `shuffled` tell whether ScoreCAM and the randomisation check are measured.
     """
 
     image: str
@@ -62,12 +65,12 @@ class Item:
 
     @property
     def key(self) -> str:
-        """Its place in the journal."""
+        """Key of its state."""
         return f"images/{self._digest.hex()[:24]}"
 
     @property
     def seed(self) -> int:
-        """Its own, whatever else is drawn."""
+        """Its own seed, independent of the other images."""
         return int.from_bytes(self._digest[:3], "big")
 
     @property
@@ -77,14 +80,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Work:
-    """What every process needs.
+    """Inputs of every worker process: image store, networks and `CamEvalConfig`.
 
     Attributes:
-        store: of the images; `get(row)`.
-        build: makes the networks, in the process that uses them.
-        identity: a fingerprint of the networks and of what they are asked.
+        identity: fingerprint of the networks and their prompts.
         fitted_on: rows of the store that shuffled batch norms are fitted on.
-        config: of measuring.
     """
 
     store: Any
@@ -95,133 +95,95 @@ class Work:
 
 
 def plan_items(draw: pd.DataFrame, manifest: pd.DataFrame, config: Any) -> tuple[Item, ...]:
-    """The images of a draw (`image`, `label`), with what is measured of each.
+    """Items of sampled images (`image`, `label`).
 
     Args: manifest: `image` and `stored_sha256` of every row of the store.
     Raises: UserFacingError: an image that is not in the store.
     """
     stored = dict(zip(manifest["image"], enumerate(manifest["stored_sha256"]), strict=True))
     check_in_store(draw["image"], stored, "cam_eval")
-    rows = [
-        (image, label, *stored[image])
-        for image, label in zip(draw["image"], draw["label"], strict=True)
-    ]
+    scorecam, randomised = config.scorecam_images, config.randomised_images
     return tuple(
-        Item(
-            image, label, row, digest,
-            place < config.scorecam_images, place < config.randomised_images,
-        )
-        for place, (image, label, row, digest) in enumerate(rows)
-    )  # fmt: skip
+        Item(image, label, stored[image][0], stored[image][1], n < scorecam, n < randomised)
+        for n, (image, label) in enumerate(zip(draw["image"], draw["label"], strict=True))
+    )
 
 
-def measure_images(items: Sequence[Item], work: Work, journal: RunState) -> pd.DataFrame:
-    """One row an image × network × method × measure.
+def measure_images(items: Sequence[Item], work: Work, run_state: RunState) -> pd.DataFrame:
+    """Measure items, reusing finished ones: one row an image × network × method × measure.
 
-    Returns: the columns of `COLUMNS`, in the order of the items: `answer` is the network's own,
-        which is what is explained; `right` bool says whether it is the label.
+    Returns: the columns of `COLUMNS`, in the order of the items: `answer` is the network's
+        prediction, which is explained; `right` bool, whether it is the label.
     """
     found: dict[str, list[list[Any]]] = {}
     fingerprints = {item.key: _fingerprint(item, work) for item in items}
-    with journal.progress_bar("cam_eval", len(items), "photo") as bar:
+    with run_state.progress_bar("cam_eval", len(items), "image") as bar:
         waiting = []
         for item in items:
-            stored = journal.load_state(item.key, fingerprints[item.key])
+            stored = run_state.load_state(item.key, fingerprints[item.key])
             if stored is None:
                 waiting.append(item)
                 continue
             found[item.key] = stored[1]["rows"]
             bar.update(1)
         for item, rows in _measure_all(waiting, work):
-            journal.save_state(item.key, fingerprints[item.key], meta={"rows": rows})
+            run_state.save_state(item.key, fingerprints[item.key], meta={"rows": rows})
             found[item.key] = rows
             bar.update(1)
-    rows = [row for item in items for row in found[item.key]]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame([row for item in items for row in found[item.key]], columns=list(COLUMNS))
 
 
-def measure_one(item: Item, photo: Any, network: Network, shuffled: Any, config: Any) -> list[Any]:
+def measure_one(item: Item, image: Any, network: Network, shuffled: Any, config: Any) -> list[Any]:
     """All rows of one image and one network."""
-    pixels = network.pixels(photo)
+    pixels = network.pixels(image)
     answer = int(network.probabilities(pixels[None])[0].argmax())
-    predict, image = network.class_probability(answer), item.image
-    names = [name for name in config.methods if name != "scorecam" or item.scorecam]
-    maps = {name: _map(network, pixels, answer, image, name) for name in names}
+    predict = network.class_probability(answer)
+    batch = pixels[None].contiguous(memory_format=torch.channels_last)
+
+    def saliency(method: str) -> np.ndarray:
+        parts = network.module, network.layer, batch, answer
+        return class_activation_map(*parts, image=item.image, method=method, strict=False)
+
+    methods = [name for name in config.methods if name != "scorecam" or item.scorecam]
+    maps = {name: saliency(name) for name in methods}
     prepared = prepare_image(pixels, predict, config.seed + item.seed)
-    measured = _measured(
-        {**maps, **_baseline_maps(network, pixels, prepared)}, prepared, predict, config
-    )
-    checked = [name for name in names if name != "scorecam"]
+    height, width = pixels.shape[-2:]
+    noise = random_map(height, width, network.grid(pixels), prepared.seed)
+    compared = {**maps, **dict(zip(BASELINES, (centre_map(height, width), noise), strict=True))}
+    measured: dict[str, dict[str, float]] = {}
+    for name, heat in compared.items():
+        equal = next((n for n in measured if np.allclose(compared[n], heat, atol=1e-4)), None)
+        if equal is not None:  # such as HiResCAM and Grad-CAM under a linear head
+            measured[name] = dict(measured[equal])
+            continue
+        measured[name] = faithfulness.faithfulness(
+            prepared, heat, predict, config.road_shares, config.steps
+        )
     for level in shuffled.levels if item.shuffled else ():
         with shuffled.at(level):
-            for name in checked:
-                again = _map(network, pixels, answer, image, name)
-                measured[name][CORRELATION + level] = rank_correlation(maps[name], again)
+            for name in methods:
+                if name != "scorecam":
+                    correlation = rank_correlation(maps[name], saliency(name))
+                    measured[name][CORRELATION + level] = correlation
     predicted = network.classes[answer]
+    prefix = [item.image, item.label, predicted, predicted == item.label, network.kind]
     return [
-        [
-            image,
-            item.label,
-            predicted,
-            predicted == item.label,
-            network.kind,
-            method,
-            measure,
-            value,
-        ]
+        [*prefix, method, measure, value]
         for method, values in measured.items()
         for measure, value in values.items()
     ]
 
 
-def _map(network: Network, pixels: torch.Tensor, answer: int, image: str, name: str) -> np.ndarray:
-    """(H, W); a method whose gradient is zero draws nothing, and is measured by that."""
-    heat = class_activation_maps(
-        network.module,
-        network.layer,
-        pixels[None].contiguous(memory_format=torch.channels_last),
-        [answer],
-        images=[image],
-        method=name,
-        strict=False,
-    )[0]
-    return np.asarray(heat)
-
-
-def _baseline_maps(
-    network: Network, pixels: torch.Tensor, image: PreparedImage
-) -> dict[str, np.ndarray]:
-    height, width = pixels.shape[-2:]
-    noise = random_map(height, width, network.grid(pixels), image.seed)
-    return dict(zip(BASELINES, (centre_map(height, width), noise), strict=True))
-
-
-def _measured(
-    maps: Mapping[str, np.ndarray], image: PreparedImage, predict: Any, config: Any
-) -> dict[str, dict[str, float]]:
-    """Measures by map; a map that equals an earlier one has its numbers."""
-    measured: dict[str, dict[str, float]] = {}
-    for name, heat in maps.items():
-        twin = next((o for o in measured if np.allclose(maps[o], heat, atol=1e-4)), None)
-        measured[name] = (
-            dict(measured[twin])
-            if twin is not None
-            else faithfulness.faithfulness(
-                image, heat, predict, config.road_shares, config.steps
-            )
-        )  # fmt: skip
-    return measured
-
-
 def _measure_all(items: Sequence[Item], work: Work) -> Iterator[tuple[Item, list[Any]]]:
     workers = min(work.config.workers or cores(), len(items))
     if workers <= 1:
-        with _threads(cores()):
-            _set_up(work)
-            try:
-                yield from ((item, _measure(item)) for item in items)
-            finally:
-                _WORKER.clear()
+        threads = torch.get_num_threads()
+        _set_up(work, cores())
+        try:
+            yield from ((item, _measure(item)) for item in items)
+        finally:
+            _WORKER.clear()
+            torch.set_num_threads(threads)
         return
     context = worker_context(["torch", __name__])
     setup = (work, max(1, cores() // workers))
@@ -235,53 +197,35 @@ def _measure_all(items: Sequence[Item], work: Work) -> Iterator[tuple[Item, list
             raise
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _set_up_process(work: Work, threads: int) -> None:
     exit_with_parent()
+    _set_up(work, threads)
+
+
+def _set_up(work: Work, threads: int) -> None:
     torch.set_num_threads(threads)
-    _set_up(work)
-
-
-def _set_up(work: Work) -> None:
-    networks = work.build()
-    config = work.config
-    shuffled = []
-    for network in networks:
-        photos = [network.pixels(work.store.get(row)) for row in work.fitted_on]
-        parts = (network.module, network.head, network.stages, config.stages)
-        shuffled.append(CascadingRandomisation(*parts, torch.stack(photos), config.seed))
-    _WORKER.update(work=work, networks=networks, shuffled=shuffled)
+    networks = []
+    for network in work.build():
+        images = torch.stack([network.pixels(work.store.get(row)) for row in work.fitted_on])
+        parts = network.module, network.head, network.stages
+        shuffled = CascadingRandomisation(*parts, work.config.stages, images, work.config.seed)
+        networks.append((network, shuffled))
+    _WORKER.update(work=work, networks=networks)
 
 
 def _measure(item: Item) -> list[Any]:
     work: Work = _WORKER["work"]
-    photo = work.store.get(item.row)
-    pairs = zip(_WORKER["networks"], _WORKER["shuffled"], strict=True)
+    image = work.store.get(item.row)
     return [
         row
-        for network, shuffled in pairs
-        for row in measure_one(item, photo, network, shuffled, work.config)
+        for network, shuffled in _WORKER["networks"]
+        for row in measure_one(item, image, network, shuffled, work.config)
     ]
 
 
 def _fingerprint(item: Item, work: Work) -> str:
-    """Fingerprint of all that an image's measures depend on."""
-    settings = {
-        key: value for key, value in vars(work.config).items() if key not in _NOT_FINGERPRINTED
-    }
-    code = (
-        cam, faithfulness, targets,
-        sys.modules[__name__],
-    )  # fmt: skip
-    return fingerprint(
-        work.identity, settings, vars(item), list(work.fitted_on), dict(METHODS), *code
-    )
+    """Fingerprint of all inputs of an image's measures."""
+    settings = {k: v for k, v in vars(work.config).items() if k not in _NOT_FINGERPRINTED}
+    code = cam, faithfulness, networks, sys.modules[__name__]
+    inputs = work.identity, settings, vars(item), list(work.fitted_on), dict(METHODS)
+    return fingerprint(*inputs, *code)

@@ -6,7 +6,7 @@ own maps of the same network with shuffled weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,8 @@ from sports_clip_pipeline.explain import BASELINES, CORRELATION
 from sports_clip_pipeline.io.fingerprint import fingerprint
 
 BETTER_IS = {"road": 1, "insertion": 1, "deletion": -1}
-"""The measures that judge a method; 1 where more is better, -1 where less is."""
-ALSO = ("road_morf", "road_lerf")
-KINDS = ("all", "right", "wrong")
+"""Measures that are compared with the baselines; 1 where more is better, -1 where less is."""
+SUBSETS = ("all", "right", "wrong")
 SUMMARY = (
     "target", "method", "subset", "measure", "images", "mean", "low", "high",
     "baseline", "difference", "difference_low", "difference_high", "beats_baselines",
@@ -31,28 +30,29 @@ VERDICTS = (
 
 
 def summarise_explanations(scores: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """Means with intervals over images, and the paired difference to the better baseline.
+    """Means with bootstrap intervals over images, and the paired difference to the baselines.
 
     Args:
         scores: one row an image × target × method × measure: `image`, `right`, `target`,
-            `method` (the baselines of `BASELINES` among them), `measure`, `value`.
+            `method` (including `BASELINES`), `measure`, `value`.
         resamples, seed: of the bootstrap.
-    Returns: one row a target × method × kind of images (`all`, and by whether the explained
-        answer was `right` or `wrong`) × measure, the columns of `SUMMARY`. `difference` > 0 is
-        better than the better baseline, on the images that the method was measured on; which
-        baseline is the better one is found anew in each resample, so its interval is not too
-        narrow. For baselines, and for measures that judge nothing, it is NaN.
+    Returns: one row a target × method × subset (`all`, and by whether the explained prediction
+        was `right` or `wrong`) × measure, the columns of `SUMMARY`. `difference` > 0 is better
+        than the better baseline, on the images that the method was measured on; the better
+        baseline is found anew in each resample, so that its interval is not too narrow. It is NaN
+        for baselines, and for measures outside `BETTER_IS`.
     """
     rows: list[tuple[Any, ...]] = []
     for (target, measure), part in scores.groupby(["target", "measure"], sort=False):
         values = part.pivot(index="image", columns="method", values="value")
         right = part.drop_duplicates("image").set_index("image")["right"].reindex(values.index)
-        for kind, kept in zip(KINDS, (right.notna(), right.eq(True), right.eq(False)), strict=True):
+        masks = right.notna(), right.eq(True), right.eq(False)
+        for subset, mask in zip(SUBSETS, masks, strict=True):
             for method in part["method"].unique():
-                own = values.loc[kept, method].dropna()
+                own = values.loc[mask, method].dropna()
                 if len(own):
                     found = _row(own, values.loc[own.index], str(measure), resamples, seed)
-                    rows.append((target, method, kind, measure, len(own), *found))
+                    rows.append((target, method, subset, measure, len(own), *found))
     return pd.DataFrame(rows, columns=list(SUMMARY))
 
 
@@ -61,18 +61,17 @@ def _row(
 ) -> tuple[Any, ...]:
     means = resampled_means(own.to_numpy(float)[None], seed, resamples)
     low, high = np.quantile(means, [0.025, 0.975])
-    spread = (float(own.mean()), float(low), float(high))
+    interval = (float(own.mean()), float(low), float(high))
     baselines = [name for name in BASELINES if name in beside]
     if own.name in BASELINES or measure not in BETTER_IS or not baselines:
-        return (*spread, "", np.nan, np.nan, np.nan, False)
+        return (*interval, "", np.nan, np.nan, np.nan, False)
     sign = BETTER_IS[measure]
-    baseline_values = {name: sign * beside[name].to_numpy(float) for name in baselines}
-    best = max(baselines, key=lambda name: float(baseline_values[name].mean()))
-    difference = sign * float(own.mean()) - float(baseline_values[best].mean())
-    drawn = [resampled_means(values[None], seed, resamples) for values in baseline_values.values()]
-    apart = sign * means - np.max(drawn, axis=0)
-    low, high = np.quantile(apart, [0.025, 0.975])
-    return (*spread, best, difference, float(low), float(high), bool(low > 0))
+    values = {name: sign * beside[name].to_numpy(float) for name in baselines}
+    best = max(baselines, key=lambda name: float(values[name].mean()))
+    difference = sign * float(own.mean()) - float(values[best].mean())
+    drawn = [resampled_means(baseline[None], seed, resamples) for baseline in values.values()]
+    low, high = np.quantile(sign * means - np.max(drawn, axis=0), [0.025, 0.975])
+    return (*interval, best, difference, float(low), float(high), bool(low > 0))
 
 
 def explanation_verdicts(
@@ -80,9 +79,9 @@ def explanation_verdicts(
 ) -> pd.DataFrame:
     """One row and one sentence for each method of each target, over all images.
 
-    A method beats the baselines where the interval of its difference lies above zero in every
+    A method beats the baselines if the interval of its difference lies above zero in every
     measure of `BETTER_IS`. It depends on the weights unless the interval of its maps' rank
-    correlation with those of the shuffled network lies above `limit` at any level; None where the
+    correlation with those of the shuffled network lies above `limit` at any level; None if the
     check was not made.
 
     Args:
@@ -90,100 +89,85 @@ def explanation_verdicts(
     Returns: the columns of `VERDICTS`.
     """
     every = summary[summary["subset"] == "all"]
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for (target, method), part in every.groupby(["target", "method"], sort=False):
         if method in BASELINES:
             continue
-        judged = part[part["measure"].isin(list(BETTER_IS))].set_index("measure")
-        beaten = [name for name in BETTER_IS if name in judged.index and _beats(judged, name)]
-        depends, highest, level = _dependence(part, limit)
+        measures = part[part["measure"].isin(list(BETTER_IS))].set_index("measure")
+        beaten = [name for name in BETTER_IS if measures["beats_baselines"].get(name, False)]
+        dependence = _dependence(part, limit)
+        sentence = _sentence(display_name(str(method)), str(target), measures, beaten, dependence)
+        images = int(measures["images"].max()) if len(measures) else 0
         beats = len(beaten) == len(BETTER_IS)
-        images = int(judged["images"].max()) if len(judged) else 0
-        sentences = _sentences(
-            display_name(str(method)), str(target), judged, (depends, highest, level)
-        )
-        sentence = " ".join(sentences)
-        rows.append(
-            (target, method, images, beats, ", ".join(beaten), depends, highest, level,
-             sentence)
-        )  # fmt: skip
+        rows.append((target, method, images, beats, ", ".join(beaten), *dependence, sentence))
     return pd.DataFrame(rows, columns=list(VERDICTS))
 
 
 def predictions_fingerprint(predictions: pd.DataFrame) -> str:
-    """Fingerprint of the predictions that were explained: another classifier has another one.
+    """Fingerprint of the explained predictions, which differs for another classifier.
 
     Args:
         predictions: `image`, `finetuned_label`, `finetuned_probability`, `zero_shot_label`,
-            `zero_shot_probability` of the evaluation images.
+            `zero_shot_probability` of the test images.
     """
     labels = predictions[["image", "finetuned_label", "zero_shot_label"]].to_numpy(dtype=str)
-    probabilities = predictions[["finetuned_probability", "zero_shot_probability"]].to_numpy(
-        np.float64
-    )
-    return fingerprint(labels.tolist(), probabilities)
+    probabilities = predictions[["finetuned_probability", "zero_shot_probability"]]
+    return fingerprint(labels.tolist(), probabilities.to_numpy(np.float64))
 
 
 def headline_numbers(summary: pd.DataFrame) -> dict[str, float]:
-    """What is logged: differences to the better baseline and rank correlations, by flat name."""
-    every = summary[summary["subset"] == "all"]
-    named = {}
-    for row in every.to_dict("records"):
-        key = f"cam_eval/{row['target']}/{row['method']}/{_flat(row['measure'])}"
-        named[key] = float(row["mean"])
+    """Logged metrics: means and differences to the better baseline, by flat name."""
+    metrics = {}
+    for row in summary[summary["subset"] == "all"].to_dict("records"):
+        measure = row["measure"].replace(CORRELATION, "shuffled ").replace("/", " of ")
+        key = f"cam_eval/{row['target']}/{row['method']}/{measure.replace(' ', '_')}"
+        metrics[key] = float(row["mean"])
         if not np.isnan(row["difference"]):
-            named[f"{key}_over_baseline"] = float(row["difference"])
-    return named
-
-
-def _flat(measure: str) -> str:
-    return measure.replace(CORRELATION, "shuffled ").replace("/", " of ").replace(" ", "_")
-
-
-def _beats(judged: pd.DataFrame, measure: str) -> bool:
-    return bool(judged.loc[measure, "beats_baselines"])
+            metrics[f"{key}_over_baseline"] = float(row["difference"])
+    return metrics
 
 
 def _dependence(part: pd.DataFrame, limit: float) -> tuple[bool | None, float, str]:
-    """Whether maps change with the weights; the highest mean correlation and its level."""
+    """Whether maps depend on the weights; the highest mean correlation and its level."""
     found = part[part["measure"].str.startswith(CORRELATION)]
     if found.empty:
         return None, float("nan"), ""
-    worst = found.iloc[int(found["mean"].to_numpy().argmax())]
-    level = str(worst["measure"]).removeprefix(CORRELATION)
-    return not bool((found["low"] > limit).any()), float(worst["mean"]), level
+    highest = found.iloc[int(found["mean"].to_numpy().argmax())]
+    level = str(highest["measure"]).removeprefix(CORRELATION)
+    return not bool((found["low"] > limit).any()), float(highest["mean"]), level
 
 
-def _sentences(
-    name: str, target: str, judged: pd.DataFrame, dependence: tuple[bool | None, float, str]
-) -> Iterator[str]:
-    name = f"{name[:1].upper()}{name[1:]}"
+def _sentence(
+    name: str,
+    target: str,
+    measures: pd.DataFrame,
+    beaten: list[str],
+    dependence: tuple[bool | None, float, str],
+) -> str:
     of = {"classifier": "of the classifier", "prompts": "of the prompts"}.get(target, target)
-    short = [name for name in BETTER_IS if name not in judged.index or not _beats(judged, name)]
-    if short:
-        yield f"{name} {of} does not beat the better baseline in {_listed(judged, short)}."
-    else:
-        yield f"{name} {of} beats the better baseline in ROAD, insertion and deletion."
+    subject = f"{name[:1].upper()}{name[1:]} {of}"
+    text = f"{subject} beats the better baseline in ROAD, insertion and deletion."
+    if len(beaten) < len(BETTER_IS):
+        *first, last = [_shortfall(measures, name) for name in BETTER_IS if name not in beaten]
+        listed = f"{', '.join(first)} and {last}" if first else last
+        text = f"{subject} does not beat the better baseline in {listed}."
     depends, highest, level = dependence
     if depends is False:
-        yield (
-            f"It fails the randomisation check: with the weights of the {level} shuffled, its maps "
-            f"keep a rank correlation of {highest:.2f} with those of the trained network."
+        text += (
+            f" It fails the randomisation check: with the weights of the {level} shuffled, its "
+            f"maps keep a rank correlation of {highest:.2f} with those of the trained network."
         )
     elif depends:
-        yield f"It passes the randomisation check (highest rank correlation {highest:.2f})."
+        text += f" It passes the randomisation check (highest rank correlation {highest:.2f})."
+    return text
 
 
-def _listed(judged: pd.DataFrame, short: list[str]) -> str:
-    """The measures in which it falls short, each with its difference and interval."""
-    texts = []
-    for measure in short:
-        word = {"road": "ROAD"}.get(measure, measure)
-        if measure not in judged.index:
-            texts.append(f"{word} (not measured)")
-            continue
-        columns = ("difference", "difference_low", "difference_high")
-        apart, low, high = (float(judged[column][measure]) for column in columns)
-        texts.append(f"{word} ({apart:+.3f}, 95 % interval {low:+.3f} to {high:+.3f})")
-    joined = " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
-    return joined.replace("-0.", "−0.")
+def _shortfall(measures: pd.DataFrame, measure: str) -> str:
+    """A measure with its difference to the better baseline and the interval."""
+    word = {"road": "ROAD"}.get(measure, measure)
+    if measure not in measures.index:
+        return f"{word} (not measured)"
+    columns = ("difference", "difference_low", "difference_high")
+    apart, low, high = (float(measures[column][measure]) for column in columns)
+    text = f"{word} ({apart:+.3f}, 95 % interval {low:+.3f} to {high:+.3f})"
+    return text.replace("-0.", "−0.")

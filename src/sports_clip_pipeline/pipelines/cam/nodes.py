@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Figure, Table
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.explain import GUIDED
 from sports_clip_pipeline.io.state import RunState
@@ -16,6 +15,7 @@ from sports_clip_pipeline.pipelines.cam.config import (
     CamConfig,
     CamEvalConfig,
 )
+from sports_clip_pipeline.pipelines.wiring import Figure, Table
 
 # Neither can explain a difference of two scores.
 NO_CONTRAST = ("eigencam", GUIDED)
@@ -90,7 +90,7 @@ def _cards(
         by_class.explain(image, prediction, n, method) for n in names for method in cam.methods
     ]
     if cam.guided and not (GUIDED in cam.methods and prediction.predicted in names):
-        cards.append(by_class.guided(image, prediction, prediction.predicted))
+        cards.append(by_class.explain(image, prediction, prediction.predicted, GUIDED))
     prompts = _prompts(cam, bank, prediction.label, prediction.predicted)
     return cards + [
         by_text.explain(image, prediction, prompt, method)
@@ -117,8 +117,7 @@ def _text_explainer(clip_model: Path, choice: Table, bank: ClassBank, cam: CamCo
 
     from sports_clip_pipeline.clip.folder import load_clip
     from sports_clip_pipeline.explain.explainer import Explainer
-    from sports_clip_pipeline.explain.networks import TextTarget
-    from sports_clip_pipeline.explain.targets import find_layer
+    from sports_clip_pipeline.explain.networks import TextTarget, find_layer
 
     pairs = zip(choice["label"], choice["predicted"], strict=True)
     prompts = tuple(dict.fromkeys(text for pair in pairs for text in _prompts(cam, bank, *pair)))

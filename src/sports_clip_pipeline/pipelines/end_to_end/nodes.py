@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 
 TRIAL_COLUMNS = (
     "method", "fraction", "seed", "labels", "top1", "top1_low", "top1_high", "macro_f1", "cv_top1",
@@ -83,15 +83,13 @@ def fit_end_to_end_trials(
     if finetune.dry_run and finetune.plan == "end_to_end":
         _print_plan(end_to_end_study, config)
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
+    from sports_clip_pipeline.fewshot.end_to_end_ensemble import EndToEndPredictions
     from sports_clip_pipeline.fewshot.end_to_end_study import (
-        EndToEndPredictions,
         finished_end_to_end_trials,
         run_end_to_end_trials,
     )
 
-    images = _images(
-        "test", splits, sports_images, sports_manifest, embed_audit, config, state
-    )
+    images = _images("test", splits, sports_images, sports_manifest, embed_audit, config, state)
     target = evaluation_target(splits, class_bank.labels)
     predictions = EndToEndPredictions(
         images, class_bank.labels, embed_audit["image_encoder"], config.views, state
@@ -100,12 +98,12 @@ def fit_end_to_end_trials(
     run = run_end_to_end_trials if trains else finished_end_to_end_trials
     scores = []
     for trial in run(end_to_end_study, config, state):
-        logits = predictions.logits(trial.fitted.key, trial.fingerprint)
+        logits = predictions.logits(trial)
         if logits is None and trains:
             logits = predictions.evaluate(trial)
         if logits is not None:
-            predictions.add(trial)
-            scores.append(_score(trial.fitted, logits, target, finetune))
+            predictions.trials.append(trial)
+            scores.append(_score(trial, logits, target, finetune))
             state.log_trial(scores[-1].row, "end_to_end")
     return predictions, scores, target
 
@@ -132,9 +130,9 @@ def build_end_to_end_ensembles(
         logits = ensembles.logits(trial, test_data["features"])
         scores = [*scores, _score(trial.fitted, logits, target, finetune)]
         finetune_state.log_trial(scores[-1].row, "end_to_end")
-    trials, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
+    table, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
     predictors = predictions.predictors() | ensembles.predictors()
-    return trials, curves, predictors, ensembles.shipped(chosen_trials, study_data)
+    return table, curves, predictors, ensembles.shipped(chosen_trials, study_data)
 
 
 def end_to_end_tables(scores: Sequence[Any], resamples: int) -> tuple[Table, Table]:
@@ -162,11 +160,11 @@ def _refuse_untrainable(start: Any) -> None:
     """Raises: UserFacingError: the encoder is none of timm's, or its projection is not linear."""
     from sports_clip_pipeline.encoders.weights import is_pair
 
-    if is_pair(start.tower) or start.anchors.image_body:
+    if is_pair(start.encoder) or start.pretrained.image_body:
         raise UserFacingError(
             "finetune.plan=end_to_end",
-            f"trains a timm encoder under a linear projection, and the CLIP model has {start.tower}"
-            + (" under another one" if start.anchors.image_body else ""),
+            f"trains a timm encoder under a linear projection; the CLIP model has {start.encoder}"
+            + (" under another one" if start.pretrained.image_body else ""),
             "set embed.image_encoder and pretrain.projections so, and run from embed on",
         )
 

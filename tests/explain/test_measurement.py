@@ -1,0 +1,226 @@
+"""Images measured on a network that looks at one patch, of which the answer is known."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from sports_clip_pipeline.data.transforms import ImageTransform
+from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.explain import measurement
+from sports_clip_pipeline.explain.measurement import (
+    COLUMNS,
+    CORRELATION,
+    Item,
+    Work,
+    measure_images,
+    plan_items,
+)
+from sports_clip_pipeline.explain.networks import Network
+from sports_clip_pipeline.explain.verdicts import explanation_verdicts, summarise_explanations
+from sports_clip_pipeline.io.state import RunState
+from sports_clip_pipeline.pipelines.cam.config import CamEvalConfig
+
+SIDE = 32
+METHODS = ("gradcam", "eigencam", "scorecam", "guided")
+CONFIG = CamEvalConfig(
+    methods=METHODS, steps=4, workers=1, scorecam_images=2, randomised_images=3, stages=1
+)
+
+
+class RedCorner(nn.Module):
+    """Score 0 is the red of the upper left quarter; score 1 is a constant a little above none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = nn.Sequential(nn.Conv2d(3, 2, 1, bias=False), nn.AvgPool2d(4), nn.ReLU())
+        self.head = nn.Linear(2 * 64, 2)
+        with torch.no_grad():
+            self.maps[0].weight.copy_(torch.eye(2, 3)[:, :, None, None])
+            corner = torch.zeros(2, 8, 8)
+            corner[0, :4, :4] = 0.5
+            self.head.weight.copy_(torch.stack([corner.flatten(), torch.zeros(128)]))
+            self.head.bias.copy_(torch.tensor([0.0, 4.0]))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.head(self.maps(pixels).flatten(1))
+
+
+def build() -> list[Network]:
+    module = RedCorner().eval()
+    seen = ImageTransform(SIDE, (0.0,) * 3, (1.0,) * 3)
+    stages = (tuple(module.maps.parameters()),)
+    head = (module.head.weight, module.head.bias)
+    return [Network("classifier", module, module.maps, seen, ("red", "none"), 1.0, head, stages)]
+
+
+class Store:
+    """Images with a red corner on a noisy ground; the last one has none."""
+
+    def get(self, row: int) -> Image.Image:
+        noise = np.random.default_rng(row).integers(0, 100, (SIDE, SIDE, 3), dtype=np.uint8)
+        if row != 7:
+            noise[: SIDE // 2, : SIDE // 2, 0] = 255
+        return Image.fromarray(noise)
+
+
+@pytest.fixture(scope="module")
+def items() -> tuple[Item, ...]:
+    draw = pd.DataFrame({"image": [f"{n} .jpg" for n in range(8)], "label": ["red"] * 8})
+    return plan_items(draw, draw.assign(stored_sha256=[str(n) for n in range(8)]), CONFIG)
+
+
+@pytest.fixture(scope="module")
+def work() -> Work:
+    return Work(Store(), build, "network 1", (0, 1, 2), CONFIG)
+
+
+class Interrupted(RunState):
+    """Keeps what it gets, and is killed when it has three images."""
+
+    def save_state(self, *given, **named):
+        super().save_state(*given, **named)
+        if len(self._states) == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def scores(items, work) -> pd.DataFrame:
+    return measure_images(items, work, RunState())
+
+
+def value(scores: pd.DataFrame, image: str, method: str, measure: str) -> float:
+    row = scores[
+        (scores["image"] == image) & (scores["method"] == method) & (scores["measure"] == measure)
+    ]
+    return float(row["value"].iloc[0])
+
+
+def test_every_image_has_every_method_baseline_and_measure(scores, items):
+    assert tuple(scores.columns) == COLUMNS
+    assert list(dict.fromkeys(scores["image"])) == [item.image for item in items]
+    first = scores[scores["image"] == "0 .jpg"]
+    assert set(first["method"]) == {*METHODS, "centre", "random"}
+    faithful = {"road", "road_morf", "road_lerf", "insertion", "deletion"}
+    levels = {f"{CORRELATION}head", f"{CORRELATION}head and 1/1 of the encoder"}
+    assert set(first.loc[first["method"] == "gradcam", "measure"]) == faithful | levels
+    assert set(first.loc[first["method"] == "random", "measure"]) == faithful
+
+
+def test_scorecam_and_shuffled_weights_are_for_the_first_of_the_draw_alone(scores):
+    images = scores.groupby("method")["image"].nunique()
+    assert images["scorecam"] == 2 and images["gradcam"] == 8
+    shuffled = scores[scores["measure"].str.startswith(CORRELATION)]
+    assert set(shuffled["image"]) == {"0 .jpg", "1 .jpg", "2 .jpg"}
+
+
+def test_the_networks_own_answer_is_explained_and_judged(scores):
+    answers = scores.drop_duplicates("image").set_index("image")
+    assert answers.loc["0 .jpg", "answer"] == "red" and bool(answers.loc["0 .jpg", "right"])
+    assert answers.loc["7 .jpg", "answer"] == "none" and not answers.loc["7 .jpg", "right"]
+
+
+def test_an_answer_that_hangs_on_no_pixel_is_measured_as_a_map_that_draws_nothing(scores):
+    assert value(scores, "7 .jpg", "gradcam", "road") == pytest.approx(0.0, abs=0.02)
+
+
+def test_the_true_map_beats_the_baselines_and_the_weightless_one_fails_the_check(scores):
+    red = scores[scores["answer"] == "red"]
+    summary = summarise_explanations(red, 500, seed=0)
+    verdicts = explanation_verdicts(summary, 0.5, str).set_index("method")
+    assert verdicts.loc["gradcam", "beats_baselines"]
+    assert value(scores, "0 .jpg", "gradcam", "deletion") < value(
+        scores, "0 .jpg", "centre", "deletion"
+    )
+    assert verdicts.loc["eigencam", "depends_on_weights"] == False  # noqa: E712
+    assert value(scores, "0 .jpg", "eigencam", f"{CORRELATION}head") == pytest.approx(1.0)
+
+
+def test_a_killed_run_goes_on_where_it_was_and_gives_the_same(items, work, scores, monkeypatch):
+    journal = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        measure_images(items, work, journal)
+    seen = []
+    real = measurement._measure
+    monkeypatch.setattr(measurement, "_measure", lambda item: seen.append(item) or real(item))
+    again = measure_images(items, work, journal)
+    assert seen == list(items[3:])
+    pd.testing.assert_frame_equal(again, scores)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identity": "network 2"},
+        {"config": CONFIG.model_copy(update={"steps": 5})},
+        {"fitted_on": (3,)},
+    ],
+)
+def test_other_networks_or_settings_are_measured_anew(items, work, change, monkeypatch):
+    journal = RunState()
+    measure_images(items[:1], work, journal)
+    seen = []
+    real = measurement._measure
+    monkeypatch.setattr(measurement, "_measure", lambda item: seen.append(item) or real(item))
+    measure_images(items[:1], replace(work, **change), journal)
+    assert len(seen) == 1
+
+
+def test_another_image_under_the_same_name_is_measured_anew(items, work, monkeypatch):
+    journal = RunState()
+    measure_images(items[:1], work, journal)
+    seen = []
+    real = measurement._measure
+    monkeypatch.setattr(measurement, "_measure", lambda item: seen.append(item) or real(item))
+    measure_images([replace(items[0], sha256="another")], work, journal)
+    assert len(seen) == 1
+
+
+def test_a_wider_run_and_other_workers_reuse_what_was_measured(items, work, monkeypatch):
+    journal = RunState()
+    measure_images(items[:2], work, journal)
+    seen = []
+    real = measurement._measure
+    monkeypatch.setattr(measurement, "_measure", lambda item: seen.append(item) or real(item))
+    wider = replace(work, config=CONFIG.model_copy(update={"images": 500, "resamples": 300}))
+    measure_images(items[:3], wider, journal)
+    assert seen == [items[2]]
+
+
+@pytest.mark.slow
+def test_several_processes_give_what_one_gives(items, work, scores, tmp_path):
+    several = replace(work, config=CONFIG.model_copy(update={"workers": 2}))
+    found = measure_images(items, several, RunState(tmp_path))
+    pd.testing.assert_frame_equal(found, scores)
+
+
+def test_hooks_and_tensors_do_not_pile_up_over_many_images(work, living_tensors):
+    def measure(times: range) -> None:
+        names = [f"{n}.jpg" for n in times]
+        draw = pd.DataFrame({"image": names, "label": ["red"] * len(names)})
+        items = plan_items(draw, draw.assign(stored_sha256=names), CONFIG)
+        measure_images(items, work, RunState())
+
+    measure(range(1))
+    before = living_tensors()
+    measure(range(8))
+    assert living_tensors() == before
+
+
+def test_a_image_that_is_not_there_is_refused():
+    draw = pd.DataFrame({"image": ["a.jpg"], "label": ["red"]})
+    with pytest.raises(UserFacingError, match=r"first a\.jpg"):
+        plan_items(draw, pd.DataFrame({"image": ["b.jpg"], "stored_sha256": [""]}), CONFIG)
+
+
+def test_a_plan_can_be_handed_to_another_process():
+    work = Work(Store(), partial(build), "x", (0,), CONFIG)
+    assert pickle.loads(pickle.dumps(work)).config == CONFIG
