@@ -81,9 +81,9 @@ def test_open_clip_loads_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_embed_texts_agrees_with_the_model(folder: Path) -> None:
     clip = load_clip(folder)
     found = clip.embed_texts(TEXTS)
-    _, wanted = embeddings(clip.model, clip.tokenizer)
-    wanted = np.asarray(wanted) / np.linalg.norm(wanted, axis=1, keepdims=True)
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    _, expected = embeddings(clip.model, clip.tokenizer)
+    expected = np.asarray(expected) / np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.dtype == np.float32
 
 

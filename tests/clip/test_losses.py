@@ -171,8 +171,8 @@ def test_soft_targets_agree_with_the_notebook(
     image, text = embeddings(4, len(image_index))
     ours = soft_target_loss(image, text, torch.tensor(image_index), torch.tensor(6.0).double())
     root = math.sqrt(6.0)
-    wanted = notebook(root * image[torch.tensor(image_index)], root * text)
-    assert float(ours) == pytest.approx(wanted, rel=1e-12)
+    expected = notebook(root * image[torch.tensor(image_index)], root * text)
+    assert float(ours) == pytest.approx(expected, rel=1e-12)
 
 
 def test_soft_targets_have_the_hand_worked_value_of_orthogonal_pairs() -> None:

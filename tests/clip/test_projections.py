@@ -55,9 +55,9 @@ def test_projections_agree_with_the_notebook_head() -> None:
     head.load_state_dict(own)
     features = RNG.normal(size=(7, 6)).astype(np.float32)
     with torch.no_grad():
-        wanted = torch.nn.functional.normalize(head(torch.from_numpy(features)), dim=1)
+        expected = torch.nn.functional.normalize(head(torch.from_numpy(features)), dim=1)
     found = projections_of(state).image_embeddings(features)
-    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-6)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
 
 
 def test_projections_of_a_pair_are_the_identity() -> None:

@@ -136,7 +136,7 @@ def test_a_name_without_tag_has_the_default_weights_of_the_hub() -> None:
 
 
 def test_a_vision_transformer_supports_one_size() -> None:
-    with pytest.raises(UserFacingError, match=r"sees 224 pixels, got 160"):
+    with pytest.raises(UserFacingError, match=r"takes 224 pixels, got 160"):
         image_encoders.check_image_size("timm/vit_tiny_patch16_224@random", 160)
     image_encoders.check_image_size("timm/resnet50@random", 160)
 

@@ -122,7 +122,7 @@ def test_both_tokenizers_report_truncated_texts(name: str, tmp_path: Path) -> No
 
 
 def test_other_image_sizes_and_context_lengths_are_refused(name: str) -> None:
-    with pytest.raises(UserFacingError, match=r"sees 32 pixels, got 64; set embed\.image_size=32"):
+    with pytest.raises(UserFacingError, match=r"takes 32 pixels, got 64; set embed\.image_size=32"):
         check_image_size(name, 64)
     with pytest.raises(UserFacingError, match="reads 77 tokens, got 64"):
         caption_tokenizer(name, 64)

@@ -122,17 +122,17 @@ def test_no_images_have_no_predictions() -> None:
 
 
 def test_sources_are_read_lazily() -> None:
-    asked = itertools.count()
+    calls = itertools.count()
 
     def endless() -> Iterator[GreyImage]:
         while True:
-            next(asked)
+            next(calls)
             yield GreyImage(7)
 
     blocks = predict_all(endless(), build_greys, RULES, 1, block=4)
     for number in range(1, 6):
         assert len(next(blocks)) == 4
-        assert next(asked) - (number - 1) <= 4 * (number + 2)
+        assert next(calls) - (number - 1) <= 4 * (number + 2)
     blocks.close()  # type: ignore[attr-defined]
 
 
@@ -230,14 +230,14 @@ def test_at_most_five_classes_are_listed_with_ties_in_class_order() -> None:
 
 
 def test_maps_are_drawn_of_predicted_classes_only(tmp_path: Path) -> None:
-    asked = []
+    calls = []
 
     def draw(source: Source, answer: str, probability: float) -> bytes:
-        asked.append((source.name, answer, probability))
+        calls.append((source.name, answer, probability))
         return b"jpeg"
 
     write_predictions(BLOCKS, CLASSES, 0.5, tmp_path, ProgressBar(), draw)
-    assert asked == [("a.jpg", "table tennis", 0.7), ("f\udcff.jpg", "table tennis", 0.7)]
+    assert calls == [("a.jpg", "table tennis", 0.7), ("f\udcff.jpg", "table tennis", 0.7)]
     found = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert found == ["000000-table_tennis.jpg", "000002-table_tennis.jpg"]
 

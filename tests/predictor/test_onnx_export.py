@@ -148,9 +148,9 @@ def test_prediction_works_without_torch(
     )
     assert done.returncode == 0, done.stderr
     output = json.loads(done.stdout)
-    wanted = stacked_ensemble.predict_images([Image.open(path) for path in paths])
-    np.testing.assert_allclose(output["probabilities"], wanted, atol=1e-4)
-    assert output["answers"] == stacked_ensemble.answers(wanted)
+    expected = stacked_ensemble.predict_images([Image.open(path) for path in paths])
+    np.testing.assert_allclose(output["probabilities"], expected, atol=1e-4)
+    assert output["answers"] == stacked_ensemble.answers(expected)
     assert set(output["answers"]) <= {*CLASSES, NONE_OF_THESE}
 
 

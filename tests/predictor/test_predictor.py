@@ -58,8 +58,8 @@ def test_a_predictor_is_loaded_from_a_moved_folder(predictor: Predictor, tmp_pat
 
 def test_the_temperature_divides_the_logits(predictor: Predictor) -> None:
     features = RNG.normal(size=(4, 1280)).astype(np.float32)
-    wanted = softmax(predictor.head(features) / 0.5)
-    np.testing.assert_allclose(predictor.predict_proba(features), wanted)
+    expected = softmax(predictor.head(features) / 0.5)
+    np.testing.assert_allclose(predictor.predict_proba(features), expected)
 
 
 def test_predictions_of_images_agree_with_those_of_their_features(
@@ -70,8 +70,8 @@ def test_predictions_of_images_agree_with_those_of_their_features(
     with torch.inference_mode():
         maps = encoder.forward_features(torch.from_numpy(pixels))
         features = encoder.forward_head(maps, pre_logits=True).numpy()
-    wanted = predictor.predict_proba(features)
-    np.testing.assert_allclose(predictor.predict_images(pictures, batch=4), wanted, atol=1e-4)
+    expected = predictor.predict_proba(features)
+    np.testing.assert_allclose(predictor.predict_images(pictures, batch=4), expected, atol=1e-4)
 
 
 def test_damaged_folders_are_refused_with_the_remedy(predictor: Predictor, tmp_path: Path) -> None:
@@ -116,10 +116,10 @@ def test_features_are_means_over_views_concatenated_over_encoders(
             np.mean([pooled_features(encoder, view.normalise([view.crop(p) for p in pictures]))
                      for view in views], axis=0)
         )  # fmt: skip
-    wanted = np.hstack(blocks)
-    np.testing.assert_allclose(both.features(pictures, batch=4), wanted, atol=1e-5)
+    expected = np.hstack(blocks)
+    np.testing.assert_allclose(both.features(pictures, batch=4), expected, atol=1e-5)
     np.testing.assert_allclose(
-        both.predict_images(pictures, batch=4), both.predict_proba(wanted), atol=1e-5
+        both.predict_images(pictures, batch=4), both.predict_proba(expected), atol=1e-5
     )
 
 

@@ -187,7 +187,7 @@ def check_image_size(name: str, size: int) -> None:
     """Raises: UserFacingError: the encoder supports only one size, and that is another."""
     required = image_encoder(name).own_size
     if required not in (None, size):
-        what = f"{name} sees {required} pixels, got {size}"
+        what = f"{name} takes {required} pixels, got {size}"
         remedy = f"set embed.image_size={required}"
         raise UserFacingError("parameter embed.image_size", what, remedy)
 
