@@ -46,7 +46,7 @@ def config(env: str | None, markdown: bool) -> None:
         return
     project = Path.cwd()
     with KedroSession.create(project_path=project, env=env) as session:
-        loader = session.load_context().config_loader
+        loader = session.load_context().config_loader  # type: ignore[attr-defined]
         for setting, value, origin in reference.resolved(loader, project / "conf"):
             click.echo(f"{setting.name} = {reference.as_text(value)}  [{origin}]")
             click.echo(f"    {setting.description}")

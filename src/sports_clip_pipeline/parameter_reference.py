@@ -15,7 +15,6 @@ from sports_clip_pipeline.parameters import Parameters
 from sports_clip_pipeline.pipeline_registry import register_pipelines
 
 if TYPE_CHECKING:
-    from kedro.config import AbstractConfigLoader
     from pydantic.fields import FieldInfo
 
 _MISSING = PydanticUndefined
@@ -105,7 +104,7 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def resolved(loader: AbstractConfigLoader, conf: Path) -> Iterator[tuple[Setting, Any, str]]:
+def resolved(loader: Any, conf: Path) -> Iterator[tuple[Setting, Any, str]]:
     """Each setting with its value in an environment and its origin.
 
     The origin is a file relative to the folder `conf`, `--params`, or `default`.

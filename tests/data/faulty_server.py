@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+_CHUNK_BYTES = 64 * 1024
 
 
 @dataclass
@@ -16,6 +18,7 @@ class Fault:
     """Faults of one response.
 
     `breaks_at`: bytes of the body after which the connection is closed.
+    `announces`: the Content-Length, if it is wrong; 0 for none.
     """
 
     status: int | None = None
@@ -23,36 +26,31 @@ class Fault:
     announces: int | None = None
     redirect: str | None = None
     stalls_s: float = 0.0
-    silent_about_length: bool = False
-
-
-@dataclass
-class Served:
-    """A file, the faults of its next responses, and the fault of all later ones."""
-
-    content: bytes
-    faults: list[Fault] = field(default_factory=list)
-    always: Fault = field(default_factory=Fault)
-    pause_s: float = 0.0
 
 
 class FaultyServer(ThreadingHTTPServer):
-    """Serves `files` by path and logs the requested paths."""
+    """Serves files by path; the first responses of a file have its faults, later ones `always`.
+
+    Attributes:
+        files: path -> (content, faults of the next responses, fault of all later ones).
+        pause_s: pause after each 64 KiB.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.files: dict[str, Served] = {}
+        self.files: dict[str, tuple[bytes, list[Fault], Fault]] = {}
         self.log: list[str] = []
+        self.pause_s = 0.0
 
     def url(self, path: str) -> str:
         """The URL of a path."""
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
 
-    def serve(self, path: str, content: bytes, *faults: Fault, **more: object) -> str:
+    def serve(self, path: str, content: bytes, *faults: Fault, always: Fault | None = None) -> str:
         """Serve a file with faults. Returns: its URL."""
-        self.files[path] = Served(content, faults=list(faults), **more)  # type: ignore[arg-type]
+        self.files[path] = content, list(faults), always or Fault()
         return self.url(path)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -66,38 +64,27 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.log.append(self.path)
         self.close_connection = True
-        served = self.server.files.get(self.path)
-        if served is None:
-            return self._head(404, {"Content-Length": "0"})
-        fault = served.faults.pop(0) if served.faults else served.always
-        time.sleep(fault.stalls_s if fault.breaks_at is None else 0)
+        body, faults, always = self.server.files.get(self.path, (b"", [], Fault(status=404)))
+        fault = faults.pop(0) if faults else always
+        time.sleep(fault.stalls_s)
         if fault.redirect is not None:
-            return self._head(302, {"Location": fault.redirect, "Content-Length": "0"})
-        if fault.status is not None:
-            return self._head(fault.status, {"Content-Length": "0"})
-        self._body(served, fault)
+            self._send_head(302, {"Location": fault.redirect, "Content-Length": "0"})
+        elif fault.status is not None:
+            self._send_head(fault.status, {"Content-Length": "0"})
+        else:
+            length = len(body) if fault.announces is None else fault.announces
+            self._send_head(200, {"Content-Length": str(length)} if length else {})
+            body = body if fault.breaks_at is None else body[: fault.breaks_at]
+            for begin in range(0, len(body), _CHUNK_BYTES):
+                self.wfile.write(body[begin : begin + _CHUNK_BYTES])
+                time.sleep(self.server.pause_s)
 
     do_POST = do_GET
 
-    def _body(self, served: Served, fault: Fault) -> None:
-        body = served.content
-        announced = len(body) if fault.announces is None else fault.announces
-        self._head(200, {} if fault.silent_about_length else {"Content-Length": str(announced)})
-        self._send(body if fault.breaks_at is None else body[: fault.breaks_at], served.pause_s)
-        if fault.breaks_at is not None and fault.stalls_s:
-            time.sleep(fault.stalls_s)
-
-    def _send(self, body: bytes, pause_s: float) -> None:
-        step = 64 * 1024
-        for begin in range(0, len(body), step):
-            self.wfile.write(body[begin : begin + step])
-            time.sleep(pause_s)
-
-    def _head(self, status: int, headers: dict[str, str]) -> None:
+    def _send_head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in headers.items():
+        for name, value in {**headers, "Connection": "close"}.items():
             self.send_header(name, value)
-        self.send_header("Connection", "close")
         self.end_headers()
 
     def log_message(self, *args: object) -> None:

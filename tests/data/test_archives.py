@@ -21,6 +21,7 @@ def test_names_are_sorted_and_contents_come_back(tmp_path: Path, make) -> None:
     archive = make(tmp_path / "corpus", FILES)
     assert archive.names() == ("a.txt", "b/two.txt")
     assert archive.read("b/two.txt") == b"22"
+    assert pickle.loads(pickle.dumps(archive)).read("a.txt") == b"1"
     with pytest.raises(KeyError):
         archive.read("c.txt")
 
@@ -67,7 +68,7 @@ def test_link_in_a_zip_is_refused(tmp_path: Path) -> None:
     link.external_attr = 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
         archive.writestr(link, "/etc/passwd")
-    with pytest.raises(UserFacingError, match=r"c\.zip:Images/a\.jpg: is a link"):
+    with pytest.raises(UserFacingError, match=r"c\.zip:Images/a\.jpg: is a link or"):
         Archive.open(tmp_path / "c").names()
 
 
@@ -77,15 +78,11 @@ def test_only_links_inside_the_folder_are_read(
     archive = unpacked(tmp_path / "f", {"a": b"1"})
     (tmp_path / "f" / "b").symlink_to("a")
     assert Archive.open(tmp_path / "f").read("b") == b"1"
+    (tmp_path / "g").symlink_to(tmp_path / "f")
+    assert Archive.open(tmp_path / "g").read("a") == b"1"
     (tmp_path / "f" / "c").symlink_to(tmp_path)
     with pytest.raises(UserFacingError, match="leaves the folder"):
         archive.names()
-
-
-def test_folder_may_be_a_link(tmp_path: Path) -> None:
-    unpacked(tmp_path / "f", {"a": b"1"})
-    (tmp_path / "g").symlink_to(tmp_path / "f")
-    assert Archive.open(tmp_path / "g").read("a") == b"1"
 
 
 def test_repeated_name_is_refused(tmp_path: Path) -> None:
@@ -124,12 +121,10 @@ def test_truncated_zip_and_other_content_have_different_errors(tmp_path: Path) -
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(UserFacingError, match=r"c\.zip: is a truncated or damaged zip.*60 bytes"):
         Archive.open(tmp_path / "c").names()
-    path.write_bytes(b"<!DOCTYPE html>")
-    with pytest.raises(UserFacingError, match="is no zip"):
-        Archive.open(tmp_path / "c").names()
-    path.write_bytes(b"")
-    with pytest.raises(UserFacingError, match="is no zip"):
-        Archive.open(tmp_path / "c").names()
+    for content in (b"<!DOCTYPE html>", b""):
+        path.write_bytes(content)
+        with pytest.raises(UserFacingError, match="is no zip"):
+            Archive.open(tmp_path / "c").names()
 
 
 def test_damaged_member_is_named(tmp_path: Path) -> None:
@@ -142,12 +137,6 @@ def test_damaged_member_is_named(tmp_path: Path) -> None:
         archive.read("a")
 
 
-def test_digest_of_a_zip_is_its_sha256(tmp_path: Path) -> None:
-    archive = zipped(tmp_path / "c", FILES)
-    content = (tmp_path / "c.zip").read_bytes()
-    assert archive.digest() == hashlib.sha256(content).hexdigest()
-
-
 def test_digest_of_a_folder_depends_on_names_and_contents(tmp_path: Path) -> None:
     digests = {
         unpacked(tmp_path / str(k), files).digest()
@@ -155,10 +144,5 @@ def test_digest_of_a_folder_depends_on_names_and_contents(tmp_path: Path) -> Non
     }
     assert len(digests) == 4
     assert unpacked(tmp_path / "again", {"a": b"12"}).digest() in digests
-
-
-def test_archive_can_be_pickled(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "c", FILES)
-    archive.names()
-    copy = pickle.loads(pickle.dumps(archive))
-    assert copy.read("a.txt") == b"1"
+    assert archive.digest() == hashlib.sha256((tmp_path / "c.zip").read_bytes()).hexdigest()

@@ -109,7 +109,7 @@ def test_killed_scan_resumes_from_the_finished_shards(tmp_path: Path) -> None:
 def test_unchanged_corpus_is_not_decoded_again(tmp_path: Path, monkeypatch) -> None:
     first = scan(tmp_path, state=RunState(tmp_path / "state"))
     fingerprint = (first.folder / ".fingerprint").read_text()
-    monkeypatch.setattr(ingest, "scan_shard", None)
+    monkeypatch.setattr(ingest, "scan_shard", lambda *_: pytest.fail("decoded again"))
     monkeypatch.setattr(ingest, "fingerprint", lambda *_: fingerprint)
     assert scan(tmp_path, state=RunState(tmp_path / "state")).rows.equals(first.rows)
 

@@ -140,16 +140,13 @@ def test_fraction_with_one_image_of_each_class_is_refused_with_the_least_for_two
         labels_for_fraction(pairs, 1.0, 0)
 
 
-@pytest.mark.parametrize("fraction", [0, -0.1, 1.01])
-def test_fraction_out_of_range_is_refused(fraction: float) -> None:
+def test_fraction_or_seed_out_of_range_is_refused() -> None:
     splits = make_splits(manifest({"a": 10}), ["a"])
-    with pytest.raises(UserFacingError, match="outside"):
-        labels_for_fraction(splits, fraction, 0)
-
-
-def test_seed_without_ranks_is_refused() -> None:
+    for fraction in (0, -0.1, 1.01):
+        with pytest.raises(UserFacingError, match="outside"):
+            labels_for_fraction(splits, fraction, 0)
     with pytest.raises(ValueError, match=r"seeds 0\.\.4, got 5"):
-        labels_for_fraction(make_splits(manifest({"a": 10}), ["a"]), 1.0, 5)
+        labels_for_fraction(splits, 1.0, 5)
 
 
 def test_captioned_images_are_split_in_the_requested_numbers() -> None:
@@ -161,8 +158,6 @@ def test_captioned_images_are_split_in_the_requested_numbers() -> None:
         assert [(split == name).sum() for name in ("validation", "test")] == [11, 12]
         assert len(set(split[:3])) == len(set(split[3:6])) == 1
         assert split[99] == "train"
-
-
-def test_small_captioned_corpus_holds_out_at_most_its_share() -> None:
+    # A small corpus holds out at most a share.
     split = split_captioned(np.arange(80), np.ones(80, bool), 1000, 1000, 0.125, 0)
     assert [(split == name).sum() for name in ("train", "validation", "test")] == [60, 10, 10]

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from sports_clip_pipeline.data.transforms import (
+    IMAGE_FORMATS,
     ImageTransform,
     InputSpec,
     UnusableImageError,
@@ -60,19 +61,11 @@ def test_large_image_is_resized_to_the_short_side() -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_exif_orientation_is_applied(orientation: int) -> None:
     upright = random_image(3, 60, 40)
-    undo = {
-        1: None,
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }[orientation]
+    inverse = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Image.Transpose
+    turned = upright.transpose(inverse[orientation]) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    content = encoded(upright if undo is None else upright.transpose(undo), exif=exif, quality=95)
+    content = encoded(turned, exif=exif, quality=95)
     image = open_upright(content, RULES)
     assert image.plain == (orientation == 1)
     assert image.image.size == (60, 40)
@@ -124,19 +117,12 @@ def test_16_and_32_bit_grey_values_keep_their_range(values: np.ndarray, form: st
     np.testing.assert_allclose(row, [0, 128, 255], atol=1)
 
 
-@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF", "MPO"])
 def test_the_first_frame_is_decoded(form: str) -> None:
     frames = [Image.new("RGB", (20, 20), color) for color in ("red", "blue", "lime")]
     content = encoded(frames[0], form, save_all=True, append_images=frames[1:])
     red, green, blue = opened(content).getpixel((9, 9))
     assert red > 240 and green < 15 and blue < 15
-
-
-def test_mpo_file_of_a_phone_is_decoded() -> None:
-    content = encoded(
-        random_image(1), "MPO", quality=95, save_all=True, append_images=[random_image(2)]
-    )
-    assert is_like(opened(content), random_image(1))
 
 
 @pytest.mark.parametrize(
@@ -161,15 +147,9 @@ def test_unusable_image_has_reason_and_detail(content: bytes, reason: str, detai
 
 
 def test_decompression_bomb_is_not_decoded() -> None:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    content = (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-    )
+    small = encoded(random_image(1), "PNG")
+    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    content = small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:]
     with pytest.raises(UnusableImageError) as raised:
         open_upright(content, ImageRules())
     assert raised.value.reason == "too_large"
@@ -187,14 +167,7 @@ def test_any_decoder_error_means_unreadable(monkeypatch) -> None:
 
 def test_random_damage_raises_no_other_error() -> None:
     rng = np.random.default_rng(0)
-    sources = [
-        jpeg(1),
-        encoded(random_image(1), "PNG"),
-        encoded(random_image(1), "GIF"),
-        encoded(random_image(1), "WEBP"),
-        encoded(random_image(1), "TIFF"),
-        encoded(random_image(1), "BMP"),
-    ]
+    sources = [encoded(random_image(1), image_format) for image_format in IMAGE_FORMATS]
     for k in range(300):
         content = bytearray(sources[k % len(sources)])
         for position in rng.integers(0, min(len(content), 300), 6):

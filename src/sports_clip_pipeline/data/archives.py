@@ -8,7 +8,7 @@ import os
 import stat
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.errors import UserFacingError
@@ -40,7 +40,7 @@ class Archive:
         self.path = Path(path)
         self.limits = limits or ArchiveLimits()
         self._zip: zipfile.ZipFile | None = None
-        self._files: dict[str, Any] | None = None  # name -> zip member or path, and size
+        self._files: dict[str, Any] | None = None  # name -> (zip member or path, size)
 
     @classmethod
     def open(cls, path: str | Path, limits: ArchiveLimits | None = None) -> Archive:
@@ -56,9 +56,8 @@ class Archive:
             return cls(packed, limits)
         if folder.is_dir():
             return cls(folder, limits)
-        raise UserFacingError(
-            packed, f"there is no such file, and no folder {folder} either", _where_to_get(folder)
-        )
+        what = f"there is no such file, and no folder {folder} either"
+        raise UserFacingError(packed, what, _where_to_get(folder))
 
     def within(self, limits: ArchiveLimits) -> Archive:
         """The same archive with other limits."""
@@ -106,12 +105,6 @@ class Archive:
                 while chunk := file.read(1024 * 1024):
                     digest.update(chunk)
         return digest.hexdigest()
-
-    def close(self) -> None:
-        """Close the zip; it is opened again when needed."""
-        if self._zip is not None:
-            self._zip.close()
-        self._zip = None
 
     def _list(self) -> dict[str, Any]:
         if self._files is None:
@@ -178,14 +171,18 @@ def move_into_place(folder: Path, target: Path) -> None:
 def safe_name(name: str, archive: Path) -> str:
     """A member's name with `/`, checked against path traversal.
 
-    Raises: UserFacingError: an absolute name, one with `..`, or one with control characters.
+    Raises: UserFacingError: the name is unsafe.
     """
     plain = name.replace("\\", "/")
-    is_drive = len(plain) > 1 and plain[1] == ":"
-    is_outside = plain.startswith("/") or is_drive or ".." in PurePosixPath(plain).parts
-    if is_outside or not is_text(plain):
+    if is_unsafe(plain):
         raise UserFacingError(f"{archive}:{name!r}", "reaches out of the archive", _INSPECT)
     return plain
+
+
+def is_unsafe(name: str) -> bool:
+    """Whether a name with `/` is absolute, has `..`, or is not plain text."""
+    is_absolute = name.startswith("/") or name[1:2] == ":"
+    return is_absolute or ".." in name.split("/") or not is_text(name)
 
 
 def is_text(name: str) -> bool:
@@ -205,17 +202,14 @@ def _check_member(member: zipfile.ZipInfo, archive: Path, limits: ArchiveLimits)
     where = f"{archive}:{member.filename}"
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
-        what = "is a link" if kind == stat.S_IFLNK else "is not a regular file"
-        raise UserFacingError(where, what, _INSPECT)
+        raise UserFacingError(where, "is a link or no regular file", _INSPECT)
     if member.flag_bits & 1:
         raise UserFacingError(where, "is encrypted", "pack it again without a password")
     ratio = member.file_size / max(member.compress_size, 1)
     if member.file_size > _RATIO_MIN_BYTES and ratio > limits.ratio:
-        raise UserFacingError(
-            where,
-            f"unpacks to {ratio:.0f} times its size, more than {limits.ratio:g}: a zip bomb?",
-            "unpack and inspect it yourself, or raise ingest.limits.ratio",
-        )
+        what = f"unpacks to {ratio:.0f} times its size, more than {limits.ratio:g}: a zip bomb?"
+        remedy = "unpack and inspect it yourself, or raise ingest.limits.ratio"
+        raise UserFacingError(where, what, remedy)
 
 
 def _check_limits(path: Path, sizes: dict[str, int], limits: ArchiveLimits) -> None:
@@ -227,11 +221,9 @@ def _check_limits(path: Path, sizes: dict[str, int], limits: ArchiveLimits) -> N
     ):
         limit = getattr(limits, field)
         if value > limit:
-            raise UserFacingError(
-                where,
-                f"holds {value:,} {unit}, more than {limit:,}: a zip bomb?",
-                f"inspect it before you unpack it, or raise ingest.limits.{field}",
-            )
+            what = f"holds {value:,} {unit}, more than {limit:,}: a zip bomb?"
+            remedy = f"inspect it before you unpack it, or raise ingest.limits.{field}"
+            raise UserFacingError(where, what, remedy)
 
 
 def _where_to_get(folder: Path) -> str:
@@ -245,8 +237,7 @@ def _where_to_get(folder: Path) -> str:
 
 def _why_not_a_zip(path: Path, error: Exception) -> str:
     with path.open("rb") as file:
-        start = file.read(8)
-    size = path.stat().st_size
+        start, size = file.read(8), path.stat().st_size
     if start.startswith(b"PK"):
         return f"is a truncated or damaged zip ({size:,} bytes; {error})"
     return f"is no zip ({size:,} bytes that start with {start!r})"

@@ -8,12 +8,12 @@ kept in a file and not derived from the corpus in every run.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from textwrap import indent
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
@@ -152,19 +152,18 @@ def class_bank_yaml(labels: Sequence[str]) -> str:
 
     Raises: UserFacingError: labels that no class bank can hold, such as two equal names.
     """
-    names = {label: " ".join(label.replace("_", " ").split()) for label in labels}
-    classes = tuple(ClassEntry(label=label, names=(name,)) for label, name in names.items())
+    classes = [
+        {"label": label, "names": [" ".join(label.replace("_", " ").split())], "sentences": []}
+        for label in labels
+    ]
     ClassBank(templates=TEMPLATES, classes=classes)  # raises if it is invalid
+    return f"{_HEADER}{_yaml_list(TEMPLATES)}{_CLASSES_HEADER}{_yaml_list(classes)}"
 
-    def quoted(text: str) -> str:  # as JSON, so that YAML keeps `no` and `2020` as text
-        return json.dumps(text, ensure_ascii=False)
 
-    templates = "".join(f"    - {quoted(template)}\n" for template in TEMPLATES)
-    entries = "".join(
-        f"    - label: {quoted(label)}\n      names: [{quoted(name)}]\n      sentences: []\n"
-        for label, name in names.items()
-    )
-    return f"{_HEADER}{templates}{_CLASSES_HEADER}{entries}"
+def _yaml_list(values: Sequence[Any]) -> str:
+    import yaml
+
+    return indent(yaml.safe_dump(list(values), allow_unicode=True, sort_keys=False), "    ")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -34,7 +34,6 @@ _FLICKR8K_FILE = re.compile(
     rf"(?:(?:{'|'.join(_IMAGE_FOLDERS)})/[A-Za-z0-9_-][A-Za-z0-9_.-]*\.jpe?g)"
     r"|(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*\.txt)"
 )
-_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _FAILURES: dict[type[Exception], str] = {
     requests.Timeout: "timed out",
     requests.exceptions.SSLError: "has an invalid certificate",
@@ -104,30 +103,6 @@ def _download_sports(config: DownloadConfig, raw_dir: Path) -> dict[str, Any]:
     return earlier if earlier and earlier["sha256"] == record["sha256"] else record
 
 
-class PermanentHTTPError(Exception):
-    """An HTTP error that is not retried."""
-
-
-class _Downloader(pooch.HTTPDownloader):
-    """pooch's HTTP downloader without retries of permanent errors; tests zips without checksum."""
-
-    def __init__(self, timeout_s: float, has_checksum: bool) -> None:
-        headers = {"Accept-Encoding": "identity"}
-        progress_bar = sys.stderr.isatty()
-        super().__init__(progress_bar, 64 * 1024, timeout=timeout_s, headers=headers)
-        self._has_checksum = has_checksum
-
-    def __call__(self, url: str, output_file: Any, pooch: Any, check_only: bool = False) -> Any:
-        try:
-            super().__call__(url, output_file, pooch, check_only)
-        except requests.HTTPError as error:
-            if error.response.status_code in _TRANSIENT:
-                raise
-            raise PermanentHTTPError(_reason(error)) from error
-        if not self._has_checksum and (fault := find_fault(Path(output_file), None)):
-            raise ValueError(fault)
-
-
 def fetch_archive(archive: RemoteArchive, folder: Path, config: DownloadConfig) -> dict[str, Any]:
     """Download `archive` into `folder` from the first mirror that serves the right bytes.
 
@@ -149,11 +124,9 @@ def fetch_archive(archive: RemoteArchive, folder: Path, config: DownloadConfig) 
             record = _write_record(final, _describe(content, final.name, url))
             content.replace(final)
             trust = "checked" if archive.checksum else "trusted on first use, no known checksum"
-            _LOG.info(
-                "%s: %s bytes, sha256 %s (%s)", final, record["bytes"], record["sha256"], trust
-            )
+            _LOG.info("%s: sha256 %s (%s)", final, record["sha256"], trust)
             return record
-        except (requests.RequestException, PermanentHTTPError, ValueError) as error:
+        except (requests.RequestException, ValueError) as error:
             failures.append(f"{url} {_reason(error)}")
             _LOG.warning("%s: %s", archive.name, failures[-1])
         except OSError as error:
@@ -161,12 +134,9 @@ def fetch_archive(archive: RemoteArchive, folder: Path, config: DownloadConfig) 
             raise UserFacingError(scratch, f"cannot be written ({error})", remedy) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    raise UserFacingError(
-        final,
-        f"no mirror delivered it: {'; '.join(failures)}",
-        f"run the same command again, or get {archive.name} manually from {config.flickr8k_page} "
-        "and put it there",
-    )
+    manually = f"get {archive.name} manually from {config.flickr8k_page} and put it there"
+    what = f"no mirror delivered it: {'; '.join(failures)}"
+    raise UserFacingError(final, what, f"run the same command again, or {manually}")
 
 
 def _fetch_from(url: str, scratch: Path, archive: RemoteArchive, config: DownloadConfig) -> Path:
@@ -180,8 +150,15 @@ def _fetch_from(url: str, scratch: Path, archive: RemoteArchive, config: Downloa
         urls={archive.name: url},
         retry_if_failed=config.attempts - 1,
     )
-    downloader = _Downloader(config.timeout_s, archive.checksum is not None)
+    downloader = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(),
+        chunk_size=64 * 1024,
+        timeout=config.timeout_s,
+        headers={"Accept-Encoding": "identity"},
+    )
     path = Path(mirror.fetch(archive.name, downloader=downloader))
+    if archive.checksum is None and (fault := find_fault(path, None)):
+        raise ValueError(fault)
     with path.open("r+b") as file:
         os.fsync(file.fileno())
     return path
@@ -223,15 +200,10 @@ def _describe(file: Path, name: str, url: str | None) -> dict[str, Any]:
 
 def describe_corpus(path: Path) -> dict[str, Any]:
     """Record of a manually placed zip or folder: name, `Archive.digest`, bytes on disk."""
-    archive = Archive(path)
-    digest = archive.digest()
-    archive.close()
-    if path.is_file():
-        files, name = [path], path.name
-    else:
-        files, name = [file for file in path.rglob("*") if file.is_file()], f"{path.name}/"
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    name = path.name if path.is_file() else f"{path.name}/"
     size = sum(file.stat().st_size for file in files)
-    return {"file": name, "url": None, "sha256": digest, "bytes": size}
+    return {"file": name, "url": None, "sha256": Archive(path).digest(), "bytes": size}
 
 
 def _record_path(path: Path) -> Path:
@@ -254,7 +226,7 @@ def _write_record(path: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 def _reason(error: Exception) -> str:
     """Why a transfer failed, in one line."""
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"answered {error.response.status_code} ({error.response.reason})"
     if "timed out" in str(error):
         return _FAILURES[requests.Timeout]
@@ -285,7 +257,6 @@ def assemble_flickr8k(
             destination = scratch / name
             destination.parent.mkdir(exist_ok=True)
             destination.write_bytes(archive.read(name))
-        archive.close()
     images = sum(1 for _ in scratch.glob("*/*.jp*g"))
     has_captions = any((scratch / name).is_file() for name in _CAPTION_FILES)
     if not (images and has_captions):
@@ -356,17 +327,14 @@ def _explain_kaggle_error(error: Exception, competition: str, target: Path) -> A
     page = _competition_page(competition)
     status = getattr(getattr(error, "response", None), "status_code", None)
     damaged = (DataCorruptionError, zipfile.BadZipFile, tarfile.TarError)
-    if status == 401:
-        what = "Kaggle refused the credentials (401)"
-        remedy = f"make a new token at {_TOKEN_PAGE} and run again"
-    elif status == 403:
-        what = "Kaggle refused access (403): this account has not accepted the competition's rules"
-        remedy = f"accept them in the browser at {page}/rules and run again"
-    elif status == 404:
-        what = "Kaggle has no such competition (404)"
-        remedy = "correct download.sports_competition and run again"
-    elif status is not None:
-        what, remedy = f"Kaggle answered {status} ({error})", "run again later"
+    if status is not None:
+        what = f"Kaggle answered {status} ({error})"
+        remedy = {
+            401: f"make a new token at {_TOKEN_PAGE}",
+            403: f"accept the competition's rules in the browser at {page}/rules",
+            404: "correct download.sports_competition",
+        }.get(status, "wait some minutes")
+        remedy = f"{remedy} and run again"
     elif isinstance(error, UnauthenticatedError) or "Kaggle credentials" in str(error):
         what = f"no usable Kaggle credentials ({error})"
         remedy = (

@@ -68,8 +68,7 @@ class _Shard:
         try:
             with self.path.open("rb") as file:
                 if _identity(os.fstat(file.fileno())) != self.identity:
-                    what = "was replaced while it was read"
-                    raise UserFacingError(self.path, what, "run it again")
+                    raise UserFacingError(self.path, "was replaced while it was read", "run again")
                 file.seek(self.start + begin)
                 return file.read(end - begin)
         except OSError as error:

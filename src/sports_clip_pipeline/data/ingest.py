@@ -85,7 +85,7 @@ def scan_corpus(archive: Archive, listing: Listing, config: IngestConfig, state:
     chunks = [names[start : start + size] for start in range(0, len(names), size)]
     todo = [number for number in range(len(chunks)) if not _is_finished(folder, number)]
     images = sum(len(chunks[number]) for number in todo)
-    work = partial(_scan_numbered, archive, rules, folder)
+    work = partial(scan_shard, archive, rules, folder)
     with (
         _parallel_map(min(config.processes, len(todo)), images) as parallel_map,
         state.progress_bar(f"open {listing.corpus}", len(names), "images") as bar,
@@ -98,47 +98,38 @@ def scan_corpus(archive: Archive, listing: Listing, config: IngestConfig, state:
 
 
 def scan_shard(
-    archive: Archive, rules: ImageRules, names: Sequence[tuple[str, str]], path: Path
-) -> dict[str, Any]:
-    """Decode the images `(image, path)` and write the usable ones as one shard.
+    archive: Archive, rules: ImageRules, folder: Path, task: tuple[int, list[tuple[str, str]]]
+) -> int:
+    """Decode the images `(image, path)` of a shard, write the usable ones and their facts.
 
-    Returns: `shard`, its index entry; `kept`, columns of facts; `rejected`, rows of image, reason
-        and detail.
+    The facts are JSON: `shard`, its index entry; `kept`, columns of facts; `rejected`, rows of
+    image, reason and detail.
+
+    Returns: the number of images.
     """
+    number, names = task
     kept: list[tuple[Any, ...]] = []
     jpegs: list[bytes] = []
     rejected: list[tuple[str, str, str]] = []
     for image, member in names:
         try:
-            content = _read_member(archive, member)
+            content = archive.read(member)
             decoded = open_upright(content, rules)
+        except UserFacingError as error:
+            rejected.append((image, "damaged", error.what))
+            continue
         except UnusableImageError as error:
             rejected.append((image, error.reason, error.detail))
             continue
         jpeg, pixels = stored_bytes(content, decoded, rules), decoded.image
-        side = THUMBNAIL_SIDE
-        grey = pixels.convert("L").resize((side, side), Image.Resampling.BOX)
+        grey = pixels.convert("L").resize((THUMBNAIL_SIDE,) * 2, Image.Resampling.BOX)
         digests = (hashlib.sha256(data).hexdigest() for data in (content, jpeg))
         dhash = str(imagehash.dhash(pixels))
         kept.append((image, *digests, dhash, *pixels.size, grey.tobytes().hex(), len(jpegs)))
         jpegs.append(jpeg)
-    shard = write_shard(path, [row[0] for row in kept], jpegs)
+    shard = write_shard(folder / shard_name(number), [row[0] for row in kept], jpegs)
     columns = {name: [row[k] for row in kept] for k, name in enumerate(_FACTS)}
-    return {"shard": shard, "kept": columns, "rejected": rejected}
-
-
-def _read_member(archive: Archive, member: str) -> bytes:
-    try:
-        return archive.read(member)
-    except UserFacingError as error:
-        raise UnusableImageError("damaged", error.what) from error
-
-
-def _scan_numbered(
-    archive: Archive, rules: ImageRules, folder: Path, task: tuple[int, list[tuple[str, str]]]
-) -> int:
-    number, names = task
-    facts = scan_shard(archive, rules, names, folder / shard_name(number))
+    facts = {"shard": shard, "kept": columns, "rejected": rejected}
     write_atomically(_facts_path(folder, number), json.dumps(facts).encode())
     return len(names)
 

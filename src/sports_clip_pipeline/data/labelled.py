@@ -61,15 +61,10 @@ def list_labelled(
         resolve: maps a label of the corpus to a class.
         labels: class folders, so that a single one is not taken for a wrapping folder.
     """
-    kind = form.form
-    if kind == "auto":
-        if find_file(archive, KAGGLE_LABELS) is not None:
-            kind = "kaggle"
-        else:
-            kind = "csv" if _has_list_on_top(archive, form) else "folders"
-    if kind == "kaggle":
+    detect = form.form == "auto"
+    if form.form == "kaggle" or (detect and find_file(archive, KAGGLE_LABELS) is not None):
         return _list_kaggle(archive, resolve)
-    if kind == "csv":
+    if form.form == "csv" or (detect and _has_list_on_top(archive, form)):
         return _list_csv(archive, resolve, form)
     return _list_folders(archive, resolve, form, labels)
 
@@ -147,14 +142,30 @@ def _list_csv(archive: Archive, resolve: LabelResolver, form: LabelledForm) -> L
     """
     path = find_file(archive, form.labels_file)
     if path is None:
-        raise UserFacingError(
-            f"{archive.path}:{form.labels_file}",
-            "is missing",
-            f"put a CSV with the columns {form.image_column},{form.label_column} there, name yours "
-            "in ingest.labelled.labels_file, or set ingest.labelled.form to folders",
+        columns = f"{form.image_column},{form.label_column}"
+        remedy = (
+            f"put a CSV with the columns {columns} there, name yours in "
+            "ingest.labelled.labels_file, or set ingest.labelled.form to folders"
         )
+        raise UserFacingError(f"{archive.path}:{form.labels_file}", "is missing", remedy)
     top = path.rpartition("/")[0]
-    entries = _csv_entries(archive, path, resolve, form)
+    members = {composed(name): name for name in archive.names()}
+    root = PurePosixPath(path).parent / form.images_folder
+    listed = _read_list(
+        archive,
+        path,
+        (form.image_column, form.label_column),
+        inner_path,
+        lambda name: members.get(composed((root / name).as_posix())),
+        "name yours in ingest.labelled.image_column and ingest.labelled.label_column",
+        "; ingest.labelled.images_folder says where paths begin",
+    )
+    entries = [
+        Entry(name, member, "train", resolve(label, where))
+        if label
+        else Entry(name, member, "test")
+        for name, (where, member, label) in listed.items()
+    ]
     listed_paths = {entry.path for entry in entries}
     names, rejected = {entry.image for entry in entries}, []
     for member in archive.names():
@@ -173,45 +184,23 @@ def _list_csv(archive: Archive, resolve: LabelResolver, form: LabelledForm) -> L
     return Listing("sports", tuple(entries), tuple(rejected), order)
 
 
-def _csv_entries(
-    archive: Archive, path: str, resolve: LabelResolver, form: LabelledForm
-) -> list[Entry]:
-    members = {composed(name): name for name in archive.names()}
-    root = PurePosixPath(path).parent / form.images_folder
-    columns = form.image_column, form.label_column
-    remedy = "name yours in ingest.labelled.image_column and ingest.labelled.label_column"
-    entries: dict[str, Entry] = {}
-    for line, (image, label) in read_columns(archive, path, columns, remedy):
-        where = f"{archive.path}:{path} line {line}"
-        name = inner_path(image, where)
-        member = members.get(composed((root / name).as_posix()))
-        if member is None:
-            hint = f" ({archive.path / root / name}; ingest.labelled.images_folder sets its start)"
-            raise missing_image(name, where, hint)
-        if name in entries:
-            raise UserFacingError(where, f"names the image {name} again", "remove one of the lines")
-        split, resolved = ("train", resolve(label, where)) if label else ("test", None)
-        entries[name] = Entry(name, member, split, resolved)
-    return list(entries.values())
-
-
 def _list_kaggle(archive: Archive, resolve: LabelResolver) -> Listing:
     train = image_folder(archive, ("train/train",)) or image_folder(archive, ("train",))
     test = image_folder(archive, ("test/test",)) or image_folder(archive, ("test",))
     tests = _kaggle_list(archive, KAGGLE_TESTS, ("image",), test)
     labelled = _kaggle_list(archive, KAGGLE_LABELS, ("image", "sports"), train)
-    entries = []
-    for name, (where, label) in labelled.items():
-        image = f"train/{name}" if name in tests else name
-        entries.append(Entry(image, train[name], "train", resolve(label, where)))
-    entries += [Entry(name, test[name], "test") for name in tests]
+    entries = [
+        Entry(f"train/{name}" if name in tests else name, member, "train", resolve(label, where))
+        for name, (where, member, label) in labelled.items()
+    ]
+    entries += [Entry(name, member, "test") for name, (_, member, _) in tests.items()]
     rejected = [
         RejectedFile(name, path, "not_listed", f"{list_name} does not list it")
-        for folder, listed, list_name in (
+        for files, listed, list_name in (
             (train, labelled, KAGGLE_LABELS),
             (test, tests, KAGGLE_TESTS),
         )
-        for name, path in folder.items()
+        for name, path in files.items()
         if name not in listed and is_image_name(name)
     ]
     return Listing("sports", tuple(entries), tuple(rejected), tuple(tests))
@@ -219,20 +208,31 @@ def _list_kaggle(archive: Archive, resolve: LabelResolver) -> Listing:
 
 def _kaggle_list(
     archive: Archive, name: str, columns: tuple[str, ...], images: dict[str, str]
-) -> dict[str, tuple[str, str]]:
-    """Image -> (where it is listed, its last column), in the order of the list."""
+) -> dict[str, tuple[str, str, str]]:
     path = find_file(archive, name)
     if path is None:
         remedy = "put the corpus there as on Kaggle, or set ingest.labelled.form to folders"
         raise UserFacingError(f"{archive.path}:{name}", "is missing", remedy)
-    found: dict[str, tuple[str, str]] = {}
-    for line, row in read_columns(archive, path, columns):
+    return _read_list(archive, path, columns, plain_name, images.get)
+
+
+def _read_list(
+    archive: Archive,
+    path: str,
+    columns: tuple[str, ...],
+    check_name: Callable[[str, str], str],
+    find_member: Callable[[str], str | None],
+    column_remedy: str = "add the column",
+    image_hint: str = "",
+) -> dict[str, tuple[str, str, str]]:
+    """Image -> (where it is listed, its file, its last column), in the order of the list."""
+    found: dict[str, tuple[str, str, str]] = {}
+    for line, row in read_columns(archive, path, columns, column_remedy):
         where = f"{archive.path}:{path} line {line}"
-        image = plain_name(row[0], where)
-        if image not in images:
-            raise missing_image(image, where)
-        if image in found:
-            remedy = "remove one of the lines"
-            raise UserFacingError(where, f"names the image {image} again", remedy)
-        found[image] = (where, row[-1])
+        name = check_name(row[0], where)
+        if (member := find_member(name)) is None:
+            raise missing_image(name, where, image_hint)
+        if name in found:
+            raise UserFacingError(where, f"names the image {name} again", "remove one of the lines")
+        found[name] = (where, member, row[-1])
     return found

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from sports_clip_pipeline.data.archives import Archive, is_text
+from sports_clip_pipeline.data.archives import Archive, is_text, is_unsafe
 from sports_clip_pipeline.data.transforms import IMAGE_SUFFIXES
 from sports_clip_pipeline.errors import UserFacingError
 
@@ -71,9 +71,8 @@ def read_text(archive: Archive, path: str) -> str:
     try:
         return archive.read(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserFacingError(
-            f"{archive.path}:{path}", f"is not UTF-8 text ({error.reason})", "save it as UTF-8"
-        ) from error
+        what = f"is not UTF-8 text ({error.reason})"
+        raise UserFacingError(f"{archive.path}:{path}", what, "save it as UTF-8") from error
 
 
 def read_columns(
@@ -129,8 +128,7 @@ def inner_path(name: str, where: str) -> str:
     """
     plain = name.replace("\\", "/")
     parts = [part for part in plain.split("/") if part not in {"", "."}]
-    is_drive = len(plain) > 1 and plain[1] == ":"
-    if not parts or ".." in parts or plain.startswith("/") or is_drive or not is_text(plain):
+    if not parts or is_unsafe(plain):
         what = f"names the image {name!r}, which is no path below the folder of images"
         raise UserFacingError(where, what, "write it relative to that folder")
     return "/".join(parts)

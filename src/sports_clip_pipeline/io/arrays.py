@@ -25,9 +25,6 @@ class Arrays(PathDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
 
     Args:
         mapped: load read-only memory-mapped arrays.
-
-    Example:
-        >>> Arrays(filepath="features.safetensors").save({"features": np.zeros((2, 3))})
     """
 
     def __init__(

@@ -73,13 +73,9 @@ def _require_fields(
     path: object, required: Sequence[str], present: Collection[str], made_by: str
 ) -> None:
     """Raises: UserFacingError: a required field is missing, as in a file of an older version."""
-    missing = [name for name in required if name not in present]
-    if missing:
-        raise UserFacingError(
-            path,
-            f"{', '.join(missing)} missing: another version of the project wrote it",
-            f"make it again with `kedro run --pipelines={made_by}`",
-        )
+    if missing := ", ".join(name for name in required if name not in present):
+        what = f"{missing} missing: another version of the project wrote it"
+        raise UserFacingError(path, what, f"make it again with `kedro run --pipelines={made_by}`")
 
 
 class ParquetTable(AtomicSave, ParquetDataset):
@@ -90,9 +86,6 @@ class ParquetTable(AtomicSave, ParquetDataset):
         columns: required columns, checked on load.
         made_by: the pipeline to run again if a column is missing.
         more: arguments of kedro-datasets' Parquet dataset.
-
-    Example:
-        >>> ParquetTable(filepath="a.parquet", columns=["label"], made_by="finetune").load()
     """
 
     def __init__(
@@ -155,9 +148,6 @@ class JsonDocument(AtomicSave, KedroJSONDataset):
         fields: required top-level fields, checked on load.
         made_by: the pipeline to run again if a field is missing.
         more: arguments of kedro-datasets' JSON dataset.
-
-    Example:
-        >>> JsonDocument(filepath="audit.json", fields=["views"], made_by="embed").load()
     """
 
     def __init__(
@@ -174,11 +164,7 @@ class JsonDocument(AtomicSave, KedroJSONDataset):
 
 
 class EvaluationLogFile(JsonDocument):
-    """A JSON list of evaluations on the held-out images; `save` appends one.
-
-    Example:
-        >>> EvaluationLogFile(filepath="log.json").save({"trials": 105, "methods": ["gda"], …})
-    """
+    """A JSON list of evaluations on the held-out images; `save` appends one."""
 
     def save(self, data: dict[str, Any]) -> None:
         """Append an evaluation: fields of `Evaluation`; time and commit are added here."""
@@ -202,11 +188,7 @@ class TextPage(AtomicSave, TextDataset):
 
 
 class HeadFile(PathDataset[Any, Any]):
-    """A classifier head (`predictor.head.Head`) in one safetensors file.
-
-    Example:
-        >>> HeadFile(filepath="zero_shot_head.safetensors").save(head)
-    """
+    """A classifier head (`predictor.head.Head`) in one safetensors file."""
 
     def load(self) -> Any:
         """The head. Raises: DatasetError: the file is missing or damaged."""

@@ -59,11 +59,7 @@ class RawFolderDataset(_ReadOnly):
 
 
 class ArchiveDataset(_ReadOnly):
-    """`FILEPATH.zip` or the folder `FILEPATH`; the zip is preferred.
-
-    Example:
-        >>> ArchiveDataset(filepath="data/01_raw/real/flickr8k").load()
-    """
+    """`FILEPATH.zip` or the folder `FILEPATH`; the zip is preferred."""
 
     def load(self) -> Archive:
         """The archive, not yet listed. Raises: UserFacingError: neither form exists."""
@@ -75,11 +71,7 @@ class ArchiveDataset(_ReadOnly):
 
 
 class ImageStoreDataset(PathDataset[ImageStore, ImageStore]):
-    """A folder of Arrow shards with an index.
-
-    Example:
-        >>> ImageStoreDataset(filepath="data/03_primary/sample/sports_images").load()
-    """
+    """An image store: a folder of Arrow shards with an index."""
 
     _marker = INDEX
 
@@ -92,22 +84,57 @@ class ImageStoreDataset(PathDataset[ImageStore, ImageStore]):
         publish(data, self._filepath)
 
 
-class ClipFolderDataset(PathDataset[Path, Path]):
-    """A CLIP model in open_clip's folder format; saved from a node's folder, loaded as a path."""
-
-    _marker = "open_clip_config.json"
+class _FolderPath(PathDataset[Path, Path]):
+    """A folder; saved by copying a node's folder atomically, loaded as its path."""
 
     def load(self) -> Path:
-        """The folder's path, for `load_clip` and `read_projections`."""
+        """The folder's path."""
         return self._filepath
 
     def save(self, data: Path) -> None:
-        """Copy the folder atomically and adapt the absolute paths in it."""
+        """Copy the folder `data`."""
+        with replacing_folder(self._filepath) as folder:
+            shutil.copytree(data, folder, dirs_exist_ok=True)
+
+
+class ClipFolderDataset(_FolderPath):
+    """A CLIP model in open_clip's folder format, for `load_clip` and `read_projections`."""
+
+    _marker = "open_clip_config.json"
+
+    def save(self, data: Path) -> None:
+        """Copy the folder `data` and adapt the absolute paths in it."""
         from sports_clip_pipeline.clip.folder import relocate
 
         with replacing_folder(self._filepath) as folder:
             shutil.copytree(data, folder, dirs_exist_ok=True)
             relocate(folder, self._filepath)
+
+
+class ExportedPredictorDataset(_FolderPath):
+    """An ONNX predictor; saved by copying a node's folder, loaded for inference."""
+
+    _marker = "exported.json"
+
+    def load(self) -> Any:
+        """The ONNX predictor, see `predictor.onnx_predictor`."""
+        from sports_clip_pipeline.predictor.onnx_predictor import load_exported
+
+        return load_exported(self._filepath)
+
+
+class MovedFolder(_FolderPath):
+    """A folder of files; saved by moving those of a node's folder, loaded as its path."""
+
+    def save(self, data: Path) -> None:
+        """Move the files of `data`; an empty folder removes the former one."""
+        files = sorted(data.iterdir())
+        if not files:
+            shutil.rmtree(self._filepath, ignore_errors=True)
+            return
+        with replacing_folder(self._filepath) as folder:
+            for file in files:
+                shutil.move(file, folder / file.name)
 
 
 class PredictorDataset(PathDataset[Any, Any]):
@@ -150,41 +177,6 @@ class PredictorFoldersDataset(PathDataset[Any, Any]):
                 shutil.rmtree(folder)
 
 
-class ExportedPredictorDataset(PathDataset[Path, Any]):
-    """An ONNX predictor; saved from a node's folder, loaded for inference."""
-
-    _marker = "exported.json"
-
-    def load(self) -> Any:
-        """The ONNX predictor, see `predictor.onnx_predictor`."""
-        from sports_clip_pipeline.predictor.onnx_predictor import load_exported
-
-        return load_exported(self._filepath)
-
-    def save(self, data: Path) -> None:
-        """Copy the folder atomically."""
-        with replacing_folder(self._filepath) as folder:
-            shutil.copytree(data, folder, dirs_exist_ok=True)
-
-
-class MovedFolder(PathDataset[Path, Path]):
-    """A folder of files that a node has written; saved by moving them, loaded as a path."""
-
-    def load(self) -> Path:
-        """The folder's path."""
-        return self._filepath
-
-    def save(self, data: Path) -> None:
-        """Move the files of `data`; an empty folder removes the former one."""
-        files = sorted(data.iterdir())
-        if not files:
-            shutil.rmtree(self._filepath, ignore_errors=True)
-            return
-        with replacing_folder(self._filepath) as folder:
-            for file in files:
-                shutil.move(file, folder / file.name)
-
-
 _IMAGES = ("photo_jpeg", "map_jpeg")
 _IMAGE_NAME = re.compile(r"[0-9a-f]{16}\.jpg")
 _INDEX = "index.json"
@@ -217,10 +209,11 @@ class GalleryDataset(PathDataset[list[Card], list[Card]]):
         return ImagePreview(base64.b64encode(content).decode("ascii"))
 
     def _read(self, entry: dict[str, Any]) -> Card:
+        images = {}
         for name in _IMAGES:
             if not _IMAGE_NAME.fullmatch(str(entry[name])):
                 raise ValueError(f"{entry[name]!r} is no image of a gallery")
-        images = {name: (self._filepath / entry[name]).read_bytes() for name in _IMAGES}
+            images[name] = (self._filepath / entry[name]).read_bytes()
         return Card(**{**entry, **images})
 
 

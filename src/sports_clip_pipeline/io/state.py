@@ -13,8 +13,9 @@ import uuid
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sports_clip_pipeline.errors import UserFacingError
 
@@ -24,16 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 State = tuple[dict[str, "np.ndarray"], dict[str, Any]]
 """Named arrays and JSON-like metadata."""
-
-
-class Tracker(Protocol):
-    """Receiver of live metrics; the tracking hook attaches one."""
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
-        """Log metrics on the current run."""
-
-    def log_trial(self, row: dict[str, Any], plan: str) -> None:
-        """Log a finished trial, a row of the trials table, as a child run."""
 
 
 class ProgressBar:
@@ -66,12 +57,11 @@ class RunState:
     def __init__(self, folder: str | Path | None = None, *, read_only: bool = False) -> None:
         self.folder = None if folder is None else Path(folder)
         self._read_only = read_only
-        self._tracker: Tracker | None = None
+        self._tracker: Any = None
         self._states: dict[str, tuple[str, State]] = {}
-        self._workspaces: dict[tuple[str, str], Path] = {}
 
-    def attach(self, tracker: Tracker | None) -> None:
-        """Send metrics to `tracker` from now on; None discards them."""
+    def attach(self, tracker: Any) -> None:
+        """Send metrics to a tracking run (`log_metrics`, `log_trial`); None discards them."""
         self._tracker = tracker
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -113,8 +103,8 @@ class RunState:
     ) -> None:
         """Save named arrays and JSON-like `meta` under `key`, atomically.
 
-        Args:
-            keep_previous: also keep the previous state, loaded if this one is damaged.
+        `keep_previous` keeps the previous state too, which is loaded if this one is damaged.
+
         Raises: UserFacingError: the file cannot be written.
         """
         if self._read_only:
@@ -122,8 +112,13 @@ class RunState:
         if self.folder is None:
             self._states[key] = (fingerprint, (dict(arrays or {}), dict(meta or {})))
             return
+        import numpy as np
+        from safetensors.numpy import save
+
         path = _state_path(self.folder, key)
-        content = _encode_state(fingerprint, arrays or {}, meta or {})
+        contiguous = {name: np.asarray(value, order="C") for name, value in (arrays or {}).items()}
+        header = {"fingerprint": fingerprint, "meta": json.dumps(meta or {})}
+        content = save(contiguous, {**header, "checksum": _checksum(contiguous)})
         if keep_previous and path.exists():
             path.replace(_previous(path))  # `load_state` reads it after a kill at this point
         write_atomically(path, content)
@@ -150,36 +145,23 @@ class RunState:
 
     def workspace(self, name: str, fingerprint: str) -> Path:
         """A folder that persists across runs; emptied when the fingerprint changes."""
-        if self.folder is None:
-            key = (name, fingerprint)
-            if key not in self._workspaces:
-                self._workspaces[key] = Path(tempfile.mkdtemp(prefix="run-state-"))
-            return self._workspaces[key]
-        folder = _state_path(self.folder, name).with_suffix("")
+        root = self.folder or self._temporary
+        folder = _state_path(root, name).with_suffix("")
         stored = folder / ".fingerprint"
         if not stored.exists() or stored.read_text() != fingerprint:
             shutil.rmtree(folder, ignore_errors=True)
             write_atomically(stored, fingerprint.encode())
         return folder
 
+    @cached_property
+    def _temporary(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="run-state-"))
+
 
 def _state_path(folder: Path, key: str) -> Path:
     if not _KEY.fullmatch(key) or ".." in key:
         raise ValueError(f"a state key is letters, digits, '_', '-', '.' and '/', got {key!r}")
     return folder / f"{key}.safetensors"
-
-
-def _encode_state(fingerprint: str, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> bytes:
-    import numpy as np
-    from safetensors.numpy import save
-
-    contiguous = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-    header = {
-        "fingerprint": fingerprint,
-        "meta": json.dumps(meta),
-        "checksum": _checksum(contiguous),
-    }
-    return save(contiguous, metadata=header)
 
 
 def _previous(path: Path) -> Path:
@@ -257,15 +239,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             yield partial
             if path.exists():
                 path.replace(former)
-            try:
-                partial.replace(path)
-            except OSError:
-                if former.exists():
-                    former.replace(path)
-                raise
+            partial.replace(path)
+            shutil.rmtree(former, ignore_errors=True)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-            shutil.rmtree(former, ignore_errors=True)
 
 
 def _temporary(path: Path, suffix: str) -> Path:
@@ -293,7 +270,7 @@ def disk_error(error: Exception, where: object) -> UserFacingError:
     """One line for an I/O error of the file `where`."""
     what = getattr(error, "strerror", None) or str(error)
     file = getattr(error, "filename", None)
-    if file is not None and str(file) != str(where):
+    if file and str(file) != str(where):
         what = f"{what} ({file})"
     remedy = "check its rights and the free space, then run again (finished work is reused)"
     return UserFacingError(where, what, remedy)

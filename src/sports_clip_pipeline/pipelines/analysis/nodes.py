@@ -4,108 +4,76 @@ from __future__ import annotations
 
 from typing import Any
 
-from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
+from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 
 
 def count_labels_needed(
-    finetune_curves: Table,
-    trial_probabilities: Arrays,
-    splits: Table,
-    class_bank: ClassBank,
-    analysis: AnalysisConfig,
+    finetune_curves: Table, trial_probabilities: Arrays, test_data: Arrays, analysis: AnalysisConfig
 ) -> Table:
     """Labels that each method needs to reach each accuracy."""
     from sports_clip_pipeline.evaluation.learning_curves import labels_needed
-    from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
-    return labels_needed(
-        finetune_curves,
-        trial_probabilities,
-        evaluation_target(splits, class_bank.labels),
-        analysis.accuracies,
-        analysis.resamples,
-        analysis.seed,
-    )
+    points = finetune_curves, trial_probabilities, test_data["target"]
+    return labels_needed(*points, analysis.accuracies, analysis.resamples, analysis.seed)
 
 
 def compare_methods(
     finetune_trials: Table,
     trial_probabilities: Arrays,
     zero_shot_predictions: Table,
-    splits: Table,
-    class_bank: ClassBank,
+    test_data: Arrays,
     analysis: AnalysisConfig,
 ) -> Table:
     """Paired comparisons of each method with the best and with zero-shot, on the same images."""
     from sports_clip_pipeline.evaluation.bootstrap import paired_comparisons
-    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
-        evaluation_probabilities,
-        evaluation_target,
-    )
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_probabilities
 
-    return paired_comparisons(
-        finetune_trials,
-        trial_probabilities,
-        evaluation_target(splits, class_bank.labels),
-        evaluation_probabilities(zero_shot_predictions),
-        analysis.resamples,
-        seed=analysis.seed,
-    )
+    zero_shot = evaluation_probabilities(zero_shot_predictions)
+    trials = finetune_trials, trial_probabilities, test_data["target"]
+    return paired_comparisons(*trials, zero_shot, analysis.resamples, seed=analysis.seed)
 
 
 def measure_calibration(
     trial_probabilities: Arrays,
     zero_shot_predictions: Table,
-    splits: Table,
-    class_bank: ClassBank,
+    test_data: Arrays,
     analysis: AnalysisConfig,
 ) -> tuple[Table, Table]:
     """Calibration of zero-shot and of every method and fraction, and their reliability bins."""
     from sports_clip_pipeline.evaluation.calibration import calibration_table, reliability_table
-    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
-        evaluation_probabilities,
-        evaluation_target,
-    )
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_probabilities
 
     zero_shot = {"zero_shot/0/0": evaluation_probabilities(zero_shot_predictions)}
-    study = {**zero_shot, **trial_probabilities}, evaluation_target(splits, class_bank.labels)
-    bins = analysis.calibration_bins
-    return calibration_table(*study, bins), reliability_table(*study, bins)
+    study = {**zero_shot, **trial_probabilities}, test_data["target"], analysis.calibration_bins
+    return calibration_table(*study), reliability_table(*study)
 
 
 def trace_classes(
     chosen_trials: Any,
     trial_probabilities: Arrays,
     zero_shot_predictions: Table,
-    splits: Table,
+    test_data: Arrays,
     class_bank: ClassBank,
     analysis: AnalysisConfig,
 ) -> tuple[Table, Table]:
     """Gains of each class from zero-shot to the shipped method, and the confusions that remain."""
     from sports_clip_pipeline.evaluation.metrics import class_gains, most_confused_pairs
-    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
-        evaluation_probabilities,
-        evaluation_target,
-    )
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_probabilities
 
-    target = evaluation_target(splits, class_bank.labels)
+    target, labels = test_data["target"], class_bank.labels
     best = chosen_trials[max(chosen_trials)].key
-    gains = class_gains(
-        best.method,
-        trial_probabilities,
-        target,
-        class_bank.labels,
-        evaluation_probabilities(zero_shot_predictions),
+    zero_shot = evaluation_probabilities(zero_shot_predictions)
+    gains = class_gains(best.method, trial_probabilities, target, labels, zero_shot)
+    pairs = most_confused_pairs(
+        trial_probabilities[best.name], target, labels, analysis.confused_pairs
     )
-    best_probabilities = trial_probabilities[best.name]
-    count = analysis.confused_pairs
-    return gains, most_confused_pairs(best_probabilities, target, class_bank.labels, count)
+    return gains, pairs
 
 
 def measure_abstention(

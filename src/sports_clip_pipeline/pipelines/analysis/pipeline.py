@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
-from sports_clip_pipeline.pipelines import named_node
 from sports_clip_pipeline.pipelines.analysis import nodes
+from sports_clip_pipeline.pipelines.wiring import named_node
 
 
 def create_pipeline() -> Pipeline:
@@ -13,25 +13,25 @@ def create_pipeline() -> Pipeline:
     return Pipeline([
         named_node(
             nodes.count_labels_needed,
-            ["finetune_curves", "trial_probabilities", "splits", "params:class_bank",
-             "params:analysis"],
+            ["finetune_curves", "trial_probabilities", "test_data", "params:analysis"],
             "labels_needed",
         ),
         named_node(
             nodes.compare_methods,
-            ["finetune_trials", "trial_probabilities", "zero_shot_predictions", "splits",
-             "params:class_bank", "params:analysis"],
+            ["finetune_trials", "trial_probabilities", "zero_shot_predictions", "test_data",
+             "params:analysis"],
             "paired_comparisons",
         ),
         named_node(
             nodes.measure_calibration,
-            ["trial_probabilities", "zero_shot_predictions", "splits", "params:class_bank",
-             "params:analysis"], ["calibration", "reliability"],
+            ["trial_probabilities", "zero_shot_predictions", "test_data", "params:analysis"],
+            ["calibration", "reliability"],
         ),
         named_node(
             nodes.trace_classes,
-            ["chosen_trials", "trial_probabilities", "zero_shot_predictions", "splits",
-             "params:class_bank", "params:analysis"], ["class_gains", "confusion_pairs"],
+            ["chosen_trials", "trial_probabilities", "zero_shot_predictions", "test_data",
+             "params:class_bank", "params:analysis"],
+            ["class_gains", "confusion_pairs"],
         ),
         named_node(
             nodes.measure_abstention,

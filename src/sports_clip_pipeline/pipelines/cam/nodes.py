@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Figure, Table
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.explain import GUIDED
 from sports_clip_pipeline.io.state import RunState
@@ -16,6 +15,7 @@ from sports_clip_pipeline.pipelines.cam.config import (
     CamConfig,
     CamEvalConfig,
 )
+from sports_clip_pipeline.pipelines.wiring import Figure, Table
 
 # Neither can explain a difference of two scores.
 NO_CONTRAST = ("eigencam", GUIDED)

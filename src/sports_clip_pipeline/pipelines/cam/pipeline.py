@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
-from sports_clip_pipeline.pipelines import named_node
 from sports_clip_pipeline.pipelines.cam.nodes import (
     draw_maps_figure,
     explain_images,
@@ -14,6 +13,7 @@ from sports_clip_pipeline.pipelines.cam.nodes import (
     summarise_maps,
     verdict_of_methods,
 )
+from sports_clip_pipeline.pipelines.wiring import named_node
 
 
 def create_pipeline() -> Pipeline:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 
 
 def embed_corpora(

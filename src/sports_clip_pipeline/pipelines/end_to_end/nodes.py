@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 
 TRIAL_COLUMNS = (
     "method", "fraction", "seed", "labels", "top1", "top1_low", "top1_high", "macro_f1", "cv_top1",
@@ -130,9 +130,9 @@ def build_end_to_end_ensembles(
         logits = ensembles.logits(trial, test_data["features"])
         scores = [*scores, _score(trial.fitted, logits, target, finetune)]
         finetune_state.log_trial(scores[-1].row, "end_to_end")
-    trials, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
+    table, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
     predictors = predictions.predictors() | ensembles.predictors()
-    return trials, curves, predictors, ensembles.shipped(chosen_trials, study_data)
+    return table, curves, predictors, ensembles.shipped(chosen_trials, study_data)
 
 
 def end_to_end_tables(scores: Sequence[Any], resamples: int) -> tuple[Table, Table]:

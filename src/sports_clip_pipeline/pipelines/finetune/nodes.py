@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
+from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 
 
 def select_development(

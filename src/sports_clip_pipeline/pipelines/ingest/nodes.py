@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Document, Table
 from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, IngestConfig
+from sports_clip_pipeline.pipelines.wiring import Document, Table
 
 
 def scan_flickr8k(source: Archive, config: IngestConfig, state: RunState) -> Any:

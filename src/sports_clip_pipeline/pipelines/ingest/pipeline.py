@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
-from sports_clip_pipeline.pipelines import named_node
 from sports_clip_pipeline.pipelines.ingest import nodes
 from sports_clip_pipeline.pipelines.ingest.nodes import download_corpora
+from sports_clip_pipeline.pipelines.wiring import named_node
 
 
 def create_pipeline() -> Pipeline:

@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Arrays, Table
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam.config import CamConfig
 from sports_clip_pipeline.pipelines.predict.config import PredictConfig
+from sports_clip_pipeline.pipelines.wiring import Arrays, Table
 
 _LOG = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
-from sports_clip_pipeline.pipelines import named_node
 from sports_clip_pipeline.pipelines.predict import nodes
+from sports_clip_pipeline.pipelines.wiring import named_node
 
 
 def create_pipeline() -> Pipeline:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sports_clip_pipeline.annotations import Document, Table
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
+from sports_clip_pipeline.pipelines.wiring import Document, Table
 
 
 def collect_thumbnails(

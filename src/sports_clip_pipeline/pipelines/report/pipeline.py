@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
-from sports_clip_pipeline.pipelines import named_node
 from sports_clip_pipeline.pipelines.report import nodes
+from sports_clip_pipeline.pipelines.wiring import named_node
 
 # Sections with a figure; each is saved as the dataset `<name>_figure`.
 FIGURES = (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sports_clip_pipeline.annotations import Document, Table
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.wiring import Document, Table
 
 
 def tokenize_captions(flickr8k_manifest: Table, config: TokenizeConfig) -> Table:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.annotations import Arrays, Document, Table
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, ZeroShotConfig
 
 
@@ -91,37 +91,36 @@ def choose_zero_shot(
     from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     projections = read_projections(clip_model)
-    seen = {}
-    for split in ("train", "validation"):
-        corpus = flickr8k_manifest, captions, split
-        features = clip_flickr8k_features["features"]
-        pairs = paired_features_of_split(features, clip_caption_features["features"], *corpus)
-        plain = paired_features_of_split(features, caption_features["features"], *corpus)
+    image_features = clip_flickr8k_features["features"]
+    corpora = {split: (flickr8k_manifest, captions, split) for split in ("train", "validation")}
+    pairs_of = {
+        split: paired_features_of_split(image_features, clip_caption_features["features"], *corpus)
+        for split, corpus in corpora.items()
+    }
+
+    def embed_pairs(split: str) -> PairEmbeddings:
+        pairs, corpus = pairs_of[split], corpora[split]
+        plain = paired_features_of_split(image_features, caption_features["features"], *corpus)
         images = np.asarray(pairs.image)
-        seen[split] = (
-            images,
-            PairEmbeddings(
-                projections.image_embeddings(images),
-                zero_shot_scores.describe(images),
-                projections.text_embeddings(np.asarray(pairs.text)),
-                unit_norm(np.asarray(plain.text)),
-                pairs.image_index,
-            ),
+        return PairEmbeddings(
+            projections.image_embeddings(images),
+            zero_shot_scores.describe(images),
+            projections.text_embeddings(np.asarray(pairs.text)),
+            unit_norm(np.asarray(plain.text)),
+            pairs.image_index,
         )
-    background, train = seen["train"]
+
     chosen = choose_zero_shot_settings(
-        seen["validation"][1],
-        train,
+        embed_pairs("validation"),
+        embed_pairs("train"),
         zero_shot_scores.logit_scale,
         config.names_weights if zero_shot_scores.named else (0.0,),
         config.hubness_shares,
     )
-    plain_head = zero_shot_scores.head(chosen["names_weight"], single=True)
-    drawn = chosen["hubness_share"] * hubness(plain_head(background))
-    return zero_shot_scores.head(chosen["names_weight"], -drawn), {
-        **chosen,
-        "class_bias": list(-drawn),
-    }
+    scores, weight = zero_shot_scores, chosen["names_weight"]
+    background = scores.head(weight, single=True)(np.asarray(pairs_of["train"].image))
+    class_bias = -chosen["hubness_share"] * hubness(background)
+    return scores.head(weight, class_bias), {**chosen, "class_bias": list(class_bias)}
 
 
 def classify_without_labels(

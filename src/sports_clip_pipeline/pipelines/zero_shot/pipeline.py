@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
-from sports_clip_pipeline.pipelines import named_node
+from sports_clip_pipeline.pipelines.wiring import named_node
 from sports_clip_pipeline.pipelines.zero_shot import nodes
 
 
