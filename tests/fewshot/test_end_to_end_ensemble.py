@@ -119,7 +119,7 @@ COUNT = 30
 LABELS = tuple(f"class {c}" for c in range(CLASSES))
 INPUT = image_preprocessing("lite0", 32, "full")
 AUDIT = {
-    "towers": [
+    "encoders": [
         {"name": "lite0", "width": 1280, "views": ["full"], "preprocessing": INPUT.to_dict()}
     ]
 }
@@ -193,9 +193,9 @@ def test_an_ensemble_is_scored_as_its_predictor_predicts(
     ((name, make),) = ensembles.predictors().items()
     assert name == f"{END_TO_END_ENSEMBLE}-1-0"
     predictor = make()
-    assert predictor.trained_apart
-    assert [encoder.name for encoder in predictor.towers] == ["lite0", "lite0"]
-    assert [encoder.preprocessing.size for encoder in predictor.towers] == [40, 32]
+    assert predictor.has_frozen_copy
+    assert [encoder.name for encoder in predictor.encoders] == ["lite0", "lite0"]
+    assert [encoder.preprocessing.size for encoder in predictor.encoders] == [40, 32]
     confidence = one.fitted.fit.held_out.max(axis=1)
     assert predictor.threshold == np.nanmin(confidence)
     expected = predictor.predict_images(plans["images"])

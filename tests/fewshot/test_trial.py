@@ -29,14 +29,14 @@ def shipped(*operations: Operation, held_out: np.ndarray | None = None) -> Predi
 
 def test_a_trial_that_reads_all_encoders_ships_with_all() -> None:
     predictor = shipped(Operation("l2_normalise"))
-    assert [encoder.name for encoder in predictor.towers] == ["lite2", "lite0"]
+    assert [encoder.name for encoder in predictor.encoders] == ["lite2", "lite0"]
     assert predictor.origin["method"] == "gda"
     assert (predictor.origin["fraction"], predictor.temperature) == (0.1, 2.0)
 
 
 def test_a_trial_that_reads_the_first_encoder_ships_without_the_others() -> None:
     predictor = shipped(columns(0, 1280), Operation("l2_normalise"))
-    assert [encoder.name for encoder in predictor.towers] == ["lite2"]
+    assert [encoder.name for encoder in predictor.encoders] == ["lite2"]
     assert predictor.head.describe() == ["l2_normalise"]
     head, alone = without_additional_encoders(Head((columns(0, 3),)), 1280)
     assert not alone

@@ -62,7 +62,7 @@ class EndToEndPredictions:
         if logits is None:
             model = self.predictor(trial).module()
             features = pooled_image_features(
-                model.tower, self.images.open(), self.images.preprocessing, self.views
+                model.encoder, self.images.open(), self.images.preprocessing, self.views
             )
             logits = trial.fit.head(features).astype(np.float32)
             self.state.save_state(*self._address(trial), {"logits": logits})
@@ -211,9 +211,9 @@ class Ensembles:
     def predictor(self, ensemble: EnsembleTrial) -> Predictor:
         """The ensemble as a predictor of its own."""
         first = self.predictions.predictor(ensemble.end_to_end)
-        frozen = [EncoderInput.from_dict(row) for row in self.embed_audit["towers"]]
-        encoders = [*first.towers, *frozen]
-        return trial_predictor(ensemble.fitted, first.classes, encoders, first.tower_weights)
+        frozen = [EncoderInput.from_dict(row) for row in self.embed_audit["encoders"]]
+        encoders = [*first.encoders, *frozen]
+        return trial_predictor(ensemble.fitted, first.classes, encoders, first.encoder_weights)
 
     def predictors(self) -> dict[str, Callable[[], Predictor]]:
         """By the name of its folder, what makes each ensemble's predictor."""

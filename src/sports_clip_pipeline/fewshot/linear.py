@@ -10,8 +10,7 @@ import numpy as np
 from pydantic import Field
 from scipy.linalg import cho_factor, cho_solve
 
-from sports_clip_pipeline.clip.pretrained import Pretrained
-from sports_clip_pipeline.clip.projections import unit_norm
+from sports_clip_pipeline.clip.projections import Pretrained, unit_norm
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import (
     Heads,

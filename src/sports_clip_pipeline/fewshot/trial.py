@@ -105,12 +105,12 @@ def trial_predictor(
     head, alone = without_additional_encoders(fit.head, first.width)
     return Predictor(
         classes=tuple(classes),
-        tower=first.name,
+        image_encoder=first.name,
         preprocessing=first.preprocessing,
         head=head,
         temperature=fit.temperature,
         views=first.views,
-        tower_weights=dict(encoder_weights),
+        encoder_weights=dict(encoder_weights),
         origin={
             "method": key.method,
             "fraction": key.label_fraction,

@@ -22,7 +22,7 @@ def select_development(
 ) -> Any:
     """Development data: features, labels, and the pretrained zero-shot classifier."""
     from sports_clip_pipeline.clip.folder import read_projections
-    from sports_clip_pipeline.clip.pretrained import Pretrained
+    from sports_clip_pipeline.clip.projections import Pretrained
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.study import StudyData
@@ -108,7 +108,7 @@ def save_predictors(
     from sports_clip_pipeline.fewshot.trial import trial_predictor
     from sports_clip_pipeline.predictor.predictor import EncoderInput
 
-    encoders = [EncoderInput.from_dict(row) for row in embed_audit["towers"]]
+    encoders = [EncoderInput.from_dict(row) for row in embed_audit["encoders"]]
     made_with = class_bank.labels, encoders, read_image_encoder(clip_model), analysis.coverage
     makers = {
         share: partial(trial_predictor, trial, *made_with) for share, trial in chosen_trials.items()
@@ -143,7 +143,7 @@ def evaluate_predictor(
     metrics = {
         "best_method": predictor.origin["method"],
         "origin": predictor.origin,
-        "towers": [tower.name for tower in predictor.towers],
+        "encoders": [encoder.name for encoder in predictor.encoders],
         "temperature": predictor.temperature,
         # Abstention threshold; a predictor without one never abstains.
         "threshold": getattr(predictor, "threshold", None),
