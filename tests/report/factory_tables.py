@@ -152,7 +152,7 @@ def make_queries(images: list[str], labels: tuple[str, ...]) -> pd.DataFrame:
 
 
 def make_inference_cost() -> pd.DataFrame:
-    """One small tower, a larger one, both, and one prefix time is not known."""
+    """A small encoder, a larger one, both, and one without a measured time."""
     rows = [
         ("lite0", 3_400_000, 6.1, "gda", 0.66, 0.78, 0.86),
         ("lite2", 4_800_000, 9.8, "gda", 0.69, 0.8, 0.88),
