@@ -246,7 +246,7 @@ class NetworkPlan:
     def _classifier(self) -> Network:
         """The fine-tuned classifier; layer and stages are of its first image encoder."""
         module = self.predictor.module()
-        encoder, head = module.tower, tuple(_head_weights(module.head))
+        encoder, head = module.encoder, tuple(_head_weights(module.head))
         stages = timm_stages if hasattr(encoder, "group_matcher") else image_blocks
         return self._network(
             CLASSIFIER, module, encoder, self.predictor.preprocessing, self.predictor.temperature,
