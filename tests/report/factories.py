@@ -110,8 +110,8 @@ def make_page(study: StudyResults) -> str:
 def make_origin() -> dict[str, Any]:
     """What the study records of the classifier it exports."""
     origin = {"method": "logreg", "fraction": 1.0, "seed": 0, "labels": 8800}
-    towers = {"encoders": ["lite2"], "temperature": 1.25, "threshold": None}
-    return {"best_method": "logreg", "origin": origin, **towers}
+    facts = {"encoders": ["lite2"], "temperature": 1.25, "threshold": None}
+    return {"best_method": "logreg", "origin": origin, **facts}
 
 
 def make_curves(methods: dict[str, float] = METHODS) -> pd.DataFrame:
