@@ -32,8 +32,8 @@ from sports_clip_pipeline.clip.projections import Projections, identity_projecti
 from sports_clip_pipeline.data.captions import caption_table
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders.image_encoders import image_encoder, image_preprocessing
-from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer, text_encoder_spec
+from sports_clip_pipeline.encoders.weights import is_pair
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.contrastive import UnlockedTask, unlocked_settings
 from sports_clip_pipeline.training.distributed import choose_compute

@@ -37,7 +37,7 @@ def ridge_top1(
 ) -> float:
     """Held-out accuracy of ridge regression on these columns."""
     fold = assign_folds(target, config.folds, 0)
-    anchors = replace(data.anchors, space="towers", widths=widths)
+    anchors = replace(data.anchors, space="all_encoders", widths=widths)
     rows = Labelled(features, target, fold, len(anchors.anchors))
     return float(find_method("ridge")(rows, anchors, config, 0).cv_top1)
 
@@ -109,7 +109,7 @@ def main() -> int:
     given = parser.parse_args()
     study = study_of(given.env)
     data, config = study.data, study.config
-    names = [row["name"] for row in study.audit["towers"]]
+    names = [row["name"] for row in study.audit["encoders"]]
     order = {int(c): str(label) for c, label in zip(data.target, data.splits["label"], strict=True)}
     labels = [order[c] for c in range(len(order))]
     for make in (

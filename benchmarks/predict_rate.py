@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,14 +37,11 @@ from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor.batch_prediction import (
     BLOCK,
-    AnswerFiles,
-    Exported,
-    answer_all,
-    write_answers,
+    predict_all,
+    write_predictions,
 )
-from sports_clip_pipeline.predictor.encoder_classifier import WholePredictor
-from sports_clip_pipeline.predictor.export import export_predictor
-from sports_clip_pipeline.predictor.onnx_predictor import ExportedPredictor
+from sports_clip_pipeline.predictor.encoder_classifier import FullPredictor
+from sports_clip_pipeline.predictor.onnx_export import ExportedPredictor, export_predictor
 from sports_clip_pipeline.predictor.predictor import Predictor
 
 LEAST_SHARE, LEAST_SPEED_UP = 0.6, 2.0
@@ -72,9 +70,8 @@ def whole_rate(images: ImageFiles, folder: Path, predictor: Predictor, workers: 
     """Images a second of all that `predict.images` does."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as place:
-        blocks = answer_all(images, Exported(folder), ImageRules(), workers)
-        files = AnswerFiles.within(Path(place))
-        write_answers(blocks, predictor.classes, predictor.threshold, files, clock)
+        blocks = predict_all(images, partial(load_exported, folder), ImageRules(), workers)
+        write_predictions(blocks, predictor.classes, predictor.threshold, Path(place), clock)
     return clock.per_s()
 
 
@@ -113,10 +110,10 @@ def squares_of(images: ImageFiles, network: ExportedPredictor) -> list[np.ndarra
 def networks(predictor: Predictor, folder: Path) -> dict[str, Run]:
     """The exported network and eager torch, one thread each."""
     torch.set_num_threads(1)
-    module, last = WholePredictor(predictor), WholePredictor(predictor)
+    module, last = FullPredictor(predictor), FullPredictor(predictor)
     last = last.to(memory_format=torch.channels_last)
 
-    def eager(built: WholePredictor) -> Run:
+    def eager(built: FullPredictor) -> Run:
         def run(squares: Sequence[np.ndarray]) -> torch.Tensor:
             with torch.inference_mode():
                 return built(*map(torch.from_numpy, squares))

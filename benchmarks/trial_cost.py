@@ -91,7 +91,7 @@ def _built(kind: Any, block: Any) -> Any:
 def embed(store: Any, rows: np.ndarray, audit: dict[str, Any]) -> np.ndarray:
     """Features (n, ΣD) of images, on all cores, from nothing."""
     blocks = []
-    for row in audit["towers"]:
+    for row in audit["encoders"]:
         tower = EncoderInput.from_dict(row)
         size = tower.preprocessing.size
         path = next(
@@ -124,9 +124,11 @@ def describe_plan(
         development: images that a method with unlabelled ones learns from.
         image_s: seconds of all cores for one image through all towers and views.
     """
-    times = [tower["ms_per_image"] for tower in audit["towers"]]
+    times = [tower["ms_per_image"] for tower in audit["encoders"]]
     alone = times[0] / sum(times)
-    share = trials["method"].map(lambda name: 1.0 if METHODS[name].space == "towers" else alone)
+    share = trials["method"].map(
+        lambda name: 1.0 if METHODS[name].space == "all_encoders" else alone
+    )
     cached = float(trials["elapsed_s"].sum()) / cores()
     everything = trials["method"].map(lambda name: METHODS[name].unlabelled)
     seen = trials["labels"].where(~everything, development)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sports_clip_pipeline.clip.folder import load_clip
-    from sports_clip_pipeline.predictor.onnx_predictor import load_exported
+    from sports_clip_pipeline.predictor.onnx_export import load_exported
     from sports_clip_pipeline.predictor.predictor import load_predictor
 
 __version__ = "0.1.0"
@@ -14,7 +14,7 @@ __all__ = ["__version__", "load_clip", "load_exported", "load_predictor"]
 
 _HOMES = {
     "load_clip": "sports_clip_pipeline.clip.folder",
-    "load_exported": "sports_clip_pipeline.predictor.onnx_predictor",
+    "load_exported": "sports_clip_pipeline.predictor.onnx_export",
     "load_predictor": "sports_clip_pipeline.predictor.predictor",
 }
 

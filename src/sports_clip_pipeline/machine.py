@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import ctypes
 import gc
-import mmap
 import os
 import sys
 from collections.abc import Sequence
@@ -62,18 +61,6 @@ def exit_with_parent() -> None:
         os._exit(1)
 
     Thread(target=watch, name="exit-with-parent", daemon=True).start()
-
-
-def release_pages(mapped: mmap.mmap) -> None:
-    """Drop the resident pages of a mapped file (MADV_DONTNEED); they are read again on access."""
-    if hasattr(mapped, "madvise"):
-        mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def advise_access(mapped: mmap.mmap, at_random: bool) -> None:
-    """Advise the system to read a mapped file ahead, or not to where access is random."""
-    if hasattr(mapped, "madvise"):
-        mapped.madvise(mmap.MADV_RANDOM if at_random else mmap.MADV_NORMAL)
 
 
 def retain_freed_memory() -> bool:

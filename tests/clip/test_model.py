@@ -7,10 +7,10 @@ import timm
 import torch
 
 from sports_clip_pipeline.clip.model import (
-    ends,
     image_blocks,
     image_encoder,
     project_images,
+    projection_parameters,
     text_blocks,
     text_encoder,
     timm_stages,
@@ -53,10 +53,16 @@ def test_the_last_block_of_a_vision_transformer_takes_what_follows_it() -> None:
 
 def test_a_pairs_projections_and_scale_are_its_ends() -> None:
     model = pair(VIT)
-    both = names(model, ends(model, True, True, False))
+    both = names(model, projection_parameters(model, True, True, False))
     assert both == {"visual.proj", "text.text_projection", "logit_scale"}
-    assert names(model, ends(model, True, False, False)) == {"visual.proj", "logit_scale"}
-    assert names(model, ends(model, False, True, False)) == {"text.text_projection", "logit_scale"}
+    assert names(model, projection_parameters(model, True, False, False)) == {
+        "visual.proj",
+        "logit_scale",
+    }
+    assert names(model, projection_parameters(model, False, True, False)) == {
+        "text.text_projection",
+        "logit_scale",
+    }
     features = torch.randn(2, 8)
     torch.testing.assert_close(project_images(model, features), features)
 

@@ -63,8 +63,8 @@ def test_the_notebooks_head_says_the_same_in_numpy() -> None:
 def test_a_pair_has_its_embeddings_already() -> None:
     found = identity_projections(3, 4.0, None)
     np.testing.assert_allclose(found.image_embeddings(np.array([[3.0, 0.0, 4.0]])), [[0.6, 0, 0.8]])
-    assert state_of(found, own_width=3).keys() == {"logit_scale"}
-    again = projections_of(state_of(found, own_width=3), own_width=3)
+    assert state_of(found, pair_width=3).keys() == {"logit_scale"}
+    again = projections_of(state_of(found, pair_width=3), pair_width=3)
     np.testing.assert_array_equal(again.image_weight, np.eye(3))
 
 

@@ -11,18 +11,18 @@ from sports_clip_pipeline.clip import zero_shot
 from sports_clip_pipeline.clip.projections import Projections, unit_norm
 from sports_clip_pipeline.clip.zero_shot import (
     GENERAL_TEMPLATES,
-    NamedClasses,
+    Conse,
     OpenVocabulary,
     ZeroShotScores,
     build_zero_shot_classifier,
+    conse_of,
     hubness,
-    named_in,
     prompt_texts,
 )
 from sports_clip_pipeline.data.captions import Tokens
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
-from sports_clip_pipeline.predictor.head import Operation, softmax
+from sports_clip_pipeline.predictor.head import Head, Operation, softmax
 
 PLAIN = Projections(
     image_weight=np.eye(2, dtype=np.float32),
@@ -45,16 +45,16 @@ BANK = ClassBank(
 )
 
 
-def fake_text_tower(
+def fake_text_encoder(
     monkeypatch: pytest.MonkeyPatch, features: Mapping[str, Sequence[float]]
 ) -> None:
-    """A text tower that knows the texts of `features` by heart: a text's one token is its place."""
-    places = {text: place for place, text in enumerate(features)}
+    """Replace the text encoder by a table of `features`; the token of a text is its row."""
+    rows = {text: row for row, text in enumerate(features)}
     table = np.array(list(features.values()), np.float32)
 
     def tokenizer(text_encoder: str, context_length: int):
         def tokens(texts: Sequence[str]) -> Tokens:
-            ids = [np.array([places[text]], np.int32) for text in texts]
+            ids = [np.array([rows[text]], np.int32) for text in texts]
             return Tokens(ids, np.zeros(len(texts), bool))
 
         return tokens
@@ -66,14 +66,14 @@ def fake_text_tower(
     monkeypatch.setattr(zero_shot, "build_backend", backend)
 
 
-def made(bank: ClassBank, prompts: str, projections: Projections = PLAIN) -> np.ndarray:
+def classifier(bank: ClassBank, prompts: str, projections: Projections = PLAIN) -> np.ndarray:
     features = zero_shot.encode_prompts(bank, "minilm", TokenizeConfig())
     return zero_shot.build_zero_shot_classifier(
         bank, prompts, features, projections.text_embeddings
     )
 
 
-def at(degrees: float) -> list[float]:
+def at_angle(degrees: float) -> list[float]:
     """The unit vector at this angle."""
     return [math.cos(math.radians(degrees)), math.sin(math.radians(degrees))]
 
@@ -82,17 +82,17 @@ def at(degrees: float) -> list[float]:
     ("prompts", "of_go"),
     [
         # Names point to 0° and 90°, whatever their lengths: their mean points to 45°.
-        ("names", at(45.0)),
-        ("sentences", at(0.0)),
+        ("names", at_angle(45.0)),
+        ("sentences", at_angle(0.0)),
         # Halfway between the kinds, 45° and 0°; the mean of all three prompts would be at 26.6°.
-        ("both", at(22.5)),
+        ("both", at_angle(22.5)),
     ],
 )
-def test_prompts_of_a_kind_weigh_the_same_and_so_do_the_kinds(
+def test_prompts_of_a_kind_have_equal_weights_and_so_have_the_kinds(
     prompts: str, of_go: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_text_tower(monkeypatch, FEATURES)
-    found = made(BANK, prompts)
+    fake_text_encoder(monkeypatch, FEATURES)
+    found = classifier(BANK, prompts)
     np.testing.assert_allclose(found[0], of_go, atol=1e-6)
     assert found.dtype == np.float32
 
@@ -101,30 +101,30 @@ def test_prompts_of_a_kind_weigh_the_same_and_so_do_the_kinds(
 def test_a_class_without_sentences_uses_its_names(
     prompts: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_text_tower(monkeypatch, FEATURES)
-    np.testing.assert_allclose(made(BANK, prompts)[1], at(-90.0), atol=1e-6)
+    fake_text_encoder(monkeypatch, FEATURES)
+    np.testing.assert_allclose(classifier(BANK, prompts)[1], at_angle(-90.0), atol=1e-6)
 
 
-def test_anchors_stand_in_the_order_of_the_bank_over_several_blocks_of_texts(
+def test_weights_are_in_the_order_of_the_bank_over_several_batches_of_texts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    angles = {f"game {i}": at(1.7 * i) for i in range(150)}
+    angles = {f"game {i}": at_angle(1.7 * i) for i in range(150)}
     classes = [{"label": f"c{i}", "names": str(i)} for i in range(150)]
-    fake_text_tower(monkeypatch, angles)
-    found = made(ClassBank(templates=("game {}",), classes=classes), "both")
+    fake_text_encoder(monkeypatch, angles)
+    found = classifier(ClassBank(templates=("game {}",), classes=classes), "both")
     np.testing.assert_allclose(found, list(angles.values()), atol=1e-6)
 
 
 def test_texts_are_projected_before_they_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_text_tower(monkeypatch, FEATURES)
+    fake_text_encoder(monkeypatch, FEATURES)
     turned = Projections(
         image_weight=PLAIN.image_weight,
         image_bias=PLAIN.image_bias,
         text_weight=np.array([[0.0, -1.0], [4.0, 0.0]], np.float32),  # a quarter turn, stretched
         logit_scale=0.0,
     )
-    found = made(BANK, "names", turned)
-    np.testing.assert_allclose(found, [at(135.0), at(0.0)], atol=1e-6)
+    found = classifier(BANK, "names", turned)
+    np.testing.assert_allclose(found, [at_angle(135.0), at_angle(0.0)], atol=1e-6)
 
 
 RNG = np.random.default_rng(0)
@@ -136,7 +136,7 @@ def unit(values: np.ndarray) -> np.ndarray:
 
 def zero_shot_scores(widths: tuple[int, ...] = ()) -> ZeroShotScores:
     """Six features, three classes, five named ones, spaces of four and two dimensions."""
-    named = NamedClasses(
+    conse = Conse(
         RNG.normal(size=(5, 6)).astype(np.float32),
         RNG.normal(size=5).astype(np.float32),
         unit(RNG.normal(size=(5, 2))).astype(np.float32),
@@ -147,7 +147,7 @@ def zero_shot_scores(widths: tuple[int, ...] = ()) -> ZeroShotScores:
         (affine, Operation("l2_normalise")),
         unit(RNG.normal(size=(3, 4))).astype(np.float32),
         10.0,
-        named,
+        conse,
         unit(RNG.normal(size=(3, 2))).astype(np.float32),
         widths,
     )
@@ -158,14 +158,14 @@ def naive(
 ) -> np.ndarray:
     arrays = parts.embed[0].arrays
     image = unit(features @ arrays["weight"].T + arrays["bias"])
-    shares = softmax(features @ parts.named.weight.T + parts.named.bias)
-    words = unit(shares @ parts.named.words)
-    cosines = image @ parts.anchors.T + weight * words @ parts.prompts.T
+    shares = softmax(features @ parts.conse.weight.T + parts.conse.bias)
+    names = unit(shares @ parts.conse.names)
+    cosines = image @ parts.weights.T + weight * names @ parts.text_weights.T
     return parts.logit_scale * cosines + bias
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
-def test_the_head_adds_the_cosines_of_both_witnesses_and_the_bias(weight: float) -> None:
+def test_the_head_adds_clip_and_conse_cosines_and_the_bias(weight: float) -> None:
     parts, features = zero_shot_scores(), RNG.normal(size=(7, 6)).astype(np.float32)
     bias = np.array([0.5, -1.0, 0.0])
     found = parts.head(weight, bias)(features)
@@ -173,7 +173,7 @@ def test_the_head_adds_the_cosines_of_both_witnesses_and_the_bias(weight: float)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
-def test_of_stacked_features_it_reads_the_first_tower(weight: float) -> None:
+def test_of_concatenated_features_the_head_uses_the_first_encoder(weight: float) -> None:
     parts, features = zero_shot_scores((6, 3)), RNG.normal(size=(7, 6)).astype(np.float32)
     stacked = np.hstack([features, RNG.normal(size=(7, 3)).astype(np.float32)])
     alone = parts.head(weight, single=True)(features)
@@ -186,35 +186,35 @@ def test_hubness_is_the_log_of_the_mean_odds() -> None:
     np.testing.assert_allclose(hubness(logits + 1000.0), 1000.0 + np.log([2.0, 4.0]))
 
 
-def test_without_its_hubness_each_class_draws_the_same_from_those_photographs() -> None:
+def test_without_hubness_all_classes_are_equally_likely_on_the_background() -> None:
     logits = RNG.normal(size=(50, 4)) + np.arange(4)
     np.testing.assert_allclose(np.exp(logits - hubness(logits)).mean(axis=0), 1.0)
 
 
-def test_a_sure_image_is_described_by_the_one_name() -> None:
-    words = np.eye(3, dtype=np.float32)
-    named = NamedClasses(100.0 * np.eye(3, dtype=np.float32), np.zeros(3, np.float32), words)
-    np.testing.assert_allclose(named.describe(np.eye(3)[[1]]), [[0, 1, 0]], atol=1e-6)
+def test_a_confident_image_has_the_conse_embedding_of_its_class_name() -> None:
+    names = np.eye(3, dtype=np.float32)
+    conse = Conse(100.0 * np.eye(3, dtype=np.float32), np.zeros(3, np.float32), names)
+    np.testing.assert_allclose(Head(conse.operations())(np.eye(3)[[1]]), [[0, 1, 0]], atol=1e-6)
 
 
-def test_a_tower_that_names_no_classes_is_described_like_nothing_and_adds_nothing() -> None:
-    parts = replace(zero_shot_scores(), named=None)
+def test_without_an_imagenet_classifier_conse_is_zero_and_adds_nothing() -> None:
+    parts = replace(zero_shot_scores(), conse=None)
     features = RNG.normal(size=(5, 6)).astype(np.float32)
-    np.testing.assert_array_equal(parts.describe(features), np.zeros((5, 2)))
+    np.testing.assert_array_equal(parts.conse_embeddings(features), np.zeros((5, 2)))
     np.testing.assert_array_equal(parts.head(0.3)(features), parts.head(0.0)(features))
 
 
 @pytest.mark.parametrize("widths", [(), (6, 3)])
-def test_the_named_classes_are_found_again_in_a_head(widths: tuple[int, ...]) -> None:
+def test_conse_is_recovered_from_a_head(widths: tuple[int, ...]) -> None:
     parts = zero_shot_scores(widths)
-    found = named_in(parts.head(0.3))
-    for name in ("weight", "bias", "words"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(parts.named, name))
+    found = conse_of(parts.head(0.3))
+    for name in ("weight", "bias", "names"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(parts.conse, name))
 
 
-def test_no_named_classes_are_found_in_a_head_that_counts_none() -> None:
-    assert named_in(zero_shot_scores((6, 3)).head(0.0)) is None
-    assert named_in(replace(zero_shot_scores(), named=None).head(0.3)) is None
+def test_a_head_without_conse_has_none_to_recover() -> None:
+    assert conse_of(zero_shot_scores((6, 3)).head(0.0)) is None
+    assert conse_of(replace(zero_shot_scores(), conse=None).head(0.3)) is None
 
 
 VOCABULARY_RNG = np.random.default_rng(0)
@@ -231,83 +231,81 @@ PROJECTIONS = Projections(
     text_weight=VOCABULARY_RNG.normal(size=(3, 4)).astype(np.float32),
     logit_scale=math.log(20.0),
 )
-NAMED = NamedClasses(
+CONSE = Conse(
     VOCABULARY_RNG.normal(size=(6, 5)).astype(np.float32),
     VOCABULARY_RNG.normal(size=6).astype(np.float32),
     unit_norm(VOCABULARY_RNG.normal(size=(6, 4))).astype(np.float32),
 )
 BACKGROUND = VOCABULARY_RNG.normal(size=(30, 5)).astype(np.float32)
-PHOTOGRAPHS = VOCABULARY_RNG.normal(size=(7, 5)).astype(np.float32)
+IMAGES = VOCABULARY_RNG.normal(size=(7, 5)).astype(np.float32)
 
 
-class Reader:
-    """Texts to (M, 4) features that depend on the text alone; remembers what it was asked."""
+class TextEncoder:
+    """Texts to (M, 4) features that depend on the text alone; records them."""
 
     def __init__(self, seed: int) -> None:
-        self.seed, self.asked = seed, []
+        self.seed, self.texts = seed, []
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        self.asked += texts
+        self.texts += texts
         rows = [np.random.default_rng([self.seed, *text.encode()]).normal(size=4) for text in texts]
         return np.stack(rows).astype(np.float32)
 
 
-def vocabulary(weight: float = 0.3, share: float = 0.5, apart: bool = True) -> OpenVocabulary:
-    read = Reader(1)
-    plain = Reader(2) if apart else read
-    named = NAMED if weight else None
+def vocabulary(weight: float = 0.3, share: float = 0.5, trained: bool = True) -> OpenVocabulary:
+    encode = TextEncoder(1)
+    plain = TextEncoder(2) if trained else encode
+    conse = CONSE if weight else None
     return OpenVocabulary(
-        VOCABULARY_BANK, "both", read, plain, PROJECTIONS, named, weight, share, BACKGROUND
+        VOCABULARY_BANK, "both", encode, plain, PROJECTIONS, conse, weight, share, BACKGROUND
     )
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_for_the_banks_own_labels_the_head_is_the_one_that_the_study_makes(
-    weight: float, share: float
-) -> None:
+def test_for_the_banks_labels_the_head_equals_the_study_s(weight: float, share: float) -> None:
     texts = prompt_texts(VOCABULARY_BANK)
-    features, plain = (dict(zip(texts, Reader(n)(texts), strict=True)) for n in (1, 2))
+    features, plain = (dict(zip(texts, TextEncoder(n)(texts), strict=True)) for n in (1, 2))
     parts = ZeroShotScores(
-        embed=vocabulary()._witnesses(np.zeros((2, 3)), np.zeros((2, 4))).embed,
-        anchors=build_zero_shot_classifier(
+        embed=(*PROJECTIONS.image_operations(), Operation("l2_normalise")),
+        weights=build_zero_shot_classifier(
             VOCABULARY_BANK, "both", features, PROJECTIONS.text_embeddings
         ),
         logit_scale=20.0,
-        named=NAMED if weight else None,
-        prompts=build_zero_shot_classifier(VOCABULARY_BANK, "both", plain, unit_norm),
+        conse=CONSE if weight else None,
+        text_weights=build_zero_shot_classifier(VOCABULARY_BANK, "both", plain, unit_norm),
     )
     wanted = parts.head(weight, -share * hubness(parts.head(weight)(BACKGROUND)))
     found = vocabulary(weight, share).head(("Ice  Hockey", "chess"))
-    np.testing.assert_allclose(found(PHOTOGRAPHS), wanted(PHOTOGRAPHS), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found(IMAGES), wanted(IMAGES), rtol=1e-4, atol=1e-4)
 
 
-def test_a_name_is_known_by_label_or_by_any_name_whatever_its_case() -> None:
-    words = vocabulary()
+def test_names_match_labels_and_names_in_any_case() -> None:
+    names = vocabulary()
     for typed in ("ice_hockey", "ICE hockey", " a  Hockey game "):
-        assert words.bank_of(typed).classes == VOCABULARY_BANK.classes[:1]
-        assert words.bank_of(typed).templates == VOCABULARY_BANK.templates
-    other = words.bank_of("hockey {x}")
+        assert names.bank_of(typed).classes == VOCABULARY_BANK.classes[:1]
+        assert names.bank_of(typed).templates == VOCABULARY_BANK.templates
+    other = names.bank_of("hockey {x}")
     assert other.templates == GENERAL_TEMPLATES and other.labels == ("hockey {x}",)
 
 
-def test_an_unknown_name_is_read_in_general_templates() -> None:
-    words = vocabulary()
-    words.head(("a lake", "chess"))
-    assert words.read.asked[:2] == ["a photo of a lake.", "This picture shows a lake."]
-    assert words.read.asked == words.read_plain.asked
+def test_an_unknown_name_is_put_into_general_templates() -> None:
+    names = vocabulary()
+    names.head(("a lake", "chess"))
+    assert names.encode.texts[:2] == ["a photo of a lake.", "This picture shows a lake."]
+    assert names.encode.texts == names.encode_original.texts
 
 
-def test_names_are_read_once_and_by_one_tower_where_one_is_enough() -> None:
-    words = vocabulary(apart=False)
-    first = words.head(("a lake", "chess"))
-    asked = list(words.read.asked)
-    again = words.head(("chess", "a lake"))
-    assert words.read.asked == asked and len(asked) == len(set(asked))
-    np.testing.assert_allclose(first(PHOTOGRAPHS), again(PHOTOGRAPHS)[:, ::-1], rtol=1e-5)
+def test_names_are_encoded_once_and_by_one_encoder_if_it_was_not_trained() -> None:
+    names = vocabulary(trained=False)
+    first = names.head(("a lake", "chess"))
+    texts = list(names.encode.texts)
+    again = names.head(("chess", "a lake"))
+    assert names.encode.texts == texts and len(texts) == len(set(texts))
+    np.testing.assert_allclose(first(IMAGES), again(IMAGES)[:, ::-1], rtol=1e-5)
 
 
-def test_without_its_draw_a_name_is_as_likely_as_another_on_the_background() -> None:
+def test_without_hubness_all_names_are_equally_likely_on_the_background() -> None:
     logits = vocabulary(share=1.0).head(("a lake", "chess", "ice hockey"))(BACKGROUND)
     np.testing.assert_allclose(np.exp(logits).mean(axis=0), 1.0, rtol=1e-3)
     assert softmax(logits).shape == (30, 3)

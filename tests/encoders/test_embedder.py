@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import pytest
 
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders import embedder as embedder_module
-from sports_clip_pipeline.encoders.embedder import Embedder, embed_with_additional
+from sports_clip_pipeline.encoders.embedder import Embedder, audit_encoders, embed_with_additional
 from sports_clip_pipeline.encoders.embedding import Engine
 from sports_clip_pipeline.encoders.feature_store import FeatureCache
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
 CONFIG = EmbedConfig(image_encoder="lite0", image_size=64, backend="torch", workers=1)
+VIEWS = ("full", "centre")
+TWO_VIEWS = CONFIG.model_copy(update={"views": VIEWS})
 
 
 @pytest.fixture
@@ -30,37 +33,38 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedder_module, "Engine", here)
 
 
-def manifest_of(store: ImageStore) -> pd.DataFrame:
+@pytest.fixture
+def manifest(store: ImageStore) -> pd.DataFrame:
     digests = [hashlib.sha256(store.get_bytes(i)).hexdigest() for i in range(len(store))]
     return pd.DataFrame({"stored_sha256": digests})
 
 
 def test_a_second_embedder_reads_what_the_first_has_computed(
-    store: ImageStore, tmp_path: Path
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path
 ) -> None:
-    manifest, cache = manifest_of(store), FeatureCache(tmp_path)
+    cache = FeatureCache(tmp_path)
     first = Embedder(CONFIG, cache, RunState())
     made = first.images("sports", store, manifest)
     assert made["features"].shape == (len(store), 1280)
     assert made["logits"].shape == (len(store), 1000)
     assert made["row"].tolist() == list(range(len(store)))
-    assert first.audit()["backends"]["image"]["chosen"] == "torch"
-    assert first.audit()["computed_per_s"]["sports full"] > 0
+    assert first.audit["backends"]["image"]["chosen"] == "torch"
+    assert first.audit["computed_per_s"]["sports full"] > 0
 
     second = Embedder(CONFIG, cache, RunState())
     order = [3, 0, 5, 1, 2, 4]
     read = second.images("sports", store, manifest.iloc[order])
     np.testing.assert_array_equal(read["features"], made["features"][order])
-    assert second.audit()["computed_per_s"] == {"sports full": 0.0}
-    assert second.audit()["backends"] == {}
+    assert second.audit["computed_per_s"] == {"sports full": 0.0}
+    assert second.audit["backends"] == {}
 
 
 @pytest.mark.parametrize(("rank", "gathers"), [("0", True), ("1", False)])
-def test_of_processes_that_work_together_the_first_one_gathers(
-    store: ImageStore, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch,
-    rank: str, gathers: bool,
+def test_only_the_first_process_of_torchrun_collects_the_features(
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, in_process: None,
+    monkeypatch: pytest.MonkeyPatch, rank: str, gathers: bool,
 ) -> None:  # fmt: skip
-    manifest, cache = manifest_of(store), FeatureCache(tmp_path)
+    cache = FeatureCache(tmp_path)
     tokens = [np.array([101, 2158, 102])]
     config = CONFIG.model_copy(update={"additional_encoders": ("lite1",)})
 
@@ -81,24 +85,24 @@ def test_of_processes_that_work_together_the_first_one_gathers(
 
 
 def test_a_store_of_another_length_than_its_manifest_is_refused(
-    store: ImageStore, tmp_path: Path
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path
 ) -> None:
     embedder = Embedder(CONFIG, FeatureCache(tmp_path), RunState())
     with pytest.raises(ValueError, match="sports: 6 images for 5 manifest rows"):
-        embedder.images("sports", store, manifest_of(store)[:5])
+        embedder.images("sports", store, manifest[:5])
 
 
-def test_the_audit_says_which_weights_and_view_made_the_features(tmp_path: Path) -> None:
-    audit = Embedder(CONFIG, FeatureCache(tmp_path), RunState()).audit()
+def test_the_audit_names_weights_and_view(tmp_path: Path) -> None:
+    audit = Embedder(CONFIG, FeatureCache(tmp_path), RunState()).audit
     assert audit["weights_sha256"]["image"].startswith("579344248a93")
     assert audit["preprocessing"]["size"] == 64
     assert audit["preprocessing"]["view"] == "full"
 
 
-def test_features_of_several_views_are_the_mean_of_each_views_own(
-    store: ImageStore, tmp_path: Path, in_process: None
+def test_features_of_several_views_are_their_mean(
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, in_process: None
 ) -> None:
-    manifest, cache = manifest_of(store), FeatureCache(tmp_path)
+    cache = FeatureCache(tmp_path)
     views = ("full", "centre", "full_flip")
     alone = [
         Embedder(CONFIG.model_copy(update={"views": (view,)}), cache, RunState()).images(
@@ -113,26 +117,30 @@ def test_features_of_several_views_are_the_mean_of_each_views_own(
         wanted = np.mean([arrays[name].astype(np.float64) for arrays in alone], axis=0)
         np.testing.assert_allclose(found[name], wanted, atol=atol)
     assert (found["features"].dtype, found["logits"].dtype) == (np.float32, np.float16)
-    assert together.audit()["views"] == list(views)
+    assert together.audit["views"] == list(views)
 
 
-def test_another_view_computes_that_view_alone(
-    store: ImageStore, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
+def test_only_the_new_view_is_computed(
+    store: ImageStore,
+    manifest: pd.DataFrame,
+    tmp_path: Path,
+    in_process: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    manifest, cache = manifest_of(store), FeatureCache(tmp_path)
+    cache = FeatureCache(tmp_path)
     Embedder(CONFIG, cache, RunState()).images("sports", store, manifest)
     computed = []
     real = embedder_module.embed_images
 
-    def counted(store, keys, encoding_tasks, journal, together=False):
+    def counted(store, keys, encoding_tasks, state, together=False):
         computed.extend((s.preprocessing.view, len(s.space.missing(keys))) for s in encoding_tasks)
-        return real(store, keys, encoding_tasks, journal)
+        return real(store, keys, encoding_tasks, state)
 
     monkeypatch.setattr(embedder_module, "embed_images", counted)
     second = Embedder(CONFIG.model_copy(update={"views": ("full", "centre")}), cache, RunState())
     second.images("sports", store, manifest)
     assert computed == [("centre", len(store))]
-    rates = second.audit()["computed_per_s"]
+    rates = second.audit["computed_per_s"]
     assert rates["sports full"] == 0.0 < rates["sports centre"]
 
     third = Embedder(CONFIG.model_copy(update={"views": ("centre",)}), cache, RunState())
@@ -140,20 +148,89 @@ def test_another_view_computes_that_view_alone(
     assert len(computed) == 1
 
 
-def test_photographs_that_are_new_are_the_only_ones_computed(
-    store: ImageStore, tmp_path: Path, in_process: None, monkeypatch: pytest.MonkeyPatch
+def test_only_new_images_are_computed(
+    store: ImageStore,
+    manifest: pd.DataFrame,
+    tmp_path: Path,
+    in_process: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    manifest, cache = manifest_of(store), FeatureCache(tmp_path)
+    cache = FeatureCache(tmp_path)
     before = manifest.copy()
     before.loc[[1, 4], "stored_sha256"] = ["11" * 32, "44" * 32]
     Embedder(CONFIG, cache, RunState()).images("sports", store, before)
     missing = []
     real = embedder_module.embed_images
 
-    def counted(store, keys, encoding_tasks, journal, together=False):
+    def counted(store, keys, encoding_tasks, state, together=False):
         missing.extend(row for task in encoding_tasks for row in task.space.missing(keys))
-        return real(store, keys, encoding_tasks, journal)
+        return real(store, keys, encoding_tasks, state)
 
     monkeypatch.setattr(embedder_module, "embed_images", counted)
     Embedder(CONFIG, cache, RunState()).images("sports", store, manifest)
     assert missing == [1, 4]
+
+
+def embed_two(
+    store: ImageStore, manifest: pd.DataFrame, cache: FeatureCache
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    first = Embedder(TWO_VIEWS, cache, RunState())
+    arrays, others = embed_with_additional(first, ("lite1",), "sports", store, manifest, RunState())
+    return arrays, audit_encoders(first, others, store)
+
+
+def test_an_additional_encoder_has_the_features_that_it_has_as_the_first_one(
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, in_process: None
+) -> None:
+    arrays, _ = embed_two(store, manifest, FeatureCache(tmp_path / "a"))
+    alone = Embedder(
+        TWO_VIEWS.model_copy(update={"image_encoder": "lite1"}),
+        FeatureCache(tmp_path / "b"),
+        RunState(),
+    )
+    wanted = alone.images("sports", store, manifest)["features"]
+    assert list(arrays) == ["features", "logits", "row", "additional.lite1"]
+    np.testing.assert_array_equal(arrays["additional.lite1"], wanted)
+    assert arrays["additional.lite1"].dtype == np.float32
+
+
+def test_the_audit_has_a_row_for_each_encoder_with_its_inference_cost(
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, in_process: None
+) -> None:
+    _, audit = embed_two(store, manifest, FeatureCache(tmp_path))
+    assert json.dumps(audit)
+    assert audit["additional_encoders"] == ["lite1"]
+    assert [row["name"] for row in audit["encoders"]] == ["lite0", "lite1"]
+    assert [row["width"] for row in audit["encoders"]] == [1280, 1280]
+    assert all(row["views"] == list(VIEWS) for row in audit["encoders"])
+    assert audit["encoders"][0]["preprocessing"] == audit["preprocessing"]
+    trials = audit["backends"]["additional.lite1"]["trials"]
+    wanted = len(VIEWS) * trials[0]["core_ms_per_item"]
+    assert audit["encoders"][1]["ms_per_image"] == pytest.approx(wanted, abs=0.01)
+    assert set(audit["backends"]) == {"image", "additional.lite1"}
+    assert set(audit["computed_per_s"]) == {
+        f"sports{encoder} {view}" for encoder in ("", " lite1") for view in VIEWS
+    }
+
+
+def test_cached_features_keep_their_inference_cost(
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, in_process: None
+) -> None:
+    cache = FeatureCache(tmp_path)
+    arrays, audit = embed_two(store, manifest, cache)
+    again, second = embed_two(store, manifest, cache)
+    np.testing.assert_array_equal(again["additional.lite1"], arrays["additional.lite1"])
+    assert second["encoders"] == audit["encoders"]
+    assert second["backends"] == {}
+    assert set(second["computed_per_s"].values()) == {0.0}
+
+
+def test_a_lost_inference_cost_is_measured_again_though_features_are_cached(
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, in_process: None
+) -> None:
+    embed_two(store, manifest, FeatureCache(tmp_path))
+    for record in tmp_path.rglob("*.backend.json"):
+        record.unlink()
+    _, audit = embed_two(store, manifest, FeatureCache(tmp_path))
+    assert all(row["ms_per_image"] > 0 for row in audit["encoders"])
+    assert len(list(tmp_path.rglob("*.backend.json"))) == 2

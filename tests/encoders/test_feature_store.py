@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import errno
-import pickle
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sports_clip_pipeline import machine
-from sports_clip_pipeline.encoders import feature_store
 from sports_clip_pipeline.encoders.feature_store import (
     FeatureCache,
     FeatureRows,
@@ -30,7 +26,7 @@ def rows(*numbers: int) -> dict[str, np.ndarray]:
 
 
 def test_rows_are_gathered_in_any_order_and_as_often_as_asked(tmp_path: Path) -> None:
-    space = FeatureCache(tmp_path).space({"tower": "a"})
+    space = FeatureCache(tmp_path).space({"encoder": "a"})
     space.append([key(1), key(2)], rows(1, 2))
     space.append([key(3)], rows(3))
     found = space.gather([key(3), key(1), key(2), key(1)])
@@ -46,10 +42,10 @@ def test_missing_names_each_key_once(tmp_path: Path) -> None:
         space.gather([key(2)])
 
 
-def test_what_was_kept_is_found_again_by_the_same_description_alone(tmp_path: Path) -> None:
-    FeatureCache(tmp_path).space({"size": 64, "tower": "a"}).append([key(1)], rows(1))
-    assert len(FeatureCache(tmp_path).space({"tower": "a", "size": 64})) == 1
-    assert len(FeatureCache(tmp_path).space({"tower": "a", "size": 96})) == 0
+def test_rows_are_found_under_the_same_description_only(tmp_path: Path) -> None:
+    FeatureCache(tmp_path).space({"size": 64, "encoder": "a"}).append([key(1)], rows(1))
+    assert len(FeatureCache(tmp_path).space({"encoder": "a", "size": 64})) == 1
+    assert len(FeatureCache(tmp_path).space({"encoder": "a", "size": 96})) == 0
 
 
 def test_a_damaged_block_is_deleted_and_made_again(tmp_path: Path) -> None:
@@ -64,7 +60,7 @@ def test_a_damaged_block_is_deleted_and_made_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.gather([key(1)])["features"], rows(1)["features"])
 
 
-def test_a_block_with_other_rows_than_keys_is_refused(tmp_path: Path) -> None:
+def test_a_block_with_fewer_rows_than_keys_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="features has 1 rows for 2 keys"):
         FeatureCache(tmp_path).space({}).append([key(1), key(2)], rows(1))
 
@@ -81,7 +77,7 @@ def some_rows() -> np.ndarray:
     return np.sort(np.random.default_rng(1).permutation(500)[:333])
 
 
-def test_rows_are_those_of_the_array_in_their_own_order(on_disk: np.ndarray) -> None:
+def test_feature_rows_select_rows_of_the_array(on_disk: np.ndarray) -> None:
     rows = FeatureRows(on_disk, np.array([7, 3, 400]))
     assert rows.shape == (3, 40)
     assert len(rows) == 3
@@ -91,17 +87,7 @@ def test_rows_are_those_of_the_array_in_their_own_order(on_disk: np.ndarray) -> 
     np.testing.assert_array_equal(np.asarray(FeatureRows(on_disk)), on_disk)
 
 
-def test_sums_over_blocks_are_numpys_to_the_bit(
-    on_disk: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feature_store, "_BLOCK", 1000)
-    rows, whole = FeatureRows(on_disk, some_rows()), on_disk[some_rows()]
-    np.testing.assert_array_equal(rows.column_means(), whole.mean(axis=0))
-    assert rows.standard_deviation() == whole.std()
-    assert rows.root_mean_square() == np.sqrt((whole**2).mean())
-
-
-def test_a_digest_is_of_the_rows_and_not_of_where_they_stand(on_disk: np.ndarray) -> None:
+def test_a_digest_depends_on_type_shape_and_content_of_the_rows(on_disk: np.ndarray) -> None:
     rows = some_rows()
     digest = FeatureRows(on_disk, rows).digest()
     assert digest == FeatureRows(np.array(on_disk)[rows]).digest()
@@ -110,37 +96,16 @@ def test_a_digest_is_of_the_rows_and_not_of_where_they_stand(on_disk: np.ndarray
     assert digest != FeatureRows(on_disk.astype(np.float64), rows).digest()
 
 
-def test_the_mean_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="no rows"):
-        FeatureRows(np.zeros((3, 2)), np.array([], int)).column_means()
-
-
-def test_rows_of_a_file_are_pickled_by_its_name(on_disk: np.ndarray) -> None:
-    rows = FeatureRows(on_disk, some_rows())
-    sent = pickle.dumps(rows)
-    assert len(sent) < on_disk.nbytes / 4
-    np.testing.assert_array_equal(np.asarray(pickle.loads(sent)), np.asarray(rows))
-
-
-@pytest.mark.parametrize("part", [slice(None), slice(100, 400)])
-def test_other_rows_are_pickled_with_what_they_hold(on_disk: np.ndarray, part: slice) -> None:
-    source = np.array(on_disk) if part == slice(None) else on_disk[part]
-    rows = FeatureRows(source, np.array([5, 2]))
-    np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(rows))), source[[5, 2]])
-
-
-def test_a_scratch_array_keeps_what_is_written_and_leaves_no_file(tmp_path: Path) -> None:
+def test_a_scratch_array_holds_its_content_and_leaves_no_file(tmp_path: Path) -> None:
     array = scratch_array(tmp_path, (300, 1000), np.float32)
     array[7] = 3.0
     release_pages(array)
     assert array.sum() == 3000.0
     assert list(tmp_path.iterdir()) == []
-    sent = pickle.loads(pickle.dumps(FeatureRows(array)))
-    assert np.asarray(sent).sum() == 3000.0
     assert scratch_array(tmp_path, (0, 4), np.float32).shape == (0, 4)
 
 
-def test_a_copy_on_write_keeps_what_was_written_to_it(tmp_path: Path) -> None:
+def test_releasing_pages_keeps_a_copy_on_write(tmp_path: Path) -> None:
     np.zeros(2048, np.float32).tofile(tmp_path / "values")
     copy = np.memmap(tmp_path / "values", np.float32, "c", shape=(2048,))
     copy[:] = 1.0
@@ -148,7 +113,7 @@ def test_a_copy_on_write_keeps_what_was_written_to_it(tmp_path: Path) -> None:
     assert copy.sum() == 2048.0
 
 
-def test_a_full_disk_is_told_before_anything_is_written(
+def test_a_full_disk_is_reported_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*arguments: object) -> None:
@@ -157,28 +122,6 @@ def test_a_full_disk_is_told_before_anything_is_written(
     monkeypatch.setattr("os.posix_fallocate", full, raising=False)
     with pytest.raises(UserFacingError, match=re.escape(str(tmp_path))):
         scratch_array(tmp_path, (3, 4), np.float32)
-
-
-def test_a_disk_that_cannot_reserve_is_used_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unable(*arguments: object) -> None:
-        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-
-    monkeypatch.setattr("os.posix_fallocate", unable, raising=False)
-    assert scratch_array(tmp_path, (3, 4), np.float32).sum() == 0.0
-
-
-def test_rows_by_index_are_read_at_random_and_blocks_in_order(
-    on_disk: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[bool] = []
-    monkeypatch.setattr(machine, "advise_access", lambda _, at_random: told.append(at_random))
-    rows = FeatureRows(on_disk)
-    rows[np.array([3, 1])]
-    rows.digest()
-    np.asarray(rows)
-    assert told == [True, False, False]
 
 
 def _resident_kib(array: np.ndarray) -> int:
@@ -190,25 +133,25 @@ def _resident_kib(array: np.ndarray) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="wants Linux's /proc")
-def test_what_was_read_is_not_held(tmp_path: Path) -> None:
+def test_pages_of_rows_are_released(tmp_path: Path) -> None:
     np.ones((4000, 256), np.float32).tofile(tmp_path / "values")
     values = np.memmap(tmp_path / "values", np.float32, "r", shape=(4000, 256))
     values.sum()
     assert _resident_kib(values) > 3000
-    FeatureRows(values).standard_deviation()
+    FeatureRows(values)[np.arange(4000)]
     assert _resident_kib(values) < 500
 
 
 ARRAYS = {
-    "companion.lite1": np.full((2, 1), 3.0, np.float32),
-    "companion.lite0": np.full((2, 2), 2.0, np.float32),
+    "additional.lite1": np.full((2, 1), 3.0, np.float32),
+    "additional.lite0": np.full((2, 2), 2.0, np.float32),
     "features": np.full((2, 3), 1.0, np.float32),
     "logits": np.zeros((2, 1000), np.float16),
     "row": np.arange(2),
 }
 
 
-def test_the_first_tower_stands_first_and_companions_by_name_whatever_the_arrays_order() -> None:
+def test_columns_are_those_of_the_first_encoder_then_of_the_others_by_name() -> None:
     features, widths = concat_features(ARRAYS)
     np.testing.assert_array_equal(features, [[1, 1, 1, 2, 2, 3]] * 2)
     assert (widths, features.dtype) == ((3, 2, 1), np.float32)
@@ -216,29 +159,29 @@ def test_the_first_tower_stands_first_and_companions_by_name_whatever_the_arrays
     np.testing.assert_array_equal(again, features)
 
 
-def test_named_companions_are_taken_in_the_order_asked_for() -> None:
+def test_named_encoders_are_concatenated_in_the_given_order() -> None:
     features, widths = concat_features(ARRAYS, ["lite1", "lite0"])
     np.testing.assert_array_equal(features, [[1, 1, 1, 3, 2, 2]] * 2)
     assert widths == (3, 1, 2)
 
 
-def test_no_companions_leave_the_first_tower_alone() -> None:
+def test_without_additional_encoders_only_the_first_is_used() -> None:
     features, widths = concat_features(ARRAYS, [])
     np.testing.assert_array_equal(features, ARRAYS["features"])
     assert widths == (3,)
 
 
-def test_a_companion_without_features_is_named_with_the_remedy() -> None:
+def test_an_additional_encoder_without_features_is_refused_with_the_remedy() -> None:
     with pytest.raises(
         UserFacingError,
-        match=r"encoder lite2: are not there \(additional_encoders: companion.lite0, "
-        r"companion.lite1\); "
+        match=r"encoder lite2: are not there \(additional_encoders: additional.lite0, "
+        r"additional.lite1\); "
         r"add lite2 to embed.additional_encoders",
     ):
         concat_features(ARRAYS, ["lite2"])
 
 
-def test_towers_of_different_corpora_are_refused() -> None:
+def test_encoders_with_different_numbers_of_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="features of 2, 3 images"):
         concat_features(
             {**ARRAYS, additional_key("lite0"): np.zeros((3, 2), np.float32)}, ["lite0"]

@@ -8,13 +8,15 @@ import torch
 from torch import nn
 
 from sports_clip_pipeline.encoders import weights
-from sports_clip_pipeline.encoders.registry import (
+from sports_clip_pipeline.encoders.weights import (
     IMAGE_ENCODERS,
     PACKAGED,
     TEXT_ENCODERS,
+    LocalFile,
+    file_name,
+    load_every_key,
     weight_facts,
 )
-from sports_clip_pipeline.encoders.weights import LocalFile, file_name, load_every_key
 from sports_clip_pipeline.errors import UserFacingError
 
 
@@ -25,14 +27,16 @@ def test_a_package_that_is_not_installed_is_named() -> None:
 
 def test_every_key_has_to_fit() -> None:
     layer = nn.Linear(3, 2)
-    wanted = {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
-    load_every_key(layer, wanted, Path("w"))
-    torch.testing.assert_close(layer.weight.detach(), wanted["weight"])
+    state = {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
+    load_every_key(layer, state, Path("w"))
+    torch.testing.assert_close(layer.weight.detach(), state["weight"])
     wrong = {"weight": torch.ones(3, 3), "offset": torch.zeros(2)}
-    told = r"of 2 weights of Linear: 1 missing \(bias …\), 1 unexpected \(offset …\), 1 of another"
-    with pytest.raises(UserFacingError, match=told):
+    message = (
+        r"of 2 weights of Linear: 1 missing \(bias …\), 1 unexpected \(offset …\), 1 of another"
+    )
+    with pytest.raises(UserFacingError, match=message):
         load_every_key(layer, wrong, Path("w"))
-    load_every_key(layer, {"weight": wanted["weight"]}, Path("w"), dispensable=("bias",))
+    load_every_key(layer, {"weight": state["weight"]}, Path("w"), optional=("bias",))
 
 
 def test_only_safetensors_are_read(tmp_path: Path) -> None:
@@ -43,7 +47,7 @@ def test_only_safetensors_are_read(tmp_path: Path) -> None:
         LocalFile(tmp_path / "weights.safetensors").checked()
 
 
-def test_a_towers_name_becomes_one_file_name() -> None:
+def test_an_encoder_name_becomes_a_file_name() -> None:
     assert file_name("timm/resnet50.a1_in1k@/data/w 1.safetensors") == (
         "timm-resnet50.a1_in1k-data-w-1.safetensors"
     )
@@ -53,12 +57,12 @@ def test_a_towers_name_becomes_one_file_name() -> None:
 WEIGHTS = (Path(__file__).parents[2] / "docs" / "weights.md").read_text(encoding="utf-8")
 
 
-def test_every_packaged_tower_has_its_facts():
+def test_every_packaged_encoder_has_weight_facts():
     assert set(PACKAGED) == {*IMAGE_ENCODERS, *TEXT_ENCODERS}
 
 
 @pytest.mark.parametrize("name", sorted(PACKAGED))
-def test_the_page_of_weights_says_the_same(name):
+def test_docs_list_the_packaged_weights(name):
     facts = PACKAGED[name]
     row = next(line for line in WEIGHTS.splitlines() if line.startswith(f"| `{name}` |"))
 
@@ -67,7 +71,7 @@ def test_the_page_of_weights_says_the_same(name):
     assert metadata.version(facts.package)
 
 
-def test_weights_of_others_are_said_to_be_unrecorded_and_random_ones_need_no_licence():
+def test_other_weights_have_no_recorded_licence_and_random_ones_need_none():
     assert "not recorded" in weight_facts("timm/resnet50.tv_in1k").licence
     assert weight_facts("timm/resnet18@/data/a.safetensors").origin == "a file that the study names"
     assert weight_facts("open_clip/ViT-B-32@random").licence == "none needed"

@@ -77,7 +77,7 @@ def test_several_encoders_classify_the_images_once(
     found = out_of_distribution_probabilities(both, store, rows, np.zeros((6, 1280)), state)
     expected = both.predict_images([store.get(0), store.get(3)])
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    monkeypatch.setattr(abstention, "answer_all", None)
+    monkeypatch.setattr(abstention, "predict_all", None)
     again = out_of_distribution_probabilities(both, store, rows, np.zeros((6, 1280)), state)
     np.testing.assert_array_equal(again, found)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.clip.pretrained import Pretrained
+from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.encoders.image_encoders import (
     image_preprocessing,
     load_image_encoder,
@@ -30,7 +30,9 @@ COUNT = 30
 LABELS = tuple(f"class {c}" for c in range(CLASSES))
 SEEN = image_preprocessing("lite0", 32, "full")
 AUDIT = {
-    "towers": [{"name": "lite0", "width": 1280, "views": ["full"], "preprocessing": SEEN.to_dict()}]
+    "encoders": [
+        {"name": "lite0", "width": 1280, "views": ["full"], "preprocessing": SEEN.to_dict()}
+    ]
 }
 CONFIG = FinetuneConfig(
     methods={FROZEN: {"c": [30.0], "alpha": [1.0]}}, fractions=(1.0,), seeds=1, folds=3, workers=1
@@ -78,7 +80,7 @@ def test_each_pixel_arm_is_joined_to_the_committee_of_its_labels(plans: dict[str
     (one,) = plans["joined"].ensembles
     assert one.fitted.key == TrialKey(END_TO_END_ENSEMBLE, 1.0, 0)
     assert one.end_to_end == TrialKey("full_imagenet", 1.0, 0)
-    assert METHODS[FROZEN].space == "towers", "its head reads every frozen tower"
+    assert METHODS[FROZEN].space == "all_encoders", "its head reads every frozen tower"
 
 
 def test_without_the_committee_or_with_another_frozen_tower_nothing_is_joined(
@@ -100,9 +102,9 @@ def test_a_joined_arm_is_scored_as_its_predictor_answers(plans: dict[str, Any]) 
     (name, make), *_ = joined.predictors().items()
     assert name == f"{END_TO_END_ENSEMBLE}-1-0"
     predictor = make()
-    assert predictor.trained_apart
-    assert [tower.name for tower in predictor.towers] == ["lite0", "lite0"]
-    assert [tower.preprocessing.size for tower in predictor.towers] == [40, 32]
+    assert predictor.has_frozen_copy
+    assert [encoder.name for encoder in predictor.encoders] == ["lite0", "lite0"]
+    assert [encoder.preprocessing.size for encoder in predictor.encoders] == [40, 32]
     stored = [plans["store"].get(i) for i in range(COUNT)]
     answered = predictor.predict_images(stored)
     np.testing.assert_allclose(probabilities, answered, atol=3e-3)

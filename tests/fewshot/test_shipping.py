@@ -28,7 +28,7 @@ AUDIT = {
     "image_encoder": "lite2",
     "preprocessing": SEEN,
     "views": ["full"],
-    "towers": [tower("lite2"), tower("lite0")],
+    "encoders": [tower("lite2"), tower("lite0")],
 }
 
 
@@ -40,14 +40,14 @@ def shipped(*operations: Operation, held_out: np.ndarray | None = None):
 
 def test_an_arm_that_reads_all_towers_ships_with_all() -> None:
     predictor = shipped(Operation("l2_normalise"))
-    assert [tower.name for tower in predictor.towers] == ["lite2", "lite0"]
+    assert [encoder.name for encoder in predictor.encoders] == ["lite2", "lite0"]
     assert predictor.origin["method"] == "gda"
     assert (predictor.origin["fraction"], predictor.temperature) == (0.1, 2.0)
 
 
 def test_an_arm_that_reads_the_first_tower_ships_without_the_others() -> None:
     predictor = shipped(columns(1280), Operation("l2_normalise"))
-    assert [tower.name for tower in predictor.towers] == ["lite2"]
+    assert [encoder.name for encoder in predictor.encoders] == ["lite2"]
     assert predictor.head.describe() == ["l2_normalise"]
 
 

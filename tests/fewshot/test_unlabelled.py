@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.clip.pretrained import Pretrained
+from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.fewshot.base import METHODS, Fit, Labelled, Task, method_class
 from sports_clip_pipeline.fewshot.ensemble import LogregBlend
 from sports_clip_pipeline.predictor.head import Head, Operation

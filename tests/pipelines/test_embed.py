@@ -64,7 +64,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> tuple:
 def test_companions_see_the_labelled_corpus_alone(embedded: tuple) -> None:
     flickr8k, sports, texts, _ = embedded
     assert set(flickr8k) == {"features", "logits", "row"}
-    assert set(sports) == {"features", "logits", "row", "companion.lite1"}
+    assert set(sports) == {"features", "logits", "row", "additional.lite1"}
     features, widths = concat_features(sports)
     assert (features.shape, widths) == ((3, 2560), (1280, 1280))
     assert texts["features"].shape == (2, 384)
@@ -72,11 +72,11 @@ def test_companions_see_the_labelled_corpus_alone(embedded: tuple) -> None:
 
 def test_the_audit_tells_of_every_tower(embedded: tuple) -> None:
     audit = embedded[3]
-    assert set(audit["backends"]) == {"image", "text", "companion.lite1"}
-    assert audit["image_encoder"] == audit["towers"][0]["name"] == "lite0"
+    assert set(audit["backends"]) == {"image", "text", "additional.lite1"}
+    assert audit["image_encoder"] == audit["encoders"][0]["name"] == "lite0"
     assert audit["additional_encoders"] == ["lite1"]
-    assert audit["weights_sha256"]["image"] == audit["towers"][0]["weights_sha256"]
-    assert audit["towers"][1]["weights_sha256"].startswith("77cc7160")
+    assert audit["weights_sha256"]["image"] == audit["encoders"][0]["weights_sha256"]
+    assert audit["encoders"][1]["weights_sha256"].startswith("77cc7160")
 
 
 def test_the_audit_holds_what_the_catalog_promises(embedded: tuple) -> None:

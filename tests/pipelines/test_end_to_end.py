@@ -120,7 +120,7 @@ def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
     assert curves["labels"].tolist() == [9, 18]
     made = {name: make() for name, make in predictors.items()}
     assert set(made) == {"full_imagenet-0.5-0", "full_imagenet-1-0"}
-    assert all(one.tower_weights and one.preprocessing.size == 40 for one in made.values())
+    assert all(one.encoder_weights and one.preprocessing.size == 40 for one in made.values())
     assert [trial[0] for trial in heard.trials] == [
         "pixels full_imagenet 0.5 seed 0", "pixels full_imagenet 1 seed 0",
     ]  # fmt: skip

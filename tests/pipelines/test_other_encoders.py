@@ -63,14 +63,16 @@ def test_the_notebooks_recipe_runs_over_files_of_timm_and_hugging_face(
         own_run, "run", STEPS, f"--config={recipe(tmp_path / 'r.yml', towers, 24, notebook)}"
     )
     assert done.returncode == 0, done.stderr + done.stdout[-3000:]
-    assert list(curve(own_run)["towers"]) == ["locked", "unlocked"]
+    assert list(curve(own_run)["encoders"]) == ["locked", "unlocked"]
     folder = own_run / "data/06_models/sample/clip"
-    assert json.loads((folder / "open_clip_config.json").read_text())["towers"]["trained"] == [
+    assert json.loads((folder / "open_clip_config.json").read_text())["encoders"]["trained"] == [
         "image", "text",
     ]  # fmt: skip
     image.unlink()  # what was shipped stands on its own
     predictor = load_predictor(own_run / "data/06_models/sample/predictor")
-    assert predictor.predict_proba(torch.zeros(2, predictor.towers[0].width).numpy()).shape[0] == 2
+    assert (
+        predictor.predict_proba(torch.zeros(2, predictor.encoders[0].width).numpy()).shape[0] == 2
+    )
     assert predictor.module()(torch.zeros(1, 3, 64, 64)).shape == (1, len(predictor.classes))
 
 
@@ -93,7 +95,7 @@ def test_a_pair_of_open_clips_own_is_trained_on_and_read_again(
     embedded = clip.model.encode_text(clip.tokenizer(["a man swims"]))
     assert embedded.shape == (1, 16)
     rows = curve(own_run)
-    assert list(rows["towers"]) == ["locked", "unlocked"]
+    assert list(rows["encoders"]) == ["locked", "unlocked"]
     assert rows["step"].is_monotonic_increasing and rows["step"].iloc[0] == 0
 
 

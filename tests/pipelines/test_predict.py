@@ -35,7 +35,7 @@ def reads(*columns: int, width: int) -> Head:
     return Head((Operation("affine", {"weight": weight, "bias": bias}),))
 
 
-ARRAYS = {"features": one_hot(0, 0, 0, 1), "companion.lite0": one_hot(2, 2, 2, 2)}
+ARRAYS = {"features": one_hot(0, 0, 0, 1), "additional.lite0": one_hot(2, 2, 2, 2)}
 
 
 def predicted(predictor: Predictor) -> pd.DataFrame:

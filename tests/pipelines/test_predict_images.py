@@ -21,8 +21,8 @@ from sports_clip_pipeline.pipelines.cam.config import CamConfig
 from sports_clip_pipeline.pipelines.predict import nodes
 from sports_clip_pipeline.pipelines.predict.config import PredictConfig
 from sports_clip_pipeline.pipelines.predict.pipeline import create_predict_images_pipeline
-from sports_clip_pipeline.predictor.export import drawn_pictures
 from sports_clip_pipeline.predictor.head import Head, Operation
+from sports_clip_pipeline.predictor.onnx_export import synthetic_images
 from sports_clip_pipeline.predictor.predictor import Predictor
 from tests.conftest import refusal
 
@@ -33,7 +33,7 @@ SUBMISSIONS = ("submission.csv", "zero_shot_submission.csv")
 def images(place: Path) -> Path:
     """A good one, one that EXIF turns, and what is none: broken, empty, text."""
     (place / "deep").mkdir(parents=True)
-    good, turned = drawn_pictures()[:2]
+    good, turned = synthetic_images()[:2]
     good.save(place / "good.jpg", quality=95)
     exif = Image.Exif()
     exif[0x0112] = 3

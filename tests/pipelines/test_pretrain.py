@@ -75,7 +75,7 @@ class Study:
     def embed(self, clip: Path) -> tuple[dict[str, np.ndarray], ...]:
         store, manifest = self.corpus.store, self.corpus.manifest
         return embed_with_clip(
-            clip, self.images, {**self.images, "companion.lite1": np.ones((14, 3))}, self.texts,
+            clip, self.images, {**self.images, "additional.lite1": np.ones((14, 3))}, self.texts,
             store, manifest, store, manifest, self.corpus.captions, EMBED,
             self.state(clip.parent.name),
         )  # fmt: skip
@@ -101,7 +101,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     embedder = Embedder(EMBED, FeatureCache(folder / "cache"), RunState(folder / "state"))
     images = embedder.images("flickr8k", corpus.store, corpus.manifest)
     texts = embedder.captions(list(corpus.captions["token_ids"]))
-    return Study(corpus, images, texts, embedder.audit(), folder)
+    return Study(corpus, images, texts, embedder.audit, folder)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_locked_towers_hand_on_the_features_of_embed(study: Study) -> None:
     clip, curve = study.pretrain(LOCKED, "locked")
     assert trained_encoders(clip) == ()
     assert read_image_encoder(clip) == {}
-    assert set(curve["towers"]) == {"locked"}
+    assert set(curve["encoders"]) == {"locked"}
     flickr8k, sports, texts = study.embed(clip)
     assert flickr8k is study.images
     assert texts is study.texts
@@ -132,7 +132,7 @@ def test_locked_towers_hand_on_the_features_of_embed(study: Study) -> None:
 
 def test_the_curve_goes_on_through_the_towers(unlocked: tuple[Path, pd.DataFrame]) -> None:
     _, curve = unlocked
-    assert curve["towers"].tolist() == ["locked", "locked", "unlocked"]
+    assert curve["encoders"].tolist() == ["locked", "locked", "unlocked"]
     assert curve["epoch"].tolist() == [1, 2, 3]
     assert curve["step"].tolist() == [1, 2, 4]
     assert not curve.isna().any(axis=None)
@@ -147,7 +147,7 @@ def test_the_model_and_the_features_agree(
     assert not np.allclose(flickr8k["features"], study.images["features"], atol=1e-3)
     assert not np.allclose(texts["features"], study.texts["features"], atol=1e-3)
     np.testing.assert_array_equal(sports["features"], flickr8k["features"])
-    assert sports["companion.lite1"].shape == (14, 3), "additional_encoders are handed on"
+    assert sports["additional.lite1"].shape == (14, 3), "additional_encoders are handed on"
 
     ids = torch.from_numpy(pad(list(study.corpus.captions["token_ids"]))[0])
     projections = read_projections(clip)
@@ -173,7 +173,7 @@ def test_a_predictor_carries_the_trained_tower(
     head = Head((Operation("affine", {"weight": weight, "bias": np.zeros(3, np.float32)}),))
     view = study.corpus.preprocessing
     towers = read_image_encoder(unlocked[0])
-    Predictor(("a", "b", "c"), "lite0", view, head, tower_weights=towers).save(tmp_path / "p")
+    Predictor(("a", "b", "c"), "lite0", view, head, encoder_weights=towers).save(tmp_path / "p")
     predictor = load_predictor(tmp_path / "p")
     wanted = predictor.predict_proba(features[1]["features"])
     images = [study.corpus.store.get(i) for i in range(14)]
@@ -227,8 +227,8 @@ def test_a_run_with_an_unlocked_block_agrees_from_pretrain_to_cam(
     captions = models / "clip_features/captions.safetensors"
     assert captions.samefile(embedded / "caption_features.safetensors"), "the text tower is locked"
     record = json.loads((models / "predictor/predictor.json").read_text())
-    assert record["tower_weights"] == "own"
-    towers = load_predictor(models / "predictor").tower_weights
+    assert record["encoder_weights"] == "own"
+    towers = load_predictor(models / "predictor").encoder_weights
     trained = read_image_encoder(models / "clip")
     assert towers.keys() == trained.keys()
     for name in ("blocks.6.0.conv_pw.weight", "conv_head.weight", "classifier.weight"):

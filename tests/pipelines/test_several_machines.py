@@ -69,7 +69,7 @@ def test_two_launchers_give_the_model_of_one_process(own_run: Path, kedro: Calla
     alone = kedro(own_run, "run", *STEP, SETTINGS)
     assert alone.returncode == 0, alone.stderr
     weights, row = found(own_run)
-    assert list(row["towers"])[-1] == "unlocked"
+    assert list(row["encoders"])[-1] == "unlocked"
     np.testing.assert_allclose(row["loss"], curve["loss"], atol=2e-3)
     name = "visual.trunk.conv_head.weight"
     packaged = load_image_encoder("lite0").state_dict()["conv_head.weight"].numpy()

@@ -5,6 +5,7 @@ import itertools
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from sports_clip_pipeline import load_exported
 from sports_clip_pipeline.data.transforms import (
     DecodedImage,
     InputSpec,
@@ -24,18 +26,17 @@ from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor import batch_prediction
 from sports_clip_pipeline.predictor.batch_prediction import (
     NONE_OF_THESE,
-    AnswerFiles,
     Block,
     Failure,
     Source,
     Tally,
-    answer_all,
-    answer_block,
-    answer_columns,
-    answer_row,
     map_name,
+    predict_all,
+    predict_block,
     predict_rows,
-    write_answers,
+    prediction_columns,
+    prediction_row,
+    write_predictions,
 )
 
 RULES = ImageRules()
@@ -50,7 +51,7 @@ def png(grey: int) -> bytes:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A photograph of one grey; a negative one is broken."""
+    """A image of one grey; a negative one is broken."""
 
     grey: int
 
@@ -75,12 +76,8 @@ class Greys:
         return np.stack(means, axis=1).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class GreysRecipe:
-    """Builds `Greys`, in this process or another."""
-
-    def build(self, threads: int) -> Greys:
-        return Greys()
+def build_greys(threads: int) -> Greys:
+    return Greys()
 
 
 def rows(blocks: Sequence[Block]) -> list[tuple[str, float]]:
@@ -92,7 +89,7 @@ def rows(blocks: Sequence[Block]) -> list[tuple[str, float]]:
 
 
 def test_broken_files_are_set_aside_and_the_rest_is_answered() -> None:
-    block = answer_block([Drawn(10), Drawn(-1), Drawn(30), Drawn(-2)], Greys(), RULES)
+    block = predict_block([Drawn(10), Drawn(-1), Drawn(30), Drawn(-2)], Greys(), RULES)
     assert rows([block]) == [("10", 10.0), ("30", 30.0)]
     assert [(failure.name, failure.reason) for failure in block.failures] == [
         ("-1", "not_an_image"),
@@ -106,23 +103,23 @@ def test_a_block_of_broken_files_alone_asks_nothing_of_the_network() -> None:
         def __call__(self, squares: Sequence[np.ndarray]) -> np.ndarray:
             raise AssertionError("nothing to answer")
 
-    block = answer_block([Drawn(-2)], Silent(), RULES)
+    block = predict_block([Drawn(-2)], Silent(), RULES)
     assert (block.sources, len(block.failures)) == ((), 1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_answers_come_in_the_order_of_the_photographs(workers: int) -> None:
+def test_answers_come_in_the_order_of_the_images(workers: int) -> None:
     sources = [Drawn(grey) for grey in range(11)]
-    blocks = list(answer_all(sources, GreysRecipe(), RULES, workers, block=3))
+    blocks = list(predict_all(sources, build_greys, RULES, workers, block=3))
     assert [len(block) for block in blocks] == [3, 3, 3, 2]
     assert rows(blocks) == [(str(grey), float(grey)) for grey in range(11)]
 
 
-def test_no_photographs_have_no_answers() -> None:
-    assert list(answer_all([], GreysRecipe(), RULES, 1)) == []
+def test_no_images_have_no_answers() -> None:
+    assert list(predict_all([], build_greys, RULES, 1)) == []
 
 
-def test_an_endless_row_of_photographs_is_read_only_as_far_as_work_is_under_way() -> None:
+def test_an_endless_row_of_images_is_read_only_as_far_as_work_is_under_way() -> None:
     asked = itertools.count()
 
     def endless() -> Iterator[Drawn]:
@@ -130,14 +127,14 @@ def test_an_endless_row_of_photographs_is_read_only_as_far_as_work_is_under_way(
             next(asked)
             yield Drawn(7)
 
-    blocks = answer_all(endless(), GreysRecipe(), RULES, 1, block=4)
+    blocks = predict_all(endless(), build_greys, RULES, 1, block=4)
     for number in range(1, 6):
         assert len(next(blocks)) == 4
         assert next(asked) - (number - 1) <= 4 * (number + 2)
     blocks.close()  # type: ignore[attr-defined]
 
 
-def test_one_photograph_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_image_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     alive, most = 0, 0
 
     def dropped() -> None:
@@ -146,23 +143,23 @@ def test_one_photograph_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch) -> No
 
     def opened(content: bytes, rules: ImageRules) -> DecodedImage:
         nonlocal alive, most
-        photograph = open_upright(content, rules)
-        weakref.finalize(photograph.image, dropped)
+        image = open_upright(content, rules)
+        weakref.finalize(image.image, dropped)
         alive += 1
         most = max(most, alive)
-        return photograph
+        return image
 
     monkeypatch.setattr(batch_prediction, "open_upright", opened)
     sources = [Drawn(grey) for grey in range(40)]
-    assert len(rows(list(answer_all(sources, GreysRecipe(), RULES, 1, block=8)))) == 40
+    assert len(rows(list(predict_all(sources, build_greys, RULES, 1, block=8)))) == 40
     assert most == 1
     assert alive == 0
 
 
 def test_a_worker_s_error_ends_the_run(tmp_path: Path) -> None:
-    recipe = batch_prediction.Exported(tmp_path / "nowhere")
+    build = partial(load_exported, tmp_path / "nowhere")
     with pytest.raises(Exception, match="is no exported predictor"):
-        list(answer_all([Drawn(1)], recipe, RULES, 1))
+        list(predict_all([Drawn(1)], build, RULES, 1))
 
 
 CLASSES = ("chess", "table tennis", "wwe")
@@ -191,16 +188,16 @@ BLOCKS = [
 ]
 
 
-def test_each_photograph_has_its_answer_and_its_most_probable_classes(tmp_path: Path) -> None:
-    files, bar = AnswerFiles.within(tmp_path), Bar()
-    tally = write_answers(iter(BLOCKS), CLASSES, 0.5, files, bar)
-    table = pd.read_csv(files.answers)
-    assert list(table.columns) == answer_columns(3)
+def test_each_image_has_its_answer_and_its_most_probable_classes(tmp_path: Path) -> None:
+    bar = Bar()
+    tally = write_predictions(iter(BLOCKS), CLASSES, 0.5, tmp_path, bar)
+    table = pd.read_csv(tmp_path / "predictions.csv")
+    assert list(table.columns) == prediction_columns(3)
     assert table["image"].tolist() == ["a.jpg", 'b, "c".jpg', "f\\udcff.jpg"]
     assert table["answer"].tolist() == ["table tennis", "none of these", "table tennis"]
     assert table.loc[1, ["label_1", "label_2", "label_3"]].tolist() == list(CLASSES)
     assert table.loc[1, ["probability_1", "probability_3"]].tolist() == [0.4, 0.25]
-    failed = pd.read_csv(files.failed)
+    failed = pd.read_csv(tmp_path / "predictions_failed.csv")
     assert failed.to_dict("list") == {
         "image": ["d.gif", "e.txt"],
         "reason": ["truncated", "not_an_image"],
@@ -211,35 +208,35 @@ def test_each_photograph_has_its_answer_and_its_most_probable_classes(tmp_path: 
 
 
 def test_a_table_grows_with_the_blocks_and_keeps_none(tmp_path: Path) -> None:
-    files = AnswerFiles.within(tmp_path)
+    table = tmp_path / "predictions.csv"
     big = {f"{number}.jpg": SURE for number in range(2000)}  # more than a buffer of the file
 
     def growing() -> Iterator[Block]:
         yield block(big)
-        first = files.answers.stat().st_size
+        first = table.stat().st_size
         yield block(big)
-        assert files.answers.stat().st_size > first > 50_000
+        assert table.stat().st_size > first > 50_000
 
-    assert write_answers(growing(), CLASSES, None, files, ProgressBar()).answered == 4000
+    assert write_predictions(growing(), CLASSES, None, tmp_path, ProgressBar()).answered == 4000
 
 
 def test_five_classes_at_most_are_listed_the_first_of_equals_first() -> None:
-    row = answer_row("a", np.full(7, 1 / 7), list("tuvwxyz"), "t")
+    row = prediction_row("a", np.full(7, 1 / 7), list("tuvwxyz"), "t")
     assert row[:4] == ["a", "t", "t", "0.142857"]
-    assert len(row) == len(answer_columns(7)) == 12
+    assert len(row) == len(prediction_columns(7)) == 12
     assert row[2::2] == list("tuvwx")
 
 
 def test_maps_are_drawn_of_answers_that_are_classes(tmp_path: Path) -> None:
-    files, asked = AnswerFiles.within(tmp_path), []
+    asked = []
 
     def draw(source: Source, answer: str, probability: float) -> bytes:
         asked.append((source.name, answer, probability))
         return b"jpeg"
 
-    write_answers(BLOCKS, CLASSES, 0.5, files, ProgressBar(), draw)
+    write_predictions(BLOCKS, CLASSES, 0.5, tmp_path, ProgressBar(), draw)
     assert asked == [("a.jpg", "table tennis", 0.7), ("f\udcff.jpg", "table tennis", 0.7)]
-    found = sorted(path.name for path in files.maps.iterdir())
+    found = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert found == ["000000-table_tennis.jpg", "000002-table_tennis.jpg"]
 
 
@@ -249,12 +246,12 @@ def test_a_class_s_name_cannot_leave_the_folder() -> None:
 
 def test_the_last_line_counts_everything() -> None:
     tally = Tally(1200, 30)
-    assert tally.in_words() == (
-        "1,200 files: 1,200 answered, 30 of them with 'none of these'; 0 set aside"
+    assert tally.summary() == (
+        "1,200 files: 1,200 answered, 30 of them with 'none of these'; 0 rejected"
     )
     tally.failed.update(["truncated", "missing", "truncated"])
-    assert tally.in_words().endswith(
-        "; 3 set aside (2 truncated, 1 missing), listed in predictions_failed.csv"
+    assert tally.summary().endswith(
+        "; 3 rejected (2 truncated, 1 missing), listed in predictions_failed.csv"
     )
     assert tally.metrics() == {
         "predict/answered": 1200,

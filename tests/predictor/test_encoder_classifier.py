@@ -32,7 +32,9 @@ def both() -> EncoderClassifier:
 
 def test_the_head_sees_the_first_towers_columns_first(both: EncoderClassifier) -> None:
     with torch.inference_mode():
-        parts = [pooled(tower, PIXELS) for tower in (both.tower, both.additional_encoders[0].tower)]
+        parts = [
+            pooled(tower, PIXELS) for tower in (both.encoder, both.additional_encoders[0].encoder)
+        ]
         wanted = both.head(torch.cat(parts, dim=1))
         torch.testing.assert_close(both(PIXELS), wanted)
 
@@ -40,14 +42,14 @@ def test_the_head_sees_the_first_towers_columns_first(both: EncoderClassifier) -
 def test_a_companion_of_the_same_preprocessing_sees_the_very_same_pixels() -> None:
     companion = AdditionalEncoder("lite0", SEEN, SEEN).eval()
     with torch.inference_mode():
-        assert torch.equal(companion(PIXELS), pooled(companion.tower, PIXELS))
+        assert torch.equal(companion(PIXELS), pooled(companion.encoder, PIXELS))
 
 
 def test_a_companion_normalises_anew_what_the_first_tower_was_given() -> None:
     wanted = replace(SEEN, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0))
     companion = AdditionalEncoder("lite0", wanted, SEEN)
     seen: list[torch.Tensor] = []
-    companion.tower.conv_stem.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    companion.encoder.conv_stem.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     raw = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         companion((raw - 0.5) / 0.5)
@@ -60,7 +62,7 @@ def test_a_companion_normalises_anew_what_the_first_tower_was_given() -> None:
 def test_a_companion_of_another_size_gets_the_pixels_resized() -> None:
     companion = AdditionalEncoder("lite0", replace(SEEN, size=96), SEEN)
     seen: list[torch.Tensor] = []
-    companion.tower.conv_stem.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    companion.encoder.conv_stem.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     with torch.inference_mode():
         companion(torch.full((1, 3, 64, 64), 0.25))
     assert seen[0].shape == (1, 3, 96, 96)
@@ -85,13 +87,13 @@ def test_under_another_head_the_same_towers_answer_and_the_first_head_stays(
     both: EncoderClassifier,
 ) -> None:
     weight = np.ones((2, 2560), np.float32)
-    other = both.under(
+    other = both.with_head(
         Head((Operation("affine", {"weight": weight, "bias": np.zeros(2, np.float32)}),))
     )
-    assert other.tower is both.tower and other.additional_encoders is both.additional_encoders
+    assert other.encoder is both.encoder and other.additional_encoders is both.additional_encoders
     with torch.inference_mode():
         features = [
-            pooled(tower, PIXELS) for tower in (both.tower, both.additional_encoders[0].tower)
+            pooled(tower, PIXELS) for tower in (both.encoder, both.additional_encoders[0].encoder)
         ]
         total = torch.cat(features, dim=1).sum(dim=1, keepdim=True)
         torch.testing.assert_close(other(PIXELS), total.expand(-1, 2), rtol=1e-4, atol=1e-3)

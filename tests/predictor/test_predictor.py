@@ -31,7 +31,7 @@ def predictor() -> Predictor:
     }
     return Predictor(
         classes=("Baseball", "Chess", "Kabaddi"),
-        tower="lite0",
+        image_encoder="lite0",
         preprocessing=image_preprocessing("lite0", 64, "full"),
         head=Head((Operation("l2_normalise"), Operation("affine", arrays))),
         temperature=0.5,
@@ -47,7 +47,14 @@ def test_a_predictor_survives_its_folder_moved_elsewhere(
     again = load_predictor(tmp_path / "b")
     features = RNG.normal(size=(4, 1280)).astype(np.float32)
     np.testing.assert_array_equal(again.predict_proba(features), predictor.predict_proba(features))
-    for name in ("classes", "tower", "preprocessing", "temperature", "origin", "tower_weights"):
+    for name in (
+        "classes",
+        "image_encoder",
+        "preprocessing",
+        "temperature",
+        "origin",
+        "encoder_weights",
+    ):
         assert getattr(again, name) == getattr(predictor, name)
 
 
@@ -76,13 +83,13 @@ def test_a_trained_tower_travels_in_the_folder(predictor: Predictor, tmp_path: P
     weights = {key: value.copy() for key, value in weights.items()}
     weights["conv_head.weight"] = weights["conv_head.weight"] * 0.5
     own = Predictor(
-        predictor.classes, "lite0", predictor.preprocessing, predictor.head, tower_weights=weights
+        predictor.classes, "lite0", predictor.preprocessing, predictor.head, encoder_weights=weights
     )
     own.save(tmp_path / "p")
     again = load_predictor(tmp_path / "p")
-    kept = again.module().tower.state_dict()["conv_head.weight"].numpy()
+    kept = again.module().encoder.state_dict()["conv_head.weight"].numpy()
     np.testing.assert_array_equal(kept, weights["conv_head.weight"])
-    assert json.loads((tmp_path / "p/predictor.json").read_text())["tower_weights"] == "own"
+    assert json.loads((tmp_path / "p/predictor.json").read_text())["encoder_weights"] == "own"
 
 
 def test_damage_is_told_with_the_command_that_mends_it(
@@ -107,7 +114,7 @@ def two_towers(views: tuple[str, ...] = ("full", "centre"), size: int = 64) -> P
     weight = RNG.normal(size=(3, 2560)).astype(np.float32)
     return Predictor(
         classes=("Baseball", "Chess", "Kabaddi"),
-        tower="lite0",
+        image_encoder="lite0",
         preprocessing=image_preprocessing("lite0", 64, "full"),
         head=Head((Operation("affine", {"weight": weight, "bias": np.zeros(3, np.float32)}),)),
         views=views,
@@ -145,8 +152,8 @@ def test_a_predictor_of_several_towers_survives_its_folder(tmp_path: Path) -> No
     both = two_towers()
     both.save(tmp_path / "p")
     again = load_predictor(tmp_path / "p")
-    assert again.towers == both.towers
-    assert [tower.name for tower in again.towers] == ["lite0", "lite1"]
+    assert again.encoders == both.encoders
+    assert [tower.name for tower in again.encoders] == ["lite0", "lite1"]
     features = RNG.normal(size=(4, 2560)).astype(np.float32)
     np.testing.assert_array_equal(again.predict_proba(features), both.predict_proba(features))
 
@@ -160,7 +167,7 @@ def test_a_row_of_the_embed_audit_is_a_tower() -> None:
 def test_the_columns_of_a_corpus_are_stacked_as_the_head_wants_them() -> None:
     both = two_towers()
     first, second = (np.full((2, 1280), value, np.float32) for value in (1, 2))
-    arrays = {"companion.lite1": second, "companion.lite2": first, "features": first}
+    arrays = {"additional.lite1": second, "additional.lite2": first, "features": first}
     np.testing.assert_array_equal(both.stack(arrays), np.hstack([first, second]))
     np.testing.assert_array_equal(replace(both, additional_encoders=()).stack(arrays), first)
     with pytest.raises(UserFacingError, match="encoder lite1: are not there"):
@@ -183,7 +190,7 @@ def test_the_module_says_what_the_features_of_one_view_say(pictures: list[Image.
 def test_the_module_resizes_for_a_companion_of_another_size(pictures: list[Image.Image]) -> None:
     module = two_towers(views=("full",), size=96).module()
     pixels = torch.zeros(1, 3, 64, 64)
-    module.additional_encoders[0].tower.conv_stem.register_forward_pre_hook(
+    module.additional_encoders[0].encoder.conv_stem.register_forward_pre_hook(
         lambda _, given: seen.append(given[0].shape)
     )
     seen: list[torch.Size] = []
@@ -197,13 +204,13 @@ def test_an_own_tower_is_the_first_one_alone(tmp_path: Path) -> None:
         key: value.numpy() for key, value in load_image_encoder("lite0").state_dict().items()
     }
     weights["conv_head.weight"] = weights["conv_head.weight"] * 0.5
-    replace(two_towers(), tower_weights=weights).save(tmp_path / "p")
+    replace(two_towers(), encoder_weights=weights).save(tmp_path / "p")
     module = load_predictor(tmp_path / "p").module()
-    kept = module.tower.state_dict()["conv_head.weight"].numpy()
+    kept = module.encoder.state_dict()["conv_head.weight"].numpy()
     np.testing.assert_array_equal(kept, weights["conv_head.weight"])
     packaged = load_image_encoder("lite1").state_dict()["conv_head.weight"]
     assert torch.equal(
-        module.additional_encoders[0].tower.state_dict()["conv_head.weight"], packaged
+        module.additional_encoders[0].encoder.state_dict()["conv_head.weight"], packaged
     )
 
 
@@ -222,12 +229,12 @@ def test_a_threshold_travels_in_the_folder_and_refuses_what_lies_below(
     [
         lambda record: record.update(threshold=1.5),
         lambda record: record.update(threshold="high"),
-        lambda record: record.pop("towers"),
-        lambda record: record["towers"][0].pop("preprocessing"),
-        lambda record: record["towers"].clear(),
+        lambda record: record.pop("encoders"),
+        lambda record: record["encoders"][0].pop("preprocessing"),
+        lambda record: record["encoders"].clear(),
         lambda record: record.update(head=["squeeze"]),
         lambda record: record.update(head=["affine"] * 3),
-        lambda record: record["towers"][0]["preprocessing"].update(view="sideways"),
+        lambda record: record["encoders"][0]["preprocessing"].update(view="sideways"),
     ],
 )
 def test_a_record_that_lacks_something_is_refused_in_one_line(
@@ -238,7 +245,7 @@ def test_a_record_that_lacks_something_is_refused_in_one_line(
     record = json.loads(file.read_text())
     harm(record)
     file.write_text(json.dumps(record))
-    with pytest.raises(UserFacingError, match=r"does not say what it should.*--pipelines=finetune"):
+    with pytest.raises(UserFacingError, match=r"is not a valid description.*--pipelines=finetune"):
         load_predictor(tmp_path / "p")
 
 

@@ -110,7 +110,7 @@ def make_page(study: StudyResults) -> str:
 def make_origin() -> dict[str, Any]:
     """What the study records of the classifier it exports."""
     origin = {"method": "logreg", "fraction": 1.0, "seed": 0, "labels": 8800}
-    towers = {"towers": ["lite2"], "temperature": 1.25, "threshold": None}
+    towers = {"encoders": ["lite2"], "temperature": 1.25, "threshold": None}
     return {"best_method": "logreg", "origin": origin, **towers}
 
 
@@ -254,7 +254,7 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
             "text_encoder": "minilm",
             "weights_sha256": {"image": "cd" * 32, "text": "ef" * 32},
             "backends": {"image": {"chosen": "onnxruntime"}},
-            "towers": [
+            "encoders": [
                 {
                     "name": "lite2",
                     "weights_sha256": "cd" * 32,

@@ -38,7 +38,7 @@ def test_the_card_says_what_the_classifier_is():
 def test_an_encoder_trained_end_to_end_is_marked():
     encoders = ["lite2", "lite2", "lite0"]
 
-    text = text_of(card_of(finetuned=finetuned(towers=encoders)), "What it is")
+    text = text_of(card_of(finetuned=finetuned(encoders=encoders)), "What it is")
 
     assert "lite2 (trained here) + lite2 + lite0" in text
 

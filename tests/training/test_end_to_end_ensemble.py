@@ -120,7 +120,7 @@ def test_each_predictor_has_the_threshold_of_its_own_held_out_answers() -> None:
     made = joined([trained], fitted(FROZEN, FROZEN_WIDTH, answers(3, 1.5, 1)))
     seen = ImageTransform(64, (0.5,) * 3, (0.5,) * 3)
     alone = predictor_of(trained, ("a", "b", "c"), "lite0", seen, ("full",))
-    both = ensemble_predictor(made, alone, {"towers": []})
+    both = ensemble_predictor(made, alone, {"encoders": []})
     for predictor, arm in ((alone, trained.fitted), (both, made.fitted)):
         said = arm.fit.held_out
         assert said is not None

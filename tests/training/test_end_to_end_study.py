@@ -188,7 +188,9 @@ def test_the_predictor_of_an_arm_sees_photographs_as_training_judged_them(tmp_pa
     (done,) = run_end_to_end_trials(made, config, journal)
     seen = made.images.preprocessing
     predictor = predictor_of(done, ("a", "b", "c"), "lite0", seen, config.views)
-    pooled = pooled_image_features(predictor.module().tower, made.images.open(), seen, config.views)
+    pooled = pooled_image_features(
+        predictor.module().encoder, made.images.open(), seen, config.views
+    )
     images = [made.images.store.get(i) for i in range(18)]
     np.testing.assert_allclose(
         predictor.predict_images(images), predictor.predict_proba(pooled), atol=1e-4

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sports_clip_pipeline.clip.pretrained import Pretrained
+from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.fewshot.end_to_end_methods import Start

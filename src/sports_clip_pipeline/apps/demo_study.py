@@ -138,11 +138,11 @@ def _read(catalog: Any, study: str) -> FinishedStudy:
         raise UserFacingError(f"predictor of the study {study}", what, remedy)
     zero_shot = Predictor(
         classes=bank.labels,
-        tower=audit["image_encoder"],
+        image_encoder=audit["image_encoder"],
         preprocessing=read_preprocessing(clip),
         head=head,
         views=tuple(audit["views"]),
-        tower_weights=read_image_encoder(clip),
+        encoder_weights=read_image_encoder(clip),
     )
     return FinishedStudy(
         name=study,
@@ -159,20 +159,20 @@ def _vocabulary(
     catalog: Any, bank: ClassBank, text_encoder: str, clip: Path, head: Any
 ) -> OpenVocabulary:
     from sports_clip_pipeline.clip.folder import read_projections, trained_encoders
-    from sports_clip_pipeline.clip.zero_shot import named_in, text_reader
+    from sports_clip_pipeline.clip.zero_shot import conse_of, text_features
 
     choice, tokenize = catalog.load("zero_shot_choice"), catalog.load("params:tokenize")
-    read = text_reader(text_encoder, tokenize, clip)
+    encode = text_features(text_encoder, tokenize, clip)
     apart = "text" in trained_encoders(clip)
     manifest = catalog.load("flickr8k_manifest")
     train = (manifest["split"] == "train").to_numpy()
     return OpenVocabulary(
         bank=bank,
         prompts=catalog.load("params:zero_shot").prompts,
-        read=read,
-        read_plain=text_reader(text_encoder, tokenize, None) if apart else read,
+        encode=encode,
+        encode_original=text_features(text_encoder, tokenize) if apart else encode,
         projections=read_projections(clip),
-        named=named_in(head),
+        conse=conse_of(head),
         names_weight=choice["names_weight"],
         hubness_share=choice["hubness_share"],
         background=catalog.load("clip_flickr8k_features")["features"][train],
@@ -269,7 +269,7 @@ class Answerer:
         head = self.study.vocabulary.head(names)
         zero_shot = replace(self.study.zero_shot, classes=tuple(names), head=head)
         said = (
-            self._ask(photo, zero_shot, self._zero_shot.under(head)),
+            self._ask(photo, zero_shot, self._zero_shot.with_head(head)),
             self._ask(photo, self.study.finetuned, self._finetuned),
         )
         return Answers(*said, time.perf_counter() - start)

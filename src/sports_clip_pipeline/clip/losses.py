@@ -1,4 +1,9 @@
-"""Contrastive losses with several captions per image: InfoNCE, SigLIP, soft targets."""
+"""Contrastive losses with several captions per image: InfoNCE, SigLIP, soft targets.
+
+All take unit-norm `image_emb` (N, D), each image of the batch once, unit-norm `text_emb` (M, D),
+`image_index` (M,) int64 in [0, N), the image of each caption, and the exponentiated `logit_scale`
+(); they return (). They raise ValueError if image_index is not (M,).
+"""
 
 from __future__ import annotations
 
@@ -10,33 +15,19 @@ import torch
 from torch.nn import functional
 
 
-def _check(image_index: torch.Tensor, text_emb: torch.Tensor) -> None:
-    """Every caption has one image. Raises: ValueError: image_index is not (M,) for M captions."""
-    if image_index.shape != text_emb.shape[:1]:
-        raise ValueError(
-            f"image_index has shape {tuple(image_index.shape)} for {len(text_emb)} captions"
-        )
-
-
 def multi_positive_info_nce(
     image_emb: torch.Tensor,
     text_emb: torch.Tensor,
     image_index: torch.Tensor,
     logit_scale: torch.Tensor,
 ) -> torch.Tensor:
-    """InfoNCE with several positive captions per image.
+    """InfoNCE with several positive captions per image, mean of both directions.
 
-    Captions look for their one image; images spread their target evenly over their captions, so
-    that no caption of an image is pushed away from it, as plain InfoNCE does on Flickr8k.
+    The target of a caption is its image; the target of an image is uniform over its captions, so
+    that none of them is a negative as in plain InfoNCE. With one caption per image this is
+    open_clip's `ClipLoss`.
 
-    Args:
-        image_emb: (N, D) unit-norm; each image of the batch once.
-        text_emb: (M, D) unit-norm; M >= N captions.
-        image_index: (M,) int64 in [0, N); the image that caption m describes; every image has one.
-        logit_scale: (), already exponentiated.
-    Returns: the mean of both directions, (). Where every image has one caption this is
-        open_clip's `ClipLoss`.
-    Raises: ValueError: image_index is not (M,), or an image has no caption.
+    Raises: ValueError: an image has no caption.
     Source: Khosla et al. 2020, equation 2; Yang et al. 2022 (UniCL), equation 3.
     """
     _check(image_index, text_emb)
@@ -45,8 +36,8 @@ def multi_positive_info_nce(
         raise ValueError(f"image {int(count.argmin())} of the batch has no caption")
     logits = logit_scale * text_emb @ image_emb.T  # (M, N)
     text_to_image = functional.cross_entropy(logits, image_index)
-    log_share = functional.log_softmax(logits, dim=0)  # (M, N), over captions
-    own = log_share.gather(1, image_index.unsqueeze(1)).squeeze(1)  # (M,)
+    log_probs = functional.log_softmax(logits, dim=0)  # (M, N), over captions
+    own = log_probs.gather(1, image_index.unsqueeze(1)).squeeze(1)  # (M,)
     image_to_text = -(own / count[image_index]).sum() / len(image_emb)
     return (text_to_image + image_to_text) / 2
 
@@ -58,16 +49,11 @@ def multi_positive_siglip(
     logit_scale: torch.Tensor,
     logit_bias: torch.Tensor,
 ) -> torch.Tensor:
-    """Sigmoid loss (SigLIP) over all image-caption pairs; all captions of an image are positives.
+    """Sigmoid loss (SigLIP) over all image-caption pairs, divided by the number of captions.
 
-    Args:
-        image_emb: (N, D) unit-norm; each image of the batch once.
-        text_emb: (M, D) unit-norm captions.
-        image_index: (M,) int64 in [0, N); the image that caption m describes.
-        logit_scale: (), already exponentiated. logit_bias: (), added to the scaled cosines.
-    Returns: the sum over all pairs by captions, (). Where every image has one caption this is
-        open_clip's `SigLipLoss`.
-    Raises: ValueError: image_index is not (M,).
+    All captions of an image are positives; `logit_bias` () is added to the scaled cosines. With
+    one caption per image this is open_clip's `SigLipLoss`.
+
     Source: Zhai et al. 2023, algorithm 1.
     """
     _check(image_index, text_emb)
@@ -77,68 +63,58 @@ def multi_positive_siglip(
     return -functional.logsigmoid(sign * logits).sum() / len(text_emb)
 
 
-def starting_bias(images: int) -> float:
-    """Initial logit bias of the sigmoid loss for a batch of so many images.
-
-    Of N images one belongs to a caption, so the prior odds of a pair are 1 to N − 1. The published
-    −10 is that of batches of 22,000.
-
-    >>> round(starting_bias(128), 2)
-    -4.84
-
-    Raises: ValueError: fewer than two images.
-    Source: Zhai et al. 2023, section 3.2.
-    """
-    if images < 2:
-        raise ValueError(f"a batch holds at least 2 images, got {images}")
-    return -math.log(images - 1)
-
-
 def soft_target_loss(
     image_emb: torch.Tensor,
     text_emb: torch.Tensor,
     image_index: torch.Tensor,
     logit_scale: torch.Tensor,
 ) -> torch.Tensor:
-    """Soft-target contrastive loss of the 2022 notebook: targets from within-batch similarities.
+    """Soft-target loss of the 2022 notebook, mean over caption-image pairs of both directions.
 
-    Every caption stands with its image as one pair. The target of a pair is the softmax of the mean
-    of both similarities to every other pair; two captions of one image so share their target.
-    Gradients flow through the targets too, as in the notebook. There embeddings have a length of
-    their own and the temperature is 1; here they are unit-norm, and the scale is that length
-    squared.
+    The target of a pair is the softmax of the mean image and text similarity to every other pair;
+    gradients flow through the targets, as in the notebook. Its embeddings are not normalised and
+    its temperature is 1; here the scale stands for their squared norm.
 
-    Args:
-        image_emb: (N, D) unit-norm. text_emb: (M, D) unit-norm.
-        image_index: (M,) int64 in [0, N); the image that caption m describes.
-        logit_scale: (), already exponentiated.
-    Returns: the mean over pairs of both directions, ().
-    Raises: ValueError: image_index is not (M,).
     Source: Shariatnia 2021 (Simple CLIP), `CLIPModel.forward`, which the notebook follows.
     """
     _check(image_index, text_emb)
     paired = image_emb[image_index]  # (M, D)
     logits = logit_scale * text_emb @ paired.T  # (M, M), a caption a row
-    alike = (paired @ paired.T + text_emb @ text_emb.T) / 2
-    target = functional.softmax(logit_scale * alike, dim=1)
-    of_texts = _cross_entropy(logits, target)
-    of_images = _cross_entropy(logits.T, target.T)
-    return (of_texts + of_images) / 2
+    similarity = (paired @ paired.T + text_emb @ text_emb.T) / 2
+    target = functional.softmax(logit_scale * similarity, dim=1)
+    text_loss = _cross_entropy(logits, target)
+    image_loss = _cross_entropy(logits.T, target.T)
+    return (text_loss + image_loss) / 2
+
+
+def _check(image_index: torch.Tensor, text_emb: torch.Tensor) -> None:
+    if image_index.shape != text_emb.shape[:1]:
+        raise ValueError(
+            f"image_index has shape {tuple(image_index.shape)} for {len(text_emb)} captions"
+        )
 
 
 def _cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return -(target * functional.log_softmax(logits, dim=1)).sum(dim=1).mean()
 
 
+def starting_bias(images: int) -> float:
+    """Initial logit bias of the sigmoid loss: the prior log odds of a pair, 1 to N − 1.
+
+    >>> round(starting_bias(128), 2)
+    -4.84
+
+    Raises: ValueError: fewer than two images.
+    Source: Zhai et al. 2023, section 3.2 (there −10, for batches of 22,000).
+    """
+    if images < 2:
+        raise ValueError(f"a batch holds at least 2 images, got {images}")
+    return -math.log(images - 1)
+
+
 @dataclass(frozen=True)
 class Objective:
-    """A contrastive loss by name.
-
-    Attributes:
-        function: of image_emb (N, D) and text_emb (M, D), both unit-norm, image_index (M,) int64,
-            logit_scale () and, if biased, logit_bias (); returns ().
-        biased: whether it takes a bias, which is learned.
-    """
+    """A contrastive loss, and whether it has a learned logit bias as its last argument."""
 
     function: Callable[..., torch.Tensor]
     biased: bool = False

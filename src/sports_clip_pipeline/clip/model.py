@@ -16,51 +16,57 @@ from sports_clip_pipeline.clip.projections import Projections, build_head, state
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
 from sports_clip_pipeline.encoders.open_clip_pairs import build_pair, load_pair, pair_spec
-from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.text_encoders import PooledTextEncoder, build_text_encoder
+from sports_clip_pipeline.encoders.weights import is_pair
 
 Block = list[nn.Parameter]
 
 
+def _has_projections(model: Any) -> bool:
+    """Whether projection heads stand on the encoders; open_clip pairs have theirs inside."""
+    return hasattr(model.text, "proj")
+
+
 def image_encoder(model: Any) -> nn.Module:
-    """The image encoder without a projection of ours."""
-    tower: nn.Module = getattr(model.visual, "trunk", model.visual)
-    return tower
+    """The image encoder without the projection head."""
+    encoder: nn.Module = getattr(model.visual, "trunk", model.visual)
+    return encoder
 
 
 def text_encoder(model: Any) -> nn.Module:
-    """The text encoder without a projection of ours."""
-    tower: nn.Module = model.text.transformer if _projects(model) else model.text
-    return tower
+    """The text encoder without the projection head."""
+    encoder: nn.Module = model.text.transformer if _has_projections(model) else model.text
+    return encoder
 
 
 def project_images(model: Any, features: torch.Tensor) -> torch.Tensor:
     """Pooled image features (B, D) to the shared space (B, P), before unit norm."""
-    projected: torch.Tensor = model.visual.head(features) if _projects(model) else features
+    projected: torch.Tensor = model.visual.head(features) if _has_projections(model) else features
     return projected
 
 
 def project_texts(model: Any, features: torch.Tensor) -> torch.Tensor:
     """Pooled text features (B, E) to the shared space (B, P), before unit norm."""
-    projected: torch.Tensor = model.text.proj(features) if _projects(model) else features
+    projected: torch.Tensor = model.text.proj(features) if _has_projections(model) else features
     return projected
 
 
-def ends(model: Any, image: bool, text: bool, biased: bool) -> Block:
-    """What learns wherever something does: projections, the scale, the bias of a biased loss.
-
-    A pair of open_clip's own has its projections inside its encoders; those of a locked one stay.
+def projection_parameters(model: Any, image: bool, text: bool, biased: bool) -> Block:
+    """Parameters of the projections, the logit scale, and the logit bias of a biased loss.
 
     Args:
-        image, text: whether any of that encoder learns.
+        image, text: whether that encoder is trained; a pair's projection is locked otherwise.
     """
-    if _projects(model):
+    if _has_projections(model):
         parts = [model.visual.head, model.text.proj]
     else:
-        seeing, reading = ("head" if hasattr(model.visual, "trunk") else "proj"), "text_projection"
-        parts = [getattr(model.visual, seeing, None)] if image else []
-        parts += [getattr(model.text, reading, None)] if text else []
-    own = [p for part in parts if part is not None for p in _parameters(part)]
+        name = "head" if hasattr(model.visual, "trunk") else "proj"
+        parts = [getattr(model.visual, name, None)] if image else []
+        parts += [getattr(model.text, "text_projection", None)] if text else []
+    own: Block = []
+    for part in parts:
+        if part is not None:
+            own += [part] if isinstance(part, nn.Parameter) else part.parameters()
     return [*own, model.logit_scale, *([model.logit_bias] if biased else [])]
 
 
@@ -70,19 +76,21 @@ def image_blocks(model: Any) -> list[Block]:
     Blocks are timm's stages, the residual blocks of a vision transformer, or the stages of CLIP's
     ResNet; what follows the last block belongs to it.
     """
-    tower: Any = image_encoder(model)
-    if hasattr(tower, "group_matcher"):
-        return timm_stages(tower)
-    if hasattr(tower, "transformer"):
-        return _split(tower, tower.transformer.resblocks)
-    return _split(tower, [tower.layer1, tower.layer2, tower.layer3, tower.layer4])
+    encoder: Any = image_encoder(model)
+    if hasattr(encoder, "group_matcher"):
+        return timm_stages(encoder)
+    if hasattr(encoder, "transformer"):
+        return _split(encoder, encoder.transformer.resblocks)
+    return _split(encoder, [encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4])
 
 
 def text_blocks(model: Any) -> list[Block]:
-    """The parameters of each layer of the text encoder; its embeddings are none of them."""
-    if _projects(model):
-        return [list(layer.parameters()) for layer in transformer_layers(model.text.transformer)]
-    return _split(model.text, model.text.transformer.resblocks)[1:]
+    """The parameters of each layer of the text encoder, without its embeddings."""
+    if not _has_projections(model):
+        return _split(model.text, model.text.transformer.resblocks)[1:]
+    transformer = model.text.transformer
+    inner = getattr(transformer, "encoder", None) or transformer.transformer  # DistilBERT's name
+    return [list(layer.parameters()) for layer in inner.layer]
 
 
 def timm_stages(trunk: Any) -> list[Block]:
@@ -91,45 +99,30 @@ def timm_stages(trunk: Any) -> list[Block]:
     return [[trunk.get_parameter(name) for name in groups[number]] for number in sorted(groups)]
 
 
-def transformer_layers(transformer: Any) -> list[nn.Module]:
-    """The layers of a Hugging Face transformer, the first one first."""
-    inner = getattr(transformer, "encoder", None) or transformer.transformer  # DistilBERT's name
-    return list(inner.layer)
-
-
-def _projects(model: Any) -> bool:
-    """Whether projections of ours stand on the encoders."""
-    return hasattr(model.text, "proj")
-
-
-def _split(tower: nn.Module, blocks: Any) -> list[Block]:
+def _split(encoder: nn.Module, blocks: Any) -> list[Block]:
     """The parameters before the blocks, of each block, and with the last one those after it."""
     inside = [list(block.parameters()) for block in blocks]
-    known = {id(parameter) for block in inside for parameter in block}
-    before, after, passed = [], [], False
-    for parameter in tower.parameters():
-        if id(parameter) in known:
-            passed = True
-        elif passed:
-            after.append(parameter)
+    block_ids = {id(parameter) for block in inside for parameter in block}
+    before: Block = []
+    after: Block = []
+    rest = before
+    for parameter in encoder.parameters():
+        if id(parameter) in block_ids:
+            rest = after
         else:
-            before.append(parameter)
+            rest.append(parameter)
     return [before, *inside[:-1], [*inside[-1], *after]]
-
-
-def _parameters(part: Any) -> Block:
-    return [part] if isinstance(part, nn.Parameter) else list(part.parameters())
 
 
 IMAGE_PREFIX = "visual.trunk."
 TEXT_PREFIX = "text.transformer."
-# The transformers that open_clip's own text side can hold.
-_KNOWN_TO_OPEN_CLIP = ("bert", "roberta", "xlm-roberta")
+# Transformers that open_clip's `HFTextEncoder` supports.
+_OPEN_CLIP_TYPES = ("bert", "roberta", "xlm-roberta")
 _NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "layers": 1}
 
 
 class TransformerText(PooledTextEncoder):
-    """The text side of `CustomTextCLIP` for transformers that open_clip's table lacks."""
+    """The text side of `CustomTextCLIP` for transformers that open_clip does not support."""
 
     def __init__(self, folder: Path, embed_dim: int) -> None:
         super().__init__(build_text_encoder(folder))
@@ -139,7 +132,7 @@ class TransformerText(PooledTextEncoder):
         self.proj = nn.Linear(self.config.hidden_size, embed_dim, bias=False)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, T) int64 ids, padded as the model's configuration says, to (B, P)."""
+        """(B, T) int64 ids, padded with the model's padding id, to (B, P)."""
         real = (ids != (self.config.pad_token_id or 0)).long() if mask is None else mask
         projected: torch.Tensor = self.proj(super().forward(ids, real))
         return projected
@@ -153,17 +146,14 @@ def clip_config(
     context_length: int,
     folder: Path,
 ) -> dict[str, Any]:
-    """What `open_clip_config.json` says of a model whose folder stands at `folder`."""
-    place = str(folder.resolve())
+    """Content of `open_clip_config.json` of a model in `folder`."""
+    path = str(folder.resolve())
     bias = {} if projections.logit_bias is None else {"init_logit_bias": projections.logit_bias}
-    named = {"image": image_encoder, "text": text_encoder, "view": preprocessing.view}
-    seen = _preprocess_config(preprocessing)
     if is_pair(image_encoder):
-        pair = {**pair_spec(image_encoder).model_config, **bias, "custom_text": True}
-        towers = {**named, "projections": "none"}
-        return {"model_cfg": pair, "preprocess_cfg": seen, "towers": towers}
-    return {
-        "model_cfg": {
+        model = {**pair_spec(image_encoder).model_config, **bias, "custom_text": True}
+        kind = "none"
+    else:
+        model = {
             **bias,
             "embed_dim": len(projections.image_weight),
             "vision_cfg": {
@@ -175,28 +165,30 @@ def clip_config(
                 "image_size": preprocessing.size,
             },
             "text_cfg": {
-                "hf_model_name": place,
-                "hf_tokenizer_name": place,
+                "hf_model_name": path,
+                "hf_tokenizer_name": path,
                 "hf_model_pretrained": False,
                 "hf_proj_type": "linear",
                 "hf_pooler_type": "mean_pooler",
                 "context_length": context_length,
             },
             "custom_text": True,
-        },
-        "preprocess_cfg": seen,
-        "towers": {**named, "projections": "linear" if projections.linear else "notebook"},
-    }
-
-
-def _preprocess_config(preprocessing: ImageTransform) -> dict[str, Any]:
+        }
+        kind = "linear" if projections.linear else "notebook"
+    view = preprocessing.view
     return {
-        "size": [preprocessing.size, preprocessing.size],
-        "mean": list(preprocessing.mean),
-        "std": list(preprocessing.std),
-        "interpolation": preprocessing.interpolation,
-        "resize_mode": "shortest" if preprocessing.view.startswith("centre") else "squash",
-    }
+        "model_cfg": model,
+        "preprocess_cfg": {
+            "size": [preprocessing.size, preprocessing.size],
+            "mean": list(preprocessing.mean),
+            "std": list(preprocessing.std),
+            "interpolation": preprocessing.interpolation,
+            "resize_mode": "shortest" if view.startswith("centre") else "squash",
+        },
+        "encoders": {
+            "image": image_encoder, "text": text_encoder, "view": view, "projections": kind
+        },
+    }  # fmt: skip
 
 
 def build_clip(
@@ -206,9 +198,9 @@ def build_clip(
     preprocessing: ImageTransform,
     context_length: int,
 ) -> nn.Module:
-    """The `CustomTextCLIP` of the encoders' own weights and learned projections, in eval mode."""
+    """The `CustomTextCLIP` of the encoders' original weights and projections, in eval mode."""
     if is_pair(image_encoder):
-        return _with_scale(load_pair(image_encoder), projections)
+        return _pair_with_scale(load_pair(image_encoder), projections)
     source = text_encoders.text_encoder_spec(text_encoder).folder
     config = clip_config(
         projections, image_encoder, text_encoder, preprocessing, context_length, source
@@ -218,16 +210,15 @@ def build_clip(
     transformer = text_encoders.load_text_encoder(text_encoder).state_dict()
     state = {f"{TEXT_PREFIX}{key}": value for key, value in transformer.items()}
     state |= {name: torch.as_tensor(value) for name, value in state_of(projections).items()}
-    named = {f"{IMAGE_PREFIX}{key}": value for key, value in trunk.items()}
-    # The model has no use for the encoder's own classifier.
+    # The model lacks the image encoder's own classifier.
+    names = {f"{IMAGE_PREFIX}{key}": key for key in trunk}
     own = model.state_dict().keys()
-    state |= {name: value for name, value in named.items() if name in own}
+    state |= {name: trunk[key] for name, key in names.items() if name in own}
     model.load_state_dict(state, strict=True)
     return model.eval()
 
 
-def _with_scale(model: Any, projections: Projections) -> nn.Module:
-    """A pair with the scale, and the bias, of projections that are none."""
+def _pair_with_scale(model: Any, projections: Projections) -> nn.Module:
     with torch.no_grad():
         model.logit_scale.fill_(projections.logit_scale)
         if projections.logit_bias is not None:
@@ -237,30 +228,30 @@ def _with_scale(model: Any, projections: Projections) -> nn.Module:
 
 
 def encoder_prefixes(pair: bool) -> tuple[str, str]:
-    """What the names of the image and of the text encoder's weights begin with in the model."""
+    """Prefixes of the names of the image and of the text encoder's weights in the model."""
     return ("visual.", "text.") if pair else (IMAGE_PREFIX, TEXT_PREFIX)
 
 
 def build_empty_clip(config: dict[str, Any], folder: Path) -> nn.Module:
-    """The model that a configuration describes, its weights still to be loaded.
+    """The model of a configuration, without its weights.
 
     Args:
         folder: with the text encoder's `config.json` and tokenizer.
     """
-    if config["towers"].get("projections") == "none":
+    if config["encoders"].get("projections") == "none":
         return build_pair(config["model_cfg"])
     model_config = deepcopy(config["model_cfg"])
     model_config.pop("custom_text")
+    space = model_config["embed_dim"]
     kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-    if kind in _KNOWN_TO_OPEN_CLIP:
+    if kind in _OPEN_CLIP_TYPES:
         model_config["text_cfg"]["hf_model_name"] = str(folder)
         model_config["text_cfg"]["hf_tokenizer_name"] = str(folder)
         model: Any = open_clip.CustomTextCLIP(**model_config)
     else:
         model = open_clip.CustomTextCLIP(**{**model_config, "text_cfg": _NO_TEXT})
-        model.text = TransformerText(folder, model_config["embed_dim"])
-    if config["towers"].get("projections", "linear") == "notebook":
-        space = model_config["embed_dim"]
+        model.text = TransformerText(folder, space)
+    if config["encoders"].get("projections", "linear") == "notebook":
         model.visual.head = build_head("notebook", model.visual.head.proj.in_features, space, True)
         model.text.proj = build_head("notebook", model.text.proj.in_features, space, True)
     assert isinstance(model, nn.Module)

@@ -1,4 +1,4 @@
-"""Projection heads from pooled features to the shared space, as arrays and as torch modules."""
+"""Projection heads of CLIP, and the pretrained feature spaces that few-shot methods start from."""
 
 from __future__ import annotations
 
@@ -11,37 +11,30 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.predictor.head import Head, Operation, add, affine
-
-_LEAST_NORM = 1e-12
-
-
-def unit_norm(values: np.ndarray) -> np.ndarray:
-    """(…, P) float with each row divided by its Euclidean norm; rows of zeros stay zeros.
-
-    >>> unit_norm(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
-    [[0.6, 0.8], [0.0, 0.0]]
-    """
-    norms = np.linalg.norm(values, axis=-1, keepdims=True)
-    return values / np.maximum(norms, _LEAST_NORM)
-
+from sports_clip_pipeline.predictor.head import Head, Operation, add, affine, columns
 
 IMAGE, TEXT = "visual.head.", "text.proj."
 
 
+def unit_norm(values: np.ndarray) -> np.ndarray:
+    """(…, P) float with rows divided by their Euclidean norm; rows of zeros stay zeros.
+
+    >>> unit_norm(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+    [[0.6, 0.8], [0.0, 0.0]]
+    """
+    return values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-12)
+
+
 @dataclass(frozen=True)
 class Projections:
-    """The maps from pooled features to the shared space, and the scale of cosines.
+    """Maps from pooled features to the shared space, and the scale of cosines.
 
     Attributes:
-        image_weight: (P, D) float32; pooled image features to the shared space.
-        image_bias: (P,) float32.
-        text_weight: (P, E) float32; pooled text features to the shared space.
+        image_weight: (P, D) float32. image_bias: (P,) float32.
+        text_weight: (P, E) float32. text_bias: (P,) float32; None for none.
         logit_scale: logarithm of the scale of cosines.
-        logit_bias: what is added to the scaled cosines, of a model trained with SigLIP's loss; None
-            for others. It changes no ranking.
-        text_bias: (P,) float32; None for none.
-        image_body, text_body: operations before those maps; D and E are the columns they give.
+        logit_bias: added to the scaled cosines, of a model trained with SigLIP's loss; else None.
+        image_body, text_body: operations before those maps; D and E are their output columns.
     """
 
     image_weight: np.ndarray
@@ -55,7 +48,7 @@ class Projections:
 
     @property
     def linear(self) -> bool:
-        """Whether nothing stands before the linear maps."""
+        """Whether both projections are linear."""
         return not (self.image_body or self.text_body)
 
     def image_operations(self) -> tuple[Operation, ...]:
@@ -70,22 +63,21 @@ class Projections:
         """(M, E) pooled text features to (M, P) unit-norm."""
         if self.text_bias is None:
             return unit_norm(Head(self.text_body)(features) @ self.text_weight.T)
-        return unit_norm(
-            Head((*self.text_body, affine(self.text_weight, self.text_bias)))(features)
-        )
+        operations = (*self.text_body, affine(self.text_weight, self.text_bias))
+        return unit_norm(Head(operations)(features))
 
 
-def projections_of(state: Mapping[str, np.ndarray], own_width: int = 0) -> Projections:
-    """The projections in a CLIP model's state dict: linear ones, or the 2022 notebook's.
+def projections_of(state: Mapping[str, np.ndarray], pair_width: int = 0) -> Projections:
+    """The projections in a CLIP model's state dict, linear or those of the 2022 notebook.
 
     Args:
-        own_width: of the space that encoders without projections of ours end in; 0 for others.
+        pair_width: embedding width of an open_clip pair, which has its projections inside; else 0.
     Raises: KeyError: an entry is missing.
     """
     scale = float(state["logit_scale"])
     bias = float(state["logit_bias"]) if "logit_bias" in state else None
-    if own_width:
-        return identity_projections(own_width, scale, bias)
+    if pair_width:
+        return identity_projections(pair_width, scale, bias)
     if f"{IMAGE}layer_norm.weight" not in state:
         weights = state[f"{IMAGE}proj.weight"], state[f"{IMAGE}proj.bias"], state[f"{TEXT}weight"]
         return Projections(*weights, scale, bias)
@@ -102,17 +94,17 @@ def projections_of(state: Mapping[str, np.ndarray], own_width: int = 0) -> Proje
 
 
 def identity_projections(width: int, logit_scale: float, logit_bias: float | None) -> Projections:
-    """Of encoders that end in the shared space by themselves."""
-    same, nothing = np.eye(width, dtype=np.float32), np.zeros(width, dtype=np.float32)
-    return Projections(same, nothing, same, logit_scale, logit_bias)
+    """Projections of an open_clip pair, whose pooled features are in the shared space."""
+    identity, zeros = np.eye(width, dtype=np.float32), np.zeros(width, dtype=np.float32)
+    return Projections(identity, zeros, identity, logit_scale, logit_bias)
 
 
-def state_of(projections: Projections, own_width: int = 0) -> dict[str, np.ndarray]:
+def state_of(projections: Projections, pair_width: int = 0) -> dict[str, np.ndarray]:
     """The inverse of `projections_of`."""
     state = {"logit_scale": np.asarray(projections.logit_scale, dtype=np.float32)}
     if projections.logit_bias is not None:
         state["logit_bias"] = np.asarray(projections.logit_bias, dtype=np.float32)
-    if own_width:
+    if pair_width:
         return state
     if projections.linear:
         state[f"{IMAGE}proj.weight"] = projections.image_weight
@@ -120,11 +112,10 @@ def state_of(projections: Projections, own_width: int = 0) -> dict[str, np.ndarr
         state[f"{TEXT}weight"] = projections.text_weight
         return state
     assert projections.text_bias is not None
-    sides = (
+    for prefix, body, weight, bias in (
         (IMAGE, projections.image_body, projections.image_weight, projections.image_bias),
         (TEXT, projections.text_body, projections.text_weight, projections.text_bias),
-    )
-    for prefix, body, weight, bias in sides:
+    ):
         first, residual, _ = body
         second = residual.branches[1].operations[1]
         for name, layer in (("projection", first), ("fc", second)):
@@ -135,16 +126,13 @@ def state_of(projections: Projections, own_width: int = 0) -> dict[str, np.ndarr
 
 
 def _notebook_body(state: Mapping[str, np.ndarray], prefix: str) -> tuple[Operation, ...]:
-    """What stands before the layer norm's own scale and shift (`NotebookHead`)."""
-    layers = [
+    """`NotebookHead` up to the layer norm's scale and shift."""
+    first, second = (
         affine(state[f"{prefix}{name}.weight"], state[f"{prefix}{name}.bias"])
         for name in ("projection", "fc")
-    ]
-    residual = add(Head(()), Head((Operation("gelu"), layers[1])))
-    return layers[0], residual, Operation("layer_norm")
-
-
-NOTEBOOK_DROPOUT = 0.1
+    )
+    residual = add(Head(()), Head((Operation("gelu"), second)))
+    return first, residual, Operation("layer_norm")
 
 
 class NotebookHead(nn.Module):
@@ -157,7 +145,7 @@ class NotebookHead(nn.Module):
         super().__init__()
         self.projection = nn.Linear(width, embed_dim)
         self.fc = nn.Linear(embed_dim, embed_dim)
-        self.dropout = nn.Dropout(NOTEBOOK_DROPOUT)
+        self.dropout = nn.Dropout(0.1)
         self.layer_norm = nn.LayerNorm(embed_dim)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -169,17 +157,85 @@ class NotebookHead(nn.Module):
 
 
 def build_head(kind: str, width: int, embed_dim: int, bias: bool) -> nn.Module:
-    """A projection by the name that `pretrain.projections` gives it.
-
-    Args:
-        bias: of a linear one.
-    """
+    """A projection head by its name in `pretrain.projections`; `bias` is that of a linear one."""
     if kind == "notebook":
         return NotebookHead(width, embed_dim)
     return nn.Linear(width, embed_dim, bias=bias)
 
 
 def first_layer(head: Any) -> nn.Linear:
-    """The layer that sees the features."""
+    """The linear layer on the features."""
     layer: nn.Linear = head if isinstance(head, nn.Linear) else head.projection
     return layer
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What few-shot methods start from: zero-shot weights, image projection, feature spaces.
+
+    Attributes:
+        zero_shot_weights: (C, P) float32 unit-norm text embeddings, one a class.
+        logit_scale: scale of cosines, > 0.
+        image_weight: (P, D₀) projection of the first encoder's features. image_bias: (P,).
+        image_body: operations before that projection.
+        widths: columns of each encoder in the features; empty for one encoder.
+        zero_shot: features (N, D) to zero-shot logits (N, C); None for cosines to the weights.
+        space: what `scaled` returns: `first_encoder`, `all_encoders` or `clip` (embeddings).
+    """
+
+    zero_shot_weights: np.ndarray
+    logit_scale: float
+    image_weight: np.ndarray
+    image_bias: np.ndarray
+    widths: tuple[int, ...] = ()
+    zero_shot: Head | None = None
+    image_body: tuple[Operation, ...] = ()
+    space: str = "first_encoder"
+
+    def embed(self) -> tuple[Operation, ...]:
+        """Pooled features to unit-norm image embeddings, as operations of a head."""
+        projection = affine(self.image_weight, self.image_bias)
+        return (*self._first(), *self.image_body, projection, Operation("l2_normalise"))
+
+    def scaled(self, root: bool = False) -> tuple[Operation, ...]:
+        """Pooled features to unit-norm rows of the method's feature space.
+
+        Args:
+            root: take the square root first (Hellinger map), for non-negative pooled features.
+                Source: Arandjelović and Zisserman 2012.
+        """
+        if self.space == "clip":
+            return self.embed()
+        if self.space == "first_encoder":
+            return (*self._first(), *normalise_features((), root))
+        return normalise_features(self.widths, root)
+
+    def raw(self) -> tuple[Operation, ...]:
+        """Pooled features to the unscaled columns of the method's feature space."""
+        if self.space == "clip":
+            return self.embed()
+        return self._first() if self.space == "first_encoder" else ()
+
+    def zero_shot_head(self) -> Head:
+        """Features (N, D) to zero-shot logits (N, C)."""
+        if self.zero_shot is not None:
+            return self.zero_shot
+        return Head((*self.embed(), affine(self.zero_shot_weights * self.logit_scale)))
+
+    def _first(self) -> tuple[Operation, ...]:
+        """Selects the first encoder's columns if there are others."""
+        return (columns(0, self.widths[0]),) if len(self.widths) > 1 else ()
+
+
+def normalise_features(widths: tuple[int, ...], root: bool = False) -> tuple[Operation, ...]:
+    """Concatenated features to unit-norm rows in which all encoders have equal norms.
+
+    Args:
+        widths: columns of each encoder; fewer than two for one encoder. root: see `scaled`.
+    """
+    exponent = {"exponent": np.asarray(0.5, dtype=np.float32)}
+    power = (Operation("power", exponent),) if root else ()
+    if len(widths) < 2:
+        return (*power, Operation("l2_normalise"))
+    blocks = {"widths": np.asarray(widths, dtype=np.float32)}
+    return (*power, Operation("blocks_l2_normalise", blocks))

@@ -6,51 +6,46 @@ real input; the choice and the inference cost are cached beside the exported enc
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import platform
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.encoders.registry import is_pair
+from sports_clip_pipeline.encoders.weights import is_pair
 from sports_clip_pipeline.io.state import write_atomically
 from sports_clip_pipeline.machine import cores, exit_with_parent, set_cuda_device
 
 BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
 PARITY = 1e-4
-# Rows of one pass through ONNX Runtime: what still fits a core's cache is fastest (two images
-# take a sixth less time each than 32 at once), and takes the least memory.
+# Rows of a forward pass of ONNX Runtime: blocks that fit a core's cache are fastest (two images
+# take a sixth less time each than 32), and take the least memory.
 ONNX_ROWS = {"image": 2, "text": 16}
 
-
-class Backend(Protocol):
-    """Something that runs an encoder on blocks."""
-
-    def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Inputs (B, …) to outputs (B, …)."""
+# Runs an encoder on a batch: inputs (B, …) to outputs (B, …).
+Backend = Callable[..., tuple[np.ndarray, ...]]
 
 
 @dataclass(frozen=True)
 class EncoderProgram:
-    """An encoder by name, and where its ONNX form is kept; small enough to send to a process.
+    """An encoder by name and the path of its ONNX form; small enough to send to a process.
 
     Attributes:
         kind: `image` (pixels → features, logits) or `text` (ids, mask → features).
-        tower: name of an encoder.
-        onnx_path: the exported form; made when first needed.
-        size: side of the image encoder's square, pixels; fixed in the exported form.
-        clip_folder: a CLIP folder whose trained encoder is run; None for the original weights.
+        encoder: name of an encoder.
+        onnx_path: the exported form, written when first needed.
+        size: side of the image encoder's input, pixels; fixed in the exported form.
+        clip_folder: a CLIP folder with trained weights; None for the original weights.
     """
 
     kind: str
-    tower: str
+    encoder: str
     onnx_path: Path
     size: int = 0
     clip_folder: Path | None = None
@@ -67,26 +62,22 @@ class EncoderProgram:
 
     def module(self) -> Any:
         """The torch module, in eval mode."""
-        from sports_clip_pipeline.encoders import image_encoders, text_encoders
-
-        if self.kind == "image":
-            trunk = self._with_trained_weights(image_encoders.load_image_encoder(self.tower))
-            return image_encoders.PooledImageEncoder(trunk).eval()
-        transformer = self._with_trained_weights(text_encoders.load_text_encoder(self.tower))
-        return text_encoders.pooled(transformer)
-
-    def _with_trained_weights(self, tower: Any) -> Any:
-        if self.clip_folder is None:
-            return tower
         import torch
 
-        from sports_clip_pipeline.clip.folder import read_image_encoder, read_text_encoder
+        from sports_clip_pipeline.encoders import image_encoders, text_encoders
 
-        read = read_image_encoder if self.kind == "image" else read_text_encoder
-        weights = {name: torch.from_numpy(value) for name, value in read(self.clip_folder).items()}
-        if weights:
-            tower.load_state_dict(weights)
-        return tower
+        image = self.kind == "image"
+        load = image_encoders.load_image_encoder if image else text_encoders.load_text_encoder
+        encoder = load(self.encoder)
+        if self.clip_folder is not None:
+            from sports_clip_pipeline.clip.folder import read_image_encoder, read_text_encoder
+
+            trained = (read_image_encoder if image else read_text_encoder)(self.clip_folder)
+            if trained:
+                encoder.load_state_dict({n: torch.from_numpy(v) for n, v in trained.items()})
+        if image:
+            return image_encoders.PooledImageEncoder(encoder).eval()
+        return text_encoders.pooled(encoder)
 
 
 @dataclass(frozen=True)
@@ -113,21 +104,21 @@ class BackendChoice:
         return next(t.core_ms_per_item for t in self.trials if t.backend == self.backend)
 
 
-def candidates(tower: str) -> tuple[str, ...]:
-    """The backends worth trying on this machine: CUDA alone where there is a device.
+def candidates(program: EncoderProgram) -> tuple[str, ...]:
+    """The backends to measure on this machine: CUDA where there is a device.
 
-    ONNX Runtime is not asked to run a pair of open_clip's own, whose export has not been tried.
+    ONNX Runtime is left out for open_clip pairs, whose export is not supported.
     """
     import torch
 
     if torch.cuda.is_available():
         return ("torch", "torch_cuda")
-    on_cpu = ("torch", "torch_channels_last")
-    return on_cpu if is_pair(tower) else (*on_cpu, "onnxruntime")
+    layouts = ("torch", "torch_channels_last") if program.kind == "image" else ("torch",)
+    return layouts if is_pair(program.encoder) else (*layouts, "onnxruntime")
 
 
 def build_backend(program: EncoderProgram, name: str, threads: int) -> Backend:
-    """The named backend for an encoder. Raises: ValueError: unknown name."""
+    """The named backend of an encoder. Raises: ValueError: unknown name."""
     if name not in BACKENDS:
         raise ValueError(f"backend is one of {', '.join(BACKENDS)}, got {name!r}")
     if name == "onnxruntime":
@@ -138,7 +129,7 @@ def build_backend(program: EncoderProgram, name: str, threads: int) -> Backend:
 def choose_backend(
     program: EncoderProgram, names: Sequence[str], inputs: Sequence[np.ndarray], threads: int
 ) -> BackendChoice:
-    """Measure the named backends on a block; the fastest that agrees with eager torch is chosen.
+    """The fastest of the named backends on a block of inputs that agrees with eager torch.
 
     Agreement: every row's cosine distance to eager torch's features is at most 1e-4.
     """
@@ -174,12 +165,11 @@ def choose_backends(
     else:
         context, workers = get_context("spawn"), min(len(tasks), cores())
         with ProcessPoolExecutor(workers, context, _begin_trial, max_tasks_per_child=1) as pool:
-            waiting = [pool.submit(choose_backend, *task, 1) for task in tasks]
-            choices = [trial.result() for trial in waiting]
+            futures = [pool.submit(choose_backend, *task, 1) for task in tasks]
+            choices = [future.result() for future in futures]
     for (program, _, _), choice in zip(tasks, choices, strict=True):
-        record = {"machine": _machine(), **dataclasses.asdict(choice)}
-        text = json.dumps(record, indent=2) + "\n"
-        write_atomically(choice_path(program), text.encode())
+        record = {"machine": _machine(), **asdict(choice)}
+        write_atomically(choice_path(program), (json.dumps(record, indent=2) + "\n").encode())
     return choices
 
 
@@ -195,17 +185,15 @@ def cached_choice(program: EncoderProgram, names: Sequence[str]) -> BackendChoic
         choice = BackendChoice(record["backend"], tuple(Trial(**t) for t in record["trials"]))
     except (OSError, ValueError, TypeError, LookupError):
         return None
-    measured = [trial.backend for trial in choice.trials]
-    if record["machine"] != _machine() or measured != list(names) or choice.backend not in names:
-        return None
-    return choice
+    same_names = [trial.backend for trial in choice.trials] == list(names)
+    return choice if record["machine"] == _machine() and same_names else None
 
 
 def _machine() -> str:
     """Processor and usable cores."""
     processor = platform.processor() or platform.machine()
-    if (facts := Path("/proc/cpuinfo")).is_file():
-        lines = facts.read_text(errors="replace").splitlines()
+    if (cpuinfo := Path("/proc/cpuinfo")).is_file():
+        lines = cpuinfo.read_text(errors="replace").splitlines()
         models = (line.partition(":")[2].strip() for line in lines if line[:10] == "model name")
         processor = next(models, processor)
     return f"{processor}, {cores()} cores"
@@ -217,46 +205,43 @@ def _begin_trial() -> None:
 
 
 def export_onnx(program: EncoderProgram) -> Path:
-    """Write the encoder's ONNX form to `program.onnx_path`, unless it is there; return the path."""
+    """Write the encoder's ONNX form to `program.onnx_path` unless it exists; return the path."""
     if program.onnx_path.exists():
         return program.onnx_path
+    import torch
+
+    batch = torch.export.Dim("batch")
+    example: tuple[torch.Tensor, ...] = (torch.zeros(2, 3, program.size, program.size),)
+    axes: tuple[dict[int, Any], ...] = ({0: batch},)
+    if program.kind == "text":
+        block = torch.ones(2, 7, dtype=torch.int64)
+        example, axes = (block, block.clone()), ({0: batch, 1: torch.export.Dim("tokens")},) * 2
+    exported = export_quietly(
+        program.module(),
+        example,
+        dynamic_shapes=axes,
+        input_names=list(program.input_names),
+        output_names=list(program.output_names),
+    )
+    write_atomically(program.onnx_path, exported.model_proto.SerializeToString())
+    return program.onnx_path
+
+
+def export_quietly(module: Any, example: tuple[Any, ...], **options: Any) -> Any:
+    """`torch.onnx.export` without its warnings and log lines."""
     import logging
     import warnings
 
     import torch
 
-    example, axes = _example(program)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        exported = torch.onnx.export(
-            program.module(),
-            example,
-            dynamo=True,
-            dynamic_shapes=axes,
-            input_names=list(program.input_names),
-            output_names=list(program.output_names),
-            verbose=False,
-        )
-    if exported is None:
-        raise RuntimeError(f"torch exported nothing for the encoder {program.tower}")
-    write_atomically(program.onnx_path, exported.model_proto.SerializeToString())
-    return program.onnx_path
-
-
-def _example(program: EncoderProgram) -> tuple[tuple[Any, ...], Any]:
-    import torch
-
-    batch = torch.export.Dim("batch")
-    if program.kind == "image":
-        return (torch.zeros(2, 3, program.size, program.size),), ({0: batch},)
-    tokens = torch.export.Dim("tokens")
-    block = torch.ones(2, 7, dtype=torch.int64)
-    return (block, block.clone()), ({0: batch, 1: tokens}, {0: batch, 1: tokens})
+        return torch.onnx.export(module, example, dynamo=True, verbose=False, **options)
 
 
 def onnx_session(path: Path, threads: int) -> Any:
-    """An ONNX network on the processor; 0 threads means one for each core."""
+    """An ONNX Runtime session on the CPU; 0 threads means one for each core."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -271,13 +256,11 @@ def _onnx_backend(program: EncoderProgram, threads: int) -> Backend:
     rows = ONNX_ROWS[program.kind]
 
     def run(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        starts = range(0, len(inputs[0]), rows)
-        blocks = [[block[start : start + rows] for block in inputs] for start in starts]
-        outputs = [
-            session.run(None, dict(zip(program.input_names, block, strict=True)))
-            for block in blocks
-        ]
-        return tuple(np.concatenate(parts) for parts in zip(*outputs, strict=True))
+        outputs = []
+        for start in range(0, len(inputs[0]), rows):
+            block = [array[start : start + rows] for array in inputs]
+            outputs.append(session.run(None, dict(zip(program.input_names, block, strict=True))))
+        return tuple(np.concatenate(blocks) for blocks in zip(*outputs, strict=True))
 
     return run
 
@@ -286,9 +269,8 @@ def _torch_backend(program: EncoderProgram, name: str, threads: int) -> Backend:
     import torch
 
     device = torch.device("cuda" if name == "torch_cuda" else "cpu")
-    layout = torch.contiguous_format if name == "torch" else torch.channels_last
-    if program.kind == "text":
-        layout = torch.contiguous_format
+    plain = name == "torch" or program.kind == "text"
+    layout = torch.contiguous_format if plain else torch.channels_last
     torch.set_num_threads(threads)
     module = program.module().to(device)
     if program.kind == "image":
@@ -306,7 +288,7 @@ def _torch_backend(program: EncoderProgram, name: str, threads: int) -> Backend:
     return run
 
 
-def _timed(backend: Callable[..., Any], inputs: Sequence[np.ndarray]) -> float:
+def _timed(backend: Backend, inputs: Sequence[np.ndarray]) -> float:
     start = time.perf_counter()
     backend(*inputs)
     return time.perf_counter() - start

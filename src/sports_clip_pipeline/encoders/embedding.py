@@ -1,8 +1,8 @@
-"""Features of a store of images and of tokenized captions, from the cache or from the encoders.
+"""Embeds stored images and tokenized captions into the feature cache.
 
 Blocks of rows go to worker processes, each with its own backend on its share of the cores
-(workers × threads ≤ cores). A finished block is in the cache, so a killed run goes on from there.
-Processes that a launcher started share the blocks; the cache is on a disk of all of them.
+(workers × threads ≤ cores). Finished blocks are in the cache, so a killed run resumes there.
+Under torchrun the processes share the blocks through a cache on a shared disk.
 """
 
 from __future__ import annotations
@@ -29,17 +29,19 @@ from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import barrier, exit_with_parent, own_shard
 
 _WORKER: dict[str, Any] = {}
+# A row of the store, and for each task whether the cache lacks it.
+_MissingRow = tuple[int, list[bool]]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """How blocks are computed.
+    """How an encoder runs.
 
     Attributes:
         program: the encoder.
         backend: name of the chosen backend.
         workers: processes; 0 computes in this one.
-        threads: threads of each.
+        threads: of each process.
         block: rows a block (one file of the cache).
         batch: rows a forward pass.
     """
@@ -54,13 +56,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class EncodingTask:
-    """One encoder on one view of the images.
-
-    Attributes:
-        engine: how the encoder runs.
-        preprocessing: the view.
-        space: where the cache keeps what comes of it.
-    """
+    """One encoder on one view of the images, and its space in the cache."""
 
     engine: Engine
     preprocessing: ImageTransform
@@ -70,43 +66,41 @@ class EncodingTask:
 def embed_images(
     store: ImageStore,
     keys: list[bytes],
-    encoding_tasks: Sequence[EncodingTask],
-    journal: RunState,
+    tasks: Sequence[EncodingTask],
+    state: RunState,
     together: bool = False,
 ) -> float:
-    """Put what the cache lacks of each task there; an image is decoded once for all of them.
+    """Compute missing image features; an image is decoded once for all tasks.
 
     Every space then holds `features` (N, D) float32 and `logits` (N, 1000) float16.
 
     Args:
         store: N images; row i has the content address `keys[i]`.
-        encoding_tasks: the workers are those of the first one's engine.
-        together: all processes that a launcher started have come here, and share the work.
-    Returns: the images a second that were seen (0 where all came from the cache).
+        tasks: the number of workers is that of the first one's engine.
+        together: all processes of torchrun call this, and share the work.
+    Returns: images a second; 0 if all were in the cache.
     """
-    missing = [set(task.space.missing(keys)) for task in encoding_tasks]
+    missing = [set(task.space.missing(keys)) for task in tasks]
     rows = sorted(set().union(*missing))
     if not rows:
         return 0.0
-    engine = encoding_tasks[0].engine
+    engine = tasks[0].engine
     blocks = _own_blocks(rows, engine, together)
     work = [[(row, [row in lacking for lacking in missing]) for row in block] for block in blocks]
-    views = [(task.engine, task.preprocessing) for task in encoding_tasks]
+    views = [(task.engine, task.preprocessing) for task in tasks]
     start = time.perf_counter()
     with (
-        _pool(engine, _set_up_images, (engine, views, Path(store.path))) as mapped,
-        journal.progress_bar("embed images", sum(map(len, blocks)), "image") as bar,
+        _pool(engine, _set_up_images, (views, Path(store.path))) as map_blocks,
+        state.progress_bar("embed images", sum(map(len, blocks)), "image") as bar,
     ):
-        for block, seen in zip(blocks, mapped(_image_block, work), strict=True):
-            for task, lacking, arrays in zip(encoding_tasks, missing, seen, strict=True):
+        for block, computed in zip(blocks, map_blocks(_image_block, work), strict=True):
+            for task, lacking, arrays in zip(tasks, missing, computed, strict=True):
                 new = [keys[row] for row in block if row in lacking]
                 if new:
                     task.space.append(new, arrays)
             bar.update(len(block))
     if together:
-        barrier()
-        for task in encoding_tasks:
-            _await(task.space, keys)
+        _await([task.space for task in tasks], keys)
     return len(rows) / (time.perf_counter() - start)
 
 
@@ -114,16 +108,16 @@ def embed_captions(
     token_ids: Sequence[np.ndarray],
     space: FeatureSpace,
     engine: Engine,
-    journal: RunState,
+    state: RunState,
     together: bool = False,
 ) -> float:
-    """Put the pooled text features that the cache lacks there, computed by length.
+    """Compute missing pooled text features, sorted by length.
 
     The space then holds `features` (M, E) float32.
 
     Args:
         together: see `embed_images`.
-    Returns: the captions a second that were computed (0 where all came from the cache).
+    Returns: captions a second; 0 if all were in the cache.
     """
     keys = [caption_key(ids) for ids in token_ids]
     rows = sorted(space.missing(keys), key=lambda row: len(token_ids[row]))
@@ -133,46 +127,48 @@ def embed_captions(
     work = [[token_ids[row] for row in block] for block in blocks]
     start = time.perf_counter()
     with (
-        _pool(engine, _set_up_text, (engine,)) as mapped,
-        journal.progress_bar("embed captions", sum(map(len, blocks)), "caption") as bar,
+        _pool(engine, _set_up_text, (engine,)) as map_blocks,
+        state.progress_bar("embed captions", sum(map(len, blocks)), "caption") as bar,
     ):
-        for block, arrays in zip(blocks, mapped(_text_block, work), strict=True):
+        for block, arrays in zip(blocks, map_blocks(_text_block, work), strict=True):
             space.append([keys[row] for row in block], arrays)
             bar.update(len(block))
     if together:
-        barrier()
-        _await(space, keys)
+        _await([space], keys)
     return len(rows) / (time.perf_counter() - start)
 
 
 def _own_blocks(rows: list[int], engine: Engine, together: bool) -> Sequence[list[int]]:
-    """The rows in blocks; of processes that work together, those of this one."""
+    """The rows in blocks; under torchrun those of this process."""
     blocks = [rows[i : i + engine.block] for i in range(0, len(rows), engine.block)]
     if not together:
         return blocks
-    barrier()  # nobody puts anything into the cache before all know what is missing
+    barrier()  # all processes know what is missing before any of them writes
     return own_shard(blocks)
 
 
-def _await(space: FeatureSpace, keys: list[bytes]) -> None:
-    """Read what the other processes put there; a disk of several machines may show it late.
+def _await(spaces: Sequence[FeatureSpace], keys: list[bytes]) -> None:
+    """Wait for and index the blocks of the other processes; a network disk may show them late.
 
-    Raises: UserFacingError: it does not show within a minute.
+    Raises: UserFacingError: some are still missing after a minute.
     """
-    for _ in range(60):
-        space.reread()
-        if not space.missing(keys):
-            return
-        time.sleep(1.0)
-    raise UserFacingError(
-        space.folder,
-        f"lacks {len(space.missing(keys))} rows that other processes have written",
-        "put the project on a disk that all machines share, and run it again",
-    )
+    barrier()
+    for space in spaces:
+        for _ in range(60):
+            space.reread()
+            if not space.missing(keys):
+                break
+            time.sleep(1.0)
+        else:
+            raise UserFacingError(
+                space.folder,
+                f"lacks {len(space.missing(keys))} rows that other processes have written",
+                "put the project on a disk that all machines share, and run it again",
+            )
 
 
 def caption_key(token_ids: np.ndarray) -> bytes:
-    """The 32-byte content address of a caption: its token ids."""
+    """The 32-byte content address of a caption: sha256 of its token ids."""
     return hashlib.sha256(token_ids.astype("<i4").tobytes()).digest()
 
 
@@ -196,20 +192,16 @@ def _pool(
             raise
 
 
-def _set_up_images(
-    engine: Engine, views: Sequence[tuple[Engine, ImageTransform]], store_path: Path
-) -> None:
+def _set_up_images(views: Sequence[tuple[Engine, ImageTransform]], store_path: Path) -> None:
     exit_with_parent()
     backends: dict[tuple[EncoderProgram, str], Backend] = {}
-    for view_engine, _ in views:
-        key = view_engine.program, view_engine.backend
+    for engine, _ in views:
+        key = engine.program, engine.backend
         if key not in backends:
-            backends[key] = build_backend(*key, view_engine.threads)
+            backends[key] = build_backend(*key, engine.threads)
     _WORKER["store"] = ImageStore(store_path)
-    _WORKER["views"] = [
-        (backends[view_engine.program, view_engine.backend], view) for view_engine, view in views
-    ]
-    _WORKER["batch"] = engine.batch
+    _WORKER["views"] = [(backends[engine.program, engine.backend], view) for engine, view in views]
+    _WORKER["batch"] = views[0][0].batch
 
 
 def _set_up_text(engine: Engine) -> None:
@@ -218,35 +210,32 @@ def _set_up_text(engine: Engine) -> None:
     _WORKER["backend"] = build_backend(engine.program, engine.backend, engine.threads)
 
 
-def _image_block(rows: list[tuple[int, list[bool]]]) -> list[dict[str, np.ndarray]]:
-    """The features of each view for the rows that lack it; empty where none does."""
+def _image_block(rows: list[_MissingRow]) -> list[dict[str, np.ndarray]]:
+    """Features of each task for the rows that its space lacks; empty where it lacks none."""
     size = _WORKER["batch"]
-    parts = [_image_batch(rows[i : i + size]) for i in range(0, len(rows), size)]
+    batches = [_image_batch(rows[i : i + size]) for i in range(0, len(rows), size)]
+    filled = [[arrays for arrays in task if arrays] for task in zip(*batches, strict=True)]
     return [
-        {name: np.concatenate([part[name] for part in seen if part]) for name in _names(seen)}
-        for seen in zip(*parts, strict=True)
+        {name: np.concatenate([arrays[name] for arrays in task]) for name in (task or [{}])[0]}
+        for task in filled
     ]
 
 
-def _image_batch(rows: list[tuple[int, list[bool]]]) -> list[dict[str, np.ndarray]]:
+def _image_batch(rows: list[_MissingRow]) -> list[dict[str, np.ndarray]]:
     images = [_WORKER["store"].get(row) for row, _ in rows]
-    crops: dict[tuple[Any, ...], Any] = {}
-    seen: list[dict[str, np.ndarray]] = []
+    pixels: dict[tuple[Any, ...], np.ndarray] = {}
+    computed: list[dict[str, np.ndarray]] = []
     for number, (backend, view) in enumerate(_WORKER["views"]):
-        wanting = tuple(i for i, (_, wants) in enumerate(rows) if wants[number])
-        if not wanting:
-            seen.append({})
+        lacking = tuple(i for i, (_, lacks) in enumerate(rows) if lacks[number])
+        if not lacking:
+            computed.append({})
             continue
-        key = view, wanting
-        if key not in crops:
-            crops[key] = view.normalise([view.crop(images[i]) for i in wanting])
-        features, logits = backend(crops[key])
-        seen.append({"features": features, "logits": logits.astype(np.float16)})
-    return seen
-
-
-def _names(parts: Sequence[dict[str, np.ndarray]]) -> list[str]:
-    return next((list(part) for part in parts if part), [])
+        key = view, lacking
+        if key not in pixels:
+            pixels[key] = view.normalise([view.crop(images[i]) for i in lacking])
+        features, logits = backend(pixels[key])
+        computed.append({"features": features, "logits": logits.astype(np.float16)})
+    return computed
 
 
 def _text_block(token_ids: list[np.ndarray]) -> dict[str, np.ndarray]:

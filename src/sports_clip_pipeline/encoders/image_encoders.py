@@ -15,7 +15,6 @@ from timm.data import ImageNetInfo
 from torch import nn
 
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.weights import (
     EncoderWeights,
     HubFile,
@@ -23,6 +22,7 @@ from sports_clip_pipeline.encoders.weights import (
     PackagedFile,
     RandomWeights,
     digest_of,
+    is_pair,
     load_every_key,
     seeded,
 )

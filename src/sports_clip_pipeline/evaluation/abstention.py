@@ -15,8 +15,8 @@ from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
-from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported, answer_all
-from sports_clip_pipeline.predictor.export import cached_export, can_export
+from sports_clip_pipeline.predictor.batch_prediction import predict_all
+from sports_clip_pipeline.predictor.onnx_export import classifier_builder
 from sports_clip_pipeline.predictor.predictor import Predictor, predictor_fingerprint
 
 _CLASSES_LISTED = 10
@@ -87,12 +87,11 @@ def out_of_distribution_probabilities(
     cached = state.load_state("abstention", content)
     if cached is not None:
         return cached[0]["probabilities"]
-    exports = can_export(predictor)
-    recipe = Exported(cached_export(predictor, state)) if exports else Eager(predictor)
+    build = classifier_builder(predictor, state)
     sources = [StoredImage(store, int(row)) for row in rows]
     found = [np.zeros((0, len(predictor.classes)), dtype=np.float32)]
     with state.progress_bar("out-of-distribution images", len(rows), "image") as bar:
-        for block in answer_all(sources, recipe, _ANY, cores()):
+        for block in predict_all(sources, build, _ANY, cores()):
             assert not block.failures, block.failures
             found.append(block.probabilities)
             bar.update(len(block))

@@ -98,8 +98,8 @@ def predict_split(
     """
     rows = (corpus.splits["split"] == split).to_numpy()
     arrays = {name: values[rows] for name, values in corpus.features.items()}
-    if predictor.trained_apart:
-        arrays |= {additional_key(predictor.tower): arrays["features"]}
+    if predictor.has_frozen_copy:
+        arrays |= {additional_key(predictor.image_encoder): arrays["features"]}
         arrays["features"] = _trained_encoder_features(predictor, corpus, split, state)
     return predictor.predict_proba(predictor.stack(arrays))
 
@@ -108,17 +108,17 @@ def _trained_encoder_features(
     predictor: Predictor, corpus: LabelledCorpus, split: str, state: RunState
 ) -> np.ndarray:
     """Pooled features (N, D) of the encoder that was trained end to end."""
-    first = predictor.towers[0]
+    first = predictor.encoders[0]
     images = images_of_split(
         split, corpus.splits, corpus.store, corpus.manifest, first.preprocessing, state
     )
-    weights = [item for pair in sorted(predictor.tower_weights.items()) for item in pair]
+    weights = [item for pair in sorted(predictor.encoder_weights.items()) for item in pair]
     content = fingerprint(first.to_dict(), list(images.addresses), *weights)
     cached = state.load_state(f"shipped/{split}", content)
     if cached is not None:
         return cached[0]["features"]
     features = pooled_image_features(
-        predictor.module().tower, images.open(), first.preprocessing, first.views or ("full",)
+        predictor.module().encoder, images.open(), first.preprocessing, first.views or ("full",)
     )
     state.save_state(f"shipped/{split}", content, {"features": features})
     return features

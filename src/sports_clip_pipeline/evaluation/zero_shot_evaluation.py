@@ -86,14 +86,14 @@ def ablation_variants(
     fixed, held_out = "fixed beforehand", "validation captions"
     weight, bias = choice["names_weight"], np.asarray(choice["class_bias"])
     variants = [
-        Variant(name, changed, fixed, replace(scores, anchors=rows).head()(features))
+        Variant(name, changed, fixed, replace(scores, weights=rows).head()(features))
         for name, changed, rows in (
             ("names", "class names in templates", weights["weights.names"]),
             ("sentences", "sentences that describe each class", weights["weights.sentences"]),
             ("names and sentences", "mean of both", weights["weights.both"]),
         )
     ]
-    if scores.named is not None:
+    if scores.conse is not None:
         changed = f"the image encoder's ImageNet class names, with weight {weight:g}"
         logits = scores.head(weight)(features)
         variants.append(Variant("with ImageNet names", changed, held_out, logits))

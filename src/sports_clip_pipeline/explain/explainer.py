@@ -108,7 +108,7 @@ class Explainer:
         Raises: UserFacingError: the encoder has no such layer.
         """
         module = predictor.module() if module is None else module
-        layer_module, names = find_layer(module.tower, layer), tuple(predictor.classes)
+        layer_module, names = find_layer(module.encoder, layer), tuple(predictor.classes)
         pictures = picture_px, picture_quality
         return cls(module, layer_module, predictor.preprocessing, "class", names, *pictures)
 

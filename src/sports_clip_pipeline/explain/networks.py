@@ -231,7 +231,7 @@ class NetworkPlan:
     def _classifier(self) -> Network:
         """The fine-tuned classifier; layer and stages are of its first image encoder."""
         predictor, module = self.predictor, self.predictor.module()
-        encoder, head = module.tower, tuple(_head_weights(module.head))
+        encoder, head = module.encoder, tuple(_head_weights(module.head))
         stages = timm_stages if hasattr(encoder, "group_matcher") else image_blocks
         return Network(
             CLASSIFIER, module.to(memory_format=torch.channels_last).eval(),

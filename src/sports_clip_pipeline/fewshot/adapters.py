@@ -14,8 +14,7 @@ from scipy.optimize import minimize
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.clip.pretrained import Pretrained
-from sports_clip_pipeline.clip.projections import unit_norm
+from sports_clip_pipeline.clip.projections import Pretrained, unit_norm
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import (

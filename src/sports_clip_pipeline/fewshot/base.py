@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sports_clip_pipeline.clip.pretrained import Pretrained
+from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.parameters import Parameters
 from sports_clip_pipeline.predictor.head import Head
 

@@ -170,7 +170,7 @@ def ensemble_predictor(
         end_to_end,
         head=fitted.fit.head,
         temperature=fitted.fit.temperature,
-        additional_encoders=tuple(EncoderInput.from_dict(row) for row in embed_audit["towers"]),
+        additional_encoders=tuple(EncoderInput.from_dict(row) for row in embed_audit["encoders"]),
         origin={
             **end_to_end.origin,
             "method": END_TO_END_ENSEMBLE,

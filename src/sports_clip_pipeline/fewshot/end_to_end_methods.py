@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.clip.pretrained import Pretrained
+from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.encoders.image_encoders import load_image_encoder, timm_encoder
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_METHODS, EndToEndConfig

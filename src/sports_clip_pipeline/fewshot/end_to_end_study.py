@@ -362,12 +362,12 @@ def predictor_of(
     fitted = trial.fitted
     return Predictor(
         classes=tuple(classes),
-        tower=tower,
+        image_encoder=tower,
         preprocessing=preprocessing,
         head=fitted.fit.head,
         temperature=fitted.fit.temperature,
         views=tuple(views),
-        tower_weights=trial.encoder_weights,
+        encoder_weights=trial.encoder_weights,
         origin={
             "method": fitted.key.method,
             "fraction": fitted.key.label_fraction,
@@ -404,7 +404,10 @@ class EndToEndPredictions:
         if logits is None:
             predictor = self._predictor(trial)
             features = pooled_image_features(
-                predictor.module().tower, self.images.open(), self.images.preprocessing, self.views
+                predictor.module().encoder,
+                self.images.open(),
+                self.images.preprocessing,
+                self.views,
             )
             logits = predictor.head(features).astype(np.float32)
             content = self._content(trial.fingerprint)

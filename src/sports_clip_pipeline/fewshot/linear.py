@@ -11,8 +11,7 @@ from pydantic import Field
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from sports_clip_pipeline.clip.pretrained import Pretrained
-from sports_clip_pipeline.clip.projections import unit_norm
+from sports_clip_pipeline.clip.projections import Pretrained, unit_norm
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import (
     cross_validate,

@@ -16,8 +16,7 @@ from pydantic import Field
 from scipy.sparse import csr_array, diags_array
 from scipy.special import log_softmax
 
-from sports_clip_pipeline.clip.pretrained import Pretrained
-from sports_clip_pipeline.clip.projections import unit_norm
+from sports_clip_pipeline.clip.projections import Pretrained, unit_norm
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out, select_candidate
 from sports_clip_pipeline.fewshot.discriminant import (

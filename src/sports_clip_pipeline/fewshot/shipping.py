@@ -20,7 +20,7 @@ def trial_predictor(
     fitted: FittedTrial,
     embed_audit: Mapping[str, Any],
     labels: Sequence[str],
-    tower_weights: Mapping[str, np.ndarray],
+    encoder_weights: Mapping[str, np.ndarray],
     coverage: float = COVERAGE,
 ) -> Predictor:
     """The trial with the encoders whose features it was fitted on.
@@ -29,19 +29,19 @@ def trial_predictor(
 
     Args:
         embed_audit: how the features were made. labels: of the classes, in the order of logits.
-        tower_weights: of the first encoder where it was trained; empty for packaged ones.
+        encoder_weights: of the first encoder where it was trained; empty for packaged ones.
         coverage: share of held-out images that are answered.
     """
-    first, *additional_encoders = (EncoderInput.from_dict(row) for row in embed_audit["towers"])
+    first, *additional_encoders = (EncoderInput.from_dict(row) for row in embed_audit["encoders"])
     head, alone = without_additional_encoders(fitted.fit.head, first.width)
     return Predictor(
         classes=tuple(labels),
-        tower=embed_audit["image_encoder"],
+        image_encoder=embed_audit["image_encoder"],
         preprocessing=ImageTransform.from_dict(embed_audit["preprocessing"]),
         head=head,
         temperature=fitted.fit.temperature,
         views=tuple(embed_audit["views"]),
-        tower_weights=dict(tower_weights),
+        encoder_weights=dict(encoder_weights),
         origin={
             "method": fitted.key.method,
             "fraction": fitted.key.label_fraction,

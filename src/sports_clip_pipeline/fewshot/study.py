@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from sports_clip_pipeline.clip.pretrained import Pretrained
+from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.data.splits import labels_for_fraction
 from sports_clip_pipeline.fewshot import base, cross_validation
 from sports_clip_pipeline.fewshot.base import METHODS, Labelled, MethodSpec, Task

@@ -117,8 +117,8 @@ class ExportedPredictorDataset(_FolderPath):
     _marker = "exported.json"
 
     def load(self) -> Any:
-        """The ONNX predictor, see `predictor.onnx_predictor`."""
-        from sports_clip_pipeline.predictor.onnx_predictor import load_exported
+        """The ONNX predictor, see `predictor.onnx_export`."""
+        from sports_clip_pipeline.predictor.onnx_export import load_exported
 
         return load_exported(self._filepath)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter as Tallies
+from collections import Counter as Counts
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,54 +23,59 @@ from sports_clip_pipeline.machine import cores, exit_with_parent
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
 NONE_OF_THESE = "none of these"
+BLOCK = 16
+# Blocks submitted for each worker: one at work and one waiting.
+_AHEAD = 2
+TOP_K = 5
+PREDICTIONS, FAILED, MAPS = "predictions.csv", "predictions_failed.csv", "maps"
+_WORKER: dict[str, Any] = {}
 
 
 def predict_rows(
     probabilities: np.ndarray, classes: Sequence[str], threshold: float | None
 ) -> list[str]:
-    """The most probable class of each row, `none of these` where its probability is too low.
+    """Top-1 class of each row, with abstention below a threshold (selective prediction).
 
     Args:
         probabilities: (N, C) in [0, 1]. classes: C labels.
-        threshold: the least probability of a class that is answered; None answers all.
-    Returns: N answers. For [[.6, .4], [.5, .5]] of a and b at .55: a, none of these.
+        threshold: the least top-1 probability that gives a class; None never abstains.
+    Returns: N labels, `none of these` for abstentions. For [[.6, .4], [.5, .5]] of a and b at
+        .55: a, none of these.
     """
     best = probabilities.argmax(axis=1)
-    sure = np.ones(len(best), bool) if threshold is None else probabilities.max(axis=1) >= threshold
+    accepted = probabilities.max(axis=1) >= (threshold or 0.0)
     return [
-        classes[column] if kept else NONE_OF_THESE for column, kept in zip(best, sure, strict=True)
+        classes[column] if accept else NONE_OF_THESE
+        for column, accept in zip(best, accepted, strict=True)
     ]
 
 
-BLOCK = 16
-# Blocks under way for each worker: one at work, one waiting, so that none is idle.
-_AHEAD = 2
-_WORKER: dict[str, Any] = {}
-
-
 class Source(Protocol):
-    """A image somewhere; small enough to send to a process."""
+    """An image to classify; small enough to send to a process."""
 
     @property
     def name(self) -> str:
-        """What it is called in tables."""
+        """Its name in tables."""
 
     def read(self) -> bytes:
         """The file's content. Raises: UnusableImageError."""
 
 
-class Answerer(Protocol):
-    """Squares of bytes to probabilities."""
+class Classifier(Protocol):
+    """Resized images to probabilities: an `ExportedPredictor` or a `TorchClassifier`."""
 
     input_specs: tuple[InputSpec, ...]
 
     def __call__(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """(B, S, S, 3) uint8 of each spec to probabilities (B, C) float32."""
+        """(B, S, S, 3) uint8 of each input spec to probabilities (B, C) float32."""
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A file that was rejected: its name, the reason as `UnusableImageError` has it, and more."""
+# Builds a classifier that uses so many threads; sent to the workers.
+BuildClassifier = Callable[[int], Classifier]
+
+
+class Failure(NamedTuple):
+    """A rejected file: its name, and reason and detail of its `UnusableImageError`."""
 
     name: str
     reason: str
@@ -79,12 +84,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Block:
-    """What came of some images.
-
-    Attributes:
-        sources: those that were answered. probabilities: (n, C) float32 of them.
-        failures: the others.
-    """
+    """Probabilities (n, C) float32 of n usable images, and the rejected files."""
 
     sources: tuple[Source, ...]
     probabilities: np.ndarray
@@ -94,161 +94,102 @@ class Block:
         return len(self.sources) + len(self.failures)
 
 
-@dataclass(frozen=True)
-class Exported:
-    """How a worker gets its answerer: from an exported predictor's folder, without torch."""
-
-    folder: Path
-
-    def build(self, threads: int) -> Answerer:
-        """Open it."""
-        from sports_clip_pipeline.predictor.onnx_predictor import load_exported
-
-        return load_exported(self.folder, threads)
-
-
-@dataclass(frozen=True)
-class Eager:
-    """The same by eager torch, for encoders that cannot be exported."""
-
-    predictor: Any
-
-    def build(self, threads: int) -> Answerer:
-        """Build the encoders."""
-        from sports_clip_pipeline.predictor.encoder_classifier import TorchAnswerer
-
-        return TorchAnswerer(self.predictor, threads)
-
-
-Recipe = Exported | Eager
-
-
-def answer_all(
-    sources: Iterable[Source], recipe: Recipe, rules: ImageRules, workers: int, block: int = BLOCK
+def predict_all(
+    sources: Iterable[Source],
+    build: BuildClassifier,
+    rules: ImageRules,
+    workers: int,
+    block: int = BLOCK,
 ) -> Iterator[Block]:
-    """The answers to all images, in their order.
+    """Classify images in blocks, in order.
 
     Args:
-        sources: asked for only as far as work is under way.
-        workers: processes; with one the work is done here.
-        block: images that are sent to a worker at once.
+        sources: read lazily, two blocks ahead for each worker.
+        build: such as `partial(load_exported, folder)` or `partial(TorchClassifier, predictor)`.
+        workers: processes; with one, this process does the work.
+        block: images sent to a worker at once.
     """
-    waiting = iter(sources)
-    blocks = iter(lambda: list(islice(waiting, block)), [])
-    with _pool(recipe, rules, workers) as submit:
-        under_way: deque[Callable[[], Block]] = deque()
-        for work in islice(blocks, max(1, workers) * _AHEAD):
-            under_way.append(submit(work))
-        while under_way:
-            done = under_way.popleft()()
-            under_way.extend(submit(work) for work in islice(blocks, 1))
-            yield done
+    remaining = iter(sources)
+    blocks = iter(lambda: list(islice(remaining, block)), [])
+    with _pool(build, rules, workers) as submit:
+        pending = deque(submit(work) for work in islice(blocks, max(1, workers) * _AHEAD))
+        while pending:
+            result = pending.popleft()()
+            pending.extend(submit(work) for work in islice(blocks, 1))
+            yield result
 
 
-def answer_block(sources: Sequence[Source], answerer: Answerer, rules: ImageRules) -> Block:
-    """The answers to some images; one of them is decoded at a time."""
-    seen: list[list[np.ndarray]] = []
-    known: list[Source] = []
+def predict_block(sources: Sequence[Source], classifier: Classifier, rules: ImageRules) -> Block:
+    """Classify some images; one of them is decoded at a time."""
+    decoded: list[list[np.ndarray]] = []
+    usable: list[Source] = []
     failures: list[Failure] = []
     for source in sources:
         try:
-            seen.append(_crops(source, answerer.input_specs, rules))
-            known.append(source)
+            image = open_upright(source.read(), rules).image
+            decoded.append([spec.pixels(image) for spec in classifier.input_specs])
+            usable.append(source)
         except UnusableImageError as error:
             failures.append(Failure(source.name, error.reason, error.detail))
-    if not known:
+        image = None
+    if not usable:
         return Block((), np.zeros((0, 0), dtype=np.float32), tuple(failures))
-    crops = [np.stack(crops) for crops in zip(*seen, strict=True)]  # (n, S, S, 3) each
-    return Block(tuple(known), answerer(crops), tuple(failures))
-
-
-def _crops(source: Source, input_specs: Sequence[InputSpec], rules: ImageRules) -> list[np.ndarray]:
-    image = open_upright(source.read(), rules).image
-    return [spec.pixels(image) for spec in input_specs]
+    crops = [np.stack(crops) for crops in zip(*decoded, strict=True)]  # (n, S, S, 3) each
+    return Block(tuple(usable), classifier(crops), tuple(failures))
 
 
 @contextmanager
 def _pool(
-    recipe: Recipe, rules: ImageRules, workers: int
+    build: BuildClassifier, rules: ImageRules, workers: int
 ) -> Iterator[Callable[[Sequence[Source]], Callable[[], Block]]]:
     if workers <= 1:
-        answerer = recipe.build(cores())
-        yield lambda work: lambda: answer_block(work, answerer, rules)
+        classifier = build(cores())
+        yield lambda work: lambda: predict_block(work, classifier, rules)
         return
-    threads = max(1, cores() // workers)
-    setup = (recipe, rules, threads)
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _set_up, setup) as executor:
-
-        def submit(work: Sequence[Source]) -> Callable[[], Block]:
-            future: Future[Block] = executor.submit(_answer, work)
-            return future.result
-
+    setup = (build, rules, max(1, cores() // workers))
+    with ProcessPoolExecutor(workers, get_context("spawn"), _set_up, setup) as executor:
         try:
-            yield submit
+            yield lambda work: executor.submit(_predict_block, work).result
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _set_up(recipe: Recipe, rules: ImageRules, threads: int) -> None:
+def _set_up(build: BuildClassifier, rules: ImageRules, threads: int) -> None:
     exit_with_parent()
-    _WORKER["answerer"], _WORKER["rules"] = recipe.build(threads), rules
+    _WORKER["classifier"], _WORKER["rules"] = build(threads), rules
 
 
-def _answer(work: Sequence[Source]) -> Block:
-    return answer_block(work, _WORKER["answerer"], _WORKER["rules"])
+def _predict_block(work: Sequence[Source]) -> Block:
+    return predict_block(work, _WORKER["classifier"], _WORKER["rules"])
 
 
-TOP = 5
-FAILED_COLUMNS = ("image", "reason", "detail")
-# From an image, the class that it was given and that class's probability, to a JPEG's bytes.
-Draw = Callable[[Source, str, float], bytes]
-
-
-@dataclass(frozen=True)
-class AnswerFiles:
-    """Where the answers are written to.
-
-    Attributes:
-        answers: CSV with the columns of `answer_columns`. failed: CSV `image,reason,detail`.
-        maps: folder of `<row of answers, from 0>-<class>.jpg`; empty where none are drawn.
-    """
-
-    answers: Path
-    failed: Path
-    maps: Path
-
-    @classmethod
-    def within(cls, folder: Path) -> AnswerFiles:
-        """In an empty folder, with an empty folder for the maps."""
-        maps = folder / "maps"
-        maps.mkdir()
-        return cls(folder / "predictions.csv", folder / "predictions_failed.csv", maps)
+# From an image, its predicted class and that class's probability, to a JPEG's bytes.
+DrawMap = Callable[[Source, str, float], bytes]
 
 
 @dataclass
 class Tally:
-    """What was counted.
+    """Counts of a batch prediction.
 
     Attributes:
-        answered: images with an answer, `refused` ones among them.
-        refused: those of them whose answer is `none of these`.
-        failed: files rejected, by reason.
+        answered: classified images, abstentions among them.
+        refused: abstentions (`none of these`).
+        failed: rejected files, by reason.
     """
 
     answered: int = 0
     refused: int = 0
-    failed: Tallies[str] = field(default_factory=Tallies)
+    failed: Counts[str] = field(default_factory=Counts)
 
-    def in_words(self) -> str:
-        """One line: how many files, answers, refusals and failures, these by reason."""
+    def summary(self) -> str:
+        """One line: files, predictions, abstentions, and failures by reason."""
         failed = self.failed.total()
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.failed.most_common())
-        listed = f" ({reasons}), listed in predictions_failed.csv" if failed else ""
+        listed = f" ({reasons}), listed in {FAILED}" if failed else ""
         return (
             f"{self.answered + failed:,} files: {self.answered:,} answered, {self.refused:,} of "
-            f"them with {NONE_OF_THESE!r}; {failed:,} set aside{listed}"
+            f"them with {NONE_OF_THESE!r}; {failed:,} rejected{listed}"
         )
 
     def metrics(self) -> dict[str, float]:
@@ -260,66 +201,62 @@ class Tally:
         }
 
 
-def answer_columns(classes: int) -> list[str]:
+def prediction_columns(classes: int) -> list[str]:
     """`image`, `answer`, then `label_1`, `probability_1` … of the most probable classes."""
-    places = range(1, min(TOP, classes) + 1)
-    return [
-        "image",
-        "answer",
-        *(f"{what}_{n}" for n in places for what in ("label", "probability")),
-    ]
+    ranks = range(1, min(TOP_K, classes) + 1)
+    top = [f"{kind}_{rank}" for rank in ranks for kind in ("label", "probability")]
+    return ["image", "answer", *top]
 
 
-def answer_row(
+def prediction_row(
     name: str, probabilities: np.ndarray, classes: Sequence[str], answer: str
 ) -> list[str]:
-    """One row of the table; of classes that tie the first stands first.
-
-    Args: probabilities: (C,).
-    """
-    order = np.argsort(-probabilities, kind="stable")[:TOP]
-    cells = [(classes[place], f"{probabilities[place]:.6f}") for place in order]
-    return [name, answer, *(cell for pair in cells for cell in pair)]
+    """One row of the table from probabilities (C,); ties are in the order of the classes."""
+    order = np.argsort(-probabilities, kind="stable")[:TOP_K]
+    top = [cell for c in order for cell in (classes[c], f"{probabilities[c]:.6f}")]
+    return [name, answer, *top]
 
 
-def write_answers(
+def write_predictions(
     blocks: Iterable[Block],
     classes: Sequence[str],
     threshold: float | None,
-    files: AnswerFiles,
+    folder: Path,
     bar: ProgressBar,
-    draw: Draw | None = None,
+    draw: DrawMap | None = None,
 ) -> Tally:
-    """Write each block as it comes; nothing of it stays in memory.
+    """Write each block as it comes, in constant memory.
 
     Args:
         threshold: see `predict_rows`. bar: advanced by each image.
-        draw: what draws a map of an answer that is a class; None draws none.
+        folder: empty; gets `predictions.csv` (see `prediction_columns`), `predictions_failed.csv`
+            (`image,reason,detail`) and the folder `maps` of `<row, from 0>-<class>.jpg`.
+        draw: draws the map of an image whose prediction is a class; None draws none.
     """
     tally = Tally()
+    (folder / MAPS).mkdir()
     with (
-        _table(files.answers, answer_columns(len(classes))) as answers,
-        _table(files.failed, FAILED_COLUMNS) as failed,
+        _table(folder / PREDICTIONS, prediction_columns(len(classes))) as predictions,
+        _table(folder / FAILED, ["image", "reason", "detail"]) as failed,
     ):
         for block in blocks:
-            said = predict_rows(block.probabilities, classes, threshold) if block.sources else []
-            rows = zip(block.sources, block.probabilities, said, strict=True)
+            answers = predict_rows(block.probabilities, classes, threshold) if block.sources else []
+            rows = zip(block.sources, block.probabilities, answers, strict=True)
             for number, (source, probabilities, answer) in enumerate(rows, start=tally.answered):
-                answers.writerow(answer_row(source.name, probabilities, classes, answer))
+                predictions.writerow(prediction_row(source.name, probabilities, classes, answer))
                 if draw is not None and answer != NONE_OF_THESE:
                     picture = draw(source, answer, float(probabilities.max()))
-                    (files.maps / map_name(number, answer)).write_bytes(picture)
-            for failure in block.failures:
-                failed.writerow([failure.name, failure.reason, failure.detail])
+                    (folder / MAPS / map_name(number, answer)).write_bytes(picture)
+            failed.writerows(block.failures)
             tally.answered += len(block.sources)
-            tally.refused += said.count(NONE_OF_THESE)
+            tally.refused += answers.count(NONE_OF_THESE)
             tally.failed.update(failure.reason for failure in block.failures)
             bar.update(len(block))
     return tally
 
 
 def map_name(number: int, label: str) -> str:
-    """The file of a map: its row in the table of answers, and the class that it speaks of.
+    """File name of a map: row of the prediction, and class.
 
     >>> map_name(12, "table tennis")
     '000012-table_tennis.jpg'
@@ -329,7 +266,7 @@ def map_name(number: int, label: str) -> str:
 
 @contextmanager
 def _table(path: Path, columns: Sequence[str]) -> Iterator[Any]:
-    # A file's name may hold bytes that are no UTF-8; the table is UTF-8 all the same.
+    # A file's name may hold bytes that are not UTF-8.
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

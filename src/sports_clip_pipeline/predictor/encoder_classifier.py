@@ -18,19 +18,16 @@ from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
 
 class AdditionalEncoder(nn.Module):
-    """A further encoder that is handed the first encoder's pixels.
+    """A further encoder on the first encoder's pixels, differentiably resized and renormalised."""
 
-    They are resized bilinearly where it wants another size, and normalised anew where it wants
-    another mean or spread, so gradients reach the pixels through it as well.
-    """
-
-    def __init__(self, tower: str, wanted: ImageTransform, given: ImageTransform) -> None:
-        """An encoder by name, the preprocessing it wants, and the one the pixels come with."""
+    def __init__(self, name: str, target: ImageTransform, source: ImageTransform) -> None:
+        """An encoder by name, its own preprocessing, and that of the pixels it is given."""
         super().__init__()
-        self.tower: Any = load_image_encoder(tower)
-        self.size = wanted.size
-        for name, value in _renormalisation(wanted, given).items():
-            self.register_buffer(name, value)
+        self.encoder: Any = load_image_encoder(name)
+        self.size = target.size
+        mean, std = torch.tensor([source.mean, target.mean]), torch.tensor([source.std, target.std])
+        self.register_buffer("factor", (std[0] / std[1]).reshape(1, 3, 1, 1))
+        self.register_buffer("shift", ((mean[0] - mean[1]) / std[1]).reshape(1, 3, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) of the first encoder to this encoder's features (B, D)."""
@@ -39,131 +36,117 @@ class AdditionalEncoder(nn.Module):
                 pixels, (self.size, self.size), mode="bilinear", align_corners=False
             )
         pixels = pixels * self.get_buffer("factor") + self.get_buffer("shift")
-        return pooled(self.tower, pixels)
+        return pooled(self.encoder, pixels)
 
 
 class EncoderClassifier(nn.Module):
-    """Pixels to pooled features of all encoders, side by side, to logits.
+    """Pixels to concatenated pooled features of all encoders, to logits.
 
     Attributes:
-        tower: the timm model of the first encoder, its own 1,000-class head unused.
+        encoder: the timm model of the first encoder; its own classifier is not used.
         additional_encoders: further encoders, in the order of their columns.
         head: features (B, ΣD) to logits (B, C).
     """
 
     def __init__(
         self,
-        tower: str,
+        name: str,
         weights: Mapping[str, np.ndarray],
         head: Head,
         additional_encoders: Sequence[AdditionalEncoder] = (),
     ) -> None:
-        """The first encoder by name, its own weights (empty for those its name says), the rest."""
+        """The first encoder by name; `weights` is its state dict, empty for its original one."""
         super().__init__()
-        self.tower: Any = image_encoder(tower).build() if weights else load_image_encoder(tower)
+        self.encoder: Any = image_encoder(name).build() if weights else load_image_encoder(name)
         if weights:
-            self.tower.load_state_dict({key: torch.tensor(value) for key, value in weights.items()})
+            state = {key: torch.tensor(value) for key, value in weights.items()}
+            self.encoder.load_state_dict(state)
         self.additional_encoders = nn.ModuleList(additional_encoders)
         self.head = HeadModule(head)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W), as the first encoder wants them, to (B, C)."""
-        features = [
-            pooled(self.tower, pixels),
-            *(other(pixels) for other in self.additional_encoders),
-        ]
-        return self.head(torch.cat(features, dim=1))  # (B, ΣD) to (B, C)
+        """(B, 3, H, W), normalised for the first encoder, to (B, C)."""
+        additional = [encoder(pixels) for encoder in self.additional_encoders]
+        features = torch.cat([pooled(self.encoder, pixels), *additional], dim=1)  # (B, ΣD)
+        return self.head(features)  # (B, C)
 
-    def under(self, head: Head) -> EncoderClassifier:
-        """The same encoders, not copies of them, under another head."""
+    def all_encoders(self) -> list[Any]:
+        """The networks of all encoders, in the order of their columns."""
+        return [self.encoder, *(other.encoder for other in self.additional_encoders)]
+
+    def with_head(self, head: Head) -> EncoderClassifier:
+        """The same encoders, shared, with another head."""
         other = copy.copy(self)
         other._modules = {**self._modules, "head": HeadModule(head)}
         return other
 
 
-def pooled(tower: Any, pixels: torch.Tensor) -> torch.Tensor:
+def pooled(encoder: Any, pixels: torch.Tensor) -> torch.Tensor:
     """(B, 3, H, W) to the pooled features (B, D) of a timm model."""
-    features: torch.Tensor = tower.forward_head(tower.forward_features(pixels), pre_logits=True)
+    maps = encoder.forward_features(pixels)
+    features: torch.Tensor = encoder.forward_head(maps, pre_logits=True)
     return features
 
 
-def _renormalisation(wanted: ImageTransform, given: ImageTransform) -> dict[str, torch.Tensor]:
-    """`factor` and `shift` (1, 3, 1, 1) that turn given pixels into wanted ones."""
-    mean, std = (torch.tensor([given.mean, wanted.mean]), torch.tensor([given.std, wanted.std]))
-    return {
-        "factor": (std[0] / std[1]).reshape(1, 3, 1, 1),
-        "shift": ((mean[0] - mean[1]) / std[1]).reshape(1, 3, 1, 1),
-    }
-
-
-def input_specs_of(predictor: Predictor) -> tuple[InputSpec, ...]:
-    """What the encoders spec at, each once, in the order in which they first ask for it."""
-    asked = (view.input_spec for tower in predictor.towers for view in tower.each_view())
-    return tuple(dict.fromkeys(asked))
-
-
-class WholePredictor(nn.Module):
-    """All encoders on all their views, the head, the temperature and the softmax.
+class FullPredictor(nn.Module):
+    """All encoders on all their views, the head, the temperature and the softmax, from bytes.
 
     Agrees with `Predictor.predict_images` to float32 precision.
 
     Attributes:
-        input_specs: of the inputs, in order.
+        input_specs: distinct input specs of all encoders and views, in the order of the inputs.
     """
 
     def __init__(self, predictor: Predictor) -> None:
         """Build the encoders. Raises: UserFacingError: an encoder's weights are missing."""
         super().__init__()
-        self.input_specs = input_specs_of(predictor)
+        encoders = predictor.encoders
+        views = (view.input_spec for encoder in encoders for view in encoder.each_view())
+        self.input_specs = tuple(dict.fromkeys(views))
         module = predictor.module()
-        trunks = [module.tower, *(companion.tower for companion in module.additional_encoders)]
-        pairs = zip(predictor.towers, trunks, strict=True)
         self.view_means = nn.ModuleList(
-            [_ViewMean(tower, trunk, self.input_specs) for tower, trunk in pairs]
+            _ViewMean(encoder, trunk, self.input_specs)
+            for encoder, trunk in zip(encoders, module.all_encoders(), strict=True)
         )
         self.head = module.head
         self.temperature = predictor.temperature
         self.eval()
 
     def forward(self, *crops: torch.Tensor) -> torch.Tensor:
-        """(B, S, S, 3) uint8 of each spec to probabilities (B, C) float32."""
+        """(B, S, S, 3) uint8 of each input spec to probabilities (B, C) float32."""
         features = torch.cat([view_mean(crops) for view_mean in self.view_means], dim=1)  # (B, ΣD)
         return functional.softmax(self.head(features) / self.temperature, dim=1)
 
 
-class TorchAnswerer:
-    """Squares to probabilities by eager torch.
-
-    Attributes:
-        input_specs: of the crops.
-    """
+class TorchClassifier:
+    """A `FullPredictor` in eager torch, over NumPy arrays."""
 
     def __init__(self, predictor: Predictor, threads: int) -> None:
         torch.set_num_threads(threads)
-        self._module = WholePredictor(predictor).to(memory_format=torch.channels_last)
+        self._module = FullPredictor(predictor).to(memory_format=torch.channels_last)
         self.input_specs = self._module.input_specs
 
     def __call__(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """(B, S, S, 3) uint8 of each spec to probabilities (B, C) float32."""
+        """(B, S, S, 3) uint8 of each input spec to probabilities (B, C) float32."""
         with torch.inference_mode():
-            found: np.ndarray = self._module(*map(torch.from_numpy, crops)).numpy()
-        return found
+            probabilities: np.ndarray = self._module(*map(torch.from_numpy, crops)).numpy()
+        return probabilities
 
 
 class _ViewMean(nn.Module):
-    """One tower: its views of the crops to the mean of what it makes of them."""
+    """Pooled features of one encoder, means over its views."""
 
-    def __init__(self, tower: EncoderInput, trunk: Any, input_specs: Sequence[InputSpec]) -> None:
+    def __init__(self, encoder: EncoderInput, trunk: Any, input_specs: Sequence[InputSpec]) -> None:
         super().__init__()
         self.trunk = trunk
-        self.places = [input_specs.index(view.input_spec) for view in tower.each_view()]
+        self.inputs = [input_specs.index(view.input_spec) for view in encoder.each_view()]
         for name in ("mean", "std"):
-            value = torch.tensor(getattr(tower.preprocessing, name)).reshape(1, 3, 1, 1)
+            value = torch.tensor(getattr(encoder.preprocessing, name)).reshape(1, 3, 1, 1)
             self.register_buffer(name, value)
 
     def forward(self, crops: Sequence[torch.Tensor]) -> torch.Tensor:
-        seen = torch.cat([crops[place] for place in self.places])  # (V·B, S, S, 3)
-        pixels = seen.permute(0, 3, 1, 2).float() / 255.0  # (V·B, 3, S, S)
+        views = torch.cat([crops[number] for number in self.inputs])  # (V·B, S, S, 3)
+        pixels = views.permute(0, 3, 1, 2).float() / 255.0  # (V·B, 3, S, S)
         pixels = (pixels - self.get_buffer("mean")) / self.get_buffer("std")
         features = pooled(self.trunk, pixels)  # (V·B, D)
-        return features.reshape(len(self.places), -1, features.shape[-1]).mean(dim=0)  # (B, D)
+        return features.reshape(len(self.inputs), -1, features.shape[-1]).mean(dim=0)  # (B, D)

@@ -12,23 +12,36 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-OPERATIONS: Mapping[str, tuple[str, ...]] = {
-    "affine": ("weight", "bias"),
-    "standardise": ("mean", "scale"),
-    "power": ("exponent",),
-    "l2_normalise": (),
-    "blocks_l2_normalise": ("widths",),
-    "columns": ("start", "stop"),
-    "relu": (),
-    "gelu": (),
-    "layer_norm": (),
-    "scale": ("factor",),
-    "softmax": ("temperature",),
-    "affinity": ("sharpness",),
-    "sum": (),
+
+def _power(values: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
+    # The derivative of |x|^p at 0 is infinite for p < 1; the small floor keeps it finite.
+    return values.sign() * values.abs().clamp_min(1e-6) ** exponent
+
+
+def _normalise_blocks(values: torch.Tensor, widths: list[int]) -> torch.Tensor:
+    blocks = [functional.normalize(block, dim=1) for block in values.split(widths, dim=1)]
+    return torch.cat(blocks, dim=1) / len(widths) ** 0.5
+
+
+# Parameters and function of each kind of operation.
+OPERATIONS: Mapping[str, tuple[tuple[str, ...], Callable[..., torch.Tensor]]] = {
+    "affine": (("weight", "bias"), functional.linear),
+    "standardise": (("mean", "scale"), lambda x, mean, scale: (x - mean) / scale),
+    "power": (("exponent",), _power),
+    "l2_normalise": ((), lambda x: functional.normalize(x, dim=1)),
+    "blocks_l2_normalise": (("widths",), _normalise_blocks),
+    "columns": (("start", "stop"), lambda x, start, stop: x[:, start:stop]),
+    "relu": ((), functional.relu),
+    "gelu": ((), functional.gelu),
+    "layer_norm": ((), lambda x: functional.layer_norm(x, x.shape[1:], eps=1e-5)),
+    "scale": (("factor",), lambda x, factor: x * factor),
+    "softmax": (("temperature",), lambda x, temperature: functional.softmax(x / temperature, 1)),
+    "affinity": (("sharpness",), lambda x, sharpness: torch.exp(-sharpness * (1.0 - x))),
+    "sum": ((), lambda *logits: torch.stack(logits).sum(dim=0)),
 }
-LAYER_NORM_EPSILON = 1e-5
-_ROWS = 16_384  # of features that are evaluated at once
+# Output shapes depend on their parameters: ONNX export needs those as numbers, not as tensors.
+_INTEGER = ("columns", "blocks_l2_normalise")
+_ROWS = 16_384  # of features evaluated at once
 # One kind, or {"sum": [the kinds of each branch]}.
 Kind = str | dict[str, list[list[Any]]]
 
@@ -40,12 +53,12 @@ class Operation:
     Attributes:
         kind: `affine` (x Wᵀ + b; weight (Out, In), bias (Out,)), `standardise`
             ((x − mean) / scale), `power` (sign(x) |x|^exponent), `l2_normalise`,
-            `blocks_l2_normalise` (blocks of `widths` columns each to norm 1/√blocks, so the row has
-            norm 1), `columns` (start to stop), `relu`, `gelu` (x Φ(x)), `layer_norm` (each row
-            around its mean, over its deviation), `scale` (x · factor), `softmax` (of
-            x / temperature), `affinity` (exp(−sharpness (1 − x))), `sum` (of its branches).
+            `blocks_l2_normalise` (blocks of `widths` columns, each to norm 1/√blocks), `columns`
+            (start to stop), `relu`, `gelu`, `layer_norm` (without scale and shift), `scale`
+            (x · factor), `softmax` (of x / temperature), `affinity` (exp(−sharpness (1 − x))),
+            `sum` (of its branches).
         arrays: its parameters by name, float32.
-        branches: heads on the same values; of `sum` alone.
+        branches: heads applied to the same input; of `sum` alone.
     """
 
     kind: str
@@ -53,23 +66,15 @@ class Operation:
     branches: tuple[Head, ...] = ()
 
     def __post_init__(self) -> None:
-        wanted = OPERATIONS.get(self.kind)
-        if wanted is None or set(wanted) != set(self.arrays):
-            raise ValueError(
-                f"operation {self.kind!r} with {sorted(self.arrays)}; known: {OPERATIONS}"
-            )
+        if set(_names(self.kind)) != set(self.arrays):
+            what = f"operation {self.kind!r} with {sorted(self.arrays)}"
+            raise ValueError(f"{what}, wanted {sorted(_names(self.kind))}")
         if bool(self.branches) != (self.kind == "sum"):
             raise ValueError(f"{self.kind!r} with {len(self.branches)} branches; only sum has some")
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """(N, In) to (N, Out), float32."""
         return Head((self,))(values)
-
-    def describe(self) -> Kind:
-        """Its kind, with those of its branches."""
-        if self.kind != "sum":
-            return self.kind
-        return {"sum": [branch.describe() for branch in self.branches]}
 
 
 @dataclass(frozen=True)
@@ -89,17 +94,22 @@ class Head:
 
     @cached_property
     def module(self) -> HeadModule:
-        """The same as a torch module."""
+        """The head as a torch module."""
         return HeadModule(self)
 
     def scaled(self, factor: float) -> Head:
-        """Its logits times a factor."""
+        """The head with its logits multiplied by a factor."""
         scale = Operation("scale", {"factor": np.asarray(factor, dtype=np.float32)})
         return Head((*self.operations, scale))
 
     def describe(self) -> list[Kind]:
-        """The kinds of its operations, for the file on disk."""
-        return [operation.describe() for operation in self.operations]
+        """The kinds of its operations, JSON-like."""
+        return [
+            operation.kind
+            if operation.kind != "sum"
+            else {"sum": [branch.describe() for branch in operation.branches]}
+            for operation in self.operations
+        ]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All parameters, named `<position>.<name>`, in branches `<position>.<branch>.…`."""
@@ -119,13 +129,13 @@ class Head:
         """Invert `describe` and `to_arrays`. Raises: ValueError: an operation is unknown."""
         operations = []
         for position, kind in enumerate(kinds):
-            at = f"{prefix}{position}."
+            path = f"{prefix}{position}."
             if isinstance(kind, str):
-                named = {name: arrays[at + name] for name in OPERATIONS.get(kind, ())}
+                named = {name: arrays[path + name] for name in _names(kind)}
                 operations.append(Operation(kind, named))
             else:
                 branches = [
-                    cls.from_arrays(branch, arrays, f"{at}{number}.")
+                    cls.from_arrays(branch, arrays, f"{path}{number}.")
                     for number, branch in enumerate(kind["sum"])
                 ]
                 operations.append(add(*branches))
@@ -146,17 +156,17 @@ def columns(start: int, stop: int) -> Operation:
 
 
 def add(*heads: Head) -> Operation:
-    """The operation that applies all heads to the same values and adds their logits."""
+    """The operation that applies all heads to the same input and adds their logits."""
     return Operation("sum", branches=heads)
 
 
 def blend(*heads: Head) -> Head:
-    """One head whose logits are the sum of those of all; a product of experts."""
+    """One head with the sum of the logits of all (a product of experts)."""
     return Head((add(*heads),))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis, float64 inside, rows that sum to 1."""
+    """Softmax over the last axis in float64."""
     shifted = np.asarray(logits, dtype=np.float64)
     shifted = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
@@ -179,50 +189,21 @@ class HeadModule(nn.Module):
         """(N, D) to (N, C)."""
         values = features
         for position, operation in enumerate(self.operations):
+            names, function = OPERATIONS[operation.kind]
             if operation.kind == "sum":
-                branches = [self.get_submodule(f"{position}_{n}") for n in _range(operation)]
-                values = torch.stack([branch(values) for branch in branches]).sum(dim=0)
-            elif operation.kind in _SELECT:
-                values = _SELECT[operation.kind](operation, values)
+                numbers = range(len(operation.branches))
+                branches = [self.get_submodule(f"{position}_{number}") for number in numbers]
+                values = function(*(branch(values) for branch in branches))
+            elif operation.kind in _INTEGER:
+                integers = [operation.arrays[name].astype(int).tolist() for name in names]
+                values = function(values, *integers)
             else:
-                arrays = [self.get_buffer(f"{position}_{n}") for n in OPERATIONS[operation.kind]]
-                values = _APPLY[operation.kind](values, *arrays)
+                values = function(values, *(self.get_buffer(f"{position}_{n}") for n in names))
         return values
 
 
-def _range(operation: Operation) -> range:
-    return range(len(operation.branches))
-
-
-def _power(values: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:
-    # The derivative of |x|^p at 0 is infinite for p < 1; the small floor keeps it finite.
-    return values.sign() * values.abs().clamp_min(1e-6) ** exponent
-
-
-def _columns(operation: Operation, values: torch.Tensor) -> torch.Tensor:
-    return values[:, int(operation.arrays["start"]) : int(operation.arrays["stop"])]
-
-
-def _unit_blocks(operation: Operation, values: torch.Tensor) -> torch.Tensor:
-    widths = [int(width) for width in operation.arrays["widths"]]
-    blocks = [functional.normalize(block, dim=1) for block in values.split(widths, dim=1)]
-    return torch.cat(blocks, dim=1) / len(widths) ** 0.5
-
-
-_APPLY: Mapping[str, Callable[..., torch.Tensor]] = {
-    "affine": functional.linear,
-    "standardise": lambda x, mean, scale: (x - mean) / scale,
-    "power": _power,
-    "l2_normalise": lambda x: functional.normalize(x, dim=1),
-    "relu": functional.relu,
-    "gelu": functional.gelu,
-    "layer_norm": lambda x: functional.layer_norm(x, x.shape[1:], eps=LAYER_NORM_EPSILON),
-    "scale": lambda x, factor: x * factor,
-    "softmax": lambda x, temperature: functional.softmax(x / temperature, dim=1),
-    "affinity": lambda x, sharpness: torch.exp(-sharpness * (1.0 - x)),
-}
-# Their shapes follow from the arrays, so an export wants them as numbers rather than as tensors.
-_SELECT: Mapping[str, Callable[[Operation, torch.Tensor], torch.Tensor]] = {
-    "columns": _columns,
-    "blocks_l2_normalise": _unit_blocks,
-}
+def _names(kind: str) -> tuple[str, ...]:
+    """Parameters of a kind of operation. Raises: ValueError: it is unknown."""
+    if kind not in OPERATIONS:
+        raise ValueError(f"operation {kind!r} is not one of the known {', '.join(OPERATIONS)}")
+    return OPERATIONS[kind][0]

@@ -1,7 +1,7 @@
-"""A classifier as a folder: the one thing that prediction, explanation and the report know.
+"""A classifier stored as a folder: image encoders, head, temperature and abstention threshold.
 
-`predictor.json` says what it is, `weights.safetensors` holds the head and, for an encoder that was
-trained, the encoder.
+`predictor.json` describes it; `weights.safetensors` holds the head and, for an encoder that was
+trained, its state dict.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,17 +29,16 @@ from sports_clip_pipeline.predictor.head import Head, softmax
 if TYPE_CHECKING:
     from sports_clip_pipeline.predictor.encoder_classifier import EncoderClassifier
 
-
 FORMAT = 3
 
 
 @dataclass(frozen=True)
 class EncoderInput:
-    """One image encoder of a predictor, and what it sees.
+    """An image encoder of a predictor and its preprocessing.
 
     Attributes:
-        name: of an image encoder.
-        preprocessing: what the encoder sees of an image.
+        name: of the image encoder.
+        preprocessing: of its first view.
         views: its features are means over these views; empty for the preprocessing's own.
         width: columns of its pooled features.
     """
@@ -56,80 +55,76 @@ class EncoderInput:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-like form; `from_dict` reads it."""
-        return {
-            "name": self.name,
-            "preprocessing": self.preprocessing.to_dict(),
-            "views": list(self.views),
-            "width": self.width,
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EncoderInput:
-        """From `to_dict`'s form, or from a row of `towers` in `embed_audit`."""
-        seen = ImageTransform.from_dict(values["preprocessing"])
-        return cls(values["name"], seen, tuple(values["views"]), values["width"])
+        """From `to_dict`'s form, or from a row of `encoders` in `embed_audit`."""
+        preprocessing = ImageTransform.from_dict(values["preprocessing"])
+        return cls(values["name"], preprocessing, tuple(values["views"]), values["width"])
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A head on the features of one image encoder or several, or on an encoder of its own.
+    """A head on the pooled features of one or several image encoders.
 
     Attributes:
         classes: labels in the order of the logits.
-        tower: name of the first image encoder, whose architecture (and weights) it uses.
-        preprocessing: what the first encoder sees of an image.
-        head: pooled features (N, ΣD), those of all encoders side by side, to logits (N, C).
+        image_encoder: name of the first image encoder.
+        preprocessing: of the first encoder.
+        head: pooled features (N, ΣD), concatenated over encoders, to logits (N, C).
         temperature: logits are divided by it before the softmax; > 0.
-        views: the head's features are means over these views of an image; empty for the
-            preprocessing's own. `module()` sees the preprocessing's alone.
-        tower_weights: state dict of the first encoder where it was trained or is not packaged; else
-            empty.
+        views: features are means over these views; empty for the preprocessing's own. `module()`
+            uses the preprocessing's view alone.
+        encoder_weights: state dict of the first encoder where it was trained or is not packaged;
+            else empty.
         origin: JSON-like record of how it was made (method, fraction, hyper-parameters …).
         additional_encoders: further encoders, in the order of their columns.
-        threshold: the least probability of a class that is answered; None refuses nothing.
+        threshold: least top-1 probability that gives a class; None never abstains.
     """
 
     classes: tuple[str, ...]
-    tower: str
+    image_encoder: str
     preprocessing: ImageTransform
     head: Head
     temperature: float = 1.0
     views: tuple[str, ...] = ()
-    tower_weights: dict[str, np.ndarray] = field(default_factory=dict)
+    encoder_weights: dict[str, np.ndarray] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
     additional_encoders: tuple[EncoderInput, ...] = ()
     threshold: float | None = None
 
     @property
-    def towers(self) -> tuple[EncoderInput, ...]:
-        """All encoders in the order of their columns, the first one first."""
+    def encoders(self) -> tuple[EncoderInput, ...]:
+        """All encoders in the order of their columns."""
         from sports_clip_pipeline.encoders.image_encoders import image_encoder
 
-        width = image_encoder(self.tower).width
-        return (
-            EncoderInput(self.tower, self.preprocessing, self.views, width),
-            *self.additional_encoders,
-        )
+        width = image_encoder(self.image_encoder).width
+        first = EncoderInput(self.image_encoder, self.preprocessing, self.views, width)
+        return (first, *self.additional_encoders)
 
     @property
-    def trained_apart(self) -> bool:
-        """Whether the first encoder is a trained copy of one of its additional_encoders.
+    def has_frozen_copy(self) -> bool:
+        """Whether the first encoder is a trained copy of one of the additional encoders.
 
-        A corpus's features then lack what it sees: they come from the frozen encoders alone.
+        The cached features of a corpus then lack its columns.
         """
-        return self.tower in {companion.name for companion in self.additional_encoders}
+        return self.image_encoder in {encoder.name for encoder in self.additional_encoders}
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) from pooled encoder features (N, ΣD).
 
-        Raises: ValueError: several encoders, and not as many columns as they have together.
+        Raises: ValueError: several encoders, and another number of columns than their sum.
         """
         if self.additional_encoders:
-            self._check_columns(features.shape[1])
+            encoders = self.encoders
+            if features.shape[1] != sum(encoder.width for encoder in encoders):
+                widths = " + ".join(f"{encoder.width} of {encoder.name}" for encoder in encoders)
+                raise ValueError(f"features have {features.shape[1]} columns, wanted {widths}")
         return softmax(self.head(features) / self.temperature)
 
     def predict_images(self, images: Sequence[Image.Image], batch: int = 32) -> np.ndarray:
-        """Probabilities (N, C) from images, through eager torch."""
+        """Probabilities (N, C) from images, by eager torch."""
         return self.predict_proba(self.features(images, batch))
 
     def answers(self, probabilities: np.ndarray) -> list[str]:
@@ -142,60 +137,55 @@ class Predictor:
         batch: int = 32,
         module: EncoderClassifier | None = None,
     ) -> np.ndarray:
-        """Pooled features (N, ΣD) float32 of images, through eager torch.
-
-        Each encoder's are means over its views; the encoders stand side by side.
+        """Pooled features (N, ΣD) float32 of images by eager torch, means over the views.
 
         Args:
-            module: what `module()` gave, for whoever asks again and again; else built anew.
+            module: a result of `module()` to reuse; built anew otherwise.
         """
-        module = module or self.module()
-        trunks = [module.tower, *(companion.tower for companion in module.additional_encoders)]
-        pairs = list(zip(self.towers, trunks, strict=True))
+        pairs = list(zip(self.encoders, (module or self.module()).all_encoders(), strict=True))
         blocks = [images[start : start + batch] for start in range(0, len(images), batch)]
-        empty = np.zeros((0, sum(tower.width for tower in self.towers)), dtype=np.float32)
+        empty = np.zeros((0, sum(encoder.width for encoder, _ in pairs)), dtype=np.float32)
         rows = [np.hstack([_view_mean(*pair, block) for pair in pairs]) for block in blocks]
         return np.concatenate([empty, *rows])
 
     def stack(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The columns (N, ΣD) that the head wants, from the arrays of a corpus.
+        """Input columns (N, ΣD) of the head, from a corpus's cached features.
 
         Args:
-            arrays: `features` (N, D), and `companion.<tower>` (N, Dₖ) of each additional encoder.
-        Raises: UserFacingError: the features of an additional encoder are not there.
+            arrays: see `concat_features`.
+        Raises: UserFacingError: the features of an additional encoder are missing.
         """
-        return concat_features(arrays, [tower.name for tower in self.additional_encoders])[0]
+        return concat_features(arrays, [encoder.name for encoder in self.additional_encoders])[0]
 
     def module(self) -> EncoderClassifier:
-        """Pixels (B, 3, H, W), normalised as the first encoder wants them, to logits (B, C).
+        """Pixels (B, 3, H, W), normalised for the first encoder, to logits (B, C), in eval mode.
 
-        Has `.tower` (the first; gradients and maps are taken there) and `.head`; eval mode.
-        Companions see the same pixels, resized bilinearly and normalised anew where they want
-        that; so one view is seen by all, while `features` takes the mean over views.
+        Additional encoders get the same pixels of one view, resized and renormalised, while
+        `features` averages over views.
         """
         from sports_clip_pipeline.predictor.encoder_classifier import (
             AdditionalEncoder,
             EncoderClassifier,
         )
 
-        additional_encoders = [
-            AdditionalEncoder(tower.name, tower.preprocessing, self.preprocessing)
-            for tower in self.additional_encoders
+        additional = [
+            AdditionalEncoder(encoder.name, encoder.preprocessing, self.preprocessing)
+            for encoder in self.additional_encoders
         ]
         return EncoderClassifier(
-            self.tower, self.tower_weights, self.head, additional_encoders
+            self.image_encoder, self.encoder_weights, self.head, additional
         ).eval()
 
     def save(self, folder: str | Path) -> None:
-        """Write the folder, whole or not at all."""
+        """Write the folder atomically."""
         arrays = {f"head.{name}": value for name, value in self.head.to_arrays().items()}
-        arrays |= {f"tower.{name}": value for name, value in self.tower_weights.items()}
+        arrays |= {f"encoder.{name}": value for name, value in self.encoder_weights.items()}
         weights = save({name: np.asarray(value, order="C") for name, value in arrays.items()})
         record = {
             "format": FORMAT,
             "classes": list(self.classes),
-            "towers": [tower.to_dict() for tower in self.towers],
-            "tower_weights": "own" if self.tower_weights else "packaged",
+            "encoders": [encoder.to_dict() for encoder in self.encoders],
+            "encoder_weights": "own" if self.encoder_weights else "packaged",
             "head": self.head.describe(),
             "temperature": self.temperature,
             "threshold": self.threshold,
@@ -206,16 +196,11 @@ class Predictor:
             (partial / "weights.safetensors").write_bytes(weights)
             (partial / "predictor.json").write_text(json.dumps(record, indent=2) + "\n")
 
-    def _check_columns(self, columns: int) -> None:
-        if columns != sum(tower.width for tower in self.towers):
-            wanted = " + ".join(f"{tower.width} of {tower.name}" for tower in self.towers)
-            raise ValueError(f"features have {columns} columns, wanted {wanted}")
-
 
 def load_predictor(path: str | Path) -> Predictor:
     """Read a predictor's folder.
 
-    Raises: UserFacingError: a file is missing or damaged, or is of another format.
+    Raises: UserFacingError: a file is missing or damaged, or has another format.
     """
     folder = Path(path)
     remedy = "run `kedro run --pipelines=finetune` to make it again"
@@ -232,60 +217,53 @@ def load_predictor(path: str | Path) -> Predictor:
     try:
         return _from_record(record, load(weights))
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
-        what = f"does not say what it should ({error!r})"
+        what = f"is not a valid description ({error!r})"
         raise UserFacingError(folder / "predictor.json", what, remedy) from error
 
 
 def predictor_fingerprint(predictor: Predictor) -> str:
-    """A fingerprint of everything that a predictor's answers depend on."""
+    """A fingerprint of everything that the predictions depend on."""
     from sports_clip_pipeline.encoders.image_encoders import image_encoder
 
-    named = [item for pair in sorted(predictor.tower_weights.items()) for item in pair]
-    arrays = [item for pair in sorted(predictor.head.to_arrays().items()) for item in pair]
-    towers = [
-        {**tower.to_dict(), "digest": image_encoder(tower.name).digest}
-        for tower in predictor.towers
+    arrays = (predictor.head.to_arrays(), predictor.encoder_weights)
+    flat = [item for named in arrays for pair in sorted(named.items()) for item in pair]
+    encoders = [
+        {**encoder.to_dict(), "digest": image_encoder(encoder.name).digest}
+        for encoder in predictor.encoders
     ]
-    described = [list(predictor.classes), predictor.temperature, predictor.threshold]
-    return fingerprint(described, towers, predictor.head.describe(), *arrays, *named)
+    settings = [list(predictor.classes), predictor.temperature, predictor.threshold]
+    return fingerprint(settings, encoders, predictor.head.describe(), *flat)
 
 
 def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predictor:
-    first, *further = record["towers"]
+    def part(prefix: str) -> dict[str, np.ndarray]:
+        names = [name for name in arrays if name.startswith(prefix)]
+        return {name.removeprefix(prefix): arrays[name] for name in names}
+
+    threshold = record["threshold"]
+    if threshold is not None and not 0.0 <= float(threshold) <= 1.0:
+        raise ValueError(f"threshold is a probability, got {threshold!r}")
+    first, *further = (EncoderInput.from_dict(row) for row in record["encoders"])
     return Predictor(
         classes=tuple(record["classes"]),
-        tower=first["name"],
-        preprocessing=ImageTransform.from_dict(first["preprocessing"]),
-        head=Head.from_arrays(record["head"], _under("head.", arrays)),
+        image_encoder=first.name,
+        preprocessing=first.preprocessing,
+        head=Head.from_arrays(record["head"], part("head.")),
         temperature=record["temperature"],
-        views=tuple(first["views"]),
-        tower_weights=_under("tower.", arrays),
+        views=first.views,
+        encoder_weights=part("encoder."),
         origin=record["origin"],
-        additional_encoders=tuple(EncoderInput.from_dict(row) for row in further),
-        threshold=_threshold(record["threshold"]),
+        additional_encoders=tuple(further),
+        threshold=None if threshold is None else float(threshold),
     )
 
 
-def _threshold(value: Any) -> float | None:
-    """Raises: ValueError: no probability."""
-    if value is None:
-        return None
-    threshold = float(value)
-    if not 0.0 <= threshold <= 1.0:
-        raise ValueError(f"threshold is a probability, got {value!r}")
-    return threshold
-
-
-def _view_mean(tower: EncoderInput, trunk: Any, images: Sequence[Image.Image]) -> np.ndarray:
-    """(B, D): the mean over the encoder's views of what it makes of a block of images."""
+def _view_mean(encoder: EncoderInput, trunk: Any, images: Sequence[Image.Image]) -> np.ndarray:
+    """Pooled features (B, D) of a block of images, means over the encoder's views."""
     from sports_clip_pipeline.encoders.image_encoders import pooled_features
 
-    pixels = (view.normalise([view.crop(image) for image in images]) for view in tower.each_view())
+    pixels = (
+        view.normalise([view.crop(image) for image in images]) for view in encoder.each_view()
+    )
     features: np.ndarray = np.mean([pooled_features(trunk, block) for block in pixels], axis=0)
     return features
-
-
-def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {
-        key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)
-    }

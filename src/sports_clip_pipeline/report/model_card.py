@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.encoders.registry import weight_facts
+from sports_clip_pipeline.encoders.weights import weight_facts
 from sports_clip_pipeline.pipelines.report.config import CorpusFacts
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.data_sections import commit_name
@@ -59,7 +59,7 @@ def compose_model_card(study: StudyResults) -> ModelCard:
 
 def _description(study: StudyResults) -> tuple[str, ...]:
     metrics, origin = study.finetuned, study.finetuned["origin"]
-    first, *rest = metrics["towers"]
+    first, *rest = metrics["encoders"]
     # An encoder that the study trained comes before the frozen one of the same name.
     encoders = " + ".join([f"{first} (trained here)" if first in rest else first, *rest])
     classes = ", ".join(fmt.class_name(label) for label in metrics["classes"])
@@ -77,7 +77,7 @@ def _clip_sentence(audit: Mapping[str, Any], history: pd.DataFrame) -> str:
     encoders = f"{audit['image_encoder']} and {audit['text_encoder']}"
     if history.empty:
         return f"Beside it stands a CLIP model of {encoders}, with its published weights."
-    unlocked = "towers" in history and (history["towers"] == "unlocked").any()
+    unlocked = "encoders" in history and (history["encoders"] == "unlocked").any()
     what = "projections and the last blocks of the encoders" if unlocked else "projections"
     return (
         f"Beside it stands a CLIP model of {encoders}, whose {what} were trained here for "
@@ -163,7 +163,7 @@ def _corpora(study: StudyResults) -> tuple[str, ...]:
 
 def _encoders_chapter(audit: Mapping[str, Any]) -> Chapter:
     """A row an encoder: what it is, who trained it, licence, checksum and size of its weights."""
-    encoders = [(x["name"], x["weights_sha256"], x["parameters"]) for x in audit["towers"]]
+    encoders = [(x["name"], x["weights_sha256"], x["parameters"]) for x in audit["encoders"]]
     encoders.append((audit["text_encoder"], audit["weights_sha256"]["text"], None))
     rows, cautions = [], []
     for name, digest, parameters in encoders:
@@ -184,7 +184,7 @@ def compute_table(study: StudyResults) -> DataTable:
     facts = {"Trials on frozen encoders": _trials_time(study.trials)}
     if not study.end_to_end_trials.empty:
         facts["End-to-end trials"] = _trials_time(study.end_to_end_trials)
-    ms = sum(float(encoder["ms_per_image"]) for encoder in study.embed_audit["towers"])
+    ms = sum(float(encoder["ms_per_image"]) for encoder in study.embed_audit["encoders"])
     facts["Features"] = f"{ms:.0f} ms of one core per image, all image encoders and views"
     if not history.empty:
         rate = fmt.count(history["pairs_per_s"].median())

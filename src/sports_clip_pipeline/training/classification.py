@@ -16,8 +16,8 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
-from sports_clip_pipeline.clip.pretrained import Pretrained
-from sports_clip_pipeline.clip.zero_shot import encode_texts
+from sports_clip_pipeline.clip.projections import Pretrained
+from sports_clip_pipeline.clip.zero_shot import text_features
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.io.fingerprint import file_sha256
@@ -60,7 +60,7 @@ class ClassPrompts:
     def features(self) -> np.ndarray:
         """(M, E) float32 pooled text features, computed when first used."""
         tokenize = TokenizeConfig(context_length=self.context_length)
-        return encode_texts(self.texts, self.text_encoder, tokenize, self.clip_folder)
+        return text_features(self.text_encoder, tokenize, self.clip_folder)(self.texts)
 
 
 def prompts_of(

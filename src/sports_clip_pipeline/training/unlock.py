@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sports_clip_pipeline.clip.model import (
-    ends,
     image_blocks,
     image_encoder,
+    projection_parameters,
     text_blocks,
     text_encoder,
 )
@@ -46,7 +46,7 @@ def unlock(model: Any, image_count: int, text_count: int, biased: bool = False) 
     trainable = [
         *_last(image_blocks(model), image, image_count, "pretrain.unlocked_image_blocks"),
         *_last(text_blocks(model), text, text_count, "pretrain.unlocked_text_blocks"),
-        *ends(model, image_count != 0, text_count != 0, biased),
+        *projection_parameters(model, image_count != 0, text_count != 0, biased),
     ]
     for parameter in trainable:
         parameter.requires_grad_(True)

@@ -161,14 +161,14 @@ def measure_inference_cost(
     from sports_clip_pipeline.evaluation.recommendation import inference_cost_table
 
     if end_to_end_curves.empty:
-        return inference_cost_table(finetune_curves, embed_audit["towers"])
+        return inference_cost_table(finetune_curves, embed_audit["encoders"])
     import pandas as pd
 
     from sports_clip_pipeline.encoders.embedder import encoder_cost
 
     trained = encoder_cost(embed, end_to_end.test_size, end_to_end.views, cache, sports_images)
     curves = pd.concat([finetune_curves, end_to_end_curves], ignore_index=True)
-    return inference_cost_table(curves, embed_audit["towers"], trained)
+    return inference_cost_table(curves, embed_audit["encoders"], trained)
 
 
 def recommend_method(

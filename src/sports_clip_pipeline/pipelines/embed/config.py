@@ -6,7 +6,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from sports_clip_pipeline.encoders.registry import ImageEncoder, TextEncoder, image_encoder, is_pair
+from sports_clip_pipeline.encoders.weights import (
+    ImageEncoder,
+    TextEncoder,
+    check_image_encoder,
+    is_pair,
+)
 from sports_clip_pipeline.parameters import Names, Parameters, Words, choices
 
 VIEWS = ("full", "centre", "full_flip", "centre_flip")
@@ -14,7 +19,7 @@ BACKENDS = ("auto", "torch", "torch_channels_last", "onnxruntime", "torch_cuda")
 
 
 def _each(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(image_encoder(name) for name in names))
+    return tuple(sorted(check_image_encoder(name) for name in names))
 
 
 class EmbedConfig(Parameters):

@@ -38,7 +38,7 @@ def select_end_to_end(
 ) -> Any:
     """What training may see: development images, labels, encoder, zero-shot weights, prompts."""
     from sports_clip_pipeline.clip.folder import read_image_encoder, read_projections
-    from sports_clip_pipeline.clip.pretrained import Pretrained
+    from sports_clip_pipeline.clip.projections import Pretrained
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.end_to_end_methods import Start
     from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndStudy
@@ -158,7 +158,7 @@ def _score(fitted: Any, logits: Any, target: Any, finetune: FinetuneConfig) -> A
 
 def _refuse_untrainable(start: Any) -> None:
     """Raises: UserFacingError: the encoder is none of timm's, or its projection is not linear."""
-    from sports_clip_pipeline.encoders.registry import is_pair
+    from sports_clip_pipeline.encoders.weights import is_pair
 
     if is_pair(start.tower) or start.anchors.image_body:
         raise UserFacingError(

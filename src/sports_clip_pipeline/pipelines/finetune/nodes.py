@@ -22,7 +22,7 @@ def select_development(
 ) -> Any:
     """Development data: features, labels, and the pretrained zero-shot classifier."""
     from sports_clip_pipeline.clip.folder import read_projections
-    from sports_clip_pipeline.clip.pretrained import Pretrained
+    from sports_clip_pipeline.clip.projections import Pretrained
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.study import StudyData
@@ -137,7 +137,7 @@ def evaluate_predictor(
     metrics = {
         "best_method": predictor.origin["method"],
         "origin": predictor.origin,
-        "towers": [tower.name for tower in predictor.towers],
+        "encoders": [encoder.name for encoder in predictor.encoders],
         "temperature": predictor.temperature,
         # Abstention threshold; a predictor without one never abstains.
         "threshold": getattr(predictor, "threshold", None),

@@ -58,8 +58,7 @@ def export_network(predictor: Any, state: RunState) -> Path:
     """
     import json
 
-    from sports_clip_pipeline.predictor.export import cached_export
-    from sports_clip_pipeline.predictor.onnx_predictor import RECORD
+    from sports_clip_pipeline.predictor.onnx_export import RECORD, cached_export
 
     folder = cached_export(predictor, state)
     difference = json.loads((folder / RECORD).read_text(encoding="utf-8"))["parity"]
@@ -81,10 +80,13 @@ def predict_images(
 
     from sports_clip_pipeline.data.user_images import ImageFiles
     from sports_clip_pipeline.predictor.batch_prediction import (
-        AnswerFiles,
-        answer_all,
-        write_answers,
+        FAILED,
+        MAPS,
+        PREDICTIONS,
+        predict_all,
+        write_predictions,
     )
+    from sports_clip_pipeline.predictor.onnx_export import classifier_builder
 
     if not predict.images:
         what, remedy = "names no images", "use --params=predict.images=PATH"
@@ -92,24 +94,15 @@ def predict_images(
     images = ImageFiles.at(predict.images)
     total = images.count()
     # A new name each time: the workspace is emptied of what a killed run has left.
-    files = AnswerFiles.within(state.workspace("answers", uuid4().hex))
-    blocks = answer_all(
-        images, _recipe(predictor, predict, state), predict.image_rules, predict.processes
-    )
+    folder = state.workspace("answers", uuid4().hex)
+    build = classifier_builder(predictor, state, predict.backend)
+    blocks = predict_all(images, build, predict.image_rules, predict.processes)
     draw = _map_drawer(predictor, predict, cam) if predict.maps else None
     with state.progress_bar("predict", total, "image") as bar:
-        tally = write_answers(blocks, predictor.classes, predictor.threshold, files, bar, draw)
+        tally = write_predictions(blocks, predictor.classes, predictor.threshold, folder, bar, draw)
     state.log_metrics(tally.metrics())
-    _LOG.info(tally.in_words())
-    return files.answers, files.failed, files.maps
-
-
-def _recipe(predictor: Any, predict: PredictConfig, state: RunState) -> Any:
-    from sports_clip_pipeline.predictor.batch_prediction import Eager, Exported
-    from sports_clip_pipeline.predictor.export import cached_export, can_export
-
-    eager = predict.backend == "torch" or (predict.backend == "auto" and not can_export(predictor))
-    return Eager(predictor) if eager else Exported(cached_export(predictor, state))
+    _LOG.info(tally.summary())
+    return folder / PREDICTIONS, folder / FAILED, folder / MAPS
 
 
 def _map_drawer(predictor: Any, predict: PredictConfig, cam: CamConfig) -> Any:

@@ -55,14 +55,14 @@ def pretrain_clip(
     if config.random_views:
         views = _views(flickr8k_manifest, embed_audit, cache, embed)
     projections, history, content = _learn_projections(corpus, views, start, config, state)
-    curve, weights = [pd.DataFrame(history).assign(towers="locked")], None
+    curve, weights = [pd.DataFrame(history).assign(encoders="locked")], None
     if config.unlocks:
         begin = projections, content, int(history[-1]["step"])
         trained, content = _train_encoders(
             begin, corpus, flickr8k_images, recipe, config, compute, state
         )
         projections, weights = trained.projections, trained.weights
-        curve.append(pd.DataFrame(trained.history).assign(towers="unlocked"))
+        curve.append(pd.DataFrame(trained.history).assign(encoders="unlocked"))
     folder = state.workspace("clip", content) / "folder"
     write_clip_folder(folder, projections, **recipe, trained=weights)
     return folder, pd.concat(curve, ignore_index=True)
@@ -114,7 +114,7 @@ def _compute(config: PretrainConfig) -> Any:
 
 def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
     """Identity projections of an open_clip pair; None where projections are trained."""
-    from sports_clip_pipeline.encoders.registry import is_pair
+    from sports_clip_pipeline.encoders.weights import is_pair
     from sports_clip_pipeline.errors import UserFacingError
 
     pair = recipe["image_encoder"]

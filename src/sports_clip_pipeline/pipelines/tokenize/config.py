@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from sports_clip_pipeline.encoders.registry import TextEncoder
+from sports_clip_pipeline.encoders.weights import TextEncoder
 from sports_clip_pipeline.parameters import Parameters
 
 

@@ -52,7 +52,7 @@ def build_zero_shot_scores(
 ) -> Any:
     """Zero-shot scores: CLIP cosines, and ConSE over the image encoder's own class names."""
     from sports_clip_pipeline.clip.folder import read_projections
-    from sports_clip_pipeline.clip.zero_shot import ZeroShotScores, named_classes
+    from sports_clip_pipeline.clip.zero_shot import ZeroShotScores, build_conse
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.predictor.head import Operation
 
@@ -60,10 +60,10 @@ def build_zero_shot_scores(
     _, widths = concat_features(clip_sports_features)
     return ZeroShotScores(
         embed=(*projections.image_operations(), Operation("l2_normalise")),
-        anchors=zero_shot_weights["weights"],
+        weights=zero_shot_weights["weights"],
         logit_scale=float(zero_shot_weights["logit_scale"][0]),
-        named=named_classes(embed.image_encoder, embed.text_encoder, tokenize),
-        prompts=zero_shot_weights["prompts"],
+        conse=build_conse(embed.image_encoder, embed.text_encoder, tokenize),
+        text_weights=zero_shot_weights["prompts"],
         widths=widths,
     )
 
@@ -104,7 +104,7 @@ def choose_zero_shot(
         images = np.asarray(pairs.image)
         return PairEmbeddings(
             projections.image_embeddings(images),
-            zero_shot_scores.describe(images),
+            zero_shot_scores.conse_embeddings(images),
             projections.text_embeddings(np.asarray(pairs.text)),
             unit_norm(np.asarray(plain.text)),
             pairs.image_index,
@@ -114,7 +114,7 @@ def choose_zero_shot(
         embed_pairs("validation"),
         embed_pairs("train"),
         zero_shot_scores.logit_scale,
-        config.names_weights if zero_shot_scores.named else (0.0,),
+        config.names_weights if zero_shot_scores.conse else (0.0,),
         config.hubness_shares,
     )
     scores, weight = zero_shot_scores, chosen["names_weight"]
@@ -175,7 +175,7 @@ def learn_without_labels(
     Heads are fitted on the development images and evaluated on the test split. Results of
     learning from the test images themselves are separate rows.
     """
-    from sports_clip_pipeline.clip.pretrained import normalise_features
+    from sports_clip_pipeline.clip.projections import normalise_features
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_target,

@@ -14,10 +14,10 @@ from sports_clip_pipeline import load_exported
 from sports_clip_pipeline.encoders.image_encoders import image_encoder, image_preprocessing
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.predictor import export
+from sports_clip_pipeline.predictor import onnx_export
 from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE
-from sports_clip_pipeline.predictor.export import cached_export, export_predictor
 from sports_clip_pipeline.predictor.head import Head, Operation, add
+from sports_clip_pipeline.predictor.onnx_export import cached_export, export_predictor
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor, predictor_fingerprint
 from tests.encoders.making import write_image_tower
 
@@ -95,12 +95,12 @@ def stacked_ensemble(tower: str) -> Predictor:
     views = ("full", "centre_flip")
     return Predictor(
         classes=CLASSES,
-        tower=tower,
+        image_encoder=tower,
         preprocessing=image_preprocessing(tower, 64, "full"),
         head=whole_head([width, width]),
         temperature=1.7,
         views=views,
-        tower_weights=trained,
+        encoder_weights=trained,
         origin={"method": "test"},
         additional_encoders=(
             EncoderInput(tower, image_preprocessing(tower, 96, "full"), views, width),
@@ -132,8 +132,8 @@ def test_the_record_says_what_the_network_is(stacked_ensemble: Predictor, export
     assert [(look["view"], look["size"]) for look in record["input_specs"]] == [
         ("full", 64), ("centre_flip", 64), ("full", 96), ("centre_flip", 96),
     ]  # fmt: skip
-    assert record["towers"] == json.loads(
-        json.dumps([t.to_dict() for t in stacked_ensemble.towers])
+    assert record["encoders"] == json.loads(
+        json.dumps([t.to_dict() for t in stacked_ensemble.encoders])
     )
     assert (record["threshold"], record["temperature"]) == (0.5, 1.7)
     assert 0 <= record["parity"] <= 1e-4
@@ -174,31 +174,34 @@ def test_a_damaged_export_is_told_with_the_command_that_mends_it(
     with pytest.raises(UserFacingError, match="has format 9, wanted 1"):
         load_exported(copy)
     (copy / "exported.json").write_text(json.dumps({**json.loads(record), "input_specs": [{}]}))
-    with pytest.raises(UserFacingError, match="does not say what it should"):
+    with pytest.raises(UserFacingError, match="is not a valid description"):
         load_exported(copy)
 
 
-def test_an_export_that_says_something_else_leaves_the_former_one(
+def test_an_export_with_other_probabilities_leaves_the_previous_one(
     stacked_ensemble: Predictor, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "parity", lambda predictor, folder: 2e-4)
-    monkeypatch.setattr(export, "_write_network", _no_network)
+    class Shifted:
+        def predict_images(self, images: list[Image.Image]) -> np.ndarray:
+            return stacked_ensemble.predict_images(images) + 2e-4
+
+    def write_network(predictor: Predictor, path: Path) -> list[object]:
+        path.write_bytes(b"x")
+        return []
+
+    monkeypatch.setattr(onnx_export, "load_exported", lambda folder, threads: Shifted())
+    monkeypatch.setattr(onnx_export, "_write_network", write_network)
     before = (exported / "model.onnx").read_bytes()
     with pytest.raises(UserFacingError, match=r"by 0\.0002, at most 0\.0001 is allowed"):
         export_predictor(stacked_ensemble, exported)
     assert (exported / "model.onnx").read_bytes() == before
 
 
-def _no_network(predictor: Predictor, path: Path) -> list[dict[str, object]]:
-    path.write_bytes(b"x")
-    return []
-
-
 def test_weights_may_stand_beside_a_network_that_is_too_large_for_one_file(
     stacked_ensemble: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "_ONE_FILE_BYTES", 1000)
-    width = image_encoder(stacked_ensemble.tower).width
+    monkeypatch.setattr(onnx_export, "_ONE_FILE_BYTES", 1000)
+    width = image_encoder(stacked_ensemble.image_encoder).width
     small = replace(
         stacked_ensemble, additional_encoders=(), views=("full",), head=Head((affine(width, 3),))
     )
@@ -213,7 +216,9 @@ def test_weights_may_stand_beside_a_network_that_is_too_large_for_one_file(
 
 
 def test_a_pair_of_open_clip_s_own_is_refused(stacked_ensemble: Predictor, tmp_path: Path) -> None:
-    pair = replace(stacked_ensemble, tower="open_clip/ViT-B-32@random", additional_encoders=())
+    pair = replace(
+        stacked_ensemble, image_encoder="open_clip/ViT-B-32@random", additional_encoders=()
+    )
     with pytest.raises(UserFacingError, match="pairs has not been tried"):
         export_predictor(pair, tmp_path / "model")
     assert not (tmp_path / "model").exists()
@@ -245,10 +250,10 @@ def test_a_kept_export_is_made_once_and_again_for_another_predictor(
         def result(self) -> None:
             pass
 
-    monkeypatch.setattr(export, "ProcessPoolExecutor", Here)
-    journal = RunState(tmp_path)
-    place = cached_export(stacked_ensemble, journal)
-    assert cached_export(stacked_ensemble, journal) == place
-    cached_export(replace(stacked_ensemble, threshold=0.6), journal)
-    cached_export(replace(stacked_ensemble, tower_weights={}), journal)
+    monkeypatch.setattr(onnx_export, "ProcessPoolExecutor", Here)
+    state = RunState(tmp_path)
+    place = cached_export(stacked_ensemble, state)
+    assert cached_export(stacked_ensemble, state) == place
+    cached_export(replace(stacked_ensemble, threshold=0.6), state)
+    cached_export(replace(stacked_ensemble, encoder_weights={}), state)
     assert len(made) == len(set(made)) == 3
