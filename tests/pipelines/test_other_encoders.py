@@ -18,7 +18,7 @@ from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.zero_shot.config import ZeroShotConfig
 from tests.conftest import ROOT, Kedro
-from tests.encoders.making import ARCHITECTURE, write_image_tower, write_text_tower
+from tests.encoders.factories import ARCHITECTURE, write_image_encoder, write_text_encoder
 
 STEPS = "--pipelines=tokenize,embed,pretrain,zero_shot,finetune,predict"
 PAIR = {
@@ -56,10 +56,10 @@ def curve(project: Path) -> pd.DataFrame:
 def test_the_notebook_recipe_runs_with_encoders_of_timm_and_hugging_face(
     own_run: Path, tmp_path: Path, kedro: Kedro
 ) -> None:
-    image = write_image_tower(tmp_path / "resnet.safetensors")
+    image = write_image_encoder(tmp_path / "resnet.safetensors")
     text = tmp_path / "distilbert"
     text.mkdir()
-    encoders = f"timm/{ARCHITECTURE}@{image}", f"hf/{write_text_tower(text)}"
+    encoders = f"timm/{ARCHITECTURE}@{image}", f"hf/{write_text_encoder(text)}"
     notebook = {"projections": "notebook", "loss": "soft_targets", "embed_dim": 16}
     done = kedro(
         own_run, "run", STEPS, f"--config={recipe(tmp_path / 'r.yml', encoders, 24, notebook)}"

@@ -13,7 +13,7 @@ import yaml
 from sports_clip_pipeline import load_predictor
 from sports_clip_sample import write_sample
 from tests.conftest import Kedro, command, copy_project, error_line
-from tests.encoders.making import ARCHITECTURE, write_image_tower, write_text_tower
+from tests.encoders.factories import ARCHITECTURE, write_image_encoder, write_text_encoder
 
 FOLDERS = {"chess": "Échecs – le jeu", "swimming": "st. swimming", "tennis": "tennis"}
 BANK = ("data/01_raw/own/images", "conf/own/parameters_class_bank.yml")
@@ -41,11 +41,11 @@ def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_class_folders(raw, sample)
     path = project / "conf/own/globals.yml"
     path.write_text(path.read_text().replace("captioned: flickr8k", "captioned: captions"))
-    image = write_image_tower(project / "resnet.safetensors")
+    image = write_image_encoder(project / "resnet.safetensors")
     (project / "distilbert").mkdir()
-    text = f"hf/{write_text_tower(project / 'distilbert')}"
+    text = f"hf/{write_text_encoder(project / 'distilbert')}"
     parameters = {
-        "ingest": {"max_quarantine_share": 0.2},  # the sample is has flaws
+        "ingest": {"max_quarantine_share": 0.2},  # the sample has flawed files
         "embed": {
             "image_encoder": f"timm/{ARCHITECTURE}@{image}", "text_encoder": text,
             "image_size": 64, "backend": "torch",
