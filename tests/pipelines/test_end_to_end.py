@@ -23,13 +23,7 @@ from sports_clip_pipeline.pipelines.end_to_end.nodes import (
 )
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
-from tests.fewshot.end_to_end_factories import (
-    FAST,
-    image_store,
-    pretrained,
-    prompts,
-    toy_images,
-)
+from tests.fewshot.end_to_end_factories import FAST, image_store, pretrained, prompts, toy_images
 from tests.fewshot.factories import splits_of
 
 BANK = ClassBank(

@@ -187,15 +187,6 @@ def test_only_trained_encoders_embed_again(study: Study) -> None:
     assert not np.allclose(texts["features"], study.texts["features"], atol=1e-3)
 
 
-def test_a_missing_device_is_an_error_before_training(
-    study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserFacingError, match=r"pretrain\.device: wanted cuda"):
-        study.pretrain(UNLOCKED.model_copy(update={"device": "cuda"}), "nowhere")
-    assert not (study.folder / "nowhere").exists()
-
-
 @pytest.mark.slow
 def test_a_run_with_an_unlocked_block_is_consistent_from_pretrain_to_cam(
     own_run: Path, kedro: Kedro
