@@ -120,8 +120,7 @@ def test_unlocking_encoders_does_not_change_the_fingerprint_of_the_locked_part()
     )  # fmt: skip
     assert fingerprint(other.locked_part()) == fingerprint(plain.locked_part())
     assert PretrainConfig(seed=1).locked_part() != plain.locked_part()
-    assert other.unlocks
-    assert not plain.unlocks
+    assert other.unlocks and not plain.unlocks
 
 
 def test_the_downloads_of_base_have_checksums_and_valid_mirrors() -> None:

@@ -27,8 +27,7 @@ SPLITS = "data/05_model_input/sample/splits.parquet"
 
 def listed_images(project: Path) -> list[str]:
     with zipfile.ZipFile(project / "data/01_raw/sample/sports.zip") as archive:
-        text = archive.read("test_images_list.csv").decode()
-    return text.split()[1:]
+        return archive.read("test_images_list.csv").decode().split()[1:]
 
 
 def class_labels(project: Path) -> list[str]:

@@ -53,9 +53,9 @@ class Recorder:
 @pytest.fixture
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """18 development and 6 test images with the outputs of ingest and pretraining."""
-    known = pretrained()
+    model = pretrained()
     projections = Projections(
-        known.image_weight, known.image_bias, prompts().text_weight, np.log(known.logit_scale)
+        model.image_weight, model.image_bias, prompts().text_weight, np.log(model.logit_scale)
     )
     monkeypatch.setattr(folder, "read_projections", lambda path: projections)
     monkeypatch.setattr(folder, "read_image_encoder", lambda path: {})
@@ -76,8 +76,8 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "store": image_store(tmp_path / "store", images),
         "manifest": pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(24)]}),
         "weights": {
-            "weights": known.zero_shot_weights,
-            "logit_scale": np.array([known.logit_scale], dtype=np.float32),
+            "weights": model.zero_shot_weights,
+            "logit_scale": np.array([model.logit_scale], dtype=np.float32),
         },
     }
 

@@ -171,12 +171,12 @@ def test_a_predictor_holds_the_trained_encoder(
     trained = read_image_encoder(unlocked[0])
     Predictor(("a", "b", "c"), "lite0", view, head, encoder_weights=trained).save(tmp_path / "p")
     predictor = load_predictor(tmp_path / "p")
-    wanted = predictor.predict_proba(features[1]["features"])
+    expected = predictor.predict_proba(features[1]["features"])
     images = [study.corpus.store.get(i) for i in range(14)]
-    np.testing.assert_allclose(predictor.predict_images(images), wanted, atol=1e-4)
+    np.testing.assert_allclose(predictor.predict_images(images), expected, atol=1e-4)
     with torch.inference_mode():
         logits = predictor.module()(torch.from_numpy(pixels(study)))
-    np.testing.assert_allclose(logits.softmax(dim=1).numpy(), wanted, atol=1e-4)
+    np.testing.assert_allclose(logits.softmax(dim=1).numpy(), expected, atol=1e-4)
 
 
 def test_only_trained_encoders_embed_again(study: Study) -> None:
