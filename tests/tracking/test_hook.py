@@ -1,7 +1,6 @@
 """The tracking hook in `kedro run`s of a small project."""
 
 import signal
-import time
 
 import pytest
 
@@ -101,14 +100,12 @@ def test_a_failed_check_ends_in_one_line_and_no_record(small, argument, message)
 
 def test_a_store_that_cannot_be_opened_ends_in_one_line_before_the_work(small):
     (small / "mlruns" / "mlflow.db").mkdir(parents=True)
-    began_s = time.monotonic()
     code, _, err = run_kedro(small, "run")
     assert code == 1
     line = err.strip().splitlines()[-1]
     assert line.startswith(f"Error: sqlite:///{small}/mlruns/mlflow.db: ")
     assert "mlflow.yml" in line
     assert not (small / "data").exists()
-    assert time.monotonic() - began_s < 60
 
 
 def test_disabled_tracking_writes_no_store(small):
