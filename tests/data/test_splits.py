@@ -32,7 +32,7 @@ def manifest(sizes: dict[str, int], tests: int = 3, twins: int = 0) -> pd.DataFr
     )
 
 
-def test_evaluation_has_its_share_of_every_class() -> None:
+def test_test_split_has_its_share_of_every_class() -> None:
     splits = make_splits(manifest({"a": 50, "b": 24, "c": 2}), ["a", "b", "c"], 0.2)
     counts = splits.groupby(["split", "label"], dropna=False).size()
     assert counts["test"].to_dict() == {"a": 10, "b": 5, "c": 1}

@@ -84,7 +84,7 @@ def test_several_encoders_classify_the_images_once(
 
 @pytest.fixture
 def store(tmp_path: Path, pictures: list[Image.Image]) -> ImageStore:
-    from tests.training.toy_study import image_store
+    from tests.fewshot.end_to_end_factories import image_store
 
     (tmp_path / "store").mkdir()
     return image_store(tmp_path / "store", pictures)

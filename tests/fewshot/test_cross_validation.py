@@ -10,7 +10,7 @@ from sports_clip_pipeline.fewshot.cross_validation import (
     fit_temperature,
     log_loss,
 )
-from sports_clip_pipeline.predictor.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, affine
 
 
 def test_each_fold_holds_out_an_even_share_of_each_class() -> None:
@@ -20,9 +20,8 @@ def test_each_fold_holds_out_an_even_share_of_each_class() -> None:
         assert np.bincount(fold[target == label]).tolist() == [size // 5] * 5
 
 
-def test_a_rare_class_is_held_out_by_some_folds_and_single_rows_stay_in() -> None:
-    target = np.array([0, 0, 0, 0, 0, 1, 1, 1])
-    fold = assign_folds(target, 5, 0)
+def test_a_rare_class_is_held_out_by_some_folds_and_single_rows_by_none() -> None:
+    fold = assign_folds(np.array([0, 0, 0, 0, 0, 1, 1, 1]), 5, 0)
     assert sorted(fold[:5]) == [0, 1, 2, 3, 4]
     assert len(set(fold[5:])) == 3
     fold = assign_folds(np.array([0, 0, 0, 0, 1, 1, 2]), 5, 0)
@@ -44,9 +43,11 @@ def test_folds_depend_on_the_seed_alone() -> None:
     assert not np.array_equal(one, other)
 
 
-def test_log_loss_of_a_fair_coin_is_log_two() -> None:
+def test_log_loss_by_hand() -> None:
     assert log_loss(np.zeros((5, 2)), np.zeros(5, int)) == pytest.approx(np.log(2))
     assert log_loss(np.array([[1000.0, 0.0]]), np.array([0])) == 0.0
+    logits, expected = np.log([[0.5, 0.25, 0.25]]), np.array([[0.5, 0.5, 0.0]])
+    assert log_loss(logits, expected) == pytest.approx(1.5 * np.log(2))
 
 
 def test_the_temperature_undoes_a_scale_of_calibrated_logits() -> None:
@@ -63,23 +64,18 @@ def test_the_temperature_stays_in_its_range() -> None:
     assert fit_temperature(logits, np.array([1, 0])) == pytest.approx(100.0, rel=1e-2)
 
 
-def scaled(factor: float) -> Head:
-    arrays = {"weight": np.eye(2, dtype=np.float32) * factor, "bias": np.zeros(2, np.float32)}
-    return Head((Operation("affine", arrays),))
-
-
 def test_the_candidate_with_the_least_held_out_loss_is_refitted_on_all_rows() -> None:
     features = np.array([[1, 0], [0, 1], [1, 0], [0, 1], [1, 0]], np.float32)
     rows = Labelled(features, np.array([0, 1, 0, 1, 0]), np.array([0, 0, 1, 1, -1]), 2)
-    seen: list[int] = []
+    fitted_on: list[int] = []
 
-    def fit_all(part: Labelled) -> dict[str, Head]:
-        seen.append(len(part.target))
-        return {"wrong": scaled(-1.0), "right": scaled(1.0)}
+    def fit_all(part: Labelled) -> dict[tuple[float], Head]:
+        fitted_on.append(len(part.target))
+        return {(factor,): Head((affine(np.eye(2) * factor),)) for factor in (-1.0, 1.0)}
 
-    fit = cross_validate(rows, fit_all, lambda name: {"name": name})
-    assert seen == [3, 3, 5]
-    assert fit.hyperparameters == {"name": "right"}
+    fit = cross_validate(rows, fit_all, ("factor",))
+    assert fitted_on == [3, 3, 5]
+    assert fit.hyperparameters == {"factor": 1.0}
     assert fit.cv_top1 == 1.0
     assert fit.cv_log_loss < 0.01
     np.testing.assert_array_equal(fit.head(features), features)

@@ -1,7 +1,7 @@
-"""Nothing of the evaluation part reaches a model.
+"""Nothing of the test images reaches a model.
 
-Two proofs: labels torn from their images give chance, so no path carries the truth around the
-fit; and the evaluation part can be deleted before fitting without changing a bit of any model.
+Two proofs: with shuffled labels predictions are at chance, so no path carries the truth around the
+fit; and the test images can be deleted before fitting without changing a bit of any model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sports_clip_pipeline.fewshot.trial import FittedTrial
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.finetune.pipeline import create_pipeline
-from tests.fewshot.making import changed
+from tests.fewshot.factories import changed
 
 FAST = FinetuneConfig(
     methods={"logreg": {"c": [1.0]}, "notebook_mlp": {"steps": [40]}},
@@ -61,7 +61,7 @@ def stored(project: Path, name: str, hint: Any = None) -> Any:
 
 
 def development(project: Path, change: Change = unchanged) -> StudyData:
-    """What fitting may see, made as the pipeline makes it from inputs that `change` went over."""
+    """The study's data, made as the pipeline makes them from inputs after `change`."""
     node = next(node for node in create_pipeline().nodes if node.outputs == ["study_data"])
     hints = list(get_type_hints(node.func).values())
     inputs = [
@@ -73,8 +73,8 @@ def development(project: Path, change: Change = unchanged) -> StudyData:
     return data
 
 
-def evaluation(project: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, D) and classes (N,) of the evaluation images."""
+def test_data(project: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, D) and classes (N,) of the test images."""
     splits, labels = stored(project, "splits"), _labels(project)
     rows = (splits["split"] == "test").to_numpy()
     features = concat_features(stored(project, "clip_sports_features"))[0][rows]
@@ -91,31 +91,31 @@ def fitted(data: StudyData, config: FinetuneConfig = FAST) -> list[FittedTrial]:
 
 
 def test_shuffled_labels_give_chance(finished_run: Path) -> None:
-    """Hits of independent answers are binomial, with the chance that the two class shares give."""
+    """Correct predictions are binomial, with the chance that the two class shares give."""
     data = development(finished_run)
-    features, target = evaluation(finished_run)
+    features, target = test_data(finished_run)
     shares = np.bincount(target, minlength=len(_labels(finished_run))) / len(target)
     config, hits, chance = changed(FAST, fractions=(1.0,)), 0, 0.0
     for seed in range(SHUFFLES):
-        torn = np.random.default_rng(seed).permutation(data.target)
-        fit = fitted(replace(data, target=torn), config)[0].fit
+        shuffled = np.random.default_rng(seed).permutation(data.target)
+        fit = fitted(replace(data, target=shuffled), config)[0].fit
         predicted = fit.head(features).argmax(axis=1)
         hits += int((predicted == target).sum())
         chance += float(shares[predicted].mean()) / SHUFFLES
     low, high = binom.ppf([1e-4, 1 - 1e-4], SHUFFLES * len(target), chance)
     assert low <= hits <= high
-    honest = fitted(data, config)[0].fit.head(features).argmax(axis=1)
-    assert (honest == target).sum() * SHUFFLES > 2 * high, "the test could not have seen a leak"
+    unshuffled = fitted(data, config)[0].fit.head(features).argmax(axis=1)
+    assert (unshuffled == target).sum() * SHUFFLES > 2 * high, "the test could not have seen a leak"
 
 
-def without_evaluation(splits: pd.DataFrame) -> Change:
-    """Delete every row of the evaluation part, wherever a table or an array has one."""
+def without_test_images(splits: pd.DataFrame) -> Change:
+    """Delete every row of a test image, wherever a table or an array has one."""
     keep = (splits["split"] != "test").to_numpy()
-    gone = set(splits.loc[~keep, "image"])
+    deleted = set(splits.loc[~keep, "image"])
 
     def change(name: str, value: Any) -> Any:
         if isinstance(value, pd.DataFrame) and "image" in value:
-            return value[~value["image"].isin(gone)].reset_index(drop=True)
+            return value[~value["image"].isin(deleted)].reset_index(drop=True)
         if isinstance(value, dict):
             rows = len(keep)
             return {key: v[keep] if len(v) == rows else v for key, v in value.items()}
@@ -124,17 +124,17 @@ def without_evaluation(splits: pd.DataFrame) -> Change:
     return change
 
 
-def test_the_evaluation_part_can_be_deleted_without_changing_a_bit(finished_run: Path) -> None:
+def test_the_test_images_can_be_deleted_without_changing_a_bit(finished_run: Path) -> None:
     splits = stored(finished_run, "splits")
     config = changed(FAST, select=tuple(METHODS), fractions=(0.1,))
-    whole = {arm.path: arm for arm in fitted(development(finished_run), config)}
-    less = fitted(development(finished_run, without_evaluation(splits)), config)
+    whole = {trial.key: trial for trial in fitted(development(finished_run), config)}
+    less = fitted(development(finished_run, without_test_images(splits)), config)
     assert len(less) == len(whole) == len(METHODS)
-    for arm in less:
-        other = whole[arm.path]
-        assert arm.fit.head.describe() == other.fit.head.describe()
+    for trial in less:
+        other = whole[trial.key]
+        assert trial.fit.head.describe() == other.fit.head.describe()
         arrays = other.fit.head.to_arrays()
-        for name, values in arm.fit.head.to_arrays().items():
-            assert values.tobytes() == arrays[name].tobytes(), f"{arm.path} {name}"
-        assert arm.fit.temperature == other.fit.temperature
-        assert (arm.fit.cv_top1, arm.labels) == (other.fit.cv_top1, other.labels)
+        for name, values in trial.fit.head.to_arrays().items():
+            assert values.tobytes() == arrays[name].tobytes(), f"{trial.key.name} {name}"
+        assert trial.fit.temperature == other.fit.temperature
+        assert (trial.fit.cv_top1, trial.labels) == (other.fit.cv_top1, other.labels)

@@ -1,24 +1,35 @@
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.base import METHODS
-from sports_clip_pipeline.fewshot.study import StudyData, plan_trials, run_study
+from sports_clip_pipeline.fewshot.study import (
+    StudyData,
+    TrialScheduler,
+    describe_plan,
+    estimate_plan,
+    plan_trials,
+    run_study,
+    schedule_trials,
+)
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
-from tests.fewshot.making import FAST, changed, study_data
+from tests.fewshot.factories import FAST, changed, study_data
+
+LINEAR = changed(FAST, select=("logreg", "logreg_clip_text_init"))
 
 
 @pytest.fixture(autouse=True)
@@ -27,91 +38,76 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study, "cores", lambda: 1)
 
 
-LINEAR = changed(FAST, select=("logreg", "logreg_clip_text_init"))
-
-
 def run(
-    config: FinetuneConfig, journal: RunState, data: StudyData | None = None
+    config: FinetuneConfig, state: RunState, data: StudyData | None = None
 ) -> list[FittedTrial]:
-    return list(run_study(data or study_data(), config, journal))
+    return list(run_study(data or study_data(), config, state))
 
 
-def refitted(config: FinetuneConfig, journal: RunState, data: StudyData | None = None) -> set[str]:
-    return {found.key.method for found in run(config, journal, data) if not found.reused}
+def refitted(config: FinetuneConfig, state: RunState, data: StudyData | None = None) -> set[str]:
+    return {found.key.method for found in run(config, state, data) if not found.reused}
 
 
 def test_the_plan_has_every_method_at_every_fraction_and_seed() -> None:
-    arms = plan_trials(FinetuneConfig())
-    assert len(arms) == len(set(arms)) == 3 * (4 * 5 + 2 * 3 + 1)
-    assert arms[0] == TrialKey("notebook_mlp", 1.0, 0)
-    assert [arm.label_fraction for arm in arms] == sorted(
-        (a.label_fraction for a in arms), reverse=True
-    )
-    assert len({arm.path for arm in arms}) == len(arms)
+    keys = plan_trials(FinetuneConfig())
+    assert len(keys) == len({key.path for key in keys}) == 3 * (4 * 5 + 2 * 3 + 1)
+    assert keys[0] == TrialKey("notebook_mlp", 1.0, 0)
+    fractions = [key.label_fraction for key in keys]
+    assert fractions == sorted(fractions, reverse=True)
     few = FinetuneConfig(select="logreg", fractions="0.1+0.5", seeds=2)
     assert plan_trials(few) == [
         TrialKey("logreg", fraction, seed) for fraction in (0.5, 0.1) for seed in (0, 1)
     ]
 
 
-def test_an_unchanged_study_is_read_back_whole(tmp_path: Path) -> None:
+def test_finished_trials_are_reused(tmp_path: Path) -> None:
     first = run(FAST, RunState(tmp_path))
     second = run(FAST, RunState(tmp_path))
     assert [f.reused for f in first] == [False] * 9
     assert [f.reused for f in second] == [True] * 9
     features = study_data().features
-    by_arm = {f.key: f for f in first}
+    by_key = {f.key: f for f in first}
     for again in second:
-        once = by_arm[again.key]
+        once = by_key[again.key]
         np.testing.assert_array_equal(again.fit.head(features), once.fit.head(features))
         np.testing.assert_array_equal(again.fit.held_out, once.fit.held_out)
-        same = dataclasses.replace(again.fit, head=once.fit.head, held_out=None)
-        assert same == dataclasses.replace(once.fit, held_out=None)
-        assert (again.labels, again.elapsed_s) == (once.labels, once.elapsed_s)
+        assert again.without_arrays() == replace(once.without_arrays(), reused=True)
 
 
 @pytest.mark.parametrize(
-    ("change", "method"),
+    ("method", "settings"),
     [
-        ({"logreg": {"c": [5.0]}}, "logreg"),
-        ({"logreg_clip_text_init": {"c": [0.2]}}, "logreg_clip_text_init"),
-        ({"notebook_mlp": {"lr": 0.01}}, "notebook_mlp"),
-        ({"notebook_mlp": {"steps": [10]}}, "notebook_mlp"),
+        ("logreg", {"c": [5.0]}),
+        ("logreg_clip_text_init", {"c": [0.2]}),
+        ("notebook_mlp", {"lr": 0.01}),
     ],
 )
-def test_a_changed_setting_refits_the_one_method_that_reads_it(change: dict, method: str) -> None:
-    journal = RunState()
+def test_a_changed_setting_refits_the_one_method_that_reads_it(method: str, settings: dict) -> None:
+    state = RunState()
     config = changed(FAST, fractions=(0.2,), seeds=1)
-    run(config, journal)
-    assert refitted(changed(config, methods=FAST.methods | change), journal) == {method}
+    run(config, state)
+    other = changed(config, methods=FAST.methods | {method: settings})
+    assert refitted(other, state) == {method}
 
 
-def test_the_plan_and_the_processes_refit_nothing_and_the_folds_all() -> None:
-    journal = RunState()
-    run(FAST, journal)
-    for change in (
-        {"workers": 0, "fractions": (1.0,)},
-        {"seeds": 1},
-        {"select": ("logreg",)},
-    ):
-        assert not refitted(changed(FAST, **change), journal)
-    assert refitted(changed(FAST, folds=2), journal) == set(FAST.methods)
+def test_a_changed_plan_refits_nothing_and_other_folds_all() -> None:
+    state = RunState()
+    run(LINEAR, state)
+    for change in ({"workers": 0, "fractions": (1.0,)}, {"seeds": 1}, {"select": ("logreg",)}):
+        assert not refitted(changed(LINEAR, **change), state)
+    assert refitted(changed(LINEAR, folds=2), state) == set(LINEAR.selected)
 
 
-def test_other_features_labels_or_ranks_refit_all() -> None:
-    journal, data = RunState(), study_data()
-    run(LINEAR, journal, data)
-    other = data.splits.copy()
-    other["rank_seed_0"] = data.splits["rank_seed_1"]
+def test_other_features_ranks_or_zero_shot_weights_refit_all() -> None:
+    state, data = RunState(), study_data()
+    other = data.splits.assign(rank_seed_0=data.splits["rank_seed_1"])
     for change in (
         {"features": data.features + 0.01},
         {"splits": other},
-        {"pretrained": dataclasses.replace(data.pretrained, logit_scale=10.0)},
+        {"pretrained": replace(data.pretrained, logit_scale=10.0)},
     ):
-        assert refitted(LINEAR, journal, dataclasses.replace(data, **change)) == set(
-            LINEAR.selected
-        )
-        run(LINEAR, journal, data)
+        run(LINEAR, state, data)
+        assert refitted(LINEAR, state, replace(data, **change)) == set(LINEAR.selected)
 
 
 def test_several_processes_fit_what_one_fits() -> None:
@@ -120,73 +116,67 @@ def test_several_processes_fit_what_one_fits() -> None:
     together = {f.key: f.fit for f in run(changed(config, workers=2), RunState())}
     assert alone.keys() == together.keys()
     features = study_data().features
-    for arm, fit in alone.items():
-        np.testing.assert_allclose(together[arm].head(features), fit.head(features), atol=1e-3)
-        assert together[arm].hyperparameters == fit.hyperparameters
+    for key, fit in alone.items():
+        np.testing.assert_allclose(together[key].head(features), fit.head(features), atol=1e-3)
+        assert together[key].hyperparameters == fit.hyperparameters
 
 
-def test_a_fraction_that_leaves_a_class_empty_stops_before_the_first_arm() -> None:
-    journal = RunState()
+def test_a_fraction_that_leaves_a_class_empty_stops_before_the_first_trial() -> None:
+    trials = run_study(study_data(), changed(FAST, fractions=(0.01, 1.0)), RunState())
     with pytest.raises(UserFacingError, match=r"0\.01"):
-        run(changed(FAST, fractions=(0.01, 1.0)), journal)
-    assert not journal._states
+        next(trials)
 
 
-def test_a_method_sees_the_labelled_rows_alone() -> None:
-    data = study_data()
-    arm = TrialKey("logreg", 0.2, 1)
-    rows = data.labelled(arm, 3)
+def test_a_method_sees_the_labels_of_its_subset_alone() -> None:
+    data, key = study_data(), TrialKey("logreg", 0.2, 1)
+    rows = data.labelled(key, 3)
     assert np.bincount(rows.target).tolist() == [4, 4, 4]
     ranks = data.splits["rank_seed_1"].to_numpy()
     np.testing.assert_array_equal(rows.features, data.features[ranks < 4])
+    np.testing.assert_array_equal(data.unlabelled(key), data.features[ranks >= 4])
 
 
-def test_a_study_has_no_room_for_evaluation_images() -> None:
-    assert {f.name for f in dataclasses.fields(StudyData)} == {
-        "features",
-        "target",
-        "splits",
-        "pretrained",
-    }
+def test_a_study_has_no_field_for_test_images() -> None:
+    assert [f.name for f in fields(StudyData)] == ["features", "target", "splits", "pretrained"]
 
 
-SWEEP = """
+SLOW = changed(FAST, methods={"notebook_mlp": {"steps": [700]}}, seeds=5)
+SCRIPT = """
 import sys
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.fewshot.study import run_study
-from tests.fewshot.making import FAST, changed, study_data
+from sports_clip_pipeline.fewshot import study
+from tests.fewshot.factories import study_data
+from tests.fewshot.test_study import SLOW
 study.cores = lambda: 1
-slow = changed(FAST, methods={"notebook_mlp": {"steps": [700]}}, seeds=5)
-for fitted in run_study(study_data(), slow, RunState(sys.argv[1])):
-    print(fitted.key.path, fitted.reused, flush=True)
+for fitted in study.run_study(study_data(), SLOW, RunState(sys.argv[1])):
+    print(fitted.key.path, flush=True)
 """
 
 
-def test_a_sweep_killed_by_the_system_goes_on_from_its_finished_arms(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", SWEEP, str(tmp_path)]
+def test_a_study_that_was_killed_resumes_from_its_finished_trials(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'src'}"}
-    sweep = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root, env=environment)
-    assert sweep.stdout is not None
-    done = [sweep.stdout.readline().split()[0] for _ in range(2)]
-    os.kill(sweep.pid, signal.SIGKILL)
-    assert sweep.wait() == -signal.SIGKILL
-    done += [line.split()[0] for line in sweep.stdout]
-    sweep.stdout.close()
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=root, env=environment
+    )
+    assert process.stdout is not None
+    done = [process.stdout.readline().strip() for _ in range(2)]
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    done += [line.strip() for line in process.stdout]
+    process.stdout.close()
     assert 2 <= len(done) < 6, "the kill came too late to test anything"
-    time.sleep(0.1)
-
-    config = changed(FAST, methods={"notebook_mlp": {"steps": [700]}}, seeds=5)
-    resumed = run(config, RunState(tmp_path))
+    resumed = run(SLOW, RunState(tmp_path))
     assert len(resumed) == 6
     assert {f.key.path for f in resumed if f.reused} >= set(done)
     assert any(not f.reused for f in resumed)
 
 
 def test_a_trial_depends_on_the_modules_its_method_imports_and_on_no_others() -> None:
-    names = [module.__name__.rsplit(".", 1)[1] for module in study._code(METHODS["gda_blend"])]
-    assert {"ensemble", "discriminant", "subspace", "cross_validation"} <= set(names)
-    assert not {"adapters", "semi_supervised", "study"} & set(names)
+    names = {module.__name__.rsplit(".", 1)[1] for module in study._code(METHODS["gda_blend"])}
+    assert {"ensemble", "discriminant", "subspace", "cross_validation"} <= names
+    assert not {"adapters", "semi_supervised", "study"} & names
 
 
 def test_wrong_settings_of_a_method_are_named_when_the_configuration_is_built() -> None:
@@ -200,3 +190,62 @@ def test_wrong_settings_of_a_method_are_named_when_the_configuration_is_built() 
     with pytest.raises(UserFacingError, match="'svm'"):
         FinetuneConfig(select="ridge+svm")
     assert FinetuneConfig(select="ridge+gda").selected == ("ridge", "gda")
+
+
+def keys_of(*subsets: tuple[float, int], methods: str = "ab") -> list[TrialKey]:
+    return [TrialKey(method, fraction, seed) for fraction, seed in subsets for method in methods]
+
+
+def test_a_worker_stays_with_its_subset() -> None:
+    scheduler = TrialScheduler(keys_of((1.0, 0), (0.5, 0), (0.5, 1)))
+    assert [scheduler.next_for(worker) for worker in (0, 1, 1, 0, 1, 1)] == [
+        TrialKey("a", 1.0, 0), TrialKey("a", 0.5, 0), TrialKey("b", 0.5, 0),
+        TrialKey("b", 1.0, 0), TrialKey("a", 0.5, 1), TrialKey("b", 0.5, 1),
+    ]  # fmt: skip
+    assert scheduler.next_for(0) is None
+
+
+def test_a_worker_without_a_subset_of_its_own_takes_the_last_trial() -> None:
+    scheduler = TrialScheduler(keys_of((1.0, 0), methods="abcd"))
+    assert [scheduler.next_for(worker).method for worker in (0, 1, 0)] == ["a", "d", "b"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_every_trial_is_fitted_once_by_however_many_workers(count: int) -> None:
+    plan = keys_of((1.0, 0), (0.5, 0), (0.5, 1), methods="abc")
+    workers = [ThreadPoolExecutor(1) for _ in range(count)]
+    names = schedule_trials(plan, lambda key: key.name, workers)
+    assert sorted(names) == sorted(key.name for key in plan)
+
+
+def test_an_error_of_a_fit_is_raised() -> None:
+    def fail(key: TrialKey) -> None:
+        raise ValueError(key.name)
+
+    with pytest.raises(ValueError, match="a/1/0"):
+        list(schedule_trials(keys_of((1.0, 0)), fail, [ThreadPoolExecutor(1)]))
+
+
+def test_an_estimate_counts_trials_and_finished_ones() -> None:
+    state, data = RunState(), study_data()
+    before = estimate_plan(data, LINEAR, state)
+    assert before["trials"].tolist() == [3, 3]
+    assert before["finished"].tolist() == [0, 0]
+    assert (before["hours"] > 0).all() and (before["disk_bytes"] > 0).all()
+    run(changed(LINEAR, select=("logreg",)), state, data)
+    after = estimate_plan(data, LINEAR, state)
+    assert after["finished"].tolist() == [3, 0]
+    assert after["hours"][0] == 0.0
+
+
+def test_a_plan_is_described_by_method_with_the_sum() -> None:
+    table = {"method": ["gda", "ridge"], "trials": [3, 2], "finished": [1, 0]}
+    plan = pd.DataFrame(table | {"hours": [0.5, 0.25], "disk_bytes": [2e6, 3e6]})
+    gda, ridge, total = describe_plan(plan).splitlines()
+    assert gda.split()[:5] == ["gda", "3", "trials,", "1", "finished,"]
+    assert "30.0 min" in gda and "15.0 min" in ridge
+    assert total.startswith("all") and "45.0 min" in total and "5.0 MB" in total
+    per_trial = pd.DataFrame({"method": ["flyp"] * 2, "hours": [1.0] * 2, "disk_bytes": [1e6] * 2})
+    first, _ = describe_plan(per_trial).splitlines()
+    assert first.split()[:3] == ["flyp", "2", "trials,"]
+    assert "120.0 min" in first

@@ -23,7 +23,14 @@ from sports_clip_pipeline.pipelines.end_to_end.nodes import (
 )
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
-from tests.training.toy_study import FAST, anchors, image_store, pictures, prompts, splits_of
+from tests.fewshot.end_to_end_factories import (
+    FAST,
+    image_store,
+    pretrained,
+    prompts,
+    toy_images,
+)
+from tests.fewshot.factories import splits_of
 
 BANK = ClassBank(
     templates="a photo of {}.",
@@ -52,14 +59,14 @@ class Heard:
 @pytest.fixture
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """18 development and 6 evaluation pictures, as ingest and pretraining leave them."""
-    known = anchors()
+    known = pretrained()
     projections = Projections(
         known.image_weight, known.image_bias, prompts().text_weight, np.log(known.logit_scale)
     )
     monkeypatch.setattr(folder, "read_projections", lambda path: projections)
     monkeypatch.setattr(folder, "read_image_encoder", lambda path: {})
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
-    images, target = pictures(24)
+    images, target = toy_images(24)
     (tmp_path / "store").mkdir()
     splits = splits_of(target[:18])
     evaluation = pd.DataFrame(
@@ -94,7 +101,7 @@ def run(
         {"data_digest": "d"}, BANK, config, PLAN, state,
     )  # fmt: skip
     features = np.zeros((18, 4), np.float32)
-    data = StudyData(features, study.target, study.splits, study.start.anchors)
+    data = StudyData(features, study.target, study.splits, study.start.pretrained)
     judging = {"features": np.zeros((6, 4), np.float32)}
     trials, curves, predictors, shipped = build_end_to_end_ensembles(
         scores, study, data, {}, judging, AUDIT, config, state

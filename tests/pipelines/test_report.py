@@ -15,11 +15,11 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 from PIL import Image
-from tests.report.sections import CARD_CONFIG, NAMES, REFERENCE, make_results
 
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
 from sports_clip_pipeline.pipelines.report.pipeline import FIGURES, INPUTS, create_pipeline
 from sports_clip_pipeline.report.sections import StudyResults
+from tests.report.factories import CARD_CONFIG, NAMES, REFERENCE, make_results
 
 CONF = Path(__file__).parents[2] / "conf"
 HEAVY = ("pandas", "plotly", "jinja2", "numpy", "PIL", "torch", "mlflow")

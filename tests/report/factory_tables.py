@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-TARGETS = (0.6, 0.7, 0.8, 0.85, 0.9)
-
 
 def make_tables(curves: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]:
     """Every table, by field of `StudyResults`."""
@@ -58,18 +56,14 @@ def make_end_to_end_curves() -> pd.DataFrame:
 
 def make_needed(curves: pd.DataFrame) -> pd.DataFrame:
     """Every kind of number of labels occurs."""
-    rows = []
-    for i, method in enumerate(dict.fromkeys(curves["method"])):
-        for target in TARGETS:
-            labels = round(88 * math.exp(14 * (target - 0.62)) * (1 + i / 10))
-            if labels <= 88:
-                rows.append((method, target, 88.0, 88.0, 88.0, "measured below"))
-            elif labels <= 2500:
-                rows.append((method, target, labels, 0.8 * labels, 1.3 * labels, "interpolated"))
-            elif labels <= 5000:
-                rows.append((method, target, labels, 0.5 * labels, math.inf, "extrapolated"))
-            else:
-                rows.append((method, target, math.inf, 9000.0, math.inf, "out of reach"))
+    kinds = (
+        (0.6, 88.0, 88.0, 88.0, "measured below"),
+        (0.7, 412.0, 330.0, 540.0, "interpolated"),
+        (0.8, 1900.0, 1500.0, 2500.0, "interpolated"),
+        (0.85, 4100.0, 2050.0, math.inf, "extrapolated"),
+        (0.9, math.inf, 9000.0, math.inf, "out of reach"),
+    )
+    rows = [(method, *kind) for method in dict.fromkeys(curves["method"]) for kind in kinds]
     return pd.DataFrame(rows, columns=["method", "target", "labels", "low", "high", "kind"])
 
 
@@ -115,9 +109,7 @@ def make_reliability(curves: pd.DataFrame) -> pd.DataFrame:
         for i, (method, fraction) in enumerate(keys)
         for c in np.linspace(0.1, 0.97, 10)
     ]
-    names = ["method", "fraction", "confidence", "accuracy", "images"]
-    frame = pd.DataFrame(rows, columns=names)
-    return frame
+    return pd.DataFrame(rows, columns=["method", "fraction", "confidence", "accuracy", "images"])
 
 
 def make_gains(labels: tuple[str, ...]) -> pd.DataFrame:

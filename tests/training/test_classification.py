@@ -12,7 +12,7 @@ from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import LabelledImages, rows_of_step, steps_for
 from sports_clip_pipeline.training.trainer import Trainer
-from tests.training.toy_study import FAST, VitStart, anchors, prompts, start, study
+from tests.fewshot.end_to_end_factories import FAST, start, study, vit_start
 
 
 class Killed(BaseException):
@@ -22,10 +22,12 @@ class Killed(BaseException):
 def training(
     folder: Path, method: str = "full_imagenet", config: EndToEndConfig = FAST, seed: int = 0
 ) -> Trainer:
-    toy, rows = study(folder, RunState()), np.arange(12)
-    labelled = LabelledImages(toy.images.open(), rows, toy.target[rows], toy.images.preprocessing)
-    begin = VitStart("lite0", anchors(16), prompts()) if method == "lora" else start()
-    return new_trainer(find_end_to_end_method(method), begin, labelled, config, seed)
+    made, rows = study(folder, RunState()), np.arange(12)
+    labelled = LabelledImages(
+        made.images.open(), rows, made.target[rows], made.images.preprocessing
+    )
+    begin = vit_start() if method == "lora" else start()
+    return new_trainer(find_end_to_end_method(method), begin, labelled, config, seed, len(rows))
 
 
 def losses_of(run: Trainer, steps: int) -> list[float]:

@@ -16,7 +16,7 @@ from sports_clip_pipeline.training.images import (
     read_images,
     to_pixels,
 )
-from tests.training.toy_study import image_store, pictures, study
+from tests.fewshot.end_to_end_factories import image_store, study, toy_images
 
 VIEW = ImageTransform(size=32, mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7))
 RNG = np.random.default_rng(0)
@@ -93,8 +93,8 @@ def test_decoded_images_are_what_the_preprocessing_crops_and_are_decoded_once(
     pixels = to_pixels(decoded[:2], seen)
     np.testing.assert_allclose(pixels[0], seen.to_array(made.images.store.get(0)), atol=1e-6)
     assert pixels.is_contiguous(memory_format=torch.channels_last)
-    image_store(tmp_path / "store", pictures(18, seed=5)[0])
-    again = study(tmp_path / "other", RunState(tmp_path / "run_state")).images.open()
+    image_store(tmp_path / "store", toy_images(18, seed=5)[0])
+    again = study(tmp_path / "other", RunState(tmp_path / "journal")).images.open()
     np.testing.assert_array_equal(again, decoded)
 
 

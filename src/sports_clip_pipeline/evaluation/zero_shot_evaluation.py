@@ -55,12 +55,9 @@ def score_table(
 
 @dataclass(frozen=True)
 class Variant:
-    """A variant of zero-shot classification.
+    """A variant of zero-shot classification: change to the one above, logits (N, C) of test images.
 
-    Attributes:
-        name: of the variant. changed: against the one above. chosen_on: where its settings come
-            from.
-        logits: (N, C) of the test images.
+    `chosen_on` tells where its settings come from.
     """
 
     name: str
@@ -124,7 +121,6 @@ def ablation_table(
 def _accuracy(
     predicted: np.ndarray, target: np.ndarray, resamples: int, seed: int
 ) -> tuple[float, float, float]:
-    """Accuracy with the ends of its interval."""
     correct = predicted == target
     return float(correct.mean()), *bootstrap_interval(correct[None, :], seed, resamples)
 

@@ -10,7 +10,6 @@ from typing import Annotated
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.optimize import minimize
 from torch import nn
 from torch.nn import functional
 
@@ -18,6 +17,8 @@ from sports_clip_pipeline.clip.projections import Pretrained, unit_norm
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import (
+    Heads,
+    Setting,
     cross_validate,
     held_out_logits,
     log_loss,
@@ -25,13 +26,14 @@ from sports_clip_pipeline.fewshot.cross_validation import (
 )
 from sports_clip_pipeline.fewshot.ensemble import blend_with_zero_shot
 from sports_clip_pipeline.fewshot.linear import Strengths
+from sports_clip_pipeline.fewshot.softmax_solver import minimize_lbfgs
 from sports_clip_pipeline.fewshot.subspace import RowSpace
 from sports_clip_pipeline.parameters import Ints, between
-from sports_clip_pipeline.predictor.head import Head, Operation, affine, softmax
+from sports_clip_pipeline.predictor.head import Head, Operation, affine, columns, softmax
 
 Steps = Annotated[Ints, between(1, 1_000_000)]
 # Held-out rows that suffice for a temperature or a handful of candidates of a costly fit.
-_ENOUGH = 1500
+_MAX_HELD_OUT = 1500
 _K_MEANS_ROUNDS = 8
 
 
@@ -52,9 +54,9 @@ class KeyCache:
     def head(self, beta: float) -> Head:
         """Unit-norm rows (N, r) to Σ_k exp(−β (1 − x · k)) onehot_k (N, C)."""
         one_hot = np.eye(self.classes, dtype=np.float32)[self.key_class].T  # (C, K)
-        similarity = affine(self.keys, np.zeros(len(self.keys)))
+        similarity = affine(self.keys)
         affinity = Operation("affinity", {"sharpness": np.asarray(beta, dtype=np.float32)})
-        return Head((similarity, affinity, affine(one_hot, np.zeros(self.classes))))
+        return Head((similarity, affinity, affine(one_hot)))
 
 
 class TipAdapter(Method):
@@ -74,15 +76,15 @@ class TipAdapter(Method):
         """Cross-validation chooses β and the weights of cache and zero-shot."""
         space = RowSpace.of(task.labelled, task.pretrained.scaled(root=True))
 
-        def fit_all(rows: Labelled) -> dict[str, Head]:
+        def fit_all(rows: Labelled) -> Heads:
             cache = build_cache(rows, self.keys_per_class, task.seed)
-            return {str(beta): cache.head(beta) for beta in self.beta}
+            return {(beta,): cache.head(beta) for beta in self.beta}
 
         return blend_with_zero_shot(
             task.labelled,
             held_out_logits(space.rows, fit_all),
-            lambda name: {"beta": float(name)},
-            lambda name: space.expand(fit_all(space.rows)[name]),
+            ("beta",),
+            lambda setting: space.expand(fit_all(space.rows)[setting]),
             task.pretrained.zero_shot_head(),
         )
 
@@ -118,25 +120,6 @@ def _spherical_k_means(rows: np.ndarray, count: int, rng: np.random.Generator) -
     return centres
 
 
-@dataclass(frozen=True)
-class KeyTraining:
-    """How the keys of Tip-Adapter-F are trained.
-
-    Attributes:
-        beta: β. cache_weight: of the cache's logits. text_weight: of the zero-shot logits.
-        steps: after which the keys are candidates; the last ends the cosine schedule.
-        lr: AdamW's peak learning rate. batch_size: rows a step. seed: of the batches.
-    """
-
-    beta: float
-    cache_weight: float
-    text_weight: float
-    steps: tuple[int, ...]
-    lr: float
-    batch_size: int
-    seed: int
-
-
 class TipAdapterF(TipAdapter):
     """Tip-Adapter-F: the cache's keys are trained by AdamW with a cosine schedule.
 
@@ -152,65 +135,67 @@ class TipAdapterF(TipAdapter):
         """Cross-validation chooses β, the steps, and the weights of cache and zero-shot."""
         zero_shot = task.pretrained.zero_shot_head()
         chosen = super().fit(task).hyperparameters
-        text = zero_shot(task.labelled.features)
+        beta, cache_weight = chosen["beta"], chosen["probe_weight"]
         scaled = RowSpace.of(task.labelled, task.pretrained.scaled(root=True))
-        space = scaled.beside_outputs(zero_shot, text)
-        course = KeyTraining(
-            chosen["beta"], chosen["probe_weight"], chosen["zero_shot_weight"],
-            self.steps, self.lr, self.batch_size, task.seed,
-        )  # fmt: skip
+        space = scaled.beside_outputs(zero_shot, zero_shot(task.labelled.features))
+        own = columns(0, space.width)
 
-        def train_all(rows: Labelled) -> dict[str, Head]:
-            columns, text = np.split(rows.features, [space.width], axis=1)
-            own = replace(rows, features=columns)
+        def train_all(rows: Labelled) -> Heads:
+            features, text = np.split(rows.features, [space.width], axis=1)
+            own = replace(rows, features=features)
             cache = build_cache(own, self.keys_per_class, task.seed)
-            trained = train_keys(cache, own, text, course)
-            return {str(steps): keys.head(course.beta) for steps, keys in trained.items()}
+            offset = text * np.float32(chosen["zero_shot_weight"])
+            trained = self.train(cache, own, offset, beta, cache_weight, task.seed)
+            return {(beta, steps): keys.head(beta) for steps, keys in trained.items()}
 
-        def on_joint(rows: Labelled) -> dict[str, Head]:
-            bounds = {"start": np.asarray(0), "stop": np.asarray(space.width)}
-            first = Operation("columns", bounds)
-            return {name: Head((first, *head.operations)) for name, head in train_all(rows).items()}
+        def fit_all(rows: Labelled) -> Heads:
+            heads = train_all(rows).items()
+            return {setting: Head((own, *head.operations)) for setting, head in heads}
 
         return blend_with_zero_shot(
             task.labelled,
-            held_out_logits(space.rows, on_joint, _ENOUGH),
-            lambda name: {"beta": course.beta, "steps": int(name)},
-            lambda name: space.expand(train_all(space.rows)[name]),
+            held_out_logits(space.rows, fit_all, _MAX_HELD_OUT),
+            ("beta", "steps"),
+            lambda setting: space.expand(train_all(space.rows)[setting]),
             zero_shot,
         )
 
+    def train(
+        self,
+        cache: KeyCache,
+        rows: Labelled,
+        offset: np.ndarray,
+        beta: float,
+        cache_weight: float,
+        seed: int,
+    ) -> dict[int, KeyCache]:
+        """The cache after each number of steps.
 
-def train_keys(
-    cache: KeyCache, rows: Labelled, text: np.ndarray, course: KeyTraining
-) -> dict[int, KeyCache]:
-    """The cache after each number of steps.
-
-    Args:
-        rows: features (n, r) unit-norm. text: (n, C) zero-shot logits of the rows.
-    """
-    features, target = torch.from_numpy(rows.features), torch.from_numpy(rows.target)
-    offset = torch.from_numpy(text * np.float32(course.text_weight))
-    one_hot = functional.one_hot(torch.from_numpy(cache.key_class), cache.classes).float()
-    keys = torch.from_numpy(cache.keys.copy()).requires_grad_()
-    optimizer = torch.optim.AdamW([keys], lr=course.lr, eps=1e-4, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(course.steps))
-    rng = np.random.default_rng(course.seed)
-    size = min(course.batch_size, len(target))
-    trained = {}
-    with _without_denormals():
-        for step in range(1, max(course.steps) + 1):
-            batch = torch.from_numpy(rng.permutation(len(target))[:size])
-            affinity = torch.exp(-course.beta * (1.0 - features[batch] @ keys.T))  # (B, K)
-            logits = course.cache_weight * (affinity @ one_hot) + offset[batch]
-            loss = functional.cross_entropy(logits, target[batch])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            if step in course.steps:
-                trained[step] = replace(cache, keys=keys.detach().numpy().copy())
-    return trained
+        Args:
+            rows: features (n, r) unit-norm. offset: (n, C) weighted zero-shot logits of the rows.
+            cache_weight: of the cache's logits. seed: of the batches.
+        """
+        features, target = torch.from_numpy(rows.features), torch.from_numpy(rows.target)
+        text = torch.from_numpy(offset)
+        one_hot = functional.one_hot(torch.from_numpy(cache.key_class), cache.classes).float()
+        keys = torch.from_numpy(cache.keys.copy()).requires_grad_()
+        optimizer = torch.optim.AdamW([keys], lr=self.lr, eps=1e-4, fused=True)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.steps))
+        rng = np.random.default_rng(seed)
+        trained = {}
+        with _without_denormals():
+            for step in range(1, max(self.steps) + 1):
+                batch = torch.from_numpy(rng.permutation(len(target))[: self.batch_size])
+                affinity = torch.exp(-beta * (1.0 - features[batch] @ keys.T))  # (B, K)
+                logits = cache_weight * (affinity @ one_hot) + text[batch]
+                loss = functional.cross_entropy(logits, target[batch])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                if step in self.steps:
+                    trained[step] = replace(cache, keys=keys.detach().numpy().copy())
+        return trained
 
 
 @contextmanager
@@ -246,22 +231,22 @@ class ProLip(Method):
         basis, weight = space.basis, pretrained.image_weight
         origin = weight if basis is None else weight @ basis  # (P, r), of what the rows span
 
-        def fit_all(rows: Labelled) -> dict[str, Head]:
-            moved = ProjectionProblem.of(rows, origin, pretrained).solve()
+        def fit_all(rows: Labelled) -> Heads:
+            moved = ProjectionProblem(rows, pretrained, origin).solve()
             text = pretrained.zero_shot_weights * pretrained.logit_scale
-            cosines = (Operation("l2_normalise"), affine(text, np.zeros(len(text))))
-            return {"prolip": Head((affine(moved, pretrained.image_bias), *cosines))}
+            cosines = (Operation("l2_normalise"), affine(text))
+            return {(): Head((affine(moved, pretrained.image_bias), *cosines))}
 
-        def refit(name: str) -> Head:
+        def refit(setting: Setting) -> Head:
             """On pooled features; what the rows do not span stays as pretrained."""
-            moved = fit_all(space.rows)[name]
+            moved = fit_all(space.rows)[setting]
             step = moved.operations[0].arrays["weight"] - origin
             whole = weight + (step if basis is None else step @ basis.T)
             first = affine(whole, pretrained.image_bias)
             return Head((*space.operations, first, *moved.operations[1:]))
 
-        held_out = held_out_logits(space.rows, fit_all, _ENOUGH)
-        return select_candidate(task.labelled, held_out, lambda name: {}, refit)
+        held_out = held_out_logits(space.rows, fit_all, _MAX_HELD_OUT)
+        return select_candidate(task.labelled, held_out, (), refit)
 
 
 @dataclass(frozen=True)
@@ -269,66 +254,56 @@ class ProjectionProblem:
     """Mean cross-entropy + λ ‖W − W₀‖², λ = 1/N for N labels a class.
 
     Attributes:
-        pooled: (n, r) float32. target: (n,) int.
-        text: (C, P) unit-norm. scale: of the cosines.
-        origin: (P, r), W₀. bias: (P,), fixed.
+        rows: features (n, r) float32.
+        pretrained: zero-shot weights, scale and bias, which are fixed.
+        origin: (P, r), W₀.
     """
 
-    pooled: np.ndarray
-    target: np.ndarray
-    text: np.ndarray
-    scale: float
+    rows: Labelled
+    pretrained: Pretrained
     origin: np.ndarray
-    bias: np.ndarray
-
-    @classmethod
-    def of(cls, rows: Labelled, origin: np.ndarray, pretrained: Pretrained) -> ProjectionProblem:
-        """The problem of labelled rows (n, r)."""
-        text, scale = pretrained.zero_shot_weights, pretrained.logit_scale
-        return cls(rows.features, rows.target, text, scale, origin, pretrained.image_bias)
 
     @property
     def penalty(self) -> float:
         """λ."""
-        return len(self.text) / len(self.target)
+        return len(self.pretrained.zero_shot_weights) / len(self.rows.target)
 
     def solve(self) -> np.ndarray:
         """W (P, r) at the minimum, searched from W₀ in columns of even curvature."""
-        scale, shape = self._scale(), self.origin.shape
-
-        def scaled(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            loss, gradient = self.objective(self.origin + flat.reshape(shape) * scale)
-            return loss, (gradient.reshape(shape) * scale).ravel()
-
-        options = {"maxiter": 100, "ftol": 1e-3}
-        start = np.zeros(self.origin.size)
-        found = minimize(scaled, start, jac=True, method="L-BFGS-B", options=options)
-        return self.origin + found.x.reshape(shape) * scale
-
-    def _scale(self) -> np.ndarray:
-        """(r,); one over the root of each column's expected curvature; it sets the speed alone."""
-        projected = self.pooled @ self.origin.T + self.bias
+        pooled, scale = self.rows.features, self.pretrained.logit_scale
+        projected = pooled @ self.origin.T + self.pretrained.image_bias
         size = float((projected.astype(np.float64) ** 2).sum())  # n times the mean square norm
-        energy = (self.pooled.astype(np.float64) ** 2).sum(axis=0)
-        curvature = 0.03 * self.scale**2 * energy / max(size, 1e-12)
-        scale: np.ndarray = 1.0 / np.sqrt(curvature + 2.0 * self.penalty)
-        return scale
+        energy = (pooled.astype(np.float64) ** 2).sum(axis=0)
+        curvature = 0.03 * scale**2 * energy / max(size, 1e-12)
+        step = minimize_lbfgs(
+            lambda step: self.objective(self.origin + step),
+            np.zeros(self.origin.shape),
+            1.0 / np.sqrt(curvature + 2.0 * self.penalty),
+            tolerance=1e-3,
+            max_iterations=100,
+        )
+        return self.origin + step
 
     def objective(self, weight: np.ndarray) -> tuple[float, np.ndarray]:
-        """Its value and its gradient, flat."""
-        kind = self.pooled.dtype
-        projected = self.pooled @ weight.T.astype(kind) + self.bias  # (n, P)
+        """Value and gradient (P, r)."""
+        pooled, target, text = (
+            self.rows.features,
+            self.rows.target,
+            self.pretrained.zero_shot_weights,
+        )
+        kind, scale = pooled.dtype, self.pretrained.logit_scale
+        projected = pooled @ weight.T.astype(kind) + self.pretrained.image_bias  # (n, P)
         norms = np.linalg.norm(projected, axis=1, keepdims=True)
         unit = projected / norms
-        logits = unit @ self.text.T * kind.type(self.scale)  # (n, C)
+        logits = unit @ text.T * kind.type(scale)  # (n, C)
         apart = weight - self.origin
-        loss = log_loss(logits, self.target) + self.penalty * float((apart**2).sum())
+        loss = log_loss(logits, target) + self.penalty * float((apart**2).sum())
         error = softmax(logits).astype(kind)
-        error[np.arange(len(self.target)), self.target] -= 1.0
-        slope = error @ (self.text * kind.type(self.scale / len(self.target)))  # (n, P), by `unit`
+        error[np.arange(len(target)), target] -= 1.0
+        slope = error @ (text * kind.type(scale / len(target)))  # (n, P), by `unit`
         slope -= (slope * unit).sum(axis=1, keepdims=True) * unit
-        gradient = (slope / norms).T @ self.pooled + 2.0 * self.penalty * apart
-        return loss, gradient.astype(np.float64).ravel()
+        gradient = (slope / norms).T @ pooled + 2.0 * self.penalty * apart
+        return loss, gradient.astype(np.float64)
 
 
 class NotebookMlp(Method):
@@ -343,20 +318,16 @@ class NotebookMlp(Method):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation chooses the number of steps."""
-
-        def fit_all(rows: Labelled) -> dict[str, Head]:
-            return {str(steps): head for steps, head in self._train(rows, task, self.steps)}
-
-        def refit(name: str) -> Head:
-            """What `fit_all` returns under this name, without the steps beyond."""
-            ((_, head),) = self._train(task.labelled, task, (int(name),))
-            return head
-
-        return cross_validate(task.labelled, fit_all, lambda name: {"steps": int(name)}, refit)
+        return cross_validate(
+            task.labelled,
+            lambda rows: dict(self._train(rows, task, self.steps)),
+            ("steps",),
+            lambda setting: dict(self._train(task.labelled, task, setting))[setting],
+        )
 
     def _train(
         self, rows: Labelled, task: Task, steps: tuple[int, ...]
-    ) -> Iterator[tuple[int, Head]]:
+    ) -> Iterator[tuple[Setting, Head]]:
         """The head after each number of steps."""
         embed = task.pretrained.embed()
         width = task.pretrained.zero_shot_weights.shape[1]
@@ -377,7 +348,7 @@ class NotebookMlp(Method):
             loss.backward()
             optimizer.step()
             if step in steps:
-                yield step, Head((*embed, *_operations(model, np.sqrt(width))))
+                yield (step,), Head((*embed, *_operations(model, np.sqrt(width))))
 
 
 def _batches(rows: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -389,13 +360,12 @@ def _batches(rows: int, size: int, rng: np.random.Generator) -> Iterator[np.ndar
 
 def _operations(model: nn.Sequential, input_scale: float) -> list[Operation]:
     """The layers as operations; the first includes the scale of its input in its weight."""
-    operations = []
-    scale = input_scale
+    operations: list[Operation] = []
     for layer in model:
         if isinstance(layer, nn.Linear):
+            scale = 1.0 if operations else input_scale
             weight = layer.weight.detach().numpy() * np.float32(scale)
             operations.append(affine(weight, layer.bias.detach().numpy().copy()))
-            scale = 1.0
         else:
             operations.append(Operation("relu"))
     return operations

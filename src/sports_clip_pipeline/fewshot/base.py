@@ -35,20 +35,19 @@ class ResultCache:
     def begin_trial(self) -> None:
         """Reset the account of reused seconds."""
         self.reused_s = 0.0
-        self._own: set[Hashable] = set()
+        self._used: set[Hashable] = set()
 
     def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
         """The value under `key`, computed on first use; it must not be changed."""
-        if key in self._values:
-            value, elapsed_s = self._values[key]
-            self.reused_s += 0.0 if key in self._own else elapsed_s
-        else:
+        if key not in self._values:
             start = time.perf_counter()
             value = compute()
             self._values[key] = value, time.perf_counter() - start
-        self._own.add(key)
-        found: Value = value
-        return found
+        elif key not in self._used:
+            self.reused_s += self._values[key][1]
+        self._used.add(key)
+        cached: Value = self._values[key][0]
+        return cached
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Fit:
         temperature: divides the logits; fitted on held-out folds.
         hyperparameters: what cross-validation chose, JSON-like.
         cv_top1: accuracy on held-out folds. cv_log_loss: nats, after the temperature.
-        held_out: (n, C) float32 probabilities of each labelled row by heads that did not see it;
+        held_out: (n, C) float32 probabilities of each labelled row by heads fitted without it;
             NaN where a row was never held out.
     """
 
@@ -186,7 +185,6 @@ def method_class(name: str) -> type[Method]:
     """The class of a registered method. Raises: ValueError: there is no such method."""
     if name not in METHODS:
         raise ValueError(f"wanted one of {', '.join(METHODS)}, got {name!r}")
-    found: type[Method] = getattr(
-        import_module(METHODS[name].module), METHODS[name].path.split(":")[1]
-    )
-    return found
+    spec = METHODS[name]
+    method: type[Method] = getattr(import_module(spec.module), spec.path.split(":")[1])
+    return method

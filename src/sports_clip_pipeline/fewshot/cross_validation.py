@@ -1,15 +1,22 @@
-"""k-fold cross-validation inside the labelled subset: where all hyper-parameters are chosen."""
+"""k-fold cross-validation inside the labelled subset: where all hyper-parameters are chosen.
+
+Candidates are heads by the tuple of their hyper-parameters, `(0.1,)` or `("root", 30.0)`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from sports_clip_pipeline.fewshot.base import Fit, Labelled
 from sports_clip_pipeline.predictor.head import Head, softmax
+
+Setting = tuple[Any, ...]
+Heads = Mapping[Setting, Head]
 
 
 def assign_folds(target: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -32,62 +39,64 @@ def assign_folds(target: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 def cross_validate(
     labelled: Labelled,
-    fit_all: Callable[[Labelled], Mapping[str, Head]],
-    describe: Callable[[str], dict[str, Any]],
-    refit: Callable[[str], Head] | None = None,
+    fit_all: Callable[[Labelled], Heads],
+    names: Sequence[str] = (),
+    refit: Callable[[Setting], Head] | None = None,
 ) -> Fit:
     """Select the candidate with the least held-out loss, and refit it on all rows.
 
     Args:
-        fit_all: the heads of all candidates, by name, fitted on the rows it is given.
-        describe: a candidate's hyper-parameters.
+        fit_all: all candidates, fitted on the rows it is given.
+        names: of the hyper-parameters.
         refit: one candidate fitted on all rows; by `fit_all`, if not given.
-    Returns: the chosen candidate fitted on all rows, its temperature fitted on held-out logits.
+    Returns: the selected candidate, its temperature fitted on held-out logits.
     """
-    again = refit or (lambda name: fit_all(labelled)[name])
-    return select_candidate(labelled, held_out_logits(labelled, fit_all), describe, again)
+    one = refit or (lambda setting: fit_all(labelled)[setting])
+    return select_candidate(labelled, held_out_logits(labelled, fit_all), names, one)
 
 
 def held_out_logits(
     labelled: Labelled,
-    fit_all: Callable[[Labelled], Mapping[str, Head]],
-    enough: int | None = None,
-) -> dict[str, np.ndarray]:
+    fit_all: Callable[[Labelled], Heads],
+    max_rows: int | None = None,
+) -> dict[Setting, np.ndarray]:
     """Logits (n, C) of every candidate on rows that its fit did not see; NaN on all others.
 
     Args:
-        enough: hold out no further fold once this many rows were; for costly fits, whose held-out
+        max_rows: hold out no further fold once so many rows were; for costly fits, whose held-out
             rows serve a temperature or a few candidates.
     """
-    held_out: dict[str, np.ndarray] = {}
-    seen = 0
+    held_out: dict[Setting, np.ndarray] = {}
+    tested = 0
     for fold in np.unique(labelled.fold[labelled.fold >= 0]):
-        if enough is not None and seen >= enough:
+        if max_rows is not None and tested >= max_rows:
             break
         out = labelled.fold == fold
-        seen += int(out.sum())
-        for name, head in fit_all(labelled.where(~out)).items():
+        tested += int(out.sum())
+        for setting, head in fit_all(labelled.where(~out)).items():
             blank = np.full((len(out), labelled.classes), np.nan)
-            held_out.setdefault(name, blank)[out] = head(labelled.features[out])
+            held_out.setdefault(setting, blank)[out] = head(labelled.features[out])
     return held_out
 
 
 def select_candidate(
     labelled: Labelled,
-    held_out: Mapping[str, np.ndarray],
-    describe: Callable[[str], dict[str, Any]],
-    refit: Callable[[str], Head],
+    held_out: Mapping[Setting, np.ndarray],
+    names: Sequence[str],
+    refit: Callable[[Setting], Head],
 ) -> Fit:
     """The candidate with the least loss after temperature scaling, refitted on all rows."""
     scores = {}
-    for name, logits in held_out.items():
+    for setting, logits in held_out.items():
         tested = ~np.isnan(logits[:, 0])
         temperature = fit_temperature(logits[tested], labelled.target[tested])
         loss = log_loss(logits[tested] / temperature, labelled.target[tested])
-        scores[name] = (loss, temperature)
-    best = min(scores, key=lambda name: scores[name][0])
-    temperature = scores[best][1]
-    return fit_from_held_out(labelled, held_out[best], refit(best), describe(best), temperature)
+        scores[setting] = (loss, temperature)
+    best = min(scores, key=lambda setting: scores[setting][0])
+    hyperparameters = dict(zip(names, best, strict=True))
+    return fit_from_held_out(
+        labelled, held_out[best], refit(best), hyperparameters, scores[best][1]
+    )
 
 
 def fit_from_held_out(
@@ -103,21 +112,14 @@ def fit_from_held_out(
     scaled = logits[tested] / temperature
     probabilities = np.full(logits.shape, np.nan, dtype=np.float32)
     probabilities[tested] = softmax(scaled)
-    return Fit(
-        head=head,
-        temperature=temperature,
-        hyperparameters=hyperparameters,
-        cv_top1=float((scaled.argmax(axis=1) == target).mean()),
-        cv_log_loss=log_loss(scaled, target),
-        held_out=probabilities,
-    )
+    top1 = float((scaled.argmax(axis=1) == target).mean())
+    loss = log_loss(scaled, target)
+    return Fit(head, temperature, hyperparameters, top1, loss, probabilities)
 
 
 def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:
-    """The temperature in [0.01, 100] with the least log-loss.
+    """The temperature in [0.01, 100] with the least log-loss; arguments as of `log_loss`.
 
-    Args:
-        logits: (n, C). target: (n,) int in [0, C).
     Source: Guo et al. 2017, section 4.2.
     """
     found = minimize_scalar(
@@ -129,7 +131,12 @@ def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:
 
 
 def log_loss(logits: np.ndarray, target: np.ndarray) -> float:
-    """Mean negative log-probability of the true class, nats."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_sum = np.log(np.exp(shifted).sum(axis=1))
-    return float((log_sum - shifted[np.arange(len(target)), target]).mean())
+    """Mean cross-entropy, nats.
+
+    Args:
+        logits: (n, C). target: (n,) int classes, or (n, C) probabilities.
+    """
+    log_probs = log_softmax(logits, axis=1)
+    if target.ndim == 1:
+        return -float(log_probs[np.arange(len(target)), target].mean())
+    return -float((target * log_probs).sum(axis=1).mean())

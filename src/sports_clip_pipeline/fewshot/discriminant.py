@@ -1,25 +1,38 @@
-"""Gaussian discriminant analysis (GDA), and a Gaussian mixture with one covariance fitted by EM."""
+"""Gaussian discriminant analysis (GDA): supervised, by EM, and as transductive zero-shot.
+
+A Gaussian for each class with one covariance for all makes a linear classifier. `solve_gda` fits it
+to labels; `fit_mixture` by EM to unlabelled images too, from another classifier's probabilities;
+`transduce` from zero-shot ones alone, beside its baselines (balanced assignment, soft k-means).
+
+Source of transductive zero-shot: Zanella et al. 2024 (TransCLIP) for the mixture with a prior at
+the text; Martin et al. 2024 ("Transductive zero-shot and few-shot CLIP") for soft k-means; Asano et
+al. 2020 for balanced assignment alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 from scipy.linalg import cho_factor, cho_solve
 
+from sports_clip_pipeline.clip.projections import unit_norm
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
-from sports_clip_pipeline.fewshot.cross_validation import select_candidate
-from sports_clip_pipeline.fewshot.linear import Strengths, add_diagonal, class_means
+from sports_clip_pipeline.fewshot.cross_validation import Heads, fit_temperature
+from sports_clip_pipeline.fewshot.linear import Strengths, class_means, solve_shifted
 from sports_clip_pipeline.fewshot.softmax_solver import NEVER
-from sports_clip_pipeline.fewshot.subspace import LinearProbes, lower_gram
-from sports_clip_pipeline.predictor.head import Head, affine, softmax
+from sports_clip_pipeline.fewshot.subspace import LinearProbes, PrincipalSpace, lower_gram
+from sports_clip_pipeline.predictor.head import Head, Operation, affine, blend, softmax
+
+if TYPE_CHECKING:
+    from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig
 
 PUBLISHED_SHRINKAGE = 1.0
-_LEAST = 1e-9
-_LEAST_SPREAD = 1e-3
+_MIN_COUNT = 1e-9
+_MIN_SPREAD = 1e-3
 
 
 class Gda(Method):
@@ -40,17 +53,11 @@ class Gda(Method):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation chooses the shrinkage."""
-        probes = LinearProbes.of(task)
-        return select_candidate(
-            task.labelled,
-            probes.held_out(solve_gda, self.shrinkage).logits,
-            lambda name: {"shrinkage": float(name)},
-            partial(probes.expanded, solve_gda),
-        )
+        return LinearProbes.of(task).select(solve_gda, self.shrinkage, "shrinkage")
 
 
-def solve_gda(rows: Labelled, strengths: Sequence[float]) -> dict[str, Head]:
-    """The classifier at each shrinkage s, by its name."""
+def solve_gda(rows: Labelled, strengths: Sequence[float]) -> Heads:
+    """The classifier at each shrinkage s."""
     means = class_means(rows)  # (C, r)
     scatter = lower_gram(rows.features, means, rows.target)  # (r, r); (N − 1) Σ
     variance = float(np.trace(scatter)) / max(len(rows.target) - 1, 1)  # tr(Σ)
@@ -59,71 +66,29 @@ def solve_gda(rows: Labelled, strengths: Sequence[float]) -> dict[str, Head]:
     apart = np.where(has_rows[:, None], means - centre, 0.0)  # (C, r)
     heads = {}
     for strength in strengths:
-        whole = add_diagonal(scatter, max(strength * variance, 1e-9))
-        factor = cho_factor(whole, lower=True, overwrite_a=True, check_finite=False)
-        weight = cho_solve(factor, apart.T, check_finite=False).T * scatter.shape[0]  # (C, r)
+        solution = solve_shifted(scatter, max(strength * variance, 1e-9), apart.T)
+        weight = solution.T * len(scatter)  # (C, r)
         bias = -0.5 * (weight * apart).sum(axis=1) - weight @ centre
-        heads[str(strength)] = Head((affine(weight, np.where(has_rows, bias, NEVER)),))
+        heads[(strength,)] = Head((affine(weight, np.where(has_rows, bias, NEVER)),))
     return heads
 
 
 @dataclass(frozen=True)
-class MixtureSettings:
-    """How the Gaussian mixture is fitted.
+class LinearClassifier:
+    """Logits x Wᵀ + b + s · t of rows x and another classifier's logits t.
 
     Attributes:
-        iterations: of EM.
-        beta: inverse temperature of the Gaussian log-likelihoods; below 1, since feature columns
-            are no independent evidence.
-        prior_strength: factor of the prior classifier's logits.
-        shrinkage: of the covariance towards its mean variance, in [0, 1].
-        confidence: unlabelled rows are weighted by their top probability to this power.
-        label_weight: how many unlabelled rows a labelled one counts as.
-        balance_rounds: of Sinkhorn scaling to the class prior; 0 leaves the shares free.
+        weight: (C, d). bias: (C,). prior_strength: s >= 0.
     """
-
-    iterations: int
-    beta: float
-    prior_strength: float = 1.0
-    shrinkage: float = 0.2
-    confidence: float = 0.0
-    label_weight: float = 1.0
-    balance_rounds: int = 20
-
-
-@dataclass(frozen=True)
-class Discriminant:
-    """Logits x Wᵀ + b; weight (C, d) float32, bias (C,) float32."""
 
     weight: np.ndarray
     bias: np.ndarray
+    prior_strength: float = 0.0
 
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """(N, d) to (N, C)."""
-        logits: np.ndarray = rows @ self.weight.T + self.bias
+    def __call__(self, rows: np.ndarray, prior_logits: np.ndarray | float = 0.0) -> np.ndarray:
+        """(N, d) and (N, C) to (N, C)."""
+        logits: np.ndarray = rows @ self.weight.T + self.bias + self.prior_strength * prior_logits
         return logits
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """A fitted Gaussian mixture.
-
-    Attributes:
-        gaussians: of the last M-step.
-        bias: (C,) float64; log of the factor by which the last balancing scaled each class.
-        probabilities: (N, C) float64 of the rows it was fitted to; labelled rows one-hot.
-    """
-
-    gaussians: Discriminant
-    bias: np.ndarray
-    probabilities: np.ndarray
-    settings: MixtureSettings
-
-    def logits(self, rows: np.ndarray, prior_logits: np.ndarray) -> np.ndarray:
-        """(N, C) of rows (N, d), fitted to or new, and the prior classifier's logits (N, C)."""
-        likelihood = self.settings.beta * self.gaussians(rows) + self.bias
-        total: np.ndarray = likelihood + self.settings.prior_strength * prior_logits
-        return total
 
 
 def balanced(logits: np.ndarray, prior: np.ndarray, rounds: int) -> tuple[np.ndarray, np.ndarray]:
@@ -135,17 +100,19 @@ def balanced(logits: np.ndarray, prior: np.ndarray, rounds: int) -> tuple[np.nda
         them by a softmax; they sum to 0.
     Source: Sinkhorn and Knopp 1967; Asano et al. 2020, section 3.1.
     """
+    if not len(logits) or not rounds:
+        return softmax(logits), np.zeros(logits.shape[1])
     kernel = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
     factor = np.ones(kernel.shape[1])
     for _ in range(rounds):
         share = (kernel / (kernel @ factor)[:, None]).mean(axis=0)  # (C,); times factor, the shares
-        factor = prior / np.maximum(share, _LEAST)
-    weighed = kernel * factor
+        factor = prior / np.maximum(share, _MIN_COUNT)
+    weighted = kernel * factor
     bias = np.log(factor)
-    return weighed / weighed.sum(axis=1, keepdims=True), bias - bias.mean()
+    return weighted / weighted.sum(axis=1, keepdims=True), bias - bias.mean()
 
 
-def fit_gaussians(rows: np.ndarray, shares: np.ndarray, shrinkage: float) -> Discriminant:
+def fit_gaussians(rows: np.ndarray, shares: np.ndarray, shrinkage: float) -> LinearClassifier:
     """The M-step: class means and one covariance of rows that belong to classes by shares.
 
     Args:
@@ -155,61 +122,121 @@ def fit_gaussians(rows: np.ndarray, shares: np.ndarray, shrinkage: float) -> Dis
     second row, a thousandth of the rows' own variance stands for the covariance.
     """
     count = shares.sum(axis=0)  # (C,)
-    has_rows = count > _LEAST
-    means = (shares.T.astype(rows.dtype) @ rows) / np.maximum(count, _LEAST)[:, None]  # (C, d)
-    root = np.sqrt(shares.sum(axis=1)).astype(rows.dtype)
-    heavy = rows * root[:, None]
+    has_rows = count > _MIN_COUNT
+    means = (shares.T.astype(rows.dtype) @ rows) / np.maximum(count, _MIN_COUNT)[:, None]  # (C, d)
+    heavy = rows * np.sqrt(shares.sum(axis=1)).astype(rows.dtype)[:, None]
     between = means * np.sqrt(count)[:, None]
     covariance = (heavy.T @ heavy - between.T @ between) / count.sum()  # (d, d)
     spread = float(np.vdot(heavy, heavy)) / count.sum() / len(covariance)  # about the rows' mean
     within = float(np.trace(covariance)) / len(covariance)
-    variance = max(within, _LEAST_SPREAD * spread, _LEAST)
+    variance = max(within, _MIN_SPREAD * spread, _MIN_COUNT)
     covariance *= 1.0 - shrinkage
     covariance.flat[:: len(covariance) + 1] += max(shrinkage, 1e-6) * variance
     factor = cho_factor(covariance, overwrite_a=True, check_finite=False)
     weight = cho_solve(factor, means.T, check_finite=False).T  # (C, d)
     bias = np.where(has_rows, -0.5 * (weight * means).sum(axis=1), NEVER)
     weight = np.where(has_rows[:, None], weight, 0.0)
-    return Discriminant(weight.astype(np.float32), bias.astype(np.float32))
+    return LinearClassifier(weight.astype(np.float32), bias.astype(np.float32))
 
 
 def fit_mixture(
     rows: np.ndarray,
     prior_logits: np.ndarray,
     class_prior: np.ndarray,
-    settings: MixtureSettings,
-    known: np.ndarray | None = None,
-) -> Mixture:
-    """EM from another classifier's probabilities, with a balanced E-step.
+    *,
+    iterations: int,
+    beta: float,
+    shrinkage: float,
+    confidence: float = 0.0,
+    label_weight: float = 1.0,
+    balance_rounds: int = 20,
+    target: np.ndarray | None = None,
+) -> tuple[LinearClassifier, np.ndarray]:
+    """A Gaussian mixture by EM from another classifier's probabilities, with a balanced E-step.
 
     Args:
         rows: (N, d) float32, around their mean.
         prior_logits: (N, C) of the other classifier (zero-shot, or fitted on few labels).
         class_prior: (C,) shares of the classes among the unlabelled rows.
-        known: (N,) int; a row's class, or −1. None if no class is known.
-    Returns: with every row labelled, the Gaussians of the labels.
+        beta: inverse temperature of the Gaussian log-likelihoods; below 1, since feature columns
+            are no independent evidence.
+        confidence: unlabelled rows are weighted by their top probability to this power.
+        label_weight: how many unlabelled rows a labelled one counts as.
+        balance_rounds: of Sinkhorn scaling to the class prior; 0 leaves the shares free.
+        target: (N,) int; a row's class, or −1. None if no row is labelled.
+    Returns: the classifier, for further rows too, and the probabilities (N, C) float64 of the rows,
+        labelled ones one-hot. With every row labelled, the Gaussians of the labels.
     Source: Zanella et al. 2024 (TransCLIP), sections 3.1-3.3, for EM with a Kullback-Leibler term;
         Grandvalet and Bengio 2004, section 3, for labelled and unlabelled rows together.
     """
-    known = np.full(len(rows), -1) if known is None else known
-    free = known < 0
+    target = np.full(len(rows), -1) if target is None else target
+    free = target < 0
     shares = np.zeros(prior_logits.shape)
-    shares[~free, known[~free]] = 1.0
-    start = settings.prior_strength * prior_logits[free]
-    shares[free], bias = _assign(start, class_prior, settings)
-    for _ in range(settings.iterations if free.any() else 1):
-        weight = shares.max(axis=1) ** settings.confidence
-        weight[~free] = settings.label_weight
-        gaussians = fit_gaussians(rows, shares * weight[:, None], settings.shrinkage)
-        logits = settings.beta * gaussians(rows[free]) + start
-        shares[free], bias = _assign(logits, class_prior, settings)
-    return Mixture(gaussians, bias, shares, settings)
+    shares[~free, target[~free]] = 1.0
+    shares[free], bias = balanced(prior_logits[free], class_prior, balance_rounds)
+    for _ in range(iterations if free.any() else 1):
+        weight = shares.max(axis=1) ** confidence
+        weight[~free] = label_weight
+        gaussians = fit_gaussians(rows, shares * weight[:, None], shrinkage)
+        logits = beta * gaussians(rows[free]) + prior_logits[free]
+        shares[free], bias = balanced(logits, class_prior, balance_rounds)
+    return LinearClassifier(beta * gaussians.weight, beta * gaussians.bias + bias, 1.0), shares
 
 
-def _assign(
-    logits: np.ndarray, class_prior: np.ndarray, settings: MixtureSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    """The E-step."""
-    if not len(logits) or not settings.balance_rounds:
-        return softmax(logits), np.zeros(logits.shape[1])
-    return balanced(logits, class_prior, settings.balance_rounds)
+def transduce(
+    method: str,
+    features: np.ndarray,
+    zero_shot: Head,
+    scaled: tuple[Operation, ...],
+    config: TransductionConfig,
+) -> tuple[Head, np.ndarray]:
+    """Transductive zero-shot classification: improved by unlabelled images, without any label.
+
+    Args:
+        method: one of `TRANSDUCTIONS`.
+        features: (N, D₀) float32 pooled features, N >= 2.
+        zero_shot: pooled features to zero-shot logits (N, C).
+        scaled: pooled features to the columns that are modelled; `Pretrained.scaled(root=True)`.
+    Returns: a head for new images, whose temperature makes it as confident as zero-shot (the least
+        expected log-loss under it), and the probabilities (N, C) float32 of the images.
+    """
+    columns, text = Head(scaled)(features), config.prior_strength * zero_shot(features)
+    prior = np.full(text.shape[1], 1.0 / text.shape[1])
+    strong = zero_shot.scaled(config.prior_strength)
+    if method == "gda_em":
+        space = PrincipalSpace.of(columns, scaled, config.pca_width)
+        found, probabilities = fit_mixture(
+            space.rows(columns),
+            text,
+            prior,
+            iterations=config.iterations,
+            beta=config.beta,
+            shrinkage=config.shrinkage,
+            confidence=config.confidence,
+            balance_rounds=config.balance_rounds,
+        )
+        head = blend(space.head(found.weight, found.bias), strong)
+    elif method == "soft_k_means":
+        probe, probabilities = _soft_k_means(columns, text, prior, config)
+        head = blend(Head((*scaled, *probe)), strong)
+    else:
+        probabilities, bias = balanced(text, prior, config.balance_rounds)
+        head = Head((*strong.operations, affine(np.eye(len(bias)), bias)))
+    temperature = fit_temperature(head(features), softmax(zero_shot(features)))
+    return head.scaled(1.0 / temperature), probabilities.astype(np.float32)
+
+
+def _soft_k_means(
+    columns: np.ndarray, text: np.ndarray, prior: np.ndarray, config: TransductionConfig
+) -> tuple[list[Operation], np.ndarray]:
+    """Spherical soft k-means from the text logits (N, C): a probe on the columns, probabilities."""
+    mean = columns.mean(axis=0)
+    rows = unit_norm(columns - mean)  # (N, D)
+    probabilities, bias = balanced(text, prior, config.balance_rounds)
+    for _ in range(config.iterations):
+        centres = unit_norm(probabilities.T.astype(np.float32) @ rows)  # (C, D)
+        logits = config.k_means_beta * rows @ centres.T + text
+        probabilities, bias = balanced(logits, prior, config.balance_rounds)
+    around = Operation("standardise", {"mean": mean, "scale": np.ones_like(mean)})
+    last = affine(config.k_means_beta * centres, bias)
+    return [around, Operation("l2_normalise"), last], probabilities

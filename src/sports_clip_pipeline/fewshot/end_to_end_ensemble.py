@@ -1,8 +1,9 @@
-"""End-to-end ensemble: a fine-tuned encoder's logits added to the stacked ensemble's.
+"""Predictors of end-to-end trials, and their ensembles with the stacked ensemble.
 
-One has learned from these images' pixels, the other keeps what several encoders learned from
-ImageNet; they err differently, so their logits are added. Which of the fine-tuned encoders is
-taken, and both weights, are fitted on labelled images that neither had learned from.
+In an end-to-end ensemble a fine-tuned encoder's logits are added to those of the stacked ensemble
+over frozen features. One has learned from these images' pixels, the other keeps what several
+encoders learned from ImageNet; they err differently. Which of the fine-tuned encoders is taken, and
+both weights, are fitted on labelled images that neither had learned from.
 
 Source: Lakshminarayanan et al. 2017 (Deep ensembles), section 2; Genest and Zidek 1986, section 3
 (logarithmic opinion pools); Wortsman et al. 2022, section 4 (ensembles in output space).
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -21,26 +22,79 @@ import numpy as np
 from sports_clip_pipeline.encoders.image_encoders import image_encoder
 from sports_clip_pipeline.fewshot.base import Fit, Labelled
 from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out
-from sports_clip_pipeline.fewshot.end_to_end_study import (
-    EndToEndPredictions,
-    EndToEndStudy,
-    EndToEndTrial,
-    folder_name,
-)
+from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndStudy, read_encoder
 from sports_clip_pipeline.fewshot.ensemble import choose_with_zero_shot
-from sports_clip_pipeline.fewshot.shipping import abstention_threshold
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
-from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, trial_predictor
+from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.predictor.head import Head, blend, columns
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
+from sports_clip_pipeline.training.classification import pooled_image_features
+from sports_clip_pipeline.training.images import DecodedImages
 
 _LOG = logging.getLogger(__name__)
 # The method over frozen features that a fine-tuned encoder is added to.
 FROZEN = "stacked_ensemble"
 _MIN_PROBABILITY = 1e-7
+
+
+@dataclass(frozen=True)
+class EndToEndPredictions:
+    """Logits of end-to-end trials on test images; computed once, then read from the saved state.
+
+    Attributes:
+        images: the N test images, decoded when a trial is evaluated. classes: C labels.
+        encoder: name of the packaged encoder whose architecture the trials have.
+        views: of each image. state: where logits and encoders are saved.
+        trials: those evaluated.
+    """
+
+    images: DecodedImages
+    classes: tuple[str, ...]
+    encoder: str
+    views: tuple[str, ...]
+    state: RunState
+    trials: list[FittedTrial] = field(default_factory=list)
+
+    def evaluate(self, trial: FittedTrial) -> np.ndarray:
+        """Logits (N, C) of a trial."""
+        logits = self.logits(trial)
+        if logits is None:
+            model = self.predictor(trial).module()
+            features = pooled_image_features(
+                model.encoder, self.images.open(), self.images.preprocessing, self.views
+            )
+            logits = trial.fit.head(features).astype(np.float32)
+            self.state.save_state(*self._address(trial), {"logits": logits})
+        return logits
+
+    def logits(self, trial: FittedTrial) -> np.ndarray | None:
+        """Saved logits (N, C) of a trial, or None."""
+        saved = self.state.load_state(*self._address(trial))
+        return None if saved is None else saved[0]["logits"]
+
+    def predictor(self, trial: FittedTrial) -> Predictor:
+        """A trial as a predictor, its encoder read again. Raises: KeyError: it is not saved."""
+        width = image_encoder(self.encoder).width
+        encoder = EncoderInput(self.encoder, self.images.preprocessing, self.views, width)
+        return trial_predictor(trial, self.classes, [encoder], read_encoder(trial, self.state))
+
+    def predictors(self) -> dict[str, Callable[[], Predictor]]:
+        """By the name of its folder, what makes each trial's predictor."""
+        return {folder_name(one.key): partial(self.predictor, one) for one in self.trials}
+
+    def _address(self, trial: FittedTrial) -> tuple[str, str]:
+        images = list(self.images.addresses), self.images.preprocessing
+        content = fingerprint(trial.fingerprint, *images, list(self.views))
+        return f"evaluated/{trial.key.path}", content
+
+
+def folder_name(key: TrialKey) -> str:
+    """The folder of a trial's predictor."""
+    return f"{key.method}-{key.label_fraction:g}-{key.seed}"
 
 
 @dataclass(frozen=True)
@@ -50,30 +104,29 @@ class EnsembleTrial:
     Attributes:
         fitted: the trial; its head reads the fine-tuned encoder's columns, then those of the
             frozen encoders; its temperature is 1.
-        end_to_end: the end-to-end trial in it. fingerprint: of that.
+        end_to_end: the end-to-end trial in it.
         frozen: the head on frozen features.
         factors: of the logits of the two.
     """
 
     fitted: FittedTrial
-    end_to_end: TrialKey
-    fingerprint: str
+    end_to_end: FittedTrial
     frozen: Head
     factors: tuple[float, float]
 
     def logits(self, end_to_end_logits: np.ndarray, features: np.ndarray) -> np.ndarray:
         """(N, C) from the end-to-end trial's logits (N, C) and frozen features (N, ΣD)."""
-        ours, frozen = self.factors
-        mixed: np.ndarray = ours * end_to_end_logits + frozen * self.frozen(features)
-        return mixed.astype(np.float32)
+        mixed = self.factors[0] * end_to_end_logits + self.factors[1] * self.frozen(features)
+        logits: np.ndarray = mixed.astype(np.float32)
+        return logits
 
 
 def build_ensembles(
-    trials: Sequence[EndToEndTrial],
+    trials: Sequence[FittedTrial],
     study: EndToEndStudy,
     data: StudyData,
     config: FinetuneConfig,
-    journal: RunState,
+    state: RunState,
 ) -> list[EnsembleTrial]:
     """An ensemble for each fraction and seed, with the stacked ensemble of the same labels.
 
@@ -81,16 +134,16 @@ def build_ensembles(
     encoder that its features come from, there is none.
 
     Args:
-        journal: of the trials over frozen features.
+        state: of the trials over frozen features.
     """
     if study.start.clip_weights:
         _LOG.info("%s: none, as the frozen encoder is not a packaged one", END_TO_END_ENSEMBLE)
         return []
-    widths = (image_encoder(study.start.tower).width, data.features.shape[1])
-    groups: dict[TrialKey, list[EndToEndTrial]] = {}
+    widths = (image_encoder(study.start.encoder).width, data.features.shape[1])
+    groups: dict[TrialKey, list[FittedTrial]] = {}
     for trial in trials:
-        groups.setdefault(replace(trial.fitted.key, method=FROZEN), []).append(trial)
-    fitted = {one.key: one for one in finished_trials(list(groups), data, config, journal)}
+        groups.setdefault(replace(trial.key, method=FROZEN), []).append(trial)
+    fitted = {one.key: one for one in finished_trials(list(groups), data, config, state)}
     for key in sorted(groups.keys() - fitted.keys(), key=lambda key: key.name):
         _LOG.info("%s: none with %s, which was not fitted", END_TO_END_ENSEMBLE, key.name)
     return [
@@ -100,7 +153,7 @@ def build_ensembles(
 
 
 def build_ensemble(
-    trials: Sequence[EndToEndTrial],
+    trials: Sequence[FittedTrial],
     frozen: FittedTrial,
     target: np.ndarray,
     widths: tuple[int, int],
@@ -114,28 +167,28 @@ def build_ensemble(
         widths: columns of the fine-tuned encoder, and of the frozen encoders together.
     Raises: ValueError: a trial has no held-out predictions.
     """
-    log_probs = {trial.fitted.key.method: _log_probs(trial.fitted.fit) for trial in trials}
     beside = _log_probs(frozen.fit)
-    both = ~np.isnan(beside[:, 0])
-    held_out = {name: np.where(both[:, None], rows, np.nan) for name, rows in log_probs.items()}
+    tested = ~np.isnan(beside[:, :1])
+    held_out = {t.key.method: np.where(tested, _log_probs(t.fit), np.nan) for t in trials}
     best, weights = choose_with_zero_shot(beside, held_out, target)
-    chosen = next(trial for trial in trials if trial.fitted.key.method == best)
-    factors = (
-        weights[0] / chosen.fitted.fit.temperature,
-        weights[1] / frozen.fit.temperature,
+    chosen = next(trial for trial in trials if trial.key.method == best)
+    factors = weights[0] / chosen.fit.temperature, weights[1] / frozen.fit.temperature
+    first = Head((columns(0, widths[0]), *chosen.fit.head.operations))
+    second = Head((columns(widths[0], sum(widths)), *frozen.fit.head.operations))
+    fit = fit_from_held_out(
+        Labelled(np.empty((len(target), 0)), target, np.empty(0), beside.shape[1]),
+        weights[0] * held_out[best] + weights[1] * beside,
+        blend(first.scaled(factors[0]), second.scaled(factors[1])),
+        {"pixel_method": best, "pixel_weight": weights[0], "frozen_weight": weights[1]},
     )
-    mixed = weights[0] * held_out[best] + weights[1] * beside
-    head = _head(chosen.fitted.fit.head, frozen.fit.head, factors, widths)
-    settings = {"pixel_method": best, "pixel_weight": weights[0], "frozen_weight": weights[1]}
-    rows = Labelled(np.empty((len(target), 0)), target, np.empty(0), beside.shape[1])
     fitted = FittedTrial(
-        key=replace(chosen.fitted.key, method=END_TO_END_ENSEMBLE),
-        fit=fit_from_held_out(rows, mixed, head, settings),
+        key=replace(chosen.key, method=END_TO_END_ENSEMBLE),
+        fit=fit,
         labels=len(target),
-        elapsed_s=chosen.fitted.elapsed_s + frozen.elapsed_s,
-        reused=chosen.fitted.reused and frozen.reused,
+        elapsed_s=chosen.elapsed_s + frozen.elapsed_s,
+        reused=chosen.reused and frozen.reused,
     )
-    return EnsembleTrial(fitted, chosen.fitted.key, chosen.fingerprint, frozen.fit.head, factors)
+    return EnsembleTrial(fitted, chosen, frozen.fit.head, factors)
 
 
 def is_better(ensemble: EnsembleTrial, chosen: FittedTrial, target: np.ndarray) -> bool:
@@ -147,38 +200,12 @@ def is_better(ensemble: EnsembleTrial, chosen: FittedTrial, target: np.ndarray) 
         chosen: a trial over frozen features on the same labels, with held-out predictions.
         target: (n,) int classes of the labelled images.
     """
-    ours, other = ensemble.fitted.fit.held_out, chosen.fit.held_out
-    if ensemble.factors[0] == 0.0 or ours is None or other is None:
+    if ensemble.factors[0] == 0.0 or chosen.fit.held_out is None:
         return False
-    rows = np.flatnonzero(~np.isnan(ours[:, 0]) & ~np.isnan(other[:, 0]))
-    gain = np.log(np.maximum(ours[rows, target[rows]], _MIN_PROBABILITY)) - np.log(
-        np.maximum(other[rows, target[rows]], _MIN_PROBABILITY)
-    )  # (n,) nats
+    gain = _log_probs(ensemble.fitted.fit) - _log_probs(chosen.fit)
+    gain = gain[np.arange(len(target)), target]  # (n,) nats
+    gain = gain[~np.isnan(gain)]
     return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
-
-
-def ensemble_predictor(
-    ensemble: EnsembleTrial, end_to_end: Predictor, embed_audit: Mapping[str, Any]
-) -> Predictor:
-    """The ensemble as a predictor of its own.
-
-    Args:
-        end_to_end: predictor of its end-to-end trial. embed_audit: how frozen features were made.
-    """
-    fitted = ensemble.fitted
-    return replace(
-        end_to_end,
-        head=fitted.fit.head,
-        temperature=fitted.fit.temperature,
-        additional_encoders=tuple(EncoderInput.from_dict(row) for row in embed_audit["encoders"]),
-        origin={
-            **end_to_end.origin,
-            "method": END_TO_END_ENSEMBLE,
-            "hyperparameters": fitted.fit.hyperparameters,
-            "cv_top1": fitted.fit.cv_top1,
-        },
-        threshold=abstention_threshold(fitted.fit.held_out),
-    )
 
 
 @dataclass(frozen=True)
@@ -199,16 +226,19 @@ class Ensembles:
 
         Args:
             features: (N, ΣD) of the test images, by the frozen encoders.
-        Raises: KeyError: its end-to-end trial was not evaluated.
         """
-        logits = self.predictions.logits(ensemble.end_to_end, ensemble.fingerprint)
-        if logits is None:
-            raise KeyError(ensemble.end_to_end.name)
-        return ensemble.logits(logits, features)
+        return ensemble.logits(self.predictions.evaluate(ensemble.end_to_end), features)
+
+    def predictor(self, ensemble: EnsembleTrial) -> Predictor:
+        """The ensemble as a predictor of its own."""
+        first = self.predictions.predictor(ensemble.end_to_end)
+        frozen = [EncoderInput.from_dict(row) for row in self.embed_audit["encoders"]]
+        encoders = [*first.encoders, *frozen]
+        return trial_predictor(ensemble.fitted, first.classes, encoders, first.encoder_weights)
 
     def predictors(self) -> dict[str, Callable[[], Predictor]]:
         """By the name of its folder, what makes each ensemble's predictor."""
-        return {folder_name(one.fitted.key): partial(self._make, one) for one in self.ensembles}
+        return {folder_name(e.fitted.key): partial(self.predictor, e) for e in self.ensembles}
 
     def shipped(
         self, chosen: Mapping[float, FittedTrial], data: StudyData
@@ -218,20 +248,15 @@ class Ensembles:
         Args:
             chosen: the trial over frozen features at each fraction, with held-out predictions.
         """
-        return {
-            one.fitted.key.label_fraction: partial(self._make, one)
-            for one in self.ensembles
-            if self._wins(one, chosen.get(one.fitted.key.label_fraction), data)
-        }
-
-    def _wins(self, ensemble: EnsembleTrial, chosen: FittedTrial | None, data: StudyData) -> bool:
-        if chosen is None or chosen.key.seed != ensemble.fitted.key.seed:
-            return False
-        return is_better(ensemble, chosen, data.target[data.labelled_rows(chosen.key)])
-
-    def _make(self, ensemble: EnsembleTrial) -> Predictor:
-        end_to_end = self.predictions.predictor(ensemble.end_to_end, ensemble.fingerprint)
-        return ensemble_predictor(ensemble, end_to_end, self.embed_audit)
+        makers: dict[float, Callable[[], Predictor]] = {}
+        for ensemble in self.ensembles:
+            key = ensemble.fitted.key
+            other = chosen.get(key.label_fraction)
+            if other is not None and other.key.seed == key.seed:
+                target = data.target[data.labelled_rows(other.key)]
+                if is_better(ensemble, other, target):
+                    makers[key.label_fraction] = partial(self.predictor, ensemble)
+        return makers
 
 
 def _log_probs(fit: Fit) -> np.ndarray:
@@ -239,17 +264,3 @@ def _log_probs(fit: Fit) -> np.ndarray:
     if fit.held_out is None:
         raise ValueError("a trial without held-out predictions cannot be in an ensemble")
     return np.log(np.maximum(fit.held_out.astype(np.float64), _MIN_PROBABILITY))
-
-
-def _head(
-    trained: Head, frozen: Head, factors: tuple[float, float], widths: tuple[int, int]
-) -> Head:
-    """Both heads on columns side by side, the fine-tuned encoder's first."""
-    edges = (0, widths[0], sum(widths))
-    sides = [
-        Head((columns(start, stop), *head.operations)).scaled(factor)
-        for head, factor, start, stop in zip(
-            (trained, frozen), factors, edges[:-1], edges[1:], strict=True
-        )
-    ]
-    return blend(*sides)

@@ -1,7 +1,7 @@
 """End-to-end fine-tuning methods: full, last blocks, LoRA, FLYP, WiSE-FT; one small class each.
 
 A method decides what is trained from where, its loss and its learning rate; the trainer is the same
-for all. To add one, write a class and list it in `METHODS` (and in `config/pixels.py`).
+for all. To add one, write a class and list it in `METHODS` and in `END_TO_END_METHODS`.
 """
 
 from __future__ import annotations
@@ -36,49 +36,48 @@ _ATTENTION_LAYERS = ("qkv", "proj")
 
 @dataclass(frozen=True)
 class Start:
-    """What there is before the first label.
+    """Encoder weights, zero-shot weights and prompts from which fine-tuning starts.
 
     Attributes:
-        tower: name of the packaged image encoder.
-        anchors: the zero-shot class weights, with the image projection.
+        encoder: name of the packaged image encoder.
+        pretrained: the zero-shot class weights, with the image projection.
         prompts: of the classes, with the text projection.
         clip_weights: state dict of the encoder where contrastive pretraining trained it; empty for
             the packaged one.
     """
 
-    tower: str
-    anchors: Pretrained
+    encoder: str
+    pretrained: Pretrained
     prompts: ClassPrompts
     clip_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
         """C."""
-        return len(self.anchors.zero_shot_weights)
+        return len(self.pretrained.zero_shot_weights)
 
-    @property
-    def width(self) -> int:
-        """Columns of the encoder's pooled features."""
-        return int(self.anchors.image_weight.shape[1])
-
-    def pretrained(self) -> nn.Module:
+    def imagenet_encoder(self) -> nn.Module:
         """The encoder with ImageNet weights."""
-        return load_image_encoder(self.tower)
+        return load_image_encoder(self.encoder)
 
-    def zero_shot(self) -> nn.Module:
+    def clip_encoder(self) -> nn.Module:
         """The encoder of the CLIP model; with ImageNet weights where it was frozen."""
-        encoder = self.pretrained()
+        encoder = self.imagenet_encoder()
         if self.clip_weights:
             weights = {name: torch.tensor(value) for name, value in self.clip_weights.items()}
             encoder.load_state_dict(weights)
         return encoder
 
-    def random(self, seed: int) -> nn.Module:
+    def random_encoder(self, seed: int) -> nn.Module:
         """The encoder as initialised; the global random state is left as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder: nn.Module = timm.create_model(timm_encoder(self.tower).architecture)
+            encoder: nn.Module = timm.create_model(timm_encoder(self.encoder).architecture)
         return encoder
+
+    def linear_head(self) -> LinearHead:
+        """A new head on the encoder's pooled features."""
+        return LinearHead(self.pretrained.image_weight.shape[1], self.classes)
 
 
 class EndToEndMethod:
@@ -88,36 +87,32 @@ class EndToEndMethod:
         freeze_batch_norm: None below `freeze_batch_norm_below` labels only, else always or never.
         settings: fields of the configuration that only some methods read, and this one does.
         uses_text: whether the start depends on the class texts.
-        code: what else of this module the method depends on, for fingerprints.
+        hyperparameters: names of what tells the candidates apart.
     """
 
     freeze_batch_norm: ClassVar[bool | None] = None
     settings: ClassVar[tuple[str, ...]] = ()
     uses_text: ClassVar[bool] = True
-    code: ClassVar[tuple[Any, ...]] = ()
+    hyperparameters: ClassVar[tuple[str, ...]] = ()
 
     def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """The classifier at its start; what is trained requires a gradient."""
-        return ImageClassifier(start.zero_shot(), TextHead(start.anchors))
+        return ImageClassifier(start.clip_encoder(), TextHead(start.pretrained))
 
     def loss(self, model: ImageClassifier, batch: Batch, config: EndToEndConfig) -> torch.Tensor:
         """Cross-entropy with label smoothing (Szegedy et al. 2016, section 7)."""
-        logits = model(batch.pixels)
-        return functional.cross_entropy(
-            logits, batch.target, label_smoothing=config.label_smoothing
-        )
+        logits, smoothing = model(batch.pixels), config.label_smoothing
+        return functional.cross_entropy(logits, batch.target, label_smoothing=smoothing)
 
     def peak_lr(self, config: EndToEndConfig) -> float:
         """AdamW's peak learning rate."""
         return config.peak_lr
 
-    def candidates(self, start: State, trained: State, config: EndToEndConfig) -> dict[str, State]:
-        """Weights to choose from on held-out labelled images, by name."""
-        return {"": trained}
-
-    def describe(self, candidate: str) -> dict[str, Any]:
-        """Hyper-parameters of a candidate."""
-        return {}
+    def candidates(
+        self, start: State, trained: State, config: EndToEndConfig
+    ) -> dict[tuple[float, ...], State]:
+        """Weights to choose from on held-out labelled images, by their hyper-parameters."""
+        return {(): trained}
 
     def finish(self, encoder: Any) -> None:
         """Turn the trained encoder into one of the packaged architecture, in place."""
@@ -135,7 +130,7 @@ class FullRandom(EndToEndMethod):
 
     def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """Random encoder, new linear head."""
-        return ImageClassifier(start.random(seed), LinearHead(start.width, start.classes))
+        return ImageClassifier(start.random_encoder(seed), start.linear_head())
 
     def peak_lr(self, config: EndToEndConfig) -> float:
         """That of random weights."""
@@ -153,7 +148,7 @@ class FullImageNet(EndToEndMethod):
 
     def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """ImageNet encoder, new linear head."""
-        return ImageClassifier(start.pretrained(), LinearHead(start.width, start.classes))
+        return ImageClassifier(start.imagenet_encoder(), start.linear_head())
 
 
 class LastBlocks(EndToEndMethod):
@@ -170,17 +165,17 @@ class LastBlocks(EndToEndMethod):
 
         Raises: UserFacingError: the encoder has fewer blocks.
         """
-        encoder: Any = start.zero_shot()
+        encoder: Any = start.clip_encoder()
         count, blocks = config.last_blocks, list(encoder.blocks)
         if count > len(blocks):
             what = f"wanted {count} of the encoder's {len(blocks)} blocks"
             raise UserFacingError("parameter pixels.last_blocks", what, f"use 1 to {len(blocks)}")
-        children = dict(encoder.named_children())
-        after = list(children)[list(children).index("blocks") + 1 :]
+        children = list(encoder.named_children())
+        after = [name for name, _ in children].index("blocks") + 1
         encoder.requires_grad_(False)
-        for module in (*blocks[-count:], *(children[name] for name in after)):
+        for module in (*blocks[-count:], *(module for _, module in children[after:])):
             module.requires_grad_(True)
-        return ImageClassifier(encoder, TextHead(start.anchors))
+        return ImageClassifier(encoder, TextHead(start.pretrained))
 
 
 class Flyp(EndToEndMethod):
@@ -196,7 +191,9 @@ class Flyp(EndToEndMethod):
 
     def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """The contrastive model as pretrained."""
-        return ImageClassifier(start.zero_shot(), ContrastiveHead(start.anchors, start.prompts))
+        return ImageClassifier(
+            start.clip_encoder(), ContrastiveHead(start.pretrained, start.prompts)
+        )
 
     def loss(self, model: ImageClassifier, batch: Batch, config: EndToEndConfig) -> torch.Tensor:
         """Contrast of the images with one random prompt of each one's class."""
@@ -225,9 +222,6 @@ def class_contrast(
     return (to_text + functional.cross_entropy(logits.T, shares)) / 2
 
 
-Flyp.code = (class_contrast,)
-
-
 class WiseFt(EndToEndMethod):
     """WiSE-FT: weights interpolated between the zero-shot model and its fine-tuned self.
 
@@ -240,31 +234,23 @@ class WiseFt(EndToEndMethod):
 
     freeze_batch_norm = True
     settings = ("wise_alphas",)
+    hyperparameters = ("alpha",)
 
-    def candidates(self, start: State, trained: State, config: EndToEndConfig) -> dict[str, State]:
+    def candidates(
+        self, start: State, trained: State, config: EndToEndConfig
+    ) -> dict[tuple[float, ...], State]:
         """The points to choose from, by their weight of the fine-tuned end."""
-        return {str(alpha): self.interpolate(start, trained, alpha) for alpha in config.wise_alphas}
-
-    def describe(self, candidate: str) -> dict[str, Any]:
-        """The weight of the fine-tuned end."""
-        return {"alpha": float(candidate)}
+        return {(alpha,): self.interpolate(start, trained, alpha) for alpha in config.wise_alphas}
 
     @staticmethod
     def interpolate(start: State, trained: State, alpha: float) -> dict[str, torch.Tensor]:
-        """(1 - alpha) · start + alpha · trained by entry; whole numbers are the trained ones.
-
-        Raises: ValueError: the two have other entries.
-        """
-        if start.keys() != trained.keys():
-            raise ValueError(
-                f"{sorted(start.keys() ^ trained.keys())[:3]} stand in one state alone"
-            )
-        between = {}
-        for name, end in trained.items():
-            between[name] = end.clone()
-            if end.is_floating_point() and alpha < 1.0:
-                between[name] = (1.0 - alpha) * start[name] + alpha * end
-        return between
+        """(1 - alpha) · start + alpha · trained by entry; whole numbers are the trained ones."""
+        return {
+            name: (1.0 - alpha) * start[name] + alpha * end
+            if end.is_floating_point() and alpha < 1.0
+            else end.clone()
+            for name, end in trained.items()
+        }
 
 
 class LowRankLinear(nn.Module):
@@ -303,13 +289,12 @@ class Lora(EndToEndMethod):
 
     freeze_batch_norm = True
     settings = ("lora_rank", "lora_alpha", "lora_lr")
-    code = (LowRankLinear,)
 
     def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """Zero-shot start whose attention layers carry updates; only those and the head train."""
-        encoder = start.zero_shot()
+        encoder = start.clip_encoder()
         self.inject(encoder, config.lora_rank, config.lora_alpha, seed)
-        return ImageClassifier(encoder, TextHead(start.anchors))
+        return ImageClassifier(encoder, TextHead(start.pretrained))
 
     def peak_lr(self, config: EndToEndConfig) -> float:
         """That of low-rank updates."""

@@ -1,4 +1,4 @@
-"""Trials of the end-to-end plan: held-out split, training, choice, resume, estimate, predictor."""
+"""End-to-end trials: plan, held-out split, training, choice, refit, resume and estimate."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import inspect
 import logging
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,26 +22,20 @@ from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.image_encoders import image_encoder
 from sports_clip_pipeline.encoders.text_encoders import text_encoder_spec
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.fewshot.base import Fit
-from sports_clip_pipeline.fewshot.cross_validation import fit_temperature, log_loss
+from sports_clip_pipeline.fewshot import end_to_end_methods as methods
+from sports_clip_pipeline.fewshot.base import Labelled
+from sports_clip_pipeline.fewshot.cross_validation import Setting, select_candidate
 from sports_clip_pipeline.fewshot.end_to_end_methods import (
     EndToEndMethod,
     Start,
     find_end_to_end_method,
 )
-from sports_clip_pipeline.fewshot.shipping import abstention_threshold
-from sports_clip_pipeline.fewshot.trial import (
-    FittedTrial,
-    TrialKey,
-    trial_from_state,
-    trial_to_state,
-)
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial, save_trial
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import ProgressBar, RunState
 from sports_clip_pipeline.machine import cores, retain_freed_memory
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
-from sports_clip_pipeline.predictor.head import softmax
-from sports_clip_pipeline.predictor.predictor import Predictor
+from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training import classification, images, trainer
 from sports_clip_pipeline.training.classification import (
     ClassificationTask,
@@ -57,25 +51,14 @@ from sports_clip_pipeline.training.trainer import Trainer, TrainSettings
 _LOG = logging.getLogger(__name__)
 # Which trials there are, and how they are saved, changes none of them.
 _PLAN = {"methods", "fractions", "seeds", "checkpoint_every_steps", "threads"}
-_OF_METHODS = ("random_lr", "last_blocks", "lora_rank", "lora_alpha", "lora_lr", "wise_alphas")
-_SHARED_CODE = (classification, images, trainer, Start, EndToEndMethod)
-# A trial's encoder is saved twice, in the journal and in its predictor's folder, as float32.
+_OF_METHODS = {name for method in methods.METHODS.values() for name in method.settings}
+_SHARED_CODE = (
+    classification, images, trainer, Start, EndToEndMethod, methods.class_contrast,
+    methods.LowRankLinear,
+)  # fmt: skip
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+# A trial's encoder is saved twice, in its state and in its predictor's folder, as float32.
 _BYTES = 2 * 4
-
-
-@dataclass(frozen=True)
-class EndToEndTrial:
-    """A finished trial with its classifier.
-
-    Attributes:
-        fitted: its head, temperature and held-out predictions.
-        encoder_weights: state dict of its encoder, float32, in the packaged architecture.
-        fingerprint: of all it depends on.
-    """
-
-    fitted: FittedTrial
-    encoder_weights: dict[str, np.ndarray]
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -94,39 +77,25 @@ class EndToEndStudy:
     splits: pd.DataFrame
     start: Start
 
-    def rows(self, trial: TrialKey) -> np.ndarray:
+    def labelled_rows(self, key: TrialKey) -> np.ndarray:
         """(n,) int64; the images whose labels the trial may use."""
-        return labels_for_fraction(self.splits, trial.label_fraction, trial.seed)
+        return labels_for_fraction(self.splits, key.label_fraction, key.seed)
 
-    def fingerprint(self, trial: TrialKey, config: EndToEndConfig) -> str:
+    def fingerprint(self, key: TrialKey, config: EndToEndConfig) -> str:
         """Of a trial: its labelled images, start, settings and code.
 
         Images that the trial has no label of, test images among them, are no part of it.
         """
-        rows, start = self.rows(trial), self.start
-        method = find_end_to_end_method(trial.method)
-        settings = {
-            key: value
-            for key, value in config.model_dump().items()
-            if key not in _PLAN and (key not in _OF_METHODS or key in method.settings)
-        }
-        code = [code_fingerprint(part) for part in (*_SHARED_CODE, type(method), *method.code)]
+        rows, start = self.labelled_rows(key), self.start
+        method = find_end_to_end_method(key.method)
+        ignored = _PLAN | (_OF_METHODS - set(method.settings))
+        code = [code_fingerprint(code) for code in (*_SHARED_CODE, type(method))]
         return fingerprint(
-            trial.method, trial.seed, [self.images.addresses[row] for row in rows],
-            self.target[rows], settings, code, self.images.preprocessing.to_dict(), start.classes,
-            image_encoder(start.tower).digest, _text_fingerprint(start, trial.method),
+            key.method, key.seed, [self.images.addresses[row] for row in rows], self.target[rows],
+            config.model_dump(exclude=ignored), code, self.images.preprocessing.to_dict(),
+            start.classes, image_encoder(start.encoder).digest,
+            _text_fingerprint(start, key.method) if method.uses_text else "",
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What held-out labelled images decided, and their logits (n, C)."""
-
-    candidate: str
-    temperature: float
-    top1: float
-    log_loss: float
-    logits: np.ndarray
 
 
 def plan_end_to_end_trials(config: EndToEndConfig) -> list[TrialKey]:
@@ -140,159 +109,146 @@ def plan_end_to_end_trials(config: EndToEndConfig) -> list[TrialKey]:
 
 
 def finished_end_to_end_trials(
-    study: EndToEndStudy, config: EndToEndConfig, journal: RunState
-) -> Iterator[EndToEndTrial]:
+    study: EndToEndStudy, config: EndToEndConfig, state: RunState
+) -> Iterator[FittedTrial]:
     """The trials of the plan that an earlier run finished under the same fingerprint."""
-    for trial in plan_end_to_end_trials(config):
+    for key in plan_end_to_end_trials(config):
         try:
-            content = study.fingerprint(trial, config)
+            content = study.fingerprint(key, config)
         except UserFacingError:  # too small a fraction for these classes: nobody has trained it
             continue
-        finished = read_end_to_end_trial(trial, content, journal)
+        finished = load_trial(key, content, state)
         if finished is not None:
             yield finished
 
 
 def run_end_to_end_trials(
-    study: EndToEndStudy, config: EndToEndConfig, journal: RunState
-) -> Iterator[EndToEndTrial]:
+    study: EndToEndStudy, config: EndToEndConfig, state: RunState
+) -> Iterator[FittedTrial]:
     """Train every trial, or read it where an earlier run finished it; resume the unfinished one.
 
     Raises: UserFacingError: a fraction leaves a class without an image, or a method does not fit
         the encoder; before any trial is trained.
     """
-    trials = plan_end_to_end_trials(config)
-    contents = {trial: study.fingerprint(trial, config) for trial in trials}
-    waiting = [t for t in trials if journal.load_state(t.path, contents[t]) is None]
-    for method in dict.fromkeys(trial.method for trial in waiting):
+    contents = {key: study.fingerprint(key, config) for key in plan_end_to_end_trials(config)}
+    finished = {key: load_trial(key, content, state) for key, content in contents.items()}
+    waiting = [key for key, trial in finished.items() if trial is None]
+    for method in dict.fromkeys(key.method for key in waiting):
         find_end_to_end_method(method).build(study.start, config, 0)
     torch.set_num_threads(config.threads or cores())
     retain_freed_memory()
-    total = sum(_steps(trial, study, config) for trial in waiting) * config.batch_size
-    with journal.progress_bar("end to end", total, "image") as bar:
-        for trial in trials:
-            finished = None
-            if trial not in waiting:
-                finished = read_end_to_end_trial(trial, contents[trial], journal)
-            yield finished or _TrialRun(trial, contents[trial], study, config, journal, bar).run()
+    steps = 0
+    for key in waiting:
+        target = study.target[study.labelled_rows(key)]
+        out = held_out_rows(target, config.held_out_share, key.seed)
+        steps += trial_steps(len(target), int(out.sum()), config)
+    with state.progress_bar("end to end", steps * config.batch_size, "image") as bar:
+        for key, trial in finished.items():
+            yield trial or _TrialRun(key, contents[key], study, config, state, bar).run()
 
 
-def read_end_to_end_trial(trial: TrialKey, content: str, journal: RunState) -> EndToEndTrial | None:
-    """The trial as an earlier run finished it under this fingerprint, or None."""
-    state = journal.load_state(trial.path, content)
-    if state is None:
-        return None
-    arrays, meta = state
-    encoder = {
-        name.removeprefix("encoder."): value
-        for name, value in arrays.items()
-        if name.startswith("encoder.")
-    }
-    return EndToEndTrial(trial_from_state(trial, arrays, meta, content), encoder, content)
+def read_encoder(trial: FittedTrial, state: RunState) -> dict[str, np.ndarray]:
+    """State dict (float32) of a finished trial's encoder, in the packaged architecture.
+
+    Raises: KeyError: it is not saved.
+    """
+    saved = state.load_state(trial.key.path, trial.fingerprint)
+    if saved is None:
+        raise KeyError(trial.key.name)
+    encoder = {name: value for name, value in saved[0].items() if name.startswith("encoder.")}
+    return {name.removeprefix("encoder."): value for name, value in encoder.items()}
 
 
 @dataclass(frozen=True)
 class _TrialRun:
     """One trial: train without the held-out images, choose on them, refit on all where few."""
 
-    trial: TrialKey
+    key: TrialKey
     fingerprint: str
     study: EndToEndStudy
     config: EndToEndConfig
-    journal: RunState
+    state: RunState
     bar: ProgressBar
 
     @property
     def method(self) -> EndToEndMethod:
-        return find_end_to_end_method(self.trial.method)
+        return find_end_to_end_method(self.key.method)
 
-    def run(self) -> EndToEndTrial:
+    def run(self) -> FittedTrial:
         """Train, and save the finished trial."""
-        study, config, trial = self.study, self.config, self.trial
-        rows = study.rows(trial)
-        out = held_out_rows(study.target[rows], config.held_out_share, trial.seed)
-        first = self._train("held_out", rows[~out], len(rows))
-        choice = self._choose(first, rows[out])
+        study, config, key, state = self.study, self.config, self.key, self.state
+        rows = study.labelled_rows(key)
+        target, classes = study.target[rows], study.start.classes
+        out = held_out_rows(target, config.held_out_share, key.seed)
+        first = final = self._train("held_out", rows[~out], len(rows))
+        candidates = self._candidates(first)
+        held_out = {setting: np.full((len(rows), classes), np.nan) for setting in candidates}
+        for setting, model in candidates.items():
+            features = pooled_image_features(
+                model.encoder, study.images.open()[rows[out]], study.images.preprocessing,
+                config.views,
+            )  # fmt: skip
+            held_out[setting][out] = model.head.exported()(features)
         refits = len(rows) < config.refit_below
-        final = self._train("refit", rows, len(rows)) if refits else first
-        model = self._candidates(final)[choice.candidate]
-        self.method.finish(model.encoder)
-        predictions = np.full((len(rows), study.start.classes), np.nan, dtype=np.float32)
-        predictions[out] = softmax(choice.logits / choice.temperature)
-        chosen = self.method.describe(choice.candidate)
-        fit = Fit(
-            head=model.head.exported(),
-            temperature=choice.temperature,
-            hyperparameters={**chosen, "steps": final.steps, "refit": refits},
-            cv_top1=choice.top1,
-            cv_log_loss=choice.log_loss,
-            held_out=predictions,
-        )
+        if refits:
+            final = self._train("refit", rows, len(rows))
+            candidates = self._candidates(final)
+
+        def head(setting: Setting) -> Head:
+            exported: Head = candidates[setting].head.exported()
+            return exported
+
+        names = self.method.hyperparameters
+        labelled = Labelled(np.empty((len(rows), 0)), target, np.where(out, 0, -1), classes)
+        fit = select_candidate(labelled, held_out, names, head)
+        _LOG.info("%s: held-out top-1 %.3f, loss %.3f", key.name, fit.cv_top1, fit.cv_log_loss)
+        encoder = candidates[tuple(fit.hyperparameters[name] for name in names)].encoder
+        self.method.finish(encoder)
+        hyperparameters = {**fit.hyperparameters, "steps": final.steps, "refit": refits}
+        fit = replace(fit, hyperparameters=hyperparameters)
         elapsed_s = first.elapsed_s + (final.elapsed_s if refits else 0.0)
-        fitted = FittedTrial(trial, fit, len(rows), elapsed_s, reused=False)
-        weights = {
-            name: value.detach().contiguous().numpy().copy()
-            for name, value in model.encoder.state_dict().items()
-        }
-        arrays, meta = trial_to_state(fitted)
-        arrays |= {f"encoder.{name}": value for name, value in weights.items()}
-        self.journal.save_state(trial.path, self.fingerprint, arrays, meta)
+        fitted = FittedTrial(key, fit, len(rows), elapsed_s, False, self.fingerprint)
+        weights = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
+        save_trial(fitted, state, {name: value.numpy() for name, value in weights.items()})
         for stage in ("held_out", "refit"):
-            self.journal.delete_state(f"{trial.path}.{stage}")
-        return EndToEndTrial(fitted, weights, self.fingerprint)
+            state.delete_state(f"{key.path}.{stage}")
+        return fitted
 
     def _train(self, stage: str, rows: np.ndarray, labels: int) -> Trainer:
         """Train on these images, from the last checkpoint."""
-        study, trial, journal = self.study, self.trial, self.journal
+        study, key, state = self.study, self.key, self.state
         labelled = LabelledImages(
             study.images.open(), rows, study.target[rows], study.images.preprocessing
         )
-        trained = new_trainer(self.method, study.start, labelled, self.config, trial.seed, labels)
-        name = f"{trial.method} {trial.label_fraction:g} seed {trial.seed}"
-        metric = f"pixels/{trial.method}/{trial.label_fraction:g}/{trial.seed}/{stage}_loss"
+        trained = new_trainer(self.method, study.start, labelled, self.config, key.seed, labels)
+        name = f"{key.method} {key.label_fraction:g} seed {key.seed} {stage}"
+        metric = f"pixels/{key.name}/{stage}_loss"
         shown = 0
 
-        def on_step(trained: Trainer, count: int, loss: torch.Tensor) -> None:
+        def advance(trained: Trainer) -> None:
             nonlocal shown
-            done = trained.steps_done
-            self.bar.update((done - shown) * self.config.batch_size)
-            shown = done
-            progress = f"{done}/{trained.steps} loss {float(loss):.3f}"
-            self.bar.set_postfix_str(f"{name} {stage} {progress}")
-            if done % 10 == 0 or done == trained.steps:
-                journal.log_metrics({metric: float(loss)}, step=done)
+            self.bar.update((trained.steps_done - shown) * self.config.batch_size)
+            shown = trained.steps_done
 
-        trained.fit(journal, f"{trial.path}.{stage}", self.fingerprint, on_step)
-        self.bar.update((trained.steps_done - shown) * self.config.batch_size)
+        def on_step(trained: Trainer, count: int, loss: torch.Tensor) -> None:
+            advance(trained)
+            done = trained.steps_done
+            self.bar.set_postfix_str(f"{name} {done}/{trained.steps} loss {float(loss):.3f}")
+            if done % 10 == 0 or done == trained.steps:
+                state.log_metrics({metric: float(loss)}, step=done)
+
+        trained.fit(state, f"{key.path}.{stage}", self.fingerprint, on_step)
+        advance(trained)
         return trained
 
-    def _choose(self, trained: Trainer, rows: np.ndarray) -> Choice:
-        """The candidate with the least log loss on held-out labelled images; its temperature."""
-        study, target = self.study, self.study.target[rows]
-        held_out, choices = study.images.open()[rows], []
-        for name, model in self._candidates(trained).items():
-            features = pooled_image_features(
-                model.encoder, held_out, study.images.preprocessing, self.config.views
-            )
-            logits = model.head.exported()(features)
-            temperature = fit_temperature(logits, target)
-            loss = log_loss(logits / temperature, target)
-            top1 = float((logits.argmax(axis=1) == target).mean())
-            choices.append(Choice(name, temperature, top1, loss, logits))
-            what = name or "trained"
-            _LOG.info("%s %s: held-out top-1 %.3f, loss %.3f", self.trial.path, what, top1, loss)
-        return min(choices, key=lambda choice: choice.log_loss)
-
-    def _candidates(self, trained: Trainer) -> dict[str, ImageClassifier]:
+    def _candidates(self, trained: Trainer) -> dict[Setting, ImageClassifier]:
         """Classifiers to choose from, with EMA weights."""
-        built = self.method.build(self.study.start, self.config, self.trial.seed)
+        built = self.method.build(self.study.start, self.config, self.key.seed)
         averaged = {name: value.cpu() for name, value in trained.averaged.state_dict().items()}
-        models = {}
-        for name, state in self.method.candidates(
-            built.state_dict(), averaged, self.config
-        ).items():
-            models[name] = deepcopy(built)
-            models[name].load_state_dict(state, strict=False)
+        states = self.method.candidates(built.state_dict(), averaged, self.config)
+        models = {setting: deepcopy(built) for setting in states}
+        for setting, weights in states.items():
+            models[setting].load_state_dict(weights, strict=False)
         return models
 
 
@@ -302,16 +258,11 @@ def new_trainer(
     labelled: LabelledImages,
     config: EndToEndConfig,
     seed: int,
-    labels: int | None = None,
+    labels: int,
 ) -> Trainer:
-    """A trainer of one method from its start.
-
-    Args:
-        labels: labelled images of the trial, held-out ones among them; those of `labelled` where
-            not given.
-    """
+    """A trainer of one method from its start; `labels` counts those held out too."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    few = (len(labelled.rows) if labels is None else labels) < config.freeze_batch_norm_below
+    few = labels < config.freeze_batch_norm_below
     frozen = few if method.freeze_batch_norm is None else method.freeze_batch_norm
     task = ClassificationTask(
         method.build(start, config, seed), partial(method.loss, config=config), labelled, config,
@@ -345,116 +296,18 @@ def held_out_rows(target: np.ndarray, share: float, seed: int) -> np.ndarray:
     return held_out
 
 
-def predictor_of(
-    trial: EndToEndTrial,
-    classes: Sequence[str],
-    tower: str,
-    preprocessing: ImageTransform,
-    views: Sequence[str],
-) -> Predictor:
-    """The trial as a predictor of its own, at its own resolution.
-
-    Args:
-        classes: labels in the order of the logits.
-        tower: name of the packaged encoder whose architecture it has.
-        preprocessing, views: the encoder's input.
-    """
-    fitted = trial.fitted
-    return Predictor(
-        classes=tuple(classes),
-        image_encoder=tower,
-        preprocessing=preprocessing,
-        head=fitted.fit.head,
-        temperature=fitted.fit.temperature,
-        views=tuple(views),
-        encoder_weights=trial.encoder_weights,
-        origin={
-            "method": fitted.key.method,
-            "fraction": fitted.key.label_fraction,
-            "seed": fitted.key.seed,
-            "labels": fitted.labels,
-            "hyperparameters": fitted.fit.hyperparameters,
-            "cv_top1": fitted.fit.cv_top1,
-        },
-        threshold=abstention_threshold(fitted.fit.held_out),
-    )
-
-
-@dataclass(frozen=True)
-class EndToEndPredictions:
-    """Logits of end-to-end trials on test images; computed once, then read from the journal.
-
-    Attributes:
-        images: the N test images, decoded when a trial is evaluated. classes: C labels.
-        tower: name of the packaged encoder whose architecture the trials have.
-        views: of each image. journal: that keeps the logits.
-        trials: those evaluated, without their encoders, which the journal keeps.
-    """
-
-    images: DecodedImages
-    classes: tuple[str, ...]
-    tower: str
-    views: tuple[str, ...]
-    journal: RunState
-    trials: list[EndToEndTrial] = field(default_factory=list)
-
-    def evaluate(self, trial: EndToEndTrial) -> np.ndarray:
-        """Logits (N, C) of a trial."""
-        logits = self.logits(trial.fitted.key, trial.fingerprint)
-        if logits is None:
-            predictor = self._predictor(trial)
-            features = pooled_image_features(
-                predictor.module().encoder,
-                self.images.open(),
-                self.images.preprocessing,
-                self.views,
-            )
-            logits = predictor.head(features).astype(np.float32)
-            content = self._content(trial.fingerprint)
-            self.journal.save_state(_key(trial.fitted.key), content, {"logits": logits})
-        return logits
-
-    def logits(self, trial: TrialKey, content: str) -> np.ndarray | None:
-        """Saved logits (N, C) of a trial by its fingerprint, or None."""
-        state = self.journal.load_state(_key(trial), self._content(content))
-        return None if state is None else state[0]["logits"]
-
-    def add(self, trial: EndToEndTrial) -> None:
-        """List one more evaluated trial."""
-        self.trials.append(replace(trial, encoder_weights={}))
-
-    def predictor(self, trial: TrialKey, content: str) -> Predictor:
-        """A trial as a predictor, its encoder read again. Raises: KeyError: it is not saved."""
-        finished = read_end_to_end_trial(trial, content, self.journal)
-        if finished is None:
-            raise KeyError(trial.name)
-        return self._predictor(finished)
-
-    def predictors(self) -> dict[str, Callable[[], Predictor]]:
-        """By the name of its folder, what makes each trial's predictor."""
-        return {
-            folder_name(one.fitted.key): partial(self.predictor, one.fitted.key, one.fingerprint)
-            for one in self.trials
-        }
-
-    def _predictor(self, trial: EndToEndTrial) -> Predictor:
-        return predictor_of(trial, self.classes, self.tower, self.images.preprocessing, self.views)
-
-    def _content(self, content: str) -> str:
-        images = self.images
-        return fingerprint(content, list(images.addresses), images.preprocessing, list(self.views))
-
-
-def folder_name(trial: TrialKey) -> str:
-    """The folder of a trial's predictor."""
-    return f"{trial.method}-{trial.label_fraction:g}-{trial.seed}"
+def trial_steps(labels: int, held_out: int, config: EndToEndConfig) -> int:
+    """Steps of a trial with so many labelled images, of its refit too."""
+    runs = [labels - held_out, *([labels] if labels < config.refit_below else [])]
+    shape = config.batch_size, config.epochs, config.min_steps
+    return sum(steps_for(count, *shape) for count in runs)
 
 
 def estimate(
     config: EndToEndConfig,
     labelled_counts: Mapping[float, int],
     images_per_s: Mapping[str, float],
-    parameters: int = 0,
+    parameters: int,
 ) -> pd.DataFrame:
     """Steps, hours and disk of the plan, one row a trial, in its order.
 
@@ -465,23 +318,15 @@ def estimate(
     Returns: `method`, `fraction`, `seed`, `steps` (of a refit too), `hours`, `disk_bytes`. Without
         a refit, 100 images of which 10 are held out, 8 epochs, batches of 8 and 50 images/s are 90
         steps and 14.4 s.
-    Raises: KeyError: a fraction or method without its number.
     """
     rows = []
-    for trial in plan_end_to_end_trials(config):
-        labels = labelled_counts[trial.label_fraction]
+    for key in plan_end_to_end_trials(config):
+        labels = labelled_counts[key.label_fraction]
         steps = trial_steps(labels, round(labels * config.held_out_share), config)
-        rows.append(
-            {
-                "method": trial.method,
-                "fraction": trial.label_fraction,
-                "seed": trial.seed,
-                "steps": steps,
-                "hours": steps * config.batch_size / images_per_s[trial.method] / 3600.0,
-                "disk_bytes": parameters * _BYTES,
-            }
-        )
-    return pd.DataFrame(rows)
+        hours = steps * config.batch_size / images_per_s[key.method] / 3600.0
+        rows.append((key.method, key.label_fraction, key.seed, steps, hours, parameters * _BYTES))
+    columns = ["method", "fraction", "seed", "steps", "hours", "disk_bytes"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def estimate_study(
@@ -489,91 +334,60 @@ def estimate_study(
 ) -> pd.DataFrame:
     """The estimate for a study, at the rate that each method reaches here in a few steps."""
     counts = {
-        trial.label_fraction: len(study.rows(trial)) for trial in plan_end_to_end_trials(config)
+        key.label_fraction: len(study.labelled_rows(key)) for key in plan_end_to_end_trials(config)
     }
     preprocessing = study.images.preprocessing
     rates = {
         method: measure_rate(method, study.start, preprocessing, config, timed_steps)
         for method in config.methods
     }
-    parameters = sum(value.numel() for value in study.start.pretrained().parameters())
+    parameters = sum(value.numel() for value in study.start.imagenet_encoder().parameters())
     return estimate(config, counts, rates, parameters)
 
 
 def measure_rate(
-    method: str,
-    start: Start,
-    preprocessing: ImageTransform,
-    config: EndToEndConfig,
-    steps: int = 3,
+    method: str, start: Start, preprocessing: ImageTransform, config: EndToEndConfig, steps: int
 ) -> float:
     """Images a second that a method trains on noise, after one step to warm up."""
     torch.set_num_threads(config.threads or cores())
     retain_freed_memory()
-    rng = np.random.default_rng(0)
-    shape = (config.batch_size, preprocessing.size, preprocessing.size, 3)
-    noise = rng.integers(0, 256, shape, dtype=np.uint8)
-    rows = np.arange(config.batch_size)
+    size, count = preprocessing.size, config.batch_size
+    noise = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    rows = np.arange(count)
     labelled = LabelledImages(noise, rows, rows % start.classes, preprocessing)
     needed = config.model_copy(update={"min_steps": max(config.min_steps, steps + 1)})
-    timed = new_trainer(find_end_to_end_method(method), start, labelled, needed, 0)
-    begun = []
+    timed = new_trainer(find_end_to_end_method(method), start, labelled, needed, 0, count)
+    ended: list[float] = []
 
     def stop(count: int, loss: torch.Tensor) -> bool:
-        begun.append(time.perf_counter())
-        return len(begun) > steps
+        ended.append(time.perf_counter())
+        return len(ended) > steps
 
     timed.run_epoch(stop)
-    return steps * config.batch_size / (begun[-1] - begun[0])
+    return steps * count / (ended[-1] - ended[0])
 
 
-def trial_steps(labels: int, held_out: int, config: EndToEndConfig) -> int:
-    """Steps of a trial with so many labelled images, of its refit too."""
-    runs = [labels - held_out, *([labels] if labels < config.refit_below else [])]
-    shape = config.batch_size, config.epochs, config.min_steps
-    return sum(steps_for(count, *shape) for count in runs)
-
-
-def code_fingerprint(part: Any) -> str:
+def code_fingerprint(code: Any) -> str:
     """Of what a module, class or function does: comments, layout and docstrings do not count.
 
-    A trial costs up to hours; a sentence put right should not cost it.
+    A trial costs up to hours; a better comment should not cost it.
     """
-    tree = ast.parse(textwrap.dedent(inspect.getsource(part)))
+    tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node):
+            del node.body[0]
     return fingerprint(ast.dump(tree))
 
 
-def _steps(trial: TrialKey, study: EndToEndStudy, config: EndToEndConfig) -> int:
-    rows = study.rows(trial)
-    out = held_out_rows(study.target[rows], config.held_out_share, trial.seed)
-    return trial_steps(len(rows), int(out.sum()), config)
-
-
 def _text_fingerprint(start: Start, method: str) -> str:
-    if not find_end_to_end_method(method).uses_text:
-        return ""
-    anchors, prompts = start.anchors, start.prompts
+    """Of the zero-shot start; of the prompts too for the one method that trains against them."""
+    pretrained, prompts = start.pretrained, start.prompts
     encoder = [part for item in sorted(start.clip_weights.items()) for part in item]
-    projection = anchors.image_weight, anchors.image_bias
-    content = fingerprint(anchors.zero_shot_weights, anchors.logit_scale, *projection, *encoder)
+    projection = pretrained.image_weight, pretrained.image_bias
+    zero_shot = pretrained.zero_shot_weights, pretrained.logit_scale
+    content = fingerprint(*zero_shot, *projection, *encoder)
     if method != "flyp":
         return content
     text_encoder = text_encoder_spec(prompts.text_encoder).digest, prompts.encoder_fingerprint
     texts = [list(prompts.texts), prompts.context_length, *text_encoder]
     return fingerprint(content, texts, prompts.class_index, prompts.text_weight)
-
-
-def _is_docstring(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
-
-
-def _key(trial: TrialKey) -> str:
-    return f"evaluated/{trial.path}"

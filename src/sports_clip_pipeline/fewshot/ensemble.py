@@ -12,18 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from pydantic import Field
 from scipy.optimize import minimize
 
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
-from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out, log_loss
+from sports_clip_pipeline.fewshot.cross_validation import Setting, fit_from_held_out, log_loss
 from sports_clip_pipeline.fewshot.discriminant import PUBLISHED_SHRINKAGE, Gda, solve_gda
 from sports_clip_pipeline.fewshot.linear import Ridge, Strengths, logreg_path, solve_ridge
+from sports_clip_pipeline.fewshot.softmax_solver import softmax_error
 from sports_clip_pipeline.fewshot.subspace import LinearProbes, Solve
-from sports_clip_pipeline.predictor.head import Head, blend, softmax
+from sports_clip_pipeline.predictor.head import Head, blend
+
+Name = TypeVar("Name")
 
 
 def fit_weights(logits: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
@@ -36,13 +39,10 @@ def fit_weights(logits: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
     """
     spread = np.array([_spread(one) for one in logits])
     stack = np.stack([one / width for one, width in zip(logits, spread, strict=True)])
-    rows = np.arange(len(target))
 
     def objective(weights: np.ndarray) -> tuple[float, np.ndarray]:
         total = np.tensordot(weights, stack, axes=1)  # (n, C)
-        error = softmax(total)
-        error[rows, target] -= 1.0
-        gradient = np.tensordot(stack, error, axes=2) / len(target)  # (K,)
+        gradient = np.tensordot(stack, softmax_error(total, target), axes=2) / len(target)  # (K,)
         return log_loss(total, target), gradient
 
     bounds = [(0.0, 1e3)] * len(stack)
@@ -59,9 +59,9 @@ def _spread(logits: np.ndarray) -> float:
 
 def blend_with_zero_shot(
     labelled: Labelled,
-    held_out: Mapping[str, np.ndarray],
-    describe: Callable[[str], dict[str, Any]],
-    refit: Callable[[str], Head],
+    held_out: Mapping[Setting, np.ndarray],
+    names: Sequence[str],
+    refit: Callable[[Setting], Head],
     zero_shot: Head,
 ) -> Fit:
     """The candidate that, blended with the zero-shot classifier, has the least held-out loss.
@@ -69,7 +69,7 @@ def blend_with_zero_shot(
     Args:
         labelled: features (n, D) pooled.
         held_out: logits (n, C) of each candidate on rows that it did not see, NaN elsewhere.
-        describe: a candidate's hyper-parameters.
+        names: of the hyper-parameters.
         refit: a candidate fitted on all rows, a head on pooled features.
         zero_shot: it has seen no label, so every row is held out from it.
     Returns: a head whose temperature is 1, since the weights include it.
@@ -79,12 +79,13 @@ def blend_with_zero_shot(
     head = blend(refit(best).scaled(probe_weight), zero_shot.scaled(text_weight))
     weights = {"probe_weight": probe_weight, "zero_shot_weight": text_weight}
     mixed = probe_weight * held_out[best] + text_weight * text
-    return fit_from_held_out(labelled, mixed, head, {**describe(best), **weights})
+    hyperparameters = dict(zip(names, best, strict=True)) | weights
+    return fit_from_held_out(labelled, mixed, head, hyperparameters)
 
 
 def choose_with_zero_shot(
-    text: np.ndarray, held_out: Mapping[str, np.ndarray], target: np.ndarray
-) -> tuple[str, tuple[float, float]]:
+    text: np.ndarray, held_out: Mapping[Name, np.ndarray], target: np.ndarray
+) -> tuple[Name, tuple[float, float]]:
     """The candidate with the least held-out loss beside zero-shot, and the weights of the two.
 
     Args:
@@ -99,23 +100,17 @@ def choose_with_zero_shot(
         weights = fit_weights(pair, target[tested])
         scores[name] = (log_loss(np.tensordot(weights, pair, axes=1), target[tested]), weights)
     best = min(scores, key=lambda name: scores[name][0])
-    probe_weight, text_weight = (float(weight) for weight in scores[best][1])
+    probe_weight, text_weight = scores[best][1].tolist()
     return best, (probe_weight, text_weight)
 
 
-def blend_probe(task: Task, solve: Solve, setting: str, strengths: Sequence[float]) -> Fit:
-    """A linear probe with zero-shot; cross-validation sets its strength and both weights.
-
-    Args:
-        setting: the name of what `strengths` are.
-    """
+def blend_probe(task: Task, solve: Solve, values: Sequence[float], name: str) -> Fit:
+    """A linear probe with zero-shot; cross-validation sets its hyper-parameter and both weights."""
     probes = LinearProbes.of(task)
+    held_out, _ = probes.held_out(solve, values)
+    zero_shot = task.pretrained.zero_shot_head()
     return blend_with_zero_shot(
-        task.labelled,
-        probes.held_out(solve, strengths).logits,
-        lambda name: {setting: float(name)},
-        partial(probes.expanded, solve),
-        task.pretrained.zero_shot_head(),
+        task.labelled, held_out, (name,), partial(probes.refit, solve), zero_shot
     )
 
 
@@ -124,7 +119,7 @@ class RidgeBlend(Ridge):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation sets α and both weights."""
-        return blend_probe(task, solve_ridge, "alpha", self.alpha)
+        return blend_probe(task, solve_ridge, self.alpha, "alpha")
 
 
 class GdaBlend(Gda):
@@ -132,7 +127,7 @@ class GdaBlend(Gda):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation sets the shrinkage and both weights."""
-        return blend_probe(task, solve_gda, "shrinkage", self.shrinkage)
+        return blend_probe(task, solve_gda, self.shrinkage, "shrinkage")
 
 
 class LogregBlend(Method):
@@ -144,7 +139,7 @@ class LogregBlend(Method):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation sets C and both weights."""
-        return blend_probe(task, logreg_path, "c", self.c)
+        return blend_probe(task, logreg_path, self.c, "c")
 
 
 class StackedEnsemble(Method):
@@ -158,7 +153,7 @@ class StackedEnsemble(Method):
     alpha: Strengths = Field(Ridge.model_fields["alpha"].default, description="As of `ridge`.")
 
     def fit(self, task: Task) -> Fit:
-        """Cross-validation sets each probe's strength and all weights."""
+        """Cross-validation sets each probe's hyper-parameter and all weights."""
         probes, labelled = LinearProbes.of(task), task.labelled
         zero_shot = task.pretrained.zero_shot_head()
         text = zero_shot(labelled.features)
@@ -167,17 +162,18 @@ class StackedEnsemble(Method):
             "ridge_alpha": (solve_ridge, self.alpha),
             "gda_shrinkage": (solve_gda, (PUBLISHED_SHRINKAGE,)),
         }
-        chosen, logits, heads = {}, [], []
-        for name, (solve, strengths) in components.items():
-            held_out = probes.held_out(solve, strengths).logits
-            strength, _ = choose_with_zero_shot(text, held_out, labelled.target)
-            chosen[name] = float(strength)
-            logits.append(held_out[strength])
-            heads.append(probes.expanded(solve, strength))
+        hyperparameters, logits, heads = {}, [], []
+        for name, (solve, values) in components.items():
+            held_out, _ = probes.held_out(solve, values)
+            setting, _ = choose_with_zero_shot(text, held_out, labelled.target)
+            (hyperparameters[name],) = setting
+            logits.append(held_out[setting])
+            heads.append(probes.refit(solve, setting))
         logits, heads = [*logits, text], [*heads, zero_shot]
         tested = ~np.isnan(logits[0][:, 0])
         weights = fit_weights([one[tested] for one in logits], labelled.target[tested])
         head = blend(*(one.scaled(weight) for one, weight in zip(heads, weights, strict=True)))
         names = ("logreg_weight", "ridge_weight", "gda_weight", "zero_shot_weight")
-        settings = chosen | dict(zip(names, map(float, weights), strict=True))
-        return fit_from_held_out(labelled, np.tensordot(weights, logits, axes=1), head, settings)
+        hyperparameters |= dict(zip(names, weights.tolist(), strict=True))
+        mixed = np.tensordot(weights, logits, axes=1)
+        return fit_from_held_out(labelled, mixed, head, hyperparameters)

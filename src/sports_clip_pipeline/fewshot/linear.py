@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
 
 from sports_clip_pipeline.clip.projections import Pretrained, unit_norm
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import (
+    Heads,
     cross_validate,
     fit_temperature,
     log_loss,
-    select_candidate,
 )
-from sports_clip_pipeline.fewshot.softmax_solver import SoftmaxProblem
+from sports_clip_pipeline.fewshot.softmax_solver import (
+    SoftmaxProblem,
+    minimize_lbfgs,
+    softmax_error,
+)
 from sports_clip_pipeline.fewshot.subspace import LinearProbes, RowSpace, lower_gram, principal_axes
 from sports_clip_pipeline.parameters import Floats, between
 from sports_clip_pipeline.predictor.head import Head, Operation, affine, softmax
@@ -43,27 +46,18 @@ class LogisticRegression(Method):
         is_clip = pretrained.space == "clip"
         scalings = ("unit", "standard") if is_clip else ("unit", "root", "standard")
 
-        def path(rows: Labelled, scaling: str, strengths: Sequence[float]) -> Mapping[str, Head]:
+        def path(rows: Labelled, scaling: str, strengths: Sequence[float]) -> Heads:
             space = RowSpace.of(rows, _scaling(scaling, pretrained, rows))
             space = space.rotated(principal_axes(space.rows.features)[0])
-            return {c: space.expand(head) for c, head in logreg_path(space.rows, strengths).items()}
+            heads = logreg_path(space.rows, strengths).items()
+            return {(scaling, *setting): space.expand(head) for setting, head in heads}
 
-        def fit_all(rows: Labelled) -> dict[str, Head]:
-            return {
-                f"{scaling} {c}": head
-                for scaling in scalings
-                for c, head in path(rows, scaling, self.c).items()
-            }
+        def fit_all(rows: Labelled) -> Heads:
+            paths = [path(rows, scaling, self.c).items() for scaling in scalings]
+            return {setting: head for heads in paths for setting, head in heads}
 
-        def describe(name: str) -> dict[str, object]:
-            scaling, c = name.split()
-            return {"scaling": scaling, "c": float(c)}
-
-        def refit(name: str) -> Head:
-            scaling, c = name.split()
-            return path(labelled, scaling, (float(c),))[c]
-
-        return cross_validate(labelled, fit_all, describe, refit)
+        names = ("scaling", "c")
+        return cross_validate(labelled, fit_all, names, lambda s: path(labelled, s[0], s[1:])[s])
 
 
 def _scaling(name: str, pretrained: Pretrained, rows: Labelled) -> tuple[Operation, ...]:
@@ -76,20 +70,14 @@ def _scaling(name: str, pretrained: Pretrained, rows: Labelled) -> tuple[Operati
     return (*raw, Operation("standardise", {"mean": features.mean(axis=0), "scale": scale}))
 
 
-def labelled_with(rows: Labelled, features: np.ndarray) -> Labelled:
-    """The same labelled rows with other features (n, r)."""
-    return Labelled(features, rows.target, rows.fold, rows.classes)
-
-
-def logreg_path(rows: Labelled, strengths: Sequence[float]) -> dict[str, Head]:
-    """One logistic regression for each C, by its name; each starts from the one before."""
+def logreg_path(rows: Labelled, strengths: Sequence[float]) -> Heads:
+    """Logistic regression for each C."""
     mean = rows.features.mean(axis=0)
     problem = SoftmaxProblem(rows.features - mean, rows.target, rows.classes)
-    heads, found = {}, None
-    for c in sorted(strengths):
-        found = problem.solve(c, start=found)
-        heads[str(c)] = Head((affine(found.weight, found.bias - found.weight @ mean),))
-    return heads
+    return {
+        (c,): Head((affine(found.weight, found.bias - found.weight @ mean),))
+        for c, found in problem.path(strengths)
+    }
 
 
 class TextInitLogisticRegression(Method):
@@ -107,26 +95,22 @@ class TextInitLogisticRegression(Method):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation chooses the strength of the prior."""
-        pretrained, scale = task.pretrained, task.pretrained.logit_scale
-        text = pretrained.zero_shot_weights
+        text, scale = task.pretrained.zero_shot_weights, task.pretrained.logit_scale
+        embed = task.pretrained.embed()
 
-        def path(rows: Labelled, strengths: Sequence[float]) -> dict[str, Head]:
-            embeddings = Head(pretrained.embed())(rows.features) * np.float32(scale)
+        def path(rows: Labelled, strengths: Sequence[float]) -> Heads:
+            embeddings = Head(embed)(rows.features) * np.float32(scale)
             problem = SoftmaxProblem(
                 embeddings, rows.target, rows.classes, prior=text, intercept=False
             )
-            heads, found = {}, None
-            for c in sorted(strengths):
-                found = problem.solve(c, _TEXT_TOLERANCE, found)
-                last = affine(found.weight * scale, np.zeros(len(text)))
-                heads[str(c)] = Head((*pretrained.embed(), last))
-            return heads
+            return {
+                (c,): Head((*embed, affine(found.weight * scale)))
+                for c, found in problem.path(strengths, _TEXT_TOLERANCE)
+            }
 
+        labelled = task.labelled
         return cross_validate(
-            task.labelled,
-            lambda rows: path(rows, self.c),
-            lambda name: {"c": float(name)},
-            lambda name: path(task.labelled, (float(name),))[name],
+            labelled, lambda rows: path(rows, self.c), ("c",), lambda s: path(labelled, s)[s]
         )
 
 
@@ -142,17 +126,11 @@ class Ridge(Method):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation chooses α."""
-        probes = LinearProbes.of(task)
-        return select_candidate(
-            task.labelled,
-            probes.held_out(solve_ridge, self.alpha).logits,
-            lambda name: {"alpha": float(name)},
-            partial(probes.expanded, solve_ridge),
-        )
+        return LinearProbes.of(task).select(solve_ridge, self.alpha, "alpha")
 
 
-def solve_ridge(rows: Labelled, alphas: Sequence[float]) -> dict[str, Head]:
-    """The minimum of ‖Y − X Wᵀ − b‖² + α ‖W‖² for each α, by its name; one Gram matrix for all."""
+def solve_ridge(rows: Labelled, alphas: Sequence[float]) -> Heads:
+    """The minimum of ‖Y − X Wᵀ − b‖² + α ‖W‖² for each α; one Gram matrix for all."""
     mean = rows.features.mean(axis=0)
     one_hot = np.eye(rows.classes, dtype=np.float32)[rows.target]  # (n, C)
     share = one_hot.mean(axis=0)
@@ -160,18 +138,18 @@ def solve_ridge(rows: Labelled, alphas: Sequence[float]) -> dict[str, Head]:
     product = rows.features.T @ (one_hot - share)  # (r, C); Y is centred, so X needs not be
     heads = {}
     for alpha in alphas:
-        whole = add_diagonal(gram, alpha)
-        factor = cho_factor(whole, lower=True, overwrite_a=True, check_finite=False)
-        weight = cho_solve(factor, product, check_finite=False).T  # (C, r)
-        heads[str(alpha)] = Head((affine(weight, share - weight @ mean),))
+        weight = solve_shifted(gram, alpha, product).T  # (C, r)
+        heads[(alpha,)] = Head((affine(weight, share - weight @ mean),))
     return heads
 
 
-def add_diagonal(matrix: np.ndarray, value: float) -> np.ndarray:
-    """A copy of the square matrix with `value` added to its diagonal."""
-    result = matrix.copy(order="K")
-    result.flat[:: len(matrix) + 1] += np.float32(value)
-    return result
+def solve_shifted(gram: np.ndarray, value: float, right: np.ndarray) -> np.ndarray:
+    """(G + value · I)⁻¹ right, for a symmetric G (r, r) of which the lower triangle is read."""
+    whole = gram.copy(order="K")
+    whole.flat[:: len(gram) + 1] += np.float32(value)
+    factor = cho_factor(whole, lower=True, overwrite_a=True, check_finite=False)
+    solution: np.ndarray = cho_solve(factor, right, check_finite=False)
+    return solution
 
 
 class NearestMean(Method):
@@ -184,11 +162,10 @@ class NearestMean(Method):
         """Cross-validation sets the temperature alone."""
         space = RowSpace.of(task.labelled, task.pretrained.scaled(root=True))
 
-        def fit_all(rows: Labelled) -> dict[str, Head]:
-            means = unit_norm(class_means(rows))  # (C, r)
-            return {"means": Head((affine(means, np.zeros(len(means))),))}
+        def fit_all(rows: Labelled) -> Heads:
+            return {(): Head((affine(unit_norm(class_means(rows))),))}
 
-        return space.expand_fit(cross_validate(space.rows, fit_all, lambda name: {}))
+        return space.expand_fit(cross_validate(space.rows, fit_all))
 
 
 def class_means(rows: Labelled) -> np.ndarray:
@@ -217,20 +194,18 @@ class LpPlusPlus(Method):
     def fit(self, task: Task) -> Fit:
         """Cross-validation chooses the probe's penalty."""
         probes = LinearProbes.of(task)
-        zero_shot = task.pretrained.zero_shot_head()
+        zero_shot, energy = task.pretrained.zero_shot_head(), probes.energy
         space = probes.space.beside_outputs(zero_shot, zero_shot(task.labelled.features))
         found = cross_validate(
             space.rows,
-            lambda rows: self.solve(rows, probes.energy, self.c),
-            lambda name: {"c": float(name)},
-            lambda name: self.solve(space.rows, probes.energy, (float(name),))[name],
+            lambda rows: self.solve(rows, energy, self.c),
+            ("c",),
+            lambda setting: self.solve(space.rows, energy, setting)[setting],
         )
         return space.expand_fit(found)
 
-    def solve(
-        self, rows: Labelled, energy: np.ndarray, strengths: Sequence[float]
-    ) -> dict[str, Head]:
-        """A head on [columns, zero-shot logits] for each inverse penalty, by its name.
+    def solve(self, rows: Labelled, energy: np.ndarray, strengths: Sequence[float]) -> Heads:
+        """A head on [columns, zero-shot logits] for each inverse penalty.
 
         Args:
             rows: features (n, r + C), the zero-shot logits last.
@@ -247,11 +222,10 @@ class LpPlusPlus(Method):
             prior_strength=self.prior_strength,
             energy=energy,
         )
-        heads, found = {}, None
-        for c in sorted(strengths):
-            found = problem.solve(c, start=found)
+        heads = {}
+        for c, found in problem.path(strengths):
             weight = np.hstack([found.weight, np.diag(found.multiplier)])  # (C, r + C)
-            heads[str(c)] = Head((affine(weight, found.bias - found.weight @ mean),))
+            heads[(c,)] = Head((affine(weight, found.bias - found.weight @ mean),))
         return heads
 
 
@@ -270,15 +244,13 @@ class Clap(Method):
         """Cross-validation sets the temperature alone."""
         text, scale = task.pretrained.zero_shot_weights, task.pretrained.logit_scale
         embed = task.pretrained.embed()
-        rows = labelled_with(task.labelled, Head(embed)(task.labelled.features))
+        embedded = replace(task.labelled, features=Head(embed)(task.labelled.features))
 
-        def fit_all(some: Labelled) -> dict[str, Head]:
-            prototypes = solve_clap(some, text, scale, clap_penalty(some, text, scale))
-            return {"clap": Head((affine(unit_norm(prototypes) * scale, np.zeros(len(text))),))}
+        def fit_all(rows: Labelled) -> Heads:
+            prototypes = solve_clap(rows, text, scale, clap_penalty(rows, text, scale))
+            return {(): Head((affine(unit_norm(prototypes) * scale),))}
 
-        return RowSpace(embed, None, rows).expand_fit(
-            cross_validate(rows, fit_all, lambda name: {})
-        )
+        return RowSpace(embed, None, embedded).expand_fit(cross_validate(embedded, fit_all))
 
 
 def clap_penalty(rows: Labelled, text: np.ndarray, scale: float) -> np.ndarray:
@@ -295,29 +267,26 @@ def solve_clap(rows: Labelled, text: np.ndarray, scale: float, penalty: np.ndarr
     Args:
         rows: features (n, P) unit-norm. text: (C, P) unit-norm. penalty: (C,) λ.
     """
-    found = minimize(
-        lambda flat: clap_objective(flat.reshape(text.shape), rows, text, scale, penalty),
-        text.astype(np.float64).ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 100, "ftol": 1e-5},
+    return minimize_lbfgs(
+        lambda prototypes: clap_objective(prototypes, rows, text, scale, penalty),
+        text.astype(np.float64),
+        np.ones(text.shape[1]),
+        tolerance=1e-5,
+        max_iterations=100,
     )
-    return found.x.reshape(text.shape)
 
 
 def clap_objective(
     prototypes: np.ndarray, rows: Labelled, text: np.ndarray, scale: float, penalty: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Mean cross-entropy + mean over classes of λ ‖w − t‖², and its gradient, flat."""
+    """Mean cross-entropy + mean over classes of λ ‖w − t‖², and its gradient (C, P)."""
     norms = np.linalg.norm(prototypes, axis=1, keepdims=True)
     unit = prototypes / norms
     logits = (rows.features @ unit.T.astype(rows.features.dtype)) * scale  # (n, C)
     apart = prototypes - text
     loss = log_loss(logits, rows.target) + float((penalty * (apart**2).sum(axis=1)).mean())
-    error = softmax(logits)
-    error[np.arange(len(rows.target)), rows.target] -= 1.0
-    error *= scale / len(rows.target)
+    error = softmax_error(logits, rows.target) * (scale / len(rows.target))
     slope = error.T.astype(rows.features.dtype) @ rows.features  # (C, P), by the unit prototypes
     along = (slope * unit).sum(axis=1, keepdims=True)
     gradient = (slope - along * unit) / norms + 2.0 * penalty[:, None] * apart / len(text)
-    return loss, gradient.ravel()
+    return loss, gradient

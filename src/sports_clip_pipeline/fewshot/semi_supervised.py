@@ -7,7 +7,7 @@ from. What is learned from them is weighted against the teacher on held-out labe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -20,9 +20,7 @@ from sports_clip_pipeline.clip.projections import Pretrained, unit_norm
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out, select_candidate
 from sports_clip_pipeline.fewshot.discriminant import (
-    Discriminant,
-    Mixture,
-    MixtureSettings,
+    LinearClassifier,
     balanced,
     fit_mixture,
 )
@@ -38,7 +36,7 @@ TEACHER = "teacher"
 _PRIOR_COUNT = 5.0
 _BALANCE_ROUNDS = 20
 _GRAPH_POWER = 3
-_LEAST = 1e-9
+_TINY = 1e-9
 
 
 @dataclass(frozen=True)
@@ -59,56 +57,40 @@ class Pool:
     @classmethod
     def of(cls, task: Task, components: int) -> Pool:
         """Labelled and unlabelled images in at most so many principal components."""
-        blocks = [task.labelled.features, *([] if task.unlabelled is None else [task.unlabelled])]
-        operations = task.pretrained.scaled(root=True)
-        columns = _apply_in_blocks(blocks, Head(operations))
-        zero_shot = task.pretrained.zero_shot_head()
-        text = np.concatenate([zero_shot(block) for block in blocks])
+        parts = [task.labelled.features, *([] if task.unlabelled is None else [task.unlabelled])]
+        operations, zero_shot = task.pretrained.scaled(root=True), task.pretrained.zero_shot_head()
+        columns, text = (
+            np.concatenate([head(part) for part in parts]) for head in (Head(operations), zero_shot)
+        )
         space = PrincipalSpace.of(columns, operations, components)
         return cls(task.labelled, columns, text, space, space.rows(columns))
 
     def folds(self) -> list[int]:
         """The folds, in order."""
-        return [int(fold) for fold in np.unique(self.labelled.fold[self.labelled.fold >= 0])]
+        return np.unique(self.labelled.fold[self.labelled.fold >= 0]).tolist()
 
-    def known(self, fold: int | None = None) -> np.ndarray:
-        """(N,) int; the class of a labelled row outside the fold, −1 for all others."""
-        known = np.full(len(self.rows), -1)
-        known[: len(self.labelled.target)] = self.labelled.target
-        known[self.held_out(fold)] = -1
-        return known
+    def held_out(self, fold: int | None) -> np.ndarray:
+        """Positions of the fold's images; none for None."""
+        return np.flatnonzero(self.labelled.fold == (np.nan if fold is None else fold))
 
-    def without(self, fold: int | None = None) -> np.ndarray:
+    def without(self, fold: int | None) -> np.ndarray:
         """(N,) bool; everything but the images of the fold."""
         mask = np.ones(len(self.rows), dtype=bool)
         mask[self.held_out(fold)] = False
         return mask
 
-    def held_out(self, fold: int | None) -> np.ndarray:
-        """Positions of the fold's images; none for None."""
-        if fold is None:
-            return np.zeros(0, dtype=int)
-        return np.flatnonzero(self.labelled.fold == fold)
+    def target(self, fold: int | None) -> np.ndarray:
+        """(N,) int; the class of a labelled row outside the fold, −1 for all others."""
+        target = np.full(len(self.rows), -1)
+        target[: len(self.labelled.target)] = self.labelled.target
+        target[self.held_out(fold)] = -1
+        return target
 
-    def prior(self, fold: int | None = None) -> np.ndarray:
+    def prior(self, fold: int | None) -> np.ndarray:
         """(C,) smoothed shares of the classes among the labels outside the fold."""
-        known = self.known(fold)
-        count = np.bincount(known[known >= 0], minlength=self.labelled.classes) + _PRIOR_COUNT
+        target = self.target(fold)
+        count = np.bincount(target[target >= 0], minlength=self.labelled.classes) + _PRIOR_COUNT
         return count / count.sum()
-
-
-def _apply_in_blocks(blocks: Sequence[np.ndarray], head: Head) -> np.ndarray:
-    """The head's outputs for all blocks, one below the other, in slices: they are large."""
-    columns, start = None, 0
-    for block in blocks:
-        for first in range(0, len(block), BLOCK):
-            made = head(block[first : first + BLOCK])
-            if columns is None:
-                columns = np.empty((sum(map(len, blocks)), made.shape[1]), made.dtype)
-            columns[start : start + len(made)] = made
-            start += len(made)
-    assert columns is not None
-    return columns
 
 
 @dataclass(frozen=True)
@@ -129,47 +111,31 @@ class Teacher:
         """Logistic regression with zero-shot; cross-validation chooses among the strengths."""
         task = Task(pool.labelled, pretrained)
         probes = LinearProbes.of(task)
-        fit = blend_probe(task, logreg_path, "c", strengths)
-        name = str(fit.hyperparameters["c"])
-        heads: dict[int | None, Head] = {None: probes.fit(logreg_path, name)}
-        for fold, candidates in probes.held_out(logreg_path, strengths).without.items():
-            heads[fold] = candidates[name]
+        fit = blend_probe(task, logreg_path, strengths, "c")
+        setting, weights = (fit.hyperparameters["c"],), fit.hyperparameters
+        heads: dict[int | None, Head] = {None: probes.fit(logreg_path, setting)}
+        for fold, candidates in probes.held_out(logreg_path, strengths)[1].items():
+            heads[fold] = candidates[setting]
 
         def log_probs(head: Head) -> np.ndarray:
             probe = probes.space.expand(head).operations[-1]  # one affine map of the columns
-            logits = fit.hyperparameters["probe_weight"] * probe(pool.columns)
-            logits += fit.hyperparameters["zero_shot_weight"] * pool.text
+            logits = weights["probe_weight"] * probe(pool.columns)
+            logits += weights["zero_shot_weight"] * pool.text
             result: np.ndarray = log_softmax(logits, axis=1)
             return result
 
         return cls(fit, {fold: log_probs(head) for fold, head in heads.items()})
 
 
-@dataclass(frozen=True)
-class Component:
-    """A component classifier: logits x Wᵀ + b + s · t, with the teacher's log-probabilities t.
-
-    Attributes:
-        weight: (C, d) float32. bias: (C,). prior_strength: s >= 0.
-    """
-
-    weight: np.ndarray
-    bias: np.ndarray
-    prior_strength: float = 0.0
-
-    def __call__(self, rows: np.ndarray, log_probs: np.ndarray) -> np.ndarray:
-        """(N, d) and (N, C) to (N, C)."""
-        logits: np.ndarray = rows @ self.weight.T + self.bias + self.prior_strength * log_probs
-        return logits
+Learn = Callable[[int | None], Mapping[str, LinearClassifier]]
 
 
-def stack_components(
-    pool: Pool, teacher: Teacher, learn: Callable[[int | None], Mapping[str, Component]]
-) -> Fit:
-    """The teacher and the components that `learn` fits, weighted by held-out log-loss.
+def stack_components(pool: Pool, teacher: Teacher, learn: Learn) -> Fit:
+    """The teacher and the component classifiers, weighted by held-out log-loss.
 
     Args:
-        learn: components by name, fitted without what a fold holds out; on everything, for None.
+        learn: components by name, on rows of the pool and the teacher's log-probabilities, fitted
+            without what a fold holds out; on everything, for None.
     """
     target = pool.labelled.target
     held_out: dict[str, np.ndarray] = {}
@@ -182,26 +148,18 @@ def stack_components(
             held_out.setdefault(name, blank)[out] = values
     tested = ~np.isnan(held_out[TEACHER][:, 0])
     found = fit_weights([values[tested] for values in held_out.values()], target[tested])
-    weights = dict(zip(held_out, (float(weight) for weight in found), strict=True))
+    weights = dict(zip(held_out, found.tolist(), strict=True))
     mixed = np.sum([weights[name] * held_out[name] for name in held_out], axis=0)
-    named = {f"{name}_weight": weight for name, weight in weights.items()}
-    head = _blend(pool, teacher, learn(None), weights)
-    return fit_from_held_out(pool.labelled, mixed, head, {**teacher.fit.hyperparameters, **named})
-
-
-def _blend(
-    pool: Pool,
-    teacher: Teacher,
-    components: Mapping[str, Component],
-    weights: Mapping[str, float],
-) -> Head:
-    """All components are linear in the same rows: one affine map beside the teacher."""
+    # All components are linear in the same rows: one affine map beside the teacher.
+    components = learn(None)
     factors = [weights[name] for name in components]
     weight = np.tensordot(factors, [one.weight for one in components.values()], axes=1)
     bias = np.tensordot(factors, [one.bias for one in components.values()], axes=1)
     strength = np.dot(factors, [one.prior_strength for one in components.values()])
     supervised = teacher.fit.head.scaled(weights[TEACHER] + strength)
-    return blend(supervised, pool.space.head(weight, bias))
+    head = blend(supervised, pool.space.head(weight, bias))
+    named = {f"{name}_weight": weight for name, weight in weights.items()}
+    return fit_from_held_out(pool.labelled, mixed, head, teacher.fit.hyperparameters | named)
 
 
 class Student(Parameters):
@@ -217,31 +175,33 @@ class Student(Parameters):
     label_weight: float = Field(5.0, ge=0, le=1e6, description="Weight of a labelled image.")
     max_iterations: int = Field(60, ge=1, le=1_000_000, description="Of L-BFGS.")
 
-    def learn(self, pool: Pool, probabilities: np.ndarray, fold: int | None) -> Component:
+    def learn(self, pool: Pool, probabilities: np.ndarray, fold: int | None) -> LinearClassifier:
         """Fit on the likeliest classes (N', C) of all images but the fold's, in order."""
-        rows = pool.without(fold)
+        mask = pool.without(fold)
         weight = probabilities.max(axis=1) ** self.confidence
-        weight[pool.known(fold)[rows] >= 0] = self.label_weight
-        found = _weighted_logreg(
-            pool.rows[rows], probabilities.argmax(axis=1), weight, pool, self.c, self.max_iterations
-        )
-        return Component(found.weight, found.bias)
+        weight[pool.target(fold)[mask] >= 0] = self.label_weight
+        target = probabilities.argmax(axis=1)
+        return weighted_logreg(pool, mask, target, weight, self.c, self.max_iterations)
 
 
-def _weighted_logreg(
-    rows: np.ndarray,
+def weighted_logreg(
+    pool: Pool,
+    mask: np.ndarray,
     target: np.ndarray,
     weight: np.ndarray,
-    pool: Pool,
     c: float,
     max_iterations: int,
-) -> Discriminant:
-    problem = SoftmaxProblem(
-        rows, target, pool.labelled.classes, weight.astype(np.float32),
-        max_iterations=max_iterations,
-    )  # fmt: skip
+) -> LinearClassifier:
+    """Logistic regression on the N' images of the pool under a mask (N,).
+
+    Args:
+        target: (N',) int classes. weight: (N',) of the images.
+    """
+    rows, weight = pool.rows[mask], weight.astype(np.float32)
+    classes = pool.labelled.classes
+    problem = SoftmaxProblem(rows, target, classes, weight, max_iterations=max_iterations)
     found = problem.solve(c)
-    return Discriminant(found.weight, found.bias)
+    return LinearClassifier(found.weight, found.bias)
 
 
 class GdaEm(LogregBlend):
@@ -266,39 +226,31 @@ class GdaEm(LogregBlend):
     label_weight: float = Field(10.0, ge=0, le=1e6, description="Weight of a labelled image.")
 
     def fit(self, task: Task) -> Fit:
-        """Cross-validation weighs mixture and teacher."""
+        """Cross-validation weighs the components and the teacher."""
         pool = Pool.of(task, self.components)
         teacher = Teacher.of(pool, task.pretrained, self.c)
+        return stack_components(pool, teacher, lambda fold: self.learn(pool, teacher, fold))
 
-        def learn(fold: int | None) -> Mapping[str, Component]:
-            return {"gaussians": gaussian_component(self.mixture(pool, teacher, fold))}
+    def learn(self, pool: Pool, teacher: Teacher, fold: int | None) -> dict[str, LinearClassifier]:
+        """The component classifiers, fitted to everything but the fold's images."""
+        return {"gaussians": self.mixture(pool, teacher, fold)[0]}
 
-        return stack_components(pool, teacher, learn)
-
-    def mixture(self, pool: Pool, teacher: Teacher, fold: int | None) -> Mixture:
-        """The mixture of everything but the fold's images."""
-        settings = MixtureSettings(
+    def mixture(
+        self, pool: Pool, teacher: Teacher, fold: int | None
+    ) -> tuple[LinearClassifier, np.ndarray]:
+        """The mixture of everything but the fold's images, and their probabilities (N', C)."""
+        mask = pool.without(fold)
+        return fit_mixture(
+            pool.rows[mask],
+            teacher.log_probs[fold][mask],
+            pool.prior(fold),
             iterations=self.iterations,
             beta=self.beta,
             shrinkage=self.shrinkage,
             confidence=self.confidence,
             label_weight=self.label_weight,
+            target=pool.target(fold)[mask],
         )
-        rows = pool.without(fold)
-        return fit_mixture(
-            pool.rows[rows],
-            teacher.log_probs[fold][rows],
-            pool.prior(fold),
-            settings,
-            pool.known(fold)[rows],
-        )
-
-
-def gaussian_component(mixture: Mixture) -> Component:
-    """The mixture's logits, the prior at the teacher included."""
-    beta, gaussians = mixture.settings.beta, mixture.gaussians
-    bias = beta * gaussians.bias + mixture.bias
-    return Component(beta * gaussians.weight, bias, mixture.settings.prior_strength)
 
 
 class SelfTraining(GdaEm):
@@ -309,17 +261,11 @@ class SelfTraining(GdaEm):
 
     student: Student = Field(Student(), description="Logistic regression on pseudo-labels.")
 
-    def fit(self, task: Task) -> Fit:
-        """Cross-validation weighs student, mixture and teacher."""
-        pool = Pool.of(task, self.components)
-        teacher = Teacher.of(pool, task.pretrained, self.c)
-
-        def learn(fold: int | None) -> Mapping[str, Component]:
-            mixture = self.mixture(pool, teacher, fold)
-            student = self.student.learn(pool, mixture.probabilities, fold)
-            return {"gaussians": gaussian_component(mixture), "student": student}
-
-        return stack_components(pool, teacher, learn)
+    def learn(self, pool: Pool, teacher: Teacher, fold: int | None) -> dict[str, LinearClassifier]:
+        """The mixture and its student, fitted to everything but the fold's images."""
+        gaussians, probabilities = self.mixture(pool, teacher, fold)
+        student = self.student.learn(pool, probabilities, fold)
+        return {"gaussians": gaussians, "student": student}
 
 
 class LabelPropagation(LogregBlend):
@@ -344,12 +290,13 @@ class LabelPropagation(LogregBlend):
         teacher = Teacher.of(pool, task.pretrained, self.c)
         graph = neighbour_graph(pool.rows, self.neighbours)
 
-        def learn(fold: int | None) -> Mapping[str, Component]:
-            start, known = np.exp(teacher.log_probs[fold]), pool.known(fold)
-            start[known >= 0] = np.eye(pool.labelled.classes)[known[known >= 0]]
-            even = propagate(graph, start, self.alpha)
-            shares, _ = balanced(np.log(even + _LEAST), pool.prior(fold), _BALANCE_ROUNDS)
-            shares[known >= 0] = start[known >= 0]
+        def learn(fold: int | None) -> dict[str, LinearClassifier]:
+            start, target = np.exp(teacher.log_probs[fold]), pool.target(fold)
+            is_labelled = target >= 0
+            start[is_labelled] = np.eye(pool.labelled.classes)[target[is_labelled]]
+            spread = propagate(graph, start, self.alpha)
+            shares, _ = balanced(np.log(spread + _TINY), pool.prior(fold), _BALANCE_ROUNDS)
+            shares[is_labelled] = start[is_labelled]
             return {"student": self.student.learn(pool, shares[pool.without(fold)], fold)}
 
         return stack_components(pool, teacher, learn)
@@ -368,14 +315,14 @@ def neighbour_graph(rows: np.ndarray, neighbours: int) -> csr_array:
     near, value = np.zeros((count, k), dtype=np.int64), np.zeros((count, k))
     for start in range(0, count, BLOCK):
         cosine = unit[start : start + BLOCK] @ unit.T  # (B, N)
-        at = np.arange(len(cosine))
-        cosine[at, start + at] = -np.inf
+        index = np.arange(len(cosine))
+        cosine[index, start + index] = -np.inf
         best = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
-        near[start + at] = best
-        value[start + at] = np.take_along_axis(cosine, best, axis=1)
+        near[start + index] = best
+        value[start + index] = np.take_along_axis(cosine, best, axis=1)
     edges = (np.maximum(value, 0.0) ** _GRAPH_POWER).ravel()
-    index = np.repeat(np.arange(count), k), near.ravel()
-    one_way = csr_array((edges, index), shape=(count, count))
+    index = np.repeat(np.arange(count), k)
+    one_way = csr_array((edges, (index, near.ravel())), shape=(count, count))
     both = one_way + one_way.T
     scale = diags_array(1.0 / np.sqrt(np.maximum(both.sum(axis=1), 1e-12)))
     return csr_array(scale @ both @ scale)
@@ -391,14 +338,13 @@ def propagate(
         tolerance: of the largest change, relative to the largest start.
     Returns: (N, C) float64 >= 0.
     """
-    enough = tolerance * max(float(np.abs(start).max()), 1e-12) * (1.0 - alpha)
-    current = start.astype(np.float64)
-    while True:
+    max_change = tolerance * max(float(np.abs(start).max()), 1e-12) * (1.0 - alpha)
+    current, change = start.astype(np.float64), np.inf
+    while change > max_change:
         following = alpha * (graph @ current) + (1.0 - alpha) * start
         change = float(np.abs(following - current).max())
         current = following
-        if change <= enough:
-            return current
+    return current
 
 
 class PseudoLabels(Method):
@@ -418,37 +364,35 @@ class PseudoLabels(Method):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation chooses the number of rounds, none among them."""
-        pool = Pool.of(task, self.components)
-        held_out: dict[str, np.ndarray] = {}
+        pool, labelled = Pool.of(task, self.components), task.labelled
+        settings = [(rounds, self.c, self.weight) for rounds in range(self.rounds + 1)]
+        shape = (len(labelled.target), labelled.classes)
+        held_out = {setting: np.full(shape, np.nan) for setting in settings}
         for fold in pool.folds():
             out = pool.held_out(fold)
-            for done, probe in enumerate(self.probes(pool, fold)):
-                blank = np.full((len(pool.labelled.target), pool.labelled.classes), np.nan)
-                held_out.setdefault(str(done), blank)[out] = probe(pool.rows[out])
+            for setting, probe in zip(settings, self.probes(pool, fold), strict=True):
+                held_out[setting][out] = probe(pool.rows[out])
 
-        def refit(name: str) -> Head:
-            probe = list(islice(self.probes(pool, None), int(name) + 1))[-1]
+        def refit(setting: tuple[int, float, float]) -> Head:
+            probe = next(islice(self.probes(pool, None), setting[0], None))
             return pool.space.head(probe.weight, probe.bias)
 
-        def describe(name: str) -> dict[str, float]:
-            return {"rounds": int(name), "c": self.c, "last_weight": self.weight}
+        return select_candidate(labelled, held_out, ("rounds", "c", "last_weight"), refit)
 
-        return select_candidate(pool.labelled, held_out, describe, refit)
-
-    def probes(self, pool: Pool, fold: int | None) -> Iterator[Discriminant]:
+    def probes(self, pool: Pool, fold: int | None) -> Iterator[LinearClassifier]:
         """The probe of the labels alone, then that of each round, without the fold's images."""
         mask = pool.without(fold)
-        rows, known = pool.rows[mask], pool.known(fold)[mask]
-        free = known < 0
-        target = np.where(free, 0, known)
+        rows, target = pool.rows[mask], pool.target(fold)[mask]
+        free = target < 0
         for done in range(self.rounds + 1):
             # α (n / U) for each unlabelled row: n labelled losses, and α n times the mean of the
             # unlabelled ones.
             alpha = self.weight * done / max(self.rounds, 1)
             weight = np.where(free, alpha * (~free).sum() / max(free.sum(), 1), 1.0)
             used = weight > 0.0
-            probe = _weighted_logreg(
-                rows[used], target[used], weight[used], pool, self.c, self.max_iterations
+            members = np.flatnonzero(mask)[used]
+            probe = weighted_logreg(
+                pool, members, target[used], weight[used], self.c, self.max_iterations
             )
             yield probe
             target[free] = probe(rows[free]).argmax(axis=1)

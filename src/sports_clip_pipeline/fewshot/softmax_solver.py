@@ -6,11 +6,15 @@ principal axes, where the curvature is nearly diagonal, it takes a third of scik
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.optimize import minimize
+
+from sports_clip_pipeline.predictor.head import softmax
 
 # Share of a row's weight p (1 − p) that a fitted classifier leaves, for the curvature; it sets the
 # speed alone, not the result.
@@ -19,18 +23,22 @@ _CURVATURE = 0.005
 NEVER = -1e4
 
 
-@dataclass(frozen=True)
-class SoftmaxWeights:
+class SoftmaxWeights(NamedTuple):
     """Logits x Wᵀ + b + m ⊙ t, with the rows' zero-shot logits t.
 
     Attributes:
         weight: (C, r) float32. bias: (C,) float32.
-        multiplier: (C,) float32 of the zero-shot logits; zeros where there were none.
+        multiplier: (C,) float32 of the zero-shot logits.
     """
 
     weight: np.ndarray
     bias: np.ndarray
     multiplier: np.ndarray
+
+    @classmethod
+    def split(cls, point: np.ndarray) -> SoftmaxWeights:
+        """From (C, r + 2): weight, bias and multiplier side by side."""
+        return cls(point[:, :-2].copy(), point[:, -2].copy(), point[:, -1].copy())
 
 
 @dataclass(frozen=True)
@@ -65,27 +73,39 @@ class SoftmaxProblem:
         self, c: float, tolerance: float = 1e-3, start: SoftmaxWeights | None = None
     ) -> SoftmaxWeights:
         """The minimum, to a relative decrease of the objective below `tolerance`."""
-        scale = self._scale(c)
-        blank = self._flatten(self._origin() if start is None else start)
-        safe = np.where(scale > 0.0, scale, 1.0)
-        found = minimize(
-            lambda flat: self._scaled(flat, scale, c),
-            (blank / safe).ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": self.max_iterations, "ftol": tolerance, "gtol": 1e-8},
+        if start is None:
+            weight = np.zeros((self.classes, self.rows.shape[1]))
+            bias = np.zeros(self.classes)
+            weight = weight if self.prior is None else self.prior
+            start = SoftmaxWeights(weight, bias, bias + self.multiplier_prior)
+        found = minimize_lbfgs(
+            lambda point: self.objective(point, c),
+            np.column_stack(start).astype(np.float64),
+            self._scale(c),
+            tolerance,
+            self.max_iterations,
         )
-        solution = self._unflatten(found.x.reshape(blank.shape) * scale)
+        solution = SoftmaxWeights.split(found.astype(np.float32))
         if self.prior is None:
-            unseen = np.bincount(self.target, minlength=self.classes) == 0
-            solution.weight[unseen], solution.bias[unseen] = 0.0, NEVER
+            empty = np.bincount(self.target, minlength=self.classes) == 0
+            solution.weight[empty], solution.bias[empty] = 0.0, NEVER
         return solution
 
-    def objective(self, point: SoftmaxWeights, c: float) -> tuple[float, SoftmaxWeights]:
-        """Its value, and its gradient in the shape of the weights."""
-        logits = _product(self.rows, point.weight.T) + point.bias  # (n, C)
+    def path(
+        self, strengths: Sequence[float], tolerance: float = 1e-3
+    ) -> Iterator[tuple[float, SoftmaxWeights]]:
+        """Each c with its minimum, in ascending order; each search starts from the one before."""
+        start = None
+        for c in sorted(strengths):
+            start = self.solve(c, tolerance, start)
+            yield c, start
+
+    def objective(self, point: np.ndarray, c: float) -> tuple[float, np.ndarray]:
+        """Value and gradient (C, r + 2) at weight, bias and multiplier side by side."""
+        weight, bias, multiplier = SoftmaxWeights.split(point.astype(self.rows.dtype))
+        logits = _product(self.rows, weight.T) + bias  # (n, C)
         if self.text is not None:
-            logits += point.multiplier * self.text
+            logits += multiplier * self.text
         logits -= logits.max(axis=1, keepdims=True)
         index = np.arange(len(self.target))
         own = logits[index, self.target]
@@ -95,61 +115,72 @@ class SoftmaxProblem:
         strength = np.full(len(total), c, dtype=np.float32)
         if self.row_weight is not None:
             loss, strength = self.row_weight * loss, strength * self.row_weight
-        apart = point.weight if self.prior is None else point.weight - self.prior
+        apart = weight if self.prior is None else weight - self.prior
         value = c * float(loss.sum(dtype=np.float64))
         value += 0.5 * float((apart.astype(np.float64) ** 2).sum())
         error *= (strength / total)[:, None]
         error[index, self.target] -= strength
-        slope = np.zeros_like(point.multiplier)
+        slope = np.zeros_like(multiplier)
         if self.text is not None:
-            distance = point.multiplier - self.multiplier_prior
+            distance = multiplier - self.multiplier_prior
             value += 0.5 * self.prior_strength * float((distance**2).sum())
             slope = (error * self.text).sum(axis=0) + self.prior_strength * distance
-        weight = _product(error.T, self.rows) + apart
-        return value, SoftmaxWeights(weight, error.sum(axis=0), slope)
-
-    def _origin(self) -> SoftmaxWeights:
-        shape = (self.classes, self.rows.shape[1])
-        return SoftmaxWeights(
-            np.zeros(shape) if self.prior is None else self.prior,
-            np.zeros(self.classes),
-            np.full(self.classes, self.multiplier_prior),
-        )
-
-    def _scaled(self, flat: np.ndarray, scale: np.ndarray, c: float) -> tuple[float, np.ndarray]:
-        point = self._unflatten(flat.reshape(self.classes, -1) * scale)
-        value, gradient = self.objective(point, c)
-        return value, (self._flatten(gradient) * scale).ravel()
+        gradient = (_product(error.T, self.rows) + apart, error.sum(axis=0), slope)
+        return value, np.column_stack(gradient).astype(np.float64)
 
     def _scale(self, c: float) -> np.ndarray:
         """(r + 2,); one over the root of each column's expected curvature; 0 for no intercept."""
         text = 0.0 if self.text is None else float((self.text**2).sum()) / self.classes
-        count = len(self.rows) if self.row_weight is None else float(self.row_weight.sum())
-        energy = self.energy
+        energy, weight = self.energy, self.row_weight
+        count = len(self.rows) if weight is None else float(weight.sum())
         if energy is None:
-            squares = (
-                self.rows,
-                self.rows,
-                *(() if self.row_weight is None else [self.row_weight]),
+            energy = (
+                np.einsum("nd,nd->d", self.rows, self.rows)
+                if weight is None
+                else np.einsum("nd,nd,n->d", self.rows, self.rows, weight, optimize=True)
             )
-            spec = "nd,nd->d" if self.row_weight is None else "nd,nd,n->d"
-            energy = np.einsum(spec, *squares, optimize=self.row_weight is not None)
         curvature = np.append(energy, [count, text])
         floor = np.append(np.ones(len(energy)), [0.0, self.prior_strength])
         scale: np.ndarray = 1.0 / np.sqrt(_CURVATURE * c * curvature + floor)
         scale[-2] *= self.intercept
         return scale
 
-    @staticmethod
-    def _flatten(point: SoftmaxWeights) -> np.ndarray:
-        """(C, r + 2) float64: weight, bias, multiplier side by side."""
-        columns = (point.weight, point.bias[:, None], point.multiplier[:, None])
-        return np.hstack(columns).astype(np.float64)
 
-    @staticmethod
-    def _unflatten(flat: np.ndarray) -> SoftmaxWeights:
-        values = flat.astype(np.float32)
-        return SoftmaxWeights(values[:, :-2].copy(), values[:, -2].copy(), values[:, -1].copy())
+def minimize_lbfgs(
+    objective: Callable[[np.ndarray], tuple[float, np.ndarray]],
+    start: np.ndarray,
+    scale: np.ndarray,
+    tolerance: float,
+    max_iterations: int,
+) -> np.ndarray:
+    """The minimum by L-BFGS, searched in columns divided by a scale.
+
+    Args:
+        objective: value and gradient at a point of the shape of `start`.
+        start: (R, K) float64. scale: (K,) >= 0; a column of scale 0 is 0.
+    Returns: (R, K) float64.
+    """
+
+    def scaled(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = objective(flat.reshape(start.shape) * scale)
+        return value, (gradient * scale).ravel()
+
+    found = minimize(
+        scaled,
+        (start / np.where(scale > 0.0, scale, 1.0)).ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": max_iterations, "ftol": tolerance, "gtol": 1e-8},
+    )
+    point: np.ndarray = found.x.reshape(start.shape) * scale
+    return point
+
+
+def softmax_error(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(n, C) float64; gradient of each row's cross-entropy by its logits."""
+    error = softmax(logits)
+    error[np.arange(len(target)), target] -= 1.0
+    return error
 
 
 def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -21,12 +21,7 @@ from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.data.splits import labels_for_fraction
 from sports_clip_pipeline.fewshot import base, cross_validation
 from sports_clip_pipeline.fewshot.base import METHODS, Labelled, MethodSpec, Task
-from sports_clip_pipeline.fewshot.trial import (
-    FittedTrial,
-    TrialKey,
-    trial_from_state,
-    trial_to_state,
-)
+from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial, save_trial
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import (
@@ -66,10 +61,6 @@ class StudyData:
         """(n,) rows whose labels the trial may use."""
         return labels_for_fraction(self.splits, key.label_fraction, key.seed)
 
-    def unlabelled_rows(self, key: TrialKey) -> np.ndarray:
-        """(U,) rows whose labels it may not use."""
-        return np.setdiff1d(np.arange(len(self.target)), self.labelled_rows(key))
-
     def labelled(self, key: TrialKey, folds: int) -> Labelled:
         """The trial's labelled images, with their cross-validation folds."""
         rows = self.labelled_rows(key)
@@ -78,6 +69,10 @@ class StudyData:
         everything = np.array_equal(rows, np.arange(len(self.target)))
         features = self.features if everything else self.features[rows]  # hundreds of MB
         return Labelled(features, target, fold, len(self.pretrained.zero_shot_weights))
+
+    def unlabelled(self, key: TrialKey) -> np.ndarray:
+        """(U, D) features of the images whose labels the trial may not use."""
+        return np.delete(self.features, self.labelled_rows(key), axis=0)
 
 
 def plan_trials(config: FinetuneConfig) -> list[TrialKey]:
@@ -90,7 +85,7 @@ def plan_trials(config: FinetuneConfig) -> list[TrialKey]:
     ]
 
 
-def run_study(data: StudyData, config: FinetuneConfig, journal: RunState) -> Iterator[FittedTrial]:
+def run_study(data: StudyData, config: FinetuneConfig, state: RunState) -> Iterator[FittedTrial]:
     """Fit every trial; those that an earlier run finished under the same fingerprint are reused.
 
     Raises: UserFacingError: a fraction leaves a class without an image; before any trial is fitted.
@@ -98,41 +93,33 @@ def run_study(data: StudyData, config: FinetuneConfig, journal: RunState) -> Ite
     keys = plan_trials(config)
     for key in keys:
         data.labelled_rows(key)
-    marks = _fingerprints(keys, data, config)
-    with journal.progress_bar("finetune", len(keys), "trial") as bar:
+    fingerprints = _fingerprints(keys, data, config)
+    with state.progress_bar("finetune", len(keys), "trial") as bar:
         waiting = []
         for key in keys:
-            state = journal.load_state(key.path, marks[key])
-            if state is None:
+            finished = load_trial(key, fingerprints[key], state)
+            if finished is None:
                 waiting.append(key)
                 continue
             bar.update(1)
-            yield trial_from_state(key, *state, marks[key])
+            yield finished
         for fitted in _fit_all(waiting, data, config):
             key = fitted.key
-            journal.save_state(key.path, marks[key], *trial_to_state(fitted))
+            named = replace(fitted, fingerprint=fingerprints[key])
+            save_trial(named, state)
             bar.update(1)
             bar.set_postfix_str(f"{key.method} {key.label_fraction:g}")
-            yield replace(fitted, fingerprint=marks[key])
-
-
-def read_trial(fitted: FittedTrial, journal: RunState) -> FittedTrial:
-    """A trial of `run_study` with its arrays. Raises: KeyError: it was not saved."""
-    state = journal.load_state(fitted.key.path, fitted.fingerprint)
-    if state is None:
-        raise KeyError(fitted.key.name)
-    return trial_from_state(fitted.key, *state, fitted.fingerprint)
+            yield named
 
 
 def finished_trials(
-    keys: Sequence[TrialKey], data: StudyData, config: FinetuneConfig, journal: RunState
+    keys: Sequence[TrialKey], data: StudyData, config: FinetuneConfig, state: RunState
 ) -> Iterator[FittedTrial]:
     """Those of the trials that were fitted before under the same fingerprint."""
-    marks = _fingerprints(keys, data, config)
-    for key in keys:
-        state = journal.load_state(key.path, marks[key])
-        if state is not None:
-            yield trial_from_state(key, *state, marks[key])
+    for key, content in _fingerprints(keys, data, config).items():
+        finished = load_trial(key, content, state)
+        if finished is not None:
+            yield finished
 
 
 def _fit_all(
@@ -186,28 +173,19 @@ def _fit_trial(key: TrialKey) -> FittedTrial:
     data: StudyData = _WORKER["data"]
     config: FinetuneConfig = _WORKER["config"]
     start = time.perf_counter()
-    labelled = _labelled(key)
+    if _WORKER.get("subset") != key.subset:
+        # A worker holds the intermediate results of one subset, never of two.
+        _WORKER.pop("labelled", None)
+        _WORKER["labelled"], _WORKER["subset"] = data.labelled(key, config.folds), key.subset
+    labelled: Labelled = _WORKER["labelled"]
     labelled.cache.begin_trial()
     spec = METHODS[key.method]
-    unlabelled = data.features[data.unlabelled_rows(key)] if spec.unlabelled else None
+    unlabelled = data.unlabelled(key) if spec.unlabelled else None
     pretrained = replace(data.pretrained, space=spec.space)
     fit = config.method(key.method).fit(Task(labelled, pretrained, key.seed, unlabelled))
     trim_memory()  # the largest trial would else set what every worker holds to the end
     elapsed_s = time.perf_counter() - start + labelled.cache.reused_s
     return FittedTrial(key, fit, len(labelled.target), elapsed_s, reused=False)
-
-
-def _labelled(key: TrialKey) -> Labelled:
-    """The labelled rows, with their cache where the worker's last trial had the same subset.
-
-    So a worker holds the intermediate results of one subset, never of two.
-    """
-    if _WORKER.get("subset") != key.subset:
-        _WORKER.pop("labelled", None)
-        _WORKER["labelled"] = _WORKER["data"].labelled(key, _WORKER["config"].folds)
-        _WORKER["subset"] = key.subset
-    labelled: Labelled = _WORKER["labelled"]
-    return labelled
 
 
 def _fingerprints(
@@ -236,17 +214,17 @@ def _fingerprints(
 
 def _code(spec: MethodSpec) -> list[ModuleType]:
     """The method's module and those of this package that it imports, however far, by name."""
-    found: dict[str, ModuleType] = {}
+    modules: dict[str, ModuleType] = {}
     waiting = [spec.module]
     while waiting:
         name = waiting.pop()
-        if name in found or not name.startswith(f"{__package__}."):
+        if name in modules or not name.startswith(f"{__package__}."):
             continue
-        found[name] = import_module(name)
-        for value in vars(found[name]).values():
+        modules[name] = import_module(name)
+        for value in vars(modules[name]).values():
             is_module = isinstance(value, ModuleType)
             waiting.append(value.__name__ if is_module else str(getattr(value, "__module__", "")))
-    return [found[name] for name in sorted(found)]
+    return [modules[name] for name in sorted(modules)]
 
 
 class TrialScheduler:
@@ -299,7 +277,7 @@ def schedule_trials(
             yield future.result()
 
 
-def estimate_plan(data: StudyData, config: FinetuneConfig, journal: RunState) -> pd.DataFrame:
+def estimate_plan(data: StudyData, config: FinetuneConfig, state: RunState) -> pd.DataFrame:
     """Trials, hours and disk of each method (dry run), from one trial at the smallest fraction.
 
     Time is taken to grow with the number of labels, which is about right from a few hundred on.
@@ -308,7 +286,7 @@ def estimate_plan(data: StudyData, config: FinetuneConfig, journal: RunState) ->
         workers together) and `disk_bytes` (of all).
     """
     plan = plan_trials(config)
-    finished = {fitted.key for fitted in finished_trials(plan, data, config, journal)}
+    finished = {fitted.key for fitted in finished_trials(plan, data, config, state)}
     workers = config.workers or cores()
     smallest = min(config.fractions)
     small = {"fractions": (smallest,), "seeds": 1, "workers": 1, "many_labels": 1.0}
@@ -319,17 +297,10 @@ def estimate_plan(data: StudyData, config: FinetuneConfig, journal: RunState) ->
         keys = [key for key in plan if key.method == method]
         waiting = [key for key in keys if key not in finished]
         growth = sum(key.label_fraction / smallest for key in waiting)
-        arrays = fitted.fit.head.to_arrays().values()
-        rows.append(
-            {
-                "method": method,
-                "trials": len(keys),
-                "finished": len(keys) - len(waiting),
-                "hours": fitted.elapsed_s * growth / workers / 3600.0,
-                "disk_bytes": len(keys) * sum(array.nbytes for array in arrays),
-            }
-        )
-    return pd.DataFrame(rows)
+        hours = fitted.elapsed_s * growth / workers / 3600.0
+        size = sum(array.nbytes for array in fitted.fit.head.to_arrays().values())
+        rows.append((method, len(keys), len(keys) - len(waiting), hours, len(keys) * size))
+    return pd.DataFrame(rows, columns=["method", "trials", "finished", "hours", "disk_bytes"])
 
 
 def describe_plan(plan: pd.DataFrame) -> str:
@@ -340,13 +311,11 @@ def describe_plan(plan: pd.DataFrame) -> str:
     """
     table = plan.assign(trials=plan.get("trials", 1), finished=plan.get("finished", 0))
     columns = ["trials", "finished", "hours", "disk_bytes"]
-    by_method = table.groupby("method", sort=False)[columns].sum()
-    lines = [_line(str(method), *row.to_numpy()) for method, row in by_method.iterrows()]
-    return "\n".join([*lines, _line("all", *by_method.sum().to_numpy())])
-
-
-def _line(name: str, trials: float, finished: float, hours: float, disk_bytes: float) -> str:
-    return (
+    table = table.groupby("method", sort=False)[columns].sum()
+    table.loc["all"] = table.sum()
+    names = map(str, table.index)
+    return "\n".join(
         f"{name:<24} {trials:5.0f} trials, {finished:5.0f} finished, about {60 * hours:7.1f} min "
         f"for the rest, {disk_bytes / 1e6:8.1f} MB"
+        for name, (trials, finished, hours, disk_bytes) in zip(names, table.to_numpy(), strict=True)
     )

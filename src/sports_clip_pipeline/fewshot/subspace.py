@@ -7,8 +7,9 @@ the fits run in a small basis of that span, at no loss.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
@@ -16,16 +17,21 @@ from scipy.linalg import eigh, qr
 from scipy.linalg.blas import ssyrk
 
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Task
-from sports_clip_pipeline.fewshot.cross_validation import held_out_logits
+from sports_clip_pipeline.fewshot.cross_validation import (
+    Heads,
+    Setting,
+    held_out_logits,
+    select_candidate,
+)
 from sports_clip_pipeline.predictor.head import Head, Operation, add, affine
 
 BLOCK = 1024
 # A covariance needs several rows for each dimension; with fewer, a mixture confirms its start.
 ROWS_PER_AXIS = 7
-# Mean, axes and energy of the last rows, by their content and the width.
-_LAST: dict[tuple[bytes, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-# Rows in principal axes and the candidates' settings to their heads, by the settings' names.
-Solve = Callable[[Labelled, Sequence[float]], Mapping[str, Head]]
+# Mean and axes of the last rows, by their content and the width.
+_LAST: dict[tuple[bytes, int], tuple[np.ndarray, np.ndarray]] = {}
+# Fits a head on the rows for each value of a hyper-parameter, by the tuple of the value.
+Solve = Callable[[Labelled, Sequence[float]], Heads]
 
 
 def lower_gram(
@@ -118,25 +124,12 @@ class RowSpace:
         probe = Head((*self.operations, affine(wide, bias)))
         if self.beside is None or weight.shape[1] == self.width:
             return Head((*probe.operations, *rest))
-        other = affine(weight[:, self.width :], np.zeros(len(bias)))
+        other = affine(weight[:, self.width :])
         return Head((add(probe, Head((*self.beside.operations, other))), *rest))
 
     def expand_fit(self, fit: Fit) -> Fit:
         """The fit with its head on pooled features."""
         return replace(fit, head=self.expand(fit.head))
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Held-out logits of the candidates of one kind.
-
-    Attributes:
-        logits: (n, C) of each candidate, by its name; NaN where a row was not held out.
-        without: the candidates fitted without each fold, heads on the probes' rows.
-    """
-
-    logits: Mapping[str, np.ndarray]
-    without: Mapping[int, Mapping[str, Head]]
 
 
 @dataclass(frozen=True)
@@ -158,40 +151,50 @@ class LinearProbes:
     @classmethod
     def of(cls, task: Task) -> LinearProbes:
         """The axes of the labelled rows in the method's own space."""
-        labelled, space_name = task.labelled, task.pretrained.space
+        labelled, scaling = task.labelled, task.pretrained.space
 
         def compute() -> tuple[RowSpace, np.ndarray]:
             space = RowSpace.of(labelled, task.pretrained.scaled(root=True))
             axes, energy = principal_axes(space.rows.features)
             return space.rotated(axes), energy
 
-        return cls(labelled, *labelled.cache.get(("axes", space_name), compute), space_name)
+        return cls(labelled, *labelled.cache.get(("axes", scaling), compute), scaling)
 
-    def held_out(self, solve: Solve, strengths: Sequence[float]) -> HeldOut:
-        """Every candidate without each fold."""
+    def held_out(
+        self, solve: Solve, values: Sequence[float]
+    ) -> tuple[dict[Setting, np.ndarray], dict[int, Heads]]:
+        """Held-out logits (n, C) of every candidate, and the candidates fitted without each fold.
+
+        The logits are NaN where a row was not held out; the heads take the rows of `space`.
+        """
         folds = set(self.labelled.fold[self.labelled.fold >= 0].tolist())
 
-        def compute() -> HeldOut:
-            without: dict[int, Mapping[str, Head]] = {}
+        def compute() -> tuple[dict[Setting, np.ndarray], dict[int, Heads]]:
+            without: dict[int, Heads] = {}
 
-            def fit_all(rows: Labelled) -> Mapping[str, Head]:
+            def fit_all(rows: Labelled) -> Heads:
                 (fold,) = folds - set(rows.fold.tolist())
-                without[fold] = solve(rows, strengths)
+                without[fold] = solve(rows, values)
                 return without[fold]
 
-            return HeldOut(held_out_logits(self.space.rows, fit_all), without)
+            return held_out_logits(self.space.rows, fit_all), without
 
-        key = ("held out", self.scaling, solve, tuple(strengths))
+        key = ("held out", self.scaling, solve, tuple(values))
         return self.labelled.cache.get(key, compute)
 
-    def fit(self, solve: Solve, name: str) -> Head:
+    def fit(self, solve: Solve, setting: Setting) -> Head:
         """One candidate on all rows, a head on the rows of `space`."""
-        key = ("fitted", self.scaling, solve, name)
-        return self.labelled.cache.get(key, lambda: solve(self.space.rows, (float(name),))[name])
+        key = ("fitted", self.scaling, solve, setting)
+        return self.labelled.cache.get(key, lambda: solve(self.space.rows, setting)[setting])
 
-    def expanded(self, solve: Solve, name: str) -> Head:
+    def refit(self, solve: Solve, setting: Setting) -> Head:
         """One candidate on all rows, a head on pooled features."""
-        return self.space.expand(self.fit(solve, name))
+        return self.space.expand(self.fit(solve, setting))
+
+    def select(self, solve: Solve, values: Sequence[float], name: str) -> Fit:
+        """The candidate with the least held-out loss; `name` is that of the hyper-parameter."""
+        held_out, _ = self.held_out(solve, values)
+        return select_candidate(self.labelled, held_out, (name,), partial(self.refit, solve))
 
 
 @dataclass(frozen=True)
@@ -201,13 +204,11 @@ class PrincipalSpace:
     Attributes:
         operations: pooled features (N, D₀) to the D columns that the axes are of.
         mean: (D,) float32. axes: (D, d) float32, orthonormal columns.
-        energy: (d,) float32; the rows' sum of squares along each axis.
     """
 
     operations: tuple[Operation, ...]
     mean: np.ndarray
     axes: np.ndarray
-    energy: np.ndarray
 
     @classmethod
     def of(cls, columns: np.ndarray, operations: Sequence[Operation], width: int) -> PrincipalSpace:
@@ -239,18 +240,13 @@ class PrincipalSpace:
 
 def _leading_axes(
     columns: np.ndarray, order: np.ndarray, width: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean (D,), axes (D, d) and energy (d,) of columns (N, D), added up in that order."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (D,) and axes (D, d) of columns (N, D), added up in that order."""
     blocks = np.array_split(order, -(-len(order) // BLOCK))
     total = np.sum([columns[block].sum(axis=0, dtype=np.float64) for block in blocks], axis=0)
     mean = (total / len(order)).astype(np.float32)
     gram = lower_gram(columns, mean, order=order)  # (D, D)
-    kept = max(min(width, len(columns) // ROWS_PER_AXIS, len(gram)), 1)
-    energy, axes = eigh(
-        gram,
-        lower=True,
-        subset_by_index=[len(gram) - kept, len(gram) - 1],
-        overwrite_a=True,
-        check_finite=False,
-    )
-    return mean, np.ascontiguousarray(axes[:, ::-1]), np.maximum(energy[::-1], 0.0)
+    count = max(min(width, len(columns) // ROWS_PER_AXIS, len(gram)), 1)
+    last = [len(gram) - count, len(gram) - 1]
+    _, axes = eigh(gram, lower=True, subset_by_index=last, overwrite_a=True, check_finite=False)
+    return mean, np.ascontiguousarray(axes[:, ::-1])

@@ -1,15 +1,20 @@
-"""A trial of the study: its key, its fitted classifier, and the form that is saved."""
+"""A trial of the study: key, fitted classifier, saved state, and its stand-alone predictor."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from sports_clip_pipeline.fewshot.base import Fit
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.predictor.head import Head
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
+
+# Share of the held-out labelled images that are answered.
+COVERAGE = 0.95
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,10 @@ class FittedTrial:
         return replace(self, fit=replace(self.fit, head=Head(()), held_out=None))
 
 
-def trial_to_state(fitted: FittedTrial) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and JSON-like record of a fitted trial."""
+def save_trial(
+    fitted: FittedTrial, state: RunState, more: Mapping[str, np.ndarray] | None = None
+) -> None:
+    """Save a trial, and further arrays with it."""
     fit = fitted.fit
     meta = {
         "operations": fit.head.describe(),
@@ -74,13 +81,16 @@ def trial_to_state(fitted: FittedTrial) -> tuple[dict[str, np.ndarray], dict[str
     arrays = {f"head.{name}": value for name, value in fit.head.to_arrays().items()}
     if fit.held_out is not None:
         arrays["held_out"] = fit.held_out
-    return arrays, json.loads(json.dumps(meta))
+    meta = json.loads(json.dumps(meta))  # as it will be read
+    state.save_state(fitted.key.path, fitted.fingerprint, arrays | dict(more or {}), meta)
 
 
-def trial_from_state(
-    key: TrialKey, arrays: dict[str, np.ndarray], meta: dict[str, Any], fingerprint: str = ""
-) -> FittedTrial:
-    """The inverse of `trial_to_state`, with `reused` set."""
+def load_trial(key: TrialKey, fingerprint: str, state: RunState) -> FittedTrial | None:
+    """The trial as an earlier run saved it under this fingerprint, or None."""
+    saved = state.load_state(key.path, fingerprint)
+    if saved is None:
+        return None
+    arrays, meta = saved
     fit = Fit(
         head=Head.from_arrays(meta["operations"], arrays, "head."),
         temperature=meta["temperature"],
@@ -90,3 +100,74 @@ def trial_from_state(
         held_out=arrays.get("held_out"),
     )
     return FittedTrial(key, fit, meta["labels"], meta["elapsed_s"], True, fingerprint)
+
+
+def trial_predictor(
+    fitted: FittedTrial,
+    classes: Sequence[str],
+    encoders: Sequence[EncoderInput],
+    encoder_weights: Mapping[str, np.ndarray],
+    coverage: float = COVERAGE,
+) -> Predictor:
+    """The trial with the encoders whose features it was fitted on.
+
+    A trial that reads the first encoder alone is shipped without the others.
+
+    Args:
+        classes: in the order of logits.
+        encoder_weights: of the first encoder where it was trained; empty for packaged ones.
+        coverage: share of held-out images that are answered.
+    """
+    key, fit = fitted.key, fitted.fit
+    first, *additional = encoders
+    head, alone = without_additional_encoders(fit.head, first.width)
+    return Predictor(
+        classes=tuple(classes),
+        image_encoder=first.name,
+        preprocessing=first.preprocessing,
+        head=head,
+        temperature=fit.temperature,
+        views=first.views,
+        encoder_weights=dict(encoder_weights),
+        origin={
+            "method": key.method,
+            "fraction": key.label_fraction,
+            "seed": key.seed,
+            "labels": fitted.labels,
+            "hyperparameters": fit.hyperparameters,
+            "cv_top1": fit.cv_top1,
+        },
+        additional_encoders=() if alone else tuple(additional),
+        threshold=abstention_threshold(fit.held_out, coverage),
+    )
+
+
+def without_additional_encoders(head: Head, width: int) -> tuple[Head, bool]:
+    """The head on the first encoder alone, if that is all it reads, and whether it is."""
+    first = head.operations[0]
+    bounds = [int(first.arrays[name]) for name in ("start", "stop") if first.kind == "columns"]
+    return (Head(head.operations[1:]), True) if bounds == [0, width] else (head, False)
+
+
+def abstention_threshold(held_out: np.ndarray | None, coverage: float = COVERAGE) -> float | None:
+    """The highest confidence threshold under which at most 1 − coverage of held-out rows fall.
+
+    The predictor abstains where its greatest probability is below it. The rows are those that
+    cross-validation inside the labelled subset held out; no test image is used.
+
+    Args:
+        held_out: (n, C) calibrated probabilities by heads that did not see the row; NaN where a row
+            was never held out. None where nothing was.
+    Returns: a probability, or None where no row was held out: it never abstains then. Of the
+        confidences .9, .8, .7, .6 with coverage .75 it is .7, and .6 is abstained from.
+    Source: Chow 1970; El-Yaniv and Wiener 2010, section 2 (coverage of a selective classifier).
+    """
+    if held_out is None:
+        return None
+    confidence = held_out.max(axis=1)  # (n,)
+    confidence = np.sort(confidence[~np.isnan(confidence)].astype(np.float64))
+    if len(confidence) == 0:
+        return None
+    # The small number keeps 20 rows and .95 from becoming 0.999…, which abstains from none.
+    rejected = int(np.floor((1.0 - coverage) * len(confidence) + 1e-9))
+    return float(confidence[min(rejected, len(confidence) - 1)])

@@ -43,7 +43,7 @@ _KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 class RunState:
     """Progress bars, resumable state and live metrics of one node.
 
-    State is addressed by a key (`arms/notebook_mlp/0.01/3`) and a fingerprint of everything it
+    State is addressed by a key (`trials/notebook_mlp/0.01/3`) and a fingerprint of everything it
     depends on; state with another fingerprint is not loaded. On disk it is one safetensors file
     per key with the metadata in its header, replaced atomically, with a checksum of the arrays; a
     damaged file causes a warning and counts as absent.

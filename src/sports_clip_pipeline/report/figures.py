@@ -265,7 +265,6 @@ def interval_plot(titles: Sequence[str], series: Sequence[Series]) -> go.Figure:
 
 
 def _note(text: str, y: float, x: int, side: str) -> dict[str, Any]:
-    """Text above its row's points, at the left or the right end."""
     position = {"x": x, "xref": "paper", "xanchor": side, "align": side, "y": y - 7}
     font = {"size": 12, "color": INK[0]}
     return {**position, "yanchor": "bottom", "showarrow": False, "text": text, "font": font}

@@ -292,26 +292,23 @@ def _paired_hover(row: Mapping[Any, Any], styles: MethodStyles) -> str:
 def inference_cost(study: StudyResults) -> Section:
     """Accuracy by inference cost: parameters and milliseconds of each set of image encoders."""
     cost = study.inference_cost.sort_values(["ms_per_image", "parameters"])
-    top1 = _top1_columns(cost)
-    heads = ("Encoders", "Method", "Parameters", "ms per image", *map(fmt.fraction_name, top1))
-    rows = [
-        (
-            str(row["encoders"]),
-            study.name(row["method"]),
-            fmt.millions(row["parameters"]),
-            "–" if math.isnan(row["ms_per_image"]) else f"{row['ms_per_image']:.1f}",
-            *(fmt.percent(row[name]) for name in top1.values()),
-        )
-        for row in cost.to_dict("records")
-    ]
-    caption = "Top-1 by share of the labels, and inference cost"
+    columns = {
+        "Encoders": lambda row: row["encoders"],
+        "Method": lambda row: study.name(row["method"]),
+        "Parameters": lambda row: fmt.millions(row["parameters"]),
+        "ms per image": lambda row: fmt.decimal(row["ms_per_image"]),
+    }
+    columns |= {
+        fmt.fraction_name(fraction): lambda row, name=name: fmt.percent(row[name])
+        for fraction, name in _top1_columns(cost).items()
+    }
     return Section(
         "inference_cost",
         "Accuracy by inference cost",
         "Milliseconds are for one image through the encoders on this machine; each row’s method "
         "was chosen by cross-validation.",
         inference_cost_figure(cost, study.styles),
-        folded=(make_table(caption, heads, rows, texts=2),),
+        folded=(frame_table("Top-1 by share of the labels, and inference cost", cost, columns, 2),),
     )
 
 

@@ -83,8 +83,8 @@ def fit_end_to_end_trials(
     if finetune.dry_run and finetune.plan == "end_to_end":
         _print_plan(end_to_end_study, config)
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
+    from sports_clip_pipeline.fewshot.end_to_end_ensemble import EndToEndPredictions
     from sports_clip_pipeline.fewshot.end_to_end_study import (
-        EndToEndPredictions,
         finished_end_to_end_trials,
         run_end_to_end_trials,
     )
@@ -98,12 +98,12 @@ def fit_end_to_end_trials(
     run = run_end_to_end_trials if trains else finished_end_to_end_trials
     scores = []
     for trial in run(end_to_end_study, config, state):
-        logits = predictions.logits(trial.fitted.key, trial.fingerprint)
+        logits = predictions.logits(trial)
         if logits is None and trains:
             logits = predictions.evaluate(trial)
         if logits is not None:
-            predictions.add(trial)
-            scores.append(_score(trial.fitted, logits, target, finetune))
+            predictions.trials.append(trial)
+            scores.append(_score(trial, logits, target, finetune))
             state.log_trial(scores[-1].row, "end_to_end")
     return predictions, scores, target
 
@@ -160,11 +160,11 @@ def _refuse_untrainable(start: Any) -> None:
     """Raises: UserFacingError: the encoder is none of timm's, or its projection is not linear."""
     from sports_clip_pipeline.encoders.weights import is_pair
 
-    if is_pair(start.tower) or start.anchors.image_body:
+    if is_pair(start.encoder) or start.pretrained.image_body:
         raise UserFacingError(
             "finetune.plan=end_to_end",
-            f"trains a timm encoder under a linear projection, and the CLIP model has {start.tower}"
-            + (" under another one" if start.anchors.image_body else ""),
+            f"trains a timm encoder under a linear projection; the CLIP model has {start.encoder}"
+            + (" under another one" if start.pretrained.image_body else ""),
             "set embed.image_encoder and pretrain.projections so, and run from embed on",
         )
 

@@ -65,7 +65,8 @@ def fit_trials(
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every trial, evaluate it on the test split, and compute the learning curves."""
     from sports_clip_pipeline.evaluation import learning_curves
-    from sports_clip_pipeline.fewshot.study import read_trial, run_study
+    from sports_clip_pipeline.fewshot.study import run_study
+    from sports_clip_pipeline.fewshot.trial import load_trial
 
     if config.dry_run and config.plan == "frozen":
         _print_plan(study_data, config, state)
@@ -82,7 +83,10 @@ def fit_trials(
         learning_curves.trials_table(scored),
         learning_curves.learning_curves(scored, config.bootstrap_resamples),
         learning_curves.trial_probabilities(scored),
-        {share: read_trial(fitted, state) for share, fitted in chosen.items()},
+        {
+            share: load_trial(fitted.key, fitted.fingerprint, state)
+            for share, fitted in chosen.items()
+        },
     )
 
 
@@ -101,11 +105,13 @@ def save_predictors(
     from functools import partial
 
     from sports_clip_pipeline.clip.folder import read_image_encoder
-    from sports_clip_pipeline.fewshot.shipping import trial_predictor
+    from sports_clip_pipeline.fewshot.trial import trial_predictor
+    from sports_clip_pipeline.predictor.predictor import EncoderInput
 
-    encoders = embed_audit, class_bank.labels, read_image_encoder(clip_model), analysis.coverage
+    encoders = [EncoderInput.from_dict(row) for row in embed_audit["encoders"]]
+    made_with = class_bank.labels, encoders, read_image_encoder(clip_model), analysis.coverage
     makers = {
-        share: partial(trial_predictor, trial, *encoders) for share, trial in chosen_trials.items()
+        share: partial(trial_predictor, trial, *made_with) for share, trial in chosen_trials.items()
     }
     makers |= ensemble_predictors
     return makers[max(makers)](), {f"{share:g}": make for share, make in makers.items()}

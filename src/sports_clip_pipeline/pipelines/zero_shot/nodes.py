@@ -181,19 +181,20 @@ def learn_without_labels(
         evaluation_target,
         transduction_table,
     )
-    from sports_clip_pipeline.fewshot.transduction import transduce
+    from sports_clip_pipeline.fewshot.discriminant import transduce
 
     features, widths = concat_features(clip_sports_features)
     split = splits["split"].to_numpy()
     development, evaluation = features[split == "development"], features[split == "test"]
     scaled = normalise_features(widths, root=True)
+    prior = "uniform" if transduction.balance_rounds else "none"
     rows, heads = [], {}
     for method in transduction.methods:
-        learned = transduce(method, development, zero_shot_head, scaled, transduction)
-        itself = transduce(method, evaluation, zero_shot_head, scaled, transduction)
-        heads[method] = learned.head
-        rows.append((method, "development", learned.head(evaluation), learned.prior))
-        rows.append((method, "test", itself.probabilities, itself.prior))
+        head, _ = transduce(method, development, zero_shot_head, scaled, transduction)
+        _, itself = transduce(method, evaluation, zero_shot_head, scaled, transduction)
+        heads[method] = head
+        rows.append((method, "development", head(evaluation), prior))
+        rows.append((method, "test", itself, prior))
     target = evaluation_target(splits, class_bank.labels)
     table = transduction_table(rows, target, config.bootstrap_resamples, config.seed)
     return heads[transduction.shipped], table

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import timm
 import torch
 from PIL import Image
@@ -23,6 +21,7 @@ from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import ClassPrompts
 from sports_clip_pipeline.training.images import DecodedImages
+from tests.fewshot.factories import splits_of, unit
 
 CLASSES, SPACE, TEXT_WIDTH = 3, 6, 5
 FAST = EndToEndConfig(
@@ -43,7 +42,7 @@ FAST = EndToEndConfig(
 
 
 class TinyPrompts(ClassPrompts):
-    """Prompts whose features were made without a text tower."""
+    """Prompts with random features, without a text encoder."""
 
     @property
     def features(self) -> np.ndarray:  # type: ignore[override]
@@ -51,15 +50,11 @@ class TinyPrompts(ClassPrompts):
         return rng.normal(size=(len(self.texts), TEXT_WIDTH)).astype(np.float32)
 
 
-def anchors(width: int = 1280) -> Pretrained:
+def pretrained(width: int = 1280) -> Pretrained:
     rng = np.random.default_rng(1)
-    points = rng.normal(size=(CLASSES, SPACE))
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    weight = rng.normal(size=(SPACE, width)) / np.sqrt(width)
-    bias = rng.normal(size=SPACE) / 10
-    return Pretrained(
-        points.astype(np.float32), 10.0, weight.astype(np.float32), bias.astype(np.float32)
-    )
+    points = unit(rng.normal(size=(CLASSES, SPACE)))
+    weight = (rng.normal(size=(SPACE, width)) / np.sqrt(width)).astype(np.float32)
+    return Pretrained(points, 10.0, weight, (rng.normal(size=SPACE) / 10).astype(np.float32))
 
 
 def prompts() -> ClassPrompts:
@@ -69,14 +64,18 @@ def prompts() -> ClassPrompts:
 
 
 def start(width: int = 1280) -> Start:
-    return Start("lite0", anchors(width), prompts())
+    return Start("lite0", pretrained(width), prompts())
 
 
 class VitStart(Start):
-    """A start whose tower is a vision transformer of two blocks with random weights."""
+    """A start whose encoder is a vision transformer of two blocks with random weights."""
 
-    def pretrained(self) -> nn.Module:
+    def imagenet_encoder(self) -> nn.Module:
         return tiny_vit()
+
+
+def vit_start() -> Start:
+    return VitStart("lite0", pretrained(16), prompts())
 
 
 def tiny_vit() -> nn.Module:
@@ -88,7 +87,7 @@ def tiny_vit() -> nn.Module:
         )  # fmt: skip
 
 
-def pictures(count: int, seed: int = 0) -> tuple[list[Image.Image], np.ndarray]:
+def toy_images(count: int, seed: int = 0) -> tuple[list[Image.Image], np.ndarray]:
     """Noisy squares of 48 pixels: flat, upright stripes, lying stripes."""
     rng = np.random.default_rng(seed)
     target = np.arange(count) % CLASSES
@@ -103,6 +102,7 @@ def pictures(count: int, seed: int = 0) -> tuple[list[Image.Image], np.ndarray]:
 
 
 def image_store(folder: Path, images: list[Image.Image]) -> ImageStore:
+    folder.mkdir(parents=True, exist_ok=True)
     jpegs = []
     for image in images:
         sink = io.BytesIO()
@@ -114,34 +114,20 @@ def image_store(folder: Path, images: list[Image.Image]) -> ImageStore:
     return ImageStore(folder)
 
 
-def splits_of(target: np.ndarray) -> pd.DataFrame:
-    table = pd.DataFrame(
-        {
-            "image": [f"{i}.jpg" for i in range(len(target))],
-            "label": [f"class {c}" for c in target],
-            "split": "development",
-        }
-    )
-    for seed in range(5):
-        shuffled = table.sample(frac=1.0, random_state=seed)
-        table[f"rank_seed_{seed}"] = shuffled.groupby("label").cumcount()
-    return table
-
-
 def study(
     folder: Path,
-    journal: RunState,
+    state: RunState,
     count: int = 18,
     config: EndToEndConfig = FAST,
     begin: Start | None = None,
-    change: Mapping[str, object] | None = None,
+    **changes: object,
 ) -> EndToEndStudy:
-    """A study over `count` pictures; `folder` keeps the store."""
-    images, target = pictures(count)
-    folder.mkdir(parents=True, exist_ok=True)
-    store = image_store(folder, images)
-    seen = image_preprocessing("lite0", config.test_size, "full")
-    addresses = [f"{i:064x}" for i in range(count)]
-    decoded = DecodedImages(store, np.arange(count), addresses, seen, journal, "development")
+    """A study over `count` images, stored in `folder`, with other fields replaced."""
+    images, target = toy_images(count)
+    preprocessing = image_preprocessing("lite0", config.test_size, "full")
+    decoded = DecodedImages(
+        image_store(folder, images), np.arange(count), [f"{i:064x}" for i in range(count)],
+        preprocessing, state, "development",
+    )  # fmt: skip
     made = EndToEndStudy(decoded, target, splits_of(target), begin or start())
-    return dataclasses.replace(made, **(change or {}))
+    return replace(made, **changes)
