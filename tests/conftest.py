@@ -9,9 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
+from kedro.config import OmegaConfigLoader
+
+from sports_clip_pipeline import settings
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 if WORKER and hasattr(os, "sched_setaffinity"):
@@ -30,6 +34,15 @@ SMALL_STUDY = (
     "--params=finetune.fractions=0.25+1.0,finetune.seeds=1,"
     "finetune.select=logreg+logreg_clip_text_init,pretrain.epochs=3"
 )
+
+
+def config_loader(
+    env: str = "base", conf: Path = ROOT / "conf", **runtime_params: Any
+) -> OmegaConfigLoader:
+    """The configuration of an environment as `kedro run` reads it."""
+    return OmegaConfigLoader(
+        str(conf), env=env, runtime_params=runtime_params, **settings.CONFIG_LOADER_ARGS
+    )
 
 
 def command(

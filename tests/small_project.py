@@ -139,7 +139,7 @@ def start_kedro(folder, *arguments, flags=(), **environment):
 def run_kedro(folder, *arguments, flags=(), **environment):
     """Exit status, standard output and standard error of a `kedro` command."""
     process = start_kedro(folder, *arguments, flags=flags, **environment)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 

@@ -75,10 +75,6 @@ def test_cores_are_those_of_the_affinity_or_all(monkeypatch: pytest.MonkeyPatch)
         assert cores() == expected
 
 
-def test_exit_with_parent_does_nothing_in_the_main_process() -> None:
-    exit_with_parent()
-
-
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is a matter of Unix")
 @pytest.mark.parametrize("context", ["spawn", "forkserver"])
 def test_workers_end_when_their_parent_is_killed(tmp_path, context: str) -> None:
@@ -163,6 +159,7 @@ def test_without_torchrun_a_process_is_the_main_one(monkeypatch: pytest.MonkeyPa
     assert cores_per_process(6) == 6
     barrier()
     exit_unless_main_process("work")
+    exit_with_parent()
 
 
 def test_the_shards_of_all_processes_are_a_partition(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,26 @@
-"""Typed parameter blocks: validation errors, and environments merged over base."""
+"""Typed parameter blocks, environments merged over base, and the generated reference."""
 
 from __future__ import annotations
 
+import inspect
 import re
+import shutil
+import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kedro.config import OmegaConfigLoader
 
-from sports_clip_pipeline import settings
+from sports_clip_pipeline import parameter_reference
+from sports_clip_pipeline.data.class_bank import class_bank_yaml
 from sports_clip_pipeline.data.rules import ArchiveLimits
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.hooks import check_study, check_text_encoders
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.parameters import Parameters
+from sports_clip_pipeline.pipeline_registry import register_pipelines
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.cam.config import CamConfig, CamEvalConfig
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
@@ -24,8 +31,9 @@ from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, ZeroShotConfig
+from tests.conftest import ROOT, config_loader
 
-CONF = Path(__file__).parents[1] / "conf"
+LABELS = ("bald_eagle", "Würger – neu", "no", "St. Bernard", "2020")
 PAIR = "open_clip/ViT-B-32@random"
 INVALID: list[tuple[type[Parameters], dict[str, Any], str]] = [
     (CamConfig, {"right": -1}, "cam.right: wanted"),
@@ -89,14 +97,13 @@ def test_lists_accept_plus_signs_and_sizes_accept_units() -> None:
 
 
 def loaded(env: str) -> dict[str, Any]:
-    arguments = {**settings.CONFIG_LOADER_ARGS, "default_run_env": "base"}
-    return dict(OmegaConfigLoader(str(CONF), env=env, **arguments)["parameters"])
+    return dict(config_loader(env)["parameters"])
 
 
 @pytest.mark.parametrize("env", ["base", "real", "own"])
 def test_fields_that_an_environment_leaves_out_have_the_value_of_base(env: str) -> None:
     base, other = loaded("base"), loaded(env)
-    for path in CONF.glob(f"{env}/parameters_*.yml"):
+    for path in ROOT.glob(f"conf/{env}/parameters_*.yml"):
         for block in base.keys() & {path.stem.removeprefix("parameters_")}:
             assert base[block].keys() <= other[block].keys()
     assert other["analysis"] == base["analysis"]
@@ -113,8 +120,7 @@ def test_unlocking_encoders_does_not_change_the_fingerprint_of_the_locked_part()
     )  # fmt: skip
     assert fingerprint(other.locked_part()) == fingerprint(plain.locked_part())
     assert PretrainConfig(seed=1).locked_part() != plain.locked_part()
-    assert other.unlocks
-    assert not plain.unlocks
+    assert other.unlocks and not plain.unlocks
 
 
 def test_the_downloads_of_base_have_checksums_and_valid_mirrors() -> None:
@@ -128,3 +134,73 @@ def test_the_downloads_of_base_have_checksums_and_valid_mirrors() -> None:
         entry = {"name": "a.zip", "checksum": None, "mirrors": "https://a.org/b", **archive}
         with pytest.raises(UserFacingError, match=r"download\.flickr8k_archives\.0"):
             DownloadConfig(**{**block, "flickr8k_archives": [entry]})
+
+
+@pytest.fixture
+def own_environment(tmp_path: Path) -> OmegaConfigLoader:
+    """The configuration of `--env=own` with a written class bank."""
+    for name in ("base", "own"):
+        shutil.copytree(ROOT / "conf" / name, tmp_path / name)
+    (tmp_path / "own" / "parameters_class_bank.yml").write_text(class_bank_yaml(LABELS))
+    return config_loader("own", tmp_path)
+
+
+def hinted_blocks() -> Iterator[tuple[str, Any]]:
+    """The name and the type hint of every `params:` input of every node."""
+    for node in {node for pipeline in register_pipelines().values() for node in pipeline.nodes}:
+        hints = typing.get_type_hints(node.func)
+        given = node._inputs  # a mapping where the function takes its inputs by name
+        if not isinstance(given, dict):
+            given = inspect.signature(node.func).bind(*node.inputs).arguments
+        for argument, name in given.items():
+            if name.startswith("params:"):
+                yield name.removeprefix("params:"), hints[argument]
+
+
+def test_every_parameter_block_of_a_node_is_a_valid_model(
+    own_environment: OmegaConfigLoader,
+) -> None:
+    parameters = own_environment["parameters"]
+    hints = dict(hinted_blocks())
+    assert all(issubclass(hint, Parameters) for hint in hints.values()), hints
+    built = {name: hint(**parameters[name]) for name, hint in hints.items()}
+    assert {"ingest", "class_bank", "embed", "pretrain", "finetune", "analysis"} <= set(built)
+    assert built["class_bank"].labels == LABELS
+    assert built["report"].study == "own"
+    assert built["report"].reference == ()
+    check_study(own_environment)
+    check_text_encoders(own_environment)
+
+
+def test_the_catalog_of_own_images_uses_the_corpus_names_of_its_globals(
+    own_environment: OmegaConfigLoader,
+) -> None:
+    catalog = own_environment["catalog"]
+    assert catalog["sports_source"]["filepath"] == "data/01_raw/own/images"
+    assert catalog["flickr8k_source"]["filepath"] == "data/01_raw/own/flickr8k"
+    assert catalog["report"]["filepath"].startswith("data/08_reporting/own/")
+    assert not (ROOT / "conf/own/parameters_class_bank.yml").exists(), "users write their own"
+
+
+def test_the_committed_reference_is_the_generated_one() -> None:
+    page = (ROOT / "docs/reference/parameters.md").read_text(encoding="utf-8")
+    assert page == parameter_reference.markdown(), "run: kedro config --markdown > the page"
+
+
+def test_every_setting_has_a_description() -> None:
+    blocks = parameter_reference.parameter_models().items()
+    assert {"analysis", "embed", "finetune", "mlflow", "pretrain", "report"} <= {*dict(blocks)}
+    for block, model in blocks:
+        assert all(row.description for row in parameter_reference.settings_of(model, block)), block
+
+
+def test_a_value_comes_with_its_origin() -> None:
+    loader = config_loader("real", finetune={"folds": 3})
+    rows = parameter_reference.resolved(loader, ROOT / "conf")
+    found = {setting.name: (value, origin) for setting, value, origin in rows}
+    assert found["embed.image_encoder"] == ("lite2", "real/parameters_embed.yml")
+    assert found["embed.text_encoder"] == ("minilm", "base/parameters_embed.yml")
+    assert found["embed.batch_size"] == (32, "default")
+    assert found["finetune.folds"] == (3, "--params")
+    assert found["mlflow.enabled"] == (True, "base/mlflow.yml")
+    assert found["finetune.methods.ridge.alpha"][1] == "base/parameters_finetune.yml"

@@ -11,14 +11,22 @@ from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.explain.sampling import PAIR_COLUMNS
 from sports_clip_pipeline.io.state import RunState
+from sports_clip_pipeline.pipeline_registry import register_pipelines
 from sports_clip_pipeline.pipelines.cam import nodes
 from sports_clip_pipeline.pipelines.cam.config import CamConfig
+from tests.conftest import Kedro
 
 LABELS = ("ball", "field")
 BANK = ClassBank(
     templates=("a photo of {}.", "{} in play."),
     classes=[{"label": label, "names": f"a {label}"} for label in LABELS],
 )
+FEW_MAPS = (
+    "--params=cam_eval.images=4,cam_eval.randomised_images=1,"
+    "cam_eval.scorecam_images=0,cam_eval.steps=3,cam_eval.road_shares=0.3,"
+    "cam_eval.methods=gradcam+eigencam+guided"
+)
+OUTPUTS = {"cam_eval_scores", "cam_eval_summary", "cam_eval_verdicts", "cam_eval_figure"}
 NO_PAIRS = pd.DataFrame(columns=list(PAIR_COLUMNS))
 
 
@@ -162,3 +170,30 @@ def test_an_unknown_layer_or_image_is_an_error(manifest, choice, models):
         explain(manifest, choice, models, layer="blocks.99")
     with pytest.raises(UserFacingError, match=r"z\.jpg|y\.jpg"):
         explain(pd.DataFrame({"image": ["w.jpg", "x.jpg"]}), choice, models, prompts=())
+
+
+def test_the_default_pipeline_leaves_cam_eval_out():
+    assert not OUTPUTS & register_pipelines()["__default__"].all_outputs()
+
+
+@pytest.mark.slow
+def test_the_maps_of_a_finished_study_are_scored_and_reported(own_run: Path, kedro: Kedro) -> None:
+    done = kedro(own_run, "run", "--pipelines=cam_eval", FEW_MAPS)
+    assert done.returncode == 0, done.stderr + done.stdout[-3000:]
+    reports = own_run / "data/08_reporting/sample"
+    scores = pd.read_parquet(reports / "cam_eval_scores.parquet")
+    assert scores["image"].nunique() == 4 and set(scores["target"]) == {"classifier", "prompts"}
+    assert scores["value"].between(-1, 1).all()
+    summary = pd.read_parquet(reports / "cam_eval_summary.parquet")
+    assert (summary["low"] <= summary["high"]).all()
+    verdicts = pd.read_parquet(reports / "cam_eval_verdicts.parquet")
+    assert list(verdicts["method"]) == ["gradcam", "eigencam", "guided"] * 2
+    assert (reports / "figures/cam_eval.json").is_file()
+    of_eigencam = verdicts[verdicts["method"] == "eigencam"]
+    assert not of_eigencam["depends_on_weights"].any(), "it does not use the head"
+
+    again = kedro(own_run, "run", "--pipelines=report")
+    assert again.returncode == 0, again.stderr
+    page = (reports / "report.html").read_text(encoding="utf-8")
+    assert "Measured on an earlier classifier" not in page
+    assert "Can these maps be trusted?" in page

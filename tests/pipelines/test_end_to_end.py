@@ -23,13 +23,7 @@ from sports_clip_pipeline.pipelines.end_to_end.nodes import (
 )
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
-from tests.fewshot.end_to_end_factories import (
-    FAST,
-    image_store,
-    pretrained,
-    prompts,
-    toy_images,
-)
+from tests.fewshot.end_to_end_factories import FAST, image_store, pretrained, prompts, toy_images
 from tests.fewshot.factories import splits_of
 
 BANK = ClassBank(
@@ -59,9 +53,9 @@ class Recorder:
 @pytest.fixture
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """18 development and 6 test images with the outputs of ingest and pretraining."""
-    known = pretrained()
+    model = pretrained()
     projections = Projections(
-        known.image_weight, known.image_bias, prompts().text_weight, np.log(known.logit_scale)
+        model.image_weight, model.image_bias, prompts().text_weight, np.log(model.logit_scale)
     )
     monkeypatch.setattr(folder, "read_projections", lambda path: projections)
     monkeypatch.setattr(folder, "read_image_encoder", lambda path: {})
@@ -82,8 +76,8 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "store": image_store(tmp_path / "store", images),
         "manifest": pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(24)]}),
         "weights": {
-            "weights": known.zero_shot_weights,
-            "logit_scale": np.array([known.logit_scale], dtype=np.float32),
+            "weights": model.zero_shot_weights,
+            "logit_scale": np.array([model.logit_scale], dtype=np.float32),
         },
     }
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 
@@ -20,11 +19,11 @@ from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 from sports_clip_pipeline.pipelines.ingest.nodes import download_corpora
 from sports_clip_pipeline.pipelines.ingest.pipeline import create_pipeline
+from tests.conftest import ROOT, config_loader
 from tests.data.conftest import CAPTIONS, configure, make_zip, md5
 from tests.data.factories import Files, flickr8k, jpeg, kaggle, unpacked, zipped
 from tests.data.faulty_server import running
 
-CONF = Path(__file__).parents[2] / "conf"
 BANK = ClassBank(
     templates="a photo of {}.",
     classes=[{"label": label, "names": label} for label in ("chess", "tennis")],
@@ -33,12 +32,9 @@ BANK = ClassBank(
 
 def catalog_over(folder: Path, config: IngestConfig | None = None) -> DataCatalog:
     """The project's catalog with raw data in `folder`/raw and outputs in `folder`/data."""
-    loader = OmegaConfigLoader(
-        str(CONF), base_env="base", default_run_env="base",
-        runtime_params={"raw_dir": str(folder / "raw")},
-    )  # fmt: skip
-    names = yaml.safe_load((CONF / "base" / "catalog_ingest.yml").read_text())
-    entries: dict[str, dict[str, Any]] = {name: loader["catalog"][name] for name in names}
+    ours = yaml.safe_load((ROOT / "conf/base/catalog_ingest.yml").read_text())
+    everything = config_loader(raw_dir=str(folder / "raw"))["catalog"]
+    entries: dict[str, dict[str, Any]] = {name: everything[name] for name in ours}
     for entry in entries.values():
         if entry["filepath"].startswith("data/"):
             entry["filepath"] = str(folder / entry["filepath"])

@@ -171,24 +171,12 @@ def test_a_predictor_holds_the_trained_encoder(
     trained = read_image_encoder(unlocked[0])
     Predictor(("a", "b", "c"), "lite0", view, head, encoder_weights=trained).save(tmp_path / "p")
     predictor = load_predictor(tmp_path / "p")
-    wanted = predictor.predict_proba(features[1]["features"])
+    expected = predictor.predict_proba(features[1]["features"])
     images = [study.corpus.store.get(i) for i in range(14)]
-    np.testing.assert_allclose(predictor.predict_images(images), wanted, atol=1e-4)
+    np.testing.assert_allclose(predictor.predict_images(images), expected, atol=1e-4)
     with torch.inference_mode():
         logits = predictor.module()(torch.from_numpy(pixels(study)))
-    np.testing.assert_allclose(logits.softmax(dim=1).numpy(), wanted, atol=1e-4)
-
-
-def test_a_second_run_trains_nothing_and_writes_the_same_bytes(
-    study: Study, unlocked: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sports_clip_pipeline.training.trainer import Trainer
-
-    before = (unlocked[0] / "open_clip_model.safetensors").read_bytes()
-    monkeypatch.setattr(Trainer, "run_epoch", None)
-    clip, curve = study.pretrain(UNLOCKED, "unlocked")
-    assert (clip / "open_clip_model.safetensors").read_bytes() == before
-    pd.testing.assert_frame_equal(curve, unlocked[1])
+    np.testing.assert_allclose(logits.softmax(dim=1).numpy(), expected, atol=1e-4)
 
 
 def test_only_trained_encoders_embed_again(study: Study) -> None:
@@ -197,15 +185,6 @@ def test_only_trained_encoders_embed_again(study: Study) -> None:
     flickr8k, _, texts = study.embed(clip)
     assert flickr8k is study.images
     assert not np.allclose(texts["features"], study.texts["features"], atol=1e-3)
-
-
-def test_a_missing_device_is_an_error_before_training(
-    study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserFacingError, match=r"pretrain\.device: wanted cuda"):
-        study.pretrain(UNLOCKED.model_copy(update={"device": "cuda"}), "nowhere")
-    assert not (study.folder / "nowhere").exists()
 
 
 @pytest.mark.slow

@@ -9,31 +9,24 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 from PIL import Image
 
-from sports_clip_pipeline import settings
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
 from sports_clip_pipeline.pipelines.report.pipeline import FIGURES, INPUTS, create_pipeline
 from sports_clip_pipeline.report.sections import StudyResults
+from tests.conftest import config_loader
 from tests.report.factories import CARD_CONFIG, NAMES, REFERENCE, make_results
 
-CONF = Path(__file__).parents[2] / "conf"
 OUTPUTS = ("{name}_figure", "metrics", "provenance", "model_card", "report")
-
-
-def load_config(environment: str) -> OmegaConfigLoader:
-    arguments = {**settings.CONFIG_LOADER_ARGS, "default_run_env": environment}
-    return OmegaConfigLoader(str(CONF), env=environment, **arguments)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The outputs of the pipeline on disk, from synthetic results in memory."""
     folder = tmp_path_factory.mktemp("study")
-    everything = load_config("base")["catalog"]
+    everything = config_loader("base")["catalog"]
     entries = {name: everything[name] for name in OUTPUTS}
     for entry in entries.values():
         entry["filepath"] = str(folder / Path(entry["filepath"]).name)
@@ -84,7 +77,7 @@ def test_every_result_has_a_dataset_and_every_figure_is_saved():
     ("environment", "study", "published"), [("base", "sample", []), ("real", "real", [0.35, 0.895])]
 )
 def test_the_parameters_of_each_environment_are_valid(environment, study, published):
-    parameters = load_config(environment)["parameters"]
+    parameters = config_loader(environment)["parameters"]
     config = ReportConfig(**parameters["report"])
     assert config.study == study
     assert [entry.value for entry in config.reference] == published
@@ -95,7 +88,7 @@ def test_the_parameters_of_each_environment_are_valid(environment, study, publis
 
 
 def test_outputs_are_in_the_folder_of_the_study_and_figures_are_artifacts():
-    entries = load_config("real")["catalog"]
+    entries = config_loader("real")["catalog"]
     assert entries["report"]["filepath"] == "data/08_reporting/real/report.html"
     assert entries["metrics"]["filepath"] == "data/08_reporting/real/metrics.json"
     assert {entries[name]["metadata"]["kedro-viz"]["layer"] for name in OUTPUTS} == {"reporting"}

@@ -1,25 +1,22 @@
 """The registered model: its champion, and its predictions by `mlflow models serve`."""
 
 import base64
-import io
-import json
 import os
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+import requests
 
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.predictor import Predictor, load_predictor
 from sports_clip_pipeline.tracking.registry import compare, register, version_tags
+from tests.data.factories import encoded, random_image
 from tests.tracking.server import free_port, wait_until_answers
 
 CLASSES = ("Baseball", "Chess", "Kabaddi")
@@ -68,24 +65,6 @@ def predictor(tmp_path):
     return folder
 
 
-def _image(seed):
-    pixels = np.random.default_rng(seed).integers(0, 256, (48, 60, 3), dtype=np.uint8)
-    sink = io.BytesIO()
-    Image.fromarray(pixels).save(sink, "PNG")
-    return sink.getvalue()
-
-
-def _post(url, document):
-    request = urllib.request.Request(
-        url, json.dumps(document).encode(), {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return response.status, json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
 def test_the_champion_is_served_and_predicts_like_the_predictor(start, client, predictor, tmp_path):
     for top1 in (0.8, 0.7, 0.9):
         run = start()
@@ -98,8 +77,7 @@ def test_the_champion_is_served_and_predicts_like_the_predictor(start, client, p
     client.download_artifacts(run.run_id, "model", str(model))
     assert not [path for path in model.rglob("*") if path.suffix in (".pkl", ".pickle")]
     described = (model / "model" / "MLmodel").read_text()
-    assert "signature" in described
-    assert "saved_input_example_info" in described
+    assert "signature" in described and "saved_input_example_info" in described
     assert str(tmp_path / "predictor") not in described, "no path of this machine"
 
     port = free_port()
@@ -107,7 +85,9 @@ def test_the_champion_is_served_and_predicts_like_the_predictor(start, client, p
         *(sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/sample@champion"),
         *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)),
     ]
-    environment = _environment(client.tracking_uri)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of uvicorn
+    own = {"MLFLOW_TRACKING_URI": client.tracking_uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {**os.environ, **own, "PATH": path}
     with (tmp_path / "serve.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, env=environment, start_new_session=True
@@ -115,33 +95,21 @@ def test_the_champion_is_served_and_predicts_like_the_predictor(start, client, p
     try:
         wait_until_answers(f"http://127.0.0.1:{port}/ping", process)
         url = f"http://127.0.0.1:{port}/invocations"
-        contents = [_image(seed) for seed in range(3)]
-        texts = [base64.b64encode(content).decode() for content in contents]
-        status, answer = _post(url, {"inputs": texts})
-        assert status == 200, answer
-        images = [Image.open(io.BytesIO(content)).convert("RGB") for content in contents]
+        images = [random_image(seed) for seed in range(3)]
+        texts = [base64.b64encode(encoded(image, "PNG")).decode() for image in images]
+        response = requests.post(url, json={"inputs": texts}, timeout=60)
+        assert response.status_code == 200, response.text
         expected = load_predictor(predictor).predict_images(images)
-        rows = answer["predictions"]
+        rows = response.json()["predictions"]
         served = [[row["probabilities"][name] for name in CLASSES] for row in rows]
         np.testing.assert_allclose(served, expected, atol=1e-5)
         assert [row["label"] for row in rows] == [CLASSES[i] for i in expected.argmax(axis=1)]
-        for invalid in (
-            {"inputs": ["not base64!"]},
-            {"inputs": [base64.b64encode(b"no image").decode()]},
-            {"inputs": [texts[0], base64.b64encode(contents[0][:40]).decode()]},
-            {"inputs": [3]},
-            {"inputs": []},
-            {"nothing": 1},
-        ):
-            status, text = _post(url, invalid)
-            assert status == 400, (invalid, status, text)
+        no_image = base64.b64encode(b"no image").decode()
+        for inputs in (["not base64!"], [no_image], [texts[0], texts[0][:56]], [3], []):
+            response = requests.post(url, json={"inputs": inputs}, timeout=60)
+            assert response.status_code == 400, (inputs, response.text)
+        assert requests.post(url, json={"nothing": 1}, timeout=60).status_code == 400
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def _environment(uri):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of uvicorn
-    changes = {"PATH": path, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return {**os.environ, **changes}

@@ -119,25 +119,14 @@ time.sleep(60)
     }  # fmt: skip
 
 
-def test_ctrl_c_kills_the_run(script, all_runs):
-    lines = """
-run = start("interrupted")
-run.log_metrics({"loss": 0.5}, 7)
-print("ready", flush=True)
-time.sleep(60)
-"""
-    process = script(lines)
-    process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    process.wait()
-    run = all_runs()["interrupted"]
-    assert run.info.status == "KILLED"
-    assert run.data.metrics == {"loss": 0.5}
-
-
 def test_a_forked_worker_writes_to_the_same_run_and_cannot_close_it(start, all_runs, client):
+    def work(run):
+        run.log_metrics({"from/worker": 2.0}, 5)
+        run.log_trial(ROW, "frozen")
+        run.finish("FINISHED")
+
     run = start()
-    worker = multiprocessing.get_context("fork").Process(target=_work, args=(run,))
+    worker = multiprocessing.get_context("fork").Process(target=work, args=(run,))
     worker.start()
     worker.join()
     assert worker.exitcode == 0
@@ -145,12 +134,6 @@ def test_a_forked_worker_writes_to_the_same_run_and_cannot_close_it(start, all_r
     runs = all_runs()
     assert runs["a run"].info.status == "RUNNING"
     assert runs["ridge 0.01 seed 3"].info.status == "FINISHED"
-
-
-def _work(run):
-    run.log_metrics({"from/worker": 2.0}, 5)
-    run.log_trial(ROW, "frozen")
-    run.finish("FINISHED")
 
 
 def test_a_store_that_breaks_warns_once_and_its_run_is_closed_by_the_next(
