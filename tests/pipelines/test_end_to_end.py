@@ -16,13 +16,13 @@ from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.fewshot.study import StudyData
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.pipelines.end_to_end.nodes import (
+from sports_clip_pipeline.pipelines.embed.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
+from sports_clip_pipeline.pipelines.finetune.nodes import (
     build_end_to_end_ensembles,
     fit_end_to_end_trials,
     select_end_to_end,
 )
-from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
-from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from tests.fewshot.end_to_end_factories import FAST, image_store, pretrained, prompts, toy_images
 from tests.fewshot.factories import splits_of
 
