@@ -85,7 +85,7 @@ def test_a_folder_a_list_and_a_photograph_are_answered_without_corpora(
     }
     told = " ".join(done.stdout.split())
     assert "5 files: 2 answered" in told
-    assert "3 set aside" in told
+    assert "3 rejected" in told
     assert not (answers / "prediction_maps").exists()
 
     (mine / "list.txt").write_text("deep/turned.jpg\nlost.jpg\n")
