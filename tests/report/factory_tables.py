@@ -32,7 +32,7 @@ def make_tables(curves: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]
         "confusion_pairs": make_pairs(labels),
         "label_issues": make_label_issues(images[:30], labels),
         "queries": make_queries(images[-12:], labels),
-        "thumbnails": {image: make_thumbnail(n) for n, image in enumerate(images)},
+        "thumbnails": {image: make_jpeg(n) for n, image in enumerate(images)},
         "inference_cost": make_inference_cost(),
         "ablation": make_ablation(),
         "transduction": make_transduction(),
@@ -152,7 +152,7 @@ def make_queries(images: list[str], labels: tuple[str, ...]) -> pd.DataFrame:
 
 
 def make_inference_cost() -> pd.DataFrame:
-    """One small tower, a larger one, both, and one prefix time is not known."""
+    """A small encoder, a larger one, both, and one without a measured time."""
     rows = [
         ("lite0", 3_400_000, 6.1, "gda", 0.66, 0.78, 0.86),
         ("lite2", 4_800_000, 9.8, "gda", 0.69, 0.8, 0.88),
@@ -190,11 +190,11 @@ def make_transduction() -> pd.DataFrame:
     return frame
 
 
-def make_thumbnail(number: int) -> bytes:
-    """A drawn scene of some shape, JPEG, longer side 96."""
-    size = ((96, 64), (72, 96), (96, 96))[number % 3]
-    image = Image.new("RGB", size, (60 + number * 4 % 160, 130, 110))
-    ImageDraw.Draw(image).ellipse((20, 16, 52, 48), fill=(240, 220, 180))
+def make_jpeg(number: int) -> bytes:
+    """A drawn disc of some colour and shape, as JPEG."""
+    size = ((224, 224), (224, 150), (150, 224))[number % 3]
+    image = Image.new("RGB", size, (number * 37 % 200, 120, 160))
+    ImageDraw.Draw(image).ellipse((40, 40, 60 + number * 2 % 90, 130), fill=(240, 220, 180))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()

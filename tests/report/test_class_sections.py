@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
@@ -73,8 +75,13 @@ def test_the_class_that_gained_most_is_on_top():
     assert "that of b c (+80.0 points)" in text and "that of a (+10.0)" in text
 
 
+def reliability_figure(bins):
+    styles = MethodStyles(("a",), shown=("a",))
+    return sections.reliability_figure(SimpleNamespace(reliability=bins, styles=styles))
+
+
 def test_reliability_has_a_panel_for_the_fewest_and_for_the_most_labels():
-    figure = sections.reliability_figure(BINS, MethodStyles(("a",), shown=("a",)))
+    figure = reliability_figure(BINS)
     lines = [trace for trace in figure.data if trace.legendgroup == "a"]
     assert [list(line.x) for line in lines] == [[0.3, 0.9], [0.9]]
     assert [line.xaxis for line in lines] == ["x", "x2"]
@@ -84,7 +91,7 @@ def test_reliability_has_a_panel_for_the_fewest_and_for_the_most_labels():
 
 @pytest.mark.parametrize(("fraction", "panels"), [(1.0, 1), (0.0, 0)])
 def test_one_fraction_makes_one_panel_and_zero_shot_alone_none(fraction, panels):
-    figure = sections.reliability_figure(BINS[BINS["fraction"] == fraction], MethodStyles(("a",)))
+    figure = reliability_figure(BINS[BINS["fraction"] == fraction])
     assert len({trace.xaxis for trace in figure.data}) == panels
 
 

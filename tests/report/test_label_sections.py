@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -22,8 +23,6 @@ CURVES = pd.DataFrame(
         "top1_high": [0.85, 0.7, 0.8],
     }
 )
-NO_CURVES = CURVES[:0]
-ZERO_SHOT = {"top1": 0.4, "chance": 0.25}
 STYLES = MethodStyles(("a", "b"), {"a": "First"}, shown=("a",))
 PAIRED = pd.DataFrame(
     [
@@ -45,8 +44,19 @@ COST = pd.DataFrame(
 )
 
 
-def draw(styles=STYLES, end_to_end=NO_CURVES, reference=()):
-    return sections.learning_curve_figure(CURVES, end_to_end, ZERO_SHOT, styles, reference)
+def study_of(paired=PAIRED, styles=STYLES, end_to_end=CURVES[:0], reference=()):
+    return SimpleNamespace(
+        curves=CURVES,
+        end_to_end_curves=end_to_end,
+        zero_shot={"top1": 0.4, "chance": 0.25},
+        styles=styles,
+        config=SimpleNamespace(reference=reference),
+        paired_comparisons=paired,
+    )
+
+
+def draw(**changes):
+    return sections.learning_curve_figure(study_of(**changes))
 
 
 def test_each_method_has_a_band_and_a_line_by_growing_fraction():
@@ -82,7 +92,7 @@ def test_hovering_tells_the_number_its_interval_and_the_seeds():
 def test_end_to_end_methods_are_hollow_points_with_error_bars():
     styles = MethodStyles(("a", "b", "c"), shown=("a", "c"), end_to_end=("c",))
     rows = CURVES[CURVES["method"] == "b"].assign(method="c")
-    points = next(t for t in draw(styles, rows).data if t.legendgroup == "c")
+    points = next(t for t in draw(styles=styles, end_to_end=rows).data if t.legendgroup == "c")
     assert points.mode == "markers" and points.marker.symbol.endswith("-open")
     assert list(points.error_y.array) == pytest.approx([0.1])
     assert list(points.error_y.arrayminus) == pytest.approx([0.1])
@@ -127,7 +137,7 @@ def test_only_highlighted_methods_have_a_row_of_labels_needed_and_all_are_in_the
 
 
 def test_paired_differences_are_in_points_and_the_best_is_at_zero():
-    a, b, zero = sections.paired_figure(PAIRED, CURVES, STYLES).data
+    a, b, zero = sections.paired_figure(study_of()).data
     assert list(a.y) == pytest.approx([0.0, -1.0])
     assert list(b.y) == pytest.approx([-2.0, 0.0])
     assert list(zero.y) == [0, 0]
@@ -140,7 +150,7 @@ def test_paired_differences_are_in_points_and_the_best_is_at_zero():
 
 def test_without_comparisons_to_the_best_there_are_no_traces():
     rows = PAIRED[PAIRED["role"] == "zero_shot"]
-    assert not sections.paired_figure(rows, CURVES, STYLES).data
+    assert not sections.paired_figure(study_of(rows)).data
 
 
 def test_encoders_are_drawn_once_with_the_first_method_of_the_styles_cheapest_first():

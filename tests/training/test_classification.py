@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.fewshot.end_to_end_methods import find_end_to_end_method
+from sports_clip_pipeline.fewshot.end_to_end_methods import METHODS
 from sports_clip_pipeline.fewshot.end_to_end_study import new_trainer
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
@@ -27,7 +27,7 @@ def training(
         made.images.open(), rows, made.target[rows], made.images.preprocessing
     )
     begin = vit_start() if method == "lora" else start()
-    return new_trainer(find_end_to_end_method(method), begin, labelled, config, seed, len(rows))
+    return new_trainer(METHODS[method], begin, labelled, config, seed, len(rows))
 
 
 def losses_of(run: Trainer, steps: int) -> list[float]:

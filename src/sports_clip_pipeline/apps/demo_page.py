@@ -183,28 +183,18 @@ def theme() -> gr.themes.Base:
     """The report's colours and the system's fonts; nothing is fetched."""
     base = gr.themes.Base(font=["sans-serif"], font_mono=["monospace"], radius_size="none")
     base.font = FONT  # gradio would quote `system-ui`, which then names no font
-    tones = {
-        "body_background_fill": PAPER,
-        "body_text_color": INK,
-        "body_text_color_subdued": MUTED,
-        "block_background_fill": PAPER,
-        "block_border_color": GRID,
-        "block_label_background_fill": PAPER,
-        "block_label_text_color": MUTED,
-        "block_title_text_color": INK,
-        "block_info_text_color": MUTED,
-        "input_background_fill": PAPER,
-        "input_border_color": _FIELD_BORDER,
-        "border_color_primary": GRID,
-        "button_primary_background_fill": INK,
-        "button_primary_background_fill_hover": MUTED,
-        "button_primary_text_color": PAPER,
-        "button_secondary_background_fill": PAPER,
-        "button_secondary_border_color": _FIELD_BORDER,
-        "button_secondary_text_color": INK,
-        "background_fill_primary": PAPER,
-        "background_fill_secondary": PAPER,
+    names = {
+        PAPER: "body_background_fill block_background_fill block_label_background_fill "
+        "input_background_fill button_primary_text_color button_secondary_background_fill "
+        "background_fill_primary background_fill_secondary",
+        INK: "body_text_color block_title_text_color button_primary_background_fill "
+        "button_secondary_text_color",
+        MUTED: "body_text_color_subdued block_label_text_color block_info_text_color "
+        "button_primary_background_fill_hover",
+        GRID: "block_border_color border_color_primary",
+        _FIELD_BORDER: "input_border_color button_secondary_border_color",
     }
+    tones = {name: pair for pair, text in names.items() for name in text.split()}
     light = {name: pair[0] for name, pair in tones.items()}
     dark = {f"{name}_dark": pair[1] for name, pair in tones.items()}
     return base.set(**light, **dark, color_accent=SERIES[0][0])

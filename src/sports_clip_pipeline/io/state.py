@@ -227,8 +227,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """A new folder that replaces `path` when the block ends without error.
 
-    After an error the old folder is still there; after a kill, the old one, the new one or none,
-    never a mixture of both.
+    After a kill, there is the old folder, the new one or none, never a mixture.
 
     Raises: UserFacingError: the folder cannot be written.
     """
