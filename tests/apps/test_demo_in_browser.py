@@ -1,4 +1,4 @@
-"""The page as somebody uses it: the real process, a real browser, the small finished study."""
+"""The demo end to end: the real process, a real browser, the small finished study."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 
 from tests.browsing import axe_findings, headless_chromium
-from tests.conftest import command, refusal
+from tests.conftest import command, error_line
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-ANSWER_MS = 30_000
+TIMEOUT_MS = 30_000
 DEMO = ("sports_clip_pipeline.apps.demo", "--port", "0")
 
 
@@ -43,8 +43,8 @@ def address(finished_run: Path) -> Iterator[str]:
         raise AssertionError(f"{lines}\n{process.communicate()}")
     yield found[1]
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
-    assert process.returncode == 0 and "Traceback" not in told, told
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0 and "Traceback" not in errors, errors
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def open_page(browser: Any, address: str) -> Iterator[Any]:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(ANSWER_MS)
-        page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else 0)
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("console", lambda line: troubles.append(line.text) if line.type == "error" else 0)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(address)
@@ -79,7 +79,7 @@ def open_page(browser: Any, address: str) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def photograph() -> bytes:
+def image_bytes() -> bytes:
     sink = io.BytesIO()
     Image.radial_gradient("L").resize((320, 200)).convert("RGB").save(sink, "JPEG")
     return sink.getvalue()
@@ -91,17 +91,17 @@ def upload(page: Any, content: bytes, name: str = "photo.jpg", kind: str = "imag
     )
 
 
-def told(page: Any, title: str) -> list[str]:
-    """Names of one answer, the most probable first."""
+def names_of(page: Any, title: str) -> list[str]:
+    """Names of one prediction, the most probable first."""
     section = page.get_by_role("region", name=title)
     section.wait_for()
     return section.locator("tbody th").all_text_contents()
 
 
-def test_an_upload_is_answered_twice_with_a_map_each(open_page: Any, photograph: bytes) -> None:
+def test_an_upload_gets_two_predictions_with_a_map_each(open_page: Any, image_bytes: bytes) -> None:
     page = open_page()
-    upload(page, photograph)
-    assert len(told(page, "Zero-shot")) == len(told(page, "Fine-tuned")) == 8
+    upload(page, image_bytes)
+    assert len(names_of(page, "Zero-shot")) == len(names_of(page, "Fine-tuned")) == 8
     for title in ("Zero-shot", "Fine-tuned"):
         section = page.get_by_role("region", name=title)
         picture = section.get_by_role("img", name=re.compile("Class activation map"))
@@ -112,33 +112,33 @@ def test_an_upload_is_answered_twice_with_a_map_each(open_page: Any, photograph:
         assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(100, abs=1)
 
 
-def test_other_names_change_zero_shot_alone(open_page: Any, photograph: bytes) -> None:
+def test_other_names_change_zero_shot_alone(open_page: Any, image_bytes: bytes) -> None:
     page = open_page()
-    upload(page, photograph)
-    before = told(page, "Fine-tuned")
+    upload(page, image_bytes)
+    before = names_of(page, "Fine-tuned")
     page.get_by_label("Class names for zero-shot").fill("a lamp\nthe moon, <b>a face</b>")
-    page.get_by_role("button", name="Answer").click()
+    page.get_by_role("button", name="Predict").click()
     page.get_by_role("region", name="Zero-shot").get_by_text("the moon").first.wait_for()
-    assert set(told(page, "Zero-shot")) == {"a lamp", "the moon", "<b>a face</b>"}
-    assert told(page, "Fine-tuned") == before
+    assert set(names_of(page, "Zero-shot")) == {"a lamp", "the moon", "<b>a face</b>"}
+    assert names_of(page, "Fine-tuned") == before
     page.get_by_role("button", name="The study’s own names").click()
     page.wait_for_function("document.querySelector('#names textarea').value.includes('tennis')")
 
 
-def test_a_photograph_of_the_study_is_answered_at_a_click(open_page: Any) -> None:
+def test_a_sample_of_the_study_is_predicted_at_a_click(open_page: Any) -> None:
     page = open_page()
     page.locator("#samples button.thumbnail-item").first.click()
-    assert len(told(page, "Zero-shot")) == 8
+    assert len(names_of(page, "Zero-shot")) == 8
     page.wait_for_selector("#photo img")
-    first = told(page, "Fine-tuned")
-    page.get_by_role("button", name="Answer").click()
+    first = names_of(page, "Fine-tuned")
+    page.get_by_role("button", name="Predict").click()
     page.wait_for_timeout(500)
-    assert told(page, "Fine-tuned") == first
+    assert names_of(page, "Fine-tuned") == first
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"no photograph at all", "This file is no photograph"), (b"\xff\xd8\xff\xe0", "photograph")],
+    [(b"no image at all", "This file is no image"), (b"\xff\xd8\xff\xe0", "image")],
 )
 def test_garbage_gets_a_sentence(open_page: Any, content: bytes, sentence: str) -> None:
     page = open_page()
@@ -148,22 +148,22 @@ def test_garbage_gets_a_sentence(open_page: Any, content: bytes, sentence: str) 
     assert "Traceback" not in alert.inner_text()
 
 
-def test_one_name_alone_gets_a_sentence(open_page: Any, photograph: bytes) -> None:
+def test_one_name_alone_gets_a_sentence(open_page: Any, image_bytes: bytes) -> None:
     page = open_page()
     page.get_by_label("Class names for zero-shot").fill("tennis")
-    upload(page, photograph)
+    upload(page, image_bytes)
     page.get_by_role("alert").filter(has_text="at least two class names").wait_for()
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
-def test_the_page_fits_its_window(open_page: Any, photograph: bytes, width: int) -> None:
+def test_the_page_fits_its_window(open_page: Any, image_bytes: bytes, width: int) -> None:
     page = open_page(width)
-    upload(page, photograph)
-    told(page, "Fine-tuned")
+    upload(page, image_bytes)
+    names_of(page, "Fine-tuned")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_the_page_follows_the_system(open_page: Any) -> None:
+def test_the_theme_follows_the_system(open_page: Any) -> None:
     tone = "getComputedStyle(document.body).backgroundColor"
     assert open_page(color_scheme="dark").evaluate(tone) == "rgb(21, 23, 26)"
     assert open_page(color_scheme="light").evaluate(tone) == "rgb(253, 253, 251)"
@@ -171,11 +171,11 @@ def test_the_page_follows_the_system(open_page: Any) -> None:
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
 def test_axe_finds_nothing_serious(
-    open_page: Any, photograph: bytes, width: int, scheme: str
+    open_page: Any, image_bytes: bytes, width: int, scheme: str
 ) -> None:
     page = open_page(width, color_scheme=scheme)
-    upload(page, photograph)
-    told(page, "Fine-tuned")
+    upload(page, image_bytes)
+    names_of(page, "Fine-tuned")
     grave, held = axe_findings(page)
     assert grave == set()
     assert held > 10
@@ -195,10 +195,10 @@ def post(address: str, route: str, body: bytes, kind: str = "application/json") 
 def test_a_forged_path_gets_an_error(address: str, finished_run: Path, path: str) -> None:
     report = finished_run / "data/08_reporting/sample/report.html"
     named = {"path": path.format(study=report), "meta": {"_type": "gradio.FileData"}}
-    question = {"data": [named, "tennis, chess"], "fn_index": 0, "session_hash": "forged"}
+    request = {"data": [named, "tennis, chess"], "fn_index": 0, "session_hash": "forged"}
     for route in ("/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/call/answer"):
-        status, said = post(address, route, json.dumps(question).encode())
-        assert status == 403 and "not uploaded here" in said
+        status, text = post(address, route, json.dumps(request).encode())
+        assert status == 403 and "not uploaded here" in text
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{address}/gradio_api/file={report}", timeout=10)
     with refused.value as error:
@@ -213,7 +213,7 @@ def test_too_large_an_upload_is_refused(address: str) -> None:
 
 
 @pytest.mark.parametrize("route", ["/docs", "/openapi.json", "/gradio_api/runs", "/monitoring"])
-def test_what_the_page_does_without_is_not_there(address: str, route: str) -> None:
+def test_unused_routes_do_not_exist(address: str, route: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as missing:
         urllib.request.urlopen(f"{address}{route}", timeout=10)
     with missing.value as error:
@@ -223,11 +223,11 @@ def test_what_the_page_does_without_is_not_there(address: str, route: str) -> No
 def test_without_a_finished_study_one_line_says_what_to_run(
     empty_project: Path, finished_run: Path
 ) -> None:
-    line = refusal(command(empty_project, *DEMO))
+    line = error_line(command(empty_project, *DEMO))
     assert "the study sample is not finished" in line and "run `make run` first" in line
-    line = refusal(command(empty_project, *DEMO, "--study", "real"))
+    line = error_line(command(empty_project, *DEMO, "--study", "real"))
     assert "run `kedro run --env=real` first" in line
-    line = refusal(command(finished_run, *DEMO, "--study", "mine"))
+    line = error_line(command(finished_run, *DEMO, "--study", "mine"))
     assert line.endswith(
         "run `kedro run --params=study=mine` first, or name a finished study: --study sample"
     )

@@ -1,10 +1,9 @@
-"""What the page says of a photograph, against what the study has written down."""
+"""The demo's predictions against those that the study saved."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,19 +11,21 @@ import pytest
 from PIL import Image
 
 from sports_clip_pipeline.apps.demo_study import (
-    MOST_PIXELS,
-    Answer,
-    Answerer,
+    MAX_NAMES,
+    MAX_PIXELS,
+    DemoPredictor,
     FinishedStudy,
     InvalidInput,
-    env_of,
-    open_photograph,
+    Prediction,
+    environment_of,
+    open_image,
     open_study,
+    parse_names,
 )
+from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.errors import UserFacingError
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.slow
 DIFFERENCE = 5e-3  # of probabilities: the study's features are those of a faster backend
 
 
@@ -34,103 +35,123 @@ def study(finished_run: Path) -> FinishedStudy:
 
 
 @pytest.fixture(scope="module")
-def answerer(study: FinishedStudy) -> Answerer:
-    return Answerer(study)
+def predictor(study: FinishedStudy) -> DemoPredictor:
+    return DemoPredictor(study)
 
 
-def written(project: Path, table: str) -> pd.DataFrame:
+def saved(project: Path, table: str) -> pd.DataFrame:
     frame = pd.read_parquet(project / f"data/07_model_output/sample/{table}.parquet")
     return frame.set_index("image")
 
 
-def image_of(project: Path, label: str, part: str = "test") -> tuple[str, Image.Image]:
-    """The first photograph of a class, from the study's store."""
-    from sports_clip_pipeline.data.image_store import ImageStore
-
+def store_and_rows(project: Path) -> tuple[ImageStore, pd.DataFrame]:
+    """The labelled images, and the test images with their row in the store."""
     splits = pd.read_parquet(project / "data/05_model_input/sample/splits.parquet")
     manifest = pd.read_parquet(project / "data/03_primary/sample/sports_manifest.parquet")
-    image = splits[(splits["split"] == part) & (splits["label"] == label)]["image"].min()
-    row = int(np.flatnonzero(manifest["image"] == image)[0])
-    return image, ImageStore(project / "data/03_primary/sample/sports_images").get(row)
+    rows = pd.Series(np.arange(len(manifest)), index=manifest["image"])
+    test = splits[splits["split"] == "test"].sort_values("image")
+    store = ImageStore(project / "data/03_primary/sample/sports_images")
+    return store, test.assign(row=rows.loc[test["image"]].to_numpy())
 
 
-def in_order(answer: Answer, names: tuple[str, ...]) -> np.ndarray:
-    said = dict(answer.ranked)
-    return np.array([said[name] for name in names])
+def in_order(prediction: Prediction, names: tuple[str, ...]) -> np.ndarray:
+    shares = dict(prediction.ranked)
+    return np.array([shares[name] for name in names])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["chess", "ice_hockey"])
-def test_for_the_studys_own_names_both_answers_are_the_studys(
-    answerer: Answerer, study: FinishedStudy, finished_run: Path, label: str
+def test_for_the_studys_own_names_both_predictions_are_the_studys(
+    predictor: DemoPredictor, study: FinishedStudy, finished_run: Path, label: str
 ) -> None:
-    image, photo = image_of(finished_run, label)
-    given = answerer.answer(photo, study.names)
-    zero_shot = written(finished_run, "zero_shot_predictions").loc[image]
-    finetuned = written(finished_run, "test_predictions").loc[image]
-    found = in_order(given.zero_shot, study.names)
-    np.testing.assert_allclose(found, zero_shot["probabilities"], atol=DIFFERENCE)
-    found = in_order(given.finetuned, study.bank.labels)
-    np.testing.assert_allclose(found, finetuned["finetuned_probabilities"], atol=DIFFERENCE)
+    store, test = store_and_rows(finished_run)
+    image, row = test.loc[test["label"] == label, ["image", "row"]].iloc[0]
+    zero_shot, finetuned = predictor.predict(store.get(row), study.names)
+    expected = saved(finished_run, "zero_shot_predictions").loc[image, "probabilities"]
+    np.testing.assert_allclose(in_order(zero_shot, study.names), expected, atol=DIFFERENCE)
+    expected = saved(finished_run, "test_predictions").loc[image, "finetuned_probabilities"]
+    np.testing.assert_allclose(in_order(finetuned, study.bank.labels), expected, atol=DIFFERENCE)
 
 
-def test_other_names_change_the_zero_shot_answer_alone(
-    answerer: Answerer, study: FinishedStudy
+@pytest.mark.slow
+def test_other_names_change_the_zero_shot_prediction_alone(
+    predictor: DemoPredictor, study: FinishedStudy
 ) -> None:
-    photo, _ = study.samples[0]
-    own, other = (answerer.answer(photo, names) for names in (study.names, ("a cat", "a lake")))
-    assert {name for name, _ in other.zero_shot.ranked} == {"a cat", "a lake"}
-    assert sum(share for _, share in other.zero_shot.ranked) == pytest.approx(1.0)
-    assert own.finetuned == other.finetuned
-    assert {name for name, _ in own.finetuned.ranked} == set(study.bank.labels)
+    image, _ = study.samples[0]
+    own, other = (predictor.predict(image, names) for names in (study.names, ("a cat", "a lake")))
+    assert {name for name, _ in other[0].ranked} == {"a cat", "a lake"}
+    assert sum(share for _, share in other[0].ranked) == pytest.approx(1.0)
+    assert own[1] == other[1]
+    assert {name for name, _ in own[1].ranked} == set(study.bank.labels)
 
 
-def test_the_maps_are_pictures_in_the_photographs_shape(
-    answerer: Answerer, study: FinishedStudy
+@pytest.mark.slow
+def test_maps_have_the_aspect_ratio_of_the_image(
+    predictor: DemoPredictor, study: FinishedStudy
 ) -> None:
-    given = answerer.answer(Image.new("RGB", (300, 150), "green"), study.names)
-    for answer in (given.zero_shot, given.finetuned):
-        assert answer.map is not None and answer.map.name == answer.ranked[0][0]
-        with Image.open(io.BytesIO(answer.map.jpeg)) as picture:
+    for prediction in predictor.predict(Image.new("RGB", (300, 150), "green"), study.names):
+        assert prediction.map_jpeg is not None
+        with Image.open(io.BytesIO(prediction.map_jpeg)) as picture:
             assert picture.format == "JPEG" and picture.size == (448, 224)
 
 
-def test_samples_are_evaluation_photographs_of_different_classes(
+@pytest.mark.slow
+def test_samples_are_test_images_of_different_classes(
     study: FinishedStudy, finished_run: Path
 ) -> None:
     labels = [label for _, label in study.samples]
     assert len(set(labels)) == len(labels) == 8
-    splits = pd.read_parquet(finished_run / "data/05_model_input/sample/splits.parquet")
-    manifest = pd.read_parquet(finished_run / "data/03_primary/sample/sports_manifest.parquet")
-    judges = set(splits[splits["split"] == "test"]["image"])
-    from sports_clip_pipeline.data.image_store import ImageStore
-
-    store = ImageStore(finished_run / "data/03_primary/sample/sports_images")
-    bytes_of = {store.get(row).tobytes() for row in np.flatnonzero(manifest["image"].isin(judges))}
-    assert all(picture.tobytes() in bytes_of for picture, _ in study.samples)
+    store, test = store_and_rows(finished_run)
+    contents = {store.get(row).tobytes() for row in test["row"]}
+    assert all(image.tobytes() in contents for image, _ in study.samples)
 
 
-def test_a_configuration_with_other_classes_is_refused_by_name(finished_run: Path) -> None:
+@pytest.mark.slow
+def test_a_configuration_with_other_classes_is_rejected(finished_run: Path) -> None:
     with pytest.raises(UserFacingError, match=r"its 8 classes are not the 22 configured.*--env"):
         open_study(finished_run, "sample", env="real")
 
 
 def test_the_environment_of_a_study_is_the_one_that_names_it() -> None:
-    assert env_of(ROOT, "real") == "real"
-    assert env_of(ROOT, "sample") is None and env_of(ROOT, "mine") is None
+    assert environment_of(ROOT, "real") == "real"
+    assert environment_of(ROOT, "sample") is None and environment_of(ROOT, "mine") is None
 
 
-def test_what_is_no_photograph_is_told_in_a_sentence() -> None:
-    bomb = SimpleNamespace(content=io.BytesIO())
-    Image.new("1", (MOST_PIXELS // 5_000 + 1, 5_000)).save(bomb.content, "PNG")
-    photo = io.BytesIO()
-    Image.new("RGB", (64, 64), "red").save(photo, "JPEG")
+def test_files_that_are_no_usable_image_get_a_sentence() -> None:
+    bomb, image = io.BytesIO(), io.BytesIO()
+    Image.new("1", (MAX_PIXELS // 5_000 + 1, 5_000)).save(bomb, "PNG")
+    Image.new("RGB", (64, 64), "red").save(image, "JPEG")
     for content, sentence in (
         (b"", "The file is empty."),
-        (b"<html>no photograph</html>", "This file is no photograph that can be read here"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "This file is no photograph"),
-        (photo.getvalue()[:300], "ends before it is whole|is damaged"),
-        (bomb.content.getvalue(), "The photograph is too large"),
+        (b"<html>no image</html>", "This file is no image that can be read here"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "This file is no image"),
+        (image.getvalue()[:300], "is truncated|is damaged"),
+        (bomb.getvalue(), "The image is too large"),
     ):
         with pytest.raises(InvalidInput, match=sentence):
-            open_photograph(content)
-    assert open_photograph(photo.getvalue()).size == (64, 64)
+            open_image(content)
+    assert open_image(image.getvalue()).size == (64, 64)
+
+
+def test_commas_semicolons_and_lines_separate_names() -> None:
+    typed = " tennis,  ice   hockey\nchess;a dog ,\n\n;"
+    assert parse_names(typed) == ("tennis", "ice hockey", "chess", "a dog")
+
+
+def test_names_are_unique_regardless_of_case() -> None:
+    assert parse_names("Tennis, chess, tennis, CHESS") == ("Tennis", "chess")
+
+
+@pytest.mark.parametrize("typed", ["", " , ;\n", "tennis", "tennis, Tennis"])
+def test_fewer_than_two_names_are_rejected(typed: str) -> None:
+    with pytest.raises(InvalidInput, match="at least two class names"):
+        parse_names(typed)
+
+
+def test_too_many_and_too_long_names_are_rejected() -> None:
+    names = [f"class {n}" for n in range(MAX_NAMES)]
+    assert len(parse_names(",".join(names))) == MAX_NAMES
+    with pytest.raises(InvalidInput, match=f"There are {MAX_NAMES + 1} class names"):
+        parse_names(",".join([*names, "one more"]))
+    with pytest.raises(InvalidInput, match="has 81 characters"):
+        parse_names(f"tennis, {'x' * 81}")

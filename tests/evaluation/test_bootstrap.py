@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from itertools import product
 
 import numpy as np
@@ -83,14 +82,6 @@ def test_draw_counts_sum_to_the_items_and_are_read_only() -> None:
     assert not np.array_equal(counts, draw_counts(0, 30, 20, of_seeds=True))
     with pytest.raises(ValueError, match="read-only"):
         counts[0, 0] = 1
-
-
-def test_three_hundred_intervals_take_seconds() -> None:
-    correct = np.random.default_rng(0).random((1, 2203)) < 0.8
-    start = time.process_time()
-    for trial in range(300):
-        bootstrap_interval(correct, trial % 5, 1000)
-    assert time.process_time() - start < 10
 
 
 def predictions(correct: np.ndarray) -> np.ndarray:

@@ -5,18 +5,17 @@ Only the shapes are realistic: numbers come from closed formulas and a seeded ge
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageDraw
 
+from sports_clip_pipeline.evaluation.metrics import classification_report
 from sports_clip_pipeline.explain.explainer import Card
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
 from sports_clip_pipeline.report.page import compose_page, make_content
 from sports_clip_pipeline.report.sections import StudyResults
-from tests.report.factory_tables import make_tables
+from tests.report.factory_tables import make_jpeg, make_tables
 
 LABELS = ("boxing", "chess", "formula1", "ice_hockey", "swimming", "tennis")
 METHODS = {"notebook_mlp": 0.05, "logreg": 0.0, "logreg_clip_text_init": 0.02}
@@ -50,6 +49,7 @@ CARD_CONFIG = ModelCardConfig(
         }
     },
 )
+COST = {"parameters": 4_811_072, "ms_per_image": 21.8}
 NOTE = "Measured on other files of the same kind."
 REFERENCE = [
     {"measure": "zero_shot_top1", "label": "Published notebook", "value": 0.35, "note": NOTE},
@@ -110,8 +110,8 @@ def make_page(study: StudyResults) -> str:
 def make_origin() -> dict[str, Any]:
     """What the study records of the classifier it exports."""
     origin = {"method": "logreg", "fraction": 1.0, "seed": 0, "labels": 8800}
-    towers = {"encoders": ["lite2"], "temperature": 1.25, "threshold": None}
-    return {"best_method": "logreg", "origin": origin, **towers}
+    facts = {"encoders": ["lite2"], "temperature": 1.25, "threshold": None}
+    return {"best_method": "logreg", "origin": origin, **facts}
 
 
 def make_curves(methods: dict[str, float] = METHODS) -> pd.DataFrame:
@@ -144,32 +144,13 @@ def make_trials(methods: dict[str, float] = METHODS) -> pd.DataFrame:
 
 
 def make_scores(labels: tuple[str, ...], accuracy: float) -> dict[str, Any]:
-    """100 images a class, of which about `accuracy` are right; errors go to the next class."""
+    """100 images a class, of which about `accuracy` are right; errors go to the next classes."""
     size = len(labels)
-    rng = np.random.default_rng(size)
-    right = np.clip(rng.normal(100 * accuracy, 9, size), 5, 98).astype(int)
-    confusion = np.diag(right)
-    for i in range(size):
-        near = (100 - right[i]) * 2 // 3
-        confusion[i, (i + 1) % size] += near
-        confusion[i, (i + 2) % size] += 100 - right[i] - near
-    recall = right / 100
-    precision = right / confusion.sum(axis=0)
-    f1 = 2 * precision * recall / (precision + recall)
-    names = ("precision", "recall", "f1")
-    return {
-        "classes": list(labels),
-        "top1": float(recall.mean()),
-        "top5": 0.97,
-        "macro_f1": float(f1.mean()),
-        "chance": 1 / size,
-        "majority": 1 / size,
-        "per_class": {
-            label: {**dict(zip(names, map(float, scores), strict=True)), "support": 100}
-            for label, *scores in zip(labels, precision, recall, f1, strict=True)
-        },
-        "confusion": confusion.tolist(),
-    }
+    right = np.random.default_rng(size).normal(100 * accuracy, 9, size).clip(5, 98).astype(int)
+    near = right + (100 - right) * 2 // 3
+    target, turn = np.repeat(np.arange(size), 100), np.tile(np.arange(100), size)
+    shift = (turn >= right[target]).astype(int) + (turn >= near[target])
+    return classification_report(np.eye(size)[(target + shift) % size], target, labels)
 
 
 def make_predictions(labels: tuple[str, ...]) -> pd.DataFrame:
@@ -254,14 +235,7 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
             "text_encoder": "minilm",
             "weights_sha256": {"image": "cd" * 32, "text": "ef" * 32},
             "backends": {"image": {"chosen": "onnxruntime"}},
-            "encoders": [
-                {
-                    "name": "lite2",
-                    "weights_sha256": "cd" * 32,
-                    "parameters": 4_811_072,
-                    "ms_per_image": 21.8,
-                }
-            ],
+            "encoders": [dict(name="lite2", weights_sha256="cd" * 32, **COST)],
         },
         "rejected": pd.DataFrame(
             {"corpus": ["sports"] * 10, "image": list(map(str, range(10))), "reason": reasons}
@@ -287,9 +261,8 @@ def make_cards(labels: tuple[str, ...], images: int) -> list[Card]:
             (f"class: {predicted}", "Guided backpropagation"),
             (f"prompt: a photo of {label}.", "GradCAM"),
         ):
-            asked = {"question": question, "method": method, "probability": 0.8}
-            said = {"image": _row(n, len(labels)), "label": label, "predicted": predicted}
-            cards.append(Card(**said, **asked, photo_jpeg=_jpeg(n), map_jpeg=_jpeg(n + 50)))
+            fields = (_row(n, len(labels)), label, predicted, 0.8, question, method)
+            cards.append(Card(*fields, photo_jpeg=make_jpeg(n), map_jpeg=make_jpeg(n + 50)))
     return cards
 
 
@@ -310,12 +283,3 @@ def make_provenance() -> dict[str, Any]:
         "device": "Linux x86_64, 2 cores",
         "encoders": {"image": "lite2, weights cdcdcdcdcdcd…, by onnxruntime", "text": "minilm"},
     }
-
-
-def _jpeg(number: int) -> bytes:
-    """A drawn disc, 224 x 224, as JPEG."""
-    image = Image.new("RGB", (224, 224), (number * 37 % 200, 120, 160))
-    ImageDraw.Draw(image).ellipse((40, 40, 60 + number * 2 % 150, 170), fill=(240, 220, 180))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()

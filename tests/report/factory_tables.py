@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-TARGETS = (0.6, 0.7, 0.8, 0.85, 0.9)
-
 
 def make_tables(curves: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]:
     """Every table, by field of `StudyResults`."""
@@ -34,7 +32,7 @@ def make_tables(curves: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]
         "confusion_pairs": make_pairs(labels),
         "label_issues": make_label_issues(images[:30], labels),
         "queries": make_queries(images[-12:], labels),
-        "thumbnails": {image: make_thumbnail(n) for n, image in enumerate(images)},
+        "thumbnails": {image: make_jpeg(n) for n, image in enumerate(images)},
         "inference_cost": make_inference_cost(),
         "ablation": make_ablation(),
         "transduction": make_transduction(),
@@ -58,18 +56,14 @@ def make_end_to_end_curves() -> pd.DataFrame:
 
 def make_needed(curves: pd.DataFrame) -> pd.DataFrame:
     """Every kind of number of labels occurs."""
-    rows = []
-    for i, method in enumerate(dict.fromkeys(curves["method"])):
-        for target in TARGETS:
-            labels = round(88 * math.exp(14 * (target - 0.62)) * (1 + i / 10))
-            if labels <= 88:
-                rows.append((method, target, 88.0, 88.0, 88.0, "measured below"))
-            elif labels <= 2500:
-                rows.append((method, target, labels, 0.8 * labels, 1.3 * labels, "interpolated"))
-            elif labels <= 5000:
-                rows.append((method, target, labels, 0.5 * labels, math.inf, "extrapolated"))
-            else:
-                rows.append((method, target, math.inf, 9000.0, math.inf, "out of reach"))
+    kinds = (
+        (0.6, 88.0, 88.0, 88.0, "measured below"),
+        (0.7, 412.0, 330.0, 540.0, "interpolated"),
+        (0.8, 1900.0, 1500.0, 2500.0, "interpolated"),
+        (0.85, 4100.0, 2050.0, math.inf, "extrapolated"),
+        (0.9, math.inf, 9000.0, math.inf, "out of reach"),
+    )
+    rows = [(method, *kind) for method in dict.fromkeys(curves["method"]) for kind in kinds]
     return pd.DataFrame(rows, columns=["method", "target", "labels", "low", "high", "kind"])
 
 
@@ -115,9 +109,7 @@ def make_reliability(curves: pd.DataFrame) -> pd.DataFrame:
         for i, (method, fraction) in enumerate(keys)
         for c in np.linspace(0.1, 0.97, 10)
     ]
-    names = ["method", "fraction", "confidence", "accuracy", "images"]
-    frame = pd.DataFrame(rows, columns=names)
-    return frame
+    return pd.DataFrame(rows, columns=["method", "fraction", "confidence", "accuracy", "images"])
 
 
 def make_gains(labels: tuple[str, ...]) -> pd.DataFrame:
@@ -160,7 +152,7 @@ def make_queries(images: list[str], labels: tuple[str, ...]) -> pd.DataFrame:
 
 
 def make_inference_cost() -> pd.DataFrame:
-    """One small tower, a larger one, both, and one prefix time is not known."""
+    """A small encoder, a larger one, both, and one without a measured time."""
     rows = [
         ("lite0", 3_400_000, 6.1, "gda", 0.66, 0.78, 0.86),
         ("lite2", 4_800_000, 9.8, "gda", 0.69, 0.8, 0.88),
@@ -198,11 +190,11 @@ def make_transduction() -> pd.DataFrame:
     return frame
 
 
-def make_thumbnail(number: int) -> bytes:
-    """A drawn scene of some shape, JPEG, longer side 96."""
-    size = ((96, 64), (72, 96), (96, 96))[number % 3]
-    image = Image.new("RGB", size, (60 + number * 4 % 160, 130, 110))
-    ImageDraw.Draw(image).ellipse((20, 16, 52, 48), fill=(240, 220, 180))
+def make_jpeg(number: int) -> bytes:
+    """A drawn disc of some colour and shape, as JPEG."""
+    size = ((224, 224), (224, 150), (150, 224))[number % 3]
+    image = Image.new("RGB", size, (number * 37 % 200, 120, 160))
+    ImageDraw.Draw(image).ellipse((40, 40, 60 + number * 2 % 90, 130), fill=(240, 220, 180))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
@@ -26,7 +28,6 @@ BINS = pd.DataFrame(
 def test_rows_of_the_confusion_map_are_shares_of_the_true_class():
     figure = sections.confusion_figure(["ice_hockey", "b", "c"], [[3, 1, 0], [0, 2, 0], [0, 0, 0]])
     heat = figure.data[0]
-
     assert [list(row) for row in heat.z] == [[0.75, 0.25, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     assert heat.customdata[0][1] == "ice hockey predicted as b<br>1 of 4 (25.0\u00a0%)"
     assert figure.layout.yaxis.autorange == "reversed"
@@ -35,7 +36,6 @@ def test_rows_of_the_confusion_map_are_shares_of_the_true_class():
 
 def test_classes_are_ordered_by_the_f1_after_fine_tuning():
     lines, before, after = sections.per_class_figure(BEFORE, AFTER).data
-
     assert list(after.x) == [0.6, 0.9]
     assert list(before.x) == [0.5, 0.25]
     assert list(after.y) == [0, 1]
@@ -44,9 +44,7 @@ def test_classes_are_ordered_by_the_f1_after_fine_tuning():
 
 def test_two_labels_of_one_name_stay_two_rows():
     twins = {"a_b": {"f1": 0.5, "support": 1}, "a b": {"f1": 0.6, "support": 1}}
-
     axis = sections.per_class_figure(twins, twins).layout.yaxis
-
     assert (list(axis.tickvals), list(axis.ticktext)) == ([0, 1], ["a b", "a b"])
 
 
@@ -54,16 +52,13 @@ def test_the_gain_of_a_class_has_a_sign():
     scores = {"a": {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 4}}
     worse = {"a": {"precision": 0.4, "recall": 0.4, "f1": 0.4, "support": 4}}
     study = make_small_study(zero_shot={"per_class": scores}, finetuned={"per_class": worse})
-
     (row,) = sections.per_class(study).folded[0].rows
-
     assert row[0] == "a" and row[-1] == "−10.0"
 
 
 def test_test_images_are_counted_by_what_fine_tuning_changed():
     # Of 600: wrong before and right after are the 300 odd ones; every tenth, an even one, breaks.
     sentence = sections.changed_predictions(make_small_study())
-
     assert "right on 300 test images that zero-shot got wrong" in sentence
     assert "wrong on 60 that zero-shot got right" in sentence
     assert "both are wrong on 0" in sentence
@@ -72,7 +67,6 @@ def test_test_images_are_counted_by_what_fine_tuning_changed():
 def test_the_class_that_gained_most_is_on_top():
     figure = sections.class_gains_figure(sections.recall_by_fraction(GAINS))
     (heat,) = figure.data
-
     assert list(figure.layout.yaxis.ticktext) == ["b c", "a"]
     assert list(figure.layout.xaxis.ticktext) == ["none", "100"]
     assert [list(row) for row in heat.text] == [["10", "90"], ["50", "60"]]
@@ -81,9 +75,13 @@ def test_the_class_that_gained_most_is_on_top():
     assert "that of b c (+80.0 points)" in text and "that of a (+10.0)" in text
 
 
-def test_reliability_has_a_panel_for_the_fewest_and_for_the_most_labels():
-    figure = sections.reliability_figure(BINS, MethodStyles(("a",), shown=("a",)))
+def reliability_figure(bins):
+    styles = MethodStyles(("a",), shown=("a",))
+    return sections.reliability_figure(SimpleNamespace(reliability=bins, styles=styles))
 
+
+def test_reliability_has_a_panel_for_the_fewest_and_for_the_most_labels():
+    figure = reliability_figure(BINS)
     lines = [trace for trace in figure.data if trace.legendgroup == "a"]
     assert [list(line.x) for line in lines] == [[0.3, 0.9], [0.9]]
     assert [line.xaxis for line in lines] == ["x", "x2"]
@@ -93,15 +91,13 @@ def test_reliability_has_a_panel_for_the_fewest_and_for_the_most_labels():
 
 @pytest.mark.parametrize(("fraction", "panels"), [(1.0, 1), (0.0, 0)])
 def test_one_fraction_makes_one_panel_and_zero_shot_alone_none(fraction, panels):
-    figure = sections.reliability_figure(BINS[BINS["fraction"] == fraction], MethodStyles(("a",)))
-
+    figure = reliability_figure(BINS[BINS["fraction"] == fraction])
     assert len({trace.xaxis for trace in figure.data}) == panels
 
 
 def test_the_calibration_table_ends_with_zero_shot():
     section = sections.reliability(make_study())
     table = section.folded[0]
-
     assert [column.name for column in table.columns][2:] == [
         "Top-1", "Mean confidence", "Calibration error, equal width",
         "Calibration error, equal mass", "Brier score",
@@ -113,6 +109,5 @@ def test_the_calibration_table_ends_with_zero_shot():
 def test_the_most_confused_pairs_are_as_many_as_configured():
     study = make_study()
     (table,) = sections.confusion_pairs(study).tables
-
     assert table.rows[0][:3] == ("boxing", "chess", "20")
     assert len(table.rows) == min(len(study.confusion_pairs), study.config.confused_pairs)

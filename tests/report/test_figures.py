@@ -44,7 +44,6 @@ def test_every_light_tone_has_one_dark_twin():
     pairs = [fig.PAPER, fig.INK, fig.MUTED, fig.GRID, fig.HOVER]
     scales = (*fig.SCALE, *fig.SOFT_SCALE)
     pairs += [*fig.SERIES, *fig.BANDS, *(pair for _, pair in scales)]
-
     assert len({light for light, _ in pairs}) == len(pairs)
     assert dict(pairs) == fig.TONES
 
@@ -61,13 +60,11 @@ def test_a_long_title_is_wrapped_and_makes_room():
     short, long = (
         interval_plot([text], [Series("x", [0.5], ["w"])]) for text in ("a", "abc " * 20)
     )
-
     assert "<br>" in long.layout.annotations[0].text
     assert long.layout.height > short.layout.height
 
 
 def test_the_axis_of_shares_stays_inside_zero_and_one():
     axis = interval_plot(["a", "b"], [Series("x", [0.0, 1.0], ["", ""])]).layout.xaxis
-
     assert axis.range[0] >= -0.02 and axis.range[1] <= 1.02
     assert axis.ticktext[0] == "0 %" and axis.ticktext[-1] == "100 %"

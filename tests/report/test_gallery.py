@@ -50,42 +50,24 @@ def predictions_of(cards: list[Card], zero_shot: str = "ice_hockey") -> pd.DataF
     return pd.DataFrame(list(rows.values())) if rows else pd.DataFrame(columns=columns)
 
 
-def test_cards_of_one_image_are_one_exhibit():
-    cards = [card("a", right=True), card("a", right=True, question="prompt: a ball")]
-
+def test_cards_of_one_image_are_one_exhibit_with_both_predictions():
+    cards = [card("a", right=False), card("a", right=False, question="prompt: a ball")]
     (exhibit,) = compose_exhibits(cards, predictions_of(cards), 5)
-
-    assert exhibit.outcomes[0] == "right" and exhibit.label == "ice hockey"
-    assert exhibit.band == "middle"
-    assert [shown.question for shown in exhibit.maps] == [
-        "Where is ice hockey?",
-        "“a ball”",
-    ]
+    assert (exhibit.label, exhibit.band) == ("ice hockey", "middle")
+    assert [shown.question for shown in exhibit.maps] == ["Where is ice hockey?", "“a ball”"]
     assert exhibit.src == "data:image/jpeg;base64," + base64.b64encode(b"photo").decode()
+    before, after = exhibit.predictions
+    assert (before.classifier, before.predictions[0].right) == ("Zero-shot", True)
+    assert after.classifier == "Fine-tuned"
+    assert after.predictions == (("chess", "75.0\u00a0%", False), ("tennis", "25.0\u00a0%", False))
 
 
 def test_contrast_maps_are_shown_beside_the_others():
     contrast = card("c", right=False, question="contrast: ice_hockey rather than chess")
-
     cards = [card("a", right=True), card("b", right=False), contrast]
     exhibits = compose_exhibits(cards, predictions_of(cards), 1)
-
     assert len(exhibits) == 2
     assert exhibits[1].maps[0].question == "Evidence for ice hockey rather than chess"
-
-
-def test_both_classifiers_predict_side_by_side():
-    cards = [card("a", right=False)]
-
-    (exhibit,) = compose_exhibits(cards, predictions_of(cards), 5)
-
-    before, after = exhibit.predictions
-    assert (before.classifier, before.right) == ("Zero-shot", True)
-    assert (after.classifier, after.right) == ("Fine-tuned", False)
-    assert [(one.name, one.probability, one.right) for one in after.predictions] == [
-        ("chess", "75.0\u00a0%", False),
-        ("tennis", "25.0\u00a0%", False),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -99,43 +81,29 @@ def test_both_classifiers_predict_side_by_side():
 )
 def test_outcomes_tell_what_fine_tuning_changed(right, zero_shot, outcomes):
     cards = [card("a", right=right)]
-
     (exhibit,) = compose_exhibits(cards, predictions_of(cards, zero_shot), 5)
-
     assert exhibit.outcomes == outcomes
 
 
 def test_maps_of_another_classifier_are_rejected():
     cards = [card("a", right=True)]
     predictions = predictions_of([card("a", right=False)])
-
     with pytest.raises(UserFacingError, match="a was explained for another classifier"):
         compose_exhibits(cards, predictions, 5)
     with pytest.raises(UserFacingError, match="run `kedro run --pipelines=cam,report`"):
         compose_exhibits(cards, predictions[:0], 5)
 
 
-def test_right_and_wrong_images_are_shown_in_equal_numbers():
-    cards = [card(str(n), right=n < 6) for n in range(9)]
-
-    exhibits = compose_exhibits(cards, predictions_of(cards), 4)
-
-    assert [exhibit.outcomes[0] for exhibit in exhibits] == ["right"] * 2 + ["wrong"] * 2
-
-
-@pytest.mark.parametrize(("rights", "wrongs", "most"), [(6, 1, 4), (1, 6, 4), (0, 3, 2), (3, 0, 2)])
-def test_where_one_kind_is_rare_more_of_the_other_are_shown(rights, wrongs, most):
+@pytest.mark.parametrize(
+    ("rights", "wrongs", "most", "shown"),
+    [(6, 3, 4, 2), (6, 1, 4, 3), (1, 6, 4, 1), (0, 3, 2, 0), (3, 0, 2, 2)],
+)
+def test_right_and_wrong_images_are_shown_in_equal_numbers_if_there_are(
+    rights, wrongs, most, shown
+):
     cards = [card(str(n), right=n < rights) for n in range(rights + wrongs)]
-
-    exhibits = compose_exhibits(cards, predictions_of(cards), most)
-
-    assert len(exhibits) == most
-    shown = [exhibit.outcomes[0] for exhibit in exhibits].count("right")
-    assert shown == min(rights, max(most // 2, most - wrongs))
-
-
-def test_no_cards_make_no_exhibits():
-    assert compose_exhibits([], make_predictions(LABELS), 5) == ()
+    outcomes = [one.outcomes[0] for one in compose_exhibits(cards, predictions_of(cards), most)]
+    assert outcomes == ["right"] * shown + ["wrong"] * (most - shown)
 
 
 def filters_of(images: int) -> dict[str, dict[str, int]]:
@@ -148,7 +116,6 @@ def filters_of(images: int) -> dict[str, dict[str, int]]:
 
 def test_a_filter_offers_what_occurs_with_how_many_images_it_leaves():
     found = filters_of(4)
-
     assert found["label"] == {"boxing": 1, "chess": 1, "formula1": 1, "ice hockey": 1}
     # 0 and 2 are right; zero-shot is right of even rows: of 1.jpg it is wrong, of 203.jpg too.
     assert found["outcome"] == {"right": 2, "wrong": 2, "corrected": 2, "broken": 2}
@@ -174,7 +141,6 @@ def verdicts(answers: str = "") -> pd.DataFrame:
 
 def test_map_quality_has_a_row_for_each_method_and_notes_those_that_fall_short():
     section = map_quality(make_small_study(map_verdicts=verdicts()))
-
     assert section.tables[0].rows[0] == (
         "GradCAM", "Classifier", "ROAD, Insertion, Deletion", "yes (rank correlation up to 0.31)",
         "200",
@@ -210,7 +176,6 @@ def summary() -> pd.DataFrame:
 
 def test_each_measure_is_a_panel_with_a_zero_line_and_a_series_a_target():
     figure = map_quality_figure(summary())
-
     assert len(figure.data) == 3 * (1 + 2)
     points = [trace for trace in figure.data if trace.mode == "markers"]
     assert {trace.name for trace in points} == {"Classifier", "CLIP with prompts"}

@@ -20,7 +20,6 @@ def plain(text: str) -> str:
 
 def test_published_numbers_have_a_column_of_their_own_with_a_footnote():
     headline = compose_headline(make_small_study())
-
     assert [column.name for column in headline.table.columns][-1] == "Published notebook¹"
     published = {row[0]: plain(row[-1]) for row in headline.table.rows}
     assert published["Zero-shot top-1"] == "35.0 %"
@@ -32,7 +31,6 @@ def test_published_numbers_have_a_column_of_their_own_with_a_footnote():
 
 def test_without_published_numbers_there_is_no_such_column():
     headline = compose_headline(make_small_study(config=ReportConfig(study="sample")))
-
     names = [column.name for column in headline.table.columns]
     assert names == ["Measure", "This study", "95 % interval"]
     assert headline.notes == ()
@@ -41,7 +39,6 @@ def test_without_published_numbers_there_is_no_such_column():
 def test_key_numbers_and_sentence_are_those_of_the_study():
     headline = compose_headline(make_small_study())
     numbers = headline.numbers
-
     assert [plain(one.number) for one in numbers[1:]] == ["16.7 %", "65.0 %", "86.0 %", "49.2 %"]
     assert numbers[2].interval == "61.0–69.0"
     assert numbers[2].remark == "Logistic regression on encoder features"
@@ -54,9 +51,7 @@ def test_key_numbers_and_sentence_are_those_of_the_study():
 )
 def test_with_all_labels_the_number_is_that_of_the_exported_method(method, number):
     finetuned = {**make_study().finetuned, "best_method": method}
-
     headline = compose_headline(make_study(finetuned=finetuned))
-
     (remark,) = [one.remark for one in headline.numbers if one.label.startswith("Top-1 with 100")]
     assert remark == make_study().name(method)
     numbers = {plain(row[0]): plain(row[1]) for row in headline.table.rows}
@@ -66,7 +61,6 @@ def test_with_all_labels_the_number_is_that_of_the_exported_method(method, numbe
 def test_a_study_of_one_label_fraction_is_reported_once():
     curves = make_curves()
     headline = compose_headline(make_small_study(curves=curves[curves["fraction"] == 1.0]))
-
     assert "With 8,800 labelled images it is 86.0 %." in plain(headline.sentence)
     assert [plain(row[0]) for row in headline.table.rows].count("Top-1 with 100 % of labels") == 1
     assert len(headline.numbers) == 4
@@ -77,11 +71,9 @@ def test_semi_supervised_methods_are_reported_apart(monkeypatch):
         METHODS, "self_training", MethodSpec("s", "first_encoder", "Self-training", True)
     )
     methods = {"logreg": 0.0, "self_training": -0.06}
-
     headline = compose_headline(
         make_small_study(curves=make_curves(methods), trials=make_trials(methods))
     )
-
     assert "it is 65.0 % (71.0 % with the rest unlabelled)" in plain(headline.sentence)
     numbers = {plain(row[0]): plain(row[1]) for row in headline.table.rows}
     assert numbers["Top-1 with 1 % of labels"] == "65.0 %"
@@ -90,7 +82,6 @@ def test_semi_supervised_methods_are_reported_apart(monkeypatch):
 
 def test_sentences_about_one_number_of_labels_are_one_paragraph():
     sentences = ["Without A.", "With 5 B.", "It is C.", "60 % D.", "70 % E.", "With 9 F."]
-
     grouped = ("Without A.", "With 5 B. It is C.", "60 % D. 70 % E.", "With 9 F.")
     assert paragraphs(sentences) == grouped
     assert paragraphs(["A.", "B."]) == ("A. B.",)
@@ -100,7 +91,6 @@ def test_sentences_about_one_number_of_labels_are_one_paragraph():
 def test_the_headline_counts_evaluations_on_the_test_images():
     first = Evaluation("2026-01-31T12:00:00+00:00", "c", 1, ("a",), "p", "d", "a", 0.5)
     log = record_evaluation([], first)
-
     headline = compose_headline(make_small_study(evaluation_log=log))
     assert "evaluated once since 2026-01-31" in headline.evaluations
     assert compose_headline(make_small_study(evaluation_log=[])).evaluations == ""
@@ -114,5 +104,4 @@ def test_cross_validation_chooses_even_where_the_test_images_disagree(cv_b, cv_a
     curves = make_curves({"b": 0.0, "a": 0.5})
     trials = make_trials({"b": 0.0, "a": 0.5})
     trials["cv_top1"] = trials["method"].map({"b": cv_b, "a": cv_a})
-
     assert preferred_point(curves, trials, 1.0)["method"] == chosen

@@ -38,15 +38,12 @@ def test_the_best_at_both_ends_come_first_then_the_largest_lead(methods, baselin
 
 def test_without_scores_methods_are_in_alphabetical_order():
     trials = TRIALS.assign(cv_top1=math.nan)
-
     assert styles.highlighted_methods(trials, NAMES, (), 2) == ("base", "even")
 
 
 def test_a_fraction_that_a_method_lacks_is_no_handicap():
     new = pd.DataFrame([{"method": "new", "fraction": 1.0, "cv_top1": 0.95}])
-
     shown = styles.highlighted_methods(pd.concat([TRIALS, new]), (*NAMES, "new"), (), 3)
-
     assert shown == ("few", "new", "even")
 
 
@@ -57,7 +54,6 @@ def make_styles(end_to_end: tuple[str, ...] = (), **config) -> styles.MethodStyl
 
 def test_highlighted_methods_are_drawn_first_then_by_score_then_end_to_end():
     found = make_styles(("full", "full"), highlighted=1, baselines=["base"])
-
     assert found.methods == ("few", "base", "even", "many", "full")
     assert found.shown == ("few", "base", "full")
     assert found.trace("even")["visible"] == "legendonly"
@@ -66,7 +62,6 @@ def test_highlighted_methods_are_drawn_first_then_by_score_then_end_to_end():
 
 def test_end_to_end_methods_change_no_colour_of_the_others():
     one, other = make_styles(), make_styles(("full",))
-
     assert [one.color(name) for name in NAMES] == [other.color(name) for name in NAMES]
 
 
@@ -80,9 +75,7 @@ def test_a_method_of_the_style_table_has_its_colour_and_symbol_in_every_study():
 def test_forty_methods_have_forty_combinations_of_colour_and_symbol():
     methods = [*(f"m{n}" for n in range(38)), *styles.METHOD_STYLES]
     found = styles.MethodStyles(methods)
-
     looks = {(found.color(name), found.marker(name)["symbol"]) for name in methods}
-
     assert len(looks) == 40
     assert len({found.color(name) for name in methods[:6]}) == 6
     assert len(MARKERS) == len(COLORS)
@@ -92,7 +85,6 @@ def test_forty_methods_have_forty_combinations_of_colour_and_symbol():
 def test_semi_supervised_methods_are_dashed_and_named(monkeypatch, unlabelled):
     monkeypatch.setitem(METHODS, "even", MethodSpec("even", "first_encoder", "even", unlabelled))
     found = make_styles()
-
     assert found.name("even") == ("even, with unlabelled images" if unlabelled else "even")
     assert found.line("even")["dash"] == ("dash" if unlabelled else "solid")
 

@@ -29,7 +29,6 @@ def curves(**changes) -> pd.DataFrame:
 
 def test_metrics_have_exactly_the_documented_form():
     metrics = compose_metrics(ZERO_SHOT, RETRIEVAL, curves())
-
     assert metrics == {
         "zero_shot": {"top1": 0.5, "top5": 0.8, "macro_f1": 0.4},
         "retrieval": {"t2i": RANKS, "i2t": RANKS},

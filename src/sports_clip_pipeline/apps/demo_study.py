@@ -1,12 +1,11 @@
-"""What the page needs of a finished study, read through its catalog."""
+"""A finished study for the demo, read through its catalog, and its predictions for an image."""
 
 from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,34 +24,35 @@ from sports_clip_pipeline.report.formatting import class_name
 if TYPE_CHECKING:
     from sports_clip_pipeline.predictor.encoder_classifier import EncoderClassifier
 
-
-NEEDED = (
-    "sports_images",
-    "sports_manifest",
-    "splits",
-    "flickr8k_manifest",
-    "embed_audit",
-    "clip_model",
-    "clip_flickr8k_features",
-    "zero_shot_choice",
-    "zero_shot_head",
-    "predictor",
-)
-SAMPLES = 8
+MAX_PIXELS, MAX_NAMES, MAX_NAME_LENGTH = 50_000_000, 50, 80
+_SAMPLES, _MAP_PX, _MAP_QUALITY = 8, 448, 85
+_DATASETS = (
+    "sports_images", "sports_manifest", "splits", "flickr8k_manifest", "embed_audit", "clip_model",
+    "clip_flickr8k_features", "zero_shot_choice", "zero_shot_head", "predictor",
+)  # fmt: skip
+_UNUSABLE = {
+    "empty": "The file is empty.",
+    "not_an_image": "This file is no image that can be read here: JPEG, PNG, WebP, GIF, BMP, "
+    "TIFF and AVIF are.",
+    "truncated": "The image is truncated; send it again.",
+    "unreadable": "The image is damaged and cannot be read.",
+    "too_small": "The image is too small: {detail} pixels.",
+    "too_long": "The image is too long and thin: {detail}.",
+    "too_large": "The image is too large: {detail}.",
+}
 
 
 @dataclass(frozen=True)
 class FinishedStudy:
-    """A study as the page knows it.
+    """What the demo uses of a study.
 
     Attributes:
-        name: of the study.
         bank: its classes.
-        finetuned: the chosen classifier.
-        zero_shot: the CLIP model's image tower under the study's own zero-shot head.
-        vocabulary: gives heads for other names.
-        layer: of the maps, `cam.layer`.
-        samples: photographs of the evaluation part, with their labels.
+        finetuned: the exported classifier.
+        zero_shot: the CLIP model's image encoder under the study's own zero-shot head.
+        vocabulary: makes zero-shot heads for other class names.
+        layer: of the explanation maps, `cam.layer`.
+        samples: test images with their labels.
     """
 
     name: str
@@ -73,7 +73,7 @@ def open_study(project: Path, study: str, env: str | None = None) -> FinishedStu
     """Read a study of the project.
 
     Args:
-        env: the configuration environment; by default the one that is named for the study.
+        env: the configuration environment; by default the one whose `globals.yml` names the study.
     Raises: UserFacingError: it is not finished, or the environment has other classes.
     """
     from kedro.framework.session import KedroSession
@@ -81,7 +81,7 @@ def open_study(project: Path, study: str, env: str | None = None) -> FinishedStu
 
     bootstrap_project(project)
     logging.getLogger("kedro").setLevel(logging.WARNING)
-    env = env or env_of(project, study)
+    env = env or environment_of(project, study)
     with KedroSession.create(
         project_path=project, env=env, runtime_params={"study": study}
     ) as session:
@@ -90,8 +90,8 @@ def open_study(project: Path, study: str, env: str | None = None) -> FinishedStu
         return _read(catalog, study)
 
 
-def env_of(project: Path, study: str) -> str | None:
-    """The environment whose `globals.yml` names the study; None where no but base may."""
+def environment_of(project: Path, study: str) -> str | None:
+    """The environment whose `globals.yml` names the study; None for base."""
     from omegaconf import OmegaConf
 
     for file in sorted((project / "conf").glob("*/globals.yml")):
@@ -101,29 +101,21 @@ def env_of(project: Path, study: str) -> str | None:
     return None
 
 
-def finished_studies(project: Path) -> list[str]:
-    """Names of the studies that have a predictor."""
-    found = (project / "data" / "06_models").glob("*/predictor/predictor.json")
-    return sorted(file.parents[1].name for file in found)
-
-
 def _check_finished(catalog: Any, project: Path, study: str, env: str | None) -> None:
-    missing = next((name for name in NEEDED if not catalog.get(name).exists()), None)
+    missing = next((name for name in _DATASETS if not catalog.get(name).exists()), None)
     if missing is None:
         return
-    place = Path(str(catalog.get(missing)._filepath))
-    place = place.relative_to(project) if place.is_relative_to(project) else place
-    others = [name for name in finished_studies(project) if name != study]
+    path = Path(str(catalog.get(missing)._filepath))
+    path = path.relative_to(project) if path.is_relative_to(project) else path
+    finished = (project / "data" / "06_models").glob("*/predictor/predictor.json")
+    others = sorted({file.parents[1].name for file in finished} - {study})
+    command = "make run"
+    if study != "sample" or env is not None:
+        command = "kedro run" + (f" --env={env}" if env else "")
+        command += "" if env == study else f" --params=study={study}"
     also = f", or name a finished study: --study {' or '.join(others)}" if others else ""
     what = f"is missing, the study {study} is not finished"
-    raise UserFacingError(place, what, f"run `{_command(study, env)}` first{also}")
-
-
-def _command(study: str, env: str | None) -> str:
-    if study == "sample" and env is None:
-        return "make run"
-    asked = f" --env={env}" if env else ""
-    return f"kedro run{asked}" if env == study else f"kedro run{asked} --params=study={study}"
+    raise UserFacingError(path, what, f"run `{command}` first{also}")
 
 
 def _read(catalog: Any, study: str) -> FinishedStudy:
@@ -180,136 +172,77 @@ def _vocabulary(
 
 
 def _samples(catalog: Any) -> tuple[tuple[Image.Image, str], ...]:
-    """Photographs of the evaluation part, one a class in a seeded order."""
+    """Test images, one a class in a seeded order."""
     store, manifest = catalog.load("sports_images"), catalog.load("sports_manifest")
     row_of = pd.Series(np.arange(len(manifest)), index=manifest["image"])
     splits = catalog.load("splits")
-    judges = splits[splits["split"] == "test"].sort_values("image")
-    drawn = judges.sample(frac=1.0, random_state=0).drop_duplicates("label").head(SAMPLES)
+    test = splits[splits["split"] == "test"].sort_values("image")
+    drawn = test.sample(frac=1.0, random_state=0).drop_duplicates("label").head(_SAMPLES)
     pairs = zip(drawn["image"], drawn["label"], strict=True)
     return tuple((store.get(int(row_of[image])), str(label)) for image, label in pairs)
 
 
-MOST_PIXELS = 50_000_000
-MAP_PX, MAP_QUALITY = 448, 85
-_REASONS = {
-    "empty": "The file is empty.",
-    "not_an_image": "This file is no photograph that can be read here: JPEG, PNG, WebP, GIF, BMP, "
-    "TIFF and AVIF are.",
-    "truncated": "The photograph ends before it is whole; send it again.",
-    "unreadable": "The photograph is damaged and cannot be read.",
-    "too_small": "The photograph is too small: {detail} pixels.",
-    "too_long": "The photograph is too long and thin: {detail}.",
-    "too_large": "The photograph is too large: {detail}.",
-}
-
-
 @dataclass(frozen=True)
-class Map:
-    """Where in the photograph a score comes from.
-
-    Attributes:
-        name: whose score. method: how it was made, for people to read.
-        jpeg: the map over the photograph.
-    """
-
-    name: str
-    method: str
-    jpeg: bytes
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one classifier says.
+class Prediction:
+    """Prediction of one classifier for an image, with its class activation map.
 
     Attributes:
         ranked: (name, probability), the most probable first.
-        map: of the first name; None where the tower has no map to weigh.
-        no_map: the sentence that then stands in its place.
+        map_jpeg: map of the first name over the image; None where the encoder has none.
+        note: how the map was made, or why there is none.
     """
 
     ranked: tuple[tuple[str, float], ...]
-    map: Map | None
-    no_map: str = ""
+    map_jpeg: bytes | None
+    note: str
 
 
-@dataclass(frozen=True)
-class Answers:
-    """Both answers to one photograph, and the seconds they took."""
+class DemoPredictor:
+    """Zero-shot and fine-tuned classifier of a study, their encoders in memory."""
 
-    zero_shot: Answer
-    finetuned: Answer
-    elapsed_s: float
+    def __init__(self, study: FinishedStudy) -> None:
+        self.study = study
+        self._zero_shot = study.zero_shot.module()
+        self._finetuned = study.finetuned.module()
 
-
-def open_photograph(content: bytes) -> Image.Image:
-    """The upright RGB photograph. Raises: InvalidInput: nothing usable is in the bytes."""
-    rules = ImageRules(max_pixels=MOST_PIXELS)
-    try:
-        return open_upright(content, rules).image
-    except UnusableImageError as error:
-        raise InvalidInput(_REASONS[error.reason].format(detail=error.detail)) from error
-
-
-@dataclass(frozen=True)
-class Answerer:
-    """Both classifiers of a study, their towers in memory."""
-
-    study: FinishedStudy
-    _zero_shot: EncoderClassifier = field(init=False, repr=False)
-    _finetuned: EncoderClassifier = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_zero_shot", self.study.zero_shot.module())
-        object.__setattr__(self, "_finetuned", self.study.finetuned.module())
-
-    def answer(self, photo: Image.Image, names: Sequence[str]) -> Answers:
-        """Zero-shot for the names, the fine-tuned classifier for its own classes."""
-        start = time.perf_counter()
+    def predict(self, image: Image.Image, names: Sequence[str]) -> tuple[Prediction, Prediction]:
+        """Zero-shot prediction for the class names, and fine-tuned one for the study's classes."""
         head = self.study.vocabulary.head(names)
         zero_shot = replace(self.study.zero_shot, classes=tuple(names), head=head)
-        said = (
-            self._ask(photo, zero_shot, self._zero_shot.with_head(head)),
-            self._ask(photo, self.study.finetuned, self._finetuned),
+        return (
+            self._predict(image, zero_shot, self._zero_shot.with_head(head)),
+            self._predict(image, self.study.finetuned, self._finetuned),
         )
-        return Answers(*said, time.perf_counter() - start)
 
-    def _ask(self, photo: Image.Image, predictor: Predictor, module: EncoderClassifier) -> Answer:
-        probabilities = predictor.predict_proba(predictor.features([photo], module=module))[0]
+    def _predict(
+        self, image: Image.Image, predictor: Predictor, module: EncoderClassifier
+    ) -> Prediction:
+        from sports_clip_pipeline.explain import explainer
+
+        probabilities = predictor.predict_proba(predictor.features([image], module=module))[0]
         order = np.argsort(-probabilities, kind="stable")
         ranked = tuple((predictor.classes[k], float(probabilities[k])) for k in order)
+        name, probability = ranked[0]
+        pictures = (self.study.layer, _MAP_PX, _MAP_QUALITY, module)
+        explained = explainer.Prediction("the image", name, name, probability)
         try:
-            return Answer(ranked, draw_map(predictor, module, photo, ranked[0], self.study.layer))
+            maps = explainer.Explainer.of_predictor(predictor, *pictures)
+            card = maps.explain(image, explained, name)
         except UserFacingError as error:
-            return Answer(ranked, None, f"There is no map: {error.what}.")
-
-
-def draw_map(
-    predictor: Predictor,
-    module: EncoderClassifier,
-    photo: Image.Image,
-    answer: tuple[str, float],
-    layer: str,
-) -> Map:
-    """The class activation map of an answer; all that this page knows of `explain`.
-
-    Raises: UserFacingError: the tower has no such layer, or the score cannot be explained.
-    """
-    from sports_clip_pipeline.explain.explainer import Explainer, Prediction
-
-    name, probability = answer
-    explainer = Explainer.of_predictor(predictor, layer, MAP_PX, MAP_QUALITY, module)
-    said = Prediction("the photograph", label=name, predicted=name, probability=probability)
-    card = explainer.explain(photo, said, name)
-    return Map(name, card.method, card.map_jpeg)
-
-
-MOST_NAMES = 50
-LONGEST_NAME = 80
+            return Prediction(ranked, None, f"There is no map: {error.what}.")
+        return Prediction(ranked, card.map_jpeg, card.method)
 
 
 class InvalidInput(Exception):
-    """What was asked cannot be answered; the message is the sentence that the page shows."""
+    """Input without a prediction; the message is the sentence that the page shows."""
+
+
+def open_image(content: bytes) -> Image.Image:
+    """The upright RGB image. Raises: InvalidInput: the bytes are no usable image."""
+    try:
+        return open_upright(content, ImageRules(max_pixels=MAX_PIXELS)).image
+    except UnusableImageError as error:
+        raise InvalidInput(_UNUSABLE[error.reason].format(detail=error.detail)) from error
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -320,21 +253,18 @@ def parse_names(text: str) -> tuple[str, ...]:
 
     Raises: InvalidInput: fewer than two names, more than 50, or one longer than 80 characters.
     """
-    found = (" ".join(part.split()) for part in re.split(r"[,;\n]", text))
     first: dict[str, str] = {}
-    for name in found:
+    for part in re.split(r"[,;\n]", text):
+        name = " ".join(part.split())
         if name:
             first.setdefault(name.casefold(), name)
     names = tuple(first.values())
     if len(names) < 2:
         raise InvalidInput("Type at least two class names: one alone would always get 100 %.")
-    if len(names) > MOST_NAMES:
-        raise InvalidInput(
-            f"There are {len(names)} class names; this page compares up to {MOST_NAMES}."
-        )
-    long = next((name for name in names if len(name) > LONGEST_NAME), None)
-    if long is not None:
-        raise InvalidInput(
-            f"“{long[:20]}…” has {len(long)} characters; a name has up to {LONGEST_NAME}."
-        )
+    if len(names) > MAX_NAMES:
+        raise InvalidInput(f"There are {len(names)} class names; the maximum is {MAX_NAMES}.")
+    longest = max(names, key=len)
+    if len(longest) > MAX_NAME_LENGTH:
+        size = f"has {len(longest)} characters; the maximum is {MAX_NAME_LENGTH}"
+        raise InvalidInput(f"“{longest[:20]}…” {size}.")
     return names

@@ -101,7 +101,6 @@ def out_of_distribution_probabilities(
 
 
 def _share(name: str, values: np.ndarray) -> dict[str, Any]:
-    """Number of images, and a share of them with its interval."""
     if not len(values):
         return {"images": 0, name: None, "low": None, "high": None}
     low, high = bootstrap_interval(values[None, :], seed=0)

@@ -25,9 +25,7 @@ def bootstrap_interval(
 
     Args:
         correct: (S, N) bool; seed s is right on image n.
-        seed: of the resampling.
     Returns: (low, high), shares in [0, 1]. All right gives (1.0, 1.0).
-    Raises: ValueError: `correct` is not (S, N) with S, N >= 1.
     Source: Efron and Tibshirani 1993, chapter 13.
     """
     tail = (1.0 - level) / 2
@@ -99,8 +97,8 @@ def paired_comparisons(
         trials: `method`, `fraction`, `seed`, `cv_top1` (and `cv_log_loss`, for ties).
         trial_probabilities: (N, C) by `<method>/<fraction>/<seed>`. target: (N,) int.
         zero_shot_probabilities: (N, C).
-        resamples, permutations, seed: of interval and test; p >= 1 / (permutations + 1), which
-            leaves room for the correction of up to 1,000 comparisons at 19,999.
+        permutations: p >= 1 / (permutations + 1), which at 19,999 leaves room for the correction
+            of up to 1,000 comparisons.
         alpha: family-wise error rate.
     Returns: one row a fraction × method × opponent, sorted: `fraction`, `method`, `against`,
         `role` (`best` or `zero_shot`: what the opponent is), `seeds` (number), `top1`,

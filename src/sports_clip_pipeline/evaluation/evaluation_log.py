@@ -23,8 +23,7 @@ class Evaluation:
         time_utc: ISO 8601 with offset, e.g. `2026-01-31T12:00:00+00:00`.
         commit: of the code; not part of the content, as code may change without effect.
         trials: number evaluated. methods: their names.
-        parameters_sha256: digest of the parameters. data_digest: digest of the data.
-        chosen: the classifier that is exported. chosen_top1: its accuracy, a share.
+        chosen: the method that is exported. chosen_top1: its accuracy, a share.
     """
 
     time_utc: str

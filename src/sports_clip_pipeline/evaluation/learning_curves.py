@@ -26,6 +26,9 @@ _MIN_POINTS, _MIN_POINTS_FOR_FLOOR = 3, 4
 _LAST_POINTS = 5  # of a curve, to which the law is fitted
 _MAX_EXTRAPOLATION = 100  # times the most labels measured; beyond, a number would be a guess
 _MIN_ERROR, _TOLERANCE = 1e-9, 1e-12
+_CURVE_COLUMNS = (
+    "method", "fraction", "labels", "seeds", "top1_mean", "top1_low", "top1_high", "macro_f1_mean",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,8 @@ class ScoredTrial:
     """A trial with its scores on the test images.
 
     Attributes:
-        row: one row of the trials table.
-        correct: (N,) bool; whether each image is classified correctly.
-        probabilities: (N, C) float16, calibrated.
-        fitted: the trial, without its arrays.
+        row: of the trials table. fitted: the trial, without its arrays.
+        correct: (N,) bool. probabilities: (N, C) float16, calibrated.
     """
 
     row: dict[str, Any]
@@ -48,11 +49,7 @@ class ScoredTrial:
 def score_trial(
     fitted: FittedTrial, features: np.ndarray, target: np.ndarray, classes: int, resamples: int
 ) -> ScoredTrial:
-    """Score a trial on the test images.
-
-    Args:
-        features: (N, D) of the test images. target: (N,) int in [0, classes).
-    """
+    """Score a trial on features (N, D) of the test images; `target` is (N,) int."""
     logits = fitted.fit.head(features)
     predicted = logits.argmax(axis=1)
     correct = predicted == target
@@ -95,20 +92,14 @@ def learning_curves(scored: Sequence[ScoredTrial], resamples: int, seed: int = 0
     rows = []
     for (method, fraction), trials in sorted(groups.items()):
         correct = np.stack([trial.correct for trial in trials])  # (S, N)
-        low, high = bootstrap_interval(correct, seed, resamples)
-        rows.append(
-            {
-                "method": method,
-                "fraction": fraction,
-                "labels": round(float(np.mean([trial.row["labels"] for trial in trials]))),
-                "seeds": [trial.row["seed"] for trial in trials],
-                "top1_mean": float(correct.mean()),
-                "top1_low": low,
-                "top1_high": high,
-                "macro_f1_mean": float(np.mean([trial.row["macro_f1"] for trial in trials])),
-            }
+        interval = bootstrap_interval(correct, seed, resamples)
+        labels, f1 = (
+            float(np.mean([trial.row[name] for trial in trials])) for name in ("labels", "macro_f1")
         )
-    return pd.DataFrame(rows)
+        seeds = [trial.row["seed"] for trial in trials]
+        top1 = float(correct.mean())
+        rows.append((method, fraction, round(labels), seeds, top1, *interval, f1))
+    return pd.DataFrame(rows, columns=list(_CURVE_COLUMNS))
 
 
 def trial_probabilities(scored: Iterable[ScoredTrial]) -> dict[str, np.ndarray]:
@@ -204,17 +195,9 @@ def labels_needed(
         for accuracy in sorted(accuracies):
             needed = float(labels_at(labels, measured, accuracy)[0])
             low, high = _interval(labels_at(labels, resampled, accuracy), needed, level)
-            rows.append(
-                {
-                    "method": method,
-                    "target": accuracy,
-                    "labels": _ceil(needed),
-                    "low": _ceil(low),
-                    "high": _ceil(high),
-                    "kind": _kind(measured, accuracy, needed),
-                }
-            )
-    return pd.DataFrame(rows)
+            kind = _kind(measured, accuracy, needed)
+            rows.append((method, accuracy, _ceil(needed), _ceil(low), _ceil(high), kind))
+    return pd.DataFrame(rows, columns=["method", "target", "labels", "low", "high", "kind"])
 
 
 def labels_at(labels: np.ndarray, accuracy: np.ndarray, target: float) -> np.ndarray:

@@ -194,7 +194,6 @@ def retrieval_ranks(
 
 
 def _recalls(caption_ranks: np.ndarray, image_ranks: np.ndarray) -> dict[str, dict[str, float]]:
-    """Recall at 1, 5 and 10 in both directions; a rank never exceeds the number of candidates."""
     ranks = {"t2i": caption_ranks, "i2t": image_ranks}
     return {
         way: {f"r{k}": float((rank <= k).mean()) for k in (1, 5, 10)} for way, rank in ranks.items()
@@ -215,12 +214,7 @@ def validation_recalls(
 def projection_evaluator(
     image: np.ndarray, text: np.ndarray, image_index: np.ndarray
 ) -> Callable[[Projections], dict[str, float]]:
-    """Function from projections to their `validation_recalls` on held-out pairs.
-
-    Args:
-        image: (N, D) pooled features. text: (M, E) pooled features.
-        image_index: (M,) int in [0, N).
-    """
+    """Function from projections to the `validation_recalls` of pooled features (N, D), (M, E)."""
     return lambda projections: validation_recalls(
         projections.image_embeddings(image), projections.text_embeddings(text), image_index
     )

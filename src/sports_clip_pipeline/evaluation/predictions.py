@@ -27,8 +27,6 @@ class TrialGroup:
     """Predictions of the trials of one method and label fraction, which differ in their seed.
 
     Attributes:
-        method: its name.
-        fraction: of the development labels.
         seeds: (S,) ascending.
         probabilities: S arrays (N, C) of calibrated probabilities, in the order of `seeds`.
     """
@@ -107,7 +105,6 @@ def predict_split(
 def _trained_encoder_features(
     predictor: Predictor, corpus: LabelledCorpus, split: str, state: RunState
 ) -> np.ndarray:
-    """Pooled features (N, D) of the encoder that was trained end to end."""
     first = predictor.encoders[0]
     images = images_of_split(
         split, corpus.splits, corpus.store, corpus.manifest, first.preprocessing, state

@@ -28,9 +28,6 @@ class _Study:
     def name(self, method: str) -> str:
         return self.names.get(method, method)
 
-    def at(self, fraction: float) -> pd.DataFrame:
-        return _at(self.curves, fraction)
-
     def comparisons(self, fraction: float, role: str) -> pd.DataFrame:
         return _at(self.paired[self.paired["role"] == role], fraction)
 
@@ -39,11 +36,11 @@ class _Study:
         rivals = self.comparisons(fraction, "best")
         if len(rivals):
             return str(rivals["against"].iloc[0])
-        methods = self.at(fraction)["method"]
+        methods = _at(self.curves, fraction)["method"]
         return str(methods.iloc[0]) if len(methods) == 1 else None
 
     def point(self, method: str, fraction: float) -> Any:
-        points = self.at(fraction)
+        points = _at(self.curves, fraction)
         return points[points["method"] == method].iloc[0]
 
 
@@ -60,17 +57,15 @@ def recommend(
     names: Mapping[str, str],
     end_to_end_curves: pd.DataFrame,
 ) -> list[str]:
-    """Sentences: which method at which number of labels, and its accuracy and cost.
+    """Sentences: which method at the fewest, a middle and the most labels, its accuracy and cost.
 
-    The method named at a fraction is the one that cross-validation prefers; methods that do not
-    differ significantly from it, or do better on the test images, are named as such. Fractions are
-    the least, the middle and the largest.
+    The method named is the one that cross-validation prefers; methods that do not differ
+    significantly from it, or do better on the test images, are named as such.
 
     Args:
         curves, end_to_end_curves: of `learning_curves`. needed: of `labels_needed`.
-        paired: of `paired_comparisons`; p-values are given as corrected there.
-        inference_cost: of `inference_cost_table`. names: method -> display name.
-    Returns: sentences, the same for the same tables.
+        paired: of `paired_comparisons`. inference_cost: of `inference_cost_table`.
+        names: method -> display name.
     """
     measured = inference_cost.dropna(subset=["ms_per_image", "parameters"])
     cost = {
@@ -91,7 +86,6 @@ def recommend(
 
 
 def _accuracy(study: _Study, method: str, fraction: float) -> list[str]:
-    """The method's accuracy, and how the others compare with it."""
     point, name = study.point(method, fraction), study.name(method)
     rivals = study.comparisons(fraction, "best").sort_values(
         ["difference", "method"], ascending=[False, True]
@@ -160,18 +154,17 @@ def _zero_shot(study: _Study, fractions: Sequence[float]) -> list[str]:
     if not rows:
         return []
     start = f"Without labels, zero-shot gives {_percent(rows[0]['against_top1'])}."
-    for row in rows:
-        if not row["distinguishable"] or row["difference"] <= 0:
-            continue
-        labels = _count(study.point(row["method"], row["fraction"])["labels"])
-        gain = (
-            f"{_points(row['difference'])} ({_range(row['low'], row['high'])}; "
-            f"{_p(row['p_holm'])}) with {study.name(row['method'])}"
-        )
-        if row is rows[0]:
-            return [f"{start} {labels} labels add {gain}."]
-        return [f"{start} The fewest labels that are significantly better: {labels}, {gain}."]
-    return [f"{start} No number of labels measured is significantly better."]
+    better = next((row for row in rows if row["distinguishable"] and row["difference"] > 0), None)
+    if better is None:
+        return [f"{start} No number of labels measured is significantly better."]
+    labels = _count(study.point(better["method"], better["fraction"])["labels"])
+    gain = (
+        f"{_points(better['difference'])} ({_range(better['low'], better['high'])}; "
+        f"{_p(better['p_holm'])}) with {study.name(better['method'])}"
+    )
+    if better is rows[0]:
+        return [f"{start} {labels} labels add {gain}."]
+    return [f"{start} The fewest labels that are significantly better: {labels}, {gain}."]
 
 
 def _end_to_end(study: _Study, curves: pd.DataFrame) -> list[str]:
@@ -203,7 +196,7 @@ def _method_for(study: _Study, fractions: Sequence[float], target: float) -> str
     method = None
     for fraction in fractions:
         method = study.best(fraction) or method
-        if method is None or method not in set(study.at(fraction)["method"]):
+        if method is None or method not in set(_at(study.curves, fraction)["method"]):
             continue
         if study.point(method, fraction)["top1_mean"] >= target:
             return method
@@ -297,8 +290,5 @@ def _encoders_of(
     """The encoders that a method's predictor runs."""
     if method in METHODS:
         return list(encoders if METHODS[method].space == "all_encoders" else encoders[:1])
-    if trained is None:
-        raise ValueError(
-            f"{method} is trained end to end, and the cost of its encoder is not given"
-        )
+    assert trained is not None, f"{method} is trained end to end"
     return [trained, *encoders] if method == END_TO_END_ENSEMBLE else [trained]

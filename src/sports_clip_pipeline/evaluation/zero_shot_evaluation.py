@@ -55,12 +55,9 @@ def score_table(
 
 @dataclass(frozen=True)
 class Variant:
-    """A variant of zero-shot classification.
+    """A variant of zero-shot classification: change to the one above, logits (N, C) of test images.
 
-    Attributes:
-        name: of the variant. changed: against the one above. chosen_on: where its settings come
-            from.
-        logits: (N, C) of the test images.
+    `chosen_on` tells where its settings come from.
     """
 
     name: str
@@ -78,7 +75,6 @@ def ablation_variants(
     """Ablation of zero-shot classification: each variant adds something to the one before.
 
     Args:
-        scores: the components of the zero-shot logits.
         weights: `weights.names`, `weights.sentences` and `weights.both` of `zero_shot_weights`.
         choice: `names_weight`, `class_bias` and `hubness_share` that were chosen.
         features: (N, ΣD) of the test images.
@@ -107,8 +103,6 @@ def ablation_table(
 ) -> pd.DataFrame:
     """Accuracy of each variant of zero-shot classification on the same images.
 
-    Args:
-        target: (N,) int in [0, C).
     Returns: `name`, `top1`, `low`, `high`, `macro_f1`, `changed`, `chosen_on`; in the order given.
     """
     rows = []
@@ -124,7 +118,6 @@ def ablation_table(
 def _accuracy(
     predicted: np.ndarray, target: np.ndarray, resamples: int, seed: int
 ) -> tuple[float, float, float]:
-    """Accuracy with the ends of its interval."""
     correct = predicted == target
     return float(correct.mean()), *bootstrap_interval(correct[None, :], seed, resamples)
 
@@ -140,7 +133,6 @@ def transduction_table(
     Args:
         predictions: method, the split whose images it used, its logits or probabilities (N, C) of
             the test images, and the class prior that it assumed.
-        target: (N,) int in [0, C).
     Returns: `method`, `split`, `top1`, `low`, `high`, `prior`; in the order given.
     """
     rows = [

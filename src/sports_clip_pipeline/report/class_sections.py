@@ -232,7 +232,7 @@ def reliability(study: StudyResults) -> Section:
         "reliability",
         "Calibration: accuracy by confidence",
         text,
-        reliability_figure(study.reliability, study.styles),
+        reliability_figure(study),
         folded=(
             frame_table("Calibration on the test images", errors, heads | measures),
             frame_table("Reliability, bin by bin", study.reliability, heads | bins),
@@ -241,14 +241,9 @@ def reliability(study: StudyResults) -> Section:
     )
 
 
-def reliability_figure(reliability: pd.DataFrame, styles: MethodStyles) -> go.Figure:
-    """Reliability diagrams with the fewest labels and with the most, a line a method.
-
-    Args:
-        reliability: a row a bin: `method`, `fraction`, `confidence`, `accuracy`, `images`.
-    Returns: a panel for each of the two label fractions; one if they are equal.
-    """
-    rows = reliability.sort_values("confidence")
+def reliability_figure(study: StudyResults) -> go.Figure:
+    """Reliability diagrams with the fewest labels and with the most, a line a method."""
+    rows = study.reliability.sort_values("confidence")
     measured = rows.loc[rows["fraction"] > 0, "fraction"].astype(float)
     if measured.empty:
         return go.Figure()
@@ -263,7 +258,7 @@ def reliability_figure(reliability: pd.DataFrame, styles: MethodStyles) -> go.Fi
     for column, fraction in enumerate(fractions, start=1):
         diagonal = fig.scatter([0, 1], [0, 1], mode="lines", line=line, showlegend=False)
         figure.add_trace(diagonal, row=1, col=column)
-        for trace in _reliability_traces(rows, fraction, styles):
+        for trace in _reliability_traces(rows, fraction, study.styles):
             figure.add_trace(trace.update(showlegend=column == 1), row=1, col=column)
     figure.update_layout(fig.layout(400, margin={"l": 8, "r": 14, "t": 34, "b": 8}))
     figure.update_annotations(font={"size": 12, "color": fig.MUTED[0]})

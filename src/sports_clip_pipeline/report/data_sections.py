@@ -19,7 +19,6 @@ from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.sections import Section, StudyResults, Thumbnail, make_table
 
 CAPTIONED_SPLITS = ("train", "validation", "test")
-# Labelled split in the audit -> what readers call it.
 LABELLED_SPLITS = ("development", "test", "unlabelled")
 MIMES = ("image/jpeg", "image/png", "image/webp")
 

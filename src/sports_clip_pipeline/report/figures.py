@@ -129,7 +129,8 @@ def fraction_axis(curves: pd.DataFrame, zero_labels: bool = False) -> dict[str, 
         zero_labels: whether there is a tick for results without labels.
     """
     labels = curves.groupby("fraction")["labels"].max().sort_index()
-    ticks = {float(f): f"{fmt.fraction_name(f)}<br>{fmt.count(n)}" for f, n in labels.items()}
+    counts = zip(map(float, labels.index), labels, strict=True)
+    ticks = {share: f"{fmt.fraction_name(share)}<br>{fmt.count(n)}" for share, n in counts}
     if zero_labels:
         ticks = {zero_label_position(curves): "none<br>0", **ticks}
     low, high = math.log10(min(ticks)), math.log10(max(ticks))
@@ -265,7 +266,6 @@ def interval_plot(titles: Sequence[str], series: Sequence[Series]) -> go.Figure:
 
 
 def _note(text: str, y: float, x: int, side: str) -> dict[str, Any]:
-    """Text above its row's points, at the left or the right end."""
     position = {"x": x, "xref": "paper", "xanchor": side, "align": side, "y": y - 7}
     font = {"size": 12, "color": INK[0]}
     return {**position, "yanchor": "bottom", "showarrow": False, "text": text, "font": font}

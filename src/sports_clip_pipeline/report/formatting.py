@@ -50,6 +50,11 @@ def count(number: float) -> str:
     return f"{int(number):,}" if math.isfinite(number) else "–"
 
 
+def decimal(value: float) -> str:
+    """A number with one digit; a dash for NaN."""
+    return "–" if math.isnan(value) else f"{value:.1f}"
+
+
 def millions(parameters: float | None) -> str:
     """A parameter count in millions; a dash for None."""
     return "–" if parameters is None else f"{parameters / 1e6:.1f} M"

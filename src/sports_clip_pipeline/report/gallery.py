@@ -46,11 +46,6 @@ class TopPredictions(NamedTuple):
     classifier: str
     predictions: tuple[Prediction, ...]
 
-    @property
-    def right(self) -> bool:
-        """Whether the first one is the true class."""
-        return self.predictions[0].right
-
 
 class ExplanationMap(NamedTuple):
     """An explanation map: question, method, picture as a data URI, and alternative text."""
@@ -79,16 +74,13 @@ class Exhibit:
     @property
     def outcomes(self) -> tuple[str, ...]:
         """`right` or `wrong`, and what fine-tuning changed: `corrected`, `broken` or nothing."""
-        before, after = (one.right for one in self.predictions)
+        before, after = (one.predictions[0].right for one in self.predictions)
         first = "right" if after else "wrong"
         return (first,) if before == after else (first, "corrected" if after else "broken")
 
 
 class Filter(NamedTuple):
-    """A filter of the gallery; its choices are value, name and number of images.
-
-    `key` names the `data-` attribute that holds an exhibit's value.
-    """
+    """A filter of the gallery by its `data-` attribute; choices are value, name, and images."""
 
     key: str
     label: str
@@ -99,11 +91,9 @@ class Filter(NamedTuple):
 def compose_exhibits(
     cards: Sequence[Any], predictions: pd.DataFrame, most: int
 ) -> tuple[Exhibit, ...]:
-    """The gallery: the cards of one image are one exhibit.
+    """The gallery: the `explain.gallery.Card`s of one image are one exhibit.
 
     Args:
-        cards: `explain.gallery.Card`s.
-        predictions: both classifiers' predictions on the test images.
         most: images to show, right and wrong ones in equal numbers as far as there are any. Images
             with contrast maps follow, all of them.
     Raises: ValueError: a picture that is no image. UserFacingError: the maps explain the

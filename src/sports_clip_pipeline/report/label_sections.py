@@ -24,7 +24,7 @@ from sports_clip_pipeline.report.sections import (
 
 def learning_curve(study: StudyResults) -> Section:
     """Learning curves: top-1 accuracy by share of labels."""
-    styles, end_to_end = study.styles, study.end_to_end_curves
+    styles = study.styles
     text = (
         f"Top-1 accuracy on {fmt.count(study.test_images)} test images. Lines are means over "
         "seeds, bands 95 % intervals that include a bootstrap over images."
@@ -45,44 +45,36 @@ def learning_curve(study: StudyResults) -> Section:
         fmt.INTERVAL: lambda row: fmt.interval(row["top1_low"], row["top1_high"]),
         "Macro F1": lambda row: fmt.percent(row["macro_f1_mean"]),
     }
-    kinds = {"on frozen encoders": study.curves, "trained end to end": end_to_end}
+    kinds = {"on frozen encoders": study.curves, "trained end to end": study.end_to_end_curves}
     caption = "Accuracy by method and share of labels"
     tables = (
         frame_table(f"{caption}, {kind}", curves, columns)
         for kind, curves in kinds.items()
         if not curves.empty
     )
-    reference = study.config.reference
     return Section(
         "learning_curve",
         "Accuracy by share of labels",
         text,
-        learning_curve_figure(study.curves, end_to_end, study.zero_shot, styles, reference),
+        learning_curve_figure(study),
         folded=tuple(tables),
     )
 
 
-def learning_curve_figure(
-    curves: pd.DataFrame,
-    end_to_end: pd.DataFrame,
-    zero_shot: Mapping[str, Any],
-    styles: MethodStyles,
-    reference: Sequence[Reference] = (),
-) -> go.Figure:
-    """Top-1 of each method over the share of labels, with its 95 % band.
+def learning_curve_figure(study: StudyResults) -> go.Figure:
+    """Top-1 of each method over the share of labels, with its 95 % band, and published numbers.
 
-    Args:
-        end_to_end: drawn as points; may be empty.
-        zero_shot: `top1` and `chance` as shares, drawn as horizontal lines.
-        reference: published numbers; those of top-1 are drawn.
+    End-to-end methods are points, zero-shot and chance are horizontal lines.
     """
+    curves, end_to_end, styles = study.curves, study.end_to_end_curves, study.styles
     every = curves if end_to_end.empty else pd.concat([curves, end_to_end], ignore_index=True)
     traces = [*_curve_traces(curves, styles), *_end_to_end_traces(end_to_end, styles)]
     ends = [fig.zero_label_position(every), float(every["fraction"].max())]
-    for name, share in (("Zero-shot", zero_shot["top1"]), ("Chance", zero_shot["chance"])):
+    for name, key in (("Zero-shot", "top1"), ("Chance", "chance")):
+        share = float(study.zero_shot[key])
         entry = {"name": name, "legendgroup": name, "line": reference_line(name), "mode": "lines"}
-        traces.append(fig.scatter(ends, [float(share)] * 2, [fmt.percent(share)] * 2, **entry))
-    traces += _published(every, ends, reference)
+        traces.append(fig.scatter(ends, [share] * 2, [fmt.percent(share)] * 2, **entry))
+    traces += _published(every, ends, study.config.reference)
     x, y = fig.fraction_axis(every, zero_labels=True), fig.share_axis(step=0.1)
     return go.Figure(traces).update_layout(fig.layout(560, xaxis=x, yaxis=y))
 
@@ -224,18 +216,19 @@ def paired_comparisons(study: StudyResults) -> Section:
         "Differences on the same images and seeds to the method that cross-validation prefers at "
         "each share of the labels. Filled points differ significantly after Holm’s correction, "
         "with an interval that excludes zero; hollow ones do not.",
-        paired_figure(paired, study.curves, study.styles),
+        paired_figure(study),
         folded=(frame_table("Paired comparisons", rows, columns, texts=2),),
         bulky=True,
     )
 
 
-def paired_figure(paired: pd.DataFrame, curves: pd.DataFrame, styles: MethodStyles) -> go.Figure:
+def paired_figure(study: StudyResults) -> go.Figure:
     """Difference in points of each method to the best by cross-validation, over label fractions.
 
     Points are filled where the difference is significant. No traces without comparisons of role
     `best`.
     """
+    paired, curves, styles = study.paired_comparisons, study.curves, study.styles
     rows = paired[paired["role"] == "best"]
     if rows.empty:
         return go.Figure()
@@ -292,26 +285,23 @@ def _paired_hover(row: Mapping[Any, Any], styles: MethodStyles) -> str:
 def inference_cost(study: StudyResults) -> Section:
     """Accuracy by inference cost: parameters and milliseconds of each set of image encoders."""
     cost = study.inference_cost.sort_values(["ms_per_image", "parameters"])
-    top1 = _top1_columns(cost)
-    heads = ("Encoders", "Method", "Parameters", "ms per image", *map(fmt.fraction_name, top1))
-    rows = [
-        (
-            str(row["encoders"]),
-            study.name(row["method"]),
-            fmt.millions(row["parameters"]),
-            "–" if math.isnan(row["ms_per_image"]) else f"{row['ms_per_image']:.1f}",
-            *(fmt.percent(row[name]) for name in top1.values()),
-        )
-        for row in cost.to_dict("records")
-    ]
-    caption = "Top-1 by share of the labels, and inference cost"
+    columns = {
+        "Encoders": lambda row: row["encoders"],
+        "Method": lambda row: study.name(row["method"]),
+        "Parameters": lambda row: fmt.millions(row["parameters"]),
+        "ms per image": lambda row: fmt.decimal(row["ms_per_image"]),
+    }
+    columns |= {
+        fmt.fraction_name(fraction): lambda row, name=name: fmt.percent(row[name])
+        for fraction, name in _top1_columns(cost).items()
+    }
     return Section(
         "inference_cost",
         "Accuracy by inference cost",
         "Milliseconds are for one image through the encoders on this machine; each row’s method "
         "was chosen by cross-validation.",
         inference_cost_figure(cost, study.styles),
-        folded=(make_table(caption, heads, rows, texts=2),),
+        folded=(frame_table("Top-1 by share of the labels, and inference cost", cost, columns, 2),),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +76,11 @@ def _description(study: StudyResults) -> tuple[str, ...]:
 def _clip_sentence(audit: Mapping[str, Any], history: pd.DataFrame) -> str:
     encoders = f"{audit['image_encoder']} and {audit['text_encoder']}"
     if history.empty:
-        return f"Beside it stands a CLIP model of {encoders}, with its published weights."
+        return f"The study also has a CLIP model of {encoders}, with its published weights."
     unlocked = "encoders" in history and (history["encoders"] == "unlocked").any()
     what = "projections and the last blocks of the encoders" if unlocked else "projections"
     return (
-        f"Beside it stands a CLIP model of {encoders}, whose {what} were trained here for "
+        f"The study also has a CLIP model of {encoders}, whose {what} were trained here for "
         f"{fmt.count(len(history))} epochs on captioned images; it gives the zero-shot predictions."
     )
 
@@ -131,9 +131,9 @@ def _probabilities(finetuned: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _splits(audit: Mapping[str, Any]) -> str:
-    parts, rejected = audit["splits"], audit["quarantine"]["total"]
+    sizes, rejected = audit["splits"], audit["quarantine"]["total"]
     development, test, unlabelled = (
-        fmt.count(parts.get(name, 0)) for name in ("development", "test", "unlabelled")
+        fmt.count(sizes.get(name, 0)) for name in ("development", "test", "unlabelled")
     )
     images, groups = (fmt.count(audit["duplicates"][name]) for name in ("images", "groups"))
     return (
@@ -200,14 +200,6 @@ def _trials_time(trials: pd.DataFrame) -> str:
     return f"{fmt.count(len(trials))} of {trials['method'].nunique()} methods{earlier}: {time}"
 
 
-def card_markdown(card: ModelCard) -> str:
-    """The card as Markdown, as GitHub and model hubs show it."""
-    lines = [f"# {markdown_text(card.title)}", ""]
-    for chapter in card.chapters:
-        lines += [f"## {markdown_text(chapter.title)}", "", *_chapter_lines(chapter)]
-    return "\n".join(lines).rstrip() + "\n"
-
-
 def markdown_text(text: str) -> str:
     r"""Text escaped for Markdown, on one line.
 
@@ -215,17 +207,3 @@ def markdown_text(text: str) -> str:
     'a\\_b \\<i\\> \\|'
     """
     return _MARKDOWN.sub(r"\\\1", " ".join(text.replace(fmt.SPACE, " ").split()))
-
-
-def _chapter_lines(chapter: Chapter) -> Iterator[str]:
-    for paragraph in chapter.paragraphs:
-        yield from (markdown_text(paragraph), "")
-    for table in chapter.tables:
-        yield f"| {' | '.join(column.name for column in table.columns)} |"
-        yield f"| {' | '.join('---:' if c.number else '---' for c in table.columns)} |"
-        for row in table.rows:
-            yield f"| {' | '.join(markdown_text(str(cell)) for cell in row)} |"
-        yield ""
-    if chapter.items:
-        yield from (f"- {markdown_text(item)}" for item in chapter.items)
-        yield ""

@@ -26,7 +26,7 @@ from sports_clip_pipeline.report import (
 )
 from sports_clip_pipeline.report.figures import PAPER, TONES
 from sports_clip_pipeline.report.headline import Headline, compose_headline
-from sports_clip_pipeline.report.model_card import ModelCard, compose_model_card
+from sports_clip_pipeline.report.model_card import ModelCard, compose_model_card, markdown_text
 from sports_clip_pipeline.report.sections import Section, StudyResults
 
 # The sections of the page, which `report.html.j2` places.
@@ -122,6 +122,11 @@ def compose_page(content: ReportContent, config: ReportConfig) -> str:
     return page
 
 
+def card_markdown(card: ModelCard) -> str:
+    """The model card as Markdown, as GitHub and model hubs show it."""
+    return _template("model_card.md.j2").render(card=card)
+
+
 def compose_figure_page(figure: go.Figure, title: str) -> str:
     """One figure as an HTML page of its own.
 
@@ -179,9 +184,10 @@ def script_hash(script: str) -> str:
 def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sports_clip_pipeline.report", "templates"),
-        autoescape=True,
+        autoescape=lambda name: ".html" in str(name),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["markdown"] = markdown_text
     return environment.get_template(name)

@@ -75,7 +75,7 @@ def make_sections(report: ReportConfig, model_card: ModelCardConfig, **results: 
 
 def write_model_card(content: Any) -> str:
     """The model card as Markdown."""
-    from sports_clip_pipeline.report.model_card import card_markdown
+    from sports_clip_pipeline.report.page import card_markdown
 
     return card_markdown(content.card)
 
