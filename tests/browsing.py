@@ -27,10 +27,10 @@ def headless_chromium() -> Iterator[Any]:
 
 
 def axe_findings(page: Any, options: dict[str, Any] | None = None) -> tuple[set[str], int]:
-    """What axe-core calls serious or critical on a page, and how many of its rules held.
+    """Serious or critical axe-core violations of a page, and the number of passed rules.
 
     Args:
-        options: its context: what to look at, or to leave out.
+        options: axe-core's context, elements to include or exclude.
     """
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found = axe.run(page, options).response

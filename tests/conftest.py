@@ -1,4 +1,4 @@
-"""What many rooms' tests share: copies of the project, and one small finished study."""
+"""Shared fixtures: copies of the project, and one small finished study."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
+from kedro.config import OmegaConfigLoader
+
+from sports_clip_pipeline import settings
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 if WORKER and hasattr(os, "sched_setaffinity"):
-    # Tests that run side by side have one core each, and so has whatever they start: more threads
-    # than cores would slow all of them down.
+    # One core for each parallel worker and its child processes.
     usable = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {usable[int(WORKER.removeprefix("gw")) % len(usable)]})
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # A shell starts background jobs with Ctrl-C ignored, and children inherit that; the tests
-    # that interrupt a child need it to listen.
+    # A shell starts background jobs with SIGINT ignored, which children inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+Kedro = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_SIZE = 320
 SMALL_STUDY = (
@@ -33,14 +36,19 @@ SMALL_STUDY = (
 )
 
 
+def config_loader(
+    env: str = "base", conf: Path = ROOT / "conf", **runtime_params: Any
+) -> OmegaConfigLoader:
+    """The configuration of an environment as `kedro run` reads it."""
+    return OmegaConfigLoader(
+        str(conf), env=env, runtime_params=runtime_params, **settings.CONFIG_LOADER_ARGS
+    )
+
+
 def command(
     project: Path, *arguments: str, under: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m …` in `project`, which has its own copy of the package.
-
-    Args:
-        under: a command that is given this one to run.
-    """
+    """Run `python -m …` on the project's own copy of the package, `under` a wrapping command."""
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1" if WORKER else "2",
@@ -59,8 +67,8 @@ def command(
     )
 
 
-def refusal(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a refused command ends with."""
+def error_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line with which a failed command ends."""
     assert done.returncode != 0, done.stdout[-2000:]
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.strip()]
@@ -69,20 +77,20 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
     return lines[-1]
 
 
-def copy_project(place: Path) -> Path:
-    """The project without its data, at `place`."""
+def copy_project(path: Path) -> Path:
+    """Copy the project without its data to `path`."""
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for folder in ("conf", "src", "notebooks"):
-        shutil.copytree(ROOT / folder, place / folder, ignore=ignored)
-    shutil.rmtree(place / "conf" / "local")
-    (place / "conf" / "local").mkdir()
+        shutil.copytree(ROOT / folder, path / folder, ignore=ignored)
+    shutil.rmtree(path / "conf" / "local")
+    (path / "conf" / "local").mkdir()
     for file in ("pyproject.toml", ".telemetry"):
-        shutil.copy(ROOT / file, place / file)
-    return place
+        shutil.copy(ROOT / file, path / file)
+    return path
 
 
 @pytest.fixture(scope="session")
-def kedro() -> Callable[..., subprocess.CompletedProcess[str]]:
+def kedro() -> Kedro:
     """`kedro(project, "run", …)` in a process of its own."""
     return lambda project, *arguments, **more: command(project, "kedro", *arguments, **more)
 
@@ -94,10 +102,7 @@ def empty_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, so that no worker is left with one at the end.
-
-    Those that do without the finished study come before those that would wait for it.
-    """
+    """Run files with slow tests first, those that need the finished study last of them."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     waiting = {item.path for item in items if "finished_run" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: (item.path not in slow, item.path in waiting))
@@ -105,9 +110,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with a small finished study `sample`; tests only read it.
+    """A copy of the project with a small finished study `sample`, shared and read-only.
 
-    A test that runs something on it takes `own_run`. Tests that run side by side share it.
+    Tests that run a command on it use `own_run`.
     """
     base = tmp_path_factory.getbasetemp()
     base = base.parent if WORKER else base
@@ -115,34 +120,26 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FileLock(base / "finished.lock"):
         if not (base / "finished.done").exists():
             shutil.rmtree(project, ignore_errors=True)
-            _run_small_study(project)
+            copy_project(project)
+            sample = ("--out", "data/01_raw/sample", "--size", str(SAMPLE_SIZE))
+            for arguments in (("sports_clip_sample", *sample), ("kedro", "run", SMALL_STUDY)):
+                done = command(project, *arguments)
+                assert done.returncode == 0, done.stderr + done.stdout[-4000:]
             (base / "finished.done").touch()
     return project
 
 
-def _run_small_study(place: Path) -> None:
-    project = copy_project(place)
-    made = command(
-        project,
-        *("sports_clip_sample", "--out", "data/01_raw/sample"),
-        *("--size", str(SAMPLE_SIZE)),
-    )
-    assert made.returncode == 0, made.stderr
-    ran = command(project, "kedro", "run", SMALL_STUDY)
-    assert ran.returncode == 0, ran.stderr + ran.stdout[-4000:]
-
-
 @pytest.fixture
 def own_run(finished_run: Path, tmp_path: Path) -> Path:
-    """The finished study again, to run things on: its files are linked, its settings copied.
-
-    Every file of a study is replaced by renaming, so a link protects the original.
-    """
+    """A copy of the finished study to run commands on."""
     return linked_study(finished_run, tmp_path / "project")
 
 
-def linked_study(finished: Path, place: Path) -> Path:
-    """A copy of the project at `place` whose data are links to those of a finished study."""
-    project = copy_project(place)
+def linked_study(finished: Path, path: Path) -> Path:
+    """A copy of the project at `path` whose data are hard links to those of a finished study.
+
+    The pipeline replaces files by renaming, so the originals do not change.
+    """
+    project = copy_project(path)
     shutil.copytree(finished / "data", project / "data", copy_function=os.link)
     return project

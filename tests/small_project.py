@@ -99,7 +99,7 @@ FILES = {
             return pd.DataFrame(history), pd.DataFrame(rows), {"zero_shot": {"top1": 0.25}}
 
         def register_pipelines():
-            parts = {
+            stages = {
                 "ingest": Pipeline([node(ingest, None, "ingest_audit", name="ingest")]),
                 "finetune": Pipeline([node(
                     finetune,
@@ -108,13 +108,13 @@ FILES = {
                     name="finetune",
                 )]),
             }
-            return {**parts, "__default__": parts["ingest"] + parts["finetune"]}
+            return {**stages, "__default__": stages["ingest"] + stages["finetune"]}
         """,
 }
 
 
 def make_project(folder):
-    """Write the project's files."""
+    """Write the project to a folder."""
     for name, text in FILES.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,28 +122,24 @@ def make_project(folder):
     return folder
 
 
-def start_kedro(folder, *words, flags=(), **environment):
-    """`kedro WORDS` in a process of its own."""
+def start_kedro(folder, *arguments, flags=(), **environment):
+    """Start `kedro` in its own process."""
     return subprocess.Popen(
-        [sys.executable, *flags, "-m", "kedro", *words],
+        [sys.executable, *flags, "-m", "kedro", *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={
-            **os.environ,
-            "DO_NOT_TRACK": "1",
-            "COLUMNS": "400",
-            "PYTHONUNBUFFERED": "1",
-            **environment,
-        },
+        env=os.environ
+        | {"DO_NOT_TRACK": "1", "COLUMNS": "400", "PYTHONUNBUFFERED": "1"}
+        | environment,
     )
 
 
-def run_kedro(folder, *words, flags=(), **environment):
-    """Exit status, standard output and standard error of `kedro WORDS`."""
-    process = start_kedro(folder, *words, flags=flags, **environment)
-    out, err = process.communicate(timeout=120)
+def run_kedro(folder, *arguments, flags=(), **environment):
+    """Exit status, standard output and standard error of a `kedro` command."""
+    process = start_kedro(folder, *arguments, flags=flags, **environment)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
@@ -153,9 +149,9 @@ def records_in(folder, uri="sqlite:///mlruns/mlflow.db"):
     return client, {run.info.run_name: run for run in client.search_runs([experiment])}
 
 
-def wait_for(process, word):
-    """Read what the process prints until `word` comes."""
+def wait_for(process, text):
+    """Read what the process prints until `text` comes."""
     for line in process.stdout:
-        if word in line:
+        if text in line:
             return
     raise AssertionError(process.stderr.read())

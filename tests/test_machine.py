@@ -29,59 +29,54 @@ from multiprocessing import get_context
 from sports_clip_pipeline.machine import exit_with_parent, worker_context
 
 if __name__ == "__main__":
-    context = {"spawn": get_context("spawn"), "sharing": worker_context(["json"])}[sys.argv[1]]
+    context = {"spawn": get_context("spawn"), "forkserver": worker_context(["json"])}[sys.argv[1]]
     pool = ProcessPoolExecutor(2, context, exit_with_parent)
     list(pool.map(abs, range(8)))
     print("ready", flush=True)
     time.sleep(60)
 """
-
-
-LEAVING = """
+GARBAGE = """
 import atexit
 from sports_clip_pipeline.machine import skip_gc_at_exit
 
-class Ring:
+class Cycle:
     def __init__(self):
         self.me = self
     def __del__(self):
-        print("swept", flush=True)
+        print("collected", flush=True)
 
-ring = Ring()
+cycle = Cycle()
 atexit.register(print, "closed")
-if {sparing}:
+if {skip}:
     skip_gc_at_exit()
-del ring
+del cycle
 """
 
 
-@pytest.mark.parametrize(("sparing", "said"), [(True, ["closed"]), (False, ["closed", "swept"])])
-def test_a_process_may_end_without_looking_through_its_memory(sparing: bool, said: list) -> None:
-    script = LEAVING.format(sparing=sparing)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout.split() == said
-    assert done.returncode == 0
+def run_python(script: str, *arguments: str) -> str:
+    """Standard output of a script in its own process."""
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_cores_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("skip", "expected"), [(True, ["closed"]), (False, ["closed", "collected"])]
+)
+def test_garbage_collection_at_exit_can_be_skipped(skip: bool, expected: list) -> None:
+    assert run_python(GARBAGE.format(skip=skip)).split() == expected
+
+
+def test_cores_are_those_of_the_affinity_or_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
     assert cores() == 3
-
-
-def test_a_system_without_affinities_counts_its_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
-    assert cores() == 6
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert cores() == 1
-
-
-def test_in_a_process_that_nobody_started_it_does_nothing() -> None:
-    exit_with_parent()
+    for count, expected in ((6, 6), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
+        assert cores() == expected
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is a matter of Unix")
-@pytest.mark.parametrize("context", ["spawn", "sharing"])
+@pytest.mark.parametrize("context", ["spawn", "forkserver"])
 def test_workers_end_when_their_parent_is_killed(tmp_path, context: str) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
@@ -104,7 +99,7 @@ def alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-SHARED = """
+PRELOADED = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from sports_clip_pipeline.machine import worker_context
@@ -119,18 +114,18 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
-def test_sharing_workers_start_with_what_was_preloaded(tmp_path) -> None:
-    script = tmp_path / "shared.py"
-    script.write_text(SHARED)
+def test_workers_start_with_preloaded_modules(tmp_path) -> None:
+    script = tmp_path / "preloaded.py"
+    script.write_text(PRELOADED)
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
 
 
-FREED = """
+PAGE_FAULTS = """
 import resource, sys
 import numpy as np
 from sports_clip_pipeline.machine import retain_freed_memory
-if sys.argv[1] == "kept":
+if sys.argv[1] == "retained":
     assert retain_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -143,16 +138,10 @@ print(faults() - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
-def test_memory_that_was_freed_is_not_asked_for_again() -> None:
-    """32 MiB eight times over: pages come from the kernel each time, or once."""
-
-    def asked(how: str) -> int:
-        done = subprocess.run(
-            [sys.executable, "-c", FREED, how], capture_output=True, text=True, check=True
-        )
-        return int(done.stdout)
-
-    assert asked("kept") * 10 < asked("given back")
+def test_retained_memory_causes_few_page_faults() -> None:
+    """32 MiB allocated eight times."""
+    retained, returned = (int(run_python(PAGE_FAULTS, mode)) for mode in ("retained", "returned"))
+    assert retained * 10 < returned
 
 
 def set_environment(monkeypatch: pytest.MonkeyPatch, **environment: str) -> None:
@@ -170,18 +159,19 @@ def test_without_torchrun_a_process_is_the_main_one(monkeypatch: pytest.MonkeyPa
     assert cores_per_process(6) == 6
     barrier()
     exit_unless_main_process("work")
+    exit_with_parent()
 
 
-def test_the_parts_of_all_processes_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = []
+def test_the_shards_of_all_processes_are_a_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = []
     for rank in range(3):
         set_environment(monkeypatch, RANK=str(rank), WORLD_SIZE="3")
         assert rank_and_world_size() == (rank, 3)
-        parts.append(own_shard(list(range(8))))
-    assert parts == [[0, 3, 6], [1, 4, 7], [2, 5]]
+        shards.append(own_shard(list(range(8))))
+    assert shards == [[0, 3, 6], [1, 4, 7], [2, 5]]
 
 
-def test_all_but_the_first_end_when_their_part_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_but_the_main_process_end_after_their_shard(monkeypatch: pytest.MonkeyPatch) -> None:
     set_environment(monkeypatch, RANK="0", WORLD_SIZE="2")
     exit_unless_main_process("work")
     set_environment(monkeypatch, RANK="1", WORLD_SIZE="2")
@@ -194,19 +184,15 @@ def test_processes_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatc
     assert [cores_per_process(count) for count in (16, 6, 2)] == [4, 1, 1]
 
 
-@pytest.fixture
-def devices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Two CUDA devices that only say which of them was taken."""
-    taken: list[int] = []
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("torch.cuda.set_device", taken.append)
-    return taken
-
-
-def test_processes_take_their_own_devices_and_go_round(
-    monkeypatch: pytest.MonkeyPatch, devices: list[int]
+@pytest.mark.parametrize(("usable", "expected"), [(True, [0, 1, 0]), (False, [])])
+def test_local_ranks_go_round_the_usable_cuda_devices(
+    monkeypatch: pytest.MonkeyPatch, usable: bool, expected: list[int]
 ) -> None:
+    """A device that is counted may be unusable, as its driver is too old."""
+    devices: list[int] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: usable)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", devices.append)
     set_environment(monkeypatch)
     set_cuda_device()
     assert devices == []
@@ -215,14 +201,4 @@ def test_processes_take_their_own_devices_and_go_round(
             monkeypatch, RANK="5", WORLD_SIZE="6", LOCAL_RANK=rank, LOCAL_WORLD_SIZE="3"
         )
         set_cuda_device()
-    assert devices == [0, 1, 0]
-
-
-def test_a_device_that_cannot_be_used_is_not_taken(
-    monkeypatch: pytest.MonkeyPatch, devices: list[int]
-) -> None:
-    """A driver that is too old counts its devices all the same."""
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    set_environment(monkeypatch, RANK="1", WORLD_SIZE="2", LOCAL_RANK="1", LOCAL_WORLD_SIZE="2")
-    set_cuda_device()
-    assert devices == []
+    assert devices == expected

@@ -16,15 +16,10 @@ PLOTLY = "application/vnd.plotly.v1+json"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
-    cells = nbformat.read(path, as_version=4).cells
-    assert not [cell for cell in cells if cell.cell_type == "code" and cell.outputs]
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_defines_nothing_that_the_package_should(path: Path) -> None:
-    code = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
-    lines = [line for source in code for line in source.splitlines()]
+def test_a_notebook_has_neither_outputs_nor_definitions(path: Path) -> None:
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert not [cell for cell in cells if cell.outputs]
+    lines = [line for cell in cells for line in cell.source.splitlines()]
     assert not [line for line in lines if line.startswith(("def ", "class "))]
 
 
@@ -35,14 +30,10 @@ def test_a_notebook_runs_on_a_finished_study(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     notebook = nbformat.read(path, as_version=4)
-    folder = str(finished_run / "notebooks")
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_TIMEOUT_S,
-        kernel_name="python3",
-        resources={"metadata": {"path": folder}},
-    )
-    client.execute()
+    folder = {"metadata": {"path": str(finished_run / "notebooks")}}
+    NotebookClient(
+        notebook, timeout=CELL_TIMEOUT_S, kernel_name="python3", resources=folder
+    ).execute()
     kinds = {kind for cell in notebook.cells for out in cell.get("outputs", ())
              for kind in out.get("data", ())}  # fmt: skip
     assert "text/html" in kinds and kinds & {"image/png", PLOTLY}

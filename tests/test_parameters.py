@@ -1,19 +1,26 @@
-"""Typed parameter blocks: values that are refused, and how environments build on base."""
+"""Typed parameter blocks, environments merged over base, and the generated reference."""
 
 from __future__ import annotations
 
+import inspect
 import re
+import shutil
+import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kedro.config import OmegaConfigLoader
 
-from sports_clip_pipeline import settings
+from sports_clip_pipeline import parameter_reference
+from sports_clip_pipeline.data.class_bank import class_bank_yaml
 from sports_clip_pipeline.data.rules import ArchiveLimits
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.hooks import check_study, check_text_encoders
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.parameters import Parameters
+from sports_clip_pipeline.pipeline_registry import register_pipelines
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.cam.config import CamConfig, CamEvalConfig
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
@@ -24,10 +31,11 @@ from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, ZeroShotConfig
+from tests.conftest import ROOT, config_loader
 
-CONF = Path(__file__).parents[1] / "conf"
+LABELS = ("bald_eagle", "Würger – neu", "no", "St. Bernard", "2020")
 PAIR = "open_clip/ViT-B-32@random"
-REFUSED: list[tuple[type[Parameters], dict[str, Any], str]] = [
+INVALID: list[tuple[type[Parameters], dict[str, Any], str]] = [
     (CamConfig, {"right": -1}, "cam.right: wanted"),
     (CamConfig, {"right": 0, "wrong": 0}, "at least one image"),
     (CamConfig, {"confident_share": 0}, "cam.confident_share"),
@@ -72,45 +80,36 @@ REFUSED: list[tuple[type[Parameters], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("block", "values", "named"), REFUSED)
-def test_a_wrong_value_is_refused_with_its_field(
-    block: type[Parameters], values: dict[str, Any], named: str
+@pytest.mark.parametrize(("block", "values", "message"), INVALID)
+def test_an_invalid_value_is_an_error_that_names_its_field(
+    block: type[Parameters], values: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserFacingError, match=re.escape(named)) as refused:
+    with pytest.raises(UserFacingError, match=re.escape(message)) as caught:
         block(**values)
-    assert str(refused.value).startswith(f"parameter {block.block}")
+    assert str(caught.value).startswith(f"parameter {block.block}")
 
 
-def test_a_list_may_be_written_with_plus_signs() -> None:
+def test_lists_accept_plus_signs_and_sizes_accept_units() -> None:
     assert EndToEndConfig(fractions="0.25+1").fractions == (0.25, 1.0)
     assert EmbedConfig(views=["full", "centre"]).views == ("full", "centre")
     assert EmbedConfig(additional_encoders="lite1+lite0").additional_encoders == ("lite0", "lite1")
-
-
-def test_a_size_may_be_written_with_its_unit() -> None:
     assert ArchiveLimits(member_bytes="2MiB", total_bytes=5).member_bytes == 2 * 2**20
 
 
-def loaded(env: str, **options: Any) -> dict[str, Any]:
-    loader = OmegaConfigLoader(
-        str(CONF), env=env, **{**settings.CONFIG_LOADER_ARGS, "default_run_env": "base"}, **options
-    )
-    return dict(loader["parameters"])
+def loaded(env: str) -> dict[str, Any]:
+    return dict(config_loader(env)["parameters"])
 
 
 @pytest.mark.parametrize("env", ["base", "real", "own"])
 def test_fields_that_an_environment_leaves_out_have_the_value_of_base(env: str) -> None:
     base, other = loaded("base"), loaded(env)
-    for path in CONF.glob(f"{env}/parameters_*.yml"):
+    for path in ROOT.glob(f"conf/{env}/parameters_*.yml"):
         for block in base.keys() & {path.stem.removeprefix("parameters_")}:
             assert base[block].keys() <= other[block].keys()
     assert other["analysis"] == base["analysis"]
     assert other["pretrain"]["embed_dim"] == base["pretrain"]["embed_dim"]
     assert other["ingest"]["near_bits"] == base["ingest"]["near_bits"]
-
-
-def test_the_classes_of_an_environment_replace_those_of_base() -> None:
-    assert len(loaded("real")["class_bank"]["classes"]) == 22
+    assert len(loaded("real")["class_bank"]["classes"]) == 22, "lists are replaced"
 
 
 def test_unlocking_encoders_does_not_change_the_fingerprint_of_the_locked_part() -> None:
@@ -121,16 +120,87 @@ def test_unlocking_encoders_does_not_change_the_fingerprint_of_the_locked_part()
     )  # fmt: skip
     assert fingerprint(other.locked_part()) == fingerprint(plain.locked_part())
     assert PretrainConfig(seed=1).locked_part() != plain.locked_part()
-    assert other.unlocks
-    assert not plain.unlocks
+    assert other.unlocks and not plain.unlocks
 
 
-def test_the_downloads_of_base_are_named_by_checksum() -> None:
-    config = DownloadConfig(**{**loaded("base")["download"], "study": "real"})
-    assert all(archive.checksum for archive in config.flickr8k_archives)
+def test_the_downloads_of_base_have_checksums_and_valid_mirrors() -> None:
+    block = {**loaded("base")["download"], "study": "real"}
+    config = DownloadConfig(**block)
+    assert config.corpora == ("flickr8k", "sports")
+    for archive in config.flickr8k_archives:
+        assert archive.checksum
+        assert all(url.endswith(f"/{archive.name}") for url in archive.mirrors)
     for archive in ({"name": "../a.zip"}, {"checksum": "md5:1"}, {"mirrors": ["ftp://a/b"]}):
         entry = {"name": "a.zip", "checksum": None, "mirrors": "https://a.org/b", **archive}
         with pytest.raises(UserFacingError, match=r"download\.flickr8k_archives\.0"):
-            DownloadConfig(
-                **{**loaded("base")["download"], "study": "real", "flickr8k_archives": [entry]}
-            )
+            DownloadConfig(**{**block, "flickr8k_archives": [entry]})
+
+
+@pytest.fixture
+def own_environment(tmp_path: Path) -> OmegaConfigLoader:
+    """The configuration of `--env=own` with a written class bank."""
+    for name in ("base", "own"):
+        shutil.copytree(ROOT / "conf" / name, tmp_path / name)
+    (tmp_path / "own" / "parameters_class_bank.yml").write_text(class_bank_yaml(LABELS))
+    return config_loader("own", tmp_path)
+
+
+def hinted_blocks() -> Iterator[tuple[str, Any]]:
+    """The name and the type hint of every `params:` input of every node."""
+    for node in {node for pipeline in register_pipelines().values() for node in pipeline.nodes}:
+        hints = typing.get_type_hints(node.func)
+        given = node._inputs  # a mapping where the function takes its inputs by name
+        if not isinstance(given, dict):
+            given = inspect.signature(node.func).bind(*node.inputs).arguments
+        for argument, name in given.items():
+            if name.startswith("params:"):
+                yield name.removeprefix("params:"), hints[argument]
+
+
+def test_every_parameter_block_of_a_node_is_a_valid_model(
+    own_environment: OmegaConfigLoader,
+) -> None:
+    parameters = own_environment["parameters"]
+    hints = dict(hinted_blocks())
+    assert all(issubclass(hint, Parameters) for hint in hints.values()), hints
+    built = {name: hint(**parameters[name]) for name, hint in hints.items()}
+    assert {"ingest", "class_bank", "embed", "pretrain", "finetune", "analysis"} <= set(built)
+    assert built["class_bank"].labels == LABELS
+    assert built["report"].study == "own"
+    assert built["report"].reference == ()
+    check_study(own_environment)
+    check_text_encoders(own_environment)
+
+
+def test_the_catalog_of_own_images_uses_the_corpus_names_of_its_globals(
+    own_environment: OmegaConfigLoader,
+) -> None:
+    catalog = own_environment["catalog"]
+    assert catalog["sports_source"]["filepath"] == "data/01_raw/own/images"
+    assert catalog["flickr8k_source"]["filepath"] == "data/01_raw/own/flickr8k"
+    assert catalog["report"]["filepath"].startswith("data/08_reporting/own/")
+    assert not (ROOT / "conf/own/parameters_class_bank.yml").exists(), "users write their own"
+
+
+def test_the_committed_reference_is_the_generated_one() -> None:
+    page = (ROOT / "docs/reference/parameters.md").read_text(encoding="utf-8")
+    assert page == parameter_reference.markdown(), "run: kedro config --markdown > the page"
+
+
+def test_every_setting_has_a_description() -> None:
+    blocks = parameter_reference.parameter_models().items()
+    assert {"analysis", "embed", "finetune", "mlflow", "pretrain", "report"} <= {*dict(blocks)}
+    for block, model in blocks:
+        assert all(row.description for row in parameter_reference.settings_of(model, block)), block
+
+
+def test_a_value_comes_with_its_origin() -> None:
+    loader = config_loader("real", finetune={"folds": 3})
+    rows = parameter_reference.resolved(loader, ROOT / "conf")
+    found = {setting.name: (value, origin) for setting, value, origin in rows}
+    assert found["embed.image_encoder"] == ("lite2", "real/parameters_embed.yml")
+    assert found["embed.text_encoder"] == ("minilm", "base/parameters_embed.yml")
+    assert found["embed.batch_size"] == (32, "default")
+    assert found["finetune.folds"] == (3, "--params")
+    assert found["mlflow.enabled"] == (True, "base/mlflow.yml")
+    assert found["finetune.methods.ridge.alpha"][1] == "base/parameters_finetune.yml"

@@ -1,24 +1,23 @@
-"""What starting the command line costs, and that every parameter block is typed."""
+"""Imports and warnings at start-up of the command line."""
 
 from __future__ import annotations
 
-import dataclasses
+import importlib
 import os
 import subprocess
 import sys
-import typing
-from pathlib import Path
+import warnings
 
 import pytest
 
-from sports_clip_pipeline.pipeline_registry import register_pipelines
+from sports_clip_pipeline import settings
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
-HEAVY = (
-    "torch", "open_clip", "transformers", "mlflow", "pandas", "sklearn", "pyarrow", "pandera",
-    "matplotlib", "plotly",
-)  # fmt: skip
-ASK = """
+HEAVY = {
+    "torch", "open_clip", "transformers", "mlflow", "numpy", "scipy", "pandas", "sklearn",
+    "pyarrow", "pandera", "matplotlib", "plotly", "PIL", "kagglehub", "pooch",
+}  # fmt: skip
+SCRIPT = """
 import sys
 sys.argv = ["kedro", *sys.argv[1:]]
 from kedro.framework.cli.cli import main
@@ -32,35 +31,25 @@ print("LOADED", *[name for name in sys.modules if "." not in name])
 
 @pytest.mark.parametrize("command", [["--help"], ["registry", "list"]])
 def test_starting_kedro_imports_nothing_heavy(command: list[str]) -> None:
-    environment = {**os.environ, "KEDRO_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
-    found = subprocess.run(
-        [sys.executable, "-c", ASK, *command],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60,
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *command], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "KEDRO_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}, timeout=60,
     )  # fmt: skip
-    assert found.returncode == 0, found.stderr
-    loaded = found.stdout.rsplit("LOADED", 1)[1].split()
+    assert done.returncode == 0, done.stderr
+    loaded = done.stdout.rsplit("LOADED", 1)[1].split()
     assert "kedro" in loaded
-    assert not set(HEAVY) & set(loaded)
+    assert not HEAVY & set(loaded)
 
 
-def parameters_of_nodes() -> list[tuple[str, str, object]]:
-    """(node, `params:` input, resolved hint), as Kedro reads them when it builds parameters."""
-    found = []
-    for node in (node for pipeline in register_pipelines().values() for node in pipeline.nodes):
-        hints = typing.get_type_hints(node.func)
-        names = list(hints) and list(node.func.__code__.co_varnames)
-        bound = node.inputs if not isinstance(node._inputs, dict) else list(node._inputs.values())
-        takes = names if not isinstance(node._inputs, dict) else list(node._inputs)
-        found += [
-            (node.name, dataset, hints.get(argument))
-            for argument, dataset in zip(takes, bound, strict=False)
-            if dataset.startswith("params:")
-        ]
-    return found
-
-
-def test_every_parameter_of_a_node_resolves_to_a_dataclass() -> None:
-    parameters = parameters_of_nodes()
-    assert len(parameters) >= 10
-    for node, dataset, hint in parameters:
-        assert dataclasses.is_dataclass(hint), f"{node}: {dataset} is hinted {hint!r}"
+def test_settings_silence_one_warning_of_kedro_viz_only() -> None:
+    silenced = "ORJSONResponse is deprecated, FastAPI now serializes"
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        importlib.reload(settings)
+        for text, module in (
+            (silenced, "kedro_viz.api.apps"),
+            (silenced, "sports_clip_pipeline.serving"),
+            ("UJSONResponse is deprecated", "kedro_viz.api.apps"),
+        ):
+            warnings.warn_explicit(text, UserWarning, "a.py", 1, module=module)
+    assert [str(warning.message) for warning in shown] == [silenced, "UJSONResponse is deprecated"]

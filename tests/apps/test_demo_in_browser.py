@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from tests.browsing import axe_findings, headless_chromium
-from tests.conftest import command, refusal
+from tests.conftest import command, error_line
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 TIMEOUT_MS = 30_000
@@ -210,11 +210,11 @@ def test_unused_routes_do_not_exist(address: str, route: str) -> None:
 def test_without_a_finished_study_one_line_says_what_to_run(
     empty_project: Path, finished_run: Path
 ) -> None:
-    line = refusal(command(empty_project, *DEMO))
+    line = error_line(command(empty_project, *DEMO))
     assert "the study sample is not finished" in line and "run `make run` first" in line
-    line = refusal(command(empty_project, *DEMO, "--study", "real"))
+    line = error_line(command(empty_project, *DEMO, "--study", "real"))
     assert "run `kedro run --env=real` first" in line
-    line = refusal(command(finished_run, *DEMO, "--study", "mine"))
+    line = error_line(command(finished_run, *DEMO, "--study", "mine"))
     assert line.endswith(
         "run `kedro run --params=study=mine` first, or name a finished study: --study sample"
     )

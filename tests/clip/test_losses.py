@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from open_clip.loss import ClipLoss, SigLipLoss
+from torch.nn.functional import normalize
 
 from sports_clip_pipeline.clip.losses import (
     find_objective,
@@ -14,7 +15,38 @@ from sports_clip_pipeline.clip.losses import (
     starting_bias,
 )
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES
-from tests.clip.making import embeddings
+
+LOSS_FUNCTIONS = (multi_positive_info_nce, multi_positive_siglip, soft_target_loss)
+
+
+def embeddings(images: int, captions: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random unit-norm (images, 8) and (captions, 8) float64."""
+    generator = torch.Generator().manual_seed(0)
+    image, text = (
+        normalize(torch.randn(n, 8, generator=generator, dtype=torch.float64), dim=1)
+        for n in (images, captions)
+    )
+    return image, text
+
+
+def arguments(loss: object, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The scale and the bias, without the bias for losses that have none."""
+    return values if loss is multi_positive_siglip else values[:1]
+
+
+@pytest.mark.parametrize("loss", LOSS_FUNCTIONS)
+def test_gradients_agree_with_finite_differences(loss) -> None:
+    image_index = torch.tensor([0, 1, 1, 2])
+    leaves = [*embeddings(3, 4), *arguments(loss, torch.tensor(3.0), torch.tensor(-1.0))]
+    leaves = [leaf.double().requires_grad_() for leaf in leaves]
+    assert torch.autograd.gradcheck(lambda i, t, *rest: loss(i, t, image_index, *rest), leaves)
+
+
+@pytest.mark.parametrize("loss", LOSS_FUNCTIONS)
+def test_an_image_index_of_another_length_is_refused(loss) -> None:
+    rest = arguments(loss, torch.tensor(1.0), torch.tensor(1.0))
+    with pytest.raises(ValueError, match=r"image_index has shape \(3,\) for 4 captions"):
+        loss(*embeddings(3, 4), torch.tensor([0, 1, 2]), *rest)
 
 
 def naive(image: torch.Tensor, text: torch.Tensor, image_index: list[int], scale: float) -> float:
@@ -33,8 +65,8 @@ def naive(image: torch.Tensor, text: torch.Tensor, image_index: list[int], scale
     return (t2i + i2t) / 2
 
 
-def test_info_nce_the_hand_worked_value_of_orthogonal_images() -> None:
-    """Image 0 owns two captions that equal it, image 1 one; the scale is 1."""
+def test_info_nce_has_the_hand_worked_value_of_orthogonal_images() -> None:
+    """Image 0 has two captions equal to it, image 1 has one; the scale is 1."""
     eye = torch.eye(2, dtype=torch.float64)
     text = eye[[0, 0, 1]]
     loss = multi_positive_info_nce(eye, text, torch.tensor([0, 0, 1]), torch.tensor(1.0))
@@ -44,7 +76,7 @@ def test_info_nce_the_hand_worked_value_of_orthogonal_images() -> None:
     assert float(loss) == pytest.approx((t2i + i2t) / 2, rel=1e-12)
 
 
-def test_info_nce_one_caption_an_image_is_open_clips_loss() -> None:
+def test_info_nce_with_one_caption_an_image_is_open_clips_loss() -> None:
     image, text = embeddings(7, 7)
     scale = torch.tensor(14.3, dtype=torch.float64)
     ours = multi_positive_info_nce(image, text, torch.arange(7), scale)
@@ -70,37 +102,19 @@ def test_the_order_of_captions_does_not_matter() -> None:
     assert float(before) == pytest.approx(float(after), rel=1e-12)
 
 
-def test_info_nce_gradients_agree_with_finite_differences() -> None:
-    image_index = torch.tensor([0, 1, 1, 2])
-    image, text = embeddings(3, 4)
-    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
-    leaves = (image.requires_grad_(), text.requires_grad_(), scale)
-    assert torch.autograd.gradcheck(
-        lambda i, t, s: multi_positive_info_nce(i, t, image_index, s), leaves
-    )
-
-
-def test_image_index_of_another_length_and_bare_images_are_refused() -> None:
-    image, text = embeddings(3, 4)
-    with pytest.raises(ValueError, match=r"image_index has shape \(3,\) for 4 captions"):
-        multi_positive_info_nce(image, text, torch.tensor([0, 1, 2]), torch.tensor(1.0))
-    with pytest.raises(ValueError, match="image 1 of the batch has no caption"):
-        multi_positive_info_nce(image, text, torch.tensor([0, 0, 2, 2]), torch.tensor(1.0))
-
-
-def test_siglip_the_hand_worked_value_of_orthogonal_images() -> None:
-    """Image 0 owns two captions that equal it, image 1 one; scale 2, bias -1."""
+def test_siglip_has_the_hand_worked_value_of_orthogonal_images() -> None:
+    """Image 0 has two captions equal to it, image 1 has one; scale 2, bias -1."""
     eye = torch.eye(2, dtype=torch.float64)
     image_index = torch.tensor([0, 0, 1])
     loss = multi_positive_siglip(
         eye, eye[image_index], image_index, torch.tensor(2.0), torch.tensor(-1.0)
     )
     own = math.log(1 + math.exp(-(2 - 1)))  # a caption and its image: cosine 1
-    other = math.log(1 + math.exp(0 - 1))  # cosine 0, and the answer is no
+    other = math.log(1 + math.exp(0 - 1))  # cosine 0, a negative
     assert float(loss) == pytest.approx((3 * own + 3 * other) / 3, rel=1e-12)
 
 
-def test_siglip_one_caption_an_image_is_open_clips_loss() -> None:
+def test_siglip_with_one_caption_an_image_is_open_clips_loss() -> None:
     image, text = embeddings(6, 6)
     scale, bias = torch.tensor(9.0).double(), torch.tensor(-3.0).double()
     ours = multi_positive_siglip(image, text, torch.arange(6), scale, bias)
@@ -112,27 +126,16 @@ def test_siglip_uneven_captions_agree_with_the_naive_twin() -> None:
     image, text = embeddings(4, len(image_index))
     total = 0.0
     for m, caption in enumerate(text):
-        for n, picture in enumerate(image):
-            logit = 5.0 * float(caption @ picture) - 2.0
+        for n, row in enumerate(image):
+            logit = 5.0 * float(caption @ row) - 2.0
             total += math.log(1 + math.exp(-logit if image_index[m] == n else logit))
     scale, bias = torch.tensor(5.0).double(), torch.tensor(-2.0).double()
     ours = multi_positive_siglip(image, text, torch.tensor(image_index), scale, bias)
     assert float(ours) == pytest.approx(total / len(image_index), rel=1e-12)
 
 
-def test_siglip_gradients_agree_with_finite_differences() -> None:
-    image_index = torch.tensor([0, 1, 1, 2])
-    image, text = embeddings(3, 4)
-    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
-    bias = torch.tensor(-1.0, dtype=torch.float64, requires_grad=True)
-    leaves = (image.requires_grad_(), text.requires_grad_(), scale, bias)
-    assert torch.autograd.gradcheck(
-        lambda i, t, s, b: multi_positive_siglip(i, t, image_index, s, b), leaves
-    )
-
-
 @pytest.mark.parametrize("images", [2, 128])
-def test_at_the_starting_bias_pull_and_push_are_even(images: int) -> None:
+def test_at_the_starting_bias_gradients_of_positives_and_negatives_cancel(images: int) -> None:
     """With all cosines 0, the gradients of the own and of all other images cancel."""
     bias = torch.tensor(starting_bias(images), dtype=torch.float64, requires_grad=True)
     image, text = torch.zeros(2, images, 4, dtype=torch.float64)
@@ -141,63 +144,44 @@ def test_at_the_starting_bias_pull_and_push_are_even(images: int) -> None:
     assert float(bias.grad) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_wrong_owners_and_single_images_are_refused() -> None:
-    image, text = embeddings(3, 4)
-    one = torch.tensor(1.0)
-    with pytest.raises(ValueError, match=r"image_index has shape \(3,\) for 4 captions"):
-        multi_positive_siglip(image, text, torch.tensor([0, 1, 2]), one, one)
-    with pytest.raises(ValueError, match="at least 2 images, got 1"):
-        starting_bias(1)
-
-
 def notebook(image: torch.Tensor, text: torch.Tensor) -> float:
     """The notebook's loss of pairs, temperature 1, one number at a time."""
     pairs = range(len(image))
     logit = [[float(text[a] @ image[b]) for b in pairs] for a in pairs]
-    alike = [[float(image[a] @ image[b] + text[a] @ text[b]) / 2 for b in pairs] for a in pairs]
+    similarity = [
+        [float(image[a] @ image[b] + text[a] @ text[b]) / 2 for b in pairs] for a in pairs
+    ]
     target = []
-    for row in alike:
+    for row in similarity:
         total = sum(map(math.exp, row))
         target.append([math.exp(value) / total for value in row])
     loss = 0.0
     for a in pairs:
-        of_text = math.log(sum(math.exp(logit[a][b]) for b in pairs))
-        of_image = math.log(sum(math.exp(logit[b][a]) for b in pairs))
-        loss -= sum(target[a][b] * (logit[a][b] - of_text) for b in pairs)
-        loss -= sum(target[b][a] * (logit[b][a] - of_image) for b in pairs)
+        text_norm = math.log(sum(math.exp(logit[a][b]) for b in pairs))
+        image_norm = math.log(sum(math.exp(logit[b][a]) for b in pairs))
+        loss -= sum(target[a][b] * (logit[a][b] - text_norm) for b in pairs)
+        loss -= sum(target[b][a] * (logit[b][a] - image_norm) for b in pairs)
     return loss / len(image) / 2
 
 
 @pytest.mark.parametrize("image_index", [[0, 1, 2, 3], [2, 0, 1, 1, 3, 1, 0, 3]])
-def test_it_is_the_notebooks_with_the_scale_as_squared_length(image_index: list[int]) -> None:
+def test_soft_targets_agree_with_the_notebook(
+    image_index: list[int],
+) -> None:
     image, text = embeddings(4, len(image_index))
     ours = soft_target_loss(image, text, torch.tensor(image_index), torch.tensor(6.0).double())
     root = math.sqrt(6.0)
-    wanted = notebook(root * image[torch.tensor(image_index)], root * text)
-    assert float(ours) == pytest.approx(wanted, rel=1e-12)
+    expected = notebook(root * image[torch.tensor(image_index)], root * text)
+    assert float(ours) == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_hand_worked_value_of_two_orthogonal_pairs() -> None:
-    """Cosines and likenesses are both the unit matrix, so targets are the answers themselves."""
+def test_soft_targets_have_the_hand_worked_value_of_orthogonal_pairs() -> None:
+    """Logits and similarities are the identity matrix, so the loss is the entropy."""
     eye = torch.eye(2, dtype=torch.float64)
     loss = soft_target_loss(eye, eye, torch.arange(2), torch.tensor(1.0).double())
     share = math.e / (math.e + 1)
     entropy = -share * math.log(share) - (1 - share) * math.log(1 - share)
     assert float(loss) == pytest.approx(entropy, rel=1e-12)
-
-
-def test_soft_targets_gradients_agree_with_finite_differences() -> None:
-    image_index = torch.tensor([0, 1, 1, 2])
-    image, text = embeddings(3, 4)
-    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
-    leaves = (image.requires_grad_(), text.requires_grad_(), scale)
-    assert torch.autograd.gradcheck(lambda i, t, s: soft_target_loss(i, t, image_index, s), leaves)
-
-
-def test_image_index_of_another_length_are_refused() -> None:
-    image, text = embeddings(3, 4)
-    with pytest.raises(ValueError, match=r"image_index has shape \(3,\) for 4 captions"):
-        soft_target_loss(image, text, torch.tensor([0, 1, 2]), torch.tensor(1.0))
 
 
 def test_every_loss_of_the_configuration_is_found_and_runs() -> None:
@@ -215,6 +199,11 @@ def test_every_loss_of_the_configuration_is_found_and_runs() -> None:
     assert len(values) == len(LOSSES)
 
 
-def test_an_unknown_loss_is_refused_by_name() -> None:
+def test_unknown_losses_images_without_captions_and_single_images_are_refused() -> None:
     with pytest.raises(ValueError, match=r"pretrain.loss is one of info_nce.*'triplet'"):
         find_objective("triplet")
+    with pytest.raises(ValueError, match="image 1 of the batch has no caption"):
+        image_index = torch.tensor([0, 0, 2, 2])
+        multi_positive_info_nce(*embeddings(3, 4), image_index, torch.tensor(1.0))
+    with pytest.raises(ValueError, match="at least 2 images, got 1"):
+        starting_bias(1)

@@ -27,12 +27,12 @@ def pair(vision: dict[str, Any]) -> Any:
 
 
 def names(model: Any, parameters: list[Any]) -> set[str]:
-    wanted = {id(parameter) for parameter in parameters}
-    return {name for name, parameter in model.named_parameters() if id(parameter) in wanted}
+    ids = {id(parameter) for parameter in parameters}
+    return {name for name, parameter in model.named_parameters() if id(parameter) in ids}
 
 
 @pytest.mark.parametrize(("vision", "count"), [(VIT, 3), (RESNET, 5)])
-def test_blocks_divide_either_tower_of_a_pair(vision: dict[str, Any], count: int) -> None:
+def test_blocks_partition_both_encoders_of_a_pair(vision: dict[str, Any], count: int) -> None:
     model = pair(vision)
     blocks = image_blocks(model)
     assert len(blocks) == count, "the stem and the blocks"
@@ -44,14 +44,14 @@ def test_blocks_divide_either_tower_of_a_pair(vision: dict[str, Any], count: int
     assert {"text.token_embedding.weight", "text.positional_embedding"} <= outside
 
 
-def test_the_last_block_of_a_vision_transformer_takes_what_follows_it() -> None:
+def test_the_last_block_of_a_vision_transformer_includes_the_final_norm() -> None:
     model = pair(VIT)
     last = names(model, image_blocks(model)[-1])
     assert {"visual.ln_post.weight", "visual.transformer.resblocks.1.ln_1.weight"} <= last
     assert not any("resblocks.0" in name for name in last)
 
 
-def test_a_pairs_projections_and_scale_are_its_ends() -> None:
+def test_projection_parameters_of_a_pair_are_its_projections_and_scale() -> None:
     model = pair(VIT)
     both = names(model, projection_parameters(model, True, True, False))
     assert both == {"visual.proj", "text.text_projection", "logit_scale"}
@@ -67,7 +67,7 @@ def test_a_pairs_projections_and_scale_are_its_ends() -> None:
     torch.testing.assert_close(project_images(model, features), features)
 
 
-def test_timms_stages_divide_its_towers() -> None:
+def test_timm_stages_partition_the_encoder() -> None:
     trunk = timm.create_model("test_resnet")
     stages = timm_stages(trunk)
     assert sum(len(stage) for stage in stages) == len(list(trunk.parameters()))

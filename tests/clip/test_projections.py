@@ -48,19 +48,19 @@ def test_a_models_state_gives_them_back(given: Projections) -> None:
     assert again.linear == given.linear
 
 
-def test_the_notebooks_head_says_the_same_in_numpy() -> None:
+def test_projections_agree_with_the_notebook_head() -> None:
     state = notebook_state()
     head = NotebookHead(6, 4).eval()
     own = {k.removeprefix(IMAGE): torch.tensor(v) for k, v in state.items() if k.startswith(IMAGE)}
     head.load_state_dict(own)
     features = RNG.normal(size=(7, 6)).astype(np.float32)
     with torch.no_grad():
-        wanted = torch.nn.functional.normalize(head(torch.from_numpy(features)), dim=1)
+        expected = torch.nn.functional.normalize(head(torch.from_numpy(features)), dim=1)
     found = projections_of(state).image_embeddings(features)
-    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-6)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
 
 
-def test_a_pair_has_its_embeddings_already() -> None:
+def test_projections_of_a_pair_are_the_identity() -> None:
     found = identity_projections(3, 4.0, None)
     np.testing.assert_allclose(found.image_embeddings(np.array([[3.0, 0.0, 4.0]])), [[0.6, 0, 0.8]])
     assert state_of(found, pair_width=3).keys() == {"logit_scale"}
@@ -68,13 +68,10 @@ def test_a_pair_has_its_embeddings_already() -> None:
     np.testing.assert_array_equal(again.image_weight, np.eye(3))
 
 
-def test_rows_are_divided_by_their_norm_and_rows_of_zeros_stay() -> None:
+def test_unit_norm_divides_rows_by_their_norm_and_keeps_zeros_shape_and_type() -> None:
     values = np.array([[3.0, 4.0], [0.0, 0.0], [0.0, -2.0]])
     np.testing.assert_allclose(unit_norm(values), [[0.6, 0.8], [0.0, 0.0], [0.0, -1.0]])
-
-
-def test_one_vector_and_a_batch_of_matrices_keep_their_shape_and_type() -> None:
     assert unit_norm(np.array([3.0, 4.0], np.float32)).tolist() == np.float32([0.6, 0.8]).tolist()
-    values = np.ones((2, 3, 4), np.float32)
-    assert unit_norm(values).dtype == np.float32
-    np.testing.assert_array_equal(unit_norm(values), np.full((2, 3, 4), 0.5))
+    matrices = np.ones((2, 3, 4), np.float32)
+    assert unit_norm(matrices).dtype == np.float32
+    np.testing.assert_array_equal(unit_norm(matrices), np.full((2, 3, 4), 0.5))

@@ -275,9 +275,9 @@ def test_for_the_banks_labels_the_head_equals_the_study_s(weight: float, share: 
         conse=CONSE if weight else None,
         text_weights=build_zero_shot_classifier(VOCABULARY_BANK, "both", plain, unit_norm),
     )
-    wanted = parts.head(weight, -share * hubness(parts.head(weight)(BACKGROUND)))
+    expected = parts.head(weight, -share * hubness(parts.head(weight)(BACKGROUND)))
     found = vocabulary(weight, share).head(("Ice  Hockey", "chess"))
-    np.testing.assert_allclose(found(IMAGES), wanted(IMAGES), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found(IMAGES), expected(IMAGES), rtol=1e-4, atol=1e-4)
 
 
 def test_names_match_labels_and_names_in_any_case() -> None:

@@ -38,9 +38,6 @@ def test_groups_are_connected_components_numbered_by_first_member() -> None:
     hashes = hexed(0xFF00, 0b1111, 0b11, 0, 0xFF00)
     groups = group_near_duplicates(hashes, np.repeat(GREY, 5, axis=0), 2, 8.0)
     assert groups.tolist() == [0, 1, 1, 1, 0]
-
-
-def test_no_images_give_no_groups() -> None:
     assert group_near_duplicates([], np.empty((0, 256), np.uint8), 2, 8.0).tolist() == []
 
 

@@ -149,7 +149,7 @@ def test_thumbnails_are_16_by_16_grey_means_and_facts_are_json(tmp_path: Path) -
     assert grey.dtype == np.uint8
     assert np.abs(grey[0].astype(int) - 90).max() <= 1
     facts = json.loads((found.folder / "shard-00002.json").read_text())
-    assert facts["kept"]["image"] == ["i/6.jpg", "i/7.jpg"]
+    assert facts["usable"]["image"] == ["i/6.jpg", "i/7.jpg"]
 
 
 LABELS = ("chess", "tennis")

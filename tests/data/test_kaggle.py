@@ -121,14 +121,10 @@ def test_network_errors_are_retried_and_http_errors_are_not(tmp_path, monkeypatc
     assert (tmp_path / "sports").exists()
 
 
-def test_other_errors_are_not_converted(tmp_path, monkeypatch):
-    fake_kaggle(monkeypatch, PermissionError(13, "Permission denied", "x"))
+def test_files_in_another_format_are_refused_and_other_errors_not_converted(tmp_path, monkeypatch):
+    fake_kaggle(monkeypatch, PermissionError(13, "denied", "x"), names=("train", "labels.csv"))
     with pytest.raises(PermissionError):
         fetch(tmp_path)
-
-
-def test_files_in_another_format_are_refused(tmp_path, monkeypatch):
-    fake_kaggle(monkeypatch, names=("train", "labels.csv"))
     with pytest.raises(UserFacingError, match=r"no train_labels\.csv and no test and no"):
         fetch(tmp_path)
     assert not (tmp_path / "sports").exists()

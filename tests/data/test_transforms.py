@@ -48,12 +48,9 @@ def is_like(image: Image.Image, other: Image.Image, levels: float = 6.0) -> bool
     return bool(np.abs(difference).mean() < levels)
 
 
-def test_small_plain_jpeg_keeps_its_bytes() -> None:
+def test_small_plain_jpeg_keeps_its_bytes_and_a_large_image_is_resized() -> None:
     content = jpeg(1, 80, 64)
     assert stored_bytes(content, open_upright(content, RULES), RULES) == content
-
-
-def test_large_image_is_resized_to_the_short_side() -> None:
     assert stored(jpeg(1, 160, 100)).size == (102, 64)
     assert stored(jpeg(1, 65, 130)).size == (64, 128)
 

@@ -18,18 +18,18 @@ def names(images: Path) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    place = tmp_path / "mine"
-    (place / "trip" / "day 2").mkdir(parents=True)
-    (place / ".thumbnails").mkdir()
-    Image.new("RGB", (40, 40)).save(place / "b.png")
+    images = tmp_path / "mine"
+    (images / "trip" / "day 2").mkdir(parents=True)
+    (images / ".thumbnails").mkdir()
+    Image.new("RGB", (40, 40)).save(images / "b.png")
     for name in ("a.txt", "trip/c.JPG", "trip/day 2/d", ".hidden.jpg", ".thumbnails/e.jpg"):
-        (place / name).write_text("x")
-    return place
+        (images / name).write_text("x")
+    return images
 
 
 def test_folder_includes_subfolders_without_hidden_files(folder: Path) -> None:
-    wanted = ["a.txt", "b.png", "trip/c.JPG", "trip/day 2/d"]
-    assert names(folder) == [str(folder / name) for name in wanted]
+    expected = ["a.txt", "b.png", "trip/c.JPG", "trip/day 2/d"]
+    assert names(folder) == [str(folder / name) for name in expected]
     assert ImageFiles.at(str(folder)).count() == 4
 
 

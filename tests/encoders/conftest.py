@@ -48,5 +48,5 @@ def store(tmp_path_factory: pytest.TempPathFactory, pictures: list[Image.Image])
 
 @pytest.fixture(scope="session")
 def onnx_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where exported towers stay for the session."""
+    """A folder of exported encoders for the session."""
     return tmp_path_factory.mktemp("onnx")

@@ -25,14 +25,14 @@ def test_every_cpu_backend_agrees_with_eager_torch_on_lite0(lite0: EncoderProgra
     assert choice.backend == max(trials, key=lambda trial: trial.items_per_s).backend
 
 
-def test_onnxruntime_gives_torchs_features_and_logits_at_any_batch(lite0: EncoderProgram) -> None:
+def test_onnxruntime_agrees_with_torch_at_any_batch_size(lite0: EncoderProgram) -> None:
     torch_run, onnx_run = (build_backend(lite0, name, 1) for name in ("torch", "onnxruntime"))
     for batch in (1, 3):
         for ours, theirs in zip(onnx_run(PIXELS[:batch]), torch_run(PIXELS[:batch]), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=2e-3, rtol=1e-3)
 
 
-def test_the_exported_form_is_made_once(lite0: EncoderProgram) -> None:
+def test_the_onnx_form_is_exported_once(lite0: EncoderProgram) -> None:
     path = backends.export_onnx(lite0)
     before = path.stat().st_mtime_ns
     assert backends.export_onnx(lite0) == path
@@ -62,7 +62,7 @@ def test_an_unknown_backend_is_refused(lite0: EncoderProgram) -> None:
         build_backend(lite0, "tpu", 1)
 
 
-def test_inputs_and_outputs_are_named_by_kind() -> None:
+def test_inputs_and_outputs_have_names() -> None:
     image, text = (EncoderProgram(kind, "x", Path()) for kind in ("image", "text"))
     assert (image.input_names, image.output_names) == (("pixels",), ("features", "logits"))
     assert (text.input_names, text.output_names) == (("ids", "mask"), ("features",))
@@ -80,7 +80,7 @@ def test_cuda_agrees_with_eager_torch(lite0: EncoderProgram) -> None:
     assert best in {"torch", "torch_cuda"}
 
 
-def test_a_choice_is_measured_once_on_a_machine(
+def test_a_choice_is_measured_once_per_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lite0 = EncoderProgram("image", "lite0", tmp_path / "lite0-64.onnx", 64)

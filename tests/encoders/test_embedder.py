@@ -78,10 +78,10 @@ def test_only_the_first_process_of_torchrun_collects_the_features(
     alone = embed(together=False)
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    for found, wanted in zip(embed(together=True), alone, strict=True):
-        assert found.keys() == (wanted.keys() if gathers else set())
+    for found, expected in zip(embed(together=True), alone, strict=True):
+        assert found.keys() == (expected.keys() if gathers else set())
         for name, value in found.items():
-            np.testing.assert_array_equal(value, wanted[name])
+            np.testing.assert_array_equal(value, expected[name])
 
 
 def test_a_store_of_another_length_than_its_manifest_is_refused(
@@ -114,8 +114,8 @@ def test_features_of_several_views_are_their_mean(
     found = together.images("sports", store, manifest)
     assert not np.allclose(alone[0]["features"], alone[1]["features"], atol=1e-3)
     for name, atol in (("features", 1e-5), ("logits", 1e-2)):
-        wanted = np.mean([arrays[name].astype(np.float64) for arrays in alone], axis=0)
-        np.testing.assert_allclose(found[name], wanted, atol=atol)
+        expected = np.mean([arrays[name].astype(np.float64) for arrays in alone], axis=0)
+        np.testing.assert_allclose(found[name], expected, atol=atol)
     assert (found["features"].dtype, found["logits"].dtype) == (np.float32, np.float16)
     assert together.audit["views"] == list(views)
 
@@ -188,9 +188,9 @@ def test_an_additional_encoder_has_the_features_that_it_has_as_the_first_one(
         FeatureCache(tmp_path / "b"),
         RunState(),
     )
-    wanted = alone.images("sports", store, manifest)["features"]
+    expected = alone.images("sports", store, manifest)["features"]
     assert list(arrays) == ["features", "logits", "row", "additional.lite1"]
-    np.testing.assert_array_equal(arrays["additional.lite1"], wanted)
+    np.testing.assert_array_equal(arrays["additional.lite1"], expected)
     assert arrays["additional.lite1"].dtype == np.float32
 
 
@@ -205,8 +205,8 @@ def test_the_audit_has_a_row_for_each_encoder_with_its_inference_cost(
     assert all(row["views"] == list(VIEWS) for row in audit["encoders"])
     assert audit["encoders"][0]["preprocessing"] == audit["preprocessing"]
     trials = audit["backends"]["additional.lite1"]["trials"]
-    wanted = len(VIEWS) * trials[0]["core_ms_per_item"]
-    assert audit["encoders"][1]["ms_per_image"] == pytest.approx(wanted, abs=0.01)
+    expected = len(VIEWS) * trials[0]["core_ms_per_item"]
+    assert audit["encoders"][1]["ms_per_image"] == pytest.approx(expected, abs=0.01)
     assert set(audit["backends"]) == {"image", "additional.lite1"}
     assert set(audit["computed_per_s"]) == {
         f"sports{encoder} {view}" for encoder in ("", " lite1") for view in VIEWS

@@ -35,16 +35,16 @@ def engine(**changes: int) -> Engine:
     )
 
 
-def test_features_are_the_towers_in_the_order_of_the_store(
+def test_features_agree_with_the_encoder_in_the_order_of_the_store(
     store: ImageStore, tmp_path: Path
 ) -> None:
     task = EncodingTask(engine(), VIEW, FeatureCache(tmp_path).space({}))
     rate = embed_images(store, keys_of(store), [task], RunState())
     arrays = task.space.gather(keys_of(store))
-    tower = image_encoders.PooledImageEncoder(image_encoders.load_image_encoder("lite0"))
+    encoder = image_encoders.PooledImageEncoder(image_encoders.load_image_encoder("lite0"))
     pixels = torch.from_numpy(np.stack([VIEW.to_array(store.get(i)) for i in range(len(store))]))
     with torch.inference_mode():
-        features, logits = tower(pixels)
+        features, logits = encoder(pixels)
     np.testing.assert_allclose(arrays["features"], features.numpy(), atol=1e-4)
     np.testing.assert_allclose(arrays["logits"], logits.numpy(), atol=2e-2)
     assert (arrays["features"].dtype, arrays["logits"].dtype) == (np.float32, np.float16)
@@ -52,26 +52,26 @@ def test_features_are_the_towers_in_the_order_of_the_store(
     assert not embedding._WORKER
 
 
-def test_several_sights_in_one_pass_are_what_each_is_alone(
+def test_several_tasks_in_one_pass_agree_with_each_alone(
     store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys, cache = keys_of(store), FeatureCache(tmp_path)
     flipped = image_encoders.image_preprocessing("lite0", 64, "full_flip")
     other = EncoderProgram("image", "lite1", Path("unused.onnx"), 64)
-    looks = [(PROGRAM, VIEW), (PROGRAM, flipped), (other, VIEW)]
+    views = [(PROGRAM, VIEW), (PROGRAM, flipped), (other, VIEW)]
 
     def encoding_tasks(name: str) -> list[EncodingTask]:
         return [
             EncodingTask(
                 replace(engine(), program=program), view, cache.space({"of": name, "number": i})
             )
-            for i, (program, view) in enumerate(looks)
+            for i, (program, view) in enumerate(views)
         ]
 
     alone, together = encoding_tasks("alone"), encoding_tasks("together")
     for task in alone:
         embed_images(store, keys, [task], RunState())
-    # What is there already is not computed again, whichever task it is of.
+    # Cached rows are not computed again.
     together[1].space.append(
         [keys[2]], {k: v + 1 for k, v in alone[1].space.gather([keys[2]]).items()}
     )
@@ -81,15 +81,15 @@ def test_several_sights_in_one_pass_are_what_each_is_alone(
     embed_images(store, keys, together, RunState())
     assert opened == list(range(len(store)))
     for number, (one, many) in enumerate(zip(alone, together, strict=True)):
-        wanted, found = one.space.gather(keys), many.space.gather(keys)
+        expected, found = one.space.gather(keys), many.space.gather(keys)
         if number == 1:
-            wanted = {
+            expected = {
                 k: v + (np.arange(len(keys)) == 2)[:, None].astype(v.dtype)
-                for k, v in wanted.items()
+                for k, v in expected.items()
             }
-        for name in wanted:
+        for name in expected:
             np.testing.assert_allclose(
-                found[name], wanted[name], atol=1e-5 if name == "features" else 2e-2
+                found[name], expected[name], atol=1e-5 if name == "features" else 2e-2
             )
     assert not np.allclose(
         together[0].space.gather(keys)["features"],
@@ -98,7 +98,7 @@ def test_several_sights_in_one_pass_are_what_each_is_alone(
     )
 
 
-def test_a_killed_run_goes_on_from_its_last_block(
+def test_a_killed_run_resumes_from_its_last_block(
     store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[list[int]] = []
@@ -127,7 +127,7 @@ def test_a_killed_run_goes_on_from_its_last_block(
     assert run() == 0.0
 
 
-def test_captions_are_computed_by_length_and_given_back_in_order(
+def test_captions_are_computed_by_length_and_returned_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths: list[int] = []
@@ -146,7 +146,7 @@ def test_captions_are_computed_by_length_and_given_back_in_order(
     assert arrays["features"].ravel().tolist() == [10, 1, 6, 1, 3]
 
 
-def test_a_captions_key_is_its_token_ids_whatever_their_integer_type() -> None:
+def test_a_caption_key_depends_on_the_token_ids_only() -> None:
     ids = np.array([101, 7, 102])
     assert caption_key(ids) == caption_key(ids.astype(np.int32))
     assert caption_key(ids) != caption_key(ids[::-1])

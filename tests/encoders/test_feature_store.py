@@ -132,7 +132,7 @@ def _resident_kib(array: np.ndarray) -> int:
     return next(int(line.split()[1]) for line in lines[where:] if line.startswith("Rss:"))
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="wants Linux's /proc")
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's /proc")
 def test_pages_of_rows_are_released(tmp_path: Path) -> None:
     np.ones((4000, 256), np.float32).tofile(tmp_path / "values")
     values = np.memmap(tmp_path / "values", np.float32, "r", shape=(4000, 256))

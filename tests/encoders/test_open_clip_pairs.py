@@ -60,7 +60,7 @@ def name(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"open_clip/tiny@{folder}"
 
 
-def test_its_features_are_open_clips_embeddings(name: str) -> None:
+def test_features_of_a_pair_are_open_clips_embeddings(name: str) -> None:
     model: Any = load_pair(name)
     pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     ids = caption_tokenizer(name, 77)(TEXTS).ids
@@ -76,7 +76,7 @@ def test_its_features_are_open_clips_embeddings(name: str) -> None:
     assert image_encoder(name).width == 16
 
 
-def test_its_folder_is_read_by_open_clip_and_by_us(
+def test_a_clip_folder_of_a_pair_is_loaded_by_open_clip_and_by_us(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -96,7 +96,7 @@ def test_its_folder_is_read_by_open_clip_and_by_us(
         torch.testing.assert_close(ours.model.encode_text(ids), theirs.encode_text(ids))
 
 
-def read_by_another_tokenizer(folder: Path) -> PairTokenizer:
+def pair_with_hugging_face_tokenizer(folder: Path) -> PairTokenizer:
     """Of a pair whose tokenizer is Hugging Face's, not CLIP's."""
     folder.mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -109,9 +109,9 @@ def read_by_another_tokenizer(folder: Path) -> PairTokenizer:
     return PairTokenizer(pair_spec(f"open_clip/tiny@{folder}"))
 
 
-def test_every_tokenizer_tells_what_it_cuts(name: str, tmp_path: Path) -> None:
+def test_both_tokenizers_report_truncated_texts(name: str, tmp_path: Path) -> None:
     of_words = ["dog " * count for count in range(1, 10)]
-    hf = read_by_another_tokenizer(tmp_path / "hf")
+    hf = pair_with_hugging_face_tokenizer(tmp_path / "hf")
     tokens = hf(of_words)
     assert {len(row) for row in tokens.ids} == {8}
     # Six words fit between the first token and the last.
@@ -121,14 +121,14 @@ def test_every_tokenizer_tells_what_it_cuts(name: str, tmp_path: Path) -> None:
     assert own(["dog " * 75, "dog " * 76]).truncated.tolist() == [False, True]
 
 
-def test_other_sizes_and_lengths_than_its_own_are_refused(name: str) -> None:
-    with pytest.raises(UserFacingError, match=r"sees 32 pixels, got 64; set embed\.image_size=32"):
+def test_other_image_sizes_and_context_lengths_are_refused(name: str) -> None:
+    with pytest.raises(UserFacingError, match=r"takes 32 pixels, got 64; set embed\.image_size=32"):
         check_image_size(name, 64)
     with pytest.raises(UserFacingError, match="reads 77 tokens, got 64"):
         caption_tokenizer(name, 64)
 
 
-def test_open_clips_table_is_known_with_and_without_weights() -> None:
+def test_pairs_of_open_clips_table_have_their_record() -> None:
     spec = pair_spec("open_clip/ViT-B-32@random")
     assert (spec.width, spec.image_size, spec.context_length) == (512, 224, 77)
     assert spec.weights.sha256 != pair_spec("open_clip/RN50@random").weights.sha256
@@ -138,7 +138,7 @@ def test_open_clips_table_is_known_with_and_without_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("unsupported", "message"),
     [
         ("open_clip/ViT-B-33@random", "is not known"),
         ("open_clip/ViT-B-32@no_such_tag", "tags of ViT-B-32 are openai"),
@@ -146,12 +146,12 @@ def test_open_clips_table_is_known_with_and_without_weights() -> None:
         ("open_clip/coca_ViT-B-32@random", "writes captions as well"),
     ],
 )
-def test_what_is_no_pair_is_told(named: str, told: str) -> None:
-    with pytest.raises(UserFacingError, match=told):
-        pair_spec(named)
+def test_unsupported_pairs_are_refused(unsupported: str, message: str) -> None:
+    with pytest.raises(UserFacingError, match=message):
+        pair_spec(unsupported)
 
 
-def test_random_weights_are_the_same_every_time() -> None:
+def test_random_weights_are_seeded() -> None:
     first, second = (build_pair(CONFIG).state_dict() for _ in range(2))
     for key, value in first.items():
         torch.testing.assert_close(second[key], value)

@@ -15,6 +15,7 @@ from sports_clip_pipeline.evaluation.abstention import (
     out_of_distribution_probabilities,
 )
 from sports_clip_pipeline.io.state import RunState
+from sports_clip_pipeline.predictor import onnx_export
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
@@ -71,7 +72,7 @@ def test_several_encoders_classify_the_images_once(
     store: ImageStore, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = predictor(EncoderInput("lite0", image_preprocessing("lite0", 64, "full"), (), 1280))
-    monkeypatch.setattr(abstention, "can_export", lambda predictor: False)
+    monkeypatch.setattr(onnx_export, "can_export", lambda predictor: False)
     state, rows = RunState(), np.array([0, 3])
     monkeypatch.setattr(abstention, "cores", lambda: 1)
     found = out_of_distribution_probabilities(both, store, rows, np.zeros((6, 1280)), state)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from sports_clip_pipeline.clip.pretrained import Pretrained
 
+from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.fewshot.base import METHODS, Labelled, Task
 from sports_clip_pipeline.fewshot.cross_validation import assign_folds
 from sports_clip_pipeline.fewshot.study import StudyData

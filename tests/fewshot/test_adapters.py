@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.optimize import approx_fprime
 from scipy.special import softmax
-from sports_clip_pipeline.clip.pretrained import Pretrained
 
+from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot import adapters
 from sports_clip_pipeline.fewshot.adapters import (

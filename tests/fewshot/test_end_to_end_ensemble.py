@@ -193,7 +193,7 @@ def test_an_ensemble_is_scored_as_its_predictor_predicts(
     ((name, make),) = ensembles.predictors().items()
     assert name == f"{END_TO_END_ENSEMBLE}-1-0"
     predictor = make()
-    assert predictor.trained_apart
+    assert predictor.has_frozen_copy
     assert [encoder.name for encoder in predictor.encoders] == ["lite0", "lite0"]
     assert [encoder.preprocessing.size for encoder in predictor.encoders] == [40, 32]
     confidence = one.fitted.fit.held_out.max(axis=1)

@@ -14,12 +14,12 @@ from torch.nn import functional
 from sports_clip_pipeline.clip.projections import unit_norm
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot.end_to_end_methods import (
+    METHODS,
     Lora,
     LowRankLinear,
     Start,
     WiseFt,
     class_contrast,
-    find_end_to_end_method,
 )
 from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_METHODS
 from sports_clip_pipeline.training.classification import ImageClassifier
@@ -37,7 +37,7 @@ PIXELS = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 def built(method: str, begin: Start | None = None, seed: int = 0) -> ImageClassifier:
     own = vit_start() if method == "lora" else start()
-    return find_end_to_end_method(method).build(begin or own, FAST, seed).eval()
+    return METHODS[method].build(begin or own, FAST, seed).eval()
 
 
 @pytest.mark.parametrize("method", END_TO_END_METHODS)
@@ -88,12 +88,10 @@ def test_zero_shot_starts_from_the_encoder_that_pretraining_trained(
     assert np.array_equal(kernel, weights["conv_stem.weight"]) == starts_there
 
 
-def test_more_blocks_than_the_encoder_has_and_unknown_methods_are_refused() -> None:
+def test_more_blocks_than_the_encoder_has_are_refused() -> None:
     config = FAST.model_copy(update={"last_blocks": 8})
     with pytest.raises(UserFacingError, match=r"last_blocks.*wanted 8 of the encoder's 7"):
-        find_end_to_end_method("last_blocks").build(start(), config, 0)
-    with pytest.raises(ValueError, match="method is one of"):
-        find_end_to_end_method("dropout")
+        METHODS["last_blocks"].build(start(), config, 0)
 
 
 def test_the_contrastive_loss_of_two_images_of_one_class_by_hand() -> None:

@@ -148,31 +148,21 @@ def test_failed_save_leaves_the_old_gallery(gallery, cards, folder):
         gallery.save([*cards, dataclasses.replace(cards[0], mime="image/gif")])
     assert gallery.load() == cards
     assert list(folder.parent.iterdir()) == [folder]
-
-
-def test_index_entry_outside_the_folder_is_refused(gallery, cards, folder):
-    gallery.save(cards)
-    (folder.parent / "0123456789abcdef.jpg").write_bytes(coloured("red"))
-    entries = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    entries["cards"][0]["photo_jpeg"] = "../0123456789abcdef.jpg"
-    (folder / "index.json").write_text(json.dumps(entries), encoding="utf-8")
-    with pytest.raises(DatasetError, match="no image of a gallery"):
+    next(folder.glob("*.jpg")).unlink()
+    with pytest.raises(DatasetError, match="cannot be read"):
         gallery.load()
 
 
 @pytest.mark.parametrize("index", ["{", '{"cards": [{}]}', '{"cards": [{"photo_jpeg": 1}]}', "[]"])
-def test_damaged_index_names_the_folder(gallery, cards, folder, index):
+def test_damaged_or_unsafe_index_names_the_folder(gallery, cards, folder, index):
     gallery.save(cards)
-    (folder / "index.json").write_text(index)
-    with pytest.raises(DatasetError, match="gallery: cannot be read"):
-        gallery.load()
-
-
-def test_missing_image_of_a_gallery_is_an_error(gallery, cards, folder):
-    gallery.save(cards)
-    next(folder.glob("*.jpg")).unlink()
-    with pytest.raises(DatasetError, match="cannot be read"):
-        gallery.load()
+    (folder.parent / "0123456789abcdef.jpg").write_bytes(coloured("red"))
+    entries = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    entries["cards"][0]["photo_jpeg"] = "../0123456789abcdef.jpg"
+    for text in (index, json.dumps(entries)):
+        (folder / "index.json").write_text(text, encoding="utf-8")
+        with pytest.raises(DatasetError, match="gallery: cannot be read"):
+            gallery.load()
 
 
 def test_gallery_preview_is_a_png_with_the_type_that_kedro_viz_expects(gallery, cards):

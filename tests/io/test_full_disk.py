@@ -12,7 +12,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from tests.conftest import refusal
+from tests.conftest import error_line
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def test_folder_without_write_permission(finished_run: Path, own_run: Path, kedr
     folder = own_run / REPORTS
     folder.chmod(0o555)
     try:
-        line = refusal(kedro(own_run, "run", "--pipelines=report", under=under))
+        line = error_line(kedro(own_run, "run", "--pipelines=report", under=under))
     finally:
         folder.chmod(0o755)
     assert f"{folder}/" in line
@@ -87,7 +87,7 @@ def test_full_disk(
     before = digests(folder)
     free_kb = (folder / file).stat().st_size // 1024 // 2 if file else 0
     under = (*UNSHARE, "sh", "-c", ON_A_SMALL_DISK, "sh", str(folder), str(after), str(free_kb))
-    line = refusal(kedro(own_run, "run", *arguments, under=under))
+    line = error_line(kedro(own_run, "run", *arguments, under=under))
     assert f"{folder}/{file}" in line
     assert "No space left on device; check its rights and the free space, then run again" in line
     left = digests(after)

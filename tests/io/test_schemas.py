@@ -81,7 +81,7 @@ def splits(**changes: object) -> pd.DataFrame:
     [
         ({"group": [0, 0]}, "splits_share_no_group"),
         ({"rank_seed_0": [0, 0]}, "ranks_are_of_development"),
-        ({"split": ["development", "test"]}, "split"),
+        ({"split": ["development", "dev"]}, "split"),
         ({"image": ["a", "a"]}, "image"),
     ],
 )
@@ -107,7 +107,7 @@ def predictions(**changes: object) -> pd.DataFrame:
 
 
 def stored_predictions(path: Path) -> DataCatalog:
-    """The `test_predictions` of the catalog, in another place."""
+    """The `test_predictions` of the catalog, at another path."""
     config = yaml.safe_load(CATALOG.read_text())["test_predictions"]
     return DataCatalog.from_config({"table": {**config, "filepath": str(path)}})
 

@@ -29,17 +29,17 @@ ARRAYS = {
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_state_is_loaded_by_key_and_fingerprint_only(on_disk: bool, tmp_path: Path) -> None:
     state = RunState(tmp_path if on_disk else None)
-    state.save_state("arms/a/0.01", "f", ARRAYS, {"epoch": 3})
-    arrays, meta = state.load_state("arms/a/0.01", "f")
+    state.save_state("trials/a/0.01", "f", ARRAYS, {"epoch": 3})
+    arrays, meta = state.load_state("trials/a/0.01", "f")
     assert meta == {"epoch": 3}
     for name, value in ARRAYS.items():
         np.testing.assert_array_equal(arrays[name], value)
         assert arrays[name].shape == value.shape
-    assert state.load_state("arms/a/0.01", "other") is None
-    assert state.load_state("arms/a/0.02", "f") is None
-    state.delete_state("arms/a/0.01")
-    state.delete_state("arms/a/0.01")
-    assert state.load_state("arms/a/0.01", "f") is None
+    assert state.load_state("trials/a/0.01", "other") is None
+    assert state.load_state("trials/a/0.02", "f") is None
+    state.delete_state("trials/a/0.01")
+    state.delete_state("trials/a/0.01")
+    assert state.load_state("trials/a/0.01", "f") is None
 
 
 def test_read_only_run_state_loads_and_saves_nothing(tmp_path: Path) -> None:

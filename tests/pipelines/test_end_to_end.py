@@ -1,4 +1,4 @@
-"""The nodes of the pixel plan on a toy study."""
+"""The nodes of end-to-end trials on a toy study."""
 
 from __future__ import annotations
 
@@ -23,13 +23,7 @@ from sports_clip_pipeline.pipelines.end_to_end.nodes import (
 )
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
-from tests.fewshot.end_to_end_factories import (
-    FAST,
-    image_store,
-    pretrained,
-    prompts,
-    toy_images,
-)
+from tests.fewshot.end_to_end_factories import FAST, image_store, pretrained, prompts, toy_images
 from tests.fewshot.factories import splits_of
 
 BANK = ClassBank(
@@ -42,12 +36,12 @@ AUDIT = {"image_encoder": "lite0", "text_encoder": "minilm"}
 PLAN = FAST.model_copy(update={"threads": 1, "fractions": (0.5, 1.0)})
 
 
-class Heard:
-    """A tracker that remembers."""
+class Recorder:
+    """A tracker that stores what is logged."""
 
     def __init__(self) -> None:
         self.metrics: list[tuple[dict[str, float], int | None]] = []
-        self.trials: list[tuple[str, dict[str, Any], dict[str, float], dict[str, str]]] = []
+        self.trials: list[tuple[Any, ...]] = []
 
     def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
         self.metrics.append((metrics, step))
@@ -58,10 +52,10 @@ class Heard:
 
 @pytest.fixture
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """18 development and 6 evaluation pictures, as ingest and pretraining leave them."""
-    known = pretrained()
+    """18 development and 6 test images with the outputs of ingest and pretraining."""
+    model = pretrained()
     projections = Projections(
-        known.image_weight, known.image_bias, prompts().text_weight, np.log(known.logit_scale)
+        model.image_weight, model.image_bias, prompts().text_weight, np.log(model.logit_scale)
     )
     monkeypatch.setattr(folder, "read_projections", lambda path: projections)
     monkeypatch.setattr(folder, "read_image_encoder", lambda path: {})
@@ -82,8 +76,8 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "store": image_store(tmp_path / "store", images),
         "manifest": pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(24)]}),
         "weights": {
-            "weights": known.zero_shot_weights,
-            "logit_scale": np.array([known.logit_scale], dtype=np.float32),
+            "weights": model.zero_shot_weights,
+            "logit_scale": np.array([model.logit_scale], dtype=np.float32),
         },
     }
 
@@ -102,24 +96,24 @@ def run(
     )  # fmt: skip
     features = np.zeros((18, 4), np.float32)
     data = StudyData(features, study.target, study.splits, study.start.pretrained)
-    judging = {"features": np.zeros((6, 4), np.float32)}
+    test_features = {"features": np.zeros((6, 4), np.float32)}
     trials, curves, predictors, shipped = build_end_to_end_ensembles(
-        scores, study, data, {}, judging, AUDIT, config, state
+        scores, study, data, {}, test_features, AUDIT, config, state
     )
-    assert not shipped, "no committee was fitted"
+    assert not shipped, "no end-to-end ensemble was fitted"
     return trials, curves, predictors
 
 
-def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
+def test_the_end_to_end_plan_trains_and_the_frozen_plan_reuses_its_trials(
     tables: dict[str, Any], tmp_path: Path
 ) -> None:
     state = RunState(tmp_path / "state")
     trials, curves, predictors = run(tables, state)
     assert len(trials) == len(curves) == 0 and not predictors
-    assert not (tmp_path / "state/decoded").exists(), "nothing is decoded for nothing"
+    assert not (tmp_path / "state/decoded").exists(), "no image is decoded"
 
-    heard = Heard()
-    state.attach(heard)
+    tracker = Recorder()
+    state.attach(tracker)
     trained, curves, predictors = run(tables, state, plan="end_to_end")
     assert trained["fraction"].tolist() == [0.5, 1.0]
     assert trained["labels"].tolist() == [9, 18]
@@ -128,10 +122,10 @@ def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
     made = {name: make() for name, make in predictors.items()}
     assert set(made) == {"full_imagenet-0.5-0", "full_imagenet-1-0"}
     assert all(one.encoder_weights and one.preprocessing.size == 40 for one in made.values())
-    assert [trial[0] for trial in heard.trials] == [
+    assert [trial[0] for trial in tracker.trials] == [
         "pixels full_imagenet 0.5 seed 0", "pixels full_imagenet 1 seed 0",
     ]  # fmt: skip
-    assert {(next(iter(m)), step) for m, step in heard.metrics} == {
+    assert {(next(iter(m)), step) for m, step in tracker.metrics} == {
         (f"pixels/full_imagenet/{fraction}/0/held_out_loss", 4) for fraction in ("0.5", "1")
     }
 
@@ -141,14 +135,14 @@ def test_the_pixel_plan_trains_and_the_feature_plan_shows_what_it_trained(
     assert set(predictors) == set(made)
 
 
-def test_a_dry_run_tells_the_plan_and_trains_nothing(tables: dict[str, Any]) -> None:
+def test_a_dry_run_prints_the_plan_and_trains_nothing(tables: dict[str, Any]) -> None:
     state = RunState()
     with pytest.raises(DryRun, match=r"full_imagenet .* 2 trials"):
         run(tables, state, plan="end_to_end", dry_run=True)
     assert not state._states
 
 
-def test_what_may_be_trained_on_holds_no_evaluation_photograph(tables: dict[str, Any]) -> None:
+def test_training_images_hold_no_test_image(tables: dict[str, Any]) -> None:
     study = select_end_to_end(
         tables["splits"], tables["store"], tables["manifest"], tables["weights"], Path("clip"),
         AUDIT, BANK, TokenizeConfig(), PLAN, RunState(),

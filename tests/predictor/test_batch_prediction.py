@@ -50,8 +50,8 @@ def png(grey: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A image of one grey; a negative one is broken."""
+class GreyImage:
+    """An image of one grey; a broken one if negative."""
 
     grey: int
 
@@ -66,13 +66,13 @@ class Drawn:
 
 
 class Greys:
-    """Answers with the mean grey of each look."""
+    """Predicts the mean grey of each input spec."""
 
     input_specs = INPUT_SPECS
 
-    def __call__(self, squares: Sequence[np.ndarray]) -> np.ndarray:
-        assert [square.shape[1:] for square in squares] == [(32, 32, 3), (48, 48, 3)]
-        means = [square.reshape(len(square), -1).mean(axis=1) for square in squares]
+    def __call__(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        assert [crop.shape[1:] for crop in crops] == [(32, 32, 3), (48, 48, 3)]
+        means = [crop.reshape(len(crop), -1).mean(axis=1) for crop in crops]
         return np.stack(means, axis=1).astype(np.float32)
 
 
@@ -88,8 +88,10 @@ def rows(blocks: Sequence[Block]) -> list[tuple[str, float]]:
     ]
 
 
-def test_broken_files_are_set_aside_and_the_rest_is_answered() -> None:
-    block = predict_block([Drawn(10), Drawn(-1), Drawn(30), Drawn(-2)], Greys(), RULES)
+def test_broken_files_are_rejected_and_the_rest_is_classified() -> None:
+    block = predict_block(
+        [GreyImage(10), GreyImage(-1), GreyImage(30), GreyImage(-2)], Greys(), RULES
+    )
     assert rows([block]) == [("10", 10.0), ("30", 30.0)]
     assert [(failure.name, failure.reason) for failure in block.failures] == [
         ("-1", "not_an_image"),
@@ -98,43 +100,43 @@ def test_broken_files_are_set_aside_and_the_rest_is_answered() -> None:
     assert len(block) == 4
 
 
-def test_a_block_of_broken_files_alone_asks_nothing_of_the_network() -> None:
-    class Silent(Greys):
-        def __call__(self, squares: Sequence[np.ndarray]) -> np.ndarray:
+def test_a_block_of_broken_files_does_not_run_the_network() -> None:
+    class Unused(Greys):
+        def __call__(self, crops: Sequence[np.ndarray]) -> np.ndarray:
             raise AssertionError("nothing to answer")
 
-    block = predict_block([Drawn(-2)], Silent(), RULES)
+    block = predict_block([GreyImage(-2)], Unused(), RULES)
     assert (block.sources, len(block.failures)) == ((), 1)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_answers_come_in_the_order_of_the_images(workers: int) -> None:
-    sources = [Drawn(grey) for grey in range(11)]
+def test_predictions_are_in_the_order_of_the_images(workers: int) -> None:
+    sources = [GreyImage(grey) for grey in range(11)]
     blocks = list(predict_all(sources, build_greys, RULES, workers, block=3))
     assert [len(block) for block in blocks] == [3, 3, 3, 2]
     assert rows(blocks) == [(str(grey), float(grey)) for grey in range(11)]
 
 
-def test_no_images_have_no_answers() -> None:
+def test_no_images_have_no_predictions() -> None:
     assert list(predict_all([], build_greys, RULES, 1)) == []
 
 
-def test_an_endless_row_of_images_is_read_only_as_far_as_work_is_under_way() -> None:
-    asked = itertools.count()
+def test_sources_are_read_lazily() -> None:
+    calls = itertools.count()
 
-    def endless() -> Iterator[Drawn]:
+    def endless() -> Iterator[GreyImage]:
         while True:
-            next(asked)
-            yield Drawn(7)
+            next(calls)
+            yield GreyImage(7)
 
     blocks = predict_all(endless(), build_greys, RULES, 1, block=4)
     for number in range(1, 6):
         assert len(next(blocks)) == 4
-        assert next(asked) - (number - 1) <= 4 * (number + 2)
+        assert next(calls) - (number - 1) <= 4 * (number + 2)
     blocks.close()  # type: ignore[attr-defined]
 
 
-def test_one_image_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_image_is_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     alive, most = 0, 0
 
     def dropped() -> None:
@@ -150,7 +152,7 @@ def test_one_image_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
         return image
 
     monkeypatch.setattr(batch_prediction, "open_upright", opened)
-    sources = [Drawn(grey) for grey in range(40)]
+    sources = [GreyImage(grey) for grey in range(40)]
     assert len(rows(list(predict_all(sources, build_greys, RULES, 1, block=8)))) == 40
     assert most == 1
     assert alive == 0
@@ -159,15 +161,15 @@ def test_one_image_is_open_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_worker_s_error_ends_the_run(tmp_path: Path) -> None:
     build = partial(load_exported, tmp_path / "nowhere")
     with pytest.raises(Exception, match="is no exported predictor"):
-        list(predict_all([Drawn(1)], build, RULES, 1))
+        list(predict_all([GreyImage(1)], build, RULES, 1))
 
 
 CLASSES = ("chess", "table tennis", "wwe")
-SURE, UNSURE = [0.1, 0.7, 0.2], [0.4, 0.35, 0.25]
+CONFIDENT, UNCERTAIN = [0.1, 0.7, 0.2], [0.4, 0.35, 0.25]
 
 
 class Bar(ProgressBar):
-    """A bar that remembers."""
+    """A progress bar that records its updates."""
 
     def __init__(self) -> None:
         self.done: list[int] = []
@@ -182,13 +184,13 @@ def block(rows: dict[str, list[float]], *failures: Failure) -> Block:
 
 
 BLOCKS = [
-    block({"a.jpg": SURE, 'b, "c".jpg': UNSURE}, Failure("d.gif", "truncated", "ends")),
+    block({"a.jpg": CONFIDENT, 'b, "c".jpg': UNCERTAIN}, Failure("d.gif", "truncated", "ends")),
     block({}, Failure("e.txt", "not_an_image", "starts with b'x'")),
-    block({"f\udcff.jpg": SURE}),
+    block({"f\udcff.jpg": CONFIDENT}),
 ]
 
 
-def test_each_image_has_its_answer_and_its_most_probable_classes(tmp_path: Path) -> None:
+def test_tables_list_predictions_with_top_classes_and_failures(tmp_path: Path) -> None:
     bar = Bar()
     tally = write_predictions(iter(BLOCKS), CLASSES, 0.5, tmp_path, bar)
     table = pd.read_csv(tmp_path / "predictions.csv")
@@ -207,9 +209,9 @@ def test_each_image_has_its_answer_and_its_most_probable_classes(tmp_path: Path)
     assert tally.failed == {"truncated": 1, "not_an_image": 1}
 
 
-def test_a_table_grows_with_the_blocks_and_keeps_none(tmp_path: Path) -> None:
+def test_a_table_is_written_block_by_block(tmp_path: Path) -> None:
     table = tmp_path / "predictions.csv"
-    big = {f"{number}.jpg": SURE for number in range(2000)}  # more than a buffer of the file
+    big = {f"{number}.jpg": CONFIDENT for number in range(2000)}  # more than a buffer of the file
 
     def growing() -> Iterator[Block]:
         yield block(big)
@@ -220,31 +222,31 @@ def test_a_table_grows_with_the_blocks_and_keeps_none(tmp_path: Path) -> None:
     assert write_predictions(growing(), CLASSES, None, tmp_path, ProgressBar()).answered == 4000
 
 
-def test_five_classes_at_most_are_listed_the_first_of_equals_first() -> None:
+def test_at_most_five_classes_are_listed_with_ties_in_class_order() -> None:
     row = prediction_row("a", np.full(7, 1 / 7), list("tuvwxyz"), "t")
     assert row[:4] == ["a", "t", "t", "0.142857"]
     assert len(row) == len(prediction_columns(7)) == 12
     assert row[2::2] == list("tuvwx")
 
 
-def test_maps_are_drawn_of_answers_that_are_classes(tmp_path: Path) -> None:
-    asked = []
+def test_maps_are_drawn_of_predicted_classes_only(tmp_path: Path) -> None:
+    calls = []
 
     def draw(source: Source, answer: str, probability: float) -> bytes:
-        asked.append((source.name, answer, probability))
+        calls.append((source.name, answer, probability))
         return b"jpeg"
 
     write_predictions(BLOCKS, CLASSES, 0.5, tmp_path, ProgressBar(), draw)
-    assert asked == [("a.jpg", "table tennis", 0.7), ("f\udcff.jpg", "table tennis", 0.7)]
+    assert calls == [("a.jpg", "table tennis", 0.7), ("f\udcff.jpg", "table tennis", 0.7)]
     found = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert found == ["000000-table_tennis.jpg", "000002-table_tennis.jpg"]
 
 
-def test_a_class_s_name_cannot_leave_the_folder() -> None:
+def test_a_class_name_cannot_escape_the_folder() -> None:
     assert map_name(3, "../a b/é") == "000003-_a_b_.jpg"
 
 
-def test_the_last_line_counts_everything() -> None:
+def test_the_summary_counts_everything() -> None:
     tally = Tally(1200, 30)
     assert tally.summary() == (
         "1,200 files: 1,200 answered, 30 of them with 'none of these'; 0 rejected"
@@ -263,13 +265,11 @@ def test_the_last_line_counts_everything() -> None:
 ROWS = np.array([[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]])
 
 
-def test_an_answer_below_the_threshold_is_none_of_these() -> None:
-    assert predict_rows(ROWS, ("a", "b"), 0.55) == ["a", NONE_OF_THESE, "b"]
-
-
-def test_an_answer_at_the_threshold_stands() -> None:
-    assert predict_rows(ROWS, ("a", "b"), 0.6) == ["a", NONE_OF_THESE, "b"]
-
-
-def test_without_a_threshold_every_row_has_its_most_probable_class() -> None:
-    assert predict_rows(ROWS, ("a", "b"), None) == ["a", "a", "b"]
+@pytest.mark.parametrize(
+    ("threshold", "answers"),
+    [(0.55, ["a", NONE_OF_THESE, "b"]), (0.6, ["a", NONE_OF_THESE, "b"]), (None, ["a", "a", "b"])],
+)
+def test_predictions_below_the_threshold_are_none_of_these(
+    threshold: float | None, answers: list[str]
+) -> None:
+    assert predict_rows(ROWS, ("a", "b"), threshold) == answers

@@ -69,7 +69,7 @@ def test_operations_are_applied_in_order() -> None:
     assert Head((negate, relu))(x).tolist() == [[0.0]]
 
 
-def test_a_head_survives_its_arrays() -> None:
+def test_a_head_is_restored_from_its_arrays() -> None:
     head = every_operation()
     x = RNG.normal(size=(5, 4)).astype(np.float32)
     again = Head.from_arrays(head.describe(), head.to_arrays())
@@ -86,7 +86,7 @@ def test_unknown_operations_and_wrong_arrays_are_refused() -> None:
         Head.from_arrays(["tanh"], {})
 
 
-def test_softmax_is_the_closed_form_and_bears_large_logits() -> None:
+def test_softmax_has_its_closed_form_and_is_stable() -> None:
     np.testing.assert_allclose(softmax(np.log([[1.0, 3.0]])), [[0.25, 0.75]], rtol=1e-12)
     np.testing.assert_allclose(softmax(np.array([1e4, 1e4])), [0.5, 0.5])
 
@@ -99,7 +99,7 @@ def test_rows_in_blocks_give_the_same_logits(monkeypatch: pytest.MonkeyPatch) ->
     assert head(x[:0]).shape == (0, 3)
 
 
-def test_arrays_that_cannot_be_written_are_read_as_they_are() -> None:
+def test_read_only_arrays_are_used_without_warnings() -> None:
     weight, x = np.eye(4, dtype=np.float32), RNG.normal(size=(2, 4)).astype(np.float32)
     weight.setflags(write=False)
     x.setflags(write=False)
@@ -129,7 +129,7 @@ def branching() -> Head:
     return blend(first, third)
 
 
-def test_branches_are_added_by_hand() -> None:
+def test_branches_are_added_as_worked_by_hand() -> None:
     x = f32(3, -4, 0, 5)[None]
     first = Head((Operation("columns", {"start": f32(1)[0], "stop": f32(3)[0]}),))
     assert first(x).tolist() == [[-4.0, 0.0]]
@@ -142,7 +142,7 @@ def test_branches_are_added_by_hand() -> None:
     np.testing.assert_allclose(even(2 * np.log([[1.0, 3.0]])), [[0.25, 0.75]], rtol=1e-6)
 
 
-def test_a_branching_head_survives_its_arrays() -> None:
+def test_a_branching_head_is_restored_from_its_arrays() -> None:
     head = branching()
     x = RNG.normal(size=(16, 4)).astype(np.float32)
     again = Head.from_arrays(head.describe(), head.to_arrays())

@@ -19,7 +19,7 @@ from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE
 from sports_clip_pipeline.predictor.head import Head, Operation, add
 from sports_clip_pipeline.predictor.onnx_export import cached_export, export_predictor
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor, predictor_fingerprint
-from tests.encoders.making import write_image_tower
+from tests.encoders.factories import write_image_encoder
 
 RNG = np.random.default_rng(0)
 CLASSES = ("chess", "judo", "wwe")
@@ -48,33 +48,33 @@ def affine(inputs: int, outputs: int, scale: float = 1.0) -> Operation:
     return Operation("affine", {"weight": weight, "bias": bias})
 
 
-def number(**values: float | list[float]) -> dict[str, np.ndarray]:
+def arrays(**values: float | list[float]) -> dict[str, np.ndarray]:
     return {name: np.asarray(value, np.float32) for name, value in values.items()}
 
 
-def whole_head(widths: list[int]) -> Head:
-    """A head in which every operation stands, over towers of these widths."""
+def full_head(widths: list[int]) -> Head:
+    """A head with every operation, over encoders of these widths."""
     total = sum(widths)
-    first = Operation("columns", number(start=0, stop=widths[0]))
-    whitened = Operation("standardise", number(mean=[0.1] * widths[0], scale=[2.0] * widths[0]))
+    first = Operation("columns", arrays(start=0, stop=widths[0]))
+    whitened = Operation("standardise", arrays(mean=[0.1] * widths[0], scale=[2.0] * widths[0]))
     probe = Head(
-        (Operation("power", number(exponent=0.5)),
-         Operation("blocks_l2_normalise", number(widths=list(map(float, widths)))),
-         affine(total, 3, 3.0), Operation("scale", number(factor=0.6)))
+        (Operation("power", arrays(exponent=0.5)),
+         Operation("blocks_l2_normalise", arrays(widths=list(map(float, widths)))),
+         affine(total, 3, 3.0), Operation("scale", arrays(factor=0.6)))
     )  # fmt: skip
     cache = Head((first, Operation("l2_normalise"), affine(widths[0], 5),
-                  Operation("affinity", number(sharpness=0.1)), affine(5, 3)))  # fmt: skip
+                  Operation("affinity", arrays(sharpness=0.1)), affine(5, 3)))  # fmt: skip
     text = Head((first, whitened, affine(widths[0], 8, 0.2), Operation("gelu"), affine(8, 8),
                  Operation("layer_norm"), Operation("relu"), affine(8, 4),
-                 Operation("softmax", number(temperature=2.0)), affine(4, 3)))  # fmt: skip
+                 Operation("softmax", arrays(temperature=2.0)), affine(4, 3)))  # fmt: skip
     return Head((add(probe, cache, text),))
 
 
 @pytest.fixture(scope="module")
-def tower(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tiny tower with weights of its own, by name."""
-    place = write_image_tower(tmp_path_factory.mktemp("tower") / "tiny.safetensors")
-    return f"timm/test_resnet@{place}"
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny encoder with a local weight file, by name."""
+    path = write_image_encoder(tmp_path_factory.mktemp("encoder") / "tiny.safetensors")
+    return f"timm/test_resnet@{path}"
 
 
 def pictures() -> list[Image.Image]:
@@ -86,24 +86,24 @@ def pictures() -> list[Image.Image]:
 
 
 @pytest.fixture(scope="module")
-def stacked_ensemble(tower: str) -> Predictor:
-    """Two towers, one trained; two views each, of two sizes; a head with every operation."""
-    width = image_encoder(tower).width
-    module = image_encoder(tower).load()
+def stacked_ensemble(encoder: str) -> Predictor:
+    """Two encoders, one trained; two views each, of two sizes; a head with every operation."""
+    width = image_encoder(encoder).width
+    module = image_encoder(encoder).load()
     trained = {name: value.numpy().copy() for name, value in module.state_dict().items()}
     trained["conv1.weight" if "conv1.weight" in trained else next(iter(trained))] *= 1.1
     views = ("full", "centre_flip")
     return Predictor(
         classes=CLASSES,
-        image_encoder=tower,
-        preprocessing=image_preprocessing(tower, 64, "full"),
-        head=whole_head([width, width]),
+        image_encoder=encoder,
+        preprocessing=image_preprocessing(encoder, 64, "full"),
+        head=full_head([width, width]),
         temperature=1.7,
         views=views,
         encoder_weights=trained,
         origin={"method": "test"},
         additional_encoders=(
-            EncoderInput(tower, image_preprocessing(tower, 96, "full"), views, width),
+            EncoderInput(encoder, image_preprocessing(encoder, 96, "full"), views, width),
         ),
         threshold=0.5,
     )
@@ -116,20 +116,18 @@ def exported(stacked_ensemble: Predictor, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
-def test_the_network_says_what_eager_torch_says(
-    stacked_ensemble: Predictor, exported: Path
-) -> None:
-    seen = pictures()
-    found = load_exported(exported).predict_images(seen)
-    np.testing.assert_allclose(found, stacked_ensemble.predict_images(seen), atol=1e-4)
-    assert np.ptp(found, axis=0).max() > 0.01, "the pictures are told apart"
+def test_the_network_agrees_with_eager_torch(stacked_ensemble: Predictor, exported: Path) -> None:
+    images = pictures()
+    found = load_exported(exported).predict_images(images)
+    np.testing.assert_allclose(found, stacked_ensemble.predict_images(images), atol=1e-4)
+    assert np.ptp(found, axis=0).max() > 0.01, "images have different predictions"
     assert load_exported(exported).predict_images([]).shape == (0, 3)
 
 
-def test_the_record_says_what_the_network_is(stacked_ensemble: Predictor, exported: Path) -> None:
+def test_the_record_describes_the_network(stacked_ensemble: Predictor, exported: Path) -> None:
     record = json.loads((exported / "exported.json").read_text())
     assert record["classes"] == list(CLASSES)
-    assert [(look["view"], look["size"]) for look in record["input_specs"]] == [
+    assert [(spec["view"], spec["size"]) for spec in record["input_specs"]] == [
         ("full", 64), ("centre_flip", 64), ("full", 96), ("centre_flip", 96),
     ]  # fmt: skip
     assert record["encoders"] == json.loads(
@@ -139,26 +137,24 @@ def test_the_record_says_what_the_network_is(stacked_ensemble: Predictor, export
     assert 0 <= record["parity"] <= 1e-4
 
 
-def test_it_works_where_torch_cannot_be_imported(
+def test_prediction_works_without_torch(
     stacked_ensemble: Predictor, exported: Path, tmp_path: Path
 ) -> None:
-    paths = [tmp_path / f"{place}.png" for place in range(3)]
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
     for path, picture in zip(paths, pictures(), strict=True):
         picture.save(path)
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH, exported, *paths], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    wanted = stacked_ensemble.predict_images([Image.open(path) for path in paths])
-    np.testing.assert_allclose(said["probabilities"], wanted, atol=1e-4)
-    assert said["answers"] == stacked_ensemble.answers(wanted)
-    assert set(said["answers"]) <= {*CLASSES, NONE_OF_THESE}
+    output = json.loads(done.stdout)
+    expected = stacked_ensemble.predict_images([Image.open(path) for path in paths])
+    np.testing.assert_allclose(output["probabilities"], expected, atol=1e-4)
+    assert output["answers"] == stacked_ensemble.answers(expected)
+    assert set(output["answers"]) <= {*CLASSES, NONE_OF_THESE}
 
 
-def test_a_damaged_export_is_told_with_the_command_that_mends_it(
-    exported: Path, tmp_path: Path
-) -> None:
+def test_damaged_exports_are_refused_with_the_remedy(exported: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     with pytest.raises(UserFacingError, match=r"is no exported predictor.*--pipelines=export"):
         load_exported(copy)
@@ -197,7 +193,7 @@ def test_an_export_with_other_probabilities_leaves_the_previous_one(
     assert (exported / "model.onnx").read_bytes() == before
 
 
-def test_weights_may_stand_beside_a_network_that_is_too_large_for_one_file(
+def test_large_weights_are_stored_in_a_file_beside_the_network(
     stacked_ensemble: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_export, "_ONE_FILE_BYTES", 1000)
@@ -207,15 +203,15 @@ def test_weights_may_stand_beside_a_network_that_is_too_large_for_one_file(
     )
     export_predictor(small, tmp_path / "model")
     weights = tmp_path / "model" / "model.onnx.data"
-    seen = pictures()
-    found = load_exported(tmp_path / "model").predict_images(seen)
-    np.testing.assert_allclose(found, small.predict_images(seen), atol=1e-4)
+    images = pictures()
+    found = load_exported(tmp_path / "model").predict_images(images)
+    np.testing.assert_allclose(found, small.predict_images(images), atol=1e-4)
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(UserFacingError, match="its checksum differs"):
         load_exported(tmp_path / "model")
 
 
-def test_a_pair_of_open_clip_s_own_is_refused(stacked_ensemble: Predictor, tmp_path: Path) -> None:
+def test_an_open_clip_pair_is_refused(stacked_ensemble: Predictor, tmp_path: Path) -> None:
     pair = replace(
         stacked_ensemble, image_encoder="open_clip/ViT-B-32@random", additional_encoders=()
     )
@@ -224,13 +220,13 @@ def test_a_pair_of_open_clip_s_own_is_refused(stacked_ensemble: Predictor, tmp_p
     assert not (tmp_path / "model").exists()
 
 
-def test_a_kept_export_is_made_once_and_again_for_another_predictor(
+def test_a_cached_export_is_reused_by_the_same_predictor_only(
     stacked_ensemble: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
 
     class Here:
-        """Runs what it is given, and says what a process would."""
+        """Stands for a process pool."""
 
         def __init__(self, *setup: object) -> None:
             pass
@@ -252,8 +248,8 @@ def test_a_kept_export_is_made_once_and_again_for_another_predictor(
 
     monkeypatch.setattr(onnx_export, "ProcessPoolExecutor", Here)
     state = RunState(tmp_path)
-    place = cached_export(stacked_ensemble, state)
-    assert cached_export(stacked_ensemble, state) == place
+    folder = cached_export(stacked_ensemble, state)
+    assert cached_export(stacked_ensemble, state) == folder
     cached_export(replace(stacked_ensemble, threshold=0.6), state)
     cached_export(replace(stacked_ensemble, encoder_weights={}), state)
     assert len(made) == len(set(made)) == 3

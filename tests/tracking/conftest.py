@@ -1,4 +1,4 @@
-"""A fresh MLflow store for each test, copied from one that is made once."""
+"""A fresh MLflow store for each test, copied from one that is created once."""
 
 import os
 import shutil
@@ -9,8 +9,20 @@ import pytest
 
 from sports_clip_pipeline.tracking.run import TrackedRun
 from sports_clip_pipeline.tracking.store import TrackingConfig, connect, open_store
+from tests.conftest import ROOT
 
 CONFIG = TrackingConfig(experiment="test")
+
+
+def start_tracked(project, name, **tags):
+    """A run in the store of a project."""
+    return TrackedRun(open_store(CONFIG, project), project / "mlruns" / "running", name, tags)
+
+
+def runs_of(project):
+    """Every run of a project's store, by name."""
+    client, experiment = open_store(CONFIG, project)
+    return {run.info.run_name: run for run in client.search_runs([experiment])}
 
 
 @pytest.fixture(scope="session")
@@ -22,11 +34,11 @@ def empty_store(tmp_path_factory):
 
 @pytest.fixture
 def project(tmp_path, empty_store):
-    """A project folder with a store; its name has a space in it."""
-    place = tmp_path / "a project"
-    (place / "mlruns").mkdir(parents=True)
-    shutil.copy(empty_store, place / "mlruns" / "mlflow.db")
-    return place
+    """A project folder with a store and a space in its name."""
+    path = tmp_path / "a project"
+    (path / "mlruns").mkdir(parents=True)
+    shutil.copy(empty_store, path / "mlruns" / "mlflow.db")
+    return path
 
 
 @pytest.fixture
@@ -37,12 +49,11 @@ def client(project):
 
 @pytest.fixture
 def start(project):
-    """Start a run in the project; what a test leaves open is closed."""
+    """Start a run in the project, which ends with the test."""
     runs = []
 
     def start_run(name="a run", **tags):
-        locks = project / "mlruns" / "running"
-        runs.append(TrackedRun(open_store(CONFIG, project), locks, name, tags))
+        runs.append(start_tracked(project, name, **tags))
         return runs[-1]
 
     yield start_run
@@ -53,38 +64,25 @@ def start(project):
 @pytest.fixture
 def all_runs(project):
     """Every run of the project's store, by name."""
-
-    def read():
-        client, experiment = open_store(CONFIG, project)
-        return {run.info.run_name: run for run in client.search_runs([experiment])}
-
-    return read
+    return lambda: runs_of(project)
 
 
 @pytest.fixture
 def script(project):
-    """Start Python on a few lines, in a process of its own; `project` is known to them."""
+    """Run lines of Python in their own process, with `start(name)` and `time`."""
     running = []
     head = (
-        "import os, signal, sys, time\n"
-        "from pathlib import Path\n"
-        "from sports_clip_pipeline.tracking.run import TrackedRun\n"
-        "from sports_clip_pipeline.tracking.store import TrackingConfig, open_store\n"
-        "project, config = Path(sys.argv[1]), TrackingConfig(experiment='test')\n"
-        "def start(name, **tags):\n"
-        "    locks = project / 'mlruns' / 'running'\n"
-        "    return TrackedRun(open_store(config, project), locks, name, tags)\n"
+        "import sys, time; from functools import partial; from pathlib import Path\n"
+        "from tests.tracking.conftest import start_tracked\n"
+        "start = partial(start_tracked, Path(sys.argv[1]))\n"
     )
 
     def run_script(lines, *, folder=project, flags=()):
         process = subprocess.Popen(
             [sys.executable, *flags, "-c", head + lines, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        )
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=ROOT, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        )  # fmt: skip
         running.append(process)
         return process
 

@@ -53,7 +53,7 @@ class Server:
         wait_until_answers(f"{self.uri}/health", self.process)
 
     def kill(self):
-        """End it and its workers without a word."""
+        """Kill it and its workers."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

@@ -1,4 +1,4 @@
-"""A real server that goes away in mid-run, and recording its data again."""
+"""An MLflow server that is killed during a run, and recording the run again."""
 
 import time
 
@@ -23,7 +23,7 @@ def server(tmp_path):
 
 
 def everything(client, run_id):
-    """All that MLflow has of a run and its children, without ids and times."""
+    """The record of a run and its children without ids and times."""
     run = client.get_run(run_id)
     query = f"tags.`mlflow.parentRunId` = '{run_id}'"
     children = client.search_runs([run.info.experiment_id], query)
@@ -49,7 +49,7 @@ def parents(client):
     return sorted(found, key=lambda run: run.info.start_time)
 
 
-def test_a_run_whose_server_is_killed_is_recorded_again_like_one_that_was_not(server, tmp_path):
+def test_a_run_whose_server_is_killed_can_be_recorded_again_completely(server, tmp_path):
     project = make_project(tmp_path / "small")
     (project / "go").touch()
     environment = {"MLFLOW_TRACKING_URI": server.uri}
@@ -66,10 +66,10 @@ def test_a_run_whose_server_is_killed_is_recorded_again_like_one_that_was_not(se
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert time.monotonic() - began_s < 60
-    told = " ".join((out + err).split())
-    assert told.count("could not record") == 1
-    command = told.split("recorded again by `")[1].split("`")[0].removeprefix("kedro ").split()
-    assert "Traceback" not in told
+    printed = " ".join((out + err).split())
+    assert printed.count("could not record") == 1
+    command = printed.split("recorded again by `")[1].split("`")[0].removeprefix("kedro ").split()
+    assert "Traceback" not in printed
     assert (project / "data" / "curves.csv").is_file()
 
     server.start()

@@ -1,4 +1,4 @@
-"""Which datasets are recorded, in which form, and what a run says of earlier ones."""
+"""Which datasets are recorded, in which form, and the comparison with earlier runs."""
 
 from pathlib import Path
 
@@ -15,26 +15,23 @@ def _artifacts(client, run, folder):
     return sorted(file.path for file in client.list_artifacts(run.run_id, folder))
 
 
-def _save(dataset, data, run, wanted):
+def _save(dataset, data, run, settings):
     dataset.save(data)
-    dataset.metadata = {"mlflow": wanted}
+    dataset.metadata = {"mlflow": settings}
     log_dataset(run, mlflow_metadata(DataCatalog({"it": dataset}), "it"), data)
 
 
-def test_only_what_asks_for_it_is_recorded(tmp_path):
-    wanted = {"mlflow": {"artifact": "tables"}, "kedro-viz": {"layer": "reporting"}}
-    catalog = DataCatalog(
-        {
-            "asks": CsvTable(filepath=str(tmp_path / "asks.csv"), metadata=wanted),
-            "quiet": MemoryDataset(metadata={"kedro-viz": {}}),
-            "plain": MemoryDataset(),
-        }
-    )
-    assert mlflow_metadata(catalog, "asks") == {"artifact": "tables", "path": tmp_path / "asks.csv"}
-    assert not any(mlflow_metadata(catalog, name) for name in ("quiet", "plain", "none"))
+def test_only_datasets_with_metadata_of_mlflow_are_recorded(tmp_path):
+    metadata = {"mlflow": {"artifact": "tables"}, "kedro-viz": {"layer": "reporting"}}
+    table = CsvTable(filepath=str(tmp_path / "a.csv"), metadata=metadata)
+    other = MemoryDataset(metadata={"kedro-viz": {}})
+    catalog = DataCatalog({"recorded": table, "other": other, "plain": MemoryDataset()})
+    expected = {"artifact": "tables", "path": tmp_path / "a.csv"}
+    assert mlflow_metadata(catalog, "recorded") == expected
+    assert not any(mlflow_metadata(catalog, name) for name in ("other", "plain", "none"))
 
 
-def test_a_figure_goes_as_json_and_as_a_page(start, client, tmp_path):
+def test_a_figure_is_logged_as_json_and_html(start, client, tmp_path):
     run = start()
     dataset = PlotlyFigure(filepath=str(tmp_path / "curve.json"))
     _save(dataset, go.Figure(go.Scatter(x=[0], y=[1])), run, {"artifact": "figures"})
@@ -43,7 +40,7 @@ def test_a_figure_goes_as_json_and_as_a_page(start, client, tmp_path):
     assert "://" not in Path(page).read_text(), "the page loads nothing"
 
 
-def test_a_table_goes_as_csv(start, client, tmp_path):
+def test_tables_are_logged_as_csv_and_folders_with_their_files(start, client, tmp_path):
     run = start()
     table = pd.DataFrame({"method": ["ridge"], "top1": [0.5]})
     _save(ParquetTable(filepath=str(tmp_path / "a.parquet")), table, run, {"artifact": "tables"})
@@ -51,10 +48,6 @@ def test_a_table_goes_as_csv(start, client, tmp_path):
     assert _artifacts(client, run, "tables") == ["tables/a.csv", "tables/b.csv"]
     text = client.download_artifacts(run.run_id, "tables/a.csv", str(tmp_path))
     assert pd.read_csv(text).equals(table)
-
-
-def test_a_folder_goes_with_what_is_in_it(start, client, tmp_path):
-    run = start()
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "a.json").write_text("{}")
     log_dataset(run, {"artifact": "models", "path": tmp_path / "model"}, object())
@@ -63,14 +56,14 @@ def test_a_folder_goes_with_what_is_in_it(start, client, tmp_path):
 
 def test_values_of_a_document_become_metrics_and_tags(start, tmp_path, all_runs):
     document = {"t2i": {"r1": 0.25, "r5": 0.5}, "top": {"k": {"one": 1}}, "digest": "abc"}
-    wanted = {"metrics": {"test/t2i_": "t2i", "top1": "top.k.one"}, "tags": {"data": "digest"}}
-    _save(JsonDocument(filepath=str(tmp_path / "r.json")), document, start(), wanted)
+    settings = {"metrics": {"test/t2i_": "t2i", "top1": "top.k.one"}, "tags": {"data": "digest"}}
+    _save(JsonDocument(filepath=str(tmp_path / "r.json")), document, start(), settings)
     run = all_runs()["a run"]
     assert run.data.metrics == {"test/t2i_r1": 0.25, "test/t2i_r5": 0.5, "top1": 1}
     assert run.data.tags["data"] == "abc"
 
 
-def test_lists_texts_truths_and_nan_are_no_metrics():
+def test_only_finite_numbers_become_metrics():
     document = {"a": {"b": 1, "c": [1], "d": "1", "e": None, "f": False, "g": float("nan")}}
     assert dict(numbers(document, "p")) == {"p/a/b": 1.0}
 
@@ -88,8 +81,8 @@ def test_trials_become_curves_over_the_number_of_labels(start, client):
     log_dataset(run, {"trials": "frozen"}, TRIALS.head(0))
 
     def curve(name):
-        found = client.get_metric_history(run.run_id, f"learning_curve/{name}")
-        return {point.step: pytest.approx(point.value) for point in found}
+        points = client.get_metric_history(run.run_id, f"learning_curve/{name}")
+        return {point.step: pytest.approx(point.value) for point in points}
 
     assert curve("a") == {63: 0.6, 630: 0.8}
     assert curve("b") == {63: 0.9, 630: 0.75}

@@ -1,25 +1,22 @@
-"""The registered model: its champion, and what its real server answers."""
+"""The registered model: its champion, and its predictions by `mlflow models serve`."""
 
 import base64
-import io
-import json
 import os
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+import requests
 
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.predictor import Predictor, load_predictor
 from sports_clip_pipeline.tracking.registry import compare, register, version_tags
+from tests.data.factories import encoded, random_image
 from tests.tracking.server import free_port, wait_until_answers
 
 CLASSES = ("Baseball", "Chess", "Kabaddi")
@@ -39,11 +36,11 @@ def _tags(top1=0.8, fingerprint="e1"):
         (_tags(0.99, "e2"), _tags(), False),
     ],
 )
-def test_the_champion_gives_way_only_to_a_better_one_on_the_same_images(tags, champion, moves):
+def test_the_champion_is_replaced_only_by_a_better_one_on_the_same_images(tags, champion, moves):
     assert compare(tags, champion)[0] is moves
 
 
-def test_the_fingerprint_tells_test_images_by_name_label_and_data_in_any_order():
+def test_the_fingerprint_depends_on_names_labels_and_data_but_not_on_order():
     def fingerprint(table, digest):
         metrics = {"best_method": "ridge", "origin": {"fraction": 1.0}, "top1": 0.5}
         run = {"data_digest": digest, "git.commit": "c"}
@@ -68,27 +65,7 @@ def predictor(tmp_path):
     return folder
 
 
-def _image(seed):
-    pixels = np.random.default_rng(seed).integers(0, 256, (48, 60, 3), dtype=np.uint8)
-    sink = io.BytesIO()
-    Image.fromarray(pixels).save(sink, "PNG")
-    return sink.getvalue()
-
-
-def _ask(url, document):
-    request = urllib.request.Request(
-        url, json.dumps(document).encode(), {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-def test_the_champion_is_served_and_answers_as_the_predictor_does(
-    start, client, predictor, tmp_path
-):
+def test_the_champion_is_served_and_predicts_like_the_predictor(start, client, predictor, tmp_path):
     for top1 in (0.8, 0.7, 0.9):
         run = start()
         run.call(register, predictor, "sample", _tags(top1))
@@ -100,16 +77,17 @@ def test_the_champion_is_served_and_answers_as_the_predictor_does(
     client.download_artifacts(run.run_id, "model", str(model))
     assert not [path for path in model.rglob("*") if path.suffix in (".pkl", ".pickle")]
     described = (model / "model" / "MLmodel").read_text()
-    assert "signature" in described
-    assert "saved_input_example_info" in described
-    assert str(tmp_path / "predictor") not in described, "it says nothing of this machine"
+    assert "signature" in described and "saved_input_example_info" in described
+    assert str(tmp_path / "predictor") not in described, "no path of this machine"
 
     port = free_port()
     command = [
         *(sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/sample@champion"),
         *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)),
     ]
-    environment = _environment(client.tracking_uri)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of uvicorn
+    own = {"MLFLOW_TRACKING_URI": client.tracking_uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {**os.environ, **own, "PATH": path}
     with (tmp_path / "serve.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, env=environment, start_new_session=True
@@ -117,37 +95,21 @@ def test_the_champion_is_served_and_answers_as_the_predictor_does(
     try:
         wait_until_answers(f"http://127.0.0.1:{port}/ping", process)
         url = f"http://127.0.0.1:{port}/invocations"
-        contents = [_image(seed) for seed in range(3)]
-        texts = [base64.b64encode(content).decode() for content in contents]
-        status, answer = _ask(url, {"inputs": texts})
-        assert status == 200, answer
-        images = [Image.open(io.BytesIO(content)).convert("RGB") for content in contents]
-        wanted = load_predictor(predictor).predict_images(images)
-        got = answer["predictions"]
-        served = [[row["probabilities"][name] for name in CLASSES] for row in got]
-        np.testing.assert_allclose(served, wanted, atol=1e-5)
-        assert [row["label"] for row in got] == [CLASSES[place] for place in wanted.argmax(axis=1)]
-        for garbage in (
-            {"inputs": ["not base64!"]},
-            {"inputs": [base64.b64encode(b"no image").decode()]},
-            {"inputs": [texts[0], base64.b64encode(contents[0][:40]).decode()]},
-            {"inputs": [3]},
-            {"inputs": []},
-            {"nothing": 1},
-        ):
-            status, text = _ask(url, garbage)
-            assert status == 400, (garbage, status, text)
+        images = [random_image(seed) for seed in range(3)]
+        texts = [base64.b64encode(encoded(image, "PNG")).decode() for image in images]
+        response = requests.post(url, json={"inputs": texts}, timeout=60)
+        assert response.status_code == 200, response.text
+        expected = load_predictor(predictor).predict_images(images)
+        rows = response.json()["predictions"]
+        served = [[row["probabilities"][name] for name in CLASSES] for row in rows]
+        np.testing.assert_allclose(served, expected, atol=1e-5)
+        assert [row["label"] for row in rows] == [CLASSES[i] for i in expected.argmax(axis=1)]
+        no_image = base64.b64encode(b"no image").decode()
+        for inputs in (["not base64!"], [no_image], [texts[0], texts[0][:56]], [3], []):
+            response = requests.post(url, json={"inputs": inputs}, timeout=60)
+            assert response.status_code == 400, (inputs, response.text)
+        assert requests.post(url, json={"nothing": 1}, timeout=60).status_code == 400
     finally:
-        _end(process)
-
-
-def _environment(uri):
-    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # uvicorn is there
-    own = {"PATH": beside, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return {**os.environ, **own}
-
-
-def _end(process):
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -2,10 +2,9 @@
 
 import os
 import shutil
-import socket
 import sqlite3
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,25 +12,26 @@ import yaml
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.tracking.store import TrackingConfig, open_store, read_config
+from tests.conftest import ROOT
 from tests.tracking.conftest import CONFIG
+from tests.tracking.server import free_port
 
-PROJECT = Path(__file__).parents[2]
 
-
-def test_the_committed_file_says_what_the_defaults_say():
-    document = yaml.safe_load((PROJECT / "conf/base/mlflow.yml").read_text())
+def test_the_committed_file_holds_the_defaults():
+    document = yaml.safe_load((ROOT / "conf/base/mlflow.yml").read_text())
     assert read_config(document, {}) == TrackingConfig()
 
 
-def test_the_environment_names_another_store():
-    environ = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:5001"}
-    assert read_config({"uri": "sqlite:///a.db"}, environ).uri == "http://127.0.0.1:5001"
-    assert read_config({"uri": "sqlite:///a.db"}, {"MLFLOW_TRACKING_URI": ""}).uri == (
-        "sqlite:///a.db"
-    )
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [("http://127.0.0.1:5001", "http://127.0.0.1:5001"), ("", "sqlite:///a.db")],
+)
+def test_the_environment_variable_overrides_the_store(variable, expected):
+    environ = {"MLFLOW_TRACKING_URI": variable}
+    assert read_config({"uri": "sqlite:///a.db"}, environ).uri == expected
 
 
-def test_a_password_in_the_address_is_refused_and_not_repeated():
+def test_a_password_in_the_address_is_an_error_that_does_not_repeat_it():
     with pytest.raises(UserFacingError, match="MLFLOW_TRACKING_PASSWORD") as caught:
         TrackingConfig(uri="https://me:secret@host:5000")
     assert "secret" not in str(caught.value)
@@ -46,7 +46,7 @@ def test_a_password_in_the_address_is_refused_and_not_repeated():
         ("experimnt", "a"),
     ],
 )
-def test_a_value_out_of_range_is_refused(field, value):
+def test_an_invalid_value_is_an_error_that_names_its_field(field, value):
     with pytest.raises(UserFacingError, match=field):
         read_config({field: value}, {})
 
@@ -59,17 +59,15 @@ def test_two_processes_create_the_store_at_once(script, tmp_path):
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert [error for _, error in said] == ["", ""]
+    outputs = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert [err for _, err in outputs] == ["", ""]
     client, experiment = open_store(CONFIG, fresh)
-    found = client.search_runs([experiment])
-    assert {run.info.run_id for run in found} == {out.strip() for out, _ in said}
+    runs = client.search_runs([experiment])
+    assert {run.info.run_id for run in runs} == {out.strip() for out, _ in outputs}
 
 
-def test_a_relative_store_stands_in_the_project_whatever_the_working_folder(
-    project, tmp_path, monkeypatch
-):
+def test_a_relative_store_is_relative_to_the_project(project, tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
@@ -79,7 +77,7 @@ def test_a_relative_store_stands_in_the_project_whatever_the_working_folder(
 
 
 @pytest.mark.parametrize(
-    ("uri", "named"),
+    ("uri", "message"),
     [
         ("sqlite:///folder.db", "unable to open"),
         ("sqlite:///text.db", "not a database"),
@@ -87,16 +85,16 @@ def test_a_relative_store_stands_in_the_project_whatever_the_working_folder(
         ("sqlite:////proc/nowhere/mlflow.db", "/proc/nowhere"),
     ],
 )
-def test_a_store_that_cannot_be_opened_is_refused_in_one_line(tmp_path, uri, named):
+def test_a_store_that_cannot_be_opened_is_one_line(tmp_path, uri, message):
     (tmp_path / "folder.db").mkdir()
     (tmp_path / "text.db").write_text("no database at all\n" * 100)
-    with pytest.raises(UserFacingError, match=named) as caught:
+    with pytest.raises(UserFacingError, match=message) as caught:
         open_store(TrackingConfig(uri=uri), tmp_path)
     assert "\n" not in str(caught.value)
     assert "mlflow.yml" in str(caught.value)
 
 
-def test_a_read_only_store_is_refused(empty_store, tmp_path_factory):
+def test_a_read_only_store_is_an_error(empty_store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("read only")
     for path in (folder, *folder.parents):
         if path.owner() == Path.home().owner() and path != Path("/"):
@@ -105,40 +103,32 @@ def test_a_read_only_store_is_refused(empty_store, tmp_path_factory):
     folder.chmod(0o777)
     (folder / "mlflow.db").chmod(0o444)
     config = TrackingConfig(uri=f"sqlite:///{folder}/mlflow.db")
-    with _not_as_root(), pytest.raises(UserFacingError, match="read-only"):
-        open_store(config, folder)
-
-
-@contextmanager
-def _not_as_root():
-    """Root may write what is read-only; another user may not."""
     user = os.geteuid()
-    if user == 0:
+    if user == 0:  # root may write read-only files
         os.seteuid(65534)
     try:
-        yield
+        with pytest.raises(UserFacingError, match="read-only"):
+            open_store(config, folder)
     finally:
         os.seteuid(user)
 
 
-def test_a_store_of_another_mlflow_is_refused_with_the_way_out(project):
+def test_a_store_of_another_mlflow_version_is_an_error_with_the_remedy(project):
     with closing(sqlite3.connect(project / "mlruns" / "mlflow.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = 'abcdef012345'")
     with pytest.raises(UserFacingError, match="mlflow db upgrade"):
         open_store(CONFIG, project)
 
 
-def test_a_missing_server_costs_seconds(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def test_a_missing_server_is_found_within_seconds(tmp_path):
+    port = free_port()
     began_s = time.monotonic()
     with pytest.raises(UserFacingError, match=f"127.0.0.1:{port}: this MLflow store cannot"):
         open_store(TrackingConfig(uri=f"http://127.0.0.1:{port}"), tmp_path)
     assert time.monotonic() - began_s < 20
 
 
-def test_a_moved_project_writes_its_files_where_it_is_now(project, start, caplog):
+def test_a_moved_project_writes_artifacts_to_its_new_path(project, start, caplog):
     start().finish("FINISHED")
     moved = project.with_name("moved here")
     shutil.move(project, moved)

@@ -8,8 +8,7 @@ import torch
 
 from sports_clip_pipeline.clip.model import build_clip
 from sports_clip_pipeline.clip.projections import Projections
-from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-from tests.training.corpus import ONE_BLOCK, Corpus, make_corpus, random_projections
+from tests.training.corpus import Corpus, make_corpus, random_projections
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +27,6 @@ def start(corpus: Corpus) -> Projections:
 def new_clip(corpus: Corpus, start: Projections) -> Callable[[], Any]:
     """A fresh model of packaged encoders and those projections."""
     return lambda: build_clip(start, **corpus.recipe)
-
-
-@pytest.fixture
-def one_block() -> PretrainConfig:
-    """The last block of either encoder, a few steps."""
-    return ONE_BLOCK
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
+from sports_clip_pipeline.clip.model import build_clip
 from sports_clip_pipeline.clip.projections import Projections
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
@@ -32,6 +33,8 @@ from sports_clip_pipeline.encoders.text_encoders import (
     load_text_encoder,
 )
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
+from sports_clip_pipeline.training.contrastive import EvaluateEmbeddings, UnlockedTask
+from sports_clip_pipeline.training.distributed import CPU, SINGLE_PROCESS, Compute, Processes
 from sports_clip_pipeline.training.image_text_pairs import PairedImages, paired_images_of_split
 from sports_clip_sample import write_sample
 
@@ -51,7 +54,7 @@ ONE_BLOCK = PretrainConfig(
 
 @dataclass(frozen=True)
 class Corpus:
-    """All that training unlocked encoders takes."""
+    """Inputs of training unlocked encoders."""
 
     store: ImageStore
     manifest: pd.DataFrame
@@ -59,18 +62,31 @@ class Corpus:
     image: np.ndarray
     text: np.ndarray
     preprocessing: ImageTransform
-    towers: tuple[str, str] = ("lite0", "minilm")
+    encoders: tuple[str, str] = ("lite0", "minilm")
     context_length: int = CONTEXT
 
     @property
     def recipe(self) -> dict[str, Any]:
         """What `build_clip` takes beside projections."""
         return {
-            "image_encoder": self.towers[0],
-            "text_encoder": self.towers[1],
+            "image_encoder": self.encoders[0],
+            "text_encoder": self.encoders[1],
             "preprocessing": self.preprocessing,
             "context_length": self.context_length,
         }
+
+    def task(
+        self,
+        config: PretrainConfig = ONE_BLOCK,
+        evaluate: EvaluateEmbeddings = lambda *_: {},
+        start: Projections | None = None,
+        compute: Compute = CPU,
+        processes: Processes = SINGLE_PROCESS,
+    ) -> UnlockedTask:
+        """Training from these projections, or from random ones."""
+        model = build_clip(start or random_projections(self), **self.recipe)
+        pairs = self.pairs("train"), self.pairs("validation")
+        return UnlockedTask(model, *pairs, evaluate, self.preprocessing, config, compute, processes)
 
     def pairs(self, split: str) -> PairedImages:
         tables = self.image, self.text, self.manifest, self.captions
@@ -114,7 +130,7 @@ def write_pair(folder: Path) -> str:
 
 
 def of_pair(corpus: Corpus, name: str) -> Corpus:
-    """The corpus as a pair of open_clip's reads and embeds it."""
+    """The corpus with the features of one of open_clip's pairs."""
     view = image_preprocessing(name, 32, "full")
     pixels = view.normalise([view.crop(corpus.store.get(i)) for i in range(len(corpus.store))])
     ids = caption_tokenizer(name, 77)(list(corpus.captions["text"])).ids
@@ -122,7 +138,7 @@ def of_pair(corpus: Corpus, name: str) -> Corpus:
     with torch.inference_mode():
         text = load_text_encoder(name)(block, torch.ones_like(block)).numpy()
     return replace(
-        corpus, captions=corpus.captions.assign(token_ids=ids), text=text, towers=(name, name),
+        corpus, captions=corpus.captions.assign(token_ids=ids), text=text, encoders=(name, name),
         image=pooled_features(load_image_encoder(name), pixels), preprocessing=view,
         context_length=77,
     )  # fmt: skip

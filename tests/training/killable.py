@@ -1,6 +1,6 @@
-"""A run of `train_encoders` in a process of its own, which says each step and its final weights.
+"""Run of `train_encoders` in its own process, which prints each step and a digest of its weights.
 
-python -m tests.training.killable FOLDER_OF_THE_CORPUS FOLDER_OF_THE_JOURNAL
+python -m tests.training.killable CORPUS_FOLDER STATE_FOLDER
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from typing import Any
 
 import torch
 
-from sports_clip_pipeline.clip.model import build_clip
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.training.contrastive import TrainedEncoders, UnlockedTask, train_encoders
-from sports_clip_pipeline.training.distributed import Compute
-from tests.training.corpus import ONE_BLOCK, make_corpus, random_projections
+from sports_clip_pipeline.training.contrastive import TrainedEncoders, train_encoders
+from tests.training.corpus import ONE_BLOCK, make_corpus
 
 CONFIG = ONE_BLOCK.model_copy(
     update={
@@ -30,40 +28,35 @@ CONFIG = ONE_BLOCK.model_copy(
 STEPS = 12
 
 
-class Speaking:
-    """A tracker that says each step."""
+class PrintingTracker:
+    """A tracker that prints each step."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
         if "pretrain/step_loss" in metrics:
             print(f"step {step}", flush=True)
 
     def log_trial(self, *arguments: Any) -> None:
-        raise AssertionError("pretraining has no arms")
+        raise AssertionError("pretraining has no trials")
 
 
 def digest(trained: TrainedEncoders) -> str:
     """Of all weights and of the losses, to the bit."""
-    mark = hashlib.sha256()
+    checksum = hashlib.sha256()
     for name, value in sorted(trained.weights.items()):
-        mark.update(name.encode() + value.tobytes())
-    mark.update(trained.projections.image_weight.tobytes())
-    mark.update(str([row["loss"] for row in trained.history]).encode())
-    return mark.hexdigest()
+        checksum.update(name.encode() + value.tobytes())
+    checksum.update(trained.projections.image_weight.tobytes())
+    checksum.update(str([row["loss"] for row in trained.history]).encode())
+    return checksum.hexdigest()
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    raw, place = Path(sys.argv[1]), Path(sys.argv[2])
+    raw, state_folder = Path(sys.argv[1]), Path(sys.argv[2])
     raw.mkdir(parents=True)
     corpus = make_corpus(raw)
-    model = build_clip(random_projections(corpus), **corpus.recipe)
-    journal = RunState(place)
-    journal.attach(Speaking())
-    task = UnlockedTask(
-        model, corpus.pairs("train"), corpus.pairs("validation"), lambda *embeddings: {},
-        corpus.preprocessing, CONFIG, Compute("cpu", "fp32"),
-    )  # fmt: skip
-    trained = train_encoders(task, journal, "f")
+    run_state = RunState(state_folder)
+    run_state.attach(PrintingTracker())
+    trained = train_encoders(corpus.task(CONFIG), run_state, "f")
     print(f"digest {digest(trained)}", flush=True)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.fewshot.end_to_end_methods import find_end_to_end_method
+from sports_clip_pipeline.fewshot.end_to_end_methods import METHODS
 from sports_clip_pipeline.fewshot.end_to_end_study import new_trainer
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
@@ -27,7 +27,7 @@ def training(
         made.images.open(), rows, made.target[rows], made.images.preprocessing
     )
     begin = vit_start() if method == "lora" else start()
-    return new_trainer(find_end_to_end_method(method), begin, labelled, config, seed, len(rows))
+    return new_trainer(METHODS[method], begin, labelled, config, seed, len(rows))
 
 
 def losses_of(run: Trainer, steps: int) -> list[float]:
@@ -49,31 +49,31 @@ def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(
     losses = {}
     whole.fit(RunState(), "k", "m", lambda t, n, loss: losses.update({t.steps_done: float(loss)}))
 
-    journal = RunState(tmp_path / "journal")
+    run_state = RunState(tmp_path / "run_state")
 
-    def dies(run: Trainer, count: int, loss: torch.Tensor) -> None:
+    def interrupted(run: Trainer, count: int, loss: torch.Tensor) -> None:
         if run.steps_done == last:
             raise Killed
 
     with pytest.raises(Killed):
-        training(tmp_path, method, config).fit(journal, "k", "m", dies)
+        training(tmp_path, method, config).fit(run_state, "k", "m", interrupted)
     torch.manual_seed(99)
-    again, seen = training(tmp_path, method, config), {}
-    again.fit(journal, "k", "m", lambda t, n, loss: seen.update({t.steps_done: float(loss)}))
-    assert min(seen) == (1 if last == 2 else 3), "continued from the last kept step"
-    assert seen == {step: losses[step] for step in seen}
+    again, steps = training(tmp_path, method, config), {}
+    again.fit(run_state, "k", "m", lambda t, n, loss: steps.update({t.steps_done: float(loss)}))
+    assert min(steps) == (1 if last == 2 else 3), "continued from the last checkpoint"
+    assert steps == {step: losses[step] for step in steps}
     wanted, got = everything(whole), everything(again)
     assert wanted.keys() == got.keys()
     for name, value in wanted.items():
         np.testing.assert_array_equal(got[name], value, err_msg=name)
 
 
-def test_a_finished_run_is_read_back_without_a_step(tmp_path: Path) -> None:
-    journal = RunState()
+def test_a_finished_run_is_loaded_without_a_step(tmp_path: Path) -> None:
+    run_state = RunState()
     whole = training(tmp_path)
-    whole.fit(journal, "k", "m")
+    whole.fit(run_state, "k", "m")
     again, steps = training(tmp_path), []
-    again.fit(journal, "k", "m", lambda t, n, loss: steps.append(n))
+    again.fit(run_state, "k", "m", lambda t, n, loss: steps.append(n))
     assert not steps
     assert again.elapsed_s == whole.elapsed_s
     got = everything(again)
@@ -89,7 +89,7 @@ def test_seeds_change_the_batches_and_equal_seeds_change_nothing(tmp_path: Path)
     assert first != other
 
 
-def test_a_head_that_starts_at_zero_says_every_class_is_as_probable(tmp_path: Path) -> None:
+def test_a_head_initialised_at_zero_gives_equal_probabilities(tmp_path: Path) -> None:
     config = FAST.model_copy(update={"label_smoothing": 0.0})
     assert losses_of(training(tmp_path, config=config), 1) == pytest.approx([np.log(3)], abs=1e-6)
 
@@ -106,12 +106,12 @@ def test_only_the_last_blocks_and_what_follows_them_move(tmp_path: Path) -> None
     assert {n for n in before if n.startswith(free)} == moved
 
 
-def test_kept_statistics_do_not_move_and_their_scales_do(tmp_path: Path) -> None:
+def test_frozen_batch_norms_keep_statistics_but_train_scales(tmp_path: Path) -> None:
     few = training(tmp_path, config=FAST.model_copy(update={"freeze_batch_norm_below": 1000}))
     many = training(tmp_path, config=FAST.model_copy(update={"freeze_batch_norm_below": 0}))
     for run, keeps in ((few, True), (many, False)):
         before = {name: value.clone() for name, value in run.model.state_dict().items()}
-        losses_of(run, 2)  # a head at zero sends nothing to the tower in the first
+        losses_of(run, 2)  # a head at zero gives no gradient to the encoder in the first
         after = run.model.state_dict()
         same = {name for name in before if torch.equal(after[name], before[name])}
         assert ("encoder.bn1.running_mean" in same) == keeps
@@ -128,7 +128,7 @@ def test_biases_and_norms_are_not_decayed(tmp_path: Path) -> None:
     assert "encoder.classifier.weight" not in run.trainable
 
 
-def test_training_learns_its_own_photographs(tmp_path: Path) -> None:
+def test_training_learns_its_own_images(tmp_path: Path) -> None:
     config = FAST.model_copy(update={"min_steps": 25, "batch_size": 12, "crop_area": 0.9})
     run = training(tmp_path, config=config)
     losses = losses_of(run, 25)

@@ -31,23 +31,28 @@ CONFIG = PretrainConfig(
 )
 
 
+PLAIN = {"feature_noise": 0.0, "feature_dropout": 0.0}
+
+
 def pairs(images: int = 30, each: int = 3) -> PairedFeatures:
-    """Captions that speak of their image: a linear map of it, with noise."""
+    """Caption features that are a noisy linear map of their image's."""
     rng = np.random.default_rng(0)
     image = rng.normal(3.0, 1.0, (images, 16)).astype(np.float32)
-    owner = np.repeat(np.arange(images), each)
-    text = image[owner] @ rng.normal(size=(16, 12)) + rng.normal(0, 0.3, (len(owner), 12))
-    return PairedFeatures(FeatureRows(image), FeatureRows(text.astype(np.float32)), owner)
+    image_index = np.repeat(np.arange(images), each)
+    text = image[image_index] @ rng.normal(size=(16, 12)) + rng.normal(
+        0, 0.3, (len(image_index), 12)
+    )
+    return PairedFeatures(FeatureRows(image), FeatureRows(text.astype(np.float32)), image_index)
 
 
-def nothing(projections: Projections) -> dict[str, float]:
+def no_metrics(projections: Projections) -> dict[str, float]:
     return {}
 
 
 def test_folded_projections_give_the_modules_own_embeddings() -> None:
     data = pairs()
-    config = CONFIG.model_copy(update={"feature_noise": 0.0, "feature_dropout": 0.0})
-    task = FrozenTask(data, nothing, config)
+    config = CONFIG.model_copy(update=PLAIN)
+    task = FrozenTask(data, no_metrics, config)
     Trainer(task, frozen_settings(config)).run_epoch()
     with torch.no_grad():
         inputs = task.model.standardise(np.asarray(data.image), np.asarray(data.text))
@@ -60,86 +65,62 @@ def test_folded_projections_give_the_modules_own_embeddings() -> None:
     assert folded.logit_scale == float(task.model.logit_scale.detach())
 
 
-def test_training_brings_captions_to_their_images() -> None:
-    data = pairs()
-    config = CONFIG.model_copy(
-        update={
-            "embed_dim": 16,
-            "epochs": 80,
-            "peak_lr": 0.02,
-            "feature_noise": 0.0,
-            "feature_dropout": 0.0,
-        }
-    )
-    projections, history = pretrain_projections(data, nothing, config, RunState(), "f")
-    cosine = (
-        projections.text_embeddings(np.asarray(data.text))
-        @ projections.image_embeddings(np.asarray(data.image)).T
-    )
-    assert (cosine.argmax(axis=1) == data.image_index).mean() > 0.9
-    assert history[-1]["loss"] < history[0]["loss"] / 2
-    assert [row["epoch"] for row in history] == list(range(1, 81))
-
-
 def scripted(*recalls: float):
-    """A judge that says these recalls, one an epoch, and keeps what it saw."""
+    """Validation that returns these recalls, one per epoch, and records the projections."""
     seen: list[Projections] = []
 
-    def judge(projections: Projections) -> dict[str, float]:
+    def evaluate(projections: Projections) -> dict[str, float]:
         seen.append(projections)
         return {"validation_t2i_r5": recalls[len(seen) - 1]}
 
-    return judge, seen
+    return evaluate, seen
 
 
-def test_the_best_epoch_is_kept_and_the_curve_is_whole() -> None:
+def test_the_best_epoch_is_returned_with_the_whole_history() -> None:
     config = CONFIG.model_copy(update={"keep": "best"})
-    judge, seen = scripted(0.1, 0.5, 0.3, 0.5, 0.2, 0.4)
-    kept, history = pretrain_projections(pairs(), judge, config, RunState(), "f")
-    np.testing.assert_array_equal(kept.image_weight, seen[1].image_weight)
+    evaluate, seen = scripted(0.1, 0.5, 0.3, 0.5, 0.2, 0.4)
+    best, history = pretrain_projections(pairs(), evaluate, config, RunState(), "f")
+    np.testing.assert_array_equal(best.image_weight, seen[1].image_weight)
     assert len(history) == 6
-    last, _ = pretrain_projections(pairs(), nothing, CONFIG, RunState(), "f")
+    last, _ = pretrain_projections(pairs(), no_metrics, CONFIG, RunState(), "f")
     np.testing.assert_array_equal(last.image_weight, seen[-1].image_weight)
 
 
-def test_training_stops_when_recall_no_longer_rises(tmp_path: Path) -> None:
+def test_early_stopping_ends_training_without_improvement(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"patience_epochs": 2, "checkpoint_every_epochs": 5})
-    judge, seen = scripted(0.1, 0.5, 0.3, 0.4)
-    kept, history = pretrain_projections(pairs(), judge, config, RunState(tmp_path), "f")
+    evaluate, seen = scripted(0.1, 0.5, 0.3, 0.4)
+    best, history = pretrain_projections(pairs(), evaluate, config, RunState(tmp_path), "f")
     assert len(history) == len(seen) == 4
-    again, _ = pretrain_projections(pairs(), nothing, config, RunState(tmp_path), "f")
-    np.testing.assert_array_equal(again.image_weight, kept.image_weight)
+    again, _ = pretrain_projections(pairs(), no_metrics, config, RunState(tmp_path), "f")
+    np.testing.assert_array_equal(again.image_weight, best.image_weight)
 
 
-def test_recall_is_measured_when_it_is_due() -> None:
+def test_recall_is_evaluated_at_its_interval_and_at_the_end() -> None:
     config = CONFIG.model_copy(update={"evaluate_every_epochs": 4})
-    judge, seen = scripted(0.1, 0.2)
-    _, history = pretrain_projections(pairs(), judge, config, RunState(), "f")
+    evaluate, seen = scripted(0.1, 0.2)
+    _, history = pretrain_projections(pairs(), evaluate, config, RunState(), "f")
     assert [row["epoch"] for row in history if "validation_t2i_r5" in row] == [4, 6]
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_brings_captions_to_their_images(loss: str) -> None:
+@pytest.mark.parametrize(
+    ("loss", "top1"), [(loss, 0.9 if loss == "info_nce" else 0.7) for loss in LOSSES]
+)
+def test_every_loss_aligns_captions_with_their_images(loss: str, top1: float) -> None:
     data = pairs()
     config = CONFIG.model_copy(
-        update={
-            "embed_dim": 16,
-            "epochs": 80,
-            "peak_lr": 0.02,
-            "feature_noise": 0.0,
-            "feature_dropout": 0.0,
-            "loss": loss,
-        }
+        update={**PLAIN, "embed_dim": 16, "epochs": 80, "peak_lr": 0.02, "loss": loss}
     )
-    projections, history = pretrain_projections(data, nothing, config, RunState(), "f")
+    projections, history = pretrain_projections(data, no_metrics, config, RunState(), "f")
     cosine = (
         projections.text_embeddings(np.asarray(data.text))
         @ projections.image_embeddings(np.asarray(data.image)).T
     )
-    assert (cosine.argmax(axis=1) == data.image_index).mean() > 0.7
+    assert (cosine.argmax(axis=1) == data.image_index).mean() > (0.9 if loss == "info_nce" else 0.7)
     assert (projections.logit_bias is not None) == (loss == "siglip")
     assert all(math.isfinite(row["loss"]) for row in history)
+    assert history[-1]["loss"] < history[0]["loss"] / 2
+    assert [row["epoch"] for row in history] == list(range(1, 81))
 
 
 class Killed(BaseException):
@@ -148,19 +129,19 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("last", [2, 3, 5])
 def test_a_killed_run_ends_with_bit_equal_weights(last: int, tmp_path: Path) -> None:
-    whole, history = pretrain_projections(pairs(), nothing, CONFIG, RunState(), "f")
-    journal, epochs = RunState(tmp_path), []
+    whole, history = pretrain_projections(pairs(), no_metrics, CONFIG, RunState(), "f")
+    run_state, epochs = RunState(tmp_path), []
 
-    def dies(projections: Projections) -> dict[str, float]:
+    def interrupted(projections: Projections) -> dict[str, float]:
         epochs.append(1)
         if len(epochs) == last + 1:
             raise Killed
         return {}
 
     with pytest.raises(Killed):
-        pretrain_projections(pairs(), dies, CONFIG, journal, "f")
-    assert journal.load_state(FROZEN_STATE, "f")[1]["epoch"] == last - last % 2
-    again, resumed = pretrain_projections(pairs(), nothing, CONFIG, journal, "f")
+        pretrain_projections(pairs(), interrupted, CONFIG, run_state, "f")
+    assert run_state.load_state(FROZEN_STATE, "f")[1]["epoch"] == last - last % 2
+    again, resumed = pretrain_projections(pairs(), no_metrics, CONFIG, run_state, "f")
     for name in ("image_weight", "image_bias", "text_weight"):
         np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
     assert again.logit_scale == whole.logit_scale
@@ -168,21 +149,21 @@ def test_a_killed_run_ends_with_bit_equal_weights(last: int, tmp_path: Path) -> 
 
 
 def test_state_of_another_fingerprint_is_not_used() -> None:
-    journal = RunState()
-    pretrain_projections(pairs(), nothing, CONFIG, journal, "old")
-    judged = []
-    pretrain_projections(pairs(), lambda p: judged.append(p) or {}, CONFIG, journal, "new")
-    assert len(judged) == CONFIG.epochs
+    run_state = RunState()
+    pretrain_projections(pairs(), no_metrics, CONFIG, run_state, "old")
+    evaluated = []
+    pretrain_projections(pairs(), lambda p: evaluated.append(p) or {}, CONFIG, run_state, "new")
+    assert len(evaluated) == CONFIG.epochs
 
 
-def test_a_finished_run_is_read_back_without_an_epoch() -> None:
-    journal = RunState()
-    whole, _ = pretrain_projections(pairs(), nothing, CONFIG, journal, "f")
-    judged = []
+def test_a_finished_run_is_loaded_without_an_epoch() -> None:
+    run_state = RunState()
+    whole, _ = pretrain_projections(pairs(), no_metrics, CONFIG, run_state, "f")
+    evaluated = []
     again, history = pretrain_projections(
-        pairs(), lambda p: judged.append(p) or {}, CONFIG, journal, "f"
+        pairs(), lambda p: evaluated.append(p) or {}, CONFIG, run_state, "f"
     )
-    assert not judged
+    assert not evaluated
     assert len(history) == CONFIG.epochs
     np.testing.assert_array_equal(again.image_weight, whole.image_weight)
 
@@ -190,7 +171,7 @@ def test_a_finished_run_is_read_back_without_an_epoch() -> None:
 def test_seeds_give_other_weights_and_equal_seeds_the_same() -> None:
     first, same, other = (
         pretrain_projections(
-            pairs(), nothing, CONFIG.model_copy(update={"seed": seed}), RunState(), "f"
+            pairs(), no_metrics, CONFIG.model_copy(update={"seed": seed}), RunState(), "f"
         )[0].image_weight
         for seed in (0, 0, 1)
     )
@@ -198,29 +179,29 @@ def test_seeds_give_other_weights_and_equal_seeds_the_same() -> None:
     assert not np.array_equal(first, other)
 
 
-def test_the_scale_stays_within_what_clip_allows() -> None:
+def test_the_logit_scale_is_clamped_as_in_clip() -> None:
     config = CONFIG.model_copy(update={"initial_temperature": 0.01, "epochs": 30, "peak_lr": 0.1})
-    projections, _ = pretrain_projections(pairs(), nothing, config, RunState(), "f")
+    projections, _ = pretrain_projections(pairs(), no_metrics, config, RunState(), "f")
     assert 0.0 <= projections.logit_scale <= math.log(100.0) + 1e-6
 
 
-def test_a_drawn_view_is_one_of_each_images_own() -> None:
+def test_a_random_view_is_one_of_the_images_own() -> None:
     data = pairs()
     apart = np.stack([np.asarray(data.image) + 5.0, np.asarray(data.image) - 5.0])
-    config = CONFIG.model_copy(update={"feature_noise": 0.0, "feature_dropout": 0.0})
+    config = CONFIG.model_copy(update=PLAIN)
     task = FrozenTask(
-        dataclasses.replace(data, views=tuple(map(FeatureRows, apart))), nothing, config
+        dataclasses.replace(data, views=tuple(map(FeatureRows, apart))), no_metrics, config
     )
     seen = torch.cat([step.inputs[0] for step in task.batches(0, 0)])
     rows = (seen * task.model.scale + task.model.mean).numpy()
     which = [int(np.abs(apart - row).sum(axis=2).argmin()) for row in rows]
-    assert sorted(place % 30 for place in which) == list(range(30)), "every image once"
-    assert {place // 30 for place in which} == {0, 1}
+    assert sorted(row % 30 for row in which) == list(range(30)), "every image once"
+    assert {row // 30 for row in which} == {0, 1}
     np.testing.assert_allclose(rows, apart.reshape(60, -1)[which], atol=1e-4)
 
 
-def test_batches_left_within_an_epoch_go_on_with_the_same_draws() -> None:
-    task = FrozenTask(pairs(), nothing, CONFIG)
+def test_batches_resumed_within_an_epoch_are_the_same() -> None:
+    task = FrozenTask(pairs(), no_metrics, CONFIG)
     whole, rest = list(task.batches(1, 0)), list(task.batches(1, 2))
     assert len(whole) == len(rest) + 2
     for one, other in zip(whole[2:], rest, strict=True):

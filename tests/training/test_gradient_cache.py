@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.clip.losses import find_objective
-from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
-from sports_clip_pipeline.training.contrastive import UnlockedTask
-from sports_clip_pipeline.training.distributed import Compute
+from sports_clip_pipeline.pipelines.pretrain.config import LOSSES
+from sports_clip_pipeline.training.distributed import CPU
 from sports_clip_pipeline.training.gradient_cache import backward_in_chunks
+from tests.training.corpus import ONE_BLOCK, random_projections
 
-OWNER = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 4, 5, 6])
+IMAGE_INDEX = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 4, 5, 6])
 # Images of a chunk, the trailing one smaller, and the captions that are theirs.
 PARTS = [(slice(0, 3), slice(0, 6)), (slice(3, 6), slice(6, 10)), (slice(6, 7), slice(10, 11))]
 
@@ -54,7 +55,9 @@ def test_gradients_are_those_of_one_graph_over_the_same_chunks(loss: str) -> Non
         return (
             model,
             chunks,
-            lambda image, text: objective.loss(image, text, OWNER, model.scale.exp(), model.bias),
+            lambda image, text: objective.loss(
+                image, text, IMAGE_INDEX, model.scale.exp(), model.bias
+            ),
         )
 
     one, chunks, loss_of = encoders()
@@ -76,14 +79,14 @@ def test_gradients_are_those_of_one_graph_over_the_same_chunks(loss: str) -> Non
         torch.testing.assert_close(value, expected[name], rtol=1e-10, atol=1e-12)
 
 
-def test_the_sum_of_the_chunks_own_losses_is_another_gradient() -> None:
+def test_the_sum_of_the_chunks_losses_has_another_gradient() -> None:
     """What plain accumulation would do: the check above can fail."""
     pixels, tokens = torch.randn(7, 5).double(), torch.randn(11, 4).double()
     objective, model = find_objective("info_nce"), Encoders().eval()
     for images, texts in PARTS[:2]:
-        owner = OWNER[texts] - images.start
+        image_index = IMAGE_INDEX[texts] - images.start
         objective.loss(
-            *model.chunk(pixels[images], tokens[texts]), owner, model.scale.exp(), None
+            *model.chunk(pixels[images], tokens[texts]), image_index, model.scale.exp(), None
         ).backward()
     summed = gradients(model)
     model.zero_grad()
@@ -91,7 +94,7 @@ def test_the_sum_of_the_chunks_own_losses_is_another_gradient() -> None:
     backward_in_chunks(
         model,
         chunks,
-        lambda i, t: objective.loss(i, t, OWNER[:10], model.scale.exp(), None),
+        lambda i, t: objective.loss(i, t, IMAGE_INDEX[:10], model.scale.exp(), None),
         lambda v: v,
         "cpu",
     )
@@ -100,7 +103,7 @@ def test_the_sum_of_the_chunks_own_losses_is_another_gradient() -> None:
     )
 
 
-def test_statistics_of_norms_move_once() -> None:
+def test_running_statistics_are_updated_once() -> None:
     def made() -> nn.Sequential:
         torch.manual_seed(0)
         return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6)).train()
@@ -116,25 +119,19 @@ def test_statistics_of_norms_move_once() -> None:
 
 
 @pytest.mark.parametrize("loss", ["info_nce", "siglip"])
-def test_the_encoders_learn_the_same_in_chunks_as_at_once(
-    corpus, new_clip: Callable[[], Any], one_block: PretrainConfig, loss: str
-) -> None:
+def test_encoders_get_the_same_gradient_in_chunks_as_at_once(corpus, loss: str) -> None:
     """Dropout off and norms frozen, so that chunks draw and normalise as the whole batch does."""
 
     def gradient(accumulation: int) -> tuple[float, dict[str, torch.Tensor]]:
-        config = one_block.model_copy(update={"loss": loss, "encoder_accumulation": accumulation})
-        model = new_clip()
-        if loss == "siglip":
-            model.logit_bias = nn.Parameter(torch.tensor(-2.0))
-        pairs, compute = corpus.pairs("train"), Compute("cpu", "fp32")
-        task = UnlockedTask(
-            model, pairs, pairs, lambda *embeddings: {}, corpus.preprocessing, config, compute
-        )
+        config = ONE_BLOCK.model_copy(update={"loss": loss, "encoder_accumulation": accumulation})
+        bias = -2.0 if loss == "siglip" else None
+        task = corpus.task(config, start=replace(random_projections(corpus), logit_bias=bias))
+        pairs = task.train
         task.model.eval()
         images = np.arange(5)
         captions = [task.captions[n][:2] for n in images]
         (pixels,) = task._pixels(pairs, [(pairs.rows[images], None)])
-        value = task.backward((images, captions, pixels), compute.scaler())
+        value = task.backward((images, captions, pixels), CPU.scaler())
         return float(value), gradients(task.model)
 
     at_once, in_chunks = gradient(1), gradient(3)

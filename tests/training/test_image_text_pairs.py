@@ -48,14 +48,14 @@ def test_views_of_a_split_follow_its_images() -> None:
     )
 
 
-def test_rows_tokens_and_features_speak_of_the_same_pairs(corpus) -> None:
+def test_rows_tokens_and_features_are_of_the_same_pairs(corpus) -> None:
     pairs = corpus.pairs("validation")
     np.testing.assert_array_equal(pairs.features.image, corpus.image[pairs.rows])
     assert pairs.rows.tolist() == [10, 11, 12, 13]
     assert len(pairs) == 4
-    mine = corpus.captions[corpus.captions["split"] == "validation"]
-    assert [ids.tolist() for ids in pairs.token_ids] == mine["token_ids"].tolist()
-    assert pairs.rows[pairs.features.image_index].tolist() == mine["image_row"].tolist()
+    expected = corpus.captions[corpus.captions["split"] == "validation"]
+    assert [ids.tolist() for ids in pairs.token_ids] == expected["token_ids"].tolist()
+    assert pairs.rows[pairs.features.image_index].tolist() == expected["image_row"].tolist()
 
 
 def test_images_without_captions_are_left_out(corpus) -> None:
@@ -64,7 +64,7 @@ def test_images_without_captions_are_left_out(corpus) -> None:
     assert replace(without, text=text).pairs("validation").rows.tolist() == [10, 12, 13]
 
 
-def test_a_store_of_another_length_than_its_manifest_is_refused(corpus) -> None:
+def test_a_store_of_another_length_than_its_manifest_is_an_error(corpus) -> None:
     with pytest.raises(ValueError, match="14 images for 13 manifest rows"):
         paired_images_of_split(
             corpus.image, corpus.text, corpus.manifest[:13], corpus.captions, "train", corpus.store

@@ -18,23 +18,23 @@ from tests.training.killable import STEPS
 PROJECT = Path(__file__).parents[2]
 
 
-def start(corpus: Path, journal: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.training.killable", str(corpus), str(journal)]
+def start(corpus: Path, run_state: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.training.killable", str(corpus), str(run_state)]
     return subprocess.Popen(
         command, cwd=PROJECT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[list[int], str]:
-    """The steps that the process said, and its digest."""
-    said, errors = process.communicate(timeout=300)
+    """Printed steps and digest of the process."""
+    output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    lines = said.splitlines()
+    lines = output.splitlines()
     return [int(line.split()[1]) for line in lines[:-1]], lines[-1].split()[1]
 
 
-def say_steps(process: subprocess.Popen[str], count: int) -> None:
-    """Wait until the process has said so many more steps."""
+def wait_for_steps(process: subprocess.Popen[str], count: int) -> None:
+    """Wait until the process has printed so many more steps."""
     assert process.stdout is not None
     for _ in range(count):
         assert process.stdout.readline().startswith("step ")
@@ -43,7 +43,7 @@ def say_steps(process: subprocess.Popen[str], count: int) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("whole")
-    steps, digest = finish(start(folder / "corpus", folder / "journal"))
+    steps, digest = finish(start(folder / "corpus", folder / "run_state"))
     assert steps == list(range(STEPS))
     return digest
 
@@ -53,27 +53,27 @@ def test_three_kills_at_random_moments_change_no_bit(whole: str, tmp_path: Path)
     moments = [(int(rng.integers(2, 4)), float(rng.uniform(0, 0.15))) for _ in range(3)]
     print(f"killed after steps and seconds {moments}")  # shown where the test fails
     for number, (steps, seconds) in enumerate(moments):
-        process = start(tmp_path / f"corpus-{number}", tmp_path / "journal")
-        say_steps(process, steps)
+        process = start(tmp_path / f"corpus-{number}", tmp_path / "run_state")
+        wait_for_steps(process, steps)
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
-    steps, digest = finish(start(tmp_path / "corpus-last", tmp_path / "journal"))
-    assert steps[0] > 0  # it did go on
+    steps, digest = finish(start(tmp_path / "corpus-last", tmp_path / "run_state"))
+    assert steps[0] > 0  # it resumed
     assert digest == whole
 
 
-def test_a_polite_end_keeps_the_step_at_hand(whole: str, tmp_path: Path) -> None:
-    process = start(tmp_path / "corpus", tmp_path / "journal")
-    say_steps(process, 2)
+def test_sigterm_saves_the_current_step(whole: str, tmp_path: Path) -> None:
+    process = start(tmp_path / "corpus", tmp_path / "run_state")
+    wait_for_steps(process, 2)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + signal.SIGTERM
-    last = max([1, *(int(line.split()[1]) for line in said.splitlines())])
-    kept = RunState(tmp_path / "journal").load_state(UNLOCKED_STATE, "f")
-    assert kept is not None
-    assert 3 * kept[1]["epoch"] + kept[1]["step"] == last + 1
-    steps, digest = finish(start(tmp_path / "corpus-2", tmp_path / "journal"))
+    last = max([1, *(int(line.split()[1]) for line in output.splitlines())])
+    state = RunState(tmp_path / "run_state").load_state(UNLOCKED_STATE, "f")
+    assert state is not None
+    assert 3 * state[1]["epoch"] + state[1]["step"] == last + 1
+    steps, digest = finish(start(tmp_path / "corpus-2", tmp_path / "run_state"))
     assert steps == list(range(last + 1, STEPS))
     assert digest == whole

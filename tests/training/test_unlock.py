@@ -40,7 +40,7 @@ def test_one_block_is_the_last_stage_with_what_follows_it_and_the_last_layer(
     }  # fmt: skip
 
 
-def test_minus_one_is_all_of_a_tower(new_clip: Callable[[], Any]) -> None:
+def test_minus_one_is_all_of_a_encoder(new_clip: Callable[[], Any]) -> None:
     model = new_clip()
     unlock(model, -1, 0)
     trunk = {n for n, _ in model.named_parameters() if n.startswith("visual.trunk.")}
@@ -50,7 +50,7 @@ def test_minus_one_is_all_of_a_tower(new_clip: Callable[[], Any]) -> None:
     assert learning(model) == HEADS | text
 
 
-def test_stages_divide_the_tower(new_clip: Callable[[], Any]) -> None:
+def test_stages_divide_the_encoder(new_clip: Callable[[], Any]) -> None:
     trunk = new_clip().visual.trunk
     stages = timm_stages(trunk)
     assert len(stages) == 8, "the stem and seven stages"
@@ -65,7 +65,7 @@ def test_stages_divide_the_tower(new_clip: Callable[[], Any]) -> None:
         ((0, 7), r"pretrain\.unlocked_text_blocks: the encoder has 6 blocks, got 7"),
     ],
 )
-def test_more_blocks_than_there_are_is_told(
+def test_more_blocks_than_there_are_is_an_error(
     new_clip: Callable[[], Any], blocks: tuple[int, int], line: str
 ) -> None:
     with pytest.raises(UserFacingError, match=line):

@@ -14,13 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from sports_clip_pipeline.clip.model import build_clip
 from sports_clip_pipeline.clip.projections import identity_projections
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.training.contrastive import UnlockedTask, train_encoders
+from sports_clip_pipeline.training.contrastive import train_encoders
 from sports_clip_pipeline.training.distributed import (
     SINGLE_PROCESS,
-    Compute,
     Processes,
     process_group,
 )
@@ -29,7 +27,6 @@ from tests.training.corpus import (
     SPACE,
     make_corpus,
     of_pair,
-    random_projections,
     write_pair,
 )
 
@@ -48,7 +45,7 @@ def train(folder: Path, kind: str, chunks: int, processes: Processes = SINGLE_PR
     """Train the toy corpus; everything is written under `folder`."""
     own = Path(tempfile.mkdtemp(dir=folder))
     corpus, config = make_corpus(own), CONFIG.model_copy(update={"encoder_accumulation": chunks})
-    start = random_projections(corpus)
+    start = None
     if kind == "pair":
         corpus = of_pair(corpus, write_pair(own / "pair"))
         start = identity_projections(SPACE, 2.5, None)
@@ -64,24 +61,21 @@ def train(folder: Path, kind: str, chunks: int, processes: Processes = SINGLE_PR
     def evaluate(image: np.ndarray, text: np.ndarray, image_index: np.ndarray) -> dict[str, float]:
         return {"validation_t2i_r5": len(image) / 100}
 
-    task = UnlockedTask(
-        build_clip(start, **corpus.recipe), corpus.pairs("train"), corpus.pairs("validation"),
-        evaluate, corpus.preprocessing, config, Compute("cpu", "fp32"), processes,
-    )  # fmt: skip
-    state_folder = folder / f"journal-{processes.world_size}"
-    journal = RunState(state_folder, read_only=not processes.is_main_process)
+    task = corpus.task(config, evaluate, start, processes=processes)
+    state_folder = folder / f"run_state-{processes.world_size}"
+    run_state = RunState(state_folder, read_only=not processes.is_main_process)
     if kind == "killed" and not processes.is_main_process:
         step = task.after_step
         steps: list[int] = []
 
-        def dies() -> None:
+        def die() -> None:
             steps.append(1)
             if len(steps) == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
             step()
 
-        task.after_step = dies  # type: ignore[method-assign]
-    return train_encoders(task, journal, "f")
+        task.after_step = die  # type: ignore[method-assign]
+    return train_encoders(task, run_state, "f")
 
 
 def main() -> None:

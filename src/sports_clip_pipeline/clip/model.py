@@ -23,7 +23,7 @@ Block = list[nn.Parameter]
 
 
 def _has_projections(model: Any) -> bool:
-    """Whether projection heads stand on the encoders; open_clip pairs have theirs inside."""
+    """Whether the model has projection heads; open_clip pairs have them inside the encoders."""
     return hasattr(model.text, "proj")
 
 

@@ -30,10 +30,6 @@ class Archive:
 
     Hidden files and `__MACOSX` are left out; a backslash in a name is read as `/`. The whole
     archive is refused if a name or link leads outside, or if a size exceeds the limits.
-
-    Args:
-        path: the zip or the folder.
-        limits: largest number and sizes of files.
     """
 
     def __init__(self, path: Path, limits: ArchiveLimits | None = None) -> None:

@@ -106,8 +106,7 @@ def caption_audit(captions: pd.DataFrame, names: Mapping[str, Sequence[str]]) ->
     """Statistics of the captions: lengths, truncation and mentions of the classes.
 
     Args:
-        captions: of `caption_table`.
-        names: label -> names of the class.
+        captions: of `caption_table`. names: label -> names of the class.
     Returns: JSON-like: `captions`, `images`, `truncated`, `length` (`mean`, `p99`, `max`), and
         `mentions` (label -> split -> captions that contain a name of the class as whole words).
     """

@@ -92,11 +92,8 @@ class ClassBank(Parameters):
     def require_two(self) -> None:
         """Raises: UserFacingError: fewer than two classes."""
         if len(self.classes) < 2:
-            raise UserFacingError(
-                "parameter class_bank.classes",
-                f"wanted two classes or more, got {list(self.labels)}",
-                "add a class",
-            )
+            what = f"wanted two classes or more, got {list(self.labels)}"
+            raise UserFacingError("parameter class_bank.classes", what, "add a class")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -156,7 +153,7 @@ def class_bank_yaml(labels: Sequence[str]) -> str:
         {"label": label, "names": [" ".join(label.replace("_", " ").split())], "sentences": []}
         for label in labels
     ]
-    ClassBank(templates=TEMPLATES, classes=classes)  # raises if it is invalid
+    ClassBank.model_validate({"templates": TEMPLATES, "classes": classes})
     return f"{_HEADER}{_yaml_list(TEMPLATES)}{_CLASSES_HEADER}{_yaml_list(classes)}"
 
 
@@ -202,12 +199,9 @@ def _write_class_bank(images: Path, out: Path, replace: bool) -> str:
     listing = list_labelled(archive, lambda label, _: composed(label), config.labelled)
     labels = sorted({entry.label for entry in listing.entries if entry.label is not None})
     if len(labels) < 2:
-        found = f" ({', '.join(labels)})" if labels else ""
-        raise UserFacingError(
-            images,
-            f"holds {len(labels)} classes{found}, and a study wants two or more",
-            "put a folder for each class there, or a list with labels",
-        )
+        what = f"holds {len(labels)} classes, and a study wants two or more"
+        remedy = "put a folder for each class there, or a list with labels"
+        raise UserFacingError(images, what, remedy)
     text, summary = class_bank_yaml(labels), _summary(listing, config.test_share)
     write_atomically(out, text.encode())
     return f"{summary}\nWritten: {out}"

@@ -121,7 +121,7 @@ def fetch_archive(archive: RemoteArchive, folder: Path, config: DownloadConfig) 
     for url in archive.mirrors:
         try:
             content = _fetch_from(url, scratch, archive, config)
-            record = _write_record(final, _describe(content, final.name, url))
+            record = _write_record(final, {**describe_corpus(content), "url": url})
             content.replace(final)
             trust = "checked" if archive.checksum else "trusted on first use, no known checksum"
             _LOG.info("%s: sha256 %s (%s)", final, record["sha256"], trust)
@@ -190,16 +190,11 @@ def _check_existing(final: Path, archive: RemoteArchive) -> dict[str, Any]:
         remedy = "delete or move it and run the same command again to download it"
         raise UserFacingError(final, fault, remedy)
     _LOG.info("%s is there already and complete", final)
-    return record or _write_record(final, _describe(final, final.name, None))
-
-
-def _describe(file: Path, name: str, url: str | None) -> dict[str, Any]:
-    size = file.stat().st_size
-    return {"file": name, "url": url, "sha256": pooch.file_hash(str(file)), "bytes": size}
+    return record or _write_record(final, describe_corpus(final))
 
 
 def describe_corpus(path: Path) -> dict[str, Any]:
-    """Record of a manually placed zip or folder: name, `Archive.digest`, bytes on disk."""
+    """Record of a zip or a folder: `file`, `url` (None), `sha256` of `Archive.digest`, `bytes`."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     name = path.name if path.is_file() else f"{path.name}/"
     size = sum(file.stat().st_size for file in files)

@@ -33,10 +33,7 @@ _REMEDY = "delete the folder and run the ingest pipeline again"
 
 @dataclass(frozen=True)
 class _Shard:
-    """Byte offsets of a shard's JPEGs.
-
-    The file is opened for each read: no open file is held, and its pages do not count as memory
-    of this process.
+    """Byte offsets of a shard's JPEGs; the file is opened for each read.
 
     Attributes:
         identity: device, inode and size, which change if the file is replaced.

@@ -102,13 +102,13 @@ def scan_shard(
 ) -> int:
     """Decode the images `(image, path)` of a shard, write the usable ones and their facts.
 
-    The facts are JSON: `shard`, its index entry; `kept`, columns of facts; `rejected`, rows of
+    The facts are JSON: `shard`, its index entry; `usable`, columns of facts; `rejected`, rows of
     image, reason and detail.
 
     Returns: the number of images.
     """
     number, names = task
-    kept: list[tuple[Any, ...]] = []
+    usable: list[tuple[Any, ...]] = []
     jpegs: list[bytes] = []
     rejected: list[tuple[str, str, str]] = []
     for image, member in names:
@@ -125,11 +125,11 @@ def scan_shard(
         grey = pixels.convert("L").resize((THUMBNAIL_SIDE,) * 2, Image.Resampling.BOX)
         digests = (hashlib.sha256(data).hexdigest() for data in (content, jpeg))
         dhash = str(imagehash.dhash(pixels))
-        kept.append((image, *digests, dhash, *pixels.size, grey.tobytes().hex(), len(jpegs)))
+        usable.append((image, *digests, dhash, *pixels.size, grey.tobytes().hex(), len(jpegs)))
         jpegs.append(jpeg)
-    shard = write_shard(folder / shard_name(number), [row[0] for row in kept], jpegs)
-    columns = {name: [row[k] for row in kept] for k, name in enumerate(_FACTS)}
-    facts = {"shard": shard, "kept": columns, "rejected": rejected}
+    shard = write_shard(folder / shard_name(number), [row[0] for row in usable], jpegs)
+    columns = {name: [row[k] for row in usable] for k, name in enumerate(_FACTS)}
+    facts = {"shard": shard, "usable": columns, "rejected": rejected}
     write_atomically(_facts_path(folder, number), json.dumps(facts).encode())
     return len(names)
 
@@ -173,10 +173,10 @@ def _assemble(
 ) -> Scan:
     """Join the listing with the facts of all shards."""
     entries = {entry.image: entry for entry in listing.entries}
-    kept = [
-        pd.DataFrame(one["kept"], columns=_FACTS).assign(shard=k) for k, one in enumerate(facts)
+    tables = [
+        pd.DataFrame(one["usable"], columns=_FACTS).assign(shard=k) for k, one in enumerate(facts)
     ]
-    rows = pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=_FACTS)
+    rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_FACTS)
     rejected = [row for one in facts for row in one["rejected"]]
     missing = [(item.image, item.reason, item.detail) for item in listing.rejected if not item.path]
     total = len(entries) + len(missing)

@@ -70,8 +70,8 @@ class LabelledForm(Parameters):
     form: Annotated[str, choices(*LABELLED_FORMS)] = Field(
         "auto",
         description="`kaggle` (lists beside folders), `csv` (a list of image and label), `folders` "
-        "(one folder a class), or `auto`: `kaggle` where train_labels.csv stands, else `csv` where "
-        "labels_file stands on top, else `folders`.",
+        "(one folder a class), or `auto`: `kaggle` if there is a train_labels.csv, else `csv` if "
+        "labels_file is on top, else `folders`.",
     )
     labels_file: Annotated[str, AfterValidator(_plain)] = Field(
         "labels.csv", description="The list of the form `csv`."

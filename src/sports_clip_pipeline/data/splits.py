@@ -60,12 +60,12 @@ def _take_groups(
 def make_splits(
     manifest: pd.DataFrame, labels: Sequence[str], test_share: float = 0.2, seed: int = 0
 ) -> pd.DataFrame:
-    """Stratified, group-aware split into development and evaluation, with nested label subsets.
+    """Stratified, group-aware split into development and test, with nested label subsets.
 
     Args:
         manifest: columns `image`, `label` (null for test images), `split`, `group`.
         labels: the classes of the study.
-        test_share: share of each class for evaluation, at least one image.
+        test_share: share of each class for testing, at least one image.
     Returns: one row per image, in the order of the manifest: `image`, `label`, `split`, `group`,
         `rank_seed_0` … `rank_seed_4` (rank in the class's seeded order; -1 outside development).
     Raises: UserFacingError: a class has fewer than two groups of images.
@@ -76,9 +76,9 @@ def make_splits(
     for label in labels:
         members = np.flatnonzero((manifest["label"] == label).to_numpy() & (split == "development"))
         members = members[np.argsort(names[members])]
-        evaluation = _evaluation_rows(members, groups, label, test_share, seed)
-        split[evaluation] = "test"
-        development = np.setdiff1d(members, evaluation, assume_unique=True)
+        test = _test_rows(members, groups, label, test_share, seed)
+        split[test] = "test"
+        development = np.setdiff1d(members, test, assume_unique=True)
         development = development[np.argsort(names[development])]
         for rank_seed in range(RANK_SEEDS):
             rng = np.random.default_rng([rank_seed, zlib.crc32(f"rank {label}".encode())])
@@ -88,10 +88,10 @@ def make_splits(
     return splits.assign(**{f"rank_seed_{k}": ranks[:, k] for k in range(RANK_SEEDS)})
 
 
-def _evaluation_rows(
+def _test_rows(
     members: np.ndarray, groups: np.ndarray, label: str, share: float, seed: int
 ) -> np.ndarray:
-    """Evaluation rows of a class, in whole groups."""
+    """Test rows of a class, in whole groups."""
     unique, sizes = np.unique(groups[members], return_counts=True)
     if len(unique) < 2:
         what = f"{len(members)} usable images in {len(unique)} duplicate groups"

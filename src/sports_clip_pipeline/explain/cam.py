@@ -89,14 +89,10 @@ def guided_gradients(
     """Guided backpropagation: pixel gradient through ReLUs that pass positive gradients only.
 
     It draws edges whatever the network has learned (Adebayo et al. 2018, Sanity Checks for
-    Saliency Maps), and is shown with that note.
+    Saliency Maps), and is shown with that note. Arguments and errors as `class_activation_map`.
 
-    Args: as `class_activation_map`.
     Returns: (H, W, 3) float32, signed, in score per unit of preprocessed pixel.
-
-    Raises:
-        UserFacingError: the network has no ReLU or ReLU6; the gradient is zero or not finite.
-        ValueError: `target` is no score of the module, or `pixels` is not one image.
+    Raises: UserFacingError: the network has no ReLU or ReLU6.
     Source: Springenberg et al. 2015, Striving for Simplicity, section 3.4.
     """
     _check_one_image(pixels)
@@ -130,10 +126,7 @@ class GuidedReLU6(GuidedBackpropReLUasModule):
 
 @contextmanager
 def guided_activations(module: nn.Module) -> Iterator[int]:
-    """Replace every ReLU and ReLU6 of `module` by a guided one; the originals return on exit.
-
-    Yields: how many were replaced.
-    """
+    """Replace every ReLU and ReLU6 by a guided one until exit; yields their number."""
     replaced = [
         (parent, name, child)
         for parent in module.modules()

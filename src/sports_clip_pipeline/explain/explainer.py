@@ -28,17 +28,11 @@ COLOURS = "inferno"
 
 @dataclass(frozen=True)
 class Card:
-    """One explanation.
+    """One explanation of an image: its prediction, and JPEG bytes of encoder input and map.
 
     Attributes:
-        image: name in the manifest. label: its true class.
-        predicted, probability: by the classifier.
-        question: what is explained: `class: LABEL`, `prompt: TEXT` or
-            `contrast: LABEL rather than LABEL`.
+        question: `class: LABEL`, `prompt: TEXT` or `contrast: LABEL rather than LABEL`.
         method: display name of the method.
-        photo_jpeg: the input of the encoder, as JPEG bytes.
-        map_jpeg: the explanation, of the same size in pixels, as JPEG bytes.
-        mime: of both, for data URIs.
     """
 
     image: str
@@ -89,14 +83,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Explainer:
-    """Draws explanations of the named scores of one network.
+    """Draws explanations of the named scores of one network, at a target layer of it.
 
     Attributes:
-        module: pixels (1, 3, H, W) to scores (1, C).
-        layer: target layer, a part of `module`.
-        preprocessing: of the network's images.
+        module: pixels (1, 3, H, W) to scores (1, C). names: of the C scores.
         kind: `class` or `prompt`, for the question on the card.
-        names: of the C scores.
         picture_px, picture_quality: long side in pixels, and JPEG quality, of the pictures.
     """
 
@@ -112,11 +103,8 @@ class Explainer:
     def of_predictor(
         cls, predictor: Any, layer: str, picture_px: int, picture_quality: int, module: Any = None
     ) -> Explainer:
-        """Explainer of a classifier's classes, at a layer of its first image encoder.
+        """Explainer of a `Predictor`'s classes, at a layer of its first image encoder.
 
-        Args:
-            predictor: a `Predictor`. layer: see `find_layer`.
-            module: the predictor's, if it is built already.
         Raises: UserFacingError: the encoder has no such layer.
         """
         module = predictor.module() if module is None else module
@@ -200,14 +188,9 @@ def fit_within(size: tuple[int, int], long_side: int) -> tuple[int, int]:
 
 
 def overlay(picture: Image.Image, heat: np.ndarray) -> Image.Image:
-    """Heat map over a grey version of the image; brightness grows with the heat.
+    """Heat map (h, w) in [0, 1], bilinear, over a grey version of the image.
 
-    Args:
-        picture: RGB, (W, H) pixels.
-        heat: (h, w) float32 in [0, 1]; scaled to the picture bilinearly.
-    Returns: RGB of the picture's size.
-
-    Raises: ValueError: heat outside [0, 1] or not finite.
+    Brightness grows with the heat. Raises: ValueError: heat outside [0, 1] or not finite.
     """
     if not (np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1):
         raise ValueError(f"heat lies in [0, 1], got {heat.min()} to {heat.max()}")

@@ -51,11 +51,9 @@ _NOT_FINGERPRINTED = (
 
 @dataclass(frozen=True)
 class Item:
-    """One image to measure.
+    """One image to measure: name, class, row in the store and sha256 of the stored bytes.
 
-    Attributes:
-        image, label: its name and class. row: in the store. sha256: of the stored bytes.
-        scorecam, shuffled: whether ScoreCAM and the randomisation check are measured.
+    `scorecam` and `shuffled` tell whether ScoreCAM and the randomisation check are measured.
     """
 
     image: str
@@ -82,13 +80,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Work:
-    """Inputs of every worker process.
+    """Inputs of every worker process: image store, networks and `CamEvalConfig`.
 
     Attributes:
-        store: of the images; `get(row)`. build: makes the networks.
         identity: fingerprint of the networks and their prompts.
         fitted_on: rows of the store that shuffled batch norms are fitted on.
-        config: `CamEvalConfig`.
     """
 
     store: Any

@@ -82,22 +82,14 @@ def frozen(module: nn.Module) -> Iterator[nn.Module]:
 
 @dataclass(frozen=True)
 class TokenGrid:
-    """Layout of a vision transformer's tokens over the image.
-
-    Attributes:
-        height, width: of the grid of patches.
-        prefix: number of tokens before the patches: class token and registers.
-    """
+    """Grid of a vision transformer's patches, and its number of class and register tokens."""
 
     height: int
     width: int
     prefix: int
 
     def as_map(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, T, K) tokens to (B, K, h, w), without the prefix.
-
-        Raises: ValueError: T is not h·w + prefix.
-        """
+        """(B, T, K) tokens to (B, K, h, w). Raises: ValueError: T is not h·w + prefix."""
         batch, count, width = tokens.shape
         if count != self.height * self.width + self.prefix:
             raise ValueError(
@@ -108,11 +100,7 @@ class TokenGrid:
 
 
 def token_grid(module: nn.Module, layer: nn.Module) -> TokenGrid | None:
-    """Grid of the vision transformer within `module` that `layer` is part of, if any.
-
-    Read from `patch_embed.grid_size` and `num_prefix_tokens` of timm's models, `grid_size` and the
-    class token of open_clip's own.
-    """
+    """Grid of the vision transformer within `module` that `layer` is part of, if any."""
     for part in module.modules():
         grid = _own_grid(part)
         if grid is not None and any(inner is layer for inner in part.modules()):
@@ -141,6 +129,7 @@ def find_layer(encoder: nn.Module, name: str = AUTO) -> nn.Module:
 
 
 def _own_grid(part: Any) -> TokenGrid | None:
+    """Token grid of one of timm's vision transformers or of open_clip's own."""
     patches = getattr(getattr(part, "patch_embed", None), "grid_size", None)
     if patches is not None and hasattr(part, "num_prefix_tokens"):
         return TokenGrid(int(patches[0]), int(patches[1]), int(part.num_prefix_tokens))
@@ -164,12 +153,10 @@ class Network:
     """One network over all classes.
 
     Attributes:
-        kind: `classifier` or `prompts`.
+        kind: `classifier` or `prompts`. layer: target layer. classes: the C labels.
         module: pixels (B, 3, H, W) to scores (B, C); probabilities are the softmax of
             scores / temperature.
-        layer: target layer. preprocessing: of its images. classes: the C labels.
-        head: weights above the image encoder.
-        stages: weights of the image encoder by stage, the first one first.
+        head, stages: weights above the image encoder, and its own by stage, the first one first.
         batch: images of a forward pass.
     """
 
@@ -216,10 +203,8 @@ class Network:
 class NetworkPlan:
     """Picklable description of networks, built in each worker process.
 
-    Attributes:
-        kinds: of `classifier`, `prompts`. predictor: the classifier.
-        clip: CLIP folder. prompts, prompt_emb: one per class, and unit-norm embeddings (C, E).
-        layer: see `find_layer`. batch: see `Network`.
+    `prompts` has one for each class, `prompt_emb` (C, E) their unit-norm embeddings by the CLIP
+    model in the folder `clip`.
     """
 
     kinds: tuple[str, ...]
@@ -245,12 +230,13 @@ class NetworkPlan:
 
     def _classifier(self) -> Network:
         """The fine-tuned classifier; layer and stages are of its first image encoder."""
-        module = self.predictor.module()
+        predictor, module = self.predictor, self.predictor.module()
         encoder, head = module.encoder, tuple(_head_weights(module.head))
         stages = timm_stages if hasattr(encoder, "group_matcher") else image_blocks
-        return self._network(
-            CLASSIFIER, module, encoder, self.predictor.preprocessing, self.predictor.temperature,
-            head, stages(encoder),
+        return Network(
+            CLASSIFIER, module.to(memory_format=torch.channels_last).eval(),
+            find_layer(encoder, self.layer), predictor.preprocessing, tuple(predictor.classes),
+            predictor.temperature, head, tuple(map(tuple, stages(encoder))), self.batch,
         )  # fmt: skip
 
     def _prompts(self) -> Network:
@@ -260,23 +246,12 @@ class NetworkPlan:
         module = TextTarget(clip.model, torch.from_numpy(self.prompt_emb))
         projection = getattr(getattr(clip.model, "visual", None), "head", None)
         head = (*(projection.parameters() if projection is not None else ()), module.text_emb)
-        stages = image_blocks(clip.model)
-        return self._network(PROMPTS, module, module.encoder, clip.preprocessing, 1.0, head, stages)
-
-    def _network(
-        self,
-        kind: str,
-        module: nn.Module,
-        encoder: nn.Module,
-        preprocessing: ImageTransform,
-        temperature: float,
-        head: tuple[torch.Tensor, ...],
-        stages: Any,
-    ) -> Network:
-        module = module.to(memory_format=torch.channels_last).eval()
-        layer, classes = find_layer(encoder, self.layer), tuple(self.predictor.classes)
-        parts = head, tuple(map(tuple, stages))
-        return Network(kind, module, layer, preprocessing, classes, temperature, *parts, self.batch)
+        return Network(
+            PROMPTS, module.to(memory_format=torch.channels_last).eval(),
+            find_layer(module.encoder, self.layer), clip.preprocessing,
+            tuple(self.predictor.classes), 1.0, head, tuple(map(tuple, image_blocks(clip.model))),
+            self.batch,
+        )  # fmt: skip
 
 
 def _head_weights(head: HeadModule) -> list[torch.Tensor]:

@@ -34,10 +34,9 @@ def sample_predictions(
     turns to give one of their candidates. The order of the rows does not matter.
 
     Args:
-        predictions: `image`, `label`, `predicted` str and `probability` float of the prediction.
+        predictions: `image`, `label`, `predicted`, and `probability` of the prediction.
         right, wrong: numbers to sample; all where there are fewer.
-        confident_share: in (0, 1].
-    Returns: the columns of `COLUMNS`; `right` is bool; the right ones come first.
+    Returns: the columns of `COLUMNS`; the right ones come first.
     """
     table = predictions[["image", "label", "predicted", "probability"]].copy()
     table["right"] = table["label"] == table["predicted"]
@@ -56,10 +55,7 @@ def sample_confused_pairs(
     Of the images of one class that were predicted within the pair, the most confident error is
     taken; where all are right, the least confident one.
 
-    Args:
-        predictions: as `sample_predictions`.
-        pairs: `first`, `second`, most confused first; may be empty.
-        count: number of pairs.
+    Args: pairs: `first`, `second`, most confused first; may be empty. count: number of pairs.
     Returns: the columns of `PAIR_COLUMNS`; up to two rows a pair.
     """
     rows = []
@@ -81,10 +77,8 @@ def sample_for_measurement(
 ) -> pd.DataFrame:
     """Random sample of right and wrong predictions, interleaved; the rows' order does not matter.
 
-    Args:
-        predictions: `image`, `label`, `predicted`.
-        images: number to sample; all where there are fewer.
-        wrong_share: of wrong ones; where one kind is short, the other fills up.
+    Where there are too few wrong (or right) ones for `wrong_share`, the others fill up.
+
     Returns: rows of `predictions` with `right` bool; the first n are the sample of n.
     """
     table = predictions.sort_values("image", kind="stable").reset_index(drop=True)

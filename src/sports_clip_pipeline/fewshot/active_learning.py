@@ -1,14 +1,12 @@
-"""Active learning: the query strategy that picks the images to label next.
+"""Active learning: query strategies and their acquisition score; label issues.
 
-Below ten labels a class a classifier's uncertainty says little, and typical images teach the most:
-the images are clustered, and the most typical one of each of the largest clusters without a label
-is taken (TypiClust). From ten labels a class on, the acquisition score is the margin between the
-two most probable classes; of the ten least certain images for each one to label, those furthest
-from everything labelled or taken so far are taken one by one (greedy k-centre, a core-set).
+Below ten labels a class the most typical image of each of the largest clusters without a label is
+queried (TypiClust). From then on, of the ten images for each one to label whose margin between the
+two most probable classes is least, those furthest from everything labelled or queried so far
+(greedy k-centre, a core-set).
 
-Source: Hacohen et al. 2022, sections 3 and 4 (typical at low budgets, with the sizes used here:
-20 neighbours, at most 500 clusters); Scheffer et al. 2001 (margin); Sener and Savarese 2018,
-algorithm 1 (k-centre).
+Source: Hacohen et al. 2022, sections 3 and 4 (20 neighbours, at most 500 clusters); Scheffer et al.
+2001 (margin); Sener and Savarese 2018, algorithm 1 (k-centre).
 """
 
 from __future__ import annotations
@@ -37,7 +35,6 @@ def query_images(
     labels: Sequence[str],
     budget: int,
     seed: int = 0,
-    typical_below: float = TYPICAL_BELOW,
 ) -> pd.DataFrame:
     """The images whose labels are likely to help most, the best first.
 
@@ -46,8 +43,6 @@ def query_images(
         probabilities: (M, C) of the chosen predictor. features: (M, D).
         labelled_features: (L, D) of those that have labels, L >= 0. labels: the C class names.
         budget: images to label; all where there are fewer.
-        seed: of the grouping.
-        typical_below: labels a class (L / C) below which typical images are taken.
     Returns: `image`, `rank` (1 first), `reason` (words), `predicted`, `probability`, `margin`
         (to the second most probable class; 0 is undecided).
     Raises: ValueError: the lengths differ, or the budget is below 1.
@@ -60,15 +55,15 @@ def query_images(
         raise ValueError(f"wanted a budget of at least 1 image, got {budget}")
     budget = min(budget, len(images))
     order, margin = acquisition_score(probabilities)
-    near, known = unit_norm(features), unit_norm(labelled_features)
-    if len(known) < typical_below * len(labels):
-        chosen, groups = query_typical(near, known, budget, seed)
+    unlabelled, labelled = unit_norm(features), unit_norm(labelled_features)
+    if len(labelled) < TYPICAL_BELOW * len(labels):
+        chosen, clusters = query_typical(unlabelled, labelled, budget, seed)
         reasons = [
-            f"typical of {size} alike images, of which {held or 'none'} had a label"
-            for size, held in groups
+            f"typical of {size} alike images, of which {count or 'none'} had a label"
+            for size, count in clusters
         ]
     else:
-        chosen = query_uncertain(margin, near, known, budget)
+        chosen = query_uncertain(margin, unlabelled, labelled, budget)
         reasons = [f"undecided between {labels[a]} and {labels[b]}" for a, b in order[chosen]]
     return pd.DataFrame(
         {
@@ -92,31 +87,35 @@ def acquisition_score(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def query_typical(
     features: np.ndarray, labelled: np.ndarray, budget: int, seed: int
 ) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """One image after the other from the largest group with the fewest labels.
+    """One image after the other from the largest cluster with the fewest labels.
 
     Args: features: (M, D). labelled: (L, D). budget: at most M.
-    Returns: (budget,) rows, and for each the size of its group and how many of it had a label.
+    Returns: (budget,) rows, and for each the size of its cluster and how many of it had a label.
     """
-    group = _clusters(np.concatenate([features, labelled]), len(labelled) + budget, seed)
-    own, groups = group[: len(features)], group.max() + 1
-    sizes = np.bincount(group, minlength=groups)
-    held = np.bincount(group[len(features) :], minlength=groups)
-    queues = {g: _by_typicality(features, np.flatnonzero(own == g)) for g in np.unique(own)}
-    taken, chosen, described = held.copy(), [], []
+    points = np.concatenate([features, labelled]).astype(np.float32)
+    count = min(len(labelled) + budget, _MOST_CLUSTERS, len(points))
+    model = KMeans(count, n_init=1, max_iter=_ITERATIONS, random_state=seed)
+    with warnings.catch_warnings():  # fewer clusters than asked for are enough
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        cluster = model.fit_predict(points)
+    own, sizes = cluster[: len(features)], np.bincount(cluster)
+    counts = np.bincount(cluster[len(features) :], minlength=len(sizes))
+    queues = {c: _by_typicality(features, np.flatnonzero(own == c)) for c in np.unique(own)}
+    taken, chosen, described = counts.copy(), [], []
     for _ in range(budget):
-        place = min((g for g in queues if queues[g]), key=lambda g: (taken[g], -sizes[g], g))
-        chosen.append(queues[place].pop(0))
-        described.append((int(sizes[place]), int(held[place])))
-        taken[place] += 1
+        best = min((c for c in queues if queues[c]), key=lambda c: (taken[c], -sizes[c], c))
+        chosen.append(queues[best].pop(0))
+        described.append((int(sizes[best]), int(counts[best])))
+        taken[best] += 1
     return np.array(chosen, dtype=np.intp), described
 
 
 def query_uncertain(
     margin: np.ndarray, features: np.ndarray, labelled: np.ndarray, budget: int, pool: int = POOL
 ) -> np.ndarray:
-    """Of the least decided images, those furthest from all labelled or taken so far.
+    """Of the least decided images, those furthest from all labelled or queried so far.
 
-    Args: margin: (M,). features: (M, D). labelled: (L, D). pool: candidates for each one wanted.
+    Args: margin: (M,). features: (M, D). labelled: (L, D). pool: candidates for each one to label.
     Returns: (budget,) rows. Without labelled ones the least decided is the first.
     """
     candidates = np.argsort(margin, kind="stable")[: pool * budget]
@@ -126,24 +125,14 @@ def query_uncertain(
         distance = _distances(points, labelled).min(axis=1)
     chosen: list[int] = []
     for _ in range(budget):
-        place = int(distance.argmax())  # the least decided among equals
-        chosen.append(place)
-        distance = np.minimum(distance, _distances(points, points[[place]])[:, 0])
+        chosen.append(int(distance.argmax()))  # the least decided among equals
+        distance = np.minimum(distance, _distances(points, points[chosen[-1:]])[:, 0])
         distance[chosen] = -1.0
     return candidates[chosen]
 
 
-def _clusters(points: np.ndarray, wanted: int, seed: int) -> np.ndarray:
-    count = min(wanted, _MOST_CLUSTERS, len(points))
-    model = KMeans(count, n_init=1, max_iter=_ITERATIONS, random_state=seed)
-    with warnings.catch_warnings():  # fewer groups than asked for are enough
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        group: np.ndarray = model.fit_predict(points.astype(np.float32))
-    return group
-
-
 def _by_typicality(features: np.ndarray, rows: np.ndarray) -> list[int]:
-    """Rows of a group, the one nearest to its neighbours first."""
+    """Rows of a cluster, the one nearest to its neighbours first."""
     neighbours = min(_NEIGHBOURS, len(rows) - 1)
     if neighbours == 0:
         return rows.tolist()
@@ -157,9 +146,6 @@ def _distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(2.0 - 2.0 * (left @ right.T), 0.0))
 
 
-_COLUMNS = ("image", "label", "suggested", "self_confidence", "margin", "rank")
-
-
 def find_issues(
     images: Sequence[str],
     target: np.ndarray,
@@ -167,17 +153,13 @@ def find_issues(
     labels: Sequence[str],
     top: int | None = None,
 ) -> pd.DataFrame:
-    """Confident learning: images that held-out classifiers put confidently elsewhere.
-
-    A image is listed where, of the classes it reaches the usual confidence of (the mean
-    probability that the class gets on images labelled so), the most probable is not its
-    label. A list to look through, not a verdict: a image may show two sports.
+    """Label issues by confident learning: images that held-out classifiers put elsewhere.
 
     Args:
         images: (n,) names. target: (n,) int, the labels given.
         held_out: (n, C) probabilities by classifiers that did not see the row; NaN rows (never
-            held out) are passed over. labels: the C class names.
-        top: rows kept; None for all.
+            held out) are skipped. labels: the C class names.
+        top: rows returned; None for all.
     Returns: the likeliest first: `image`, `label` (given), `suggested` (most probable),
         `self_confidence` (probability of the given label), `margin` (that less the suggested
         one's, in [−1, 0]), `rank` (1 first).
@@ -186,28 +168,22 @@ def find_issues(
     """
     if not len(images) == len(target) == len(held_out):
         raise ValueError(f"{len(images)} images, {len(target)} labels, {len(held_out)} rows")
-    known = np.flatnonzero(~np.isnan(held_out).any(axis=1))
-    if len(np.unique(target[known])) < 2:
-        return pd.DataFrame(columns=list(_COLUMNS))
-    probabilities = held_out[known].astype(np.float64)
+    tested = np.flatnonzero(~np.isnan(held_out).any(axis=1))
+    given, probabilities = target[tested], held_out[tested].astype(np.float64)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    flagged = np.flatnonzero(
-        find_label_issues(target[known], probabilities, filter_by="confident_learning", n_jobs=1)
-    )
-    given = target[known][flagged]
-    rows = probabilities[flagged]
-    suggested = rows.argmax(axis=1)
-    own = rows[np.arange(len(rows)), given]
-    margin = own - rows.max(axis=1, initial=0.0)
-    order = np.lexsort((margin, own))[:top]  # by self-confidence, then margin
+    issues = np.zeros(len(tested), dtype=bool)
+    if len(np.unique(given)) > 1:
+        issues = find_label_issues(given, probabilities, filter_by="confident_learning", n_jobs=1)
     names = np.asarray(labels, dtype=object)
-    return pd.DataFrame(
+    own = np.take_along_axis(probabilities, given[:, None], axis=1)[:, 0]
+    table = pd.DataFrame(
         {
-            "image": np.asarray(images, dtype=object)[known[flagged[order]]],
-            "label": names[given[order]],
-            "suggested": names[suggested[order]],
-            "self_confidence": own[order],
-            "margin": margin[order],
-            "rank": np.arange(1, len(order) + 1),
+            "image": np.asarray(images, dtype=object)[tested],
+            "label": names[given],
+            "suggested": names[probabilities.argmax(axis=1)],
+            "self_confidence": own,
+            "margin": own - probabilities.max(axis=1, initial=0.0),
         }
     )
+    table = table[issues].sort_values(["self_confidence", "margin"], kind="stable")[:top]
+    return table.assign(rank=np.arange(1, len(table) + 1)).reset_index(drop=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -39,13 +38,7 @@ _K_MEANS_ROUNDS = 8
 
 @dataclass(frozen=True)
 class KeyCache:
-    """The cache of Tip-Adapter.
-
-    Attributes:
-        keys: (K, r) float32 unit-norm.
-        key_class: (K,) int in [0, classes).
-        classes: C.
-    """
+    """The cache of Tip-Adapter: keys (K, r) float32 unit-norm, and their classes (K,) int."""
 
     keys: np.ndarray
     key_class: np.ndarray
@@ -63,8 +56,7 @@ class TipAdapter(Method):
     """Tip-Adapter: a key-value cache of labelled images, with zero-shot; training-free.
 
     A class's keys are its labelled rows, or as many k-means centres of them. Source: Zhang et al.
-    2022, section 3.1 (α is the two weights of the blend here). There α and β were searched on test
-    labels; here cross-validation chooses them.
+    2022, section 3.1; α is the two weights of the blend here.
     """
 
     keys_per_class: int = Field(32, ge=1, le=10_000, description="Keys of a class, at most.")
@@ -90,11 +82,7 @@ class TipAdapter(Method):
 
 
 def build_cache(rows: Labelled, most: int, seed: int) -> KeyCache:
-    """At most `most` keys a class: its rows, or so many centres of them.
-
-    Args:
-        rows: features (n, r) unit-norm.
-    """
+    """At most `most` keys a class: its rows (features unit-norm), or so many centres of them."""
     rng = np.random.default_rng(seed)
     keys, key_class = [], []
     for label in range(rows.classes):
@@ -106,10 +94,7 @@ def build_cache(rows: Labelled, most: int, seed: int) -> KeyCache:
 
 
 def _spherical_k_means(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, r) unit-norm centres of rows (n, r), from seeded rows.
-
-    Source: Dhillon and Modha 2001.
-    """
+    """(count, r) unit-norm centres of rows (n, r). Source: Dhillon and Modha 2001."""
     centres = rows[rng.permutation(len(rows))[:count]]
     for _ in range(_K_MEANS_ROUNDS):
         nearest = (rows @ centres.T).argmax(axis=1)
@@ -124,7 +109,7 @@ class TipAdapterF(TipAdapter):
     """Tip-Adapter-F: the cache's keys are trained by AdamW with a cosine schedule.
 
     β and the weights are those of the training-free cache; the weights are fitted again at the end.
-    Source: Zhang et al. 2022, section 3.2. There the epoch was picked on test images.
+    Source: Zhang et al. 2022, section 3.2.
     """
 
     steps: Steps = Field((20, 100), description="Training steps; the last ends the schedule.")
@@ -138,7 +123,7 @@ class TipAdapterF(TipAdapter):
         beta, cache_weight = chosen["beta"], chosen["probe_weight"]
         scaled = RowSpace.of(task.labelled, task.pretrained.scaled(root=True))
         space = scaled.beside_outputs(zero_shot, zero_shot(task.labelled.features))
-        own = columns(0, space.width)
+        first = columns(0, space.width)
 
         def train_all(rows: Labelled) -> Heads:
             features, text = np.split(rows.features, [space.width], axis=1)
@@ -150,7 +135,7 @@ class TipAdapterF(TipAdapter):
 
         def fit_all(rows: Labelled) -> Heads:
             heads = train_all(rows).items()
-            return {setting: Head((own, *head.operations)) for setting, head in heads}
+            return {setting: Head((first, *head.operations)) for setting, head in heads}
 
         return blend_with_zero_shot(
             task.labelled,
@@ -171,9 +156,7 @@ class TipAdapterF(TipAdapter):
     ) -> dict[int, KeyCache]:
         """The cache after each number of steps.
 
-        Args:
-            rows: features (n, r) unit-norm. offset: (n, C) weighted zero-shot logits of the rows.
-            cache_weight: of the cache's logits. seed: of the batches.
+        Args: rows: features (n, r) unit-norm. offset: (n, C) weighted zero-shot logits of them.
         """
         features, target = torch.from_numpy(rows.features), torch.from_numpy(rows.target)
         text = torch.from_numpy(offset)
@@ -183,7 +166,8 @@ class TipAdapterF(TipAdapter):
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.steps))
         rng = np.random.default_rng(seed)
         trained = {}
-        with _without_denormals():
+        torch.set_flush_denormal(True)  # confident rows leave gradients near 1e-40, which are slow
+        try:
             for step in range(1, max(self.steps) + 1):
                 batch = torch.from_numpy(rng.permutation(len(target))[: self.batch_size])
                 affinity = torch.exp(-beta * (1.0 - features[batch] @ keys.T))  # (B, K)
@@ -195,17 +179,9 @@ class TipAdapterF(TipAdapter):
                 schedule.step()
                 if step in self.steps:
                     trained[step] = replace(cache, keys=keys.detach().numpy().copy())
+        finally:
+            torch.set_flush_denormal(False)
         return trained
-
-
-@contextmanager
-def _without_denormals() -> Iterator[None]:
-    """Confident rows leave gradients near 1e-40, on which this arithmetic is ten times slower."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
 
 
 class ProLip(Method):
@@ -214,7 +190,7 @@ class ProLip(Method):
     Loss: cross-entropy of s · cos(W x + b, t) plus λ ‖W − W₀‖², with λ = 1/N for N labels a class.
 
     Source: Fahes et al. 2024, "CLIP's Visual Embedding Projector is a Few-shot Cornucopia",
-    section 4 and the paragraph on λ = 1/N. L-BFGS replaces 300 steps of Adam.
+    section 4. L-BFGS replaces 300 steps of Adam.
     """
 
     def fit(self, task: Task) -> Fit:
@@ -233,9 +209,9 @@ class ProLip(Method):
 
         def fit_all(rows: Labelled) -> Heads:
             moved = ProjectionProblem(rows, pretrained, origin).solve()
-            text = pretrained.zero_shot_weights * pretrained.logit_scale
-            cosines = (Operation("l2_normalise"), affine(text))
-            return {(): Head((affine(moved, pretrained.image_bias), *cosines))}
+            text = affine(pretrained.zero_shot_weights * pretrained.logit_scale)
+            first = affine(moved, pretrained.image_bias)
+            return {(): Head((first, Operation("l2_normalise"), text))}
 
         def refit(setting: Setting) -> Head:
             """On pooled features; what the rows do not span stays as pretrained."""
@@ -251,13 +227,7 @@ class ProLip(Method):
 
 @dataclass(frozen=True)
 class ProjectionProblem:
-    """Mean cross-entropy + λ ‖W − W₀‖², λ = 1/N for N labels a class.
-
-    Attributes:
-        rows: features (n, r) float32.
-        pretrained: zero-shot weights, scale and bias, which are fixed.
-        origin: (P, r), W₀.
-    """
+    """Mean cross-entropy + λ ‖W − W₀‖² of rows (n, r) float32, with the origin W₀ (P, r)."""
 
     rows: Labelled
     pretrained: Pretrained
@@ -265,7 +235,7 @@ class ProjectionProblem:
 
     @property
     def penalty(self) -> float:
-        """λ."""
+        """λ = 1/N for N labels a class."""
         return len(self.pretrained.zero_shot_weights) / len(self.rows.target)
 
     def solve(self) -> np.ndarray:
@@ -286,12 +256,9 @@ class ProjectionProblem:
 
     def objective(self, weight: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient (P, r)."""
-        pooled, target, text = (
-            self.rows.features,
-            self.rows.target,
-            self.pretrained.zero_shot_weights,
-        )
-        kind, scale = pooled.dtype, self.pretrained.logit_scale
+        pooled, target = self.rows.features, self.rows.target
+        text, scale = self.pretrained.zero_shot_weights, self.pretrained.logit_scale
+        kind = pooled.dtype
         projected = pooled @ weight.T.astype(kind) + self.pretrained.image_bias  # (n, P)
         norms = np.linalg.norm(projected, axis=1, keepdims=True)
         unit = projected / norms
@@ -307,10 +274,7 @@ class ProjectionProblem:
 
 
 class NotebookMlp(Method):
-    """The 2022 notebook's MLP head on image embeddings: 256 → 128 → classes, ReLU, Adam.
-
-    Its training length was chosen on the split it was evaluated on; here cross-validation does.
-    """
+    """The 2022 notebook's MLP head on image embeddings: 256 → 128 → classes, ReLU, Adam."""
 
     steps: Steps = Field((100, 300, 1000), description="Optimizer steps to choose from.")
     lr: float = Field(1e-3, ge=1e-6, le=1, description="Adam's learning rate.")

@@ -1,4 +1,4 @@
-"""Few-shot methods: the interface of all of them, and the registry with their display facts.
+"""Few-shot methods: their interface and registry.
 
 A method is a pydantic model whose fields are its settings (`finetune.methods.<name>` in `conf/`)
 and whose `fit` returns a classifier head. A new method is one class and one line of `METHODS`.
@@ -25,7 +25,7 @@ class ResultCache:
     """Intermediate results of one labelled subset, shared by the methods that are fitted on it.
 
     Attributes:
-        reused_s: seconds that computing what the current trial reused took; they count as its own.
+        reused_s: seconds that computing what the current trial reused took.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,6 @@ class Labelled:
         features: (n, D) float32 pooled encoder features.
         target: (n,) int64 in [0, classes).
         fold: (n,) int; the cross-validation fold that holds the row out, −1 for never.
-        classes: number of classes of the study.
         cache: intermediate results of exactly these rows.
     """
 
@@ -123,8 +122,7 @@ class MethodSpec:
 
     Attributes:
         path: `module:Class` in this package.
-        space: the features it uses: `first_encoder`, `all_encoders` (concatenated), or `clip`
-            (embeddings in the space shared with text).
+        space: its features: `first_encoder`, `all_encoders` (concatenated) or `clip` (embeddings).
         display_name: in figures and tables.
         unlabelled: whether it learns from the unlabelled development images too.
     """
@@ -142,14 +140,13 @@ class MethodSpec:
 
 _FIRST, _ALL, _CLIP = "first_encoder", "all_encoders", "clip"
 _LOGREG, _NEAREST = "linear:LogisticRegression", "linear:NearestMean"
+_TEXT_INIT, _SEMI = "linear:TextInitLogisticRegression", "semi_supervised"
 METHODS: Mapping[str, MethodSpec] = {
     "notebook_mlp": MethodSpec("adapters:NotebookMlp", _CLIP, "MLP head of the notebook"),
     "logreg": MethodSpec(_LOGREG, _FIRST, "Logistic regression, first encoder"),
     "logreg_all_encoders": MethodSpec(_LOGREG, _ALL, "Logistic regression, all encoders"),
     "logreg_clip": MethodSpec(_LOGREG, _CLIP, "Logistic regression, CLIP space"),
-    "logreg_clip_text_init": MethodSpec(
-        "linear:TextInitLogisticRegression", _CLIP, "Logistic regression with a text prior"
-    ),
+    "logreg_clip_text_init": MethodSpec(_TEXT_INIT, _CLIP, "Logistic regression with a text prior"),
     "nearest_mean": MethodSpec(_NEAREST, _ALL, "Nearest class mean, all encoders"),
     "nearest_mean_clip": MethodSpec(_NEAREST, _CLIP, "Nearest class mean, CLIP space"),
     "ridge": MethodSpec("linear:Ridge", _ALL, "Ridge regression, all encoders"),
@@ -168,15 +165,15 @@ METHODS: Mapping[str, MethodSpec] = {
     "ridge_blend": MethodSpec("ensemble:RidgeBlend", _ALL, "Ridge regression with zero-shot"),
     "logreg_blend": MethodSpec("ensemble:LogregBlend", _ALL, "Logistic regression with zero-shot"),
     "stacked_ensemble": MethodSpec("ensemble:StackedEnsemble", _ALL, "Stacked ensemble"),
-    "gda_em": MethodSpec("semi_supervised:GdaEm", _ALL, "Gaussian mixture by EM", True),
+    "gda_em": MethodSpec(f"{_SEMI}:GdaEm", _ALL, "Gaussian mixture by EM", True),
     "self_training": MethodSpec(
-        "semi_supervised:SelfTraining", _ALL, "Self-training with unlabelled images", True
+        f"{_SEMI}:SelfTraining", _ALL, "Self-training with unlabelled images", True
     ),
     "label_propagation": MethodSpec(
-        "semi_supervised:LabelPropagation", _ALL, "Label propagation over unlabelled images", True
+        f"{_SEMI}:LabelPropagation", _ALL, "Label propagation over unlabelled images", True
     ),
     "pseudo_labels": MethodSpec(
-        "semi_supervised:PseudoLabels", _ALL, "Pseudo-labels on unlabelled images", True
+        f"{_SEMI}:PseudoLabels", _ALL, "Pseudo-labels on unlabelled images", True
     ),
 }
 

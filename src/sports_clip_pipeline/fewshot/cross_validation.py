@@ -22,10 +22,7 @@ Heads = Mapping[Setting, Head]
 def assign_folds(target: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Stratified folds: within each class, rows in a seeded order are assigned round-robin.
 
-    A class with fewer rows than folds is held out by some folds alone.
-
-    Args:
-        target: (n,) int. folds: how many.
+    Args: target: (n,) int.
     Returns: (n,) int; −1 for the only row of a class, which is never held out.
     """
     counts = np.bincount(target)
@@ -46,30 +43,24 @@ def cross_validate(
     """Select the candidate with the least held-out loss, and refit it on all rows.
 
     Args:
-        fit_all: all candidates, fitted on the rows it is given.
-        names: of the hyper-parameters.
+        fit_all: all candidates, fitted on the rows it is given. names: of the hyper-parameters.
         refit: one candidate fitted on all rows; by `fit_all`, if not given.
-    Returns: the selected candidate, its temperature fitted on held-out logits.
     """
     one = refit or (lambda setting: fit_all(labelled)[setting])
     return select_candidate(labelled, held_out_logits(labelled, fit_all), names, one)
 
 
 def held_out_logits(
-    labelled: Labelled,
-    fit_all: Callable[[Labelled], Heads],
-    max_rows: int | None = None,
+    labelled: Labelled, fit_all: Callable[[Labelled], Heads], max_rows: float = np.inf
 ) -> dict[Setting, np.ndarray]:
     """Logits (n, C) of every candidate on rows that its fit did not see; NaN on all others.
 
-    Args:
-        max_rows: hold out no further fold once so many rows were; for costly fits, whose held-out
-            rows serve a temperature or a few candidates.
+    Args: max_rows: hold out no further fold once so many rows were; for costly fits.
     """
     held_out: dict[Setting, np.ndarray] = {}
     tested = 0
     for fold in np.unique(labelled.fold[labelled.fold >= 0]):
-        if max_rows is not None and tested >= max_rows:
+        if tested >= max_rows:
             break
         out = labelled.fold == fold
         tested += int(out.sum())
@@ -93,10 +84,8 @@ def select_candidate(
         loss = log_loss(logits[tested] / temperature, labelled.target[tested])
         scores[setting] = (loss, temperature)
     best = min(scores, key=lambda setting: scores[setting][0])
-    hyperparameters = dict(zip(names, best, strict=True))
-    return fit_from_held_out(
-        labelled, held_out[best], refit(best), hyperparameters, scores[best][1]
-    )
+    settings = dict(zip(names, best, strict=True))
+    return fit_from_held_out(labelled, held_out[best], refit(best), settings, scores[best][1])
 
 
 def fit_from_held_out(

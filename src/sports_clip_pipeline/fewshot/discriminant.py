@@ -1,13 +1,4 @@
-"""Gaussian discriminant analysis (GDA): supervised, by EM, and as transductive zero-shot.
-
-A Gaussian for each class with one covariance for all makes a linear classifier. `solve_gda` fits it
-to labels; `fit_mixture` by EM to unlabelled images too, from another classifier's probabilities;
-`transduce` from zero-shot ones alone, beside its baselines (balanced assignment, soft k-means).
-
-Source of transductive zero-shot: Zanella et al. 2024 (TransCLIP) for the mixture with a prior at
-the text; Martin et al. 2024 ("Transductive zero-shot and few-shot CLIP") for soft k-means; Asano et
-al. 2020 for balanced assignment alone.
-"""
+"""Gaussian discriminant analysis (GDA): supervised, by EM, and as transductive zero-shot."""
 
 from __future__ import annotations
 
@@ -39,8 +30,7 @@ class Gda(Method):
     """GDA: a Gaussian for each class, one covariance for all, a uniform prior; closed form.
 
     With class means μ and precision P the logits are μ P x − ½ μ P μ. The precision is
-    P = D ((N − 1) Σ + s · tr(Σ) I)⁻¹ with s = 1 in the paper; cross-validation chooses s here:
-    pooled features are wider and less even than CLIP embeddings.
+    P = D ((N − 1) Σ + s · tr(Σ) I)⁻¹, with s = 1 in the paper.
 
     Source: Wang et al. 2024, "A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation",
     section 3.2; the estimator is Kubokawa and Srivastava 2008.
@@ -75,11 +65,7 @@ def solve_gda(rows: Labelled, strengths: Sequence[float]) -> Heads:
 
 @dataclass(frozen=True)
 class LinearClassifier:
-    """Logits x Wᵀ + b + s · t of rows x and another classifier's logits t.
-
-    Attributes:
-        weight: (C, d). bias: (C,). prior_strength: s >= 0.
-    """
+    """Logits x Wᵀ + b + s · t of rows x and another classifier's logits t; W is (C, d)."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -113,11 +99,9 @@ def balanced(logits: np.ndarray, prior: np.ndarray, rounds: int) -> tuple[np.nda
 
 
 def fit_gaussians(rows: np.ndarray, shares: np.ndarray, shrinkage: float) -> LinearClassifier:
-    """The M-step: class means and one covariance of rows that belong to classes by shares.
+    """The M-step: class means and one covariance (1 − s) Σ + s tr(Σ)/d I.
 
-    Args:
-        rows: (N, d) float32. shares: (N, C) >= 0; a row's weight is the sum of its shares.
-        shrinkage: the covariance is (1 − s) Σ + s tr(Σ)/d I.
+    Args: rows: (N, d) float32. shares: (N, C) >= 0 of the rows in the classes.
     A class without rows gets no weight and a bias that is never the greatest. Where no class has a
     second row, a thousandth of the rows' own variance stands for the covariance.
     """
@@ -165,9 +149,9 @@ def fit_mixture(
         balance_rounds: of Sinkhorn scaling to the class prior; 0 leaves the shares free.
         target: (N,) int; a row's class, or −1. None if no row is labelled.
     Returns: the classifier, for further rows too, and the probabilities (N, C) float64 of the rows,
-        labelled ones one-hot. With every row labelled, the Gaussians of the labels.
-    Source: Zanella et al. 2024 (TransCLIP), sections 3.1-3.3, for EM with a Kullback-Leibler term;
-        Grandvalet and Bengio 2004, section 3, for labelled and unlabelled rows together.
+        labelled ones one-hot.
+    Source: Zanella et al. 2024 (TransCLIP), sections 3.1-3.3; Grandvalet and Bengio 2004, section
+        3, for labelled and unlabelled rows together.
     """
     target = np.full(len(rows), -1) if target is None else target
     free = target < 0
@@ -191,6 +175,9 @@ def transduce(
     config: TransductionConfig,
 ) -> tuple[Head, np.ndarray]:
     """Transductive zero-shot classification: improved by unlabelled images, without any label.
+
+    The mixture has its prior at the zero-shot classifier (Zanella et al. 2024, TransCLIP); its
+    baselines are soft k-means (Martin et al. 2024) and balanced assignment (Asano et al. 2020).
 
     Args:
         method: one of `TRANSDUCTIONS`.

@@ -1,9 +1,7 @@
 """Predictors of end-to-end trials, and their ensembles with the stacked ensemble.
 
-In an end-to-end ensemble a fine-tuned encoder's logits are added to those of the stacked ensemble
-over frozen features. One has learned from these images' pixels, the other keeps what several
-encoders learned from ImageNet; they err differently. Which of the fine-tuned encoders is taken, and
-both weights, are fitted on labelled images that neither had learned from.
+A fine-tuned encoder's logits are added to those of the stacked ensemble over frozen features. Which
+of the encoders is taken, and both weights, are fitted on held-out labelled images.
 
 Source: Lakshminarayanan et al. 2017 (Deep ensembles), section 2; Genest and Zidek 1986, section 3
 (logarithmic opinion pools); Wortsman et al. 2022, section 4 (ensembles in output space).
@@ -46,9 +44,8 @@ class EndToEndPredictions:
     """Logits of end-to-end trials on test images; computed once, then read from the saved state.
 
     Attributes:
-        images: the N test images, decoded when a trial is evaluated. classes: C labels.
+        images: the N test images, decoded when a trial is evaluated.
         encoder: name of the packaged encoder whose architecture the trials have.
-        views: of each image. state: where logits and encoders are saved.
         trials: those evaluated.
     """
 
@@ -102,10 +99,8 @@ class EnsembleTrial:
     """Two trials on the same labels as one.
 
     Attributes:
-        fitted: the trial; its head reads the fine-tuned encoder's columns, then those of the
-            frozen encoders; its temperature is 1.
-        end_to_end: the end-to-end trial in it.
-        frozen: the head on frozen features.
+        fitted: its head reads the fine-tuned encoder's columns, then those of the frozen encoders.
+        end_to_end: the end-to-end trial in it. frozen: the head on frozen features.
         factors: of the logits of the two.
     """
 
@@ -130,11 +125,8 @@ def build_ensembles(
 ) -> list[EnsembleTrial]:
     """An ensemble for each fraction and seed, with the stacked ensemble of the same labels.
 
-    Where no such stacked ensemble was fitted, or where contrastive pretraining changed the image
-    encoder that its features come from, there is none.
-
-    Args:
-        state: of the trials over frozen features.
+    There is none where no stacked ensemble was fitted, or where contrastive pretraining changed the
+    image encoder that its features come from.
     """
     if study.start.clip_weights:
         _LOG.info("%s: none, as the frozen encoder is not a packaged one", END_TO_END_ENSEMBLE)
@@ -161,9 +153,7 @@ def build_ensemble(
     """The fine-tuned encoder that adds most to the frozen classifier, and the two as one trial.
 
     Args:
-        trials: end-to-end trials on one fraction and seed, with held-out predictions.
-        frozen: the trial over frozen features on the same labels, with its own.
-        target: (n,) int classes of the labelled images.
+        trials, frozen: on the same labels. target: (n,) int classes of the labelled images.
         widths: columns of the fine-tuned encoder, and of the frozen encoders together.
     Raises: ValueError: a trial has no held-out predictions.
     """
@@ -196,9 +186,7 @@ def is_better(ensemble: EnsembleTrial, chosen: FittedTrial, target: np.ndarray) 
 
     An ensemble in which the fine-tuned encoder has no weight is never better.
 
-    Args:
-        chosen: a trial over frozen features on the same labels, with held-out predictions.
-        target: (n,) int classes of the labelled images.
+    Args: chosen: over frozen features on the same labels. target: (n,) int classes of them.
     """
     if ensemble.factors[0] == 0.0 or chosen.fit.held_out is None:
         return False
@@ -210,23 +198,14 @@ def is_better(ensemble: EnsembleTrial, chosen: FittedTrial, target: np.ndarray) 
 
 @dataclass(frozen=True)
 class Ensembles:
-    """All ensembles of a study: their logits on test images, and their predictors.
-
-    Attributes:
-        ensembles: one a fraction and seed. predictions: of the end-to-end trials in them.
-        embed_audit: how the frozen features were made.
-    """
+    """All ensembles of a study: their logits on test images, and their predictors."""
 
     ensembles: Sequence[EnsembleTrial]
     predictions: EndToEndPredictions
     embed_audit: Mapping[str, Any]
 
     def logits(self, ensemble: EnsembleTrial, features: np.ndarray) -> np.ndarray:
-        """(N, C) on test images.
-
-        Args:
-            features: (N, ΣD) of the test images, by the frozen encoders.
-        """
+        """(N, C) on test images, of which the frozen features are (N, ΣD)."""
         return ensemble.logits(self.predictions.evaluate(ensemble.end_to_end), features)
 
     def predictor(self, ensemble: EnsembleTrial) -> Predictor:
@@ -243,11 +222,7 @@ class Ensembles:
     def shipped(
         self, chosen: Mapping[float, FittedTrial], data: StudyData
     ) -> dict[float, Callable[[], Predictor]]:
-        """What to ship instead of the choice over frozen features, by fraction, where better.
-
-        Args:
-            chosen: the trial over frozen features at each fraction, with held-out predictions.
-        """
+        """What to ship instead of the trials over frozen features, by fraction, where better."""
         makers: dict[float, Callable[[], Predictor]] = {}
         for ensemble in self.ensembles:
             key = ensemble.fitted.key

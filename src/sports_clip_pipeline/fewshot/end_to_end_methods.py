@@ -1,7 +1,6 @@
 """End-to-end fine-tuning methods: full, last blocks, LoRA, FLYP, WiSE-FT; one small class each.
 
-A method decides what is trained from where, its loss and its learning rate; the trainer is the same
-for all. To add one, write a class and list it in `METHODS` and in `END_TO_END_METHODS`.
+To add one, write a class and list it in `METHODS` and in `END_TO_END_METHODS`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from torch.nn import functional
 from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.encoders.image_encoders import load_image_encoder, timm_encoder
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_METHODS, EndToEndConfig
+from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import (
     Batch,
     ClassPrompts,
@@ -40,10 +39,7 @@ class Start:
 
     Attributes:
         encoder: name of the packaged image encoder.
-        pretrained: the zero-shot class weights, with the image projection.
-        prompts: of the classes, with the text projection.
-        clip_weights: state dict of the encoder where contrastive pretraining trained it; empty for
-            the packaged one.
+        clip_weights: its state dict where contrastive pretraining trained it; else empty.
     """
 
     encoder: str
@@ -69,7 +65,7 @@ class Start:
         return encoder
 
     def random_encoder(self, seed: int) -> nn.Module:
-        """The encoder as initialised; the global random state is left as it was."""
+        """The encoder with random weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             encoder: nn.Module = timm.create_model(timm_encoder(self.encoder).architecture)
@@ -84,12 +80,14 @@ class EndToEndMethod:
     """Interface and defaults: zero-shot start, smoothed cross-entropy, trained weights as they are.
 
     Attributes:
+        lr: the field of the configuration with AdamW's peak learning rate.
         freeze_batch_norm: None below `freeze_batch_norm_below` labels only, else always or never.
         settings: fields of the configuration that only some methods read, and this one does.
         uses_text: whether the start depends on the class texts.
         hyperparameters: names of what tells the candidates apart.
     """
 
+    lr: ClassVar[str] = "peak_lr"
     freeze_batch_norm: ClassVar[bool | None] = None
     settings: ClassVar[tuple[str, ...]] = ()
     uses_text: ClassVar[bool] = True
@@ -104,10 +102,6 @@ class EndToEndMethod:
         logits, smoothing = model(batch.pixels), config.label_smoothing
         return functional.cross_entropy(logits, batch.target, label_smoothing=smoothing)
 
-    def peak_lr(self, config: EndToEndConfig) -> float:
-        """AdamW's peak learning rate."""
-        return config.peak_lr
-
     def candidates(
         self, start: State, trained: State, config: EndToEndConfig
     ) -> dict[tuple[float, ...], State]:
@@ -119,11 +113,9 @@ class EndToEndMethod:
 
 
 class FullRandom(EndToEndMethod):
-    """The whole encoder from random weights: what the labelled images teach on their own.
+    """The whole encoder from random weights. Source: He et al. 2019 (Rethinking ImageNet)."""
 
-    Source: He et al. 2019 (Rethinking ImageNet pre-training), the baseline without pretraining.
-    """
-
+    lr = "random_lr"
     freeze_batch_norm = False
     settings = ("random_lr",)
     uses_text = False
@@ -132,16 +124,11 @@ class FullRandom(EndToEndMethod):
         """Random encoder, new linear head."""
         return ImageClassifier(start.random_encoder(seed), start.linear_head())
 
-    def peak_lr(self, config: EndToEndConfig) -> float:
-        """That of random weights."""
-        return config.random_lr
-
 
 class FullImageNet(EndToEndMethod):
     """The whole encoder from ImageNet weights with a new head: fine-tuning without language.
 
-    Source: Kornblith et al. 2019 (Do better ImageNet models transfer better), section 4.2; Wightman
-    et al. 2021 (ResNet strikes back) for the recipe's parts.
+    Source: Kornblith et al. 2019, section 4.2; Wightman et al. 2021 (ResNet strikes back).
     """
 
     uses_text = False
@@ -154,8 +141,7 @@ class FullImageNet(EndToEndMethod):
 class LastBlocks(EndToEndMethod):
     """The last blocks of the encoder and the zero-shot head; what comes before stays frozen.
 
-    Source: Yosinski et al. 2014 (How transferable are features), section 4; Lee et al. 2023
-    (Surgical fine-tuning), section 2.
+    Source: Yosinski et al. 2014, section 4; Lee et al. 2023 (Surgical fine-tuning), section 2.
     """
 
     settings = ("last_blocks",)
@@ -169,7 +155,9 @@ class LastBlocks(EndToEndMethod):
         count, blocks = config.last_blocks, list(encoder.blocks)
         if count > len(blocks):
             what = f"wanted {count} of the encoder's {len(blocks)} blocks"
-            raise UserFacingError("parameter pixels.last_blocks", what, f"use 1 to {len(blocks)}")
+            raise UserFacingError(
+                "parameter end_to_end.last_blocks", what, f"use 1 to {len(blocks)}"
+            )
         children = list(encoder.named_children())
         after = [name for name, _ in children].index("blocks") + 1
         encoder.requires_grad_(False)
@@ -181,12 +169,10 @@ class LastBlocks(EndToEndMethod):
 class Flyp(EndToEndMethod):
     """FLYP (Finetune like you pretrain): contrastive loss between images and class prompts.
 
-    The text encoder's features of the prompts are fixed; both projections, the scale and the image
-    encoder train, from the zero-shot model. With two dozen classes a batch holds several images of
-    one class; they share their prompts as positives, where plain contrast would push them apart.
+    The prompts' text features are fixed; both projections, the scale and the image encoder train.
+    Images of one class in a batch share their prompts as positives.
 
-    Source: Goyal et al. 2023, section 3; Yang et al. 2022 (UniCL), equation 3, for the shared
-    positives.
+    Source: Goyal et al. 2023, section 3; Yang et al. 2022 (UniCL), equation 3.
     """
 
     def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
@@ -225,11 +211,10 @@ def class_contrast(
 class WiseFt(EndToEndMethod):
     """WiSE-FT: weights interpolated between the zero-shot model and its fine-tuned self.
 
-    The whole model is fine-tuned from the zero-shot start; then every weight is taken at a point on
-    the line between both ends, which held-out labelled images choose. Batch norms keep ImageNet's
-    statistics, so that both ends agree on them.
+    Held-out labelled images choose the point on the line between both ends. Batch norms keep
+    ImageNet's statistics, so that both ends agree on them.
 
-    Source: Wortsman et al. 2022 (Robust fine-tuning of zero-shot models), section 3, equation 1.
+    Source: Wortsman et al. 2022 (Robust fine-tuning of zero-shot models), equation 1.
     """
 
     freeze_batch_norm = True
@@ -272,13 +257,10 @@ class LowRankLinear(nn.Module):
         return self.base(values) + self.scale * update
 
     def merged(self) -> nn.Linear:
-        """One plain layer that does the same."""
-        layer = nn.Linear(self.base.in_features, self.base.out_features, self.base.bias is not None)
+        """The base layer with the update added to its weight."""
         with torch.no_grad():
-            layer.weight.copy_(self.base.weight + self.scale * self.up @ self.down)
-            if self.base.bias is not None:
-                layer.bias.copy_(self.base.bias)
-        return layer
+            self.base.weight += self.scale * self.up @ self.down
+        return self.base
 
 
 class Lora(EndToEndMethod):
@@ -287,6 +269,7 @@ class Lora(EndToEndMethod):
     Source: Hu et al. 2022, section 4.1; Zanella and Ben Ayed 2024 (CLIP-LoRA) for few labels.
     """
 
+    lr = "lora_lr"
     freeze_batch_norm = True
     settings = ("lora_rank", "lora_alpha", "lora_lr")
 
@@ -296,17 +279,11 @@ class Lora(EndToEndMethod):
         self.inject(encoder, config.lora_rank, config.lora_alpha, seed)
         return ImageClassifier(encoder, TextHead(start.pretrained))
 
-    def peak_lr(self, config: EndToEndConfig) -> float:
-        """That of low-rank updates."""
-        return config.lora_lr
-
     def finish(self, encoder: Any) -> None:
         """Merge every update into its layer: the encoder has its first architecture again."""
-        for module in list(encoder.modules()):
-            for layer in _ATTENTION_LAYERS:
-                updated = getattr(module, layer, None)
-                if isinstance(updated, LowRankLinear):
-                    setattr(module, layer, updated.merged())
+        for name, module in list(encoder.named_modules()):
+            if isinstance(module, LowRankLinear):
+                encoder.set_submodule(name, module.merged())
 
     @staticmethod
     def inject(encoder: nn.Module, rank: int, alpha: float, seed: int) -> None:
@@ -315,21 +292,18 @@ class Lora(EndToEndMethod):
         Raises: UserFacingError: the encoder has no attention.
         """
         encoder.requires_grad_(False)
-        count = 0
-        for name, module in list(encoder.named_modules()):
-            if name.rpartition(".")[2] != "attn":
-                continue
-            for layer in _ATTENTION_LAYERS:
-                base = getattr(module, layer, None)
-                if isinstance(base, nn.Linear):
-                    setattr(module, layer, LowRankLinear(base, rank, alpha, seed + count))
-                    count += 1
-        if not count:
+        modules = encoder.named_modules()
+        attentions = [module for name, module in modules if name.rpartition(".")[2] == "attn"]
+        layers = [(module, layer) for module in attentions for layer in _ATTENTION_LAYERS]
+        if not layers:
             raise UserFacingError(
                 "method lora",
                 "the image encoder has no attention layers to update",
-                "leave lora out of pixels.methods, or use an encoder with attention",
+                "leave lora out of end_to_end.methods, or use an encoder with attention",
             )
+        for number, (module, layer) in enumerate(layers):
+            base = getattr(module, layer)
+            setattr(module, layer, LowRankLinear(base, rank, alpha, seed + number))
 
 
 METHODS: dict[str, EndToEndMethod] = {
@@ -340,10 +314,3 @@ METHODS: dict[str, EndToEndMethod] = {
     "flyp": Flyp(),
     "wise_ft": WiseFt(),
 }
-
-
-def find_end_to_end_method(name: str) -> EndToEndMethod:
-    """The method of that name. Raises: ValueError: no such method."""
-    if name not in METHODS:
-        raise ValueError(f"method is one of {', '.join(END_TO_END_METHODS)}, got {name!r}")
-    return METHODS[name]

@@ -22,13 +22,14 @@ from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.image_encoders import image_encoder
 from sports_clip_pipeline.encoders.text_encoders import text_encoder_spec
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.fewshot import end_to_end_methods as methods
 from sports_clip_pipeline.fewshot.base import Labelled
 from sports_clip_pipeline.fewshot.cross_validation import Setting, select_candidate
 from sports_clip_pipeline.fewshot.end_to_end_methods import (
+    METHODS,
     EndToEndMethod,
+    LowRankLinear,
     Start,
-    find_end_to_end_method,
+    class_contrast,
 )
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial, save_trial
 from sports_clip_pipeline.io.fingerprint import fingerprint
@@ -51,10 +52,9 @@ from sports_clip_pipeline.training.trainer import Trainer, TrainSettings
 _LOG = logging.getLogger(__name__)
 # Which trials there are, and how they are saved, changes none of them.
 _PLAN = {"methods", "fractions", "seeds", "checkpoint_every_steps", "threads"}
-_OF_METHODS = {name for method in methods.METHODS.values() for name in method.settings}
+_OF_METHODS = {name for method in METHODS.values() for name in method.settings}
 _SHARED_CODE = (
-    classification, images, trainer, Start, EndToEndMethod, methods.class_contrast,
-    methods.LowRankLinear,
+    classification, images, trainer, Start, EndToEndMethod, class_contrast, LowRankLinear
 )  # fmt: skip
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 # A trial's encoder is saved twice, in its state and in its predictor's folder, as float32.
@@ -63,13 +63,10 @@ _BYTES = 2 * 4
 
 @dataclass(frozen=True)
 class EndToEndStudy:
-    """The development images, and what pretraining knows. No test image is here.
+    """The N development images, decoded when a trial is trained; no test image is here.
 
     Attributes:
-        images: the N development images, decoded when a trial is trained.
-        target: (N,) int64 classes.
-        splits: their rows of the splits table, in the same order.
-        start: the encoder, the zero-shot class weights and the prompts.
+        target: (N,) int64 classes. splits: their rows of the splits table, with `rank_seed_*`.
     """
 
     images: DecodedImages
@@ -82,12 +79,9 @@ class EndToEndStudy:
         return labels_for_fraction(self.splits, key.label_fraction, key.seed)
 
     def fingerprint(self, key: TrialKey, config: EndToEndConfig) -> str:
-        """Of a trial: its labelled images, start, settings and code.
-
-        Images that the trial has no label of, test images among them, are no part of it.
-        """
+        """Of a trial: its labelled images (no others), start, settings and code."""
         rows, start = self.labelled_rows(key), self.start
-        method = find_end_to_end_method(key.method)
+        method = METHODS[key.method]
         ignored = _PLAN | (_OF_METHODS - set(method.settings))
         code = [code_fingerprint(code) for code in (*_SHARED_CODE, type(method))]
         return fingerprint(
@@ -99,7 +93,7 @@ class EndToEndStudy:
 
 
 def plan_end_to_end_trials(config: EndToEndConfig) -> list[TrialKey]:
-    """All trials of the plan, small fractions first: what is quick is seen early."""
+    """All trials of the plan, small fractions first: quick ones come early."""
     return [
         TrialKey(method, fraction, seed)
         for fraction in sorted(config.fractions)
@@ -134,7 +128,7 @@ def run_end_to_end_trials(
     finished = {key: load_trial(key, content, state) for key, content in contents.items()}
     waiting = [key for key, trial in finished.items() if trial is None]
     for method in dict.fromkeys(key.method for key in waiting):
-        find_end_to_end_method(method).build(study.start, config, 0)
+        METHODS[method].build(study.start, config, 0)
     torch.set_num_threads(config.threads or cores())
     retain_freed_memory()
     steps = 0
@@ -172,7 +166,7 @@ class _TrialRun:
 
     @property
     def method(self) -> EndToEndMethod:
-        return find_end_to_end_method(self.key.method)
+        return METHODS[self.key.method]
 
     def run(self) -> FittedTrial:
         """Train, and save the finished trial."""
@@ -270,7 +264,7 @@ def new_trainer(
     )  # fmt: skip
     settings = TrainSettings(
         epochs=1,
-        peak_lr=method.peak_lr(config),
+        peak_lr=getattr(config, method.lr),
         warmup_share=config.warmup_share,
         betas=(0.9, 0.999),
         ema_decay=config.ema_decay,
@@ -281,12 +275,7 @@ def new_trainer(
 
 
 def held_out_rows(target: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Held-out split: a share of each class's labelled images, at least one of two or more.
-
-    Args:
-        target: (n,) int classes of the labelled images.
-    Returns: (n,) bool.
-    """
+    """Held-out split (n,) bool: a share of each class, at least one of two or more images."""
     rng = np.random.default_rng([seed, 1])
     held_out = np.zeros(len(target), dtype=bool)
     for label in np.unique(target):
@@ -312,12 +301,8 @@ def estimate(
     """Steps, hours and disk of the plan, one row a trial, in its order.
 
     Args:
-        labelled_counts: labelled images at each fraction.
-        images_per_s: trained a second, by method.
-        parameters: of the encoder.
-    Returns: `method`, `fraction`, `seed`, `steps` (of a refit too), `hours`, `disk_bytes`. Without
-        a refit, 100 images of which 10 are held out, 8 epochs, batches of 8 and 50 images/s are 90
-        steps and 14.4 s.
+        labelled_counts: images by fraction. images_per_s: by method. parameters: of the encoder.
+    Returns: `method`, `fraction`, `seed`, `steps` (of a refit too), `hours`, `disk_bytes`.
     """
     rows = []
     for key in plan_end_to_end_trials(config):
@@ -356,7 +341,7 @@ def measure_rate(
     rows = np.arange(count)
     labelled = LabelledImages(noise, rows, rows % start.classes, preprocessing)
     needed = config.model_copy(update={"min_steps": max(config.min_steps, steps + 1)})
-    timed = new_trainer(find_end_to_end_method(method), start, labelled, needed, 0, count)
+    timed = new_trainer(METHODS[method], start, labelled, needed, 0, count)
     ended: list[float] = []
 
     def stop(count: int, loss: torch.Tensor) -> bool:
@@ -368,10 +353,7 @@ def measure_rate(
 
 
 def code_fingerprint(code: Any) -> str:
-    """Of what a module, class or function does: comments, layout and docstrings do not count.
-
-    A trial costs up to hours; a better comment should not cost it.
-    """
+    """Of a module, class or function; comments, layout and docstrings do not count."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
     for node in ast.walk(tree):
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node):

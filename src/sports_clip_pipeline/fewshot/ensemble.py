@@ -1,11 +1,9 @@
 """Ensembles of classifiers by weighted sums of logits: blends with zero-shot, stacked ensemble.
 
-Adding logits multiplies probabilities: a product of experts. With weights w ≥ 0 the held-out
-log-loss is convex in w, so the weights, temperature included, are found exactly.
+A product of experts: the held-out log-loss is convex in the weights w ≥ 0, temperature included.
 
 Source: Genest and Zidek 1986, section 3 (logarithmic opinion pools); Breiman 1996 (stacked
-regressions: non-negative weights from held-out predictions); Wang et al. 2024, section 3.3, and
-Wortsman et al. 2022, section 3, for a probe with the zero-shot classifier.
+regressions); Wang et al. 2024, section 3.3, and Wortsman et al. 2022, section 3, with zero-shot.
 """
 
 from __future__ import annotations
@@ -30,14 +28,13 @@ Name = TypeVar("Name")
 
 
 def fit_weights(logits: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
-    """The weights ≥ 0 of the sum of logits with the least log-loss.
+    """The weights (K,) ≥ 0 of the sum of logits with the least log-loss.
 
-    Args:
-        logits: K arrays (n, C), none of them constant within all rows.
-        target: (n,) int in [0, C).
-    Returns: (K,) float64. For one array it is the inverse of its best temperature.
+    Args: logits: K arrays (n, C), none of them constant within all rows. target: (n,) int.
     """
-    spread = np.array([_spread(one) for one in logits])
+    # Median distance of the greatest logit to the middle one; a unit for weights.
+    gaps = [np.median(one.max(axis=1) - np.median(one, axis=1)) for one in logits]
+    spread = np.maximum(np.array(gaps, dtype=np.float64), 1e-6)
     stack = np.stack([one / width for one, width in zip(logits, spread, strict=True)])
 
     def objective(weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -52,11 +49,6 @@ def fit_weights(logits: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _spread(logits: np.ndarray) -> float:
-    """Median distance of the greatest logit to the middle one; a unit for weights."""
-    return max(float(np.median(logits.max(axis=1) - np.median(logits, axis=1))), 1e-6)
-
-
 def blend_with_zero_shot(
     labelled: Labelled,
     held_out: Mapping[Setting, np.ndarray],
@@ -68,11 +60,10 @@ def blend_with_zero_shot(
 
     Args:
         labelled: features (n, D) pooled.
-        held_out: logits (n, C) of each candidate on rows that it did not see, NaN elsewhere.
+        held_out: logits (n, C) of each candidate, NaN where a row was not held out.
         names: of the hyper-parameters.
         refit: a candidate fitted on all rows, a head on pooled features.
-        zero_shot: it has seen no label, so every row is held out from it.
-    Returns: a head whose temperature is 1, since the weights include it.
+    Returns: a fit of temperature 1, which the weights include.
     """
     text = zero_shot(labelled.features)
     best, (probe_weight, text_weight) = choose_with_zero_shot(text, held_out, labelled.target)
@@ -88,10 +79,7 @@ def choose_with_zero_shot(
 ) -> tuple[Name, tuple[float, float]]:
     """The candidate with the least held-out loss beside zero-shot, and the weights of the two.
 
-    Args:
-        text: (n, C) zero-shot logits.
-        held_out: logits (n, C) of each candidate, NaN where a row was not held out.
-        target: (n,) int.
+    Args: text: (n, C) zero-shot logits. held_out: of each candidate (n, C). target: (n,) int.
     """
     scores = {}
     for name, logits in held_out.items():

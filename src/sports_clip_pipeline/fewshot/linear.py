@@ -34,8 +34,8 @@ _TEXT_TOLERANCE = 1e-7
 class LogisticRegression(Method):
     """Multinomial logistic regression; cross-validation chooses feature scaling and C.
 
-    Source: the linear probe of Radford et al. 2021, section 3.2. Features are scaled to unit norm
-    (optionally after their square root, Arandjelović and Zisserman 2012) or standardised.
+    Features are scaled to unit norm (optionally after their square root) or standardised. Source:
+    Radford et al. 2021, section 3.2; Arandjelović and Zisserman 2012 for the square root.
     """
 
     c: Strengths = Field((3.0, 10.0, 30.0, 100.0), description="Inverse regularisation strengths.")
@@ -82,8 +82,6 @@ def logreg_path(rows: Labelled, strengths: Sequence[float]) -> Heads:
 
 class TextInitLogisticRegression(Method):
     """Logistic regression on CLIP embeddings with a Gaussian prior at the zero-shot weights.
-
-    With no labels it is the zero-shot classifier, with many a plain logistic regression.
 
     Source: Wortsman et al. 2022, section 3 (zero-shot initialisation); Silva-Rodríguez et al. 2024
     (CLAP) for the penalty towards the text prototypes.
@@ -153,10 +151,7 @@ def solve_shifted(gram: np.ndarray, value: float, right: np.ndarray) -> np.ndarr
 
 
 class NearestMean(Method):
-    """Cosine to the mean of each class (prototypes).
-
-    Source: Snell et al. 2017, section 2.3; Mensink et al. 2013 for cosines.
-    """
+    """Cosine to the mean of each class (prototypes). Source: Snell et al. 2017, section 2.3."""
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation sets the temperature alone."""
@@ -179,11 +174,10 @@ def class_means(rows: Labelled) -> np.ndarray:
 class LpPlusPlus(Method):
     """LP++: a linear probe and a multiplier of each class's zero-shot logit, learned together.
 
-    Logits are x wₖ + bₖ + αₖ tₖ. The paper descends block by block for a fixed number of steps;
-    here the convex problem is solved, with an L2 penalty on w that cross-validation chooses.
+    Logits are x wₖ + bₖ + αₖ tₖ. Where the paper descends block by block, the convex problem is
+    solved, with an L2 penalty on w.
 
-    Source: Huang et al. 2024, "LP++: A Surprisingly Strong Linear Probe for Few-Shot CLIP",
-    section 3.
+    Source: Huang et al. 2024, "LP++: A Surprisingly Strong Linear Probe for Few-Shot CLIP".
     """
 
     c: Strengths = Field((30.0, 100.0, 300.0), description="Inverse L2 penalties of the probe.")
@@ -205,7 +199,7 @@ class LpPlusPlus(Method):
         return space.expand_fit(found)
 
     def solve(self, rows: Labelled, energy: np.ndarray, strengths: Sequence[float]) -> Heads:
-        """A head on [columns, zero-shot logits] for each inverse penalty.
+        """A head for each inverse penalty.
 
         Args:
             rows: features (n, r + C), the zero-shot logits last.
@@ -235,9 +229,8 @@ class Clap(Method):
     Logits are s · cos(x, w). The loss is the mean cross-entropy plus the mean over classes of
     λ_c ‖w_c − t_c‖², with λ_c the mean zero-shot probability of the true class on class c.
 
-    Source: Silva-Rodríguez et al. 2024, "A Closer Look at the Few-Shot Adaptation of Large
-    Vision-Language Models", section 4; the mean over classes is that of the authors' code. L-BFGS
-    replaces 300 epochs of SGD.
+    Source: Silva-Rodríguez et al. 2024, section 4; the mean over classes is that of the authors'
+    code. L-BFGS replaces 300 epochs of SGD.
     """
 
     def fit(self, task: Task) -> Fit:
@@ -262,11 +255,7 @@ def clap_penalty(rows: Labelled, text: np.ndarray, scale: float) -> np.ndarray:
 
 
 def solve_clap(rows: Labelled, text: np.ndarray, scale: float, penalty: np.ndarray) -> np.ndarray:
-    """Prototypes (C, P), searched from the text.
-
-    Args:
-        rows: features (n, P) unit-norm. text: (C, P) unit-norm. penalty: (C,) λ.
-    """
+    """Prototypes (C, P), searched from the text (C, P); features (n, P), both unit-norm."""
     return minimize_lbfgs(
         lambda prototypes: clap_objective(prototypes, rows, text, scale, penalty),
         text.astype(np.float64),

@@ -1,7 +1,6 @@
 """Stacks semi-supervised classifiers with their supervised teacher.
 
-All images, labelled or not, stand side by side in the same principal components; a supervised
-teacher (logistic regression with zero-shot) gives the unlabelled ones log-probabilities to start
+The teacher (logistic regression with zero-shot) gives unlabelled images log-probabilities to start
 from. What is learned from them is weighted against the teacher on held-out labels.
 """
 
@@ -37,6 +36,7 @@ _PRIOR_COUNT = 5.0
 _BALANCE_ROUNDS = 20
 _GRAPH_POWER = 3
 _TINY = 1e-9
+_CONFIDENCE = "Unlabelled images weigh their top probability to this power."
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Pool:
 
     Attributes:
         columns: (N, D) float32 scaled features. text: (N, C) zero-shot logits.
-        space: principal components of the columns. rows: (N, d) float32 in them.
+        rows: (N, d) float32 in the principal components of the columns.
     """
 
     labelled: Labelled
@@ -98,9 +98,7 @@ class Teacher:
     """The supervised classifier (`logreg_blend`) of a pool.
 
     Attributes:
-        fit: on all labels.
-        log_probs: (N, C) of all images, by the same settings without a fold's labels, for each
-            fold; with all labels, for None.
+        log_probs: (N, C) of all images, without each fold's labels; with all labels, for None.
     """
 
     fit: Fit
@@ -133,9 +131,7 @@ Learn = Callable[[int | None], Mapping[str, LinearClassifier]]
 def stack_components(pool: Pool, teacher: Teacher, learn: Learn) -> Fit:
     """The teacher and the component classifiers, weighted by held-out log-loss.
 
-    Args:
-        learn: components by name, on rows of the pool and the teacher's log-probabilities, fitted
-            without what a fold holds out; on everything, for None.
+    Args: learn: components by name, fitted without a fold's images; on everything, for None.
     """
     target = pool.labelled.target
     held_out: dict[str, np.ndarray] = {}
@@ -166,12 +162,7 @@ class Student(Parameters):
     """Logistic regression on pseudo-labels."""
 
     c: float = Field(10.0, ge=1e-6, le=1e6, description="Inverse regularisation strength.")
-    confidence: float = Field(
-        2.0,
-        ge=0,
-        le=100,
-        description="Unlabelled images weigh their top probability to this power.",
-    )
+    confidence: float = Field(2.0, ge=0, le=100, description=_CONFIDENCE)
     label_weight: float = Field(5.0, ge=0, le=1e6, description="Weight of a labelled image.")
     max_iterations: int = Field(60, ge=1, le=1_000_000, description="Of L-BFGS.")
 
@@ -185,23 +176,14 @@ class Student(Parameters):
 
 
 def weighted_logreg(
-    pool: Pool,
-    mask: np.ndarray,
-    target: np.ndarray,
-    weight: np.ndarray,
-    c: float,
+    pool: Pool, index: np.ndarray, target: np.ndarray, weight: np.ndarray, c: float,
     max_iterations: int,
-) -> LinearClassifier:
-    """Logistic regression on the N' images of the pool under a mask (N,).
-
-    Args:
-        target: (N',) int classes. weight: (N',) of the images.
-    """
-    rows, weight = pool.rows[mask], weight.astype(np.float32)
+) -> LinearClassifier:  # fmt: skip
+    """Logistic regression on N' images of the pool; index, target and weight are (N',)."""
+    rows, weight = pool.rows[index], weight.astype(np.float32)
     classes = pool.labelled.classes
     problem = SoftmaxProblem(rows, target, classes, weight, max_iterations=max_iterations)
-    found = problem.solve(c)
-    return LinearClassifier(found.weight, found.bias)
+    return LinearClassifier(*problem.solve(c)[:2])
 
 
 class GdaEm(LogregBlend):
@@ -217,12 +199,7 @@ class GdaEm(LogregBlend):
         0.3, ge=0, le=1e6, description="Inverse temperature of the Gaussian log-likelihoods."
     )
     shrinkage: float = Field(0.2, ge=0, le=1, description="Of the covariance to its mean variance.")
-    confidence: float = Field(
-        3.0,
-        ge=0,
-        le=100,
-        description="Unlabelled images weigh their top probability to this power.",
-    )
+    confidence: float = Field(3.0, ge=0, le=100, description=_CONFIDENCE)
     label_weight: float = Field(10.0, ge=0, le=1e6, description="Weight of a labelled image.")
 
     def fit(self, task: Task) -> Fit:
@@ -274,9 +251,8 @@ class LabelPropagation(LogregBlend):
     Every image starts with the teacher's probabilities, labelled ones with their class. A fold's
     images stay in the graph, as unlabelled ones.
 
-    Source: Zhou et al. 2003, "Learning with Local and Global Consistency"; Iscen et al. 2019 for
-    graph and student; Zhu et al. 2003, section 4 (an external classifier at every node, classes
-    scaled to known shares).
+    Source: Zhou et al. 2003; Iscen et al. 2019 for graph and student; Zhu et al. 2003, section 4
+    (an external classifier at every node, classes scaled to given shares).
     """
 
     components: int = Field(1024, ge=1, le=65_536, description="Principal components at most.")
@@ -303,11 +279,9 @@ class LabelPropagation(LogregBlend):
 
 
 def neighbour_graph(rows: np.ndarray, neighbours: int) -> csr_array:
-    """k-nearest-neighbour graph by cosine, normalised to D^-½ W D^-½.
+    """k-nearest-neighbour graph (N, N) by cosine, normalised to D^-½ W D^-½.
 
-    Args:
-        rows: (N, d) float32, around their mean. neighbours: >= 1; at most N − 1 are taken.
-    Returns: (N, N) float64, symmetric, zeros on its diagonal; negative cosines make no edge.
+    Args: rows: (N, d) float32, around their mean. neighbours: >= 1; at most N − 1 are taken.
     """
     count = len(rows)
     k = min(neighbours, count - 1)
@@ -333,10 +307,7 @@ def propagate(
 ) -> np.ndarray:
     """The fixed point of F = α S F + (1 − α) Y, which is (1 − α) (I − α S)⁻¹ Y.
 
-    Args:
-        graph: (N, N) normalised. start: (N, C) Y >= 0. alpha: in [0, 1).
-        tolerance: of the largest change, relative to the largest start.
-    Returns: (N, C) float64 >= 0.
+    Args: start: (N, C) Y >= 0. alpha: in [0, 1). tolerance: relative to the largest start.
     """
     max_change = tolerance * max(float(np.abs(start).max()), 1e-12) * (1.0 - alpha)
     current, change = start.astype(np.float64), np.inf
@@ -350,8 +321,7 @@ def propagate(
 class PseudoLabels(Method):
     """Pseudo-labels: logistic regression on its own predictions, without text, round by round.
 
-    Source: Lee 2013, "Pseudo-Label", equations 15-16 (the mean loss over pseudo-labels is added
-    with a weight that rises to 3).
+    Source: Lee 2013, "Pseudo-Label", equations 15-16 (weights that rise to 3).
     """
 
     components: int = Field(1024, ge=1, le=65_536, description="Principal components at most.")
@@ -385,14 +355,13 @@ class PseudoLabels(Method):
         rows, target = pool.rows[mask], pool.target(fold)[mask]
         free = target < 0
         for done in range(self.rounds + 1):
-            # α (n / U) for each unlabelled row: n labelled losses, and α n times the mean of the
-            # unlabelled ones.
+            # n labelled losses, and α n times the mean of the unlabelled ones
             alpha = self.weight * done / max(self.rounds, 1)
             weight = np.where(free, alpha * (~free).sum() / max(free.sum(), 1), 1.0)
             used = weight > 0.0
-            members = np.flatnonzero(mask)[used]
+            index = np.flatnonzero(mask)[used]
             probe = weighted_logreg(
-                pool, members, target[used], weight[used], self.c, self.max_iterations
+                pool, index, target[used], weight[used], self.c, self.max_iterations
             )
             yield probe
             target[free] = probe(rows[free]).argmax(axis=1)

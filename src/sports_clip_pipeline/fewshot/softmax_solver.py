@@ -1,7 +1,7 @@
 """Multinomial logistic regression by L-BFGS, with a Gaussian prior and row weights.
 
-The one solver of all softmax-linear methods. Columns are rescaled by their expected curvature: in
-principal axes, where the curvature is nearly diagonal, it takes a third of scikit-learn's steps.
+Columns are rescaled by their expected curvature: in principal axes, where it is nearly diagonal,
+that takes a third of scikit-learn's steps.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ NEVER = -1e4
 class SoftmaxWeights(NamedTuple):
     """Logits x Wᵀ + b + m ⊙ t, with the rows' zero-shot logits t.
 
-    Attributes:
-        weight: (C, r) float32. bias: (C,) float32.
-        multiplier: (C,) float32 of the zero-shot logits.
+    Attributes: weight: (C, r). bias: (C,). multiplier: (C,); all float32.
     """
 
     weight: np.ndarray
@@ -46,15 +44,12 @@ class SoftmaxProblem:
     """c · Σᵢ wᵢ · cross-entropy + ½ ‖W − W₀‖² + ½ s · ‖m − m₀‖², convex in (W, b, m).
 
     Attributes:
-        rows: (n, r) float32. target: (n,) int in [0, classes). classes: C; those without a row get
-            no weight, and a bias that is never the greatest.
-        row_weight: (n,) float32 w >= 0; None for ones.
+        rows: (n, r) float32. target: (n,) int in [0, classes). classes: C; one without a row gets
+            no weight and the bias `NEVER`.
+        row_weight: (n,) float32 w >= 0; None for ones. intercept: whether there is a bias b.
         prior: (C, r) W₀, the mean of the Gaussian prior; None for zeros.
-        intercept: whether there is a bias b.
-        text: (n, C) float32 zero-shot logits t, or None.
-        multiplier_prior: m₀. prior_strength: s.
+        text: (n, C) float32 zero-shot logits t, or None. multiplier_prior: m₀. prior_strength: s.
         energy: (r,) weighted sum of squares of each column; computed, if not given.
-        max_iterations: of L-BFGS.
     """
 
     rows: np.ndarray
@@ -74,9 +69,8 @@ class SoftmaxProblem:
     ) -> SoftmaxWeights:
         """The minimum, to a relative decrease of the objective below `tolerance`."""
         if start is None:
-            weight = np.zeros((self.classes, self.rows.shape[1]))
-            bias = np.zeros(self.classes)
-            weight = weight if self.prior is None else self.prior
+            zeros = np.zeros((self.classes, self.rows.shape[1]))
+            weight, bias = zeros if self.prior is None else self.prior, np.zeros(self.classes)
             start = SoftmaxWeights(weight, bias, bias + self.multiplier_prior)
         found = minimize_lbfgs(
             lambda point: self.objective(point, c),
@@ -153,12 +147,11 @@ def minimize_lbfgs(
     tolerance: float,
     max_iterations: int,
 ) -> np.ndarray:
-    """The minimum by L-BFGS, searched in columns divided by a scale.
+    """The minimum (R, K) by L-BFGS, searched in columns divided by a scale.
 
     Args:
-        objective: value and gradient at a point of the shape of `start`.
-        start: (R, K) float64. scale: (K,) >= 0; a column of scale 0 is 0.
-    Returns: (R, K) float64.
+        objective: value and gradient at a point. start: (R, K) float64.
+        scale: (K,) >= 0; a column of scale 0 is 0.
     """
 
     def scaled(flat: np.ndarray) -> tuple[float, np.ndarray]:

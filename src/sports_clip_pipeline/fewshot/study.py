@@ -43,13 +43,11 @@ _WORKER: dict[str, Any] = {}
 
 @dataclass(frozen=True)
 class StudyData:
-    """The development images and what pretraining knows; no test image is here.
+    """The development images and the pretrained model; no test image is here.
 
     Attributes:
         features: (N, D) float32 pooled features, all encoders concatenated.
-        target: (N,) int64 classes.
-        splits: the N rows of the splits table, with `rank_seed_*`, in the same order.
-        pretrained: zero-shot weights in the order of `target`, image projection.
+        target: (N,) int64 classes. splits: their rows of the splits table, with `rank_seed_*`.
     """
 
     features: np.ndarray
@@ -191,11 +189,7 @@ def _fit_trial(key: TrialKey) -> FittedTrial:
 def _fingerprints(
     keys: Sequence[TrialKey], data: StudyData, config: FinetuneConfig
 ) -> dict[TrialKey, str]:
-    """A fingerprint of each trial's data, settings and code.
-
-    The plan itself (which trials there are, how many workers) is left out, so that a narrowed or a
-    widened study reuses what was fitted.
-    """
+    """Of each trial's data, settings and code; not of the plan, so that a wider one reuses it."""
     ranks = data.splits.filter(like="rank_seed_").to_numpy()
     pretrained = data.pretrained
     zero_shot = pretrained.zero_shot_head()
@@ -230,8 +224,7 @@ def _code(spec: MethodSpec) -> list[ModuleType]:
 class TrialScheduler:
     """The order of trials on workers: subset by subset, since its trials share a cache.
 
-    A worker stays with its subset, then takes the next one that is no other worker's; only when
-    there is none left does it take the last trial of another one.
+    A worker stays with its subset, then takes one that is no other worker's, then any other.
     """
 
     def __init__(self, keys: Iterable[TrialKey]) -> None:
@@ -282,8 +275,7 @@ def estimate_plan(data: StudyData, config: FinetuneConfig, state: RunState) -> p
 
     Time is taken to grow with the number of labels, which is about right from a few hundred on.
 
-    Returns: one row a method: `method`, `trials`, `finished` (reused), `hours` (of the rest, on all
-        workers together) and `disk_bytes` (of all).
+    Returns: one row a method; `hours` are those of unfinished trials, on all workers together.
     """
     plan = plan_trials(config)
     finished = {fitted.key for fitted in finished_trials(plan, data, config, state)}
@@ -304,11 +296,7 @@ def estimate_plan(data: StudyData, config: FinetuneConfig, state: RunState) -> p
 
 
 def describe_plan(plan: pd.DataFrame) -> str:
-    """The estimate as lines: one a method, and the sum.
-
-    Args:
-        plan: `method`, `hours`, `disk_bytes`, and `trials` with `finished`, or one row a trial.
-    """
+    """An estimate, with a row for each method or each trial, as a line for each and the sum."""
     table = plan.assign(trials=plan.get("trials", 1), finished=plan.get("finished", 0))
     columns = ["trials", "finished", "hours", "disk_bytes"]
     table = table.groupby("method", sort=False)[columns].sum()

@@ -1,8 +1,7 @@
 """Principal axes and row spaces: features in as few orthonormal columns as a fit needs.
 
-A linear probe with an L2 penalty, a shared covariance with shrinkage, a cache of keys: each has its
-solution in the span of its rows. n rows of D columns span min(n, D) dimensions, so with few labels
-the fits run in a small basis of that span, at no loss.
+The solution of a linear probe, a discriminant or a key cache lies in the span of its rows, of
+min(n, D) dimensions: with few labels the fits run in a small basis of it, at no loss.
 """
 
 from __future__ import annotations
@@ -43,9 +42,7 @@ def lower_gram(
     """Σ (x − m)(x − m)ᵀ over the rows, without a centred copy of all of them.
 
     Args:
-        rows: (n, r) float32.
-        means: (r,) of all rows, or (C, r) of each group.
-        group: (n,) int in [0, C).
+        rows: (n, r) float32. means: (r,) of all rows, or (C, r) of each group (n,).
         order: (n,) int; rows are added up in this order, which the last bits depend on.
     Returns: (r, r) float32 in Fortran order; the lower triangle alone is filled.
     """
@@ -59,10 +56,7 @@ def lower_gram(
 
 
 def principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The principal axes of rows (n, r) around their mean.
-
-    Returns: (r, r) float32, its columns the axes, and (r,), the sum of squares along each.
-    """
+    """Principal axes (r, r) of rows around their mean, as columns, and the energy (r,) of each."""
     gram = lower_gram(rows, rows.mean(axis=0))
     energy, axes = eigh(gram, lower=True, overwrite_a=True, check_finite=False, driver="evd")
     return axes, np.maximum(energy, 0.0)
@@ -113,10 +107,7 @@ class RowSpace:
         return self.rows.features.shape[1] - extra
 
     def expand(self, head: Head) -> Head:
-        """A head on the rows' columns, its first operation affine, as one on pooled features.
-
-        It may leave out what stands beside the columns.
-        """
+        """A head on the rows' columns, its first operation affine, as one on pooled features."""
         first, rest = head.operations[0], head.operations[1:]
         weight, bias = first.arrays["weight"], first.arrays["bias"]
         own = weight[:, : self.width]
@@ -137,7 +128,6 @@ class LinearProbes:
     """Linear probes in the principal axes of the labelled rows, cached for all methods.
 
     Attributes:
-        labelled: of the task.
         space: the rows, rooted and scaled, in their principal axes, and the way back.
         energy: (r,) sum of squares of the rows along each axis, around their mean.
         scaling: the name of the method's feature space.
@@ -163,10 +153,7 @@ class LinearProbes:
     def held_out(
         self, solve: Solve, values: Sequence[float]
     ) -> tuple[dict[Setting, np.ndarray], dict[int, Heads]]:
-        """Held-out logits (n, C) of every candidate, and the candidates fitted without each fold.
-
-        The logits are NaN where a row was not held out; the heads take the rows of `space`.
-        """
+        """Held-out logits (n, C) of every candidate, and the heads fitted without each fold."""
         folds = set(self.labelled.fold[self.labelled.fold >= 0].tolist())
 
         def compute() -> tuple[dict[Setting, np.ndarray], dict[int, Heads]]:
@@ -214,9 +201,8 @@ class PrincipalSpace:
     def of(cls, columns: np.ndarray, operations: Sequence[Operation], width: int) -> PrincipalSpace:
         """At most `width` axes of columns (N, D) float32; no more than D, or one for 7 rows.
 
-        Trials of a study differ in which images are labelled, not in which there are, so the last
-        axes are cached. Rows are added up in the order of their content, so that their order in
-        the trial changes no bit.
+        The last axes are cached for the next trial, which has the same images in another order;
+        rows are added up in the order of their content, so that this changes no bit.
         """
         digests = [blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(columns)]
         order = sorted(range(len(digests)), key=digests.__getitem__)

@@ -15,6 +15,7 @@ from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
 # Share of the held-out labelled images that are answered.
 COVERAGE = 0.95
+_SCORES = ("temperature", "hyperparameters", "cv_top1", "cv_log_loss")
 
 
 @dataclass(frozen=True)
@@ -68,20 +69,12 @@ def save_trial(
     fitted: FittedTrial, state: RunState, more: Mapping[str, np.ndarray] | None = None
 ) -> None:
     """Save a trial, and further arrays with it."""
-    fit = fitted.fit
-    meta = {
-        "operations": fit.head.describe(),
-        "temperature": fit.temperature,
-        "hyperparameters": fit.hyperparameters,
-        "cv_top1": fit.cv_top1,
-        "cv_log_loss": fit.cv_log_loss,
-        "labels": fitted.labels,
-        "elapsed_s": fitted.elapsed_s,
-    }
+    fit, own = fitted.fit, {"labels": fitted.labels, "elapsed_s": fitted.elapsed_s}
+    scores = {name: getattr(fit, name) for name in _SCORES}
+    meta = json.loads(json.dumps({"operations": fit.head.describe(), **scores, **own}))
     arrays = {f"head.{name}": value for name, value in fit.head.to_arrays().items()}
     if fit.held_out is not None:
         arrays["held_out"] = fit.held_out
-    meta = json.loads(json.dumps(meta))  # as it will be read
     state.save_state(fitted.key.path, fitted.fingerprint, arrays | dict(more or {}), meta)
 
 
@@ -91,14 +84,8 @@ def load_trial(key: TrialKey, fingerprint: str, state: RunState) -> FittedTrial 
     if saved is None:
         return None
     arrays, meta = saved
-    fit = Fit(
-        head=Head.from_arrays(meta["operations"], arrays, "head."),
-        temperature=meta["temperature"],
-        hyperparameters=meta["hyperparameters"],
-        cv_top1=meta["cv_top1"],
-        cv_log_loss=meta["cv_log_loss"],
-        held_out=arrays.get("held_out"),
-    )
+    head = Head.from_arrays(meta["operations"], arrays, "head.")
+    fit = Fit(head, **{name: meta[name] for name in _SCORES}, held_out=arrays.get("held_out"))
     return FittedTrial(key, fit, meta["labels"], meta["elapsed_s"], True, fingerprint)
 
 
@@ -109,14 +96,9 @@ def trial_predictor(
     encoder_weights: Mapping[str, np.ndarray],
     coverage: float = COVERAGE,
 ) -> Predictor:
-    """The trial with the encoders whose features it was fitted on.
+    """The trial with the encoders that it reads.
 
-    A trial that reads the first encoder alone is shipped without the others.
-
-    Args:
-        classes: in the order of logits.
-        encoder_weights: of the first encoder where it was trained; empty for packaged ones.
-        coverage: share of held-out images that are answered.
+    Args: encoder_weights: of the first encoder where it was trained; empty for packaged ones.
     """
     key, fit = fitted.key, fitted.fit
     first, *additional = encoders
@@ -152,12 +134,9 @@ def without_additional_encoders(head: Head, width: int) -> tuple[Head, bool]:
 def abstention_threshold(held_out: np.ndarray | None, coverage: float = COVERAGE) -> float | None:
     """The highest confidence threshold under which at most 1 − coverage of held-out rows fall.
 
-    The predictor abstains where its greatest probability is below it. The rows are those that
-    cross-validation inside the labelled subset held out; no test image is used.
+    The predictor abstains where its greatest probability is below it.
 
-    Args:
-        held_out: (n, C) calibrated probabilities by heads that did not see the row; NaN where a row
-            was never held out. None where nothing was.
+    Args: held_out: (n, C) calibrated probabilities by heads that did not see the row, or NaN.
     Returns: a probability, or None where no row was held out: it never abstains then. Of the
         confidences .9, .8, .7, .6 with coverage .75 it is .7, and .6 is abstained from.
     Source: Chow 1970; El-Yaniv and Wiener 2010, section 2 (coverage of a selective classifier).

@@ -43,7 +43,7 @@ _KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 class RunState:
     """Progress bars, resumable state and live metrics of one node.
 
-    State is addressed by a key (`arms/notebook_mlp/0.01/3`) and a fingerprint of everything it
+    State is addressed by a key (`trials/notebook_mlp/0.01/3`) and a fingerprint of everything it
     depends on; state with another fingerprint is not loaded. On disk it is one safetensors file
     per key with the metadata in its header, replaced atomically, with a checksum of the arrays; a
     damaged file causes a warning and counts as absent.
@@ -227,8 +227,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """A new folder that replaces `path` when the block ends without error.
 
-    After an error the old folder is still there; after a kill, the old one, the new one or none,
-    never a mixture of both.
+    After a kill, there is the old folder, the new one or none, never a mixture.
 
     Raises: UserFacingError: the folder cannot be written.
     """

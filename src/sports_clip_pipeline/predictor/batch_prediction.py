@@ -126,16 +126,19 @@ def predict_block(sources: Sequence[Source], classifier: Classifier, rules: Imag
     failures: list[Failure] = []
     for source in sources:
         try:
-            image = open_upright(source.read(), rules).image
-            decoded.append([spec.pixels(image) for spec in classifier.input_specs])
+            decoded.append(_inputs(source, classifier.input_specs, rules))
             usable.append(source)
         except UnusableImageError as error:
             failures.append(Failure(source.name, error.reason, error.detail))
-        image = None
     if not usable:
         return Block((), np.zeros((0, 0), dtype=np.float32), tuple(failures))
     crops = [np.stack(crops) for crops in zip(*decoded, strict=True)]  # (n, S, S, 3) each
     return Block(tuple(usable), classifier(crops), tuple(failures))
+
+
+def _inputs(source: Source, specs: Sequence[InputSpec], rules: ImageRules) -> list[np.ndarray]:
+    image = open_upright(source.read(), rules).image
+    return [spec.pixels(image) for spec in specs]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.io.fingerprint import file_sha256
 from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
 from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
-from sports_clip_pipeline.predictor.head import Head, Operation
+from sports_clip_pipeline.predictor.head import Head, Operation, affine
 from sports_clip_pipeline.training.images import random_resized_crops, to_pixels
 from sports_clip_pipeline.training.trainer import Step, Task
 from sports_clip_pipeline.training.unlock import set_train_mode
@@ -207,13 +207,9 @@ def pooled_image_features(
     views: Sequence[str],
     batch: int = 64,
 ) -> np.ndarray:
-    """Pooled features of whole images, averaged over views (test-time augmentation).
+    """Pooled features (N, D) float32 of images (N, S, S, 3) uint8 by a timm model.
 
-    Args:
-        encoder: a timm model; put in eval mode.
-        images: (N, S, S, 3) uint8.
-        views: of `full` and `full_flip`.
-    Returns: (N, D) float32.
+    Averaged over `views`, of `full` and `full_flip` (test-time augmentation).
     """
     encoder = encoder.eval().to(memory_format=torch.channels_last)
     device = next(encoder.parameters()).device
@@ -230,12 +226,9 @@ def pooled_image_features(
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Labelled training images of one run.
+    """Labelled images: `rows` (n,) of `images` (N, S, S, 3) uint8, and their classes (n,) int64.
 
-    Attributes:
-        images: (N, S, S, 3) uint8, all development images.
-        rows: (n,) int64 rows of `images` to train on. target: (n,) int64 classes.
-        preprocessing: with the encoder's mean and std.
+    The encoder's mean and standard deviation are those of `preprocessing`.
     """
 
     images: np.ndarray
@@ -246,11 +239,7 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of one step.
-
-    Attributes:
-        pixels: (B, 3, H, W) float32. target: (B,) int64. rng: for random numbers of the loss.
-    """
+    """Pixels (B, 3, H, W) float32, targets (B,) int64, and a generator for the loss."""
 
     pixels: torch.Tensor
     target: torch.Tensor
@@ -261,10 +250,6 @@ class ClassificationTask(Task):
     """End-to-end classification of randomly cropped images; all steps are one epoch.
 
     Random numbers of a step derive from (seed, step).
-
-    Args:
-        loss: of the model and a batch.
-        freeze_batch_norm: batch norms keep their running statistics.
     """
 
     unit = "image"
@@ -320,13 +305,9 @@ class ClassificationTask(Task):
 
 
 def rows_of_step(step: int, size: int, count: int, seed: int) -> np.ndarray:
-    """Rows of a step's batch: consecutive positions in an endless sequence of permutations.
+    """Rows (size,) int64 in [0, count) of a step: a window of an endless series of permutations.
 
     A function of its arguments alone, so that a resumed run draws the same batches.
-
-    Args:
-        step: from 0. size: of the batch. count: number of rows.
-    Returns: (size,) int64 in [0, count).
     """
     epochs, positions = np.divmod(np.arange(step * size, (step + 1) * size), count)
     rows = np.empty(size, dtype=np.int64)
@@ -346,9 +327,7 @@ def steps_for(count: int, batch_size: int, epochs: int, least: int) -> int:
 
 
 def _affine(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Operation:
-    bias = torch.zeros(len(weight)) if bias is None else bias
-    arrays = {"weight": weight, "bias": bias}
-    return Operation(
-        "affine",
-        {name: value.detach().cpu().float().numpy().copy() for name, value in arrays.items()},
+    """A linear layer as an operation."""
+    return affine(
+        weight.detach().cpu().numpy(), None if bias is None else bias.detach().cpu().numpy().copy()
     )

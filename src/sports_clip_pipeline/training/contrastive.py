@@ -1,9 +1,8 @@
 """Contrastive pretraining: projections over frozen encoders, then unlocked encoders (LiT, CLIP).
 
-Frozen encoders are not run: their cached features are read, so that an epoch over Flickr8k takes a
-fraction of a second (Zhai et al. 2022, LiT, with both encoders locked). Unlocked encoders start
-from these projections at a small learning rate, since random projections would distort their
-features (Kumar et al. 2022, LP-FT).
+Frozen encoders are not run: their cached features are read (Zhai et al. 2022, LiT, with both
+encoders locked). Unlocked encoders start from these projections at a small learning rate, since
+random projections would distort their features (Kumar et al. 2022, LP-FT).
 """
 
 from __future__ import annotations
@@ -11,12 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from itertools import repeat
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -73,10 +71,7 @@ class ContrastiveTask(Task):
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Weight decay for matrices and kernels only."""
-        groups: list[dict[str, Any]] = param_groups_weight_decay(
-            self.model, self.config.weight_decay
-        )
-        return groups
+        return list(param_groups_weight_decay(self.model, self.config.weight_decay))
 
     def after_step(self) -> None:
         """Clamp the logit scale to [1, 100], as CLIP does."""
@@ -134,8 +129,7 @@ class FrozenTask(ContrastiveTask):
             return self.pairs.image[images]
         view = rng.integers(len(self.pairs.views), size=len(images))
         features = np.stack([features[images] for features in self.pairs.views])  # (V, B, D)
-        chosen: np.ndarray = features[view, np.arange(len(images))]
-        return chosen
+        return np.asarray(features[view, np.arange(len(images))])
 
     def _augment(self, values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Gaussian noise and dropout of features."""
@@ -149,12 +143,7 @@ class FrozenTask(ContrastiveTask):
 
 
 class UnlockedTask(ContrastiveTask):
-    """Projections and unlocked encoder blocks, from images and tokens.
-
-    Args:
-        model: open_clip's `CustomTextCLIP` with the initial projections; trained in place.
-        preprocessing: input of the image encoder.
-    """
+    """Projections and unlocked encoder blocks of open_clip's model, from images and tokens."""
 
     def __init__(
         self,
@@ -176,10 +165,9 @@ class UnlockedTask(ContrastiveTask):
         self.unlocked = unlock(self.model, *blocks, self.objective.biased)
         self._encoder = PairEncoder(self.model, self.unlocked, compute)
         self._wrapped = processes.wrap(self._encoder)
-        if compute.compiled and self.unlocked.image:
-            model.visual.compile()
-        if compute.compiled and self.unlocked.text:
-            model.text.compile()
+        for part, runs in ((model.visual, self.unlocked.image), (model.text, self.unlocked.text)):
+            if compute.compiled and runs:
+                part.compile()
 
     def set_train_mode(self) -> None:
         """Training mode of the unlocked blocks; dropout and batch norms as configured."""
@@ -208,9 +196,7 @@ class UnlockedTask(ContrastiveTask):
     def backward(self, inputs: Any, scaler: torch.amp.GradScaler) -> torch.Tensor:
         """Accumulate the gradients of a batch's loss, in chunks if configured.
 
-        Args:
-            inputs: images (B,) of the whole batch, caption rows of each, and the pixels of this
-                process's shard.
+        `inputs` are images (B,) of the whole batch, caption rows of each, and the shard's pixels.
         """
         images, captions, pixels = inputs
         counts = [len(rows) for rows in captions]
@@ -248,7 +234,10 @@ class UnlockedTask(ContrastiveTask):
         """Unit-norm embeddings of all images (N, P) and captions (M, P) of a split, float32."""
         model.eval()
         encoder = PairEncoder(model, self.unlocked, self.compute)
-        images, texts = _blocks(len(pairs)), _blocks(len(pairs.features.text))
+        images, texts = (
+            np.split(np.arange(count), range(_EVALUATION_BATCH, count, _EVALUATION_BATCH))
+            for count in (len(pairs), len(pairs.features.text))
+        )
         pixels: Iterator[torch.Tensor | None] = repeat(None)
         if self.unlocked.image:
             pixels = self._pixels(pairs, [(pairs.rows[block], None) for block in images])
@@ -279,15 +268,8 @@ class UnlockedTask(ContrastiveTask):
             yield to_pixels(images, self.preprocessing, self.compute.device)
 
 
-@dataclass(frozen=True)
-class TrainedEncoders:
-    """Result of training unlocked encoders.
-
-    Attributes:
-        projections: over the pooled features of the trained encoders.
-        weights: trained entries of the encoders in the CLIP model's state dict.
-        history: one row per epoch.
-    """
+class TrainedEncoders(NamedTuple):
+    """Projections, trained entries of the CLIP model's state dict, and one row per epoch."""
 
     projections: Projections
     weights: dict[str, np.ndarray]
@@ -298,14 +280,13 @@ def pretrain_projections(
     pairs: PairedFeatures,
     evaluate: EvaluateProjections,
     config: PretrainConfig,
-    journal: RunState,
+    run_state: RunState,
     state_fingerprint: str,
 ) -> tuple[Projections, list[dict[str, float]]]:
     """Train projections over frozen encoders, resuming from the last checkpoint.
 
-    Args:
-        evaluate: validation metrics, which decide the best epoch and early stopping.
-        state_fingerprint: of config, code and features; checkpoints of another one are ignored.
+    Checkpoints of another fingerprint (of config, code and features) are ignored.
+
     Returns: projections of raw pooled features, and one history row per epoch.
     """
     task = FrozenTask(pairs, evaluate, config)
@@ -313,23 +294,22 @@ def pretrain_projections(
         start = task.model.folded()
         return start, [starting_row(start, evaluate)]
     trainer = Trainer(task, frozen_settings(config))
-    _fit(trainer, journal, FROZEN_STATE, state_fingerprint, "pretrain")
+    _fit(trainer, run_state, FROZEN_STATE, state_fingerprint, "pretrain")
     return task.model.folded(), trainer.history
 
 
 def train_encoders(
-    task: UnlockedTask, journal: RunState, state_fingerprint: str, steps_before: int = 0
+    task: UnlockedTask, run_state: RunState, state_fingerprint: str, steps_before: int = 0
 ) -> TrainedEncoders:
     """Train the unlocked blocks, resuming from the last checkpoint.
 
-    Args:
-        state_fingerprint: of all inputs; checkpoints of another one are ignored.
-        steps_before: steps over frozen encoders, the history's offset.
+    Checkpoints of another fingerprint are ignored; the history counts from `steps_before`.
+
     Raises: KeyboardInterrupt, SystemExit: a signal came; a checkpoint is saved first.
     """
     settings = unlocked_settings(task.config, task.compute, steps_before)
     trainer = Trainer(task, settings, task.compute, task.processes)
-    _fit(trainer, journal, UNLOCKED_STATE, state_fingerprint, "pretrain encoders", log_steps=True)
+    _fit(trainer, run_state, UNLOCKED_STATE, state_fingerprint, "pretrain encoders", log_steps=True)
     entries = trainer.averaged.state_dict()
     state = {name: entries[name].cpu().contiguous().numpy() for name in trainer.changing}
     # A pair of open_clip's own ends in the shared space and has no projections.
@@ -345,11 +325,8 @@ def frozen_settings(config: PretrainConfig) -> TrainSettings:
     return TrainSettings(
         epochs=config.epochs,
         peak_lr=config.peak_lr,
-        warmup_share=config.warmup_share,
         checkpoint_every_epochs=config.checkpoint_every_epochs,
-        evaluate_every_epochs=config.evaluate_every_epochs,
-        keep=config.keep,
-        patience_epochs=config.patience_epochs,
+        **_shared_settings(config),
     )
 
 
@@ -360,22 +337,24 @@ def unlocked_settings(
     return TrainSettings(
         epochs=config.encoder_epochs,
         peak_lr=config.encoder_peak_lr,
-        warmup_share=config.warmup_share,
         ema_decay=config.ema_decay,
         fused=compute.device == "cuda",
         checkpoint_every_steps=config.checkpoint_every_steps,
-        evaluate_every_epochs=config.evaluate_every_epochs,
-        keep=config.keep,
-        patience_epochs=config.patience_epochs,
         epochs_before=config.epochs,
         steps_before=steps_before,
+        **_shared_settings(config),
     )
+
+
+def _shared_settings(config: PretrainConfig) -> dict[str, Any]:
+    names = {"warmup_share", "evaluate_every_epochs", "keep", "patience_epochs"}
+    return config.model_dump(include=names)
 
 
 def starting_row(projections: Projections, evaluate: EvaluateProjections) -> Metrics:
     """History row of projections before the first step."""
-    empty = {"epoch": 0, "step": 0, "loss": math.nan, "lr": 0.0, "pairs_per_s": math.nan}
-    return {**empty, "logit_scale": math.exp(projections.logit_scale), **evaluate(projections)}
+    row = {"epoch": 0, "step": 0, "loss": math.nan, "lr": 0.0, "pairs_per_s": math.nan}
+    return {**row, "logit_scale": math.exp(projections.logit_scale), **evaluate(projections)}
 
 
 def contrastive_modules() -> list[ModuleType]:
@@ -385,7 +364,7 @@ def contrastive_modules() -> list[ModuleType]:
 
 def _fit(
     trainer: Trainer,
-    journal: RunState,
+    run_state: RunState,
     key: str,
     fingerprint: str,
     description: str,
@@ -394,7 +373,7 @@ def _fit(
     """Train with a progress bar, logging metrics of epochs and of every hundredth of the steps."""
     total = trainer.settings.epochs * trainer.task.epoch_size
     every = max(1, trainer.steps // 100)
-    with journal.progress_bar(description, total, "pair") as bar:
+    with run_state.progress_bar(description, total, "pair") as bar:
         shown = 0
 
         def on_step(trainer: Trainer, size: int, loss: torch.Tensor) -> None:
@@ -405,20 +384,16 @@ def _fit(
             if step % every == 0:
                 bar.set_postfix_str(f"loss {float(loss):.3f}")
                 if log_steps:
-                    journal.log_metrics({"pretrain/step_loss": float(loss)}, step=step)
+                    run_state.log_metrics({"pretrain/step_loss": float(loss)}, step=step)
 
         def on_epoch(row: dict[str, float]) -> None:
             metrics = {f"pretrain/{name}": value for name, value in row.items() if name != "epoch"}
-            journal.log_metrics(metrics, step=int(row["epoch"]))
+            run_state.log_metrics(metrics, step=int(row["epoch"]))
 
-        trainer.fit(journal, key, fingerprint, on_step, on_epoch)
+        trainer.fit(run_state, key, fingerprint, on_step, on_epoch)
 
 
 def _image_index(captions: list[np.ndarray]) -> torch.Tensor:
     """(M,) int64; the image of the batch that each caption describes."""
     counts = torch.tensor([len(rows) for rows in captions])
     return torch.repeat_interleave(torch.arange(len(captions)), counts)
-
-
-def _blocks(count: int) -> list[np.ndarray]:
-    return np.split(np.arange(count), range(_EVALUATION_BATCH, count, _EVALUATION_BATCH))

@@ -30,12 +30,9 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Compute:
-    """Device and precision.
+    """Device (`cpu` or `cuda`), precision of the encoders, and whether torch.compile is used.
 
-    Attributes:
-        device: `cpu` or `cuda`.
-        precision: `fp32`, `bf16` or `fp16`; weights, moments and the loss are always fp32.
-        compiled: whether torch.compile runs on the unlocked encoders.
+    Weights, moments and the loss are fp32 in every precision (`fp32`, `bf16`, `fp16`).
     """
 
     device: str
@@ -58,11 +55,9 @@ CPU = Compute("cpu", "fp32")
 def choose_compute(device: str, precision: str, compiled: str = "auto") -> Compute:
     """Resolve `auto` for this machine.
 
-    Args:
-        device: `auto`, `cpu` or `cuda`.
-        precision: `auto`, `fp32`, `bf16` or `fp16`; `auto` is fp32 on the CPU, bf16 on a CUDA
-            device that supports it natively, else fp16.
-        compiled: `auto`, `on` or `off`; `auto` compiles on CUDA.
+    `auto` is CUDA if available; there, bf16 if supported natively, else fp16, compiled (`auto`,
+    `on` or `off`). On the CPU it is fp32, not compiled.
+
     Raises: UserFacingError: `cuda` without a CUDA device.
     """
     has_cuda = torch.cuda.is_available()
@@ -154,9 +149,7 @@ def process_group(device: str, batch_size: int) -> Iterator[Processes]:
     On CUDA each process of a machine uses a device of its own (NCCL), on CPUs its share of the
     cores (gloo).
 
-    Args:
-        batch_size: images of a step, at least one for each process.
-    Raises: UserFacingError: there are more processes.
+    Raises: UserFacingError: more processes than images of a step (`batch_size`).
     """
     launch = rank_and_world_size()
     if launch is None:
@@ -179,14 +172,10 @@ def process_group(device: str, batch_size: int) -> Iterator[Processes]:
 
 
 class DeferredSignals:
-    """Context manager that defers SIGTERM and SIGINT; has no effect outside the main thread.
-
-    Attributes:
-        received: number of the deferred signal; 0 if none came.
-    """
+    """Context manager that defers SIGTERM and SIGINT; has no effect outside the main thread."""
 
     def __init__(self) -> None:
-        self.received = 0
+        self.received = 0  # number of the deferred signal
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> DeferredSignals:
@@ -207,10 +196,7 @@ class DeferredSignals:
         self.received = number
 
     def reraise(self) -> None:
-        """Act on the received signal: SIGINT raises KeyboardInterrupt, SIGTERM exits.
-
-        Raises: KeyboardInterrupt, SystemExit (128 + signal), or what a previous handler does.
-        """
+        """Raises: KeyboardInterrupt, SystemExit (128 + signal), or what the old handler raises."""
         handler = self._handlers.get(self.received)
         self.__exit__()
         if callable(handler):

@@ -33,7 +33,6 @@ def backward_in_chunks(
     Each chunk is run twice; running statistics of batch norms are updated by the second run only.
 
     Args:
-        chunks: run in this order; each may draw from torch's generators.
         loss_of: loss () of all image embeddings (N, D) and caption embeddings (M, D).
         scale_loss: such as `GradScaler.scale`.
         no_sync: DDP's `no_sync`, entered for all chunks but the last.
@@ -48,16 +47,10 @@ def backward_in_chunks(
     leaves = [torch.cat(side).requires_grad_() for side in zip(*embedded, strict=True)]
     loss = loss_of(*leaves)
     scale_loss(loss).backward()
-    gradients = zip(
-        *(
-            (torch.zeros_like(leaf) if leaf.grad is None else leaf.grad).split(
-                [len(rows[side]) for rows in embedded]
-            )
-            for side, leaf in enumerate(leaves)
-        ),
-        strict=True,
-    )
-    for number, (chunk, gradient) in enumerate(zip(chunks, gradients, strict=True)):
+    gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
+    sizes = [[len(rows[side]) for rows in embedded] for side in (0, 1)]
+    image, text = (values.split(size) for values, size in zip(gradients, sizes, strict=True))
+    for number, (chunk, *gradient) in enumerate(zip(chunks, image, text, strict=True)):
         _set_rng_state(states[number], device)
         with nullcontext() if number == len(chunks) - 1 else no_sync():
             outputs = chunk()

@@ -85,9 +85,8 @@ def paired_features_of_split(
 ) -> PairedFeatures:
     """Lazily read features of one split, its images renumbered from 0.
 
-    Args:
-        image: (N, D) features in manifest order. text: (M, E) features in caption order.
-        views: like `image`, one for each view.
+    `image` and `views` are (N, D) in manifest order, `text` is (M, E) in caption order.
+
     Raises: ValueError: the split has no image with captions.
     """
     rows, caption_rows = _captioned(manifest, captions, split)
@@ -108,10 +107,8 @@ def paired_images_of_split(
     split: str,
     store: ImageStore,
 ) -> PairedImages:
-    """Pairs of one split, its images renumbered as by `paired_features_of_split`.
+    """Pairs of one split; arguments as `paired_features_of_split`, the store in manifest order.
 
-    Args:
-        store: of the images, in manifest order.
     Raises: ValueError: the split has no image with captions, or the store another length.
     """
     if len(store) != len(manifest):
@@ -190,11 +187,7 @@ class Projector(nn.Module):
 class PairEncoder(nn.Module):
     """Image and text encoder from rows of a split to embeddings, as one module for DDP.
 
-    A frozen encoder is not run: its cached features are projected.
-
-    Args:
-        model: open_clip's `CustomTextCLIP`, on the device of `compute`.
-        unlocked: which of its encoders are run.
+    A frozen encoder of `model` (open_clip's) is not run: its cached features are projected.
     """
 
     def __init__(self, model: Any, unlocked: Unlocked, compute: Compute) -> None:
@@ -210,11 +203,7 @@ class PairEncoder(nn.Module):
         return (self.images(pairs, images, pixels), self.texts(pairs, texts), *self.scale())
 
     def images(self, pairs: PairedImages, rows: np.ndarray, pixels: Any) -> torch.Tensor:
-        """Image rows (B,) to unit-norm embeddings (B, P) float32.
-
-        Args:
-            pixels: (B, 3, H, W) on the device; None where the image encoder is frozen.
-        """
+        """Image rows (B,), with pixels if unlocked, to unit-norm embeddings (B, P) float32."""
         with self.compute.autocast():
             if self.unlocked.image:
                 projected = self.model.visual(pixels)

@@ -47,9 +47,7 @@ def draw_crops(count: int, rng: np.random.Generator) -> list[Crop]:
     """Boxes of RandomResizedCrop with RandomHorizontalFlip.
 
     Area uniform in [MIN_CROP_AREA, 1], aspect ratio log-uniform in [3/4, 4/3] relative to the
-    image's own, sides cut at the image's.
-
-    Source: Szegedy et al. 2015 (Inception), section 6.
+    image's own, sides cut at the image's. Szegedy et al. 2015 (Inception), section 6.
     """
     area, aspect = _areas_and_aspect_ratios(count, MIN_CROP_AREA, rng)
     width = np.minimum(np.sqrt(area * aspect), 1.0)
@@ -62,12 +60,9 @@ def draw_crops(count: int, rng: np.random.Generator) -> list[Crop]:
 def random_resized_crops(
     pixels: torch.Tensor, size: int, min_area: float, rng: np.random.Generator
 ) -> torch.Tensor:
-    """RandomResizedCrop with RandomHorizontalFlip, for a batch at once, bilinear.
+    """RandomResizedCrop and RandomHorizontalFlip of a batch, bilinear, as in `draw_crops`.
 
-    Args:
-        pixels: (B, 3, S, S) float32.
-        min_area: areas are uniform in [min_area, 1], aspect ratios as in `draw_crops`.
-    Returns: (B, 3, size, size) float32, channels last.
+    (B, 3, S, S) to (B, 3, size, size) float32, channels last.
     """
     count = len(pixels)
     area, aspect = _areas_and_aspect_ratios(count, min_area, rng)
@@ -131,26 +126,23 @@ def to_pixels(
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """Preprocessed images of some rows of a store, decoded when first opened.
+    """Preprocessed images of some rows (N,) of a store, decoded when first opened.
 
-    Attributes:
-        store: of the corpus. rows: (N,) int64 rows of the store.
-        addresses: (N,) sha256 of the stored images, which identify a decoded copy.
-        preprocessing: input at test time. journal: whose workspace holds the decoded copy.
-        name: of that workspace.
+    The decoded copy lies in a workspace of the run state, identified by `name` and by the stored
+    images' sha256 (`addresses`).
     """
 
     store: ImageStore
     rows: np.ndarray
     addresses: Sequence[str]
     preprocessing: ImageTransform
-    journal: RunState
+    run_state: RunState
     name: str
 
     def open(self) -> np.ndarray:
         """(N, S, S, 3) uint8, memory-mapped; decoded unless an earlier run has done so."""
         content = fingerprint(list(self.addresses), self.preprocessing)
-        path = self.journal.workspace(f"decoded/{self.name}", content) / "images.npy"
+        path = self.run_state.workspace(f"decoded/{self.name}", content) / "images.npy"
         if not path.exists():
             partial = path.with_name("partial.npy")
             shape = (len(self.rows), self.preprocessing.size, self.preprocessing.size, 3)
@@ -165,7 +157,7 @@ class DecodedImages:
         starts = range(0, len(self.rows), _BLOCK)
         batches = ((self.rows[start : start + _BLOCK], None) for start in starts)
         images = read_images(self.store, batches, self.preprocessing)
-        with self.journal.progress_bar(f"decode {self.name}", len(self.rows), "image") as bar:
+        with self.run_state.progress_bar(f"decode {self.name}", len(self.rows), "image") as bar:
             for start, block in zip(starts, images, strict=True):
                 decoded[start : start + len(block)] = block
                 bar.update(len(block))
@@ -177,13 +169,9 @@ def images_of_split(
     store: ImageStore,
     manifest: pd.DataFrame,
     preprocessing: ImageTransform,
-    journal: RunState,
+    run_state: RunState,
 ) -> DecodedImages:
-    """Preprocessed images of a split (`development`, `evaluation` or `unlabelled`).
-
-    Args:
-        splits, store, manifest: of one corpus, row by row.
-    """
+    """Preprocessed images of a split; `splits`, `store` and `manifest` are row by row."""
     rows = np.flatnonzero((splits["split"] == split).to_numpy())
     addresses = manifest["stored_sha256"].to_numpy()[rows].tolist()
-    return DecodedImages(store, rows, addresses, preprocessing, journal, split)
+    return DecodedImages(store, rows, addresses, preprocessing, run_state, split)

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,15 +36,8 @@ Arrays = dict[str, np.ndarray]
 History = Sequence[Mapping[str, float]]
 
 
-@dataclass(frozen=True)
-class Step:
-    """Batch of one optimizer step.
-
-    Attributes:
-        inputs: argument of the task's `loss` or `backward`.
-        size: number of examples.
-        seed: of torch's generators while the step is computed.
-    """
+class Step(NamedTuple):
+    """Batch of one optimizer step: the task's inputs, number of examples, seed of its dropout."""
 
     inputs: Any
     size: int
@@ -102,11 +95,9 @@ class TrainSettings:
     """Hyper-parameters of a `Trainer`.
 
     Attributes:
-        peak_lr: learning rate after warm-up. warmup_share: share of all steps that warm up.
+        warmup_share: share of all steps in which the learning rate rises to `peak_lr`.
         ema_decay: EMA decay; the EMA weights are evaluated and saved. 0 disables the EMA.
-        fused: use AdamW's fused kernel.
         checkpoint_every_steps: checkpoint interval within an epoch; 0 for none.
-        checkpoint_every_epochs: checkpoint interval at the ends of epochs.
         keep: `last`, or `best` for the epoch with the highest validation recall.
         patience_epochs: early stopping after so many epochs without improvement; 0 disables it.
         epochs_before, steps_before: offsets of the history.
@@ -263,7 +254,7 @@ class Trainer:
 
     def fit(
         self,
-        journal: RunState,
+        run_state: RunState,
         key: str,
         fingerprint: str,
         on_step: OnStep = lambda *_: None,
@@ -277,10 +268,10 @@ class Trainer:
 
         def save(name: str) -> None:
             if self.processes.is_main_process:
-                journal.save_state(name, fingerprint, *self.state(), keep_previous=name == key)
+                run_state.save_state(name, fingerprint, *self.state(), keep_previous=name == key)
 
         def load(name: str) -> None:
-            state = journal.load_state(name, fingerprint)
+            state = run_state.load_state(name, fingerprint)
             if state is not None:
                 self.restore(*state)
 
@@ -374,11 +365,8 @@ class Trainer:
 def warmup_cosine(step: int, steps: int, peak_lr: float, warmup_share: float) -> float:
     """Learning-rate schedule: linear warm-up to `peak_lr`, then a cosine down to 0.
 
-    Args:
-        step: 0 <= step < steps.
-        warmup_share: share of the steps that warm up.
-    Returns: the learning rate of the step. Of 10 steps with a share of 0.2 and a peak of 1.0,
-        step 0 has 0.5 and step 1 has 1.0.
+    Of 10 steps with a warm-up share of 0.2 and a peak of 1.0, step 0 has 0.5 and step 1 has 1.0.
+
     Source: Loshchilov and Hutter 2017 (SGDR), without restarts.
     """
     warmup = max(1, round(steps * warmup_share)) if warmup_share > 0 else 0

@@ -37,9 +37,8 @@ def unlock(model: Any, image_count: int, text_count: int, biased: bool = False) 
     Blocks of the text encoder are its transformer layers; its embeddings are trained with -1 only.
 
     Args:
-        model: open_clip's `CustomTextCLIP`.
+        model: open_clip's `CustomTextCLIP`. biased: whether the logit bias is trained.
         image_count, text_count: blocks from the end; 0 for none, -1 for the whole encoder.
-        biased: whether the logit bias is trained.
     Raises: UserFacingError: an encoder has fewer blocks.
     """
     model.requires_grad_(False)
@@ -73,11 +72,9 @@ def set_train_mode(
 ) -> None:
     """Training mode for modules whose parameters are all trainable, eval mode for the rest.
 
-    Frozen batch norms keep their running statistics, and frozen layers have no dropout.
-
     Args:
         dropout: whether trainable modules use dropout.
-        freeze_batch_norm: trainable batch norms keep their running statistics, too.
+        freeze_batch_norm: trainable batch norms keep their running statistics, as frozen ones do.
     """
     module.training = False
     parameters = list(module.parameters())

@@ -1,4 +1,4 @@
-"""Tiny towers with random weights, in the folders that Hugging Face and timm files come in."""
+"""Tiny encoders with random weights, as timm files and Hugging Face folders."""
 
 from __future__ import annotations
 
@@ -19,29 +19,22 @@ WORDS = (
     "[UNK]",
     "[CLS]",
     "[SEP]",
-    "a",
-    "dog",
-    "man",
-    "runs",
-    "swims",
-    "ball",
-    "in",
-    "red",
+    *["a", "dog", "man", "runs", "swims", "ball", "in", "red"],
 )
 
 
-def write_image_tower(place: Path, seed: int = 1) -> Path:
-    """A file with weights of `ARCHITECTURE`, its classifier among them."""
+def write_image_encoder(path: Path, seed: int = 1) -> Path:
+    """A file with weights of `ARCHITECTURE`, including its classifier."""
     torch.manual_seed(seed)
-    save_file(timm.create_model(ARCHITECTURE).state_dict(), place)
-    return place
+    save_file(timm.create_model(ARCHITECTURE).state_dict(), path)
+    return path
 
 
-def write_text_tower(folder: Path, kind: str = "distilbert", prefix: str = "") -> Path:
+def write_text_encoder(folder: Path, kind: str = "distilbert", prefix: str = "") -> Path:
     """A folder with two layers of a transformer and a tokenizer of a dozen words.
 
     Args:
-        prefix: before the names of the weights, as where a model was saved with another head.
+        prefix: of the names of the weights, as saved with another head.
     """
     torch.manual_seed(2)
     model = _transformer(kind)
