@@ -201,7 +201,7 @@ def test_the_study_is_analysed(finished_run: Path) -> None:
     assert set(table("paired_comparisons")["role"]) == {"best", "zero_shot"}
     assert set(table("calibration")["method"]) == {*METHODS, "zero_shot"}
     assert (table("inference_cost")["ms_per_image"] > 0).all()
-    assert table("ablation")["name"].iloc[-1] == "without hubs"
+    assert table("ablation")["name"].iloc[-1] == "hubness corrected"
     assert set(table("transduction")["split"]) == {"development", "test"}
     split_of = pd.read_parquet(finished_run / SPLITS).set_index("image")["split"]
     assert set(split_of.loc[table("label_queries")["image"]]) == {"development"}
