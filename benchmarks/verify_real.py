@@ -222,7 +222,7 @@ def price_table() -> str:
     """Accuracy with all labels beside its price."""
     table = table_of("inference_cost").sort_values("ms_per_image")
     lines = [
-        "| method | towers | parameters, M | ms an image | 1 % | 10 % | 100 % |",
+        "| method | encoders | parameters, M | ms an image | 1 % | 10 % | 100 % |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in table.to_dict("records"):
@@ -348,7 +348,7 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             "",
             "## Accuracy beside its price",
             "",
-            "Milliseconds of one core through the towers, all views, without decoding.",
+            "Milliseconds of one core through the encoders, all views, without decoding.",
             "",
             price_table(),
             "",

@@ -23,13 +23,12 @@ from sports_clip_pipeline.parameters import Parameters
 from sports_clip_pipeline.pipeline_registry import register_pipelines
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.cam.config import CamConfig, CamEvalConfig
-from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
-from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig, TokenizeConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, IngestConfig
 from sports_clip_pipeline.pipelines.predict.config import PredictConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
-from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, ZeroShotConfig
 from tests.conftest import ROOT, config_loader
 

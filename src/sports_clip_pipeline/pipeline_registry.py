@@ -22,9 +22,10 @@ OTHER = ("download", "cam_eval", "predict_images", "export")
 SOURCES = {
     "finetune": (
         "finetune.create_pipeline",
-        "end_to_end.create_pipeline",
+        "finetune.create_end_to_end_pipeline",
         "analysis.create_pipeline",
     ),
+    "tokenize": ("embed.create_tokenize_pipeline",),
     "download": ("ingest.create_download_pipeline",),
     "cam_eval": ("cam.create_cam_eval_pipeline",),
     "predict_images": ("predict.create_predict_images_pipeline",),

@@ -148,25 +148,12 @@ def test_garbage_gets_a_sentence(open_page: Any, content: bytes, sentence: str) 
     assert "Traceback" not in alert.inner_text()
 
 
-def test_one_name_alone_gets_a_sentence(open_page: Any, image_bytes: bytes) -> None:
-    page = open_page()
-    page.get_by_label("Class names for zero-shot").fill("tennis")
-    upload(page, image_bytes)
-    page.get_by_role("alert").filter(has_text="at least two class names").wait_for()
-
-
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_the_page_fits_its_window(open_page: Any, image_bytes: bytes, width: int) -> None:
     page = open_page(width)
     upload(page, image_bytes)
     names_of(page, "Fine-tuned")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-def test_the_theme_follows_the_system(open_page: Any) -> None:
-    tone = "getComputedStyle(document.body).backgroundColor"
-    assert open_page(color_scheme="dark").evaluate(tone) == "rgb(21, 23, 26)"
-    assert open_page(color_scheme="light").evaluate(tone) == "rgb(253, 253, 251)"
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])

@@ -21,7 +21,7 @@ from sports_clip_pipeline.clip.zero_shot import (
 )
 from sports_clip_pipeline.data.captions import Tokens
 from sports_clip_pipeline.data.class_bank import ClassBank
-from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.embed.config import TokenizeConfig
 from sports_clip_pipeline.predictor.head import Head, Operation, softmax
 
 PLAIN = Projections(

@@ -1,4 +1,4 @@
-"""Tiny networks whose explanations can be worked out on paper."""
+"""Tiny networks with hand-worked explanations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 
 class PooledLinear(nn.Module):
-    """Pixels -> 1×1 convolution `maps` -> mean over places -> linear `head`."""
+    """Pixels -> 1×1 convolution `maps` -> mean over positions -> linear `head`."""
 
     def __init__(self, kernels: list[list[float]], head: list[list[float]]) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class PooledLinear(nn.Module):
 
 @pytest.fixture
 def red_not_green() -> PooledLinear:
-    """Score 0 is red minus twice green, score 1 the reverse, score 2 looks at nothing."""
+    """Score 0 is red minus twice green, score 1 the reverse, score 2 is constant."""
     kernels = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     return PooledLinear(kernels, [[1.0, -2.0], [-1.0, 2.0], [0.0, 0.0]])
 
@@ -42,7 +42,7 @@ def pixels() -> torch.Tensor:
 
 @pytest.fixture(scope="session")
 def lite0() -> nn.Module:
-    """The packaged tower with its ImageNet head."""
+    """The packaged image encoder with its ImageNet head."""
     from sports_clip_pipeline.encoders.image_encoders import load_image_encoder
 
     return load_image_encoder("lite0")

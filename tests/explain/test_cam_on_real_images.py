@@ -1,4 +1,4 @@
-"""What the maps say of real images, judged by hiding parts of them."""
+"""Maps of real images, tested by hiding parts of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sports_clip_pipeline.explain.cam import class_activation_map, guided_gradie
 
 RAW = Path(os.environ.get("SPORTS_CLIP_RAW_DIR", "data/01_raw/real"))
 ARCHIVE = RAW / "sports.zip"
-HALF_PATCH = 40  # pixels of the tower's 224
+HALF_PATCH = 40  # pixels of the encoder's 224
 
 pytestmark = [
     pytest.mark.real,
@@ -27,26 +27,26 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def images() -> list[torch.Tensor]:
-    """24 seeded images, each (1, 3, 224, 224), as the Lite0 tower sees them."""
-    seen = image_preprocessing("lite0", 224, "centre")
+    """24 seeded images, each (1, 3, 224, 224), the input of Lite0."""
+    transform = image_preprocessing("lite0", 224, "centre")
     with zipfile.ZipFile(ARCHIVE) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
         drawn = np.random.default_rng(0).choice(names, 24, replace=False)
-        photos = [Image.open(io.BytesIO(archive.read(name))) for name in drawn]
-        return [torch.from_numpy(seen.to_array(photo))[None] for photo in photos]
+        decoded = [Image.open(io.BytesIO(archive.read(name))) for name in drawn]
+        return [torch.from_numpy(transform.to_array(image))[None] for image in decoded]
 
 
-def score_without(tower, pixels: torch.Tensor, target: int, place: int) -> float:
-    """The score when a grey patch hides the flat index `place` and what surrounds it."""
-    row, column = divmod(place, pixels.shape[-1])
+def score_without(encoder, pixels: torch.Tensor, target: int, position: int) -> float:
+    """The score when a grey patch hides the flat index `position` and what surrounds it."""
+    row, column = divmod(position, pixels.shape[-1])
     rows, columns = (slice(max(0, at - HALF_PATCH), at + HALF_PATCH) for at in (row, column))
     hidden = pixels.clone()
     hidden[..., rows, columns] = 0.0
     with torch.inference_mode():
-        return float(tower(hidden)[0, target])
+        return float(encoder(hidden)[0, target])
 
 
-def test_hiding_what_speaks_for_a_class_costs_it_more_than_hiding_a_random_place(lite0, images):
+def test_hiding_the_evidence_of_a_class_costs_more_than_hiding_a_random_position(lite0, images):
     random = np.random.default_rng(1)
     gains = []
     for number, pixels in enumerate(images):

@@ -37,10 +37,10 @@ def explainer(module, view: str = "centre") -> Explainer:
 @pytest.fixture
 def wide() -> Image.Image:
     """32 × 16: a red square left, a green one right, blue in between."""
-    photo = Image.new("RGB", (32, 16), "blue")
-    photo.paste("red", (0, 0, 8, 16))
-    photo.paste((0, 255, 0), (24, 0, 32, 16))
-    return photo
+    image = Image.new("RGB", (32, 16), "blue")
+    image.paste("red", (0, 0, 8, 16))
+    image.paste((0, 255, 0), (24, 0, 32, 16))
+    return image
 
 
 PREDICTION = Prediction("a.jpg", "green", "red", 0.75)
@@ -51,18 +51,18 @@ def opened(content: bytes) -> np.ndarray:
 
 
 def test_a_squashed_image_is_shown_whole_in_its_own_shape(wide):
-    seen = model_view(preprocessing("full"), wide, 64)
-    assert seen.size == (64, 32)
-    assert seen.getpixel((2, 16))[0] > 200 and seen.getpixel((61, 16))[1] > 200
+    view = model_view(preprocessing("full"), wide, 64)
+    assert view.size == (64, 32)
+    assert view.getpixel((2, 16))[0] > 200 and view.getpixel((61, 16))[1] > 200
 
 
 def test_a_centre_crop_is_shown_as_the_square_it_is(wide):
-    seen = model_view(preprocessing("centre"), wide, 64)
-    assert seen.size == (64, 64)
-    assert seen.getpixel((20, 30)) == pytest.approx((0, 0, 255), abs=3)
+    view = model_view(preprocessing("centre"), wide, 64)
+    assert view.size == (64, 64)
+    assert view.getpixel((20, 30)) == pytest.approx((0, 0, 255), abs=3)
 
 
-def test_the_card_tells_the_question_and_what_was_said(red_not_green, wide):
+def test_a_card_has_the_question_and_the_prediction(red_not_green, wide):
     card = explainer(red_not_green, "full").explain(wide, PREDICTION, "red")
     assert (card.image, card.label, card.predicted, card.probability) == (
         "a.jpg",
@@ -73,17 +73,17 @@ def test_the_card_tells_the_question_and_what_was_said(red_not_green, wide):
     assert (card.question, card.method) == ("class: red", "GradCAM")
 
 
-def test_the_map_is_brightest_over_what_speaks_for_the_class(red_not_green, wide):
+def test_the_map_is_brightest_over_the_evidence_of_the_class(red_not_green, wide):
     card = explainer(red_not_green, "full").explain(wide, PREDICTION, "red")
     drawn = opened(card.map_jpeg)
     assert drawn.shape == opened(card.photo_jpeg).shape == (32, 64, 3)
     assert drawn[:, :12].mean() > 1.5 * drawn[:, 20:].mean()
 
 
-def test_a_silent_map_says_so_on_the_card(red_not_green):
-    photo = Image.new("RGB", (16, 16), (0, 255, 0))
+def test_a_map_without_evidence_is_labelled_on_the_card(red_not_green):
+    image = Image.new("RGB", (16, 16), (0, 255, 0))
     assert (
-        explainer(red_not_green).explain(photo, PREDICTION, "red").method
+        explainer(red_not_green).explain(image, PREDICTION, "red").method
         == "GradCAM: no place stands out"
     )
 
@@ -93,10 +93,10 @@ def test_an_unknown_score_is_an_error(red_not_green, wide):
         explainer(red_not_green).explain(wide, PREDICTION, "blue")
 
 
-def test_guided_backpropagation_draws_the_tower_on_the_shape_of_the_image(lite0, wide):
+def test_guided_backpropagation_draws_in_the_shape_of_the_image(lite0, wide):
     names = tuple(map(str, range(1000)))
-    seen = ImageTransform(64, (0.5,) * 3, (0.5,) * 3, view="full")
-    drawer = Explainer(lite0, lite0.bn2, seen, "class", names, 96, 80)
+    view = ImageTransform(64, (0.5,) * 3, (0.5,) * 3, view="full")
+    drawer = Explainer(lite0, lite0.bn2, view, "class", names, 96, 80)
     card = drawer.explain(wide, PREDICTION, "7", "guided")
     assert card.method == GUIDED and "fails sanity checks" in GUIDED
     assert opened(card.map_jpeg).shape == (48, 96, 3)
@@ -111,16 +111,16 @@ def grey() -> Image.Image:
 @pytest.mark.parametrize(
     ("size", "fitted"), [((500, 250), (100, 50)), ((10, 40), (25, 100)), ((900, 1), (100, 1))]
 )
-def test_the_shape_is_kept_and_the_long_side_is_as_wanted(size, fitted):
+def test_the_shape_is_kept_and_the_long_side_is_as_expected(size, fitted):
     assert fit_within(size, 100) == fitted
 
 
-def test_the_hottest_place_has_the_colour_worked_out_by_hand(grey):
+def test_the_hottest_position_has_the_hand_worked_colour(grey):
     # share 0.7 of the map's top colour over 0.3 of the grey 128/255.
     top = np.array(matplotlib.colormaps["inferno"](1.0)[:3])
-    wanted = np.rint((0.3 * 128 / 255 + 0.7 * top) * 255)
+    expected = np.rint((0.3 * 128 / 255 + 0.7 * top) * 255)
     drawn = np.asarray(overlay(grey, np.ones((2, 2), np.float32)))
-    np.testing.assert_array_equal(drawn, np.broadcast_to(wanted, (4, 8, 3)))
+    np.testing.assert_array_equal(drawn, np.broadcast_to(expected, (4, 8, 3)))
 
 
 def test_hotter_is_brighter_over_an_even_image(grey):
@@ -136,7 +136,7 @@ def test_where_there_is_no_heat_the_image_can_still_be_read():
     assert drawn[:, 4:].min() - drawn[:, :4].max() > 128
 
 
-def test_the_heat_lies_over_the_place_that_it_speaks_of(grey):
+def test_the_heat_lies_over_its_position(grey):
     heat = np.zeros((4, 8), np.float32)
     heat[0, 7] = 1.0
     drawn = np.asarray(overlay(grey, heat)).astype(int).sum(axis=2)
@@ -144,7 +144,7 @@ def test_the_heat_lies_over_the_place_that_it_speaks_of(grey):
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
-def test_heat_outside_its_range_is_refused(grey, value):
+def test_heat_outside_its_range_is_an_error(grey, value):
     with pytest.raises(ValueError, match="heat lies in"):
         overlay(grey, np.full((2, 2), value, np.float32))
 
@@ -181,10 +181,10 @@ def test_a_card_knows_whether_the_classifier_was_right():
 def test_the_sheet_stands_in_rows_of_square_cells():
     sheet = Image.open(io.BytesIO(contact_sheet([picture("red"), picture("blue")] * 2, 3, 20)))
     assert sheet.format == "PNG" and sheet.size == (60, 40)
-    red, blue = (sheet.convert("RGB").getpixel(place) for place in ((5, 5), (25, 5)))
+    red, blue = (sheet.convert("RGB").getpixel(xy) for xy in ((5, 5), (25, 5)))
     assert red[0] > 200 > red[2] and blue[2] > 200 > blue[0]
 
 
-def test_an_empty_sheet_is_refused():
+def test_an_empty_sheet_is_an_error():
     with pytest.raises(ValueError, match="at least one"):
         contact_sheet([], 3, 20)

@@ -25,7 +25,7 @@ from sports_clip_pipeline.explain.faithfulness import (
 SIDE = 32
 
 
-def ask(pixels: torch.Tensor) -> np.ndarray:
+def predict(pixels: torch.Tensor) -> np.ndarray:
     """The mean of the upper left quarter, which the image has at 1 and the rest at 0."""
     return pixels[:, 0, : SIDE // 2, : SIDE // 2].mean(dim=(1, 2)).numpy()
 
@@ -45,34 +45,34 @@ def truth() -> np.ndarray:
 
 
 def test_deletion_of_the_true_patch_is_the_area_worked_by_hand(pixels, truth):
-    found = faithfulness(prepare_image(pixels, ask, 0), truth, ask, (0.5,), steps=4)
+    found = faithfulness(prepare_image(pixels, predict, 0), truth, predict, (0.5,), steps=4)
     # A quarter of the pixels is the patch: 1, then 0 from the first step on.
     assert found["deletion"] == pytest.approx(0.125, abs=1e-6)
 
 
 def test_insertion_of_the_true_patch_reaches_the_image_at_the_first_step(pixels, truth):
-    image = prepare_image(pixels, ask, 0)
-    found = faithfulness(image, truth, ask, (0.5,), steps=4)
+    image = prepare_image(pixels, predict, 0)
+    found = faithfulness(image, truth, predict, (0.5,), steps=4)
     assert image.end_probabilities[0] == 1.0 and image.end_probabilities[2] == 0.0
     assert found["insertion"] == pytest.approx((image.end_probabilities[1] + 7.0) / 8, abs=1e-5)
 
 
 def test_road_fills_the_patch_with_what_lies_around_it(pixels, truth):
-    found = faithfulness(prepare_image(pixels, ask, 0), truth, ask, (0.25, 0.5), steps=2)
+    found = faithfulness(prepare_image(pixels, predict, 0), truth, predict, (0.25, 0.5), steps=2)
     assert found["road_morf"] < 0.1  # the patch is gone, zeros are around it
     assert found["road_lerf"] > 0.95  # half of all pixels, none of the patch
     assert found["road"] == pytest.approx(found["road_lerf"] - found["road_morf"])
 
 
 def test_the_true_map_beats_both_baselines_and_the_opposite_map_loses(pixels, truth):
-    image = prepare_image(pixels, ask, 3)
+    image = prepare_image(pixels, predict, 3)
     maps = {
         "truth": truth,
         "centre": centre_map(SIDE, SIDE),
         "random": random_map(SIDE, SIDE, (4, 4), 3),
         "opposite": 1 - truth,
     }
-    found = {n: faithfulness(image, m, ask, (0.2, 0.5, 0.8), 6) for n, m in maps.items()}
+    found = {n: faithfulness(image, m, predict, (0.2, 0.5, 0.8), 6) for n, m in maps.items()}
     for baseline in ("centre", "random", "opposite"):
         assert found["truth"]["road"] > found[baseline]["road"] + 0.05
         assert found["truth"]["insertion"] > found[baseline]["insertion"]
@@ -82,7 +82,7 @@ def test_the_true_map_beats_both_baselines_and_the_opposite_map_loses(pixels, tr
 
 def test_a_flat_map_is_measured_in_a_random_order_of_its_pixels(pixels):
     flat = faithfulness(
-        prepare_image(pixels, ask, 0), np.zeros((SIDE, SIDE)), ask, (0.5,), steps=10
+        prepare_image(pixels, predict, 0), np.zeros((SIDE, SIDE)), predict, (0.5,), steps=10
     )
     assert flat["deletion"] == pytest.approx(0.5, abs=0.05)  # pixels leave evenly
     assert flat["road"] == pytest.approx(0.0, abs=0.05)
@@ -90,13 +90,13 @@ def test_a_flat_map_is_measured_in_a_random_order_of_its_pixels(pixels):
 
 def test_the_same_seed_gives_the_same_numbers(pixels, truth):
     first, again = (
-        faithfulness(prepare_image(pixels, ask, 1), truth, ask, (0.5,), 4) for _ in range(2)
+        faithfulness(prepare_image(pixels, predict, 1), truth, predict, (0.5,), 4) for _ in range(2)
     )
     assert first == again
 
 
 def test_the_blur_softens_edges(pixels):
-    assert 0.05 < float(prepare_image(pixels, ask, 0).blurred[0, SIDE // 2, 0]) < 0.95
+    assert 0.05 < float(prepare_image(pixels, predict, 0).blurred[0, SIDE // 2, 0]) < 0.95
 
 
 def picture(height: int, width: int) -> torch.Tensor:
@@ -123,7 +123,7 @@ def test_in_a_corner_only_the_neighbours_that_there_are_count():
 
 @pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # the library's own
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
-def test_it_is_what_the_librarys_direct_solver_gives(share):
+def test_imputation_equals_the_library(share):
     torch.manual_seed(0)
     pixels = picture(40, 34)
     scattered = torch.rand(40, 34) < share
@@ -146,7 +146,7 @@ def test_known_pixels_stay_and_noise_falls_on_the_others_alone():
     assert torch.allclose(noisy[hidden], plain[hidden] + 0.25)
 
 
-def test_nothing_removed_changes_nothing_and_everything_removed_is_refused():
+def test_nothing_removed_changes_nothing_and_everything_removed_is_an_error():
     pixels = picture(20, 20)
     none, all_ = (np.full((1, 20, 20), value) for value in (False, True))
     assert torch.equal(impute(pixels, none)[0], pixels)

@@ -1,4 +1,4 @@
-"""Images measured on a network that looks at one patch, of which the answer is known."""
+"""Images measured on a network that looks at one patch, whose explanation is known."""
 
 from __future__ import annotations
 
@@ -56,10 +56,12 @@ class RedCorner(nn.Module):
 
 def build() -> list[Network]:
     module = RedCorner().eval()
-    seen = ImageTransform(SIDE, (0.0,) * 3, (1.0,) * 3)
+    transform = ImageTransform(SIDE, (0.0,) * 3, (1.0,) * 3)
     stages = (tuple(module.maps.parameters()),)
     head = (module.head.weight, module.head.bias)
-    return [Network("classifier", module, module.maps, seen, ("red", "none"), 1.0, head, stages)]
+    return [
+        Network("classifier", module, module.maps, transform, ("red", "none"), 1.0, head, stages)
+    ]
 
 
 class Store:
@@ -84,12 +86,21 @@ def work() -> Work:
 
 
 class Interrupted(RunState):
-    """Keeps what it gets, and is killed when it has three images."""
+    """Is interrupted after three images."""
 
-    def save_state(self, *given, **named):
-        super().save_state(*given, **named)
+    def save_state(self, *arguments, **options):
+        super().save_state(*arguments, **options)
         if len(self._states) == 3:
             raise KeyboardInterrupt
+
+
+@pytest.fixture
+def measured(monkeypatch) -> list[Item]:
+    """Items that are measured, not read."""
+    measured: list[Item] = []
+    real = measurement._measure
+    monkeypatch.setattr(measurement, "_measure", lambda item: measured.append(item) or real(item))
+    return measured
 
 
 @pytest.fixture(scope="module")
@@ -122,13 +133,13 @@ def test_scorecam_and_shuffled_weights_are_for_the_first_of_the_draw_alone(score
     assert set(shuffled["image"]) == {"0 .jpg", "1 .jpg", "2 .jpg"}
 
 
-def test_the_networks_own_answer_is_explained_and_judged(scores):
+def test_the_networks_own_prediction_is_explained(scores):
     answers = scores.drop_duplicates("image").set_index("image")
     assert answers.loc["0 .jpg", "answer"] == "red" and bool(answers.loc["0 .jpg", "right"])
     assert answers.loc["7 .jpg", "answer"] == "none" and not answers.loc["7 .jpg", "right"]
 
 
-def test_an_answer_that_hangs_on_no_pixel_is_measured_as_a_map_that_draws_nothing(scores):
+def test_a_zero_gradient_is_measured_as_a_zero_map(scores):
     assert value(scores, "7 .jpg", "gradcam", "road") == pytest.approx(0.0, abs=0.02)
 
 
@@ -144,55 +155,39 @@ def test_the_true_map_beats_the_baselines_and_the_weightless_one_fails_the_check
     assert value(scores, "0 .jpg", "eigencam", f"{CORRELATION}head") == pytest.approx(1.0)
 
 
-def test_a_killed_run_goes_on_where_it_was_and_gives_the_same(items, work, scores, monkeypatch):
-    journal = Interrupted()
+def test_a_killed_run_resumes_and_gives_the_same(items, work, scores, measured):
+    run_state = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        measure_images(items, work, journal)
-    seen = []
-    real = measurement._measure
-    monkeypatch.setattr(measurement, "_measure", lambda item: seen.append(item) or real(item))
-    again = measure_images(items, work, journal)
-    assert seen == list(items[3:])
+        measure_images(items, work, run_state)
+    again = measure_images(items, work, run_state)
+    assert measured == list(items)
     pd.testing.assert_frame_equal(again, scores)
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "sha256"),
     [
-        {"identity": "network 2"},
-        {"config": CONFIG.model_copy(update={"steps": 5})},
-        {"fitted_on": (3,)},
+        ({"identity": "network 2"}, "0"),
+        ({"config": CONFIG.model_copy(update={"steps": 5})}, "0"),
+        ({"fitted_on": (3,)}, "0"),
+        ({}, "another"),
     ],
 )
-def test_other_networks_or_settings_are_measured_anew(items, work, change, monkeypatch):
-    journal = RunState()
-    measure_images(items[:1], work, journal)
-    seen = []
-    real = measurement._measure
-    monkeypatch.setattr(measurement, "_measure", lambda item: seen.append(item) or real(item))
-    measure_images(items[:1], replace(work, **change), journal)
-    assert len(seen) == 1
+def test_other_networks_settings_or_images_are_measured_again(
+    items, work, change, sha256, measured
+):
+    run_state = RunState()
+    measure_images(items[:1], work, run_state)
+    measure_images([replace(items[0], sha256=sha256)], replace(work, **change), run_state)
+    assert len(measured) == 2
 
 
-def test_another_image_under_the_same_name_is_measured_anew(items, work, monkeypatch):
-    journal = RunState()
-    measure_images(items[:1], work, journal)
-    seen = []
-    real = measurement._measure
-    monkeypatch.setattr(measurement, "_measure", lambda item: seen.append(item) or real(item))
-    measure_images([replace(items[0], sha256="another")], work, journal)
-    assert len(seen) == 1
-
-
-def test_a_wider_run_and_other_workers_reuse_what_was_measured(items, work, monkeypatch):
-    journal = RunState()
-    measure_images(items[:2], work, journal)
-    seen = []
-    real = measurement._measure
-    monkeypatch.setattr(measurement, "_measure", lambda item: seen.append(item) or real(item))
-    wider = replace(work, config=CONFIG.model_copy(update={"images": 500, "resamples": 300}))
-    measure_images(items[:3], wider, journal)
-    assert seen == [items[2]]
+def test_a_larger_run_reuses_measured_images(items, work, measured):
+    run_state = RunState()
+    measure_images(items[:2], work, run_state)
+    larger = replace(work, config=CONFIG.model_copy(update={"images": 500, "resamples": 300}))
+    measure_images(items[:3], larger, run_state)
+    assert measured == list(items[:3])
 
 
 @pytest.mark.slow
@@ -202,9 +197,9 @@ def test_several_processes_give_what_one_gives(items, work, scores, tmp_path):
     pd.testing.assert_frame_equal(found, scores)
 
 
-def test_hooks_and_tensors_do_not_pile_up_over_many_images(work, living_tensors):
-    def measure(times: range) -> None:
-        names = [f"{n}.jpg" for n in times]
+def test_hooks_and_tensors_do_not_accumulate(work, living_tensors):
+    def measure(numbers: range) -> None:
+        names = [f"{n}.jpg" for n in numbers]
         draw = pd.DataFrame({"image": names, "label": ["red"] * len(names)})
         items = plan_items(draw, draw.assign(stored_sha256=names), CONFIG)
         measure_images(items, work, RunState())
@@ -215,12 +210,12 @@ def test_hooks_and_tensors_do_not_pile_up_over_many_images(work, living_tensors)
     assert living_tensors() == before
 
 
-def test_a_image_that_is_not_there_is_refused():
+def test_an_image_that_is_not_in_the_store_is_an_error():
     draw = pd.DataFrame({"image": ["a.jpg"], "label": ["red"]})
     with pytest.raises(UserFacingError, match=r"first a\.jpg"):
         plan_items(draw, pd.DataFrame({"image": ["b.jpg"], "stored_sha256": [""]}), CONFIG)
 
 
-def test_a_plan_can_be_handed_to_another_process():
+def test_work_can_be_pickled():
     work = Work(Store(), partial(build), "x", (0,), CONFIG)
     assert pickle.loads(pickle.dumps(work)).config == CONFIG

@@ -40,12 +40,12 @@ def draw(*shape: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory) -> NetworkPlan:
-    seen = image_preprocessing("lite0", 64, "centre")
+    transform = image_preprocessing("lite0", 64, "centre")
     own = Head((Operation("affine", {"weight": draw(2, 1280), "bias": draw(2)}),))
-    predictor = Predictor(("ball", "field"), "lite0", seen, own, temperature=2.0)
+    predictor = Predictor(("ball", "field"), "lite0", transform, own, temperature=2.0)
     folder = tmp_path_factory.mktemp("networks") / "clip"
     projections = Projections(draw(16, 1280), draw(16), draw(16, 384), 2.0)
-    write_clip_folder(folder, projections, "lite0", "minilm", seen, 32)
+    write_clip_folder(folder, projections, "lite0", "minilm", transform, 32)
     embedded = load_clip(folder).embed_texts(PROMPTS)
     return NetworkPlan(
         ("classifier", "prompts"), predictor, folder, PROMPTS, embedded, "auto", batch=2
@@ -66,10 +66,10 @@ def test_probabilities_are_the_softmax_of_scores_over_the_temperature(networks, 
     for network, temperature in zip(networks, (2.0, 1.0), strict=True):
         with torch.no_grad():
             scores = network.module(pixels).numpy() / temperature
-        wanted = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(network.probabilities(pixels), wanted, rtol=2e-3, atol=1e-5)
+        expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(network.probabilities(pixels), expected, rtol=2e-3, atol=1e-5)
         np.testing.assert_allclose(
-            network.class_probability(1)(pixels), wanted[:, 1], rtol=2e-3, atol=1e-5
+            network.class_probability(1)(pixels), expected[:, 1], rtol=2e-3, atol=1e-5
         )
 
 
@@ -112,29 +112,21 @@ def state(module: nn.Module) -> tuple[list[bool], list[bool]]:
     return [part.training for part in module.modules()], learnable
 
 
-def test_inside_nothing_trains_and_autograd_is_on(half_trained):
-    with torch.no_grad(), frozen(half_trained):
+def test_frozen_is_eval_mode_with_autograd_and_restores_everything_even_after_an_error(
+    half_trained,
+):
+    before = state(half_trained)
+    with pytest.raises(RuntimeError, match="within"), torch.no_grad(), frozen(half_trained):
         assert not any(any(flags) for flags in state(half_trained))
         assert torch.is_grad_enabled()
-
-
-def test_modes_and_weights_are_as_before_even_after_an_error(half_trained):
-    before = state(half_trained)
-    with pytest.raises(RuntimeError, match="within"), frozen(half_trained):
         raise RuntimeError("within")
     assert state(half_trained) == before
 
 
-def test_the_default_of_an_efficientnet_is_the_map_that_is_pooled(lite0):
+def test_the_default_layer_is_the_last_map_and_a_dotted_name_is_followed(lite0):
     assert find_layer(lite0) is lite0.bn2
-
-
-def test_the_default_of_a_resnet_is_its_last_stage():
-    tower = timm.create_model("resnet18", pretrained=False)
-    assert find_layer(tower) is tower.layer4
-
-
-def test_a_dotted_name_is_followed(lite0):
+    resnet = timm.create_model("resnet18", pretrained=False)
+    assert find_layer(resnet) is resnet.layer4
     assert find_layer(lite0, "blocks.6.0.conv_pw") is lite0.blocks[6][0].conv_pw
 
 
@@ -144,7 +136,7 @@ def test_a_layer_that_is_not_there_is_an_error_that_lists_what_is(lite0, name):
         find_layer(lite0, name)
 
 
-def test_an_unknown_kind_of_tower_asks_for_a_name():
+def test_an_unknown_kind_of_encoder_asks_for_a_name():
     with pytest.raises(UserFacingError, match=r"cam\.layer = auto.*name one of"):
         find_layer(nn.Sequential(nn.Linear(2, 2)))
 
@@ -182,13 +174,13 @@ def test_tokens_lie_over_the_image_row_by_row():
 
 
 def test_the_map_is_the_one_of_the_patches_gradient(vit, vit_pixels):
-    kept = {}
+    stored = {}
     hook = vit.blocks[1].norm1.register_forward_hook(
-        lambda _, __, out: kept.setdefault("tokens", out.detach().requires_grad_())
+        lambda _, __, out: stored.setdefault("tokens", out.detach().requires_grad_())
     )
     score = vit(vit_pixels)[0, 3]
     hook.remove()
-    tokens = kept["tokens"]
+    tokens = stored["tokens"]
     (gradient,) = torch.autograd.grad(score, tokens)
     patches, slopes = tokens[0, 3:].detach(), gradient[0, 3:]
     weights = slopes.mean(dim=0)  # (K,) over the six patches
@@ -208,29 +200,24 @@ def test_every_method_takes_tokens(vit, vit_pixels, name):
     assert heat.shape == (48, 32) and heat.max() == 1.0
 
 
-def test_the_last_blocks_own_patches_have_no_gradient_which_is_said(vit, vit_pixels):
-    with pytest.raises(UserFacingError, match="gradient is zero everywhere"):
-        _patches_only(vit, vit_pixels)
-
-
-def _patches_only(vit, vit_pixels):
-    class_activation_map(vit, vit.blocks[1].mlp, vit_pixels, 1, image="a.jpg")
-
-
-def test_a_layer_of_a_transformer_without_tokens_is_refused(vit, vit_pixels):
-    with pytest.raises(UserFacingError, match="not a map"):
-        class_activation_map(vit, vit.head, vit_pixels, 1, image="a.jpg")
+@pytest.mark.parametrize(
+    ("layer", "error"), [("blocks.1.mlp", "gradient is zero everywhere"), ("head", "not a map")]
+)
+def test_layers_of_a_transformer_without_a_map_are_an_error(vit, vit_pixels, layer, error):
+    # An encoder that uses its class token ignores the patches of its last block.
+    with pytest.raises(UserFacingError, match=error):
+        class_activation_map(vit, vit.get_submodule(layer), vit_pixels, 1, image="a.jpg")
 
 
 def test_open_clips_own_transformer_is_laid_out_as_well(vit_pixels):
     torch.manual_seed(0)
-    tower = VisionTransformer(
+    encoder = VisionTransformer(
         image_size=32, patch_size=16, width=16, layers=2, heads=2, mlp_ratio=2.0, output_dim=4
     ).eval()
-    layer = find_layer(tower)
-    assert layer is tower.transformer.resblocks[1].ln_1
-    assert token_grid(tower, layer) == TokenGrid(2, 2, 1)
-    heat = class_activation_map(tower, layer, vit_pixels[..., :32, :], 2, image="a.jpg")
+    layer = find_layer(encoder)
+    assert layer is encoder.transformer.resblocks[1].ln_1
+    assert token_grid(encoder, layer) == TokenGrid(2, 2, 1)
+    heat = class_activation_map(encoder, layer, vit_pixels[..., :32, :], 2, image="a.jpg")
     assert heat.shape == (32, 32)
 
 
@@ -287,12 +274,9 @@ def test_the_map_of_a_text_lights_up_what_it_names(target):
     np.testing.assert_allclose(green, [[0, 0], [0, 1]], atol=1e-6)
 
 
-def test_texts_are_encoded_once_however_many_images_follow(target):
+def test_text_embeddings_are_unit_norm_and_encoded_once_without_a_graph(target):
     for _ in range(3):
         target(torch.rand(1, 3, 2, 2))
     assert target.clip.texts_encoded == 3
-
-
-def test_the_texts_embeddings_are_unit_norm_and_free_of_any_graph(target):
     np.testing.assert_allclose(target.text_emb.norm(dim=1), 1.0, rtol=1e-6)
     assert not target.text_emb.requires_grad and not target.text_emb.is_inference()

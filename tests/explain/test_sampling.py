@@ -31,7 +31,7 @@ def predictions() -> pd.DataFrame:
     )
 
 
-def test_the_wanted_numbers_come_right_ones_first(predictions):
+def test_the_requested_numbers_are_sampled_right_ones_first(predictions):
     chosen = sample_predictions(predictions, 5, 3, 0.5, seed=0)
     assert list(chosen["right"]) == [True] * 5 + [False] * 3
     assert ((chosen["label"] == chosen["predicted"]) == chosen["right"]).all()
@@ -62,7 +62,7 @@ def test_the_seed_decides_and_the_order_of_the_rows_does_not(predictions):
     assert set(sample_predictions(predictions, 5, 5, 0.5, seed=2)["image"]) != set(first["image"])
 
 
-def test_the_smallest_share_still_gives_as_many_as_wanted_and_those_are_the_most_confident():
+def test_the_smallest_share_still_gives_as_many_as_requested_and_those_are_the_most_confident():
     table = pd.DataFrame(
         {
             "image": list("pqrs"),
@@ -103,8 +103,8 @@ def test_where_one_kind_is_short_the_other_fills_up(predictions):
     assert len(sample_for_measurement(right, 50, 0.5, seed=0)) == 50
 
 
-def test_of_a_confused_pair_the_surest_error_is_taken_and_else_the_closest_call():
-    said = pd.DataFrame(
+def test_of_a_confused_pair_the_most_confident_error_is_taken_and_else_the_closest_call():
+    predictions = pd.DataFrame(
         [
             ("1", "a", "b", 0.7), ("2", "a", "b", 0.9), ("3", "a", "a", 0.99),
             ("4", "b", "b", 0.8), ("5", "b", "b", 0.6), ("6", "b", "c", 0.95),
@@ -112,15 +112,15 @@ def test_of_a_confused_pair_the_surest_error_is_taken_and_else_the_closest_call(
         columns=["image", "label", "predicted", "probability"],
     )  # fmt: skip
     pairs = pd.DataFrame({"first": ["a", "a"], "second": ["b", "c"]})
-    chosen = sample_confused_pairs(said, pairs, 1)
+    chosen = sample_confused_pairs(predictions, pairs, 1)
     assert tuple(chosen.columns) == PAIR_COLUMNS
     assert list(chosen["image"]) == ["2", "5"]  # 6 was taken for neither of the two
     assert set(chosen["first"]) == {"a"} and set(chosen["second"]) == {"b"}
-    assert sample_confused_pairs(said, pairs, 0).empty
-    assert sample_confused_pairs(said, pd.DataFrame(), 3).empty
+    assert sample_confused_pairs(predictions, pairs, 0).empty
+    assert sample_confused_pairs(predictions, pd.DataFrame(), 3).empty
 
 
-def test_a_image_that_the_store_lacks_is_named():
+def test_an_image_that_the_store_lacks_is_named():
     check_in_store(["a.jpg"], ["a.jpg", "b.jpg"], "cam")
     with pytest.raises(UserFacingError, match=r"1 of its .*first c\.jpg.*then cam_eval"):
         check_in_store(["a.jpg", "c.jpg"], ["a.jpg", "b.jpg"], "cam_eval")

@@ -25,7 +25,7 @@ def scores(values: dict[tuple[str, str], list[float]], right=None) -> pd.DataFra
 
 
 @pytest.fixture
-def known() -> pd.DataFrame:
+def table() -> pd.DataFrame:
     """Four images: the method is always 0.2 over the centre and 0.3 over noise."""
     centre = [0.1, 0.3, 0.5, 0.7]
     values = {}
@@ -46,8 +46,8 @@ def row(summary: pd.DataFrame, method: str, measure: str, kind: str = "all") -> 
 
 
 @pytest.mark.parametrize("measure", ["road", "insertion", "deletion"])
-def test_the_difference_is_to_the_better_baseline_and_paired(known, measure):
-    found = row(summarise_explanations(known, 500, seed=0), "cam", measure)
+def test_the_difference_is_to_the_better_baseline_and_paired(table, measure):
+    found = row(summarise_explanations(table, 500, seed=0), "cam", measure)
     assert found["baseline"] == "centre"
     ends = ("difference", "difference_low", "difference_high")
     assert [found[end] for end in ends] == pytest.approx([0.2, 0.2, 0.2])
@@ -55,19 +55,19 @@ def test_the_difference_is_to_the_better_baseline_and_paired(known, measure):
     assert found["low"] < found["mean"] < found["high"]  # the images differ, the pairs do not
 
 
-def test_right_and_wrong_ones_are_told_apart(known):
-    summary = summarise_explanations(known, 500, seed=0)
+def test_right_and_wrong_ones_are_summarised_separately(table):
+    summary = summarise_explanations(table, 500, seed=0)
     counts = [row(summary, "cam", "road", kind)["images"] for kind in ("all", "right", "wrong")]
     assert counts == [4, 3, 1]
     assert row(summary, "cam", "road", "wrong")["mean"] == pytest.approx(0.9)
 
 
-def test_baselines_are_not_held_against_themselves(known):
-    found = row(summarise_explanations(known, 500, seed=0), "random", "road")
+def test_baselines_are_not_compared_with_themselves(table):
+    found = row(summarise_explanations(table, 500, seed=0), "random", "road")
     assert math.isnan(found["difference"]) and not found["beats_baselines"]
 
 
-def test_a_method_of_few_images_is_held_against_the_baselines_on_those():
+def test_a_method_of_few_images_is_compared_with_the_baselines_on_those():
     table = scores({("centre", "road"): [0.0] * 8, ("random", "road"): [0.0] * 4 + [1.0] * 4})
     few = scores({("cam", "road"): [0.5] * 4})
     found = row(summarise_explanations(pd.concat([table, few]), 500, 0), "cam", "road")
@@ -87,17 +87,17 @@ def test_where_either_baseline_may_be_the_better_one_the_interval_allows_for_it(
     assert not found["beats_baselines"]
 
 
-def test_a_sentence_says_that_it_beats_the_baselines(known):
-    verdict = explanation_verdicts(summarise_explanations(known, 500, 0), 0.5, str.upper).iloc[0]
+def test_a_sentence_states_that_it_beats_the_baselines(table):
+    verdict = explanation_verdicts(summarise_explanations(table, 500, 0), 0.5, str.upper).iloc[0]
     assert verdict["sentence"] == (
         "CAM of the classifier beats the better baseline in ROAD, insertion and deletion."
     )
     assert verdict["beats_baselines"] and verdict["depends_on_weights"] is None
 
 
-def test_a_sentence_says_where_it_does_not_and_by_how_much(known):
-    known.loc[(known["method"] == "cam") & (known["measure"] == "deletion"), "value"] += 0.3
-    verdict = explanation_verdicts(summarise_explanations(known, 500, 0), 0.5, str).iloc[0]
+def test_a_sentence_states_where_it_does_not_and_by_how_much(table):
+    table.loc[(table["method"] == "cam") & (table["measure"] == "deletion"), "value"] += 0.3
+    verdict = explanation_verdicts(summarise_explanations(table, 500, 0), 0.5, str).iloc[0]
     assert verdict["measures_beaten"] == "road, insertion"
     assert verdict["sentence"] == (
         "Cam of the classifier does not beat the better baseline in deletion "
@@ -106,7 +106,7 @@ def test_a_sentence_says_where_it_does_not_and_by_how_much(known):
 
 
 @pytest.mark.parametrize(("correlation", "passes"), [(0.9, False), (0.1, True)])
-def test_maps_that_outlive_the_weights_fail(known, correlation, passes):
+def test_maps_that_do_not_depend_on_the_weights_fail(table, correlation, passes):
     spread = np.array([-0.02, 0.0, 0.0, 0.02])
     shuffled = scores(
         {
@@ -114,15 +114,15 @@ def test_maps_that_outlive_the_weights_fail(known, correlation, passes):
             ("cam", "rank correlation: head and 1/1 of the encoder"): list(spread),
         }
     )
-    summary = summarise_explanations(pd.concat([known, shuffled]), 500, 0)
+    summary = summarise_explanations(pd.concat([table, shuffled]), 500, 0)
     verdict = explanation_verdicts(summary, 0.5, str).iloc[0]
     assert verdict["depends_on_weights"] == passes
     assert verdict["highest_at"] == "head"
     assert ("passes" if passes else "fails") + " the randomisation check" in verdict["sentence"]
 
 
-def test_other_answers_have_another_mark():
-    said = pd.DataFrame(
+def test_other_predictions_have_another_fingerprint():
+    predictions = pd.DataFrame(
         {
             "image": ["1.jpg", "2.jpg"],
             "finetuned_label": ["golf", "judo"],
@@ -131,14 +131,14 @@ def test_other_answers_have_another_mark():
             "zero_shot_probability": [0.5, 0.4],
         }
     )
-    mark = predictions_fingerprint(said)
-    assert predictions_fingerprint(said.copy()) == mark
-    assert predictions_fingerprint(said.assign(finetuned_label="golf")) != mark
-    assert predictions_fingerprint(said.assign(zero_shot_probability=[0.5, 0.3])) != mark
+    checksum = predictions_fingerprint(predictions)
+    assert predictions_fingerprint(predictions.copy()) == checksum
+    assert predictions_fingerprint(predictions.assign(finetuned_label="golf")) != checksum
+    assert predictions_fingerprint(predictions.assign(zero_shot_probability=[0.5, 0.3])) != checksum
 
 
-def test_the_logged_numbers_have_flat_names(known):
-    numbers = headline_numbers(summarise_explanations(known, 500, 0))
+def test_the_logged_numbers_have_flat_names(table):
+    numbers = headline_numbers(summarise_explanations(table, 500, 0))
     assert numbers["cam_eval/classifier/cam/road_over_baseline"] == pytest.approx(0.2)
     assert numbers["cam_eval/classifier/centre/road"] == pytest.approx(0.4)
     assert all(name.count("/") == 3 and " " not in name for name in numbers)

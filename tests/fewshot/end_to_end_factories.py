@@ -18,7 +18,7 @@ from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.fewshot.end_to_end_methods import Start
 from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndStudy
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import ClassPrompts
 from sports_clip_pipeline.training.images import DecodedImages
 from tests.fewshot.factories import splits_of, unit

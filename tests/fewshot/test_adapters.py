@@ -64,14 +64,6 @@ def test_a_class_with_many_rows_has_the_centres_of_its_clusters_as_keys() -> Non
     assert (cache.keys.max(axis=1) > 0.98).all()
 
 
-@pytest.mark.parametrize("most", [1, 3])
-def test_no_class_has_more_keys_than_allowed(most: int) -> None:
-    rows = labelled(60, 3)
-    cache = build_cache(replace(rows, features=unit(rows.features)), most, 0)
-    assert np.bincount(cache.key_class).tolist() == [most] * 3
-    assert np.isfinite(cache.keys).all()
-
-
 ROWS, TEXTS = labelled(60, 3, shuffle=True), pretrained(3)
 COLUMNS = replace(ROWS, features=Head(TEXTS.scaled(root=True))(ROWS.features))
 OFFSET = 0.3 * TEXTS.zero_shot_head()(ROWS.features)

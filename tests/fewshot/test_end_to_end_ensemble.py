@@ -29,8 +29,7 @@ from sports_clip_pipeline.fewshot.end_to_end_study import run_end_to_end_trials
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials, run_study
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
-from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE, FinetuneConfig
 from sports_clip_pipeline.predictor.head import Head, affine, softmax
 from tests.fewshot.end_to_end_factories import (
     CLASSES,

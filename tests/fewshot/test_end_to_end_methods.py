@@ -21,7 +21,7 @@ from sports_clip_pipeline.fewshot.end_to_end_methods import (
     WiseFt,
     class_contrast,
 )
-from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_METHODS
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_METHODS
 from sports_clip_pipeline.training.classification import ImageClassifier
 from tests.fewshot.end_to_end_factories import (
     FAST,

@@ -26,7 +26,7 @@ from sports_clip_pipeline.fewshot.end_to_end_study import (
 )
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from tests.fewshot.end_to_end_factories import FAST, study, vit_start
 
 ALL = FAST.model_copy(update={"methods": ("full_imagenet", "wise_ft"), "fractions": (0.5, 1.0)})

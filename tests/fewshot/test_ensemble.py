@@ -88,11 +88,6 @@ def test_a_blend_is_the_weighted_probe_and_zero_shot(blended: type, plain: type)
         np.testing.assert_allclose(probe(features), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_beside_zero_shot_no_held_out_loss_is_worse_than_alone() -> None:
-    given = task(labelled(60, 3, shuffle=True))
-    assert GdaBlend().fit(given).cv_log_loss <= Gda().fit(given).cv_log_loss + 1e-4
-
-
 def test_logistic_regression_in_a_blend_is_scikit_learns_on_rooted_rows() -> None:
     given = task(labelled(90, 3, shuffle=True))
     features, chosen = given.labelled.features, LogregBlend(c=(3.0,)).fit(given)
@@ -103,11 +98,6 @@ def test_logistic_regression_in_a_blend_is_scikit_learns_on_rooted_rows() -> Non
     expected += weights["zero_shot_weight"] * given.pretrained.zero_shot_head()(features)
     apart = chosen.head(features) - expected
     np.testing.assert_allclose(apart, np.tile(apart[:, :1], 3), atol=5e-3)
-
-
-def test_the_stronger_regularisation_wins_where_labels_are_noise() -> None:
-    chosen = LogregBlend(c=(0.01, 1000.0)).fit(task(labelled(60, 3, shuffle=True))).hyperparameters
-    assert chosen["c"] == 0.01 or chosen["probe_weight"] == 0.0
 
 
 def test_the_stacked_logits_are_the_weighted_sum_of_the_components() -> None:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,10 +134,6 @@ def test_a_method_sees_the_labels_of_its_subset_alone() -> None:
     ranks = data.splits["rank_seed_1"].to_numpy()
     np.testing.assert_array_equal(rows.features, data.features[ranks < 4])
     np.testing.assert_array_equal(data.unlabelled(key), data.features[ranks >= 4])
-
-
-def test_a_study_has_no_field_for_test_images() -> None:
-    assert [f.name for f in fields(StudyData)] == ["features", "target", "splits", "pretrained"]
 
 
 SLOW = changed(FAST, methods={"notebook_mlp": {"steps": [700]}}, seeds=5)

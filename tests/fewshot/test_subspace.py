@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -186,10 +184,3 @@ def test_rows_in_another_order_have_the_same_axes_to_the_bit(
     fresh = PrincipalSpace.of(ROWS[::-1], (), 4)
     np.testing.assert_array_equal(fresh.axes, first.axes)
     np.testing.assert_array_equal(fresh.mean, first.mean)
-
-
-def test_a_cache_is_not_shared_by_replaced_rows() -> None:
-    rows = labelled(60, 3)
-    first = LinearProbes.of(task(rows))
-    other = LinearProbes.of(task(replace(rows, features=rows.features**2)))
-    assert not np.array_equal(first.energy, other.energy)

@@ -16,13 +16,13 @@ from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.fewshot.study import StudyData
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.pipelines.end_to_end.nodes import (
+from sports_clip_pipeline.pipelines.embed.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
+from sports_clip_pipeline.pipelines.finetune.nodes import (
     build_end_to_end_ensembles,
     fit_end_to_end_trials,
     select_end_to_end,
 )
-from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
-from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from tests.fewshot.end_to_end_factories import FAST, image_store, pretrained, prompts, toy_images
 from tests.fewshot.factories import splits_of
 
@@ -92,7 +92,7 @@ def run(
     config = FinetuneConfig(bootstrap_resamples=100, **finetune)
     scores = fit_end_to_end_trials(
         study, tables["splits"], tables["store"], tables["manifest"], AUDIT,
-        {"data_digest": "d"}, BANK, config, PLAN, state,
+        BANK, config, PLAN, state,
     )  # fmt: skip
     features = np.zeros((18, 4), np.float32)
     data = StudyData(features, study.target, study.splits, study.start.pretrained)
@@ -122,8 +122,8 @@ def test_the_end_to_end_plan_trains_and_the_frozen_plan_reuses_its_trials(
     made = {name: make() for name, make in predictors.items()}
     assert set(made) == {"full_imagenet-0.5-0", "full_imagenet-1-0"}
     assert all(one.encoder_weights and one.preprocessing.size == 40 for one in made.values())
-    assert [trial[0] for trial in tracker.trials] == [
-        "pixels full_imagenet 0.5 seed 0", "pixels full_imagenet 1 seed 0",
+    assert [(row["method"], row["fraction"], plan) for row, plan in tracker.trials] == [
+        ("full_imagenet", 0.5, "end_to_end"), ("full_imagenet", 1.0, "end_to_end"),
     ]  # fmt: skip
     assert {(next(iter(m)), step) for m, step in tracker.metrics} == {
         (f"pixels/full_imagenet/{fraction}/0/held_out_loss", 4) for fraction in ("0.5", "1")

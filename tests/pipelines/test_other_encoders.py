@@ -12,10 +12,9 @@ import yaml
 from safetensors.torch import save_file
 
 from sports_clip_pipeline import load_clip, load_predictor
-from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig, TokenizeConfig
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.zero_shot.config import ZeroShotConfig
 from tests.conftest import ROOT, Kedro
 from tests.encoders.factories import ARCHITECTURE, write_image_encoder, write_text_encoder

@@ -84,7 +84,7 @@ def test_folders_lists_and_images_are_predicted_without_corpora(
         "mine/broken.jpg": "truncated", "mine/empty.png": "empty", "mine/notes.txt": "not_an_image",
     }  # fmt: skip
     assert "5 files: 2 answered" in printed
-    assert "3 set aside" in printed
+    assert "3 rejected" in printed
     assert not (output / "prediction_maps").exists()
 
     (mine / "list.txt").write_text("deep/turned.jpg\nlost.jpg\n")

@@ -28,10 +28,9 @@ from sports_clip_pipeline.encoders.feature_store import FeatureCache
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io import ClipFolderDataset
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig, TokenizeConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.pretrain.nodes import embed_with_clip, pretrain_clip
-from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.predictor import Predictor, load_predictor
 from tests.conftest import SMALL_STUDY, Kedro

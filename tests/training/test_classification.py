@@ -9,7 +9,7 @@ import torch
 from sports_clip_pipeline.fewshot.end_to_end_methods import METHODS
 from sports_clip_pipeline.fewshot.end_to_end_study import new_trainer
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import LabelledImages, rows_of_step, steps_for
 from sports_clip_pipeline.training.trainer import Trainer
 from tests.fewshot.end_to_end_factories import FAST, start, study, vit_start

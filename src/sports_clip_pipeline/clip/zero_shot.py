@@ -15,7 +15,7 @@ from sports_clip_pipeline.encoders import image_encoders
 from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.embed.config import TokenizeConfig
 from sports_clip_pipeline.predictor.head import Head, Operation, add, affine, columns
 
 # Texts to features (M, E) float32 before projection.

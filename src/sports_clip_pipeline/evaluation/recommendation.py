@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.fewshot.base import METHODS
-from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
 
 _LISTED = 3  # tied methods that are named; the others are counted
 

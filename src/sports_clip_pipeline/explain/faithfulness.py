@@ -101,7 +101,6 @@ def pixel_order(heat: np.ndarray, seed: int) -> np.ndarray:
     """(H·W,) int64 flat indices from the most relevant pixel to the least; ties in seeded order.
 
     Exact ranks, since maps have large flat areas, of which a percentile removes all or nothing.
-    Under one seed all maps break ties alike.
     """
     ties = np.random.default_rng([seed, 7]).permutation(heat.size)
     return np.lexsort((ties, -heat.ravel()))
@@ -123,10 +122,7 @@ def centre_map(height: int, width: int) -> np.ndarray:
 
 
 def random_map(height: int, width: int, grid: tuple[int, int], seed: int) -> np.ndarray:
-    """Baseline map (H, W) float32 in [0, 1]: noise on the layer's grid, upsampled as maps are.
-
-    Noise of single pixels would measure something else: sensitivity to grain.
-    """
+    """Baseline map (H, W) float32 in [0, 1]: noise on the layer's grid, upsampled as maps are."""
     noise = np.random.default_rng([seed, 11]).random(grid, dtype=np.float32)
     coarse = torch.from_numpy(noise)[None, None]
     fine = functional.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
@@ -146,8 +142,7 @@ def impute(
     """Noisy linear imputation: each removed pixel is the weighted mean of its eight neighbours.
 
     Args:
-        pixels: (3, H, W) float32, preprocessed.
-        removed: (M, H, W) bool; at least one pixel of each mask stays.
+        pixels: (3, H, W) float32, preprocessed. removed: (M, H, W) bool.
         noise: (3, H, W) added where pixels were removed.
     Returns: (M, 3, H, W) float32.
     Raises: ValueError: a mask removes every pixel.

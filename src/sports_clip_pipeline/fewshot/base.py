@@ -77,7 +77,7 @@ class Task:
     """What a method is fitted on.
 
     Attributes:
-        pretrained: with `space` set to the method's. seed: of everything random in the method.
+        pretrained: with `space` set to the method's.
         unlabelled: (U, D) pooled features of the other development images, or None.
     """
 

@@ -1,7 +1,4 @@
-"""k-fold cross-validation inside the labelled subset: where all hyper-parameters are chosen.
-
-Candidates are heads by the tuple of their hyper-parameters, `(0.1,)` or `("root", 30.0)`.
-"""
+"""k-fold cross-validation inside the labelled subset: where all hyper-parameters are chosen."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from scipy.special import log_softmax
 from sports_clip_pipeline.fewshot.base import Fit, Labelled
 from sports_clip_pipeline.predictor.head import Head, softmax
 
+# Candidates are heads by the tuple of their hyper-parameters, `(0.1,)` or `("root", 30.0)`.
 Setting = tuple[Any, ...]
 Heads = Mapping[Setting, Head]
 

@@ -26,8 +26,7 @@ from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, trial_predictor
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.pipelines.end_to_end.config import END_TO_END_ENSEMBLE
-from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
+from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE, FinetuneConfig
 from sports_clip_pipeline.predictor.head import Head, blend, columns
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 from sports_clip_pipeline.training.classification import pooled_image_features

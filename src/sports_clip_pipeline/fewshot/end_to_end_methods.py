@@ -19,7 +19,7 @@ from torch.nn import functional
 from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.encoders.image_encoders import load_image_encoder, timm_encoder
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import (
     Batch,
     ClassPrompts,

@@ -35,7 +35,7 @@ from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import ProgressBar, RunState
 from sports_clip_pipeline.machine import cores, retain_freed_memory
-from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training import classification, images, trainer
 from sports_clip_pipeline.training.classification import (

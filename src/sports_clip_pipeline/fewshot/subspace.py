@@ -69,8 +69,7 @@ class RowSpace:
     Attributes:
         operations: pooled features to the D columns of the method's space.
         basis: (D, r) float32 orthonormal; None where the columns are unchanged (r = D).
-        rows: the labelled rows; features (n, r) float32, or (n, r + B) with those of `beside`.
-        beside: a head whose B outputs stand after the columns, or None.
+        beside: a head whose B outputs stand after the columns of the rows, (n, r + B).
     """
 
     operations: tuple[Operation, ...]
@@ -186,12 +185,7 @@ class LinearProbes:
 
 @dataclass(frozen=True)
 class PrincipalSpace:
-    """The first principal components (PCA) around the mean, largest variance first.
-
-    Attributes:
-        operations: pooled features (N, D₀) to the D columns that the axes are of.
-        mean: (D,) float32. axes: (D, d) float32, orthonormal columns.
-    """
+    """The first principal components (PCA), mean (D,) and axes (D, d), largest variance first."""
 
     operations: tuple[Operation, ...]
     mean: np.ndarray

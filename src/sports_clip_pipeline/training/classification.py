@@ -21,8 +21,8 @@ from sports_clip_pipeline.clip.zero_shot import text_features
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.io.fingerprint import file_sha256
-from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
-from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.embed.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.predictor.head import Head, Operation, affine
 from sports_clip_pipeline.training.images import random_resized_crops, to_pixels
 from sports_clip_pipeline.training.trainer import Step, Task

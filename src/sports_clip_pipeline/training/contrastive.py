@@ -1,9 +1,8 @@
 """Contrastive pretraining: projections over frozen encoders, then unlocked encoders (LiT, CLIP).
 
-Frozen encoders are not run: their cached features are read, so that an epoch over Flickr8k takes a
-fraction of a second (Zhai et al. 2022, LiT, with both encoders locked). Unlocked encoders start
-from these projections at a small learning rate, since random projections would distort their
-features (Kumar et al. 2022, LP-FT).
+Frozen encoders are not run: their cached features are read (Zhai et al. 2022, LiT, with both
+encoders locked). Unlocked encoders start from these projections at a small learning rate, since
+random projections would distort their features (Kumar et al. 2022, LP-FT).
 """
 
 from __future__ import annotations
@@ -166,10 +165,9 @@ class UnlockedTask(ContrastiveTask):
         self.unlocked = unlock(self.model, *blocks, self.objective.biased)
         self._encoder = PairEncoder(self.model, self.unlocked, compute)
         self._wrapped = processes.wrap(self._encoder)
-        if compute.compiled and self.unlocked.image:
-            model.visual.compile()
-        if compute.compiled and self.unlocked.text:
-            model.text.compile()
+        for part, runs in ((model.visual, self.unlocked.image), (model.text, self.unlocked.text)):
+            if compute.compiled and runs:
+                part.compile()
 
     def set_train_mode(self) -> None:
         """Training mode of the unlocked blocks; dropout and batch norms as configured."""
@@ -355,8 +353,8 @@ def _shared_settings(config: PretrainConfig) -> dict[str, Any]:
 
 def starting_row(projections: Projections, evaluate: EvaluateProjections) -> Metrics:
     """History row of projections before the first step."""
-    empty = {"epoch": 0, "step": 0, "loss": math.nan, "lr": 0.0, "pairs_per_s": math.nan}
-    return {**empty, "logit_scale": math.exp(projections.logit_scale), **evaluate(projections)}
+    row = {"epoch": 0, "step": 0, "loss": math.nan, "lr": 0.0, "pairs_per_s": math.nan}
+    return {**row, "logit_scale": math.exp(projections.logit_scale), **evaluate(projections)}
 
 
 def contrastive_modules() -> list[ModuleType]:

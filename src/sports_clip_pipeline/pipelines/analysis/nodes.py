@@ -8,7 +8,7 @@ from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
-from sports_clip_pipeline.pipelines.end_to_end.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 

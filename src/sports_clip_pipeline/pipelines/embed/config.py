@@ -1,4 +1,4 @@
-"""Parameter block `embed`: which encoders make features, and how fast."""
+"""Parameter blocks `embed` and `tokenize`: encoders, views, backend; tokenizer."""
 
 from __future__ import annotations
 
@@ -56,3 +56,14 @@ class EmbedConfig(Parameters):
             raise ValueError("wanted additional_encoders other than image_encoder")
         if not is_pair(self.image_encoder) and self.image_size % 32:
             raise ValueError("wanted image_size to be a multiple of 32")
+
+
+class TokenizeConfig(Parameters):
+    """Whose tokenizer, and how many tokens."""
+
+    block: ClassVar[str] = "tokenize"
+
+    text_encoder: TextEncoder = Field("minilm", description="Its own tokenizer is used.")
+    context_length: int = Field(
+        64, ge=8, le=512, description="Tokens a caption may have, special ones included."
+    )

@@ -1,11 +1,12 @@
-"""Nodes of `embed`: features of images and captions before projection."""
+"""Nodes of `tokenize` and `embed`: captions to token ids; images and captions to features."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig, TokenizeConfig
 from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 
 
@@ -44,3 +45,20 @@ def embed_corpora(
     exit_unless_main_process("embedding")
     audit = audit_encoders(embedder, additional_encoders, sports_images)
     return flickr8k, sports, texts, audit
+
+
+def tokenize_captions(flickr8k_manifest: Table, config: TokenizeConfig) -> Table:
+    """Tokenize captions: one row a caption with text, image row and token ids."""
+    from sports_clip_pipeline.data.captions import caption_table
+    from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
+
+    tokenizer = caption_tokenizer(config.text_encoder, config.context_length)
+    return caption_table(flickr8k_manifest, tokenizer)
+
+
+def audit_captions(captions: Table, class_bank: ClassBank) -> Document:
+    """Counts, lengths, truncation, and how often captions mention each class."""
+    from sports_clip_pipeline.data.captions import caption_audit
+
+    names = {label: class_bank.names(label) for label in class_bank.labels}
+    return caption_audit(captions, names)

@@ -1,4 +1,4 @@
-"""Wiring of `embed`."""
+"""Wiring of `embed` and `tokenize`."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ def create_pipeline() -> Pipeline:
             ["flickr8k_features", "sports_features", "caption_features", "embed_audit"],
         ),
     ], tags="embed")  # fmt: skip
+
+
+def create_tokenize_pipeline() -> Pipeline:
+    """Captions of the manifest to tokens and their audit."""
+    return Pipeline([
+        named_node(nodes.tokenize_captions, ["flickr8k_manifest", "params:tokenize"], "captions"),
+        named_node(nodes.audit_captions, ["captions", "params:class_bank"], "tokenize_audit"),
+    ], tags="tokenize")  # fmt: skip

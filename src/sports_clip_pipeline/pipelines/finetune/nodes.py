@@ -1,14 +1,18 @@
-"""Nodes of `finetune`: the study of label fractions, and the classifier it ships."""
+"""Nodes of `finetune`: frozen and end-to-end trials, and the predictor that is shipped."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.data.class_bank import ClassBank
+from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
-from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
+from sports_clip_pipeline.pipelines.embed.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig, FinetuneConfig
 from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 
 
@@ -157,3 +161,182 @@ def _print_plan(study_data: Any, config: FinetuneConfig, state: RunState) -> Non
     from sports_clip_pipeline.fewshot.study import describe_plan, estimate_plan
 
     raise DryRun(describe_plan(estimate_plan(study_data, config, state)))
+
+
+TRIAL_COLUMNS = (
+    "method", "fraction", "seed", "labels", "top1", "top1_low", "top1_high", "macro_f1", "cv_top1",
+    "cv_log_loss", "temperature", "hyperparameters", "elapsed_s", "reused",
+)  # fmt: skip
+CURVE_COLUMNS = (
+    "method", "fraction", "labels", "seeds", "top1_mean", "top1_low", "top1_high", "macro_f1_mean",
+)  # fmt: skip
+
+
+def select_end_to_end(
+    splits: Table,
+    sports_images: Any,
+    sports_manifest: Table,
+    zero_shot_weights: Arrays,
+    clip_model: Path,
+    embed_audit: Document,
+    class_bank: ClassBank,
+    tokenize: TokenizeConfig,
+    config: EndToEndConfig,
+    state: RunState,
+) -> Any:
+    """What training may see: development images, labels, encoder, zero-shot weights, prompts."""
+    from sports_clip_pipeline.clip.folder import read_image_encoder, read_projections
+    from sports_clip_pipeline.clip.projections import Pretrained
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
+    from sports_clip_pipeline.fewshot.end_to_end_methods import Start
+    from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndStudy
+    from sports_clip_pipeline.training.classification import prompts_of
+
+    projections = read_projections(clip_model)
+    pretrained = Pretrained(
+        zero_shot_weights=zero_shot_weights["weights"],
+        logit_scale=float(zero_shot_weights["logit_scale"][0]),
+        image_weight=projections.image_weight,
+        image_bias=projections.image_bias,
+        image_body=projections.image_body,
+    )
+    prompts = prompts_of(
+        class_bank, embed_audit["text_encoder"], tokenize.context_length, projections.text_weight,
+        clip_model,
+    )  # fmt: skip
+    rows = (splits["split"] == "development").to_numpy()
+    images = _images(
+        "development", splits, sports_images, sports_manifest, embed_audit, config, state
+    )
+    development = splits[rows].reset_index(drop=True)
+    target = encode_labels(development["label"], class_bank.labels)
+    start = Start(embed_audit["image_encoder"], pretrained, prompts, read_image_encoder(clip_model))
+    return EndToEndStudy(images, target, development, start)
+
+
+def fit_end_to_end_trials(
+    end_to_end_study: Any,
+    splits: Table,
+    sports_images: Any,
+    sports_manifest: Table,
+    embed_audit: Document,
+    class_bank: ClassBank,
+    finetune: FinetuneConfig,
+    config: EndToEndConfig,
+    state: RunState,
+) -> Any:
+    """Train the trials if the plan is `end_to_end`; else use those that have finished."""
+    if finetune.plan == "end_to_end":
+        _refuse_untrainable(end_to_end_study.start)
+    if finetune.dry_run and finetune.plan == "end_to_end":
+        _print_plan(end_to_end_study, config)
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
+    from sports_clip_pipeline.fewshot.end_to_end_ensemble import EndToEndPredictions
+    from sports_clip_pipeline.fewshot.end_to_end_study import (
+        finished_end_to_end_trials,
+        run_end_to_end_trials,
+    )
+
+    images = _images("test", splits, sports_images, sports_manifest, embed_audit, config, state)
+    target = evaluation_target(splits, class_bank.labels)
+    predictions = EndToEndPredictions(
+        images, class_bank.labels, embed_audit["image_encoder"], config.views, state
+    )
+    trains = finetune.plan == "end_to_end" and not finetune.dry_run
+    run = run_end_to_end_trials if trains else finished_end_to_end_trials
+    scores = []
+    for trial in run(end_to_end_study, config, state):
+        logits = predictions.logits(trial)
+        if logits is None and trains:
+            logits = predictions.evaluate(trial)
+        if logits is not None:
+            predictions.trials.append(trial)
+            scores.append(_score(trial, logits, target, finetune))
+            state.log_trial(scores[-1].row, "end_to_end")
+    return predictions, scores, target
+
+
+def build_end_to_end_ensembles(
+    end_to_end_scores: Any,
+    end_to_end_study: Any,
+    study_data: Any,
+    chosen_trials: Any,
+    test_data: Arrays,
+    embed_audit: Document,
+    finetune: FinetuneConfig,
+    finetune_state: RunState,
+) -> tuple[Table, Table, Any, Any]:
+    """End-to-end trials, also in ensembles with frozen features; which of those to ship."""
+    from sports_clip_pipeline.fewshot.end_to_end_ensemble import Ensembles, build_ensembles
+
+    predictions, scores, target = end_to_end_scores
+    trials = build_ensembles(
+        predictions.trials, end_to_end_study, study_data, finetune, finetune_state
+    )
+    ensembles = Ensembles(trials, predictions, embed_audit)
+    for trial in trials:
+        logits = ensembles.logits(trial, test_data["features"])
+        scores = [*scores, _score(trial.fitted, logits, target, finetune)]
+        finetune_state.log_trial(scores[-1].row, "end_to_end")
+    table, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
+    predictors = predictions.predictors() | ensembles.predictors()
+    return table, curves, predictors, ensembles.shipped(chosen_trials, study_data)
+
+
+def end_to_end_tables(scores: Sequence[Any], resamples: int) -> tuple[Table, Table]:
+    """The trials table and the learning curves, with the same columns where there is no trial."""
+    import pandas as pd
+
+    from sports_clip_pipeline.evaluation.learning_curves import learning_curves, trials_table
+
+    if not scores:
+        return pd.DataFrame(columns=list(TRIAL_COLUMNS)), pd.DataFrame(columns=list(CURVE_COLUMNS))
+    return trials_table(scores), learning_curves(scores, resamples)
+
+
+def _score(fitted: Any, logits: Any, target: Any, finetune: FinetuneConfig) -> Any:
+    """The score of a trial from its logits on the test images."""
+    from sports_clip_pipeline.evaluation.learning_curves import score_trial
+    from sports_clip_pipeline.predictor.head import Head
+
+    given = replace(fitted, fit=replace(fitted.fit, head=Head(())))
+    scored = score_trial(given, logits, target, logits.shape[1], finetune.bootstrap_resamples)
+    return replace(scored, fitted=fitted)
+
+
+def _refuse_untrainable(start: Any) -> None:
+    """Raises: UserFacingError: the encoder is none of timm's, or its projection is not linear."""
+    from sports_clip_pipeline.encoders.weights import is_pair
+
+    if is_pair(start.encoder) or start.pretrained.image_body:
+        raise UserFacingError(
+            "finetune.plan=end_to_end",
+            f"trains a timm encoder under a linear projection; the CLIP model has {start.encoder}"
+            + (" under another one" if start.pretrained.image_body else ""),
+            "set embed.image_encoder and pretrain.projections so, and run from embed on",
+        )
+
+
+def _print_plan(end_to_end_study: Any, config: EndToEndConfig) -> None:
+    from sports_clip_pipeline.errors import DryRun
+    from sports_clip_pipeline.fewshot.end_to_end_study import estimate_study
+    from sports_clip_pipeline.fewshot.study import describe_plan
+
+    raise DryRun(describe_plan(estimate_study(end_to_end_study, config)))
+
+
+def _images(
+    split: str,
+    splits: Table,
+    sports_images: Any,
+    sports_manifest: Table,
+    embed_audit: Document,
+    config: EndToEndConfig,
+    state: RunState,
+) -> Any:
+    """A split's images as the encoder sees them whole; decoded when first opened."""
+    from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
+    from sports_clip_pipeline.training.images import images_of_split
+
+    preprocessing = image_preprocessing(embed_audit["image_encoder"], config.test_size, "full")
+    return images_of_split(split, splits, sports_images, sports_manifest, preprocessing, state)

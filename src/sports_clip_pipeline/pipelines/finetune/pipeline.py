@@ -1,4 +1,4 @@
-"""Wiring of `finetune`."""
+"""Wiring of `finetune`: frozen trials, then end-to-end trials."""
 
 from __future__ import annotations
 
@@ -36,5 +36,31 @@ def create_pipeline() -> Pipeline:
             nodes.evaluate_predictor,
             ["predictor", "splits", "clip_sports_features", "sports_images", "sports_manifest",
              "zero_shot_predictions", "end_to_end_state"], ["test_predictions", "finetune_metrics"],
+        ),
+    ], tags="finetune")  # fmt: skip
+
+
+def create_end_to_end_pipeline() -> Pipeline:
+    """Trials that train the image encoder, alone and in ensembles with frozen ones."""
+    return Pipeline([
+        named_node(
+            nodes.select_end_to_end,
+            ["splits", "sports_images", "sports_manifest", "zero_shot_weights", "clip_model",
+             "embed_audit", "params:class_bank", "params:tokenize", "params:end_to_end",
+             "end_to_end_state"],
+            "end_to_end_study",
+        ),
+        named_node(
+            nodes.fit_end_to_end_trials,
+            ["end_to_end_study", "splits", "sports_images", "sports_manifest", "embed_audit",
+             "params:class_bank", "params:finetune", "params:end_to_end", "end_to_end_state"],
+            "end_to_end_scores",
+        ),
+        named_node(
+            nodes.build_end_to_end_ensembles,
+            ["end_to_end_scores", "end_to_end_study", "study_data", "chosen_trials", "test_data",
+             "embed_audit", "params:finetune", "finetune_state"],
+            ["end_to_end_trials", "end_to_end_curves", "end_to_end_predictors",
+             "ensemble_predictors"],
         ),
     ], tags="finetune")  # fmt: skip

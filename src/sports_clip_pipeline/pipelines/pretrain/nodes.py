@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig, TokenizeConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 
 

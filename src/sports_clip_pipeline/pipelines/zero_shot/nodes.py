@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.data.class_bank import ClassBank
-from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
-from sports_clip_pipeline.pipelines.tokenize.config import TokenizeConfig
+from sports_clip_pipeline.pipelines.embed.config import EmbedConfig, TokenizeConfig
 from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig, ZeroShotConfig
 
