@@ -1,9 +1,9 @@
 """Class activation maps of 100 images, beside as many plain forward and backward passes.
 
-    python benchmarks/cam_cost.py [--tower lite0] [--method gradcam] [--rounds 5] [--force]
+    python benchmarks/cam_cost.py [--encoder lite0] [--method gradcam] [--rounds 5] [--force]
 
 Both sides see the same images (noise, at 224 pixels) one at a time, on all cores, through the
-tower with its own 1,000 classes. They take turns; medians and their ratio are printed. A plain pass
+encoder with its own 1,000 classes. They take turns; medians and their ratio are printed. A pass
 is one score's gradient by the pixels. A map needs no more than the gradient at its layer, so that a
 ratio below 1 is nothing strange; wanted is at most 2.
 """
@@ -30,20 +30,20 @@ IMAGES, SIZE, WANTED = 100, 224, 2.0
 GRADIENT_METHODS = [name for name in METHODS if name not in ("eigencam", "scorecam")]
 
 
-def plain_passes(tower: nn.Module, images: torch.Tensor) -> None:
+def plain_passes(encoder: nn.Module, images: torch.Tensor) -> None:
     """The gradient of one score by the pixels, an image at a time."""
-    with frozen(tower):
+    with frozen(encoder):
         for number, pixels in enumerate(images):
             leaf = pixels[None].clone().requires_grad_()
-            tower(leaf)[0, number].backward()
+            encoder(leaf)[0, number].backward()
 
 
-def maps(tower: nn.Module, images: torch.Tensor, method: str) -> None:
+def maps(encoder: nn.Module, images: torch.Tensor, method: str) -> None:
     """A map of the same scores."""
-    layer = find_layer(tower)
+    layer = find_layer(encoder)
     for number, pixels in enumerate(images):
         class_activation_map(
-            tower, layer, pixels[None], number, image=str(number), method=method
+            encoder, layer, pixels[None], number, image=str(number), method=method
         )  # fmt: skip
 
 
@@ -55,19 +55,19 @@ def seconds(work: Callable[[], None]) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tower", default="lite0")
+    parser.add_argument("--encoder", default="lite0")
     parser.add_argument("--method", default="gradcam", choices=GRADIENT_METHODS)
     parser.add_argument("--rounds", type=int, default=5)
     add_force(parser)
     given = parser.parse_args()
     refuse_when_busy(given.force)
     torch.set_num_threads(cores())
-    tower = load_image_encoder(given.tower)
+    encoder = load_image_encoder(given.encoder)
     draw = torch.Generator().manual_seed(0)
     images = torch.rand(IMAGES, 3, SIZE, SIZE, generator=draw) * 2 - 1
     sides = {
-        "forward and backward": lambda: plain_passes(tower, images),
-        given.method: lambda: maps(tower, images, given.method),
+        "forward and backward": lambda: plain_passes(encoder, images),
+        given.method: lambda: maps(encoder, images, given.method),
     }
     for work in sides.values():  # the first pass of each is warming up
         work()
@@ -76,7 +76,7 @@ def main() -> int:
         for name, work in sides.items():
             taken[name].append(seconds(work))
     plain, mapped = (statistics.median(times) for times in taken.values())
-    print(f"{given.tower}, {IMAGES} images, {cores()} cores, medians of {given.rounds}:\n")
+    print(f"{given.encoder}, {IMAGES} images, {cores()} cores, medians of {given.rounds}:\n")
     print(f"| side | seconds |\n|---|---|\n| forward and backward | {plain:.2f} |")
     print(f"| {METHODS[given.method]} | {mapped:.2f} |")
     ratio = mapped / plain

@@ -25,19 +25,19 @@ from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 
-TEXT_TOWER, CONTEXT = "minilm", 64
+TEXT_ENCODER, CONTEXT = "minilm", 64
 
 
 def manifest_of(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / "manifest.parquet")
 
 
-def embedder_of(folder: Path, tower: str, backend: str) -> Any:
+def embedder_of(folder: Path, encoder: str, backend: str) -> Any:
     """With an empty cache, so that everything is computed, the export to ONNX among it."""
     from sports_clip_pipeline.encoders.embedder import Embedder
     from sports_clip_pipeline.encoders.feature_store import FeatureCache
 
-    config = EmbedConfig(image_encoder=tower, text_encoder=TEXT_TOWER, backend=backend)
+    config = EmbedConfig(image_encoder=encoder, text_encoder=TEXT_ENCODER, backend=backend)
     return Embedder(config, FeatureCache(folder / "cache"), RunState())
 
 
@@ -45,7 +45,7 @@ def embed_ours(folder: Path, given: argparse.Namespace) -> None:
     """Embeddings of all images, as the pipeline makes them."""
     from sports_clip_pipeline.clip.folder import read_projections
 
-    embedder = embedder_of(folder, given.tower, given.backend)
+    embedder = embedder_of(folder, given.encoder, given.backend)
     found = embedder.images("images", ImageStore(folder / "store"), manifest_of(folder))
     np.save(
         folder / "ours.npy", read_projections(folder / "clip").image_embeddings(found["features"])
@@ -89,14 +89,14 @@ def embed_theirs(folder: Path, given: argparse.Namespace) -> None:
 
 
 def pretrain_ours(folder: Path, given: argparse.Namespace) -> None:
-    """Features of images and captions, then projections over the locked towers."""
+    """Features of images and captions, then projections over the locked encoders."""
     from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
     from sports_clip_pipeline.training.contrastive import pretrain_projections
     from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
 
     manifest = manifest_of(folder)
-    captions = caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT))
-    embedder = embedder_of(folder, given.tower, given.backend)
+    captions = caption_table(manifest, caption_tokenizer(TEXT_ENCODER, CONTEXT))
+    embedder = embedder_of(folder, given.encoder, given.backend)
     image = embedder.images("images", ImageStore(folder / "store"), manifest)["features"]
     text = embedder.captions(list(captions["token_ids"]))["features"]
     pairs = paired_features_of_split(image, text, manifest, captions, "train")
@@ -107,29 +107,29 @@ def pretrain_ours(folder: Path, given: argparse.Namespace) -> None:
     (folder / "ours.json").write_text(json.dumps({"per_epoch_s": per_epoch_s}))
 
 
-def tower_pairs(folder: Path, tower: str) -> tuple[Any, Any]:
+def encoder_pairs(folder: Path, encoder: str) -> tuple[Any, Any]:
     """Pairs whose captions are read from the cache, and the preprocessing of images."""
     from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
     from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
     from sports_clip_pipeline.training.image_text_pairs import paired_images_of_split
 
     manifest = manifest_of(folder)
-    captions = caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT))
+    captions = caption_table(manifest, caption_tokenizer(TEXT_ENCODER, CONTEXT))
     text = np.random.default_rng(0).normal(size=(len(captions), 384)).astype(np.float32)
-    image = np.zeros((len(manifest), 1280), np.float32)  # not read: the image tower is unlocked
+    image = np.zeros((len(manifest), 1280), np.float32)  # not read: the image encoder is unlocked
     store = ImageStore(folder / "store")
     pairs = paired_images_of_split(image, text, manifest, captions, "train", store)
-    return pairs, image_preprocessing(tower, 224, "full")
+    return pairs, image_preprocessing(encoder, 224, "full")
 
 
 def unlocked_training(folder: Path, given: argparse.Namespace) -> Any:
-    """Training through the whole image tower, text features cached."""
+    """Training through the whole image encoder, text features cached."""
     from sports_clip_pipeline.clip.folder import load_clip
     from sports_clip_pipeline.training.contrastive import UnlockedTask, unlocked_settings
     from sports_clip_pipeline.training.distributed import Compute
     from sports_clip_pipeline.training.trainer import Trainer
 
-    pairs, view = tower_pairs(folder, given.tower)
+    pairs, view = encoder_pairs(folder, given.encoder)
     config = PretrainConfig(
         unlocked_image_blocks=-1, encoder_batch_size=32, encoder_epochs=1, captions_per_image=5
     )
@@ -240,7 +240,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("side", choices=sorted(SIDES))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--tower", default="lite2")
+    parser.add_argument("--encoder", default="lite2")
     parser.add_argument("--backend", default="onnxruntime")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0)

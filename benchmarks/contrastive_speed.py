@@ -4,9 +4,9 @@
 
 * embed: all images to embeddings, against eager `encode_image` over torch's DataLoader, the
   best of {0, 1, 2} workers and {1, 2} threads on a part of them;
-* locked: captions and images to projections over locked towers, features made on the way,
-  against open_clip's trainer with both towers locked;
-* loading, unlocked: an epoch through the image tower with the captions' features at hand, and its
+* locked: captions and images to projections over locked encoders, features made on the way,
+  against open_clip's trainer with both encoders locked;
+* loading, unlocked: an epoch through the image encoder with the captions' features at hand, and its
   reading alone, against a loader that decodes an image for each of its captions.
 
 open_clip's trainer wants two packages that nothing else here does (`pip install braceexpand
@@ -46,7 +46,7 @@ def side(name: str, folder: Path, *options: object) -> Process:
     return Process([*script, *map(str, options)], before=forget)
 
 
-def write_clip(folder: Path, tower: str) -> None:
+def write_clip(folder: Path, encoder: str) -> None:
     """A CLIP folder with random projections, for both sides."""
     from sports_clip_pipeline.clip.folder import write_clip_folder
     from sports_clip_pipeline.clip.projections import Projections
@@ -54,11 +54,11 @@ def write_clip(folder: Path, tower: str) -> None:
     from sports_clip_pipeline.encoders.text_encoders import text_encoder_spec
 
     rng = np.random.default_rng(0)
-    widths = image_encoder(tower).width, text_encoder_spec("minilm").width
+    widths = image_encoder(encoder).width, text_encoder_spec("minilm").width
     image, text = (rng.normal(0, 0.05, (512, width)).astype(np.float32) for width in widths)
     projections = Projections(image, np.zeros(512, np.float32), text, 2.66)
-    view = image_preprocessing(tower, 224, "full")
-    write_clip_folder(folder / "clip", projections, tower, "minilm", view, 64)
+    view = image_preprocessing(encoder, 224, "full")
+    write_clip_folder(folder / "clip", projections, encoder, "minilm", view, 64)
 
 
 def fastest_loader(folder: Path, *options: str) -> tuple[int, int]:
@@ -82,7 +82,7 @@ def embed(folder: Path, given: argparse.Namespace) -> list[str]:
     ):
         workers, threads = fastest_loader(folder, *options)
         theirs = side("embed-theirs", folder, "--workers", workers, "--threads", threads, *options)
-        sides = {"ours": side("embed-ours", folder, "--tower", given.tower), "theirs": theirs}
+        sides = {"ours": side("embed-ours", folder, "--encoder", given.encoder), "theirs": theirs}
         taken = take_turns(sides, given.runs)
         ours, other = (np.load(folder / f"{name}.npy") for name in ("ours", "theirs"))
         apart = float((1.0 - (ours * other).sum(axis=1)).max())
@@ -107,7 +107,7 @@ def locked(folder: Path, given: argparse.Namespace) -> list[str]:
         "--save-frequency", "0", "--warmup", "10",
     ]  # fmt: skip
     forget = partial(shutil.rmtree, folder / "logs", ignore_errors=True)
-    options = ("--tower", given.tower, "--epochs", given.epochs)
+    options = ("--encoder", given.encoder, "--epochs", given.epochs)
     sides = {
         "ours": side("pretrain-ours", folder, *options),
         "theirs": Process(command, before=forget),
@@ -135,7 +135,7 @@ def locked(folder: Path, given: argparse.Namespace) -> list[str]:
 
 def loading(folder: Path, given: argparse.Namespace) -> list[str]:
     sides = {
-        "ours": side("loading-ours", folder, "--tower", given.tower),
+        "ours": side("loading-ours", folder, "--encoder", given.encoder),
         "theirs": side("loading-theirs", folder, "--workers", cores()),
     }
     whole = take_turns(sides, given.runs)
@@ -147,11 +147,11 @@ def loading(folder: Path, given: argparse.Namespace) -> list[str]:
 
 def unlocked(folder: Path, given: argparse.Namespace) -> list[str]:
     sides = {
-        "ours": side("unlocked-ours", folder, "--tower", given.tower),
+        "ours": side("unlocked-ours", folder, "--encoder", given.encoder),
         "theirs": side("unlocked-theirs", folder, "--workers", 1),
     }
     taken = take_turns(sides, given.runs)
-    what = f"an epoch through the image tower, {given.images} images × 5 captions"
+    what = f"an epoch through the image encoder, {given.images} images × 5 captions"
     stall = json.loads((folder / "stall.json").read_text())
     return [row(what, taken, 3.0, f"ours waits for images {stall:.1%} of the epoch")]
 
@@ -167,7 +167,9 @@ def row(what: str, taken: dict[str, float], wanted: float, remark: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_archive(parser, 1000)
-    parser.add_argument("--tower", default="lite2", help="packaged image tower (default: lite2)")
+    parser.add_argument(
+        "--encoder", default="lite2", help="packaged image encoder (default: lite2)"
+    )
     parser.add_argument("--epochs", type=int, default=5, help="of locked pretraining (default: 5)")
     parser.add_argument("--runs", type=int, default=1, help="runs of each side (default: 1)")
     parser.add_argument("--only", choices=PARTS, help="one part, not all")
@@ -179,7 +181,7 @@ def main() -> int:
     short = False
     with tempfile.TemporaryDirectory() as place:
         folder = write_corpus(Path(place), given.archive, given.images)
-        write_clip(folder, given.tower)
+        write_clip(folder, given.encoder)
         for part in PARTS:
             if given.only in (None, part):
                 for line in globals()[part](folder, given):

@@ -2,9 +2,9 @@
 
     python benchmarks/gpu_check.py
 
-Training through unlocked towers with random weights, the 2022 notebook's (ResNet-50 and DistilBERT,
+Training through unlocked encoders with random weights, the notebook's (ResNet-50 and DistilBERT,
 under linear projections and InfoNCE) and ViT-B/32: pairs a second, and the share of the device's
-peak that the towers' matrix products and convolutions come to, beside open_clip's trainer at the
+peak that the encoders' matrix products and convolutions come to, beside open_clip's trainer at the
 same batch, precision and size (synthetic pictures there, decoded ones here).
 Without a CUDA device it says so and ends.
 """
@@ -82,7 +82,7 @@ def training_of(recipe: Recipe, folder: Path, given: argparse.Namespace) -> Trai
     store = ImageStore(folder / "store")
     pairs = paired_images_of_split(*nothing, manifest, captions, "train", store)
     view = image_preprocessing(recipe.image_encoder, 224, "full")
-    towers = recipe.image_encoder, recipe.text_encoder, view, recipe.context_length
+    encoders = recipe.image_encoder, recipe.text_encoder, view, recipe.context_length
     pair = is_pair(recipe.image_encoder)
     config = PretrainConfig(
         projections="none" if pair else "linear", epochs=0, captions_per_image=1,
@@ -90,7 +90,7 @@ def training_of(recipe: Recipe, folder: Path, given: argparse.Namespace) -> Trai
         encoder_epochs=100,
     )  # fmt: skip
     compute = choose_compute(given.device, "auto", given.compiled)
-    model = build_clip(projections_of(recipe), *towers)
+    model = build_clip(projections_of(recipe), *encoders)
     task = UnlockedTask(model, pairs, pairs, lambda *emb: {}, view, config, compute)
     return Trainer(task, unlocked_settings(config, compute), compute)
 

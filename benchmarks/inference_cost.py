@@ -1,11 +1,11 @@
-"""What each packaged image tower costs, and every set of them side by side.
+"""What each packaged image encoder costs, and every set of them side by side.
 
     python benchmarks/inference_cost.py [--size 224] [--block 32] [--rounds 7] [--force]
 
-Weights are counted without the towers' own 1,000-class heads. Milliseconds an image are those
+Weights are counted without the encoders' own 1,000-class heads. Milliseconds an image are those
 of one view, in blocks, by the fastest backend that agrees with eager torch: processor time of one
 core, which a busy machine changes little, and the clock on all cores, which wants an idle one. A
-set of towers costs the sum. The first line is what all of them pay: a JPEG of 160 x 160 pixels
+set of encoders costs the sum. The first line is what all of them pay: a JPEG of 160 x 160 pixels
 decoded, resized and normalised, on one core. Rows take turns, so that whatever else the machine
 does meets all.
 """
@@ -34,8 +34,8 @@ from sports_clip_pipeline.encoders.backends import (
     candidates,
     choose_backend,
 )
+from sports_clip_pipeline.encoders.weights import IMAGE_ENCODERS
 from sports_clip_pipeline.machine import cores
-from sports_clip_pipeline.pipelines.embed.config import IMAGE_ENCODERS
 
 PHOTO_PX = 160
 Work = Callable[[], object]
@@ -56,7 +56,7 @@ def to_pixels(jpeg: bytes, seen: ImageTransform, block: int) -> np.ndarray:
 
 
 def prepared(name: str, size: int, block: int, jpeg: bytes, folder: Path) -> tuple[str, list[Work]]:
-    """The tower's chosen backend, and one block's work on one core and on all."""
+    """The encoder's chosen backend, and one block's work on one core and on all."""
     program = EncoderProgram("image", name, folder / f"{name}.onnx", size)
     pixels = to_pixels(jpeg, image_encoders.image_preprocessing(name, size, "full"), block)
     chosen = choose_backend(program, candidates(program), (pixels,), threads=1).backend
@@ -120,7 +120,7 @@ def main() -> int:
     load = refuse_when_busy(given.force)
     print(f"median of {given.rounds} rounds in turn, {given.size} x {given.size} pixels, ", end="")
     print(f"blocks of {given.block}, load average {load:.1f}\n")
-    print(f"| towers | parameters M | ms, one core | ms, all {cores()} cores | backend |")
+    print(f"| encoders | parameters M | ms, one core | ms, all {cores()} cores | backend |")
     print("|---|---|---|---|---|")
     for row in measure(given.size, given.block, given.rounds):
         print(f"| {' | '.join(row)} |")

@@ -1,10 +1,10 @@
-"""What holds accuracy back: the towers' size, the images' size, wrong labels.
+"""What holds accuracy back: the encoders' size, the images' size, wrong labels.
 
     python benchmarks/limits.py [--env real] [--images 2500]
 
 Everything is measured by held-out folds of the development split of a finished study; the
 evaluation images are not looked at. Three tables are printed: ridge regression on every set of
-the study's towers; ridge regression on the first tower's features at several resolutions, on a
+the study's encoders; ridge regression on the first encoder's features at several resolutions, on a
 seeded part of the images; and how many labels held-out answers of the stacked ensemble doubt.
 """
 
@@ -23,7 +23,7 @@ from trial_cost import BATCH, FinishedStudy, study_of
 from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.fewshot.active_learning import find_issues
-from sports_clip_pipeline.fewshot.base import Labelled, find_method
+from sports_clip_pipeline.fewshot.base import Labelled, Task
 from sports_clip_pipeline.fewshot.cross_validation import assign_folds
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
 from sports_clip_pipeline.fewshot.trial import TrialKey
@@ -37,19 +37,19 @@ def ridge_top1(
 ) -> float:
     """Held-out accuracy of ridge regression on these columns."""
     fold = assign_folds(target, config.folds, 0)
-    anchors = replace(data.anchors, space="all_encoders", widths=widths)
-    rows = Labelled(features, target, fold, len(anchors.anchors))
-    return float(find_method("ridge")(rows, anchors, config, 0).cv_top1)
+    pretrained = replace(data.pretrained, space="all_encoders", widths=widths)
+    rows = Labelled(features, target, fold, len(pretrained.zero_shot_weights))
+    return float(config.method("ridge").fit(Task(rows, pretrained)).cv_top1)
 
 
-def towers_table(data: StudyData, config: Any, names: list[str]) -> list[str]:
-    """Ridge on every set of towers, with a tenth of the labels and with all."""
-    blocks = np.split(data.features, np.cumsum(data.anchors.widths)[:-1], axis=1)
-    lines = ["| towers | 10 % of the labels | all labels |", "|---|---|---|"]
+def encoders_table(data: StudyData, config: Any, names: list[str]) -> list[str]:
+    """Ridge on every set of encoders, with a tenth of the labels and with all."""
+    blocks = np.split(data.features, np.cumsum(data.pretrained.widths)[:-1], axis=1)
+    lines = ["| encoders | 10 % of the labels | all labels |", "|---|---|---|"]
     for count in range(1, len(names) + 1):
         for chosen in itertools.combinations(range(len(names)), count):
             columns = np.hstack([blocks[i] for i in chosen])
-            widths = tuple(data.anchors.widths[i] for i in chosen)
+            widths = tuple(data.pretrained.widths[i] for i in chosen)
             cells = []
             for fraction in (0.1, 1.0):
                 rows = data.labelled_rows(TrialKey("ridge", fraction, 0))
@@ -59,18 +59,18 @@ def towers_table(data: StudyData, config: Any, names: list[str]) -> list[str]:
     return lines
 
 
-def sizes_table(study: FinishedStudy, tower: str, count: int) -> list[str]:
-    """Ridge on one tower's features at several resolutions."""
-    data, store, places = study.data, study.store, study.places
+def sizes_table(study: FinishedStudy, encoder: str, count: int) -> list[str]:
+    """Ridge on one encoder's features at several resolutions."""
+    data, store, rows_in_store = study.data, study.store, study.rows
     rows = np.sort(np.random.default_rng(0).permutation(len(data.target))[:count])
-    lines = [f"| side of the square, pixels | {tower}, {len(rows)} labels |", "|---|---|"]
+    lines = [f"| side of the square, pixels | {encoder}, {len(rows)} labels |", "|---|---|"]
     for size in SIZES:
-        seen = image_preprocessing(tower, size, "full")
+        seen = image_preprocessing(encoder, size, "full")
         backend = build_backend(
-            EncoderProgram("image", tower, Path(), size), "torch_channels_last", cores()
+            EncoderProgram("image", encoder, Path(), size), "torch_channels_last", cores()
         )
         blocks = [
-            backend(seen.normalise([seen.crop(store.get(int(i))) for i in places[block]]))[0]
+            backend(seen.normalise([seen.crop(store.get(int(i))) for i in rows_in_store[block]]))[0]
             for block in np.array_split(rows, -(-len(rows) // BATCH))
         ]
         features = np.concatenate(blocks)
@@ -113,7 +113,7 @@ def main() -> int:
     order = {int(c): str(label) for c, label in zip(data.target, data.splits["label"], strict=True)}
     labels = [order[c] for c in range(len(order))]
     for make in (
-        lambda: towers_table(data, config, names),
+        lambda: encoders_table(data, config, names),
         lambda: sizes_table(study, names[0], given.images),
         lambda: labels_table(study, labels),
     ):

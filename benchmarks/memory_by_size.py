@@ -70,7 +70,7 @@ def peak_bytes(step: str, folder: Path) -> int:
 
 def run_step(step: str, folder: Path) -> None:
     """Each reads what the one before has written, as the pipelines of these names do."""
-    from contrastive_sides import CONTEXT, TEXT_TOWER, manifest_of
+    from contrastive_sides import CONTEXT, TEXT_ENCODER, manifest_of
 
     from sports_clip_pipeline.io import Arrays, ParquetTable
 
@@ -84,7 +84,7 @@ def run_step(step: str, folder: Path) -> None:
         from sports_clip_pipeline.data.captions import caption_table
         from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
 
-        captions.save(caption_table(manifest, caption_tokenizer(TEXT_TOWER, CONTEXT)))
+        captions.save(caption_table(manifest, caption_tokenizer(TEXT_ENCODER, CONTEXT)))
         return
     if step == "pretrain":
         from sports_clip_pipeline.io.state import RunState
@@ -104,7 +104,7 @@ def run_step(step: str, folder: Path) -> None:
     from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 
     config = EmbedConfig(
-        image_encoder="lite0", text_encoder=TEXT_TOWER, image_size=SIDE, backend="onnxruntime"
+        image_encoder="lite0", text_encoder=TEXT_ENCODER, image_size=SIDE, backend="onnxruntime"
     )
     embedder = Embedder(config, FeatureCache(folder / "cache"), RunState())
     image.save(embedder.images("images", ImageStore(folder / "store"), manifest))

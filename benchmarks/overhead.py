@@ -5,7 +5,7 @@
 A copy of the project runs the whole DAG on the drawn sample, in a fresh process without anything
 computed before. Its wall time less the time inside the nodes' functions, and less that of reading
 and writing datasets, which any program would have to do, is what Kedro (start, configuration,
-catalog) and MLflow take together. Training through a tower's last stage then runs with a state on
+catalog) and MLflow take together. Training an encoder's last stage then runs with a state on
 disk every 50 steps, and the seconds inside `save_state` are told beside those of the whole.
 """
 
@@ -96,7 +96,7 @@ def frame_share(folder: Path) -> tuple[float, float]:
 
 def state_share(folder: Path, images: int) -> tuple[float, float]:
     """Seconds of training, and the share inside `save_state`."""
-    from contrastive_sides import tower_pairs
+    from contrastive_sides import encoder_pairs
 
     from sports_clip_pipeline.clip.folder import load_clip
     from sports_clip_pipeline.io.state import RunState
@@ -114,7 +114,7 @@ def state_share(folder: Path, images: int) -> tuple[float, float]:
 
     corpus = write_corpus(folder / "corpus", None, images)
     write_clip(corpus, "lite0")
-    pairs, view = tower_pairs(corpus, "lite0")
+    pairs, view = encoder_pairs(corpus, "lite0")
     config = PretrainConfig(unlocked_image_blocks=1, encoder_batch_size=16, encoder_epochs=2)
     start = time.perf_counter()
     task = UnlockedTask(

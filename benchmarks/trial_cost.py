@@ -4,7 +4,7 @@
 
 Both sides fit the same classifier on the same images of a study that has run: the labelled
 ones, and the other development images too where the method learns from them. One reads their
-features; the other computes them first, on all cores, with the towers and views of the study, as
+features; the other computes them first, on all cores, with the encoders and views of the study, as
 refitting without a cache would. Sides take turns; medians and their ratio are printed.
 
 The last line is computed, not run: what the trials of the study took, each with what it reused of
@@ -30,7 +30,7 @@ from kedro.framework.startup import bootstrap_project
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.encoders.backends import EncoderProgram, build_backend
 from sports_clip_pipeline.encoders.weights import file_name
-from sports_clip_pipeline.fewshot.base import METHODS, find_method
+from sports_clip_pipeline.fewshot.base import METHODS, Task
 from sports_clip_pipeline.fewshot.study import StudyData
 from sports_clip_pipeline.fewshot.trial import TrialKey
 from sports_clip_pipeline.machine import cores
@@ -47,13 +47,13 @@ class FinishedStudy:
     """What a study left.
 
     Attributes:
-        data: its development split. store: of the images. places: the store's rows of them.
-        audit: of the towers. config: of the feature plan. trials: the table. state: its state.
+        data: its development split. store: of the images. rows: (n,) their rows in the store.
+        audit: of the encoders. config: of the frozen plan. trials: the table. state: its state.
     """
 
     data: StudyData
     store: Any
-    places: np.ndarray
+    rows: np.ndarray
     audit: dict[str, Any]
     config: FinetuneConfig
     trials: pd.DataFrame
@@ -89,27 +89,31 @@ def _built(kind: Any, block: Any) -> Any:
 
 
 def embed(store: Any, rows: np.ndarray, audit: dict[str, Any]) -> np.ndarray:
-    """Features (n, ΣD) of images, on all cores, from nothing."""
+    """Features (n, ΣD) of images, on all cores, without the cache."""
     blocks = []
     for row in audit["encoders"]:
-        tower = EncoderInput.from_dict(row)
-        size = tower.preprocessing.size
+        encoder = EncoderInput.from_dict(row)
+        size = encoder.preprocessing.size
         path = next(
-            (PROJECT / "data/04_feature/cache/onnx").glob(f"{file_name(tower.name)}-{size}-*.onnx")
+            (PROJECT / "data/04_feature/cache/onnx").glob(
+                f"{file_name(encoder.name)}-{size}-*.onnx"
+            )
         )
         backend = build_backend(
-            EncoderProgram("image", tower.name, path, size), row["backend"], cores()
+            EncoderProgram("image", encoder.name, path, size), row["backend"], cores()
         )
         views = [
             np.concatenate(
                 [
                     backend(
-                        seen.normalise([seen.crop(store.get(int(i))) for i in rows[s : s + BATCH]])
+                        transform.normalise(
+                            [transform.crop(store.get(int(i))) for i in rows[s : s + BATCH]]
+                        )
                     )[0]
                     for s in range(0, len(rows), BATCH)
                 ]
             )
-            for seen in tower.each_view()
+            for transform in encoder.each_view()
         ]
         blocks.append(np.mean(views, axis=0))
     return np.hstack(blocks).astype(np.float32)
@@ -122,9 +126,9 @@ def describe_plan(
 
     Args:
         development: images that a method with unlabelled ones learns from.
-        image_s: seconds of all cores for one image through all towers and views.
+        image_s: seconds of all cores for one image through all encoders and views.
     """
-    times = [tower["ms_per_image"] for tower in audit["encoders"]]
+    times = [encoder["ms_per_image"] for encoder in audit["encoders"]]
     alone = times[0] / sum(times)
     share = trials["method"].map(
         lambda name: 1.0 if METHODS[name].space == "all_encoders" else alone
@@ -150,21 +154,21 @@ def main() -> int:
     study = study_of(given.env)
     data, audit, config = study.data, study.audit, study.config
     trial, spec = TrialKey(given.method, given.fraction, 0), METHODS[given.method]
-    anchors = replace(data.anchors, space=spec.space)
-    labelled = data.labelled(trial, config.folds)
-    rest = data.unlabelled_rows(trial) if spec.unlabelled else np.zeros(0, dtype=np.intp)
-    mine, others = study.places[data.labelled_rows(trial)], study.places[rest]
+    pretrained = replace(data.pretrained, space=spec.space)
+    labelled, rows = data.labelled(trial, config.folds), data.labelled_rows(trial)
+    rest = np.delete(np.arange(len(data.target)), rows) if spec.unlabelled else rows[:0]
+    mine, others = study.rows[rows], study.rows[rest]
     cached_hidden = data.features[rest] if spec.unlabelled else None
     seconds: dict[str, list[float]] = {"from cached features": [], "from the images": []}
     for _ in range(given.rounds):
         for side, times in seconds.items():
             start = time.perf_counter()
-            used = replace(labelled)  # without what the round before remembers of its rows
+            used = replace(labelled)  # with an empty result cache
             hidden = cached_hidden
             if side == "from the images":
                 used = replace(labelled, features=embed(study.store, mine, audit))
                 hidden = embed(study.store, others, audit) if spec.unlabelled else None
-            find_method(given.method)(used, anchors, config, 0, hidden)
+            config.method(given.method).fit(Task(used, pretrained, 0, hidden))
             times.append(time.perf_counter() - start)
     medians = {side: statistics.median(times) for side, times in seconds.items()}
     cached, fresh = medians.values()

@@ -50,13 +50,13 @@ class Factor:
 
 
 FACTORS = (
-    Factor("as shipped", "two views, five captions, InfoNCE, 1,024 images a step, towers locked"),
+    Factor("as shipped", "two views, five captions, InfoNCE, 1,024 images a step, encoders locked"),
     Factor("one caption", "plain InfoNCE: one an image", "pretrain.captions_per_image=1"),
     Factor("SigLIP", "each pair a yes or no", "pretrain.loss=siglip"),
     Factor("soft targets", "the 2022 notebook's loss", "pretrain.loss=soft_targets"),
     Factor("256 images a step", "a smaller batch", "pretrain.batch_size=256"),
     Factor("one view", "the whole image alone", "embed.views=full", (0,)),
-    Factor("Lite0", "the smaller image tower", "embed.image_encoder=lite0", (0,)),
+    Factor("Lite0", "the smaller image encoder", "embed.image_encoder=lite0", (0,)),
     Factor("last block unlocked", "two epochs more, through the pixels of the last stage",
            "pretrain.unlocked_image_blocks=1", (0,)),
     Factor("mirrored views too", "four views",

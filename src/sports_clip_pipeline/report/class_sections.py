@@ -98,7 +98,7 @@ def class_gains(study: StudyResults) -> Section:
     )
     names = [fmt.class_name(str(label)) for label in recalls.index]
     rows = [(name, *map(fmt.percent, row)) for name, row in zip(names, shares, strict=True)]
-    heads = ("Class", *map(fmt.fraction_name, recalls.columns))
+    heads = ("Class", *(fmt.fraction_name(float(f)) for f in recalls.columns))
     return Section(
         "class_gains",
         "Recall by class, from no labels to all",
@@ -119,7 +119,7 @@ def recall_by_fraction(class_gains: pd.DataFrame) -> pd.DataFrame:
 def class_gains_figure(recalls: pd.DataFrame) -> go.Figure:
     """Heat map of recall with its numbers in percent; `recalls` as of `recall_by_fraction`."""
     classes = [_name(str(label)) for label in recalls.index]
-    fractions = list(map(fmt.fraction_name, recalls.columns))
+    fractions = [fmt.fraction_name(float(f)) for f in recalls.columns]
     shares = recalls.to_numpy().tolist()
     hover = [
         [

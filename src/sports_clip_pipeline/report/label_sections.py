@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -285,16 +286,14 @@ def _paired_hover(row: Mapping[Any, Any], styles: MethodStyles) -> str:
 def inference_cost(study: StudyResults) -> Section:
     """Accuracy by inference cost: parameters and milliseconds of each set of image encoders."""
     cost = study.inference_cost.sort_values(["ms_per_image", "parameters"])
-    columns = {
+    columns: dict[str, Callable[[Any], str]] = {
         "Encoders": lambda row: row["encoders"],
         "Method": lambda row: study.name(row["method"]),
         "Parameters": lambda row: fmt.millions(row["parameters"]),
         "ms per image": lambda row: fmt.decimal(row["ms_per_image"]),
     }
-    columns |= {
-        fmt.fraction_name(fraction): lambda row, name=name: fmt.percent(row[name])
-        for fraction, name in _top1_columns(cost).items()
-    }
+    for fraction, name in _top1_columns(cost).items():
+        columns[fmt.fraction_name(fraction)] = partial(_percent_of, name)
     return Section(
         "inference_cost",
         "Accuracy by inference cost",
@@ -303,6 +302,10 @@ def inference_cost(study: StudyResults) -> Section:
         inference_cost_figure(cost, study.styles),
         folded=(frame_table("Top-1 by share of the labels, and inference cost", cost, columns, 2),),
     )
+
+
+def _percent_of(name: str, row: Mapping[str, Any]) -> str:
+    return fmt.percent(row[name])
 
 
 def _top1_columns(cost: pd.DataFrame) -> dict[float, str]:

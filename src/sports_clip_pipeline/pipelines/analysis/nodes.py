@@ -129,12 +129,15 @@ def query_labels(
     chosen_trials: Any, study_data: Any, class_bank: ClassBank, analysis: AnalysisConfig
 ) -> Table:
     """Active learning: the images to label next, given the labels of one fraction."""
+    import numpy as np
+
     from sports_clip_pipeline.fewshot.active_learning import query_images
     from sports_clip_pipeline.predictor.head import Head, softmax
 
     fraction = min(chosen_trials, key=lambda share: abs(share - analysis.queried_at_fraction))
     chosen = chosen_trials[fraction]
-    labelled, hidden = study_data.labelled_rows(chosen.key), study_data.unlabelled_rows(chosen.key)
+    labelled = study_data.labelled_rows(chosen.key)
+    hidden = np.delete(np.arange(len(study_data.target)), labelled)
     features = Head(study_data.pretrained.scaled(root=True))(study_data.features)
     logits = chosen.fit.head(study_data.features[hidden]) / chosen.fit.temperature
     return query_images(
