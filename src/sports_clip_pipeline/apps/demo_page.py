@@ -165,7 +165,7 @@ def uploaded_bytes(upload: Any, uploads: Path) -> bytes:
     if upload is None:
         raise InvalidInput("Choose an image first.")
     path = upload.get("path") if isinstance(upload, dict) else getattr(upload, "path", None)
-    if not is_upload(path, uploads):
+    if path is None or not is_upload(path, uploads):
         raise InvalidInput("The image is not among the uploads; send it again.")
     return Path(path).read_bytes()
 

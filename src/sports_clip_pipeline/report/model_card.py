@@ -100,7 +100,7 @@ def _hardest_class(finetuned: Mapping[str, Any]) -> str:
 def _accuracy_table(study: StudyResults) -> DataTable:
     before, after, origin = study.zero_shot, study.finetuned, study.finetuned["origin"]
     names = {"top1": "Top-1", "top5": "Top-5", "macro_f1": "Macro F1"}
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (name, fmt.percent(before[key]), fmt.percent(after[key])) for key, name in names.items()
     ]
     errors = study.calibration.set_index(["method", "fraction"])["ece_equal_mass"].to_dict()

@@ -15,6 +15,14 @@ from sports_clip_pipeline.pipelines.embed.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig, FinetuneConfig
 from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 
+TRIAL_COLUMNS = (
+    "method", "fraction", "seed", "labels", "top1", "top1_low", "top1_high", "macro_f1", "cv_top1",
+    "cv_log_loss", "temperature", "hyperparameters", "elapsed_s", "reused",
+)  # fmt: skip
+CURVE_COLUMNS = (
+    "method", "fraction", "labels", "seeds", "top1_mean", "top1_low", "top1_high", "macro_f1_mean",
+)  # fmt: skip
+
 
 def select_development(
     splits: Table,
@@ -25,24 +33,13 @@ def select_development(
     class_bank: ClassBank,
 ) -> Any:
     """Development data: features, labels, and the pretrained zero-shot classifier."""
-    from sports_clip_pipeline.clip.folder import read_projections
-    from sports_clip_pipeline.clip.projections import Pretrained
     from sports_clip_pipeline.encoders.feature_store import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.study import StudyData
 
     rows = (splits["split"] == "development").to_numpy()
     features, widths = concat_features(clip_sports_features)
-    projections = read_projections(clip_model)
-    pretrained = Pretrained(
-        zero_shot_weights=zero_shot_weights["weights"],
-        logit_scale=float(zero_shot_weights["logit_scale"][0]),
-        image_weight=projections.image_weight,
-        image_bias=projections.image_bias,
-        image_body=projections.image_body,
-        widths=widths,
-        zero_shot=zero_shot_head,
-    )
+    pretrained = _pretrained(clip_model, zero_shot_weights, widths, zero_shot_head)
     development = splits[rows].reset_index(drop=True)
     target = encode_labels(development["label"], class_bank.labels)
     return StudyData(features[rows], target, development, pretrained)
@@ -69,11 +66,11 @@ def fit_trials(
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every trial, evaluate it on the test split, and compute the learning curves."""
     from sports_clip_pipeline.evaluation import learning_curves
-    from sports_clip_pipeline.fewshot.study import run_study
+    from sports_clip_pipeline.fewshot.study import estimate_plan, run_study
     from sports_clip_pipeline.fewshot.trial import load_trial
 
     if config.dry_run and config.plan == "frozen":
-        _print_plan(study_data, config, state)
+        _print_plan(estimate_plan(study_data, config, state))
     features, target = test_data["features"], test_data["target"]
     scored = []
     for fitted in run_study(study_data, config, state):
@@ -156,22 +153,6 @@ def evaluate_predictor(
     return predictions_table(zero_shot, probabilities, predictor.classes), metrics
 
 
-def _print_plan(study_data: Any, config: FinetuneConfig, state: RunState) -> None:
-    from sports_clip_pipeline.errors import DryRun
-    from sports_clip_pipeline.fewshot.study import describe_plan, estimate_plan
-
-    raise DryRun(describe_plan(estimate_plan(study_data, config, state)))
-
-
-TRIAL_COLUMNS = (
-    "method", "fraction", "seed", "labels", "top1", "top1_low", "top1_high", "macro_f1", "cv_top1",
-    "cv_log_loss", "temperature", "hyperparameters", "elapsed_s", "reused",
-)  # fmt: skip
-CURVE_COLUMNS = (
-    "method", "fraction", "labels", "seeds", "top1_mean", "top1_low", "top1_high", "macro_f1_mean",
-)  # fmt: skip
-
-
 def select_end_to_end(
     splits: Table,
     sports_images: Any,
@@ -186,20 +167,13 @@ def select_end_to_end(
 ) -> Any:
     """What training may see: development images, labels, encoder, zero-shot weights, prompts."""
     from sports_clip_pipeline.clip.folder import read_image_encoder, read_projections
-    from sports_clip_pipeline.clip.projections import Pretrained
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.end_to_end_methods import Start
     from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndStudy
     from sports_clip_pipeline.training.classification import prompts_of
 
     projections = read_projections(clip_model)
-    pretrained = Pretrained(
-        zero_shot_weights=zero_shot_weights["weights"],
-        logit_scale=float(zero_shot_weights["logit_scale"][0]),
-        image_weight=projections.image_weight,
-        image_bias=projections.image_bias,
-        image_body=projections.image_body,
-    )
+    pretrained = _pretrained(clip_model, zero_shot_weights)
     prompts = prompts_of(
         class_bank, embed_audit["text_encoder"], tokenize.context_length, projections.text_weight,
         clip_model,
@@ -229,7 +203,9 @@ def fit_end_to_end_trials(
     if finetune.plan == "end_to_end":
         _refuse_untrainable(end_to_end_study.start)
     if finetune.dry_run and finetune.plan == "end_to_end":
-        _print_plan(end_to_end_study, config)
+        from sports_clip_pipeline.fewshot.end_to_end_study import estimate_study
+
+        _print_plan(estimate_study(end_to_end_study, config))
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
     from sports_clip_pipeline.fewshot.end_to_end_ensemble import EndToEndPredictions
     from sports_clip_pipeline.fewshot.end_to_end_study import (
@@ -317,12 +293,34 @@ def _refuse_untrainable(start: Any) -> None:
         )
 
 
-def _print_plan(end_to_end_study: Any, config: EndToEndConfig) -> None:
+def _pretrained(
+    clip_model: Path,
+    zero_shot_weights: Arrays,
+    widths: tuple[int, ...] = (),
+    zero_shot_head: Any = None,
+) -> Any:
+    """Zero-shot weights and image projection that trials start from."""
+    from sports_clip_pipeline.clip.folder import read_projections
+    from sports_clip_pipeline.clip.projections import Pretrained
+
+    projections = read_projections(clip_model)
+    return Pretrained(
+        zero_shot_weights=zero_shot_weights["weights"],
+        logit_scale=float(zero_shot_weights["logit_scale"][0]),
+        image_weight=projections.image_weight,
+        image_bias=projections.image_bias,
+        image_body=projections.image_body,
+        widths=widths,
+        zero_shot=zero_shot_head,
+    )
+
+
+def _print_plan(estimate: Any) -> None:
+    """Raises: DryRun: with the plan's trials, hours and bytes."""
     from sports_clip_pipeline.errors import DryRun
-    from sports_clip_pipeline.fewshot.end_to_end_study import estimate_study
     from sports_clip_pipeline.fewshot.study import describe_plan
 
-    raise DryRun(describe_plan(estimate_study(end_to_end_study, config)))
+    raise DryRun(describe_plan(estimate))
 
 
 def _images(
