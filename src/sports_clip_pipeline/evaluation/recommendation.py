@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.fewshot.base import METHODS
+from sports_clip_pipeline.fewshot.base import METHODS, display_name
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE
 
 _LISTED = 3  # tied methods that are named; the others are counted
@@ -26,7 +26,7 @@ class _Study:
     names: Mapping[str, str]
 
     def name(self, method: str) -> str:
-        return self.names.get(method, method)
+        return display_name(method, self.names)
 
     def comparisons(self, fraction: float, role: str) -> pd.DataFrame:
         return _at(self.paired[self.paired["role"] == role], fraction)

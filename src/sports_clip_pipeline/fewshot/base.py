@@ -185,3 +185,8 @@ def method_class(name: str) -> type[Method]:
     spec = METHODS[name]
     method: type[Method] = getattr(import_module(spec.module), spec.path.split(":")[1])
     return method
+
+
+def display_name(method: str, names: Mapping[str, str]) -> str:
+    """The display name of a method: from `names`, from the registry, or its key."""
+    return names.get(method) or (METHODS[method].display_name if method in METHODS else method)

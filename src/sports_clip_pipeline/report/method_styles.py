@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from sports_clip_pipeline.fewshot import base
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.report import figures as fig
@@ -36,7 +37,7 @@ def uses_unlabelled(method: str) -> bool:
 
 def display_name(method: str, names: Mapping[str, str]) -> str:
     """A method's display name from `names`, the registry, or its key; says if semi-supervised."""
-    name = names.get(method) or (METHODS[method].display_name if method in METHODS else method)
+    name = base.display_name(method, names)
     if uses_unlabelled(method) and "unlabelled" not in name:
         return f"{name}, with unlabelled images"
     return name
