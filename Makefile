@@ -87,7 +87,7 @@ ui: $(READY)  ## the MLflow UI on 127.0.0.1 over the project's store
 	@mkdir -p mlruns && echo "http://127.0.0.1:$(UI_PORT); Ctrl-C ends it" && MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/python -m mlflow ui --workers 1 --host 127.0.0.1 --port $(UI_PORT) --backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db --default-artifact-root $(CURDIR)/mlartifacts
 
 record: $(READY)  ## record the data of STUDY on disk in a new MLflow run
-	@$(BIN)/python -m kedro run --runner=sports_clip_pipeline.tracking.record.RecordRunner --params=study=$(STUDY)
+	@$(BIN)/python -m kedro run --runner=sports_clip_pipeline.tracking.datasets.RecordRunner --params=study=$(STUDY)
 
 viz: $(READY)  ## the DAG in Kedro-Viz
 	@PYTHONWARNINGS="ignore:ORJSONResponse is deprecated" $(BIN)/kedro viz run

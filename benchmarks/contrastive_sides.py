@@ -35,7 +35,7 @@ def manifest_of(folder: Path) -> pd.DataFrame:
 def embedder_of(folder: Path, encoder: str, backend: str) -> Any:
     """With an empty cache, so that everything is computed, the export to ONNX among it."""
     from sports_clip_pipeline.encoders.embedder import Embedder
-    from sports_clip_pipeline.encoders.feature_store import FeatureCache
+    from sports_clip_pipeline.encoders.features import FeatureCache
 
     config = EmbedConfig(image_encoder=encoder, text_encoder=TEXT_ENCODER, backend=backend)
     return Embedder(config, FeatureCache(folder / "cache"), RunState())

@@ -99,7 +99,7 @@ def run_step(step: str, folder: Path) -> None:
         return
 
     from sports_clip_pipeline.encoders.embedder import Embedder
-    from sports_clip_pipeline.encoders.feature_store import FeatureCache
+    from sports_clip_pipeline.encoders.features import FeatureCache
     from sports_clip_pipeline.io.state import RunState
     from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 

@@ -15,7 +15,7 @@ from kedro.config import OmegaConfigLoader
 
 from sports_clip_pipeline import parameter_reference
 from sports_clip_pipeline.data.class_bank import class_bank_yaml
-from sports_clip_pipeline.data.rules import ArchiveLimits
+from sports_clip_pipeline.data.formats import ArchiveLimits
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.hooks import check_study, check_text_encoders
 from sports_clip_pipeline.io.fingerprint import fingerprint

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sports_clip_pipeline.data.formats import IMAGE_FORMATS
 from sports_clip_pipeline.data.transforms import (
-    IMAGE_FORMATS,
     ImageTransform,
     InputSpec,
     UnusableImageError,

@@ -14,7 +14,7 @@ from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders import embedder as embedder_module
 from sports_clip_pipeline.encoders.embedder import Embedder, audit_encoders, embed_with_additional
 from sports_clip_pipeline.encoders.embedding import Engine
-from sports_clip_pipeline.encoders.feature_store import FeatureCache
+from sports_clip_pipeline.encoders.features import FeatureCache
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 

@@ -18,7 +18,7 @@ from sports_clip_pipeline.encoders.embedding import (
     embed_captions,
     embed_images,
 )
-from sports_clip_pipeline.encoders.feature_store import FeatureCache
+from sports_clip_pipeline.encoders.features import FeatureCache
 from sports_clip_pipeline.io.state import RunState
 
 VIEW = image_encoders.image_preprocessing("lite0", 64, "full")

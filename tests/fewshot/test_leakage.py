@@ -19,7 +19,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 from scipy.stats import binom
 
-from sports_clip_pipeline.encoders.feature_store import concat_features
+from sports_clip_pipeline.encoders.features import concat_features
 from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
 from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.base import METHODS

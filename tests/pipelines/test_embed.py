@@ -10,7 +10,7 @@ import pytest
 from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.encoders import embedder as embedder_module
 from sports_clip_pipeline.encoders.embedding import Engine
-from sports_clip_pipeline.encoders.feature_store import FeatureCache, concat_features
+from sports_clip_pipeline.encoders.features import FeatureCache, concat_features
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed import nodes
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig

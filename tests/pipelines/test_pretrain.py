@@ -24,7 +24,7 @@ from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.encoders import embedder as embedder_module
 from sports_clip_pipeline.encoders.embedder import Embedder
 from sports_clip_pipeline.encoders.embedding import Engine
-from sports_clip_pipeline.encoders.feature_store import FeatureCache
+from sports_clip_pipeline.encoders.features import FeatureCache
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io import ClipFolderDataset
 from sports_clip_pipeline.io.state import RunState

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sports_clip_pipeline.clip.projections import Projections
-from sports_clip_pipeline.encoders.feature_store import FeatureRows
+from sports_clip_pipeline.encoders.features import FeatureRows
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfig
 from sports_clip_pipeline.training.contrastive import (

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sports_clip_pipeline.encoders.feature_store import FeatureRows
+from sports_clip_pipeline.encoders.features import FeatureRows
 from sports_clip_pipeline.training.image_text_pairs import (
     PairedFeatures,
     paired_features_of_split,

@@ -15,6 +15,7 @@ import io
 import re
 
 from sports_clip_pipeline.data.archives import Archive
+from sports_clip_pipeline.data.formats import IMAGE_SUFFIXES
 from sports_clip_pipeline.data.listing import (
     Entry,
     Listing,
@@ -27,7 +28,6 @@ from sports_clip_pipeline.data.listing import (
     read_columns,
     read_text,
 )
-from sports_clip_pipeline.data.transforms import IMAGE_SUFFIXES
 from sports_clip_pipeline.errors import UserFacingError
 
 FOLDERS = ("Images", "Flicker8k_Dataset", "Flickr8k_Dataset")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sports_clip_pipeline.data.archives import Archive, is_text, is_unsafe
-from sports_clip_pipeline.data.transforms import IMAGE_SUFFIXES
+from sports_clip_pipeline.data.formats import IMAGE_SUFFIXES
 from sports_clip_pipeline.errors import UserFacingError
 
 

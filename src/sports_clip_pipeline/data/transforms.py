@@ -1,4 +1,4 @@
-"""Image formats, decoding of untrusted images, and image preprocessing of encoders."""
+"""Decoding of untrusted images, and image preprocessing of encoders."""
 
 from __future__ import annotations
 
@@ -12,20 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from sports_clip_pipeline.data.formats import IMAGE_FORMATS
 from sports_clip_pipeline.pipelines.embed.config import VIEWS
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
-IMAGE_FORMATS = {
-    "JPEG": (".jpg", ".jpeg"),
-    "PNG": (".png",),
-    "GIF": (".gif",),
-    "WEBP": (".webp",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-    "AVIF": (".avif",),
-}
-"""Accepted image formats: Pillow's name and the file extensions. Add a format here."""
-IMAGE_SUFFIXES = frozenset(suffix for suffixes in IMAGE_FORMATS.values() for suffix in suffixes)
 _ORIENTATION = 0x0112  # EXIF tag
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from sports_clip_pipeline.data.formats import IMAGE_FORMATS
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.data.transforms import IMAGE_FORMATS, UnusableImageError
+from sports_clip_pipeline.data.transforms import UnusableImageError
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import ArchiveLimits
 

@@ -28,7 +28,7 @@ from sports_clip_pipeline.encoders.embedding import (
     embed_captions,
     embed_images,
 )
-from sports_clip_pipeline.encoders.feature_store import (
+from sports_clip_pipeline.encoders.features import (
     FeatureCache,
     FeatureSpace,
     additional_key,

@@ -23,7 +23,7 @@ from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.backends import Backend, EncoderProgram, build_backend
-from sports_clip_pipeline.encoders.feature_store import FeatureSpace
+from sports_clip_pipeline.encoders.features import FeatureSpace
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import barrier, exit_with_parent, own_shard

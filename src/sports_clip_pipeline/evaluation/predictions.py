@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.encoders.feature_store import additional_key
+from sports_clip_pipeline.encoders.features import additional_key
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.predictor.predictor import Predictor

@@ -14,7 +14,7 @@ from kedro.io import DatasetError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
-from sports_clip_pipeline.encoders.feature_store import release_pages
+from sports_clip_pipeline.encoders.features import release_pages
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.files import PathDataset
 from sports_clip_pipeline.io.state import replacing_file

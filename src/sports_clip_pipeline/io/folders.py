@@ -44,8 +44,8 @@ class FeatureCacheDataset(_ReadOnly):
     """The content-addressed cache of features, shared by all studies."""
 
     def load(self) -> Any:
-        """The `encoders.feature_store.FeatureCache`."""
-        from sports_clip_pipeline.encoders.feature_store import FeatureCache
+        """The `encoders.features.FeatureCache`."""
+        from sports_clip_pipeline.encoders.features import FeatureCache
 
         return FeatureCache(self._filepath)
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.encoders.feature_store import concat_features
+from sports_clip_pipeline.encoders.features import concat_features
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import replacing_folder

@@ -53,7 +53,7 @@ class TrackingHooks:
         config = read_config(loader["mlflow"])
         if not config.enabled:
             return
-        from sports_clip_pipeline.tracking import record
+        from sports_clip_pipeline.tracking import datasets
         from sports_clip_pipeline.tracking.run import TrackedRun, flatten, log_batch
 
         project, study = Path(run_params["project_path"]), str(study_of(loader))
@@ -65,18 +65,18 @@ class TrackingHooks:
         run = TrackedRun(open_store(config, project), locks, name, tags)
         self._run, self._registers = run, config.register_model
         if "RecordRunner" in run_params.get("runner", ""):
-            run.call(record.tag_re_recorded, run)
+            run.call(datasets.tag_re_recorded, run)
         params: dict[str, str] = {}
         for name in sorted(pipeline.inputs()):
             if name.startswith("params:"):
                 params |= flatten(name.removeprefix("params:"), catalog.load(name))
         for name in set(catalog.keys()) - pipeline.all_outputs():
-            metadata = record.mlflow_metadata(catalog, name)
+            metadata = datasets.mlflow_metadata(catalog, name)
             if "tags" in metadata and catalog.exists(name):
-                record.log_dataset(run, {"tags": metadata["tags"]}, catalog.load(name))
+                datasets.log_dataset(run, {"tags": metadata["tags"]}, catalog.load(name))
         run.call(log_batch, params, {})
         self._logged = {
-            name: record.mlflow_metadata(catalog, name) for name in pipeline.all_outputs()
+            name: datasets.mlflow_metadata(catalog, name) for name in pipeline.all_outputs()
         }
 
     @hook_impl
@@ -91,7 +91,7 @@ class TrackingHooks:
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Record figures, tables, metrics, curves and trials."""
         if self._run is not None and self._logged.get(dataset_name):
-            from sports_clip_pipeline.tracking.record import log_dataset
+            from sports_clip_pipeline.tracking.datasets import log_dataset
 
             log_dataset(self._run, self._logged[dataset_name], data)
 
@@ -99,7 +99,7 @@ class TrackingHooks:
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Register the predictor that the run made, describe the run, and close it."""
         if self._run is not None:
-            from sports_clip_pipeline.tracking.record import describe
+            from sports_clip_pipeline.tracking.datasets import describe
             from sports_clip_pipeline.tracking.registry import register, version_tags
 
             made = {n for n in pipeline.all_outputs() if n in catalog and catalog.exists(n)}

@@ -53,7 +53,7 @@ class ServedPredictor(PythonModel):
 
 def _decode(text: str, index: int) -> Any:
     """The upright RGB image of a base64 text; `index` is its number in the request."""
-    from sports_clip_pipeline.data.rules import ImageRules
+    from sports_clip_pipeline.data.formats import ImageRules
     from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
 
     try:

@@ -21,7 +21,7 @@ from sports_clip_pipeline.tracking.store import connect, first_line
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-RECORD_COMMAND = "kedro run --runner=sports_clip_pipeline.tracking.record.RecordRunner"
+RECORD_COMMAND = "kedro run --runner=sports_clip_pipeline.tracking.datasets.RecordRunner"
 TRIAL_METRICS = {
     "test/top1": "top1",
     "test/macro_f1": "macro_f1",

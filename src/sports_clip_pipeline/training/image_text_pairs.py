@@ -26,7 +26,7 @@ from sports_clip_pipeline.clip.projections import (
 )
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.encoders.feature_store import FeatureRows
+from sports_clip_pipeline.encoders.features import FeatureRows
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.distributed import Compute
 from sports_clip_pipeline.training.unlock import Unlocked

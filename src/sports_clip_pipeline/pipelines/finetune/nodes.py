@@ -33,7 +33,7 @@ def select_development(
     class_bank: ClassBank,
 ) -> Any:
     """Development data: features, labels, and the pretrained zero-shot classifier."""
-    from sports_clip_pipeline.encoders.feature_store import concat_features
+    from sports_clip_pipeline.encoders.features import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.study import StudyData
 
@@ -47,7 +47,7 @@ def select_development(
 
 def select_test(splits: Table, clip_sports_features: Arrays, class_bank: ClassBank) -> Arrays:
     """Test data: features of all encoders (N, D) and class indices (N,)."""
-    from sports_clip_pipeline.encoders.feature_store import concat_features
+    from sports_clip_pipeline.encoders.features import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
     rows = (splits["split"] == "test").to_numpy()

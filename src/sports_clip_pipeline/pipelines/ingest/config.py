@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from sports_clip_pipeline.data.rules import ArchiveLimits, ImageRules, LabelledForm
+from sports_clip_pipeline.data.formats import ArchiveLimits, ImageRules, LabelledForm
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.parameters import Names, Parameters, Seed, Text, choices
 

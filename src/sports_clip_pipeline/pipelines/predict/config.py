@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sports_clip_pipeline.data.rules import ImageRules
+from sports_clip_pipeline.data.formats import ImageRules
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.parameters import Parameters, choices
 

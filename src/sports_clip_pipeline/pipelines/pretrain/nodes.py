@@ -83,7 +83,7 @@ def embed_with_clip(
     """Features of the CLIP model's own encoders: those of `embed` where they stayed locked."""
     from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
     from sports_clip_pipeline.encoders.embedder import Embedder
-    from sports_clip_pipeline.encoders.feature_store import FeatureCache
+    from sports_clip_pipeline.encoders.features import FeatureCache
     from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 
     trained = trained_encoders(clip_model)
@@ -166,7 +166,7 @@ def _learn_projections(
     import numpy as np
 
     from sports_clip_pipeline.clip.losses import find_objective
-    from sports_clip_pipeline.encoders import feature_store
+    from sports_clip_pipeline.encoders import features as feature_rows
     from sports_clip_pipeline.evaluation.metrics import projection_evaluator
     from sports_clip_pipeline.io.fingerprint import fingerprint
     from sports_clip_pipeline.training import contrastive, image_text_pairs, trainer
@@ -175,7 +175,7 @@ def _learn_projections(
     validation = image_text_pairs.paired_features_of_split(**corpus, split="validation")
     loss = find_objective(config.loss).function
     digests = [rows.digest() for rows in (train.image, train.text, *train.views)]
-    code = trainer, contrastive, image_text_pairs, feature_store, loss
+    code = trainer, contrastive, image_text_pairs, feature_rows, loss
     content = fingerprint(config.locked_part(), *code, digests, train.image_index)
     evaluate = projection_evaluator(
         np.asarray(validation.image), np.asarray(validation.text), validation.image_index

@@ -52,7 +52,7 @@ def build_zero_shot_scores(
     """Zero-shot scores: CLIP cosines, and ConSE over the image encoder's own class names."""
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.zero_shot import ZeroShotScores, build_conse
-    from sports_clip_pipeline.encoders.feature_store import concat_features
+    from sports_clip_pipeline.encoders.features import concat_features
     from sports_clip_pipeline.predictor.head import Operation
 
     projections = read_projections(clip_model)
@@ -130,7 +130,7 @@ def classify_without_labels(
     class_bank: ClassBank,
 ) -> Table:
     """Zero-shot probabilities of every sports image."""
-    from sports_clip_pipeline.encoders.feature_store import concat_features
+    from sports_clip_pipeline.encoders.features import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import zero_shot_table
 
     features, _ = concat_features(clip_sports_features)
@@ -147,7 +147,7 @@ def ablate_zero_shot(
     config: ZeroShotConfig,
 ) -> Table:
     """Ablation of zero-shot classification on the test split."""
-    from sports_clip_pipeline.encoders.feature_store import concat_features
+    from sports_clip_pipeline.encoders.features import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         ablation_table,
         ablation_variants,
@@ -175,7 +175,7 @@ def learn_without_labels(
     learning from the test images themselves are separate rows.
     """
     from sports_clip_pipeline.clip.projections import normalise_features
-    from sports_clip_pipeline.encoders.feature_store import concat_features
+    from sports_clip_pipeline.encoders.features import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_target,
         transduction_table,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.encoders.feature_store import (
+from sports_clip_pipeline.encoders.features import (
     FeatureCache,
     FeatureRows,
     additional_key,

@@ -1,4 +1,4 @@
-"""Limits of untrusted archives, rules for usable images, and the form of a labelled corpus."""
+"""Accepted image formats, rules for usable images, limits of archives, forms of a corpus."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 
 from sports_clip_pipeline.parameters import Parameters, choices
 
+IMAGE_FORMATS = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif",),
+}
+"""Accepted image formats: Pillow's name and the file extensions. Add a format here."""
+IMAGE_SUFFIXES = frozenset(suffix for suffixes in IMAGE_FORMATS.values() for suffix in suffixes)
 LABELLED_FORMS = ("auto", "kaggle", "csv", "folders")
 
 

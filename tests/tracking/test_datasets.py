@@ -8,7 +8,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 
 from sports_clip_pipeline.io import CsvTable, JsonDocument, ParquetTable, PlotlyFigure
-from sports_clip_pipeline.tracking.record import describe, log_dataset, mlflow_metadata, numbers
+from sports_clip_pipeline.tracking.datasets import describe, log_dataset, mlflow_metadata, numbers
 
 
 def _artifacts(client, run, folder):
