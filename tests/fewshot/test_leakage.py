@@ -73,7 +73,7 @@ def development(project: Path, change: Change = unchanged) -> StudyData:
     return data
 
 
-def test_data(project: Path) -> tuple[np.ndarray, np.ndarray]:
+def data_of_test_split(project: Path) -> tuple[np.ndarray, np.ndarray]:
     """Features (N, D) and classes (N,) of the test images."""
     splits, labels = stored(project, "splits"), _labels(project)
     rows = (splits["split"] == "test").to_numpy()
@@ -93,7 +93,7 @@ def fitted(data: StudyData, config: FinetuneConfig = FAST) -> list[FittedTrial]:
 def test_shuffled_labels_give_chance(finished_run: Path) -> None:
     """Correct predictions are binomial, with the chance that the two class shares give."""
     data = development(finished_run)
-    features, target = test_data(finished_run)
+    features, target = data_of_test_split(finished_run)
     shares = np.bincount(target, minlength=len(_labels(finished_run))) / len(target)
     config, hits, chance = changed(FAST, fractions=(1.0,)), 0, 0.0
     for seed in range(SHUFFLES):

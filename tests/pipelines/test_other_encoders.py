@@ -27,7 +27,8 @@ PAIR = {
 }
 FINETUNE = {
     "fractions": [1.0], "seeds": 1,
-    "methods": ["notebook_mlp", "logreg", "logreg_clip_text_init"], "mlp_steps": [20],
+    "select": ["notebook_mlp", "logreg", "logreg_clip_text_init"],
+    "methods": {"notebook_mlp": {"steps": [20]}},
 }  # fmt: skip
 UNLOCKED = {"unlocked_image_blocks": -1, "unlocked_text_blocks": 1, "encoder_epochs": 1}
 

@@ -53,7 +53,7 @@ def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "tokenize": {"text_encoder": text, "context_length": 24},
         "pretrain": {"epochs": 1},
         "finetune": {
-            "fractions": [0.5, 1.0], "seeds": 1, "methods": ["logreg", "logreg_clip_text_init"],
+            "fractions": [0.5, 1.0], "seeds": 1, "select": ["logreg", "logreg_clip_text_init"],
         },
         "cam": {"right": 1, "wrong": 1, "guided": False},
     }  # fmt: skip
