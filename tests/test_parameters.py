@@ -24,7 +24,7 @@ from sports_clip_pipeline.pipeline_registry import register_pipelines
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.cam.config import CamConfig, CamEvalConfig
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig, TokenizeConfig
-from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig, FinetuneConfig
 from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, IngestConfig
 from sports_clip_pipeline.pipelines.predict.config import PredictConfig
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
@@ -57,7 +57,7 @@ INVALID: list[tuple[type[Parameters], dict[str, Any], str]] = [
     (EndToEndConfig, {"test_size": 64, "image_size": 96}, "at least image_size (96)"),
     (EndToEndConfig, {"ema_decay": 1.0}, "end_to_end.ema_decay"),
     (AnalysisConfig, {"accuracies": [0.0]}, "analysis.accuracies"),
-    (AnalysisConfig, {"coverage": 1.5}, "analysis.coverage"),
+    (FinetuneConfig, {"coverage": 1.5}, "finetune.coverage"),
     (IngestConfig, {"near_bits": 5}, "ingest.near_bits"),
     (IngestConfig, {"labelled": {"form": "tree"}}, "ingest.labelled.form"),
     (IngestConfig, {"labelled": {"images_folder": "../up"}}, "ingest.labelled.images_folder"),

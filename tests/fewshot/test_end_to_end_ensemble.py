@@ -139,7 +139,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     features = pooled_features(load_image_encoder("lite0"), pixels)
     data = StudyData(features, target, made.splits, pretrained())
     frozen = list(run_study(data, CONFIG, state))
-    predictions = EndToEndPredictions(made.images, LABELS, "lite0", FAST.views, state)
+    predictions = EndToEndPredictions(made.images, LABELS, "lite0", FAST.views, state, 0.95)
     predictions.trials.extend(run_end_to_end_trials(made, FAST, state))
     ensembles = build_ensembles(predictions.trials, made, data, CONFIG, state)
     manifest = pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(COUNT)]})

@@ -24,7 +24,7 @@ ENCODERS = [
 def shipped(*operations: Operation, held_out: np.ndarray | None = None) -> Predictor:
     fit = Fit(Head(operations), 2.0, {"c": 1.0}, 0.5, 1.0, held_out)
     fitted = FittedTrial(TrialKey("gda", 0.1, 3), fit, 88, 0.1, False)
-    return trial_predictor(fitted, ("chess", "kabaddi"), ENCODERS, {})
+    return trial_predictor(fitted, ("chess", "kabaddi"), ENCODERS, {}, 0.95)
 
 
 def test_a_trial_that_reads_all_encoders_ships_with_all() -> None:
@@ -65,19 +65,19 @@ def test_a_coverage_of_three_quarters_rejects_one_of_four_rows() -> None:
 
 
 def test_rows_of_equal_confidence_are_all_answered() -> None:
-    assert abstention_threshold(held_out(*[0.8] * 40)) == pytest.approx(0.8)
+    assert abstention_threshold(held_out(*[0.8] * 40), 0.95) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 19, 20, 21, 99, 100, 101, 8821])
 def test_the_threshold_is_the_highest_that_reaches_the_coverage(rows: int) -> None:
     probabilities = np.random.default_rng(rows).dirichlet([0.3] * 4, rows)
     confidence = probabilities.max(axis=1)
-    threshold = abstention_threshold(probabilities)
+    threshold = abstention_threshold(probabilities, 0.95)
     assert threshold is not None
     assert (confidence >= threshold).mean() >= 0.95
     assert (confidence > threshold).sum() < 0.95 * rows
 
 
 def test_where_nothing_was_held_out_there_is_no_threshold() -> None:
-    assert abstention_threshold(None) is None
-    assert abstention_threshold(np.full((3, 2), np.nan)) is None
+    assert abstention_threshold(None, 0.95) is None
+    assert abstention_threshold(np.full((3, 2), np.nan), 0.95) is None

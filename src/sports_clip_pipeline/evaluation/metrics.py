@@ -33,6 +33,10 @@ def top_k_accuracy(probabilities: np.ndarray, target: np.ndarray, k: int) -> flo
     return float(((probabilities >= own).sum(axis=1) <= k).mean())
 
 
+SUMMARY_METRICS = ("top1", "top5", "macro_f1")
+"""Entries of `classification_report` that `metrics.json` repeats."""
+
+
 def macro_f1(predicted: np.ndarray, target: np.ndarray, classes: int) -> float:
     """Unweighted mean of the classes' F1; a class never predicted nor present counts 0."""
     return float(

@@ -45,6 +45,7 @@ class EndToEndPredictions:
     Attributes:
         images: the N test images, decoded when a trial is evaluated.
         encoder: name of the packaged encoder whose architecture the trials have.
+        coverage: share of held-out images that predictors answer (abstention).
         trials: those evaluated.
     """
 
@@ -53,6 +54,7 @@ class EndToEndPredictions:
     encoder: str
     views: tuple[str, ...]
     state: RunState
+    coverage: float
     trials: list[FittedTrial] = field(default_factory=list)
 
     def evaluate(self, trial: FittedTrial) -> np.ndarray:
@@ -76,7 +78,8 @@ class EndToEndPredictions:
         """A trial as a predictor, its encoder read again. Raises: KeyError: it is not saved."""
         width = image_encoder(self.encoder).width
         encoder = EncoderInput(self.encoder, self.images.preprocessing, self.views, width)
-        return trial_predictor(trial, self.classes, [encoder], read_encoder(trial, self.state))
+        weights = read_encoder(trial, self.state)
+        return trial_predictor(trial, self.classes, [encoder], weights, self.coverage)
 
     def predictors(self) -> dict[str, Callable[[], Predictor]]:
         """By the name of its folder, what makes each trial's predictor."""
@@ -212,7 +215,8 @@ class Ensembles:
         first = self.predictions.predictor(ensemble.end_to_end)
         frozen = [EncoderInput.from_dict(row) for row in self.embed_audit["encoders"]]
         encoders = [*first.encoders, *frozen]
-        return trial_predictor(ensemble.fitted, first.classes, encoders, first.encoder_weights)
+        given = first.classes, encoders, first.encoder_weights, self.predictions.coverage
+        return trial_predictor(ensemble.fitted, *given)
 
     def predictors(self) -> dict[str, Callable[[], Predictor]]:
         """By the name of its folder, what makes each ensemble's predictor."""

@@ -14,7 +14,6 @@ from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
 # Share of the held-out labelled images that are answered.
-COVERAGE = 0.95
 _SCORES = ("temperature", "hyperparameters", "cv_top1", "cv_log_loss")
 
 
@@ -94,7 +93,7 @@ def trial_predictor(
     classes: Sequence[str],
     encoders: Sequence[EncoderInput],
     encoder_weights: Mapping[str, np.ndarray],
-    coverage: float = COVERAGE,
+    coverage: float,
 ) -> Predictor:
     """The trial with the encoders that it reads.
 
@@ -131,7 +130,7 @@ def without_additional_encoders(head: Head, width: int) -> tuple[Head, bool]:
     return (Head(head.operations[1:]), True) if bounds == [0, width] else (head, False)
 
 
-def abstention_threshold(held_out: np.ndarray | None, coverage: float = COVERAGE) -> float | None:
+def abstention_threshold(held_out: np.ndarray | None, coverage: float) -> float | None:
     """The highest confidence threshold under which at most 1 − coverage of held-out rows fall.
 
     The predictor abstains where its greatest probability is below it.

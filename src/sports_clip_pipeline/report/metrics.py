@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.evaluation.metrics import SUMMARY_METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +46,7 @@ def compose_metrics(
         }
     return {
         "zero_shot": {
-            name: _share(zero_shot[name], f"zero_shot > {name}")
-            for name in ("top1", "top5", "macro_f1")
+            name: _share(zero_shot[name], f"zero_shot > {name}") for name in SUMMARY_METRICS
         },
         "retrieval": {
             way: {

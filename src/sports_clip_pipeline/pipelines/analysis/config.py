@@ -1,4 +1,4 @@
-"""Parameter block `analysis`: calibration bins, abstention coverage, active learning."""
+"""Parameter block `analysis`: calibration bins, label issues, active learning."""
 
 from __future__ import annotations
 
@@ -24,8 +24,5 @@ class AnalysisConfig(Parameters):
     label_issues: int = Field(60, ge=1, le=100_000, description="Likely label issues, at most.")
     confused_pairs: int = Field(15, ge=1, le=10_000, description="Pairs of classes, at most.")
     calibration_bins: int = Field(15, ge=2, le=100, description="Bins of ECE and reliability.")
-    coverage: float = Field(
-        0.95, gt=0, le=1, description="Share of held-out images that are answered (abstention)."
-    )
     resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples.")
     seed: Seed = Field(0, description="Of everything random.")

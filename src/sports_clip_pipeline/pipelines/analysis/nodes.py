@@ -8,7 +8,7 @@ from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
-from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
+from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig, FinetuneConfig
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
 
@@ -83,7 +83,7 @@ def measure_abstention(
     flickr8k_images: Any,
     clip_flickr8k_features: Arrays,
     class_bank: ClassBank,
-    analysis: AnalysisConfig,
+    finetune: FinetuneConfig,
     state: RunState,
 ) -> Document:
     """Abstention on test images, and on captioned images whose captions name no class."""
@@ -100,7 +100,7 @@ def measure_abstention(
     )
     return abstention_report(
         predictor.threshold,
-        analysis.coverage,
+        finetune.coverage,
         test_predictions["finetuned_probability"].to_numpy(),
         (test_predictions["finetuned_label"] == test_predictions["label"]).to_numpy(),
         ood_probabilities,

@@ -36,7 +36,7 @@ def create_pipeline() -> Pipeline:
         named_node(
             nodes.measure_abstention,
             ["predictor", "test_predictions", "captions", "flickr8k_images",
-             "clip_flickr8k_features", "params:class_bank", "params:analysis", "predict_state"],
+             "clip_flickr8k_features", "params:class_bank", "params:finetune", "predict_state"],
             "abstention",
         ),
         named_node(

@@ -46,6 +46,9 @@ class FinetuneConfig(Parameters):
     many_labels: float = Field(0.25, ge=0, le=1, description="From here on fewer seeds suffice.")
     seeds_at_many_labels: int = Field(3, ge=1, le=5, description="Subsets there; at 1.0 one.")
     folds: int = Field(5, ge=2, le=20, description="Cross-validation folds inside the labels.")
+    coverage: float = Field(
+        0.95, gt=0, le=1, description="Share of held-out images that are answered (abstention)."
+    )
     workers: int = Field(0, ge=0, le=64, description="Processes; 0 means one a core.")
     bootstrap_resamples: int = Field(1000, ge=100, le=100_000, description="Of the intervals.")
 

@@ -10,7 +10,6 @@ from typing import Any
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.pipelines.analysis.config import AnalysisConfig
 from sports_clip_pipeline.pipelines.embed.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig, FinetuneConfig
 from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
@@ -97,7 +96,7 @@ def save_predictors(
     clip_model: Path,
     embed_audit: Document,
     class_bank: ClassBank,
-    analysis: AnalysisConfig,
+    config: FinetuneConfig,
 ) -> tuple[Any, Any]:
     """The predictor of the most labels, and those of every fraction by name.
 
@@ -110,7 +109,7 @@ def save_predictors(
     from sports_clip_pipeline.predictor.predictor import EncoderInput
 
     encoders = [EncoderInput.from_dict(row) for row in embed_audit["encoders"]]
-    made_with = class_bank.labels, encoders, read_image_encoder(clip_model), analysis.coverage
+    made_with = class_bank.labels, encoders, read_image_encoder(clip_model), config.coverage
     makers = {
         share: partial(trial_predictor, trial, *made_with) for share, trial in chosen_trials.items()
     }
@@ -216,8 +215,9 @@ def fit_end_to_end_trials(
     images = _images("test", splits, sports_images, sports_manifest, embed_audit, config, state)
     target = evaluation_target(splits, class_bank.labels)
     predictions = EndToEndPredictions(
-        images, class_bank.labels, embed_audit["image_encoder"], config.views, state
-    )
+        images, class_bank.labels, embed_audit["image_encoder"], config.views, state,
+        finetune.coverage,
+    )  # fmt: skip
     trains = finetune.plan == "end_to_end" and not finetune.dry_run
     run = run_end_to_end_trials if trains else finished_end_to_end_trials
     scores = []

@@ -30,7 +30,7 @@ def create_pipeline() -> Pipeline:
         named_node(
             nodes.save_predictors,
             ["chosen_trials", "ensemble_predictors", "clip_model", "embed_audit",
-             "params:class_bank", "params:analysis"], ["predictor", "fraction_predictors"],
+             "params:class_bank", "params:finetune"], ["predictor", "fraction_predictors"],
         ),
         named_node(
             nodes.evaluate_predictor,
