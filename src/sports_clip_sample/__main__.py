@@ -1,7 +1,5 @@
 """`python -m sports_clip_sample`: write a sample of drawn sports scenes."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence
@@ -19,8 +17,7 @@ Write small drawn sports scenes in exactly the form of the published corpora:
 
 The same size and seed always give the same bytes, and a larger sample begins with the smaller one.
 Where the same sample is already there, nothing is written.
-"""
-EPILOG = """\
+
 Some pictures are flawed on purpose: exact and near duplicates within and across the archives,
 truncated files, a web page saved as a picture, a few wrong labels.
 
@@ -30,23 +27,15 @@ example: python -m sports_clip_sample --out data/01_raw/sample
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and write; returns the exit status."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "python -m sports_clip_sample", description=DESCRIPTION, epilog=EPILOG,
-        formatter_class=form,
-    )  # fmt: skip
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder to write into; made if missing"
+    parser = argparse.ArgumentParser("python -m sports_clip_sample", description=DESCRIPTION)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--out", type=Path, required=True, help="folder; made if missing")
+    size_help = (
+        "labelled sports images, at least 40 (default: 800); with them come N/8 images for the test"
+        " and 3N/4 for flickr8k.zip. Below about 300 the smallest label fraction of conf/base"
+        " leaves classes without an image"
     )
-    parser.add_argument(
-        "--size",
-        type=int,
-        default=800,
-        metavar="N",
-        help="labelled sports pictures, at least 40 (default: 800); with them come N/8 pictures for"
-        " the test and 3N/4 for flickr8k.zip. Below about 300 the smallest label fraction of"
-        " conf/base leaves classes without a picture",
-    )
+    parser.add_argument("--size", type=int, default=800, metavar="N", help=size_help)
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="0 or more (default: 0)")
     given = parser.parse_args(arguments)
     try:

@@ -1,7 +1,5 @@
 """Write the two archives of a sample, and a note of what they hold."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -92,9 +90,8 @@ def _sports(zipped: zipfile.ZipFile, size: int, seed: int, bar: tqdm) -> None:
     train, test = _shots(TRAIN, size), _shots(TEST, size)
     labels = ((plan.name_of(seed, shot), plan.label_of(seed, shot)) for shot in train)
     _table(zipped, "train_labels.csv", ("image", "sports"), labels)
-    _table(
-        zipped, "test_images_list.csv", ("image",), ((plan.name_of(seed, shot),) for shot in test)
-    )
+    names = ((plan.name_of(seed, shot),) for shot in test)
+    _table(zipped, "test_images_list.csv", ("image",), names)
 
 
 def _shots(split: str, size: int) -> Iterator[Shot]:

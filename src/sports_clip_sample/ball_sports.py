@@ -1,7 +1,5 @@
 """Football, tennis and basketball: grounds with lines, nets, hoops and people with a ball."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import pairwise
 from math import cos, pi, radians, sin
@@ -10,7 +8,7 @@ from random import Random
 from sports_clip_sample.canvas import PALETTE, WHITE, Canvas, Colour, Point, jitter, shade
 from sports_clip_sample.people import Body, Kit, kit, person
 from sports_clip_sample.scenes import Scene
-from sports_clip_sample.venues import SURFACES, backdrop, ground
+from sports_clip_sample.venues import SURFACES, backdrop, ground, venue
 
 
 def stand_off(view: str, rng: Random) -> tuple[float, float, float]:
@@ -28,8 +26,7 @@ def football(canvas: Canvas, scene: Scene, rng: Random) -> None:
     aim_y = 0.6 if scene.view == "close" else rng.uniform(0.5, 1.1)
     aim = (rng.uniform(-0.05, 0.05) * distance, aim_y, 0.0)
     canvas.view(rng.uniform(-50, 50), distance, height, aim, field, back=rng.uniform(12, 30))
-    backdrop(canvas, scene.venue, rng)
-    grass = ground(canvas, SURFACES[scene.ground], rng)
+    grass = venue(canvas, scene.venue, SURFACES[scene.ground], rng)
     _mow(canvas, grass, rng)
     _pitch(canvas, rng)
     with_goal = rng.random() < 0.45
@@ -218,8 +215,7 @@ def basketball(canvas: Canvas, scene: Scene, rng: Random) -> None:
         rng.uniform(-40, 40), distance, height, (rng.uniform(-0.05, 0.05) * distance, 1.4, 0),
         field, back=rng.uniform(8, 18),
     )  # fmt: skip
-    backdrop(canvas, scene.venue, rng)
-    floor = ground(canvas, SURFACES[scene.ground], rng)
+    floor = venue(canvas, scene.venue, SURFACES[scene.ground], rng)
     if scene.ground == "wooden":
         _planks(canvas, floor)
     x = rng.uniform(-3, 3)
@@ -277,8 +273,7 @@ def _hoop(canvas: Canvas, x: float, rng: Random) -> None:
     z = rng.uniform(0.8, 1.6)
     canvas.pole((x, 0, z + 1.2), (x, 3.0, z + 1.2), 0.16, (70, 74, 84))
     canvas.pole((x, 2.9, z + 1.2), (x, 3.1, z), 0.1, (70, 74, 84))
-    board = [(x - 0.9, 2.75, z), (x + 0.9, 2.75, z), (x + 0.9, 3.8, z), (x - 0.9, 3.8, z)]
-    canvas.face(board, jitter((236, 240, 244), rng, 8))
+    canvas.wall(x - 0.9, 2.75, x + 0.9, 3.8, z, jitter((236, 240, 244), rng, 8))
     red = jitter((206, 60, 40), rng)
     for y in (2.76, 3.8):
         canvas.pole((x - 0.9, y, z), (x + 0.9, y, z), 0.05, red)

@@ -1,14 +1,12 @@
 """Boxing and chess: the ring, the bag, the board and the players at their tables."""
 
-from __future__ import annotations
-
 from random import Random
 
 from sports_clip_sample.ball_sports import stand_off
 from sports_clip_sample.canvas import PALETTE, SKINS, Canvas, Colour, Point, jitter, mix, shade
 from sports_clip_sample.people import Body, Kit, person
 from sports_clip_sample.scenes import Scene
-from sports_clip_sample.venues import SURFACES, backdrop, ground
+from sports_clip_sample.venues import SURFACES, backdrop, ground, venue
 
 
 def boxing(canvas: Canvas, scene: Scene, rng: Random) -> None:
@@ -18,8 +16,7 @@ def boxing(canvas: Canvas, scene: Scene, rng: Random) -> None:
         rng.uniform(-40, 40), distance * 0.85, max(1.1, height), (0, 1.1, 0), field,
         back=rng.uniform(7, 14),
     )  # fmt: skip
-    backdrop(canvas, scene.venue, rng)
-    ground(canvas, (46, 46, 54) if scene.venue == "arena" else (124, 112, 98), rng)
+    venue(canvas, scene.venue, (46, 46, 54) if scene.venue == "arena" else (124, 112, 98), rng)
     if scene.venue == "gym" and rng.random() < 0.5:
         _bag(canvas, scene, rng)
         return
@@ -118,14 +115,8 @@ def _table(canvas: Canvas, at: Point, scene: Scene, rng: Random, *, players: boo
     for dx, dz in ((-0.5, -0.3), (0.5, -0.3), (-0.5, 0.35), (0.5, 0.35)):
         canvas.pole((x + dx, 0, z + dz), (x + dx, top, z + dz), 0.06, shade(wood, 0.7))
     for low, light in ((top - 0.06, 0.7), (top, 1.0)):
-        canvas.face(
-            [(x - 0.62, low, z - 0.42), (x + 0.62, low, z - 0.42), (x + 0.62, low, z + 0.45),
-            (x - 0.62, low, z + 0.45)], shade(wood, light),
-        )  # fmt: skip
-    canvas.face(
-        [(x - 0.62, top - 0.06, z - 0.42), (x + 0.62, top - 0.06, z - 0.42), (x + 0.62, top,
-        z - 0.42), (x - 0.62, top, z - 0.42)], shade(wood, 0.75),
-    )  # fmt: skip
+        canvas.area(x - 0.62, z - 0.42, x + 0.62, z + 0.45, shade(wood, light), low)
+    canvas.wall(x - 0.62, top - 0.06, x + 0.62, top, z - 0.42, shade(wood, 0.75))
     chess_board(canvas, x, top + 0.01, z, 0.64, rng)
     if rng.random() < 0.4:
         _clock(canvas, (x + 0.1, top, z + 0.4), rng)
@@ -192,10 +183,7 @@ def piece(canvas: Canvas, at: Point, tall: float, colour: Colour, rng: Random) -
         (u - wide * 1.2, v - wide * 0.4, u + wide * 1.5, v + wide * 0.6), fill=(0, 0, 0, 70)
     )
     canvas.disc(u, v, wide, shade(colour, 0.8), 0.5)
-    canvas.shape(
-        [(u - wide * 0.85, v), (u + wide * 0.85, v), (u + wide * 0.35, top + high * 0.3),
-        (u - wide * 0.35, top + high * 0.3)], colour,
-    )  # fmt: skip
+    canvas.trapezoid(u, v, wide * 0.85, top + high * 0.3, wide * 0.35, colour)
     canvas.disc(u, top + high * 0.22, wide * 0.6, mix(colour, (255, 255, 255), 0.12))
     if tall > 0.09:
         canvas.box(u - wide * 0.12, top - high * 0.1, u + wide * 0.12, top + high * 0.12, colour)
@@ -204,10 +192,7 @@ def piece(canvas: Canvas, at: Point, tall: float, colour: Colour, rng: Random) -
 
 def _clock(canvas: Canvas, at: Point, rng: Random) -> None:
     x, y, z = at
-    canvas.face(
-        [(x - 0.12, y, z), (x + 0.12, y, z), (x + 0.12, y + 0.1, z), (x - 0.12, y + 0.1, z)],
-        jitter((110, 70, 44), rng, 30),
-    )
+    canvas.wall(x - 0.12, y, x + 0.12, y + 0.1, z, jitter((110, 70, 44), rng, 30))
     for dx in (-0.055, 0.055):
         u, v = canvas.camera.pixel((x + dx, y + 0.05, z))
         canvas.disc(u, v, 0.04 * canvas.camera.scale(at), (240, 240, 236))

@@ -1,9 +1,9 @@
 """A pinhole camera, and the canvas a scene is drawn on, in metres or in pixels."""
 
-from __future__ import annotations
-
+import tomllib
 from dataclasses import dataclass
 from math import cos, hypot, radians, sin, tan
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,14 +17,7 @@ NEAR = 0.2
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the spectator stands, looks, and how wide.
-
-    Attributes:
-        eye: place of the lens in metres.
-        right, up, ahead: unit vectors of the picture's axes and of the line of sight.
-        focal: focal length in pixels.
-        centre: (u, v) of the line of sight in pixels.
-    """
+    """The lens (metres), unit vectors of the view, focal length and centre (pixels)."""
 
     eye: Point
     right: Point
@@ -97,18 +90,18 @@ def _unit(a: Point) -> Point:
 
 Colour = tuple[int, int, int]
 
-PALETTE: dict[str, Colour] = {
-    "red": (200, 40, 44), "blue": (38, 76, 178), "green": (34, 130, 72), "yellow": (240, 200, 48),
-    "white": (240, 240, 236), "black": (38, 38, 42), "orange": (236, 122, 36), "purple": (112, 60,
-    150), "light blue": (110, 180, 226), "pink": (232, 130, 170), "gray": (140, 144, 150),
-}  # fmt: skip
+_COLOURS = tomllib.loads(Path(__file__).with_name("colours.toml").read_text())
+
+
+def colours(table: str) -> dict[str, Colour]:
+    """The named colours of a table in colours.toml."""
+    return {name: tuple(rgb) for name, rgb in _COLOURS[table].items()}
+
+
+PALETTE = colours("palette")
 WHITE: Colour = (238, 240, 236)
-SKINS: tuple[Colour, ...] = (
-    (244, 208, 178), (228, 180, 142), (198, 144, 104), (150, 102, 70), (104, 70, 50), (80, 54, 40),
-)  # fmt: skip
-HAIRS: tuple[Colour, ...] = (
-    (40, 28, 22), (74, 48, 30), (120, 80, 44), (196, 156, 84), (30, 26, 28), (140, 60, 34),
-)  # fmt: skip
+SKINS: tuple[Colour, ...] = tuple(tuple(rgb) for rgb in _COLOURS["skins"])
+HAIRS: tuple[Colour, ...] = tuple(tuple(rgb) for rgb in _COLOURS["hairs"])
 
 
 def shade(colour: Colour, factor: float) -> Colour:
@@ -182,6 +175,14 @@ class Canvas:
     def area(self, x0: float, z0: float, x1: float, z1: float, colour: Any, y: float = 0.0) -> None:
         """A filled rectangle on the ground."""
         self.face([(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)], colour)
+
+    def wall(self, x0: float, y0: float, x1: float, y1: float, z: float, colour: Any) -> None:
+        """A filled upright rectangle that faces the spectator."""
+        self.face([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)], colour)
+
+    def trapezoid(self, u: float, v0: float, half0: float, v1: float, half1: float, c: Any) -> None:
+        """Fill a trapezoid of the picture, `half0` to each side of u at v0 and `half1` at v1."""
+        self.shape([(u - half0, v0), (u + half0, v0), (u + half1, v1), (u - half1, v1)], c)
 
     def frame(self, x0: float, z0: float, x1: float, z1: float, width: float, colour: Any) -> None:
         """The outline of a rectangle painted on the ground."""

@@ -1,7 +1,5 @@
 """Five captions for a scene, as five people would write them; the phrases stand in phrases.toml."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from random import Random

@@ -1,7 +1,5 @@
 """Scenes without sport, and leisure that looks like sport: dogs, beaches, streets, a cafe."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from math import cos, pi, sin
 from random import Random
@@ -13,13 +11,14 @@ from sports_clip_sample.canvas import (
     Canvas,
     Colour,
     Point,
+    colours,
     jitter,
     mix,
     shade,
 )
 from sports_clip_sample.people import Body, Kit, person
 from sports_clip_sample.scenes import Scene
-from sports_clip_sample.venues import SURFACES, backdrop, crowd, ground, sky, trees
+from sports_clip_sample.venues import SURFACES, backdrop, crowd, ground, sky, trees, venue
 
 
 def dog(
@@ -53,10 +52,7 @@ def dog(
 def car(canvas: Canvas, x: float, z: float, paint: Colour, rng: Random) -> None:
     """An everyday car from the side."""
     paint = jitter(paint, rng)
-    canvas.face(
-        [(x - 2.1, 0, z - 0.8), (x + 2.1, 0, z - 0.8), (x + 2.1, 0, z + 0.8), (x - 2.1, 0,
-        z + 0.8)], (0, 0, 0, 80),
-    )  # fmt: skip
+    canvas.area(x - 2.1, z - 0.8, x + 2.1, z + 0.8, (0, 0, 0, 80))
     side = [
         (-2.1, 0.25), (2.1, 0.25), (2.1, 0.75), (1.3, 0.85), (0.8, 1.4), (-1.0, 1.4), (-1.6, 0.88),
         (-2.1, 0.8),
@@ -115,9 +111,7 @@ SAND: Colour = (224, 202, 154)
 SEA: Colour = (70, 140, 176)
 ASPHALT: Colour = (90, 92, 98)
 SNOW: Colour = (234, 240, 246)
-_COATS: dict[str, Colour] = {
-    "brown": (136, 92, 56), "black": (46, 44, 46), "white": (232, 228, 218), "tan": (204, 164, 112),
-}  # fmt: skip
+_COATS = colours("coats")
 
 
 def clothes(name: str, scene: Scene, rng: Random) -> Kit:
@@ -145,8 +139,7 @@ def draw_people(
 
 def dog_grass(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """A dog on a lawn."""
-    backdrop(canvas, rng.choice(("park", "hills", "street")), rng)
-    ground(canvas, SURFACES["green"], rng)
+    venue(canvas, rng.choice(("park", "hills", "street")), SURFACES["green"], rng)
     _dog(canvas, scene, rng)
 
 
@@ -203,8 +196,7 @@ def beach(canvas: Canvas, scene: Scene, rng: Random) -> None:
 
 def street(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """Walkers on a pavement, cars on the road behind."""
-    backdrop(canvas, "street", rng)
-    ground(canvas, (150, 150, 152), rng)
+    venue(canvas, "street", (150, 150, 152), rng)
     canvas.area(-60, 1.2, 60, 7, jitter(ASPHALT, rng))
     for x in range(-20, 20, 3):
         canvas.stripe((x, 4), (x + 1.5, 4), 0.14, (230, 230, 224))
@@ -262,8 +254,7 @@ def concert(canvas: Canvas, scene: Scene, rng: Random) -> None:
 
 def lake(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """People at the shore of a lake with a boat."""
-    backdrop(canvas, "hills", rng)
-    water = ground(canvas, SEA, rng)
+    water = venue(canvas, "hills", SEA, rng)
     canvas.area(-60, -20, 60, rng.uniform(-0.5, 0.6), jitter((120, 140, 84), rng))
     for _ in range(40):
         x, z = rng.uniform(-10, 10), rng.uniform(1, 14)
@@ -302,8 +293,7 @@ def daily(canvas: Canvas, scene: Scene, rng: Random) -> None:
 
 def _yard(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """People on a lawn with a beach ball."""
-    backdrop(canvas, scene.venue, rng)
-    ground(canvas, SURFACES["green"], rng)
+    venue(canvas, scene.venue, SURFACES["green"], rng)
     draw_people(canvas, scene, rng, ("run", "cheer", "kick", "walk"))
     at = (rng.uniform(-1.6, 1.6), rng.uniform(0.2, 1.8), -0.2)
     canvas.shadow(at, 0.2)
@@ -312,8 +302,7 @@ def _yard(canvas: Canvas, scene: Scene, rng: Random) -> None:
 
 def _pool_party(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """People in swimsuits beside a pool with a float."""
-    backdrop(canvas, scene.venue, rng)
-    ground(canvas, (206, 204, 194), rng)
+    venue(canvas, scene.venue, (206, 204, 194), rng)
     water = jitter(SURFACES["turquoise"], rng)
     canvas.area(-5, 0.6, 5, 5, water)
     canvas.frame(-5, 0.6, 5, 5, 0.3, WHITE)
@@ -333,8 +322,7 @@ def _pool_party(canvas: Canvas, scene: Scene, rng: Random) -> None:
 
 def _skaters(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """People in everyday clothes on a frozen pond."""
-    backdrop(canvas, scene.venue, rng)
-    ice = ground(canvas, SNOW, rng)
+    ice = venue(canvas, scene.venue, SNOW, rng)
     for _ in range(24):
         x, z = rng.uniform(-6, 6), rng.uniform(-3, 8)
         canvas.stripe(
@@ -348,8 +336,7 @@ def _skaters(canvas: Canvas, scene: Scene, rng: Random) -> None:
 
 def _cafe(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """Two people at a table with cups."""
-    backdrop(canvas, rng.choice(("room", "street", "park")), rng)
-    ground(canvas, (150, 128, 108), rng)
+    venue(canvas, rng.choice(("room", "street", "park")), (150, 128, 108), rng)
     for side, name in ((-1, scene.colour), (1, scene.rival)):
         x = side * 0.85
         canvas.pole((x + side * 0.1, 0, 0), (x + side * 0.1, 0.45, 0), 0.3, (84, 62, 48))

@@ -1,7 +1,5 @@
 """Formula 1: racing cars with open wheels on a track with kerbs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import cos, pi, sin
 from random import Random

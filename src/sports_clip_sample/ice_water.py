@@ -1,7 +1,5 @@
 """Ice hockey and swimming: rink and pool, padded skaters, swimmers and divers."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from math import cos, pi, sin
 from random import Random
@@ -22,7 +20,7 @@ from sports_clip_sample.canvas import (
 )
 from sports_clip_sample.people import Body, Kit, person
 from sports_clip_sample.scenes import Scene
-from sports_clip_sample.venues import SURFACES, backdrop, boards, ground
+from sports_clip_sample.venues import SURFACES, backdrop, boards, ground, venue
 
 
 def ice_hockey(canvas: Canvas, scene: Scene, rng: Random) -> None:
@@ -32,8 +30,7 @@ def ice_hockey(canvas: Canvas, scene: Scene, rng: Random) -> None:
         rng.uniform(-40, 40), distance, height, (rng.uniform(-0.05, 0.05) * distance, 0.95, 0),
         field, back=rng.uniform(7, 18),
     )  # fmt: skip
-    backdrop(canvas, scene.venue, rng)
-    ice = ground(canvas, SURFACES["white"], rng)
+    ice = venue(canvas, scene.venue, SURFACES["white"], rng)
     _rink(canvas, ice, rng)
     goalie = rng.random() < 0.35
     if goalie:

@@ -1,7 +1,5 @@
 """People: a pose dressed in a kit and drawn at its place in the scene."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from random import Random
 
@@ -46,11 +44,8 @@ class Body:
     """Where the parts of a drawn person are in the picture, in pixels."""
 
     hand: Pixel
-    far_hand: Pixel
     foot: Pixel
     far_foot: Pixel
-    head: Pixel
-    shoulder: Pixel
     hip: Pixel
     zoom: float
     ahead: int
@@ -72,9 +67,7 @@ def person(
 ) -> Body:  # fmt: skip
     """Draw someone standing at `at` (the point below the lowest foot).
 
-    `ahead` 1 faces right, -1 left, None leaves it to chance; `size` is 1 for an adult of 1.8 m.
-
-    Returns: where hands, feet and head came to lie, so that things can be put there.
+    `ahead` 1 faces right, -1 left, None draws it; `size` is 1 for an adult of 1.8 m.
     """
     ahead = ahead or rng.choice((1, -1))
     posed = loosened(POSES[pose] if isinstance(pose, str) else pose, rng)
@@ -90,10 +83,7 @@ def person(
     }
     skin, hair = rng.choice(SKINS), rng.choice(HAIRS)
     _dress(canvas, placed, wear, skin, hair, zoom, ahead)
-    return Body(
-        placed["hand"], placed["far_hand"], placed["foot"], placed["far_foot"], placed["head"],
-        placed["shoulder"], placed["hip"], zoom, ahead,
-    )  # fmt: skip
+    return Body(placed["hand"], placed["foot"], placed["far_foot"], placed["hip"], zoom, ahead)
 
 
 def _dress(
@@ -138,10 +128,7 @@ def _torso(canvas: Canvas, at: dict[str, Pixel], wear: Kit, skin: Colour, zoom: 
         canvas.limb(low, top, wide * 0.24, wear.stripe)
     if wear.skirt:
         (u, v), flare = hip, 0.26 * zoom
-        canvas.shape(
-            [(u - flare * 0.6, v - flare * 0.5), (u + flare * 0.6, v - flare * 0.5), (u + flare,
-            v + flare), (u - flare, v + flare)], wear.shorts,
-        )  # fmt: skip
+        canvas.trapezoid(u, v - flare * 0.5, flare * 0.6, v + flare, flare, wear.shorts)
     canvas.limb(shoulder, _between(shoulder, at["head"], 0.6), 0.11 * zoom, skin)
 
 

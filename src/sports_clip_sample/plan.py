@@ -1,10 +1,4 @@
-"""Which pictures a sample holds: each one follows from the seed and its own number alone.
-
-So a larger sample of the same seed begins with the smaller one, and nothing but the number at
-hand is ever in memory.
-"""
-
-from __future__ import annotations
+"""Which images a sample holds; each follows from seed and number, so samples only grow."""
 
 from dataclasses import dataclass
 from random import Random

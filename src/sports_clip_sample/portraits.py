@@ -1,7 +1,5 @@
 """Sportspeople who pose and people who watch: pictures that show little of the sport."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from random import Random
 
@@ -10,7 +8,7 @@ from sports_clip_sample.canvas import PALETTE, SKINS, WHITE, Canvas, jitter, sha
 from sports_clip_sample.ice_water import stick
 from sports_clip_sample.people import Body, Kit, kit, person
 from sports_clip_sample.scenes import Scene
-from sports_clip_sample.venues import SURFACES, backdrop, crowd, ground
+from sports_clip_sample.venues import SURFACES, backdrop, crowd, ground, venue
 
 
 def portrait(canvas: Canvas, scene: Scene, rng: Random) -> None:
@@ -68,10 +66,7 @@ def _carry(canvas: Canvas, body: Body, scene: Scene, rng: Random) -> None:
 
 def _cup(canvas: Canvas, body: Body) -> None:
     (u, v), z, gold = body.hand, body.zoom, (226, 186, 66)
-    canvas.shape(
-        [(u - 0.13 * z, v - 0.36 * z), (u + 0.13 * z, v - 0.36 * z), (u + 0.04 * z, v - 0.12 * z),
-        (u - 0.04 * z, v - 0.12 * z)], gold,
-    )  # fmt: skip
+    canvas.trapezoid(u, v - 0.36 * z, 0.13 * z, v - 0.12 * z, 0.04 * z, gold)
     canvas.box(u - 0.02 * z, v - 0.14 * z, u + 0.02 * z, v, gold)
     canvas.box(u - 0.08 * z, v - 0.02 * z, u + 0.08 * z, v + 0.03 * z, shade(gold, 0.7))
 
@@ -79,14 +74,11 @@ def _cup(canvas: Canvas, body: Body) -> None:
 def spectators(canvas: Canvas, scene: Scene, rng: Random) -> None:
     """People who watch, in the colours of their side."""
     canvas.horizon = canvas.height * rng.uniform(0.2, 0.5)
-    backdrop(canvas, rng.choice((scene.venue, "stadium")) if scene.venue != "room" else "gym", rng)
-    ground(canvas, (96, 98, 108), rng)
+    name = rng.choice((scene.venue, "stadium")) if scene.venue != "room" else "gym"
+    venue(canvas, name, (96, 98, 108), rng)
     crowd(canvas, canvas.horizon, canvas.height, rng.uniform(26, 44), rng)
     for _ in range(rng.randrange(1, 5)):
         u, v = rng.uniform(0, canvas.width), rng.uniform(canvas.horizon, canvas.height * 0.9)
         canvas.limb((u, v), (u + 6, v - 120), 4, (150, 120, 80))
-        flag = PALETTE[rng.choice((scene.colour, scene.rival))]
-        canvas.shape(
-            [(u + 6, v - 120), (u + 86, v - 110), (u + 82, v - 62), (u + 3, v - 70)],
-            jitter(flag, rng),
-        )
+        flag = jitter(PALETTE[rng.choice((scene.colour, scene.rival))], rng)
+        canvas.shape([(u + 6, v - 120), (u + 86, v - 110), (u + 82, v - 62), (u + 3, v - 70)], flag)

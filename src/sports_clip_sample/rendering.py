@@ -1,7 +1,5 @@
 """From a drawn scene to a photo-like image: framing, light, grain and JPEG."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from functools import cache
@@ -24,9 +22,9 @@ OVERSIZE = 2
 TILE = 512
 
 PAINTERS: dict[str, Callable[[Canvas, Scene, Random], None]] = {
-    "basketball": basketball, "boxing": boxing, "chess": chess, "football": football,
-    "formula1": formula1, "ice_hockey": ice_hockey, "swimming": swimming, "tennis": tennis,
-}  # fmt: skip
+    painter.__name__: painter
+    for painter in (basketball, boxing, chess, football, formula1, ice_hockey, swimming, tennis)
+}
 UNTYPICAL = {"portrait": portrait, "crowd": spectators}
 
 

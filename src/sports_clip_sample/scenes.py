@@ -1,32 +1,17 @@
 """What a picture shows, decided before it is drawn or described, so that both agree."""
 
-from __future__ import annotations
-
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 KITS = ("red", "blue", "green", "yellow", "white", "black", "orange", "purple", "light blue")
 WHO = ("man", "man", "woman", "boy", "girl")
 
-SPORTS = (
-    "basketball", "boxing", "chess", "football", "formula1", "ice_hockey", "swimming", "tennis",
-)  # fmt: skip
-DAILY = (
-    "dog_grass", "dog_beach", "beach", "street", "snow", "playground", "concert", "lake", "bicycle",
-    "yard", "pool_party", "skaters", "cafe",
-)  # fmt: skip
+_TABLE = tomllib.loads(Path(__file__).with_name("scenes.toml").read_text())
+SPORTS, DAILY = tuple(_TABLE["sports"]), tuple(_TABLE["daily"])
 COATS = ("black", "brown", "tan", "white")
 
-# Where each sport is played: the ground's colour by name, then what stands behind it.
-GROUNDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "basketball": (("wooden", "wooden", "wooden", "blue", "gray", "green"), ("arena", "arena",
-    "gym", "street", "park")), "boxing": (("blue", "white", "gray"), ("arena", "arena", "gym")),
-    "chess": (("brown", "white", "green"), ("room", "hall", "park")), "football": (("green",
-    "green", "green", "brown"), ("stadium", "stadium", "park", "street")), "formula1": (("gray",
-    "gray", "dark"), ("stadium", "hills", "park")), "ice_hockey": (("white", ), ("arena", "arena",
-    "gym", "park")), "swimming": (("blue", "blue", "turquoise"), ("gym", "arena", "park")),
-    "tennis": (("orange", "green", "blue", "gray"), ("stadium", "stadium", "park", "hall")),
-}  # fmt: skip
 PROFESSIONAL = ("arena", "stadium")
 """Where professionals play; amateurs' pictures, such as Flickr8k's, seldom show these."""
 
@@ -83,8 +68,6 @@ def imagine(kind: str, rng: Random, *, amateur: bool = False) -> Scene:
     """A scene of this kind: a sport's label or one of `DAILY`.
 
     Pictures by amateurs are taken from close by, in parks and gyms and not in arenas.
-
-    Raises: KeyError: a kind that nobody draws.
     """
     colour, rival = rng.sample(KITS, 2)
     who = rng.choice(WHO)
@@ -92,9 +75,9 @@ def imagine(kind: str, rng: Random, *, amateur: bool = False) -> Scene:
     if kind in DAILY:
         venue = rng.choice(("park", "street", "hills"))
         return Scene(kind, "daily", who, colour, rival, "green", venue, several)
-    grounds, venues = GROUNDS[kind]
+    grounds, venues = _TABLE["sports"][kind].values()
     if amateur and rng.random() < 0.9:
-        venues = tuple(venue for venue in venues if venue not in PROFESSIONAL)
+        venues = [venue for venue in venues if venue not in PROFESSIONAL]
     view = _view(AMATEUR_VIEWS if amateur else VIEWS, rng)
     ground, venue = rng.choice(grounds), rng.choice(venues)
     return Scene(kind, view, who, colour, rival, ground, venue, several or view == "wide")

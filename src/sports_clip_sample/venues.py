@@ -1,17 +1,21 @@
 """Venues: skies, grounds and what stands behind them (stands, parks, streets, halls)."""
 
-from __future__ import annotations
-
 from math import pi, sin
 from random import Random
 
-from sports_clip_sample.canvas import HAIRS, PALETTE, SKINS, Canvas, Colour, jitter, mix, shade
+from sports_clip_sample.canvas import (
+    HAIRS,
+    PALETTE,
+    SKINS,
+    Canvas,
+    Colour,
+    colours,
+    jitter,
+    mix,
+    shade,
+)
 
-SURFACES: dict[str, Colour] = {
-    "green": (74, 142, 66), "brown": (158, 124, 82), "wooden": (206, 156, 98), "blue": (58, 112,
-    176), "gray": (136, 138, 142), "orange": (196, 104, 62), "white": (226, 234, 240), "dark": (84,
-    86, 92), "turquoise": (72, 176, 190),
-}  # fmt: skip
+SURFACES = colours("surfaces")
 
 
 def backdrop(canvas: Canvas, venue: str, rng: Random) -> None:
@@ -20,6 +24,12 @@ def backdrop(canvas: Canvas, venue: str, rng: Random) -> None:
         "stadium": _stadium, "arena": _arena, "gym": _gym, "park": _park, "street": _street,
         "hills": _hills, "room": _room, "hall": _gym,
     }[venue](canvas, rng)  # fmt: skip
+
+
+def venue(canvas: Canvas, name: str, floor: Colour, rng: Random) -> Colour:
+    """Draw the backdrop of that name and a ground of that colour; returns the ground's colour."""
+    backdrop(canvas, name, rng)
+    return ground(canvas, floor, rng)
 
 
 def ground(canvas: Canvas, colour: Colour, rng: Random) -> Colour:
