@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
-	@echo; echo "Variables: PYTHON (an interpreter, 3.11 or newer), TORCH (pypi, cpu, cu130 …), RAW_DIR (real corpora), STUDY and PORT (of the demo)"
+	@echo; echo "Variables: PYTHON (an interpreter, 3.11 or newer), TORCH (pypi, cpu, cu130 …), RAW_DIR (real corpora), STUDY and PORT (of the demo), ENV (of config)"
 
 $(READY): requirements/lock.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1); name another one: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
@@ -65,7 +65,7 @@ data: $(READY)  ## the public archives of the real corpora, into data/01_raw/rea
 config: $(READY)  ## every parameter of an environment with its origin: make config ENV=real
 	@$(BIN)/kedro config $(if $(ENV),--env=$(ENV))
 
-demo: $(READY)  ## a page on 127.0.0.1 that answers for one photograph, from a finished study
+demo: $(READY)  ## a page on 127.0.0.1 that classifies one image, from a finished study
 	@$(BIN)/python -m sports_clip_pipeline.apps.demo --study "$(STUDY)" --port "$(PORT)"
 
 verify-real: $(READY)  ## the real DAG with all checks; rewrites docs/results.md
@@ -95,7 +95,7 @@ viz: $(READY)  ## the DAG in Kedro-Viz
 lock: requirements/core.in requirements/dev.in requirements/overrides.txt  ## compile requirements/lock.txt anew (needs uv)
 	uv pip compile --universal --python-version 3.11 $(filter %.in,$^) --override requirements/overrides.txt -o requirements/lock.txt --generate-hashes --custom-compile-command "make lock" $(shell sed 's/^/--no-emit-package /' requirements/torch-stack.txt)
 
-clean-cache:  ## forget cached features and exported towers
+clean-cache:  ## forget cached features and exported encoders
 	rm -rf data/04_feature/cache
 
 clean: clean-cache  ## a clean slate; never touches data/01_raw
