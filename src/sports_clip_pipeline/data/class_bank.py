@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Write the parameter block class_bank for labelled images. Their format is "
         f"read from the block `ingest` in {INGEST_FILE}, if that is beside the file to write.",
         epilog="example: python -m sports_clip_pipeline.data.class_bank "
-        "data/01_raw/own/photographs conf/own/parameters_class_bank.yml",
+        "data/01_raw/own/images conf/own/parameters_class_bank.yml",
     )
     parser.add_argument("images", type=Path, help="folder or zip of the labelled images")
     parser.add_argument("out", type=Path, help="file to write")

@@ -13,7 +13,6 @@ from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
-# Share of the held-out labelled images that are answered.
 _SCORES = ("temperature", "hyperparameters", "cv_top1", "cv_log_loss")
 
 

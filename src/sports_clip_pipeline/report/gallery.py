@@ -91,7 +91,7 @@ class Filter(NamedTuple):
 def compose_exhibits(
     cards: Sequence[Any], predictions: pd.DataFrame, most: int
 ) -> tuple[Exhibit, ...]:
-    """The gallery: the `explain.gallery.Card`s of one image are one exhibit.
+    """The gallery: the `explain.explainer.Card`s of one image are one exhibit.
 
     Args:
         most: images to show, right and wrong ones in equal numbers as far as there are any. Images
