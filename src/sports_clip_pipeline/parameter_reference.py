@@ -79,10 +79,9 @@ def _limits(field: FieldInfo) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value as it is written in YAML's flow style; `required` for a missing default."""
+    """A value as JSON, texts as they are; `required` for a missing default."""
     if value is _MISSING:
         return "required"
-
     plain = to_jsonable_python(value, fallback=str)
     return plain if isinstance(plain, str) and plain else json.dumps(plain, ensure_ascii=False)
 

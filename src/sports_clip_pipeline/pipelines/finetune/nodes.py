@@ -32,13 +32,15 @@ def select_development(
     class_bank: ClassBank,
 ) -> Any:
     """Development data: features, labels, and the pretrained zero-shot classifier."""
+    from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.encoders.features import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.study import StudyData
 
     rows = (splits["split"] == "development").to_numpy()
     features, widths = concat_features(clip_sports_features)
-    pretrained = _pretrained(clip_model, zero_shot_weights, widths, zero_shot_head)
+    projections = read_projections(clip_model)
+    pretrained = _pretrained(projections, zero_shot_weights, widths, zero_shot_head)
     development = splits[rows].reset_index(drop=True)
     target = encode_labels(development["label"], class_bank.labels)
     return StudyData(features[rows], target, development, pretrained)
@@ -172,7 +174,7 @@ def select_end_to_end(
     from sports_clip_pipeline.training.classification import prompts_of
 
     projections = read_projections(clip_model)
-    pretrained = _pretrained(clip_model, zero_shot_weights)
+    pretrained = _pretrained(projections, zero_shot_weights)
     prompts = prompts_of(
         class_bank, embed_audit["text_encoder"], tokenize.context_length, projections.text_weight,
         clip_model,
@@ -294,16 +296,14 @@ def _refuse_untrainable(start: Any) -> None:
 
 
 def _pretrained(
-    clip_model: Path,
+    projections: Any,
     zero_shot_weights: Arrays,
     widths: tuple[int, ...] = (),
     zero_shot_head: Any = None,
 ) -> Any:
     """Zero-shot weights and image projection that trials start from."""
-    from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.projections import Pretrained
 
-    projections = read_projections(clip_model)
     return Pretrained(
         zero_shot_weights=zero_shot_weights["weights"],
         logit_scale=float(zero_shot_weights["logit_scale"][0]),
