@@ -40,6 +40,7 @@ def config(env: str | None, markdown: bool) -> None:
     from kedro.framework.session import KedroSession
 
     from sports_clip_pipeline import parameter_reference as reference
+    from sports_clip_pipeline.parameters import as_text
 
     if markdown:
         click.echo(reference.markdown(), nl=False)
@@ -48,7 +49,7 @@ def config(env: str | None, markdown: bool) -> None:
     with KedroSession.create(project_path=project, env=env) as session:
         loader = session.load_context().config_loader  # type: ignore[attr-defined]
         for setting, value, origin in reference.resolved(loader, project / "conf"):
-            click.echo(f"{setting.name} = {reference.as_text(value)}  [{origin}]")
+            click.echo(f"{setting.name} = {as_text(value)}  [{origin}]")
             click.echo(f"    {setting.description}")
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from pydantic_core import PydanticUndefined, to_jsonable_python
+from pydantic_core import PydanticUndefined
 
-from sports_clip_pipeline.parameters import Parameters
+from sports_clip_pipeline.parameters import Parameters, as_text
 from sports_clip_pipeline.pipeline_registry import register_pipelines
 
 if TYPE_CHECKING:
@@ -37,18 +35,13 @@ class Setting:
 
 
 def parameter_models() -> dict[str, type[Parameters]]:
-    """Parameter block -> its model, from the type hints of the nodes' `params:` inputs."""
+    """Parameter block -> its model, from the type hints of the nodes' arguments."""
     from sports_clip_pipeline.tracking.store import TrackingConfig
 
     models: dict[str, type[Parameters]] = {"mlflow": TrackingConfig}
     for node in (node for pipeline in register_pipelines().values() for node in pipeline.nodes):
-        inputs: Any = node._inputs
-        if not isinstance(inputs, Mapping):
-            names = [inputs] if isinstance(inputs, str) else inputs
-            inputs = dict(zip(signature(node.func).parameters, names, strict=False))
-        for argument, dataset in inputs.items():
-            if dataset.startswith("params:"):
-                models[dataset.removeprefix("params:")] = get_type_hints(node.func)[argument]
+        hints = get_type_hints(node.func).values()
+        models |= {m.block: m for m in hints if isinstance(m, type) and issubclass(m, Parameters)}
     return dict(sorted(models.items()))
 
 
@@ -60,6 +53,7 @@ def settings_of(model: type[Parameters], prefix: str) -> Iterator[Setting]:
         if isinstance(default, Parameters):
             yield from settings_of(type(default), path)
             continue
+        default = "required" if field.is_required() else default
         yield Setting(path, field.description or "", default, _limits(field))
         if path == "finetune.methods":
             from sports_clip_pipeline.fewshot.base import METHODS, method_class
@@ -78,14 +72,6 @@ def _limits(field: FieldInfo) -> str:
     )
 
 
-def as_text(value: Any) -> str:
-    """A value as JSON, texts as they are; `required` for a missing default."""
-    if value is _MISSING:
-        return "required"
-    plain = to_jsonable_python(value, fallback=str)
-    return plain if isinstance(plain, str) and plain else json.dumps(plain, ensure_ascii=False)
-
-
 def markdown() -> str:
     """The page `docs/reference/parameters.md`."""
     lines = [HEADER]
@@ -97,8 +83,8 @@ def markdown() -> str:
             "|---|---|---|---|",
         ]
         for setting in settings_of(model, block):
-            default = f"`{as_text(setting.default)}`"
-            cells = [f"`{setting.name}`", default, setting.limits, setting.description]
+            default = as_text(setting.default)
+            cells = [f"`{setting.name}`", f"`{default}`", setting.limits, setting.description]
             lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"
 

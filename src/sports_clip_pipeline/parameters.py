@@ -7,6 +7,7 @@ its pipeline; Kedro builds it from the type hint of a `params:` input before any
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Self
 
@@ -20,6 +21,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import to_jsonable_python
 
 from sports_clip_pipeline.errors import UserFacingError
 
@@ -29,8 +31,8 @@ REMEDY = "change it in conf/ or --params"
 class Parameters(BaseModel):
     """A frozen parameter block that refuses unknown fields and values of the wrong type.
 
-    Class attributes:
-        block: the block's name in `conf/`; empty for a model nested in another one.
+    A subclass names its block in `conf/` as `class X(Parameters, block="x")`; a model that is
+    nested in another one names none.
 
     Raises: UserFacingError: names the field, what was wanted and what came (of a nested model
         that is built alone, pydantic's ValidationError).
@@ -38,6 +40,10 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
     block: ClassVar[str] = ""
+
+    def __init_subclass__(cls, block: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.block = block
 
     @model_validator(mode="wrap")
     @classmethod
@@ -55,6 +61,12 @@ class Parameters(BaseModel):
 
     def check(self) -> None:
         """Checks of fields against each other. Raises: ValueError: says what was wanted."""
+
+
+def as_text(value: Any) -> str:
+    """A value of a parameter as JSON, a text as it is unless it is empty."""
+    plain = to_jsonable_python(value, fallback=str)
+    return plain if isinstance(plain, str) and plain else json.dumps(plain, ensure_ascii=False)
 
 
 def _user_facing(model: type[Parameters], error: ValidationError) -> UserFacingError:

@@ -7,16 +7,8 @@ from importlib import import_module
 from kedro.pipeline import Pipeline
 
 ORDER = (
-    "ingest",
-    "tokenize",
-    "embed",
-    "pretrain",
-    "zero_shot",
-    "finetune",
-    "cam",
-    "report",
-    "predict",
-)
+    "ingest", "tokenize", "embed", "pretrain", "zero_shot", "finetune", "cam", "report", "predict",
+)  # fmt: skip
 OTHER = ("download", "cam_eval", "predict_images", "export")
 # Where a pipeline is not `create_pipeline` of the package of its name: functions of packages.
 SOURCES = {

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
@@ -31,7 +31,7 @@ def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
-class ClassEntry(Parameters):
+class ClassEntry(Parameters, block="class_bank"):
     """Label, names and descriptions of one class."""
 
     label: str = Field(description="As the corpus spells it.")
@@ -76,8 +76,6 @@ class ClassBank(Parameters):
     The order of `classes` is that of logits, probabilities and confusion matrices. It is a list,
     so that an environment's classes replace those of base.
     """
-
-    block: ClassVar[str] = "class_bank"
 
     templates: Annotated[Texts, AfterValidator(_not_empty), AfterValidator(_check_templates)] = (
         Field(description="Prompt templates with exactly one `{}`, where a name goes.")

@@ -26,6 +26,10 @@ _MIN_POINTS, _MIN_POINTS_FOR_FLOOR = 3, 4
 _LAST_POINTS = 5  # of a curve, to which the law is fitted
 _MAX_EXTRAPOLATION = 100  # times the most labels measured; beyond, a number would be a guess
 _MIN_ERROR, _TOLERANCE = 1e-9, 1e-12
+_TRIAL_COLUMNS = (
+    "method", "fraction", "seed", "labels", "top1", "top1_low", "top1_high", "macro_f1", "cv_top1",
+    "cv_log_loss", "temperature", "hyperparameters", "elapsed_s", "reused",
+)  # fmt: skip
 _CURVE_COLUMNS = (
     "method", "fraction", "labels", "seeds", "top1_mean", "top1_low", "top1_high", "macro_f1_mean",
 )  # fmt: skip
@@ -47,10 +51,9 @@ class ScoredTrial:
 
 
 def score_trial(
-    fitted: FittedTrial, features: np.ndarray, target: np.ndarray, classes: int, resamples: int
+    fitted: FittedTrial, logits: np.ndarray, target: np.ndarray, resamples: int
 ) -> ScoredTrial:
-    """Score a trial on features (N, D) of the test images; `target` is (N,) int."""
-    logits = fitted.fit.head(features)
+    """Score a trial by its logits (N, C) of the test images; `target` is (N,) int."""
     predicted = logits.argmax(axis=1)
     correct = predicted == target
     low, high = bootstrap_interval(correct[None, :], seed=fitted.key.seed, resamples=resamples)
@@ -62,7 +65,7 @@ def score_trial(
         "top1": float(correct.mean()),
         "top1_low": low,
         "top1_high": high,
-        "macro_f1": macro_f1(predicted, target, classes),
+        "macro_f1": macro_f1(predicted, target, logits.shape[1]),
         "cv_top1": fitted.fit.cv_top1,
         "cv_log_loss": fitted.fit.cv_log_loss,
         "temperature": fitted.fit.temperature,
@@ -75,8 +78,8 @@ def score_trial(
 
 
 def trials_table(scored: Iterable[ScoredTrial]) -> pd.DataFrame:
-    """One row a trial, by method, fraction and seed."""
-    table = pd.DataFrame([trial.row for trial in scored])
+    """One row a trial, by method, fraction and seed; the same columns where there is no trial."""
+    table = pd.DataFrame([trial.row for trial in scored], columns=list(_TRIAL_COLUMNS))
     return table.sort_values(["method", "fraction", "seed"], ignore_index=True)
 
 

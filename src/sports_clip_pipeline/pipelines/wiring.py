@@ -1,4 +1,4 @@
-"""Kedro nodes named after their functions, and type names for node signatures.
+"""Kedro nodes wired by the names of their arguments, and type names for node signatures.
 
 Kedro resolves the hints of a node when it runs; a hint that does not resolve makes it pass a raw
 dict without validation. Type checkers see the real classes here and the running program `object`,
@@ -8,10 +8,13 @@ so that starting `kedro` imports none of the heavy libraries.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from inspect import signature
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from kedro.pipeline import node
 from kedro.pipeline.node import Node
+
+from sports_clip_pipeline.parameters import Parameters
 
 if TYPE_CHECKING:
     import numpy
@@ -28,6 +31,20 @@ Arrays = dict[str, Array]
 Document = dict[str, Any]
 
 
-def named_node(func: Callable[..., Any], inputs: Any, outputs: Any) -> Node:
-    """A Kedro node with the name of its function, for `kedro run --nodes`."""
+def named_node(
+    func: Callable[..., Any], outputs: Any, inputs: dict[str, str] | None = None
+) -> Node:
+    """A Kedro node with the name of its function, whose arguments are its inputs.
+
+    An argument that is hinted as a parameter block takes that block; any other takes the dataset
+    of its own name. `inputs` names them instead, argument -> dataset.
+    """
+    if inputs is None:
+        hints = get_type_hints(func)
+        inputs = {name: _input(name, hints[name]) for name in signature(func).parameters}
     return node(func, inputs, outputs, name=func.__name__)
+
+
+def _input(name: str, hint: Any) -> str:
+    is_block = isinstance(hint, type) and issubclass(hint, Parameters)
+    return f"params:{hint.block}" if is_block else name

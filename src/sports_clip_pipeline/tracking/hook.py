@@ -66,7 +66,7 @@ class TrackingHooks:
         self._run, self._registers = run, config.register_model
         if "RecordRunner" in run_params.get("runner", ""):
             run.call(datasets.tag_re_recorded, run)
-        params: dict[str, str] = {}
+        params: dict[str, Any] = {}
         for name in sorted(pipeline.inputs()):
             if name.startswith("params:"):
                 params |= flatten(name.removeprefix("params:"), catalog.load(name))

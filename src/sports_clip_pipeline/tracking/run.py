@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from sports_clip_pipeline.parameters import as_text
 from sports_clip_pipeline.tracking.store import connect, first_line
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class TrackedRun:
             child = client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
             status = "FAILED"
             try:
-                log_batch(client, child, {k: as_text(v) for k, v in params.items()}, metrics)
+                log_batch(client, child, params, metrics)
                 status = "FINISHED"
             finally:
                 client.set_terminated(child, status)
@@ -145,41 +146,33 @@ def close_dead_runs(client: MlflowClient, experiment: str, locks: Path) -> None:
 def log_batch(
     client: MlflowClient,
     run_id: str,
-    params: Mapping[str, str],
+    params: Mapping[str, Any],
     metrics: Mapping[str, float],
     step: int | None = None,
 ) -> None:
-    """Log parameters, and metrics at a step; at most 100 a call, as MLflow wants it."""
+    """Log parameters, and metrics at a step; 100 a call and 6,000 characters at most, as MLflow takes."""
     from mlflow.entities import Metric, Param
 
     now_ms = int(time.time() * 1000)
-    texts = [Param(safe_name(name), text) for name, text in params.items()]
+    texts = [Param(safe_name(name), as_text(value)[:6000]) for name, value in params.items()]
     points = [Metric(safe_name(n), float(v), now_ms, int(step or 0)) for n, v in metrics.items()]
     for start in range(0, max(len(texts), len(points)), 100):
         batch = slice(start, start + 100)
         client.log_batch(run_id, metrics=points[batch], params=texts[batch])
 
 
-def flatten(name: str, value: Any) -> dict[str, str]:
-    """Typed parameters of one block as flat text: `block.field` -> value.
+def flatten(name: str, value: Any) -> dict[str, Any]:
+    """Typed parameters of one block as a flat mapping: `block.field` -> value.
 
     Models are opened at every depth, raw mappings at the top. A mapping in a field is data (the
     classes of a study, say) and stays one parameter.
     """
     if not hasattr(value, "model_dump") and ("." in name or not isinstance(value, Mapping)):
-        return {name: as_text(value)}
-    flat: dict[str, str] = {}
+        return {name: value}
+    flat: dict[str, Any] = {}
     for key, field in dict(value).items():
         flat |= flatten(f"{name}.{key}", field)
     return flat
-
-
-def as_text(value: Any) -> str:
-    """Text as it is, all else as JSON, in the 6,000 characters that MLflow takes."""
-    from pydantic_core import to_jsonable_python
-
-    plain = to_jsonable_python(value, fallback=str)
-    return (plain if isinstance(plain, str) else json.dumps(plain, sort_keys=True))[:6000]
 
 
 def safe_name(name: str) -> str:

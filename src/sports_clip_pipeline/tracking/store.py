@@ -36,10 +36,9 @@ _ENVIRONMENT = {
 _LOGGER = logging.getLogger(__name__)
 
 
-class TrackingConfig(Parameters):
+class TrackingConfig(Parameters, block="mlflow"):
     """Where and whether runs are recorded."""
 
-    block = "mlflow"
     enabled: bool = Field(True, description="false records nothing and never imports MLflow")
     uri: str = Field(
         "sqlite:///mlruns/mlflow.db",

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
 from sports_clip_pipeline.parameters import Fractions, Parameters, Seed, Share
 
 
-class AnalysisConfig(Parameters):
+class AnalysisConfig(Parameters, block="analysis"):
     """What is computed of the study beyond its learning curves."""
-
-    block: ClassVar[str] = "analysis"
 
     accuracies: Fractions = Field(
         (0.6, 0.7, 0.75, 0.8, 0.85, 0.895), description="How many labels does each need?"

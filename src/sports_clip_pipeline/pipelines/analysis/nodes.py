@@ -84,7 +84,7 @@ def measure_abstention(
     clip_flickr8k_features: Arrays,
     class_bank: ClassBank,
     finetune: FinetuneConfig,
-    state: RunState,
+    predict_state: RunState,
 ) -> Document:
     """Abstention on test images, and on captioned images whose captions name no class."""
     from sports_clip_pipeline.data.captions import rows_without_mention
@@ -96,7 +96,7 @@ def measure_abstention(
     names = {label: class_bank.names(label) for label in class_bank.labels}
     rows = rows_without_mention(captions, names, "test")
     ood_probabilities = out_of_distribution_probabilities(
-        predictor, flickr8k_images, rows, clip_flickr8k_features["features"], state
+        predictor, flickr8k_images, rows, clip_flickr8k_features["features"], predict_state
     )
     return abstention_report(
         predictor.threshold,
@@ -156,7 +156,7 @@ def measure_inference_cost(
     end_to_end_curves: Table,
     embed_audit: Document,
     sports_images: Any,
-    cache: Any,
+    feature_cache: Any,
     embed: EmbedConfig,
     end_to_end: EndToEndConfig,
 ) -> Table:
@@ -169,7 +169,9 @@ def measure_inference_cost(
 
     from sports_clip_pipeline.encoders.embedder import encoder_cost
 
-    trained = encoder_cost(embed, end_to_end.test_size, end_to_end.views, cache, sports_images)
+    trained = encoder_cost(
+        embed, end_to_end.test_size, end_to_end.views, feature_cache, sports_images
+    )
     curves = pd.concat([finetune_curves, end_to_end_curves], ignore_index=True)
     return inference_cost_table(curves, embed_audit["encoders"], trained)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -22,10 +22,8 @@ def _prompts(texts: tuple[str, ...]) -> tuple[str, ...]:
 Methods = Annotated[Names, choices(*METHODS)]
 
 
-class CamConfig(Parameters):
+class CamConfig(Parameters, block="cam"):
     """Which predictions are explained, by which methods."""
-
-    block: ClassVar[str] = "cam"
 
     right: int = Field(6, ge=0, le=500, description="Correctly classified test images.")
     wrong: int = Field(6, ge=0, le=500, description="Misclassified test images.")
@@ -69,10 +67,8 @@ def _open(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-class CamEvalConfig(Parameters):
+class CamEvalConfig(Parameters, block="cam_eval"):
     """On how many images maps are measured, and by which faithfulness metrics."""
-
-    block: ClassVar[str] = "cam_eval"
 
     images: int = Field(200, ge=1, le=1_000_000, description="Test images, drawn with the seed.")
     wrong_share: float = Field(0.3, ge=0, le=1, description="Of them misclassified, if available.")

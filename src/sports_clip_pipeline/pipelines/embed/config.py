@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -22,10 +22,8 @@ def _each(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(check_image_encoder(name) for name in names))
 
 
-class EmbedConfig(Parameters):
+class EmbedConfig(Parameters, block="embed"):
     """Image and text encoders, input views and inference backend."""
-
-    block: ClassVar[str] = "embed"
 
     image_encoder: ImageEncoder = Field(
         "lite2", description="First image encoder, the one that is aligned with the text encoder."
@@ -58,10 +56,8 @@ class EmbedConfig(Parameters):
             raise ValueError("wanted image_size to be a multiple of 32")
 
 
-class TokenizeConfig(Parameters):
+class TokenizeConfig(Parameters, block="tokenize"):
     """Whose tokenizer, and how many tokens."""
-
-    block: ClassVar[str] = "tokenize"
 
     text_encoder: TextEncoder = Field("minilm", description="Its own tokenizer is used.")
     context_length: int = Field(

@@ -16,9 +16,9 @@ def embed_corpora(
     sports_images: Any,
     sports_manifest: Table,
     captions: Table,
-    cache: Any,
+    feature_cache: Any,
     config: EmbedConfig,
-    state: RunState,
+    embed_state: RunState,
 ) -> tuple[Arrays, Arrays, Arrays, Document]:
     """Features of both image corpora and of all captions, and an audit of the encoders.
 
@@ -36,10 +36,12 @@ def embed_corpora(
     )
 
     set_cuda_device()
-    embedder = Embedder(config, cache, state, together=rank_and_world_size() is not None)
+    embedder = Embedder(
+        config, feature_cache, embed_state, together=rank_and_world_size() is not None
+    )
     flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
     sports, additional_encoders = embed_with_additional(
-        embedder, config.additional_encoders, "sports", sports_images, sports_manifest, state
+        embedder, config.additional_encoders, "sports", sports_images, sports_manifest, embed_state
     )
     texts = embedder.captions(list(captions["token_ids"]))
     exit_unless_main_process("embedding")

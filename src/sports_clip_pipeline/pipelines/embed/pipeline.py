@@ -13,8 +13,6 @@ def create_pipeline() -> Pipeline:
     return Pipeline([
         named_node(
             nodes.embed_corpora,
-            ["flickr8k_images", "flickr8k_manifest", "sports_images", "sports_manifest", "captions",
-             "feature_cache", "params:embed", "embed_state"],
             ["flickr8k_features", "sports_features", "caption_features", "embed_audit"],
         ),
     ], tags="embed")  # fmt: skip
@@ -23,6 +21,6 @@ def create_pipeline() -> Pipeline:
 def create_tokenize_pipeline() -> Pipeline:
     """Captions of the manifest to tokens and their audit."""
     return Pipeline([
-        named_node(nodes.tokenize_captions, ["flickr8k_manifest", "params:tokenize"], "captions"),
-        named_node(nodes.audit_captions, ["captions", "params:class_bank"], "tokenize_audit"),
+        named_node(nodes.tokenize_captions, "captions"),
+        named_node(nodes.audit_captions, "tokenize_audit"),
     ], tags="tokenize")  # fmt: skip

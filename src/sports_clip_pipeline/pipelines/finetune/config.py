@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 PLANS = ("frozen", "end_to_end")
 
 
-class FinetuneConfig(Parameters):
+class FinetuneConfig(Parameters, block="finetune"):
     """Few-shot trials on frozen features: label fractions x seeds x methods."""
-
-    block: ClassVar[str] = "finetune"
 
     plan: Annotated[str, choices(*PLANS)] = Field(
         "frozen",
@@ -89,10 +87,8 @@ END_TO_END_ENSEMBLE = "end_to_end_ensemble"
 END_TO_END_VIEWS = ("full", "full_flip")
 
 
-class EndToEndConfig(Parameters):
+class EndToEndConfig(Parameters, block="end_to_end"):
     """Trials that train the image encoder end to end: fractions x seeds x methods."""
-
-    block: ClassVar[str] = "end_to_end"
 
     methods: Annotated[Names, choices(*END_TO_END_METHODS)] = Field(
         ("full_random", "full_imagenet", "last_blocks", "flyp", "wise_ft"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +11,6 @@ from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig, FinetuneConfig
 from sports_clip_pipeline.pipelines.wiring import Arrays, Document, Table
-
-TRIAL_COLUMNS = (
-    "method", "fraction", "seed", "labels", "top1", "top1_low", "top1_high", "macro_f1", "cv_top1",
-    "cv_log_loss", "temperature", "hyperparameters", "elapsed_s", "reused",
-)  # fmt: skip
-CURVE_COLUMNS = (
-    "method", "fraction", "labels", "seeds", "top1_mean", "top1_low", "top1_high", "macro_f1_mean",
-)  # fmt: skip
 
 
 def select_development(
@@ -59,11 +49,7 @@ def select_test(splits: Table, clip_sports_features: Arrays, class_bank: ClassBa
 
 
 def fit_trials(
-    study_data: Any,
-    test_data: Arrays,
-    class_bank: ClassBank,
-    config: FinetuneConfig,
-    state: RunState,
+    study_data: Any, test_data: Arrays, config: FinetuneConfig, finetune_state: RunState
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every trial, evaluate it on the test split, and compute the learning curves."""
     from sports_clip_pipeline.evaluation import learning_curves
@@ -71,14 +57,13 @@ def fit_trials(
     from sports_clip_pipeline.fewshot.trial import load_trial
 
     if config.dry_run and config.plan == "frozen":
-        _print_plan(estimate_plan(study_data, config, state))
+        _print_plan(estimate_plan(study_data, config, finetune_state))
     features, target = test_data["features"], test_data["target"]
     scored = []
-    for fitted in run_study(study_data, config, state):
-        trial = learning_curves.score_trial(
-            fitted, features, target, len(class_bank.labels), config.bootstrap_resamples
-        )
-        state.log_trial(trial.row, "frozen")
+    for fitted in run_study(study_data, config, finetune_state):
+        logits = fitted.fit.head(features)
+        trial = learning_curves.score_trial(fitted, logits, target, config.bootstrap_resamples)
+        finetune_state.log_trial(trial.row, "frozen")
         scored.append(trial)
     chosen = learning_curves.best_trials(scored)
     return (
@@ -86,7 +71,7 @@ def fit_trials(
         learning_curves.learning_curves(scored, config.bootstrap_resamples),
         learning_curves.trial_probabilities(scored),
         {
-            share: load_trial(fitted.key, fitted.fingerprint, state)
+            share: load_trial(fitted.key, fitted.fingerprint, finetune_state)
             for share, fitted in chosen.items()
         },
     )
@@ -126,7 +111,7 @@ def evaluate_predictor(
     sports_images: Any,
     sports_manifest: Table,
     zero_shot_predictions: Table,
-    state: RunState,
+    end_to_end_state: RunState,
 ) -> tuple[Table, Document]:
     """Evaluate the predictor on the test split, beside the zero-shot predictions."""
     from sports_clip_pipeline.evaluation.metrics import classification_report
@@ -138,7 +123,7 @@ def evaluate_predictor(
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
     corpus = LabelledCorpus(sports_images, sports_manifest, splits, clip_sports_features)
-    probabilities = predict_split(predictor, corpus, "test", state)
+    probabilities = predict_split(predictor, corpus, "test", end_to_end_state)
     target = evaluation_target(splits, predictor.classes)
     zero_shot = zero_shot_predictions[zero_shot_predictions["split"] == "test"]
     report = classification_report(probabilities, target, predictor.classes)
@@ -164,7 +149,7 @@ def select_end_to_end(
     class_bank: ClassBank,
     tokenize: TokenizeConfig,
     config: EndToEndConfig,
-    state: RunState,
+    end_to_end_state: RunState,
 ) -> Any:
     """What training may see: development images, labels, encoder, zero-shot weights, prompts."""
     from sports_clip_pipeline.clip.folder import read_image_encoder, read_projections
@@ -181,7 +166,7 @@ def select_end_to_end(
     )  # fmt: skip
     rows = (splits["split"] == "development").to_numpy()
     images = _images(
-        "development", splits, sports_images, sports_manifest, embed_audit, config, state
+        "development", splits, sports_images, sports_manifest, embed_audit, config, end_to_end_state
     )
     development = splits[rows].reset_index(drop=True)
     target = encode_labels(development["label"], class_bank.labels)
@@ -198,7 +183,7 @@ def fit_end_to_end_trials(
     class_bank: ClassBank,
     finetune: FinetuneConfig,
     config: EndToEndConfig,
-    state: RunState,
+    end_to_end_state: RunState,
 ) -> Any:
     """Train the trials if the plan is `end_to_end`; else use those that have finished."""
     if finetune.plan == "end_to_end":
@@ -207,6 +192,7 @@ def fit_end_to_end_trials(
         from sports_clip_pipeline.fewshot.end_to_end_study import estimate_study
 
         _print_plan(estimate_study(end_to_end_study, config))
+    from sports_clip_pipeline.evaluation.learning_curves import score_trial
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
     from sports_clip_pipeline.fewshot.end_to_end_ensemble import EndToEndPredictions
     from sports_clip_pipeline.fewshot.end_to_end_study import (
@@ -214,23 +200,25 @@ def fit_end_to_end_trials(
         run_end_to_end_trials,
     )
 
-    images = _images("test", splits, sports_images, sports_manifest, embed_audit, config, state)
+    images = _images(
+        "test", splits, sports_images, sports_manifest, embed_audit, config, end_to_end_state
+    )
     target = evaluation_target(splits, class_bank.labels)
     predictions = EndToEndPredictions(
-        images, class_bank.labels, embed_audit["image_encoder"], config.views, state,
+        images, class_bank.labels, embed_audit["image_encoder"], config.views, end_to_end_state,
         finetune.coverage,
     )  # fmt: skip
     trains = finetune.plan == "end_to_end" and not finetune.dry_run
     run = run_end_to_end_trials if trains else finished_end_to_end_trials
     scores = []
-    for trial in run(end_to_end_study, config, state):
+    for trial in run(end_to_end_study, config, end_to_end_state):
         logits = predictions.logits(trial)
         if logits is None and trains:
             logits = predictions.evaluate(trial)
         if logits is not None:
             predictions.trials.append(trial)
-            scores.append(_score(trial, logits, target, finetune))
-            state.log_trial(scores[-1].row, "end_to_end")
+            scores.append(score_trial(trial, logits, target, finetune.bootstrap_resamples))
+            end_to_end_state.log_trial(scores[-1].row, "end_to_end")
     return predictions, scores, target
 
 
@@ -245,6 +233,7 @@ def build_end_to_end_ensembles(
     finetune_state: RunState,
 ) -> tuple[Table, Table, Any, Any]:
     """End-to-end trials, also in ensembles with frozen features; which of those to ship."""
+    from sports_clip_pipeline.evaluation import learning_curves
     from sports_clip_pipeline.fewshot.end_to_end_ensemble import Ensembles, build_ensembles
 
     predictions, scores, target = end_to_end_scores
@@ -254,32 +243,17 @@ def build_end_to_end_ensembles(
     ensembles = Ensembles(trials, predictions, embed_audit)
     for trial in trials:
         logits = ensembles.logits(trial, test_data["features"])
-        scores = [*scores, _score(trial.fitted, logits, target, finetune)]
+        scored = learning_curves.score_trial(
+            trial.fitted, logits, target, finetune.bootstrap_resamples
+        )
+        scores = [*scores, scored]
         finetune_state.log_trial(scores[-1].row, "end_to_end")
-    table, curves = end_to_end_tables(scores, finetune.bootstrap_resamples)
-    predictors = predictions.predictors() | ensembles.predictors()
-    return table, curves, predictors, ensembles.shipped(chosen_trials, study_data)
-
-
-def end_to_end_tables(scores: Sequence[Any], resamples: int) -> tuple[Table, Table]:
-    """The trials table and the learning curves, with the same columns where there is no trial."""
-    import pandas as pd
-
-    from sports_clip_pipeline.evaluation.learning_curves import learning_curves, trials_table
-
-    if not scores:
-        return pd.DataFrame(columns=list(TRIAL_COLUMNS)), pd.DataFrame(columns=list(CURVE_COLUMNS))
-    return trials_table(scores), learning_curves(scores, resamples)
-
-
-def _score(fitted: Any, logits: Any, target: Any, finetune: FinetuneConfig) -> Any:
-    """The score of a trial from its logits on the test images."""
-    from sports_clip_pipeline.evaluation.learning_curves import score_trial
-    from sports_clip_pipeline.predictor.head import Head
-
-    given = replace(fitted, fit=replace(fitted.fit, head=Head(())))
-    scored = score_trial(given, logits, target, logits.shape[1], finetune.bootstrap_resamples)
-    return replace(scored, fitted=fitted)
+    return (
+        learning_curves.trials_table(scores),
+        learning_curves.learning_curves(scores, finetune.bootstrap_resamples),
+        predictions.predictors() | ensembles.predictors(),
+        ensembles.shipped(chosen_trials, study_data),
+    )
 
 
 def _refuse_untrainable(start: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -12,10 +12,8 @@ from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.parameters import Names, Parameters, Seed, Text, choices
 
 
-class IngestConfig(Parameters):
+class IngestConfig(Parameters, block="ingest"):
     """Readers, image rules, near-duplicate grouping and split sizes."""
-
-    block: ClassVar[str] = "ingest"
 
     labelled: LabelledForm = Field(LabelledForm(), description="Form of the labelled corpus.")
     image_rules: ImageRules = Field(ImageRules(), description="Usable images and their storage.")
@@ -75,7 +73,7 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value) if value else value
 
 
-class RemoteArchive(Parameters):
+class RemoteArchive(Parameters, block="download"):
     """One zip archive and the addresses that serve it."""
 
     name: str = Field(
@@ -97,8 +95,6 @@ def _named_once(archives: tuple[RemoteArchive, ...]) -> tuple[RemoteArchive, ...
 
 class DownloadConfig(Parameters):
     """Which corpora are downloaded, from where, and how patiently."""
-
-    block: ClassVar[str] = "download"
 
     study: Text = Field(description="The study whose raw folder is filled; `sample` is refused.")
     corpora: Annotated[Names, choices(*CORPORA)] = Field(description="Which corpora to download.")

@@ -12,17 +12,17 @@ from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, IngestC
 from sports_clip_pipeline.pipelines.wiring import Document, Table
 
 
-def scan_flickr8k(source: Archive, config: IngestConfig, state: RunState) -> Any:
+def scan_flickr8k(flickr8k_source: Archive, config: IngestConfig, ingest_state: RunState) -> Any:
     """Open every image of Flickr8k once. Returns: a `data.ingest.Scan`."""
     from sports_clip_pipeline.data.flickr8k import list_flickr8k
     from sports_clip_pipeline.data.ingest import scan_corpus
 
-    archive = source.within(config.limits)
-    return scan_corpus(archive, list_flickr8k(archive), config, state)
+    archive = flickr8k_source.within(config.limits)
+    return scan_corpus(archive, list_flickr8k(archive), config, ingest_state)
 
 
 def scan_sports(
-    source: Archive, config: IngestConfig, class_bank: ClassBank, state: RunState
+    sports_source: Archive, config: IngestConfig, class_bank: ClassBank, ingest_state: RunState
 ) -> tuple[Any, Table]:
     """Open every image of the labelled corpus once. Returns: a `Scan`, and the test list."""
     import pandas as pd
@@ -30,11 +30,11 @@ def scan_sports(
     from sports_clip_pipeline.data.ingest import scan_corpus
     from sports_clip_pipeline.data.labelled import list_sports
 
-    archive = source.within(config.limits)
+    archive = sports_source.within(config.limits)
     class_bank.require_two()
     listing = list_sports(archive, class_bank.labels, config.labelled)
     order = pd.DataFrame({"image": pd.Series(listing.test_order, dtype="str")})
-    return scan_corpus(archive, listing, config, state), order
+    return scan_corpus(archive, listing, config, ingest_state), order
 
 
 def resolve_duplicates(
@@ -51,33 +51,35 @@ def resolve_duplicates(
     return resolved, *manifests, resolved.quarantine, resolved.duplicates
 
 
-def close_stores(flickr8k_scan: Any, sports_scan: Any, resolved: Any) -> tuple[Any, Any]:
+def close_stores(flickr8k_scan: Any, sports_scan: Any, resolved_corpora: Any) -> tuple[Any, Any]:
     """Complete both image stores with the images that remain."""
     from sports_clip_pipeline.data.ingest import close_store
 
     scans = flickr8k_scan, sports_scan
-    flickr8k, sports = (close_store(scan, resolved.images) for scan in scans)
+    flickr8k, sports = (close_store(scan, resolved_corpora.images) for scan in scans)
     return flickr8k, sports
 
 
-def split_sports(manifest: Table, config: IngestConfig, class_bank: ClassBank) -> Table:
+def split_sports(sports_manifest: Table, config: IngestConfig, class_bank: ClassBank) -> Table:
     """Split the labelled images into development and test, with nested label subsets."""
     from sports_clip_pipeline.data.splits import make_splits
 
-    return make_splits(manifest, class_bank.labels, config.test_share, config.seed)
+    return make_splits(sports_manifest, class_bank.labels, config.test_share, config.seed)
 
 
 def audit_ingest(
-    resolved: Any, splits: Table, flickr8k_scan: Any, sports_scan: Any, config: IngestConfig
+    resolved_corpora: Any, splits: Table, flickr8k_scan: Any, sports_scan: Any, config: IngestConfig
 ) -> Document:
     """Count what came in, what was rejected, and what was found twice."""
     from sports_clip_pipeline.data.ingest import audit
 
     archives = {scan.corpus: scan.digest for scan in (flickr8k_scan, sports_scan)}
-    return audit(resolved, splits, archives, config)
+    return audit(resolved_corpora, splits, archives, config)
 
 
-def download_corpora(config: DownloadConfig, raw_folder: Path, state: RunState) -> Document:
+def download_corpora(
+    config: DownloadConfig, raw_folder: Path, download_state: RunState
+) -> Document:
     """Download what is missing of the corpora; see `data.download`.
 
     Returns: the receipt: `files`, one entry each with corpus, file, url, sha256, bytes, licence.
@@ -85,4 +87,4 @@ def download_corpora(config: DownloadConfig, raw_folder: Path, state: RunState) 
     """
     from sports_clip_pipeline.data import download
 
-    return download.download_corpora(config, raw_folder, state)
+    return download.download_corpora(config, raw_folder, download_state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -13,10 +13,8 @@ from sports_clip_pipeline.parameters import Parameters, choices
 BACKENDS = ("auto", "onnxruntime", "torch")
 
 
-class PredictConfig(Parameters):
+class PredictConfig(Parameters, block="predict"):
     """Which images are classified, and by which backend."""
-
-    block: ClassVar[str] = "predict"
 
     images: str = Field(
         "",

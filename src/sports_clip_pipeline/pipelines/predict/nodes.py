@@ -22,7 +22,7 @@ def predict_test(
     sports_manifest: Table,
     splits: Table,
     submission_order: Table,
-    state: RunState,
+    predict_state: RunState,
 ) -> Table:
     """Submission: predicted classes of the unlabelled images in the listed order."""
     import numpy as np
@@ -34,7 +34,7 @@ def predict_test(
     )
 
     corpus = LabelledCorpus(sports_images, sports_manifest, splits, clip_sports_features)
-    best = predict_split(predictor, corpus, "unlabelled", state).argmax(axis=1)
+    best = predict_split(predictor, corpus, "unlabelled", predict_state).argmax(axis=1)
     predicted = np.asarray(predictor.classes, dtype=object)[best]
     images = splits.loc[splits["split"] == "unlabelled", "image"]
     return submission_table(submission_order, images, predicted)
@@ -51,7 +51,7 @@ def predict_test_without_labels(
     return submission_table(submission_order, test["image"], test["predicted"])
 
 
-def export_network(predictor: Any, state: RunState) -> Path:
+def export_network(predictor: Any, predict_state: RunState) -> Path:
     """Export the predictor to ONNX, in a folder of the state's workspace.
 
     Raises: UserFacingError: it cannot be exported, or its output differs from eager torch.
@@ -60,15 +60,15 @@ def export_network(predictor: Any, state: RunState) -> Path:
 
     from sports_clip_pipeline.predictor.onnx_export import RECORD, cached_export
 
-    folder = cached_export(predictor, state)
+    folder = cached_export(predictor, predict_state)
     difference = json.loads((folder / RECORD).read_text(encoding="utf-8"))["parity"]
-    state.log_metrics({"export/parity": difference})
+    predict_state.log_metrics({"export/parity": difference})
     _LOG.info("probabilities differ from eager torch's by at most %.1e", difference)
     return folder
 
 
 def predict_images(
-    predictor: Any, predict: PredictConfig, cam: CamConfig, state: RunState
+    predictor: Any, predict: PredictConfig, cam: CamConfig, predict_state: RunState
 ) -> tuple[Path, Path, Path]:
     """Batch prediction: predictions, failed files and maps, as files in the state's workspace.
 
@@ -94,13 +94,13 @@ def predict_images(
     images = ImageFiles.at(predict.images)
     total = images.count()
     # A new name each time: the workspace is emptied of what a killed run has left.
-    folder = state.workspace("answers", uuid4().hex)
-    build = classifier_builder(predictor, state, predict.backend)
+    folder = predict_state.workspace("answers", uuid4().hex)
+    build = classifier_builder(predictor, predict_state, predict.backend)
     blocks = predict_all(images, build, predict.image_rules, predict.processes)
     draw = _map_drawer(predictor, predict, cam) if predict.maps else None
-    with state.progress_bar("predict", total, "image") as bar:
+    with predict_state.progress_bar("predict", total, "image") as bar:
         tally = write_predictions(blocks, predictor.classes, predictor.threshold, folder, bar, draw)
-    state.log_metrics(tally.metrics())
+    predict_state.log_metrics(tally.metrics())
     _LOG.info(tally.summary())
     return folder / PREDICTIONS, folder / FAILED, folder / MAPS
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -11,26 +11,14 @@ from sports_clip_pipeline.parameters import Parameters, Seed, choices
 LOSSES = ("info_nce", "siglip", "soft_targets")
 PROJECTIONS = ("linear", "notebook", "none")
 _UNLOCKED = (
-    "unlocked_image_blocks",
-    "unlocked_text_blocks",
-    "encoder_epochs",
-    "encoder_peak_lr",
-    "encoder_batch_size",
-    "encoder_accumulation",
-    "encoder_dropout",
-    "freeze_batch_norm",
-    "ema_decay",
-    "checkpoint_every_steps",
-    "precision",
-    "device",
-    "compiled",
-)
+    "unlocked_image_blocks", "unlocked_text_blocks", "encoder_epochs", "encoder_peak_lr",
+    "encoder_batch_size", "encoder_accumulation", "encoder_dropout", "freeze_batch_norm",
+    "ema_decay", "checkpoint_every_steps", "precision", "device", "compiled",
+)  # fmt: skip
 
 
-class PretrainConfig(Parameters):
+class PretrainConfig(Parameters, block="pretrain"):
     """Projections over locked encoders, then, if asked, the encoders themselves."""
-
-    block: ClassVar[str] = "pretrain"
 
     embed_dim: int = Field(512, ge=8, le=4096, description="Width of the shared space.")
     projections: Annotated[str, choices(*PROJECTIONS)] = Field(

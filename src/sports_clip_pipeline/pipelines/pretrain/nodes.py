@@ -18,11 +18,11 @@ def pretrain_clip(
     flickr8k_manifest: Table,
     captions: Table,
     embed_audit: Document,
-    cache: Any,
+    feature_cache: Any,
     embed: EmbedConfig,
     config: PretrainConfig,
     tokenize: TokenizeConfig,
-    state: RunState,
+    pretrain_state: RunState,
 ) -> tuple[Path, Table]:
     """Contrastive pretraining of the projections, then of unlocked encoders; model and curve."""
     import pandas as pd
@@ -33,8 +33,9 @@ def pretrain_clip(
 
     if not config.unlocks:
         exit_unless_main_process("pretraining")  # locked encoders leave nothing to share
-    if state.folder is not None and not is_main_process():
-        state = RunState(state.folder, read_only=True)  # rank 0 alone writes checkpoints
+    if pretrain_state.folder is not None and not is_main_process():
+        # Rank 0 alone writes checkpoints.
+        pretrain_state = RunState(pretrain_state.folder, read_only=True)
 
     corpus = {
         "image": flickr8k_features["features"],
@@ -52,17 +53,17 @@ def pretrain_clip(
     start = _own_projections(recipe, config)
     views: list[Any] = []
     if config.random_views:
-        views = _views(flickr8k_manifest, embed_audit, cache, embed)
-    projections, history, content = _learn_projections(corpus, views, start, config, state)
+        views = _views(flickr8k_manifest, embed_audit, feature_cache, embed)
+    projections, history, content = _learn_projections(corpus, views, start, config, pretrain_state)
     curve, weights = [pd.DataFrame(history).assign(encoders="locked")], None
     if config.unlocks:
         begin = projections, content, int(history[-1]["step"])
         trained, content = _train_encoders(
-            begin, corpus, flickr8k_images, recipe, config, compute, state
+            begin, corpus, flickr8k_images, recipe, config, compute, pretrain_state
         )
         projections, weights = trained.projections, trained.weights
         curve.append(pd.DataFrame(trained.history).assign(encoders="unlocked"))
-    folder = state.workspace("clip", content) / "folder"
+    folder = pretrain_state.workspace("clip", content) / "folder"
     write_clip_folder(folder, projections, **recipe, trained=weights)
     return folder, pd.concat(curve, ignore_index=True)
 
@@ -78,7 +79,7 @@ def embed_with_clip(
     sports_manifest: Table,
     captions: Table,
     embed: EmbedConfig,
-    state: RunState,
+    pretrain_state: RunState,
 ) -> tuple[Arrays, Arrays, Arrays]:
     """Features of the CLIP model's own encoders: those of `embed` where they stayed locked."""
     from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
@@ -90,8 +91,8 @@ def embed_with_clip(
     if trained:
         # A cache of their own: it is emptied when other weights are trained.
         content = fingerprint(file_sha256(clip_model / WEIGHTS))
-        cache = FeatureCache(state.workspace("features", content))
-        embedder = Embedder(embed, cache, state, clip_model)
+        cache = FeatureCache(pretrain_state.workspace("features", content))
+        embedder = Embedder(embed, cache, pretrain_state, clip_model)
     if "image" in trained:
         flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
         flickr8k_features = {**flickr8k_features, **flickr8k}

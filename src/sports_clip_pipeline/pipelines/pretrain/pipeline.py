@@ -11,17 +11,9 @@ from sports_clip_pipeline.pipelines.wiring import named_node
 def create_pipeline() -> Pipeline:
     """Features and images of the caption corpus to a CLIP model and its encoders' features."""
     return Pipeline([
-        named_node(
-            nodes.pretrain_clip,
-            ["flickr8k_features", "caption_features", "flickr8k_images", "flickr8k_manifest",
-             "captions", "embed_audit", "feature_cache", "params:embed", "params:pretrain",
-             "params:tokenize", "pretrain_state"], ["clip_model", "pretrain_history"],
-        ),
+        named_node(nodes.pretrain_clip, ["clip_model", "pretrain_history"]),
         named_node(
             nodes.embed_with_clip,
-            ["clip_model", "flickr8k_features", "sports_features", "caption_features",
-             "flickr8k_images", "flickr8k_manifest", "sports_images", "sports_manifest", "captions",
-             "params:embed", "pretrain_state"],
             ["clip_flickr8k_features", "clip_sports_features", "clip_caption_features"],
         ),
     ], tags="pretrain")  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -19,7 +19,7 @@ def _as_tuple(value: Any) -> Any:
 Sentences = Annotated[tuple[Sentence, ...], BeforeValidator(_as_tuple)]
 
 
-class Reference(Parameters):
+class Reference(Parameters, block="report"):
     """A published number to stand beside one of ours."""
 
     measure: Annotated[str, choices(*MEASURES)] = Field(description="Row of the headline table.")
@@ -30,8 +30,6 @@ class Reference(Parameters):
 
 class ReportConfig(Parameters):
     """Contents and limits of the report page."""
-
-    block: ClassVar[str] = "report"
 
     study: Text = Field(description="Name of the study, shown at the top.")
     methods: dict[str, Text] = Field({}, description="Method -> display name.")
@@ -55,7 +53,7 @@ class ReportConfig(Parameters):
     )
 
 
-class CorpusFacts(Parameters):
+class CorpusFacts(Parameters, block="model_card"):
     """What a corpus is called, and its licence."""
 
     name: Sentence
@@ -64,8 +62,6 @@ class CorpusFacts(Parameters):
 
 class ModelCardConfig(Parameters):
     """What the numbers of a run cannot say."""
-
-    block: ClassVar[str] = "model_card"
 
     intended_use: Sentences = Field(description="What the classifier is for, a sentence each.")
     not_for: Sentences = Field(description="What it is not for.")

@@ -10,7 +10,7 @@ from sports_clip_pipeline.pipelines.wiring import Document, Table
 
 def collect_thumbnails(
     label_issues: Table,
-    queries: Table,
+    label_queries: Table,
     sports_images: Any,
     sports_manifest: Table,
     report: ReportConfig,
@@ -20,23 +20,26 @@ def collect_thumbnails(
 
     shown = (
         top_ranked(label_issues, report.label_issues),
-        top_ranked(queries, report.queried_images),
+        top_ranked(label_queries, report.queried_images),
     )
     images = [image for table in shown if not table.empty for image in table["image"]]
     return draw_thumbnails(images, sports_images, sports_manifest["image"], report.thumbnail_px)
 
 
 def gather_metrics(
-    zero_shot: Document, retrieval: Document, curves: Table, end_to_end_curves: Table
+    zero_shot_metrics: Document,
+    retrieval_metrics: Document,
+    finetune_curves: Table,
+    end_to_end_curves: Table,
 ) -> Document:
     """The headline numbers as one nested object."""
     from sports_clip_pipeline.report.metrics import compose_metrics
 
-    return compose_metrics(zero_shot, retrieval, curves, end_to_end_curves)
+    return compose_metrics(zero_shot_metrics, retrieval_metrics, finetune_curves, end_to_end_curves)
 
 
 def describe_provenance(
-    ingest_audit: Document, embed_audit: Document, trials: Table, report: ReportConfig
+    ingest_audit: Document, embed_audit: Document, finetune_trials: Table, report: ReportConfig
 ) -> Document:
     """Commit, versions, seeds, data digest and machine of this run."""
     from sports_clip_pipeline.io.fingerprint import git_state
@@ -50,7 +53,7 @@ def describe_provenance(
         **git_state(),
         "study": report.study,
         "versions": package_versions(report.packages),
-        "seeds": sorted({int(seed) for seed in trials["seed"]}),
+        "seeds": sorted({int(seed) for seed in finetune_trials["seed"]}),
         "data_digest": ingest_audit["data_digest"],
         "device": machine(),
         "encoders": describe_encoders(embed_audit),
@@ -73,15 +76,15 @@ def make_sections(report: ReportConfig, model_card: ModelCardConfig, **results: 
     return {"content": content, **{name: figures.get(name) or go.Figure() for name in FIGURES}}
 
 
-def write_model_card(content: Any) -> str:
+def write_model_card(report_content: Any) -> str:
     """The model card as Markdown."""
     from sports_clip_pipeline.report.page import card_markdown
 
-    return card_markdown(content.card)
+    return card_markdown(report_content.card)
 
 
-def write_report(content: Any, report: ReportConfig) -> str:
+def write_report(report_content: Any, report: ReportConfig) -> str:
     """The page, composed of the sections."""
     from sports_clip_pipeline.report.page import compose_page
 
-    return compose_page(content, report)
+    return compose_page(report_content, report)

@@ -9,20 +9,10 @@ from sports_clip_pipeline.pipelines.wiring import named_node
 
 # Sections with a figure; each is saved as the dataset `<name>_figure`.
 FIGURES = (
-    "learning_curve",
-    "paired",
-    "inference_cost",
-    "ablation",
-    "per_class",
-    "class_gains",
-    "confusion",
-    "zero_shot_confusion",
-    "reliability",
-    "training_curve",
-    "retrieval",
-    "data_audit",
+    "learning_curve", "paired", "inference_cost", "ablation", "per_class", "class_gains",
+    "confusion", "zero_shot_confusion", "reliability", "training_curve", "retrieval", "data_audit",
     "caption_mentions",
-)
+)  # fmt: skip
 # Field of `report.sections.StudyResults` -> dataset.
 INPUTS = {
     "zero_shot": "zero_shot_metrics",
@@ -60,33 +50,18 @@ INPUTS = {
 }
 
 
-def _inputs(*fields: str) -> dict[str, str]:
-    return {field: INPUTS[field] for field in fields}
-
-
 def create_pipeline() -> Pipeline:
     """Results to figures, `metrics.json`, `model_card.md` and `report.html`."""
-    config = {"report": "params:report"}
+    blocks = {"report": "params:report", "model_card": "params:model_card"}
     return Pipeline([
-        named_node(
-            nodes.collect_thumbnails,
-            [INPUTS["label_issues"], INPUTS["queries"], "sports_images", "sports_manifest",
-             "params:report"],
-            "thumbnails",
-        ),
-        named_node(
-            nodes.gather_metrics,
-            _inputs("zero_shot", "retrieval", "curves", "end_to_end_curves"), "metrics",
-        ),
-        named_node(
-            nodes.describe_provenance,
-            _inputs("ingest_audit", "embed_audit", "trials") | config, "provenance",
-        ),
+        named_node(nodes.collect_thumbnails, "thumbnails"),
+        named_node(nodes.gather_metrics, "metrics"),
+        named_node(nodes.describe_provenance, "provenance"),
         named_node(
             nodes.make_sections,
-            {**INPUTS, **config, "model_card": "params:model_card"},
             {"content": "report_content", **{name: f"{name}_figure" for name in FIGURES}},
+            {**INPUTS, **blocks},
         ),
-        named_node(nodes.write_model_card, "report_content", "model_card"),
-        named_node(nodes.write_report, ["report_content", "params:report"], "report"),
+        named_node(nodes.write_model_card, "model_card"),
+        named_node(nodes.write_report, "report"),
     ])  # fmt: skip

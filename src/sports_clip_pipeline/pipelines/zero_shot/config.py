@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -15,10 +15,8 @@ Weights = Annotated[
 ]
 
 
-class ZeroShotConfig(Parameters):
+class ZeroShotConfig(Parameters, block="zero_shot"):
     """How prompts become one text classifier weight a class."""
-
-    block: ClassVar[str] = "zero_shot"
 
     prompts: Annotated[str, choices(*PROMPTS)] = Field(
         "both",
@@ -39,13 +37,11 @@ class ZeroShotConfig(Parameters):
     seed: Seed = Field(0, description="Of the bootstrap.")
 
 
-class TransductionConfig(Parameters):
+class TransductionConfig(Parameters, block="transduction"):
     """Transductive zero-shot classification with unlabelled images; no label is used.
 
     All methods assume a uniform class prior unless `balance_rounds` is 0.
     """
-
-    block: ClassVar[str] = "transduction"
 
     methods: Annotated[Names, choices(*TRANSDUCTIONS)] = Field(
         TRANSDUCTIONS,

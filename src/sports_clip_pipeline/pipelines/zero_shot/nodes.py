@@ -151,13 +151,13 @@ def ablate_zero_shot(
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         ablation_table,
         ablation_variants,
-        encode_labels,
+        evaluation_target,
     )
 
     rows = (splits["split"] == "test").to_numpy()
     features = concat_features(clip_sports_features)[0][rows]
     variants = ablation_variants(zero_shot_scores, zero_shot_weights, zero_shot_choice, features)
-    target = encode_labels(splits.loc[rows, "label"], class_bank.labels)
+    target = evaluation_target(splits, class_bank.labels)
     return ablation_table(variants, target, config.bootstrap_resamples, config.seed)
 
 

@@ -11,57 +11,13 @@ from sports_clip_pipeline.pipelines.zero_shot import nodes
 def create_pipeline() -> Pipeline:
     """Zero-shot classification and retrieval by the CLIP model."""
     return Pipeline([
-        named_node(
-            nodes.encode_class_prompts,
-            ["clip_model", "params:class_bank", "params:zero_shot", "params:tokenize",
-             "params:embed"],
-            "zero_shot_weights",
-        ),
-        named_node(
-            nodes.build_zero_shot_scores,
-            ["zero_shot_weights", "clip_model", "clip_sports_features", "params:embed",
-             "params:tokenize"],
-            "zero_shot_scores",
-        ),
-        named_node(
-            nodes.choose_zero_shot,
-            ["zero_shot_scores", "clip_model", "clip_flickr8k_features", "clip_caption_features",
-             "caption_features", "flickr8k_manifest", "captions", "params:zero_shot"],
-            ["zero_shot_head", "zero_shot_choice"],
-        ),
-        named_node(
-            nodes.ablate_zero_shot,
-            ["zero_shot_scores", "zero_shot_choice", "zero_shot_weights", "clip_sports_features",
-             "splits", "params:class_bank", "params:zero_shot"],
-            "ablation",
-        ),
-        named_node(
-            nodes.classify_without_labels,
-            ["zero_shot_head", "clip_sports_features", "sports_manifest", "splits",
-             "params:class_bank"],
-            "zero_shot_predictions",
-        ),
-        named_node(
-            nodes.learn_without_labels,
-            ["zero_shot_head", "clip_sports_features", "splits", "params:class_bank",
-             "params:transduction", "params:zero_shot"],
-            ["zero_shot_unlabelled_head", "transduction"],
-        ),
-        named_node(
-            nodes.classify_with_unlabelled,
-            ["zero_shot_unlabelled_head", "clip_sports_features", "sports_manifest", "splits",
-             "params:class_bank"],
-            "zero_shot_unlabelled_predictions",
-        ),
-        named_node(
-            nodes.score_zero_shot,
-            ["zero_shot_predictions", "params:class_bank", "params:zero_shot"],
-            "zero_shot_metrics",
-        ),
-        named_node(
-            nodes.score_retrieval,
-            ["clip_model", "clip_flickr8k_features", "clip_caption_features", "flickr8k_manifest",
-             "captions"],
-            "retrieval_metrics",
-        ),
+        named_node(nodes.encode_class_prompts, "zero_shot_weights"),
+        named_node(nodes.build_zero_shot_scores, "zero_shot_scores"),
+        named_node(nodes.choose_zero_shot, ["zero_shot_head", "zero_shot_choice"]),
+        named_node(nodes.ablate_zero_shot, "ablation"),
+        named_node(nodes.classify_without_labels, "zero_shot_predictions"),
+        named_node(nodes.learn_without_labels, ["zero_shot_unlabelled_head", "transduction"]),
+        named_node(nodes.classify_with_unlabelled, "zero_shot_unlabelled_predictions"),
+        named_node(nodes.score_zero_shot, "zero_shot_metrics"),
+        named_node(nodes.score_retrieval, "retrieval_metrics"),
     ], tags="zero_shot")  # fmt: skip
