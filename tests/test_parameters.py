@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shutil
 import typing
@@ -148,10 +147,7 @@ def hinted_blocks() -> Iterator[tuple[str, Any]]:
     """The name and the type hint of every `params:` input of every node."""
     for node in {node for pipeline in register_pipelines().values() for node in pipeline.nodes}:
         hints = typing.get_type_hints(node.func)
-        given = node._inputs  # a mapping where the function takes its inputs by name
-        if not isinstance(given, dict):
-            given = inspect.signature(node.func).bind(*node.inputs).arguments
-        for argument, name in given.items():
+        for argument, name in node._inputs.items():
             if name.startswith("params:"):
                 yield name.removeprefix("params:"), hints[argument]
 

@@ -21,9 +21,7 @@ from sports_clip_pipeline.evaluation.learning_curves import (
 )
 from sports_clip_pipeline.fewshot.base import Fit
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
-from sports_clip_pipeline.predictor.head import Head, Operation
-
-IDENTITY = Head((Operation("affine", {"weight": np.eye(2), "bias": np.zeros(2)}),))
+from sports_clip_pipeline.predictor.head import Head
 
 
 def scored(
@@ -35,11 +33,11 @@ def scored(
     loss: float = 1.0,
 ) -> ScoredTrial:
     """A trial that classifies the first `correct` of four images correctly."""
-    fit = Fit(IDENTITY, 1.0, {"c": 3.0}, cv, loss)
+    fit = Fit(Head(()), 1.0, {"c": 3.0}, cv, loss)
     key = TrialKey(method, fraction, seed)
-    features = np.array([[1.0, 0.0]] * correct + [[0.0, 1.0]] * (4 - correct))
+    logits = np.array([[1.0, 0.0]] * correct + [[0.0, 1.0]] * (4 - correct))
     trial = FittedTrial(key, fit, int(10 * fraction), 0.1, False)
-    return score_trial(trial, features, np.zeros(4, int), 2, 100)
+    return score_trial(trial, logits, np.zeros(4, int), 100)
 
 
 def test_a_trial_is_scored_on_its_predictions() -> None:

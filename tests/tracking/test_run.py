@@ -68,16 +68,16 @@ class Block(BaseModel):
     text: str = "a" * 7000
 
 
-def test_every_typed_field_is_one_flat_parameter():
-    flat = flatten("finetune", Block())
-    assert len(flat.pop("finetune.text")) == 6000
-    assert flat == {
+def test_every_typed_field_is_one_flat_parameter(start, all_runs):
+    raw = flatten("raw", {"inner": Inner(), "on": True})
+    start().call(log_batch, flatten("finetune", Block()) | raw, {})
+    logged = all_runs()["a run"].data.params
+    assert len(logged.pop("finetune.text")) == 6000
+    assert logged == {
         "finetune.fractions": "[0.01, 1.0]",
         "finetune.inner.rate": "0.5",
         "finetune.classes": '{"judo": {"names": ["judo"]}}',
         "finetune.limit": "null",
-    }
-    assert flatten("raw", {"inner": Inner(), "on": True}) == {
         "raw.inner.rate": "0.5",
         "raw.on": "true",
     }

@@ -150,7 +150,7 @@ def log_batch(
     metrics: Mapping[str, float],
     step: int | None = None,
 ) -> None:
-    """Log parameters, and metrics at a step; 100 a call and 6,000 characters at most, as MLflow takes."""
+    """Log parameters, and metrics at a step, in the portions and lengths that MLflow takes."""
     from mlflow.entities import Metric, Param
 
     now_ms = int(time.time() * 1000)
