@@ -6,6 +6,7 @@ import atexit
 import ctypes
 import gc
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from multiprocessing import get_context, parent_process
@@ -23,6 +24,21 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def command_output(*command: str) -> str | None:
+    """What a command prints; None if it fails, hangs or is not installed."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def gpu_names() -> str:
+    """The NVIDIA GPUs of this machine by name, separated by commas; empty where there is none."""
+    listed = command_output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    return ", ".join((listed or "").splitlines())
 
 
 def worker_context(preloaded: Sequence[str]) -> BaseContext:

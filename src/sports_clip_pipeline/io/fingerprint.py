@@ -6,12 +6,13 @@ import dataclasses
 import hashlib
 import inspect
 import json
-import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
+
+from sports_clip_pipeline.machine import command_output
 
 
 def fingerprint(*parts: Any) -> str:
@@ -72,10 +73,4 @@ def git_state(folder: Path | None = None) -> dict[str, Any]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """Output of a git command, or None if it fails, hangs or git is not installed."""
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    return command_output("git", "-C", str(folder), *arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from kedro.framework.hooks import hook_impl
 from sports_clip_pipeline.errors import EarlyExit
 from sports_clip_pipeline.io.fingerprint import git_state
 from sports_clip_pipeline.io.state import RunState
+from sports_clip_pipeline.machine import gpu_names
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -126,12 +126,7 @@ class TrackingHooks:
 
 def origin_tags(project: Path) -> dict[str, str]:
     """The commit of the project, whether files differ from it, and the GPUs of the machine."""
-    git, command = git_state(project), ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        listed = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-        device = ", ".join(listed.stdout.strip().splitlines()) or "cpu"
-    except (OSError, subprocess.SubprocessError):
-        device = "cpu"
-    commit, dirty = git["commit"], {None: "unknown"}.get(git["dirty"], str(git["dirty"]).lower())
-    return {"git.commit": commit, "git.dirty": dirty, "device": device,
-            "mlflow.source.git.commit": commit}  # fmt: skip
+    git = git_state(project)
+    dirty = "unknown" if git["dirty"] is None else str(git["dirty"]).lower()
+    commit = {"git.commit": git["commit"], "mlflow.source.git.commit": git["commit"]}
+    return {**commit, "git.dirty": dirty, "device": gpu_names() or "cpu"}
