@@ -1,7 +1,7 @@
 """Run the DAG on the real corpora, measure it, and write docs/results.md.
 
 Two runs are measured: the whole DAG, then the whole DAG again with one fine-tuning parameter
-changed. A third leaves the study as conf/ has it; its numbers are the ones reported. Memory is the
+changed. A third runs with the settings of conf/; its numbers are the ones reported. Memory is the
 largest sum over all processes of a run, sampled, of their proportional set sizes: a page that
 several share is counted once. A first run that finds the features of an earlier
 one is faster than from the zips; `make clean` makes it a fresh one.
@@ -35,7 +35,7 @@ FACTORS = PROJECT / "docs/pretraining-factors.md"
 CHANGED = "finetune.methods.notebook_mlp.lr=0.002"
 SAMPLE_EVERY_S = 0.5
 LABEL_FREE = "gda_em"
-# Method, share of the labels, the least top-1 that is promised.
+# Method, share of the labels, the least top-1 that is accepted.
 WANTED = (
     ("logreg", "0.01", 0.62),
     ("logreg", "1.0", 0.85),
@@ -47,8 +47,8 @@ WANTED = (
     ("gda_em", "0.05", 0.82),
     ("gda_em", "0.1", 0.85),
 )
-# The same of the pixel plan, where it has run (hours; `--params=finetune.plan=end_to_end`).
-WANTED_OF_PIXELS = (
+# The same of end-to-end training, where it has run (hours; `--params=finetune.plan=end_to_end`).
+WANTED_END_TO_END = (
     ("end_to_end_ensemble", "0.1", 0.85),
     ("end_to_end_ensemble", "1.0", 0.91),
 )
@@ -57,7 +57,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Check:
-    """One promise: a measured value against its bound."""
+    """A measured value against its bound."""
 
     name: str
     value: float
@@ -67,7 +67,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether the value keeps the promise."""
+        """Whether the value is within the bound."""
         return self.value <= self.bound if self.at_most else self.value >= self.bound
 
     def row(self) -> str:
@@ -156,14 +156,14 @@ def measure(raw_dir: Path) -> Measured:
 
 
 def checks_of_numbers(metrics: dict[str, Any]) -> Iterator[Check]:
-    """Promises about accuracy."""
+    """Checks of accuracy."""
     curves = metrics["finetune"]
     recall = metrics["retrieval"]["t2i"]["r5"]
     yield Check("zero-shot top-1", metrics["zero_shot"]["top1"], 0.53, False, "share")
     learned = transduction().set_index(["method", "split"]).loc[(LABEL_FREE, "development"), "top1"]
     name = "zero-shot with unlabelled development images"
     yield Check(name, float(learned), 0.63, False, "share")
-    ran = [wanted for wanted in WANTED_OF_PIXELS if wanted[0] in curves]
+    ran = [wanted for wanted in WANTED_END_TO_END if wanted[0] in curves]
     for method, fraction, bound in (*WANTED, *ran):
         name = f"`{method}`, {float(fraction):.0%} of the labels, top-1"
         yield Check(name, curves[method][fraction]["top1_mean"], bound, False, "share")
@@ -171,12 +171,12 @@ def checks_of_numbers(metrics: dict[str, Any]) -> Iterator[Check]:
 
 
 def table_of(name: str) -> pd.DataFrame:
-    """A table that the run left for its report. Raises: FileNotFoundError."""
+    """A table of the finished study. Raises: FileNotFoundError."""
     return pd.read_parquet(REPORTING / f"{name}.parquet")
 
 
 def transduction() -> pd.DataFrame:
-    """What zero-shot reaches that learns from images without labels."""
+    """Accuracy of transductive zero-shot classification."""
     return table_of("transduction")
 
 
@@ -218,8 +218,8 @@ def needed_cell(row: pd.Series) -> str:
     return f"{mark}{row['labels']:.0f} ({row['low']:.0f}–{high})"
 
 
-def price_table() -> str:
-    """Accuracy with all labels beside its price."""
+def cost_table() -> str:
+    """Accuracy beside inference cost."""
     table = table_of("inference_cost").sort_values("ms_per_image")
     lines = [
         "| method | encoders | parameters, M | ms an image | 1 % | 10 % | 100 % |",
@@ -228,15 +228,15 @@ def price_table() -> str:
     for row in table.to_dict("records"):
         found = [row[f"top1_{fraction}"] for fraction in ("0.01", "0.1", "1")]
         shares = ["–" if pd.isna(share) else f"{share:.1%}" for share in found]
-        price = f"{row['parameters'] / 1e6:.1f} | {row['ms_per_image']:.1f}"
+        cost = f"{row['parameters'] / 1e6:.1f} | {row['ms_per_image']:.1f}"
         lines.append(
-            f"| `{row['method']}` | {row['encoders']} | {price} | " + " | ".join(shares) + " |"
+            f"| `{row['method']}` | {row['encoders']} | {cost} | " + " | ".join(shares) + " |"
         )
     return "\n".join(lines)
 
 
 def checks_of_cost(measured: Measured) -> Iterator[Check]:
-    """Promises about time and memory."""
+    """Checks of time and memory."""
     yield Check("whole DAG, wall time", measured.whole_s / 60, 25, True, "min")
     yield Check("peak resident memory", measured.peak_bytes / GIB, 4, True, "GiB")
     again = measured.again_s / measured.whole_s
@@ -266,7 +266,7 @@ def cell(point: dict[str, Any] | None) -> str:
 
 
 def cost_note(measured: Measured | None) -> str:
-    """On what the times were measured."""
+    """Machine and state that the times were measured on."""
     if measured is None:
         return "Time and memory were not measured with this run."
     started = "nothing of an earlier run there" if measured.fresh else (
@@ -292,9 +292,9 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             "# Results on the real corpora",
             "",
             "Written by `make verify-real` from `data/08_reporting/real/`; do not edit.",
-            "How the parts were split: [architecture.md](architecture.md).",
+            "How the corpora were split: [architecture.md](architecture.md).",
             "",
-            "## Promises",
+            "## Checks",
             "",
             "| what | wanted | measured | |",
             "|---|---|---|---|",
@@ -302,13 +302,13 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             "",
             cost_note(measured),
             "",
-            "## Zero-shot, on the evaluation images",
+            "## Zero-shot, on the test images",
             "",
             "| top-1 | top-5 | macro-F1 |",
             "|---|---|---|",
             f"| {zero_shot['top1']:.1%} | {zero_shot['top5']:.1%} | {zero_shot['macro_f1']:.1%} |",
             "",
-            "What each part of it is worth; nothing here was chosen by these numbers:",
+            "Ablation; nothing here was chosen by these numbers:",
             "",
             share_table(
                 table_of("ablation"),
@@ -316,14 +316,14 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             ),
             "",
             *factors(),
-            "Of the development or of the test split itself, their labels unseen:",
+            "Transductive, on the development images or the test images themselves, without their labels:",
             "",
             share_table(
                 transduction(),
                 {"method": "method", "split": "learned from", "prior": "class prior assumed"},
             ),
             "",
-            "## Retrieval, on the Flickr8k test part",
+            "## Retrieval, on the Flickr8k test split",
             "",
             "| direction | recall@1 | recall@5 | recall@10 |",
             "|---|---|---|---|",
@@ -334,9 +334,9 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             "Mean over seeds, with a 95 % interval over images and seeds.",
             "",
             "`gda_em`, `self_training` and `label_propagation` see the other development",
-            "images without their labels too. Methods with three shares trained through the",
-            "image encoder, one seed each; `end_to_end_ensemble` joins the best of them to",
-            "`stacked_ensemble`.",
+            "images without their labels too. Methods with three shares trained the image",
+            "encoder end to end, one seed each; `end_to_end_ensemble` combines the best of them",
+            "with `stacked_ensemble`.",
             "",
             curves_table(metrics),
             "",
@@ -346,25 +346,25 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             "",
             needed_table(),
             "",
-            "## Accuracy beside its price",
+            "## Accuracy and inference cost",
             "",
             "Milliseconds of one core through the encoders, all views, without decoding.",
             "",
-            price_table(),
+            cost_table(),
             "",
         ]
     )
 
 
 def factors() -> list[str]:
-    """What `zero_shot_factors.py` measured of pretraining's settings, title and all."""
+    """The page of `zero_shot_factors.py` on pretraining's settings, with its title."""
     title, _, rest = FACTORS.read_text().partition("\n\n")
     rest = rest.replace("; do not edit.", ".")
     return [f"#{title}", "", rest.rstrip("\n"), "", "## With unlabelled images", ""]
 
 
 def read_measured() -> Measured | None:
-    """What an earlier verification measured, if any."""
+    """Time and memory of the last verification, if any."""
     return Measured(**json.loads(MEASURED.read_text())) if MEASURED.is_file() else None
 
 
@@ -390,9 +390,9 @@ def main() -> int:
     except KeyError as error:
         print(f"Error: {REPORTING / 'metrics.json'}: has no {error}; run again", file=sys.stderr)
         return 1
-    kept = read_measured()
-    checks += list(checks_of_cost(kept)) if kept else []
-    RESULTS.write_text(results_page(metrics, checks, kept))
+    last = read_measured()
+    checks += list(checks_of_cost(last)) if last else []
+    RESULTS.write_text(results_page(metrics, checks, last))
     print("\n| what | wanted | measured | |\n|---|---|---|---|")
     print("\n".join(check.row() for check in checks))
     print(f"\n{RESULTS}")
