@@ -316,7 +316,7 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             ),
             "",
             *factors(),
-            "Transductive: with the development or the test images themselves, without their labels:",
+            "Transductive: with the development or the test images, without their labels:",
             "",
             share_table(
                 transduction(),
