@@ -102,10 +102,18 @@ def empty_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files with slow tests first, those that need the finished study last of them."""
+    """Run files with slow tests first.
+
+    One file that needs the finished study begins, so that its worker makes the study while the
+    others run tests that do not need it; the rest of those files come last of the slow ones.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    waiting = {item.path for item in items if "finished_run" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: (item.path not in slow, item.path in waiting))
+    waiting = [item.path for item in items if "finished_run" in getattr(item, "fixturenames", ())]
+    items.sort(
+        key=lambda item: (
+            item.path not in waiting[:1], item.path not in slow, item.path in waiting
+        )
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
