@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from functools import wraps
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import click
@@ -49,7 +50,8 @@ def config(env: str | None, markdown: bool) -> None:
     with KedroSession.create(project_path=project, env=env) as session:
         loader = session.load_context().config_loader  # type: ignore[attr-defined]
         for setting, value, origin in reference.resolved(loader, project / "conf"):
-            click.echo(f"{setting.name} = {as_text(value)}  [{origin}]")
+            text = shorten(as_text(value), 400, placeholder=" …")
+            click.echo(f"{setting.name} = {text}  [{origin}]")
             click.echo(f"    {setting.description}")
 
 

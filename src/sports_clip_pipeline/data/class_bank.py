@@ -31,7 +31,7 @@ def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
-class ClassEntry(Parameters, block="class_bank"):
+class ClassEntry(Parameters):
     """Label, names and descriptions of one class."""
 
     label: str = Field(description="As the corpus spells it.")
@@ -70,7 +70,7 @@ def _check_unique(classes: tuple[ClassEntry, ...]) -> tuple[ClassEntry, ...]:
     return classes
 
 
-class ClassBank(Parameters):
+class ClassBank(Parameters, block="class_bank"):
     """Parameter block `class_bank`: names and descriptions of the classes for text prompts.
 
     The order of `classes` is that of logits, probabilities and confusion matrices. It is a list,

@@ -73,7 +73,7 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value) if value else value
 
 
-class RemoteArchive(Parameters, block="download"):
+class RemoteArchive(Parameters):
     """One zip archive and the addresses that serve it."""
 
     name: str = Field(
@@ -93,7 +93,7 @@ def _named_once(archives: tuple[RemoteArchive, ...]) -> tuple[RemoteArchive, ...
     return archives
 
 
-class DownloadConfig(Parameters):
+class DownloadConfig(Parameters, block="download"):
     """Which corpora are downloaded, from where, and how patiently."""
 
     study: Text = Field(description="The study whose raw folder is filled; `sample` is refused.")

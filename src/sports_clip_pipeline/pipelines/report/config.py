@@ -19,7 +19,7 @@ def _as_tuple(value: Any) -> Any:
 Sentences = Annotated[tuple[Sentence, ...], BeforeValidator(_as_tuple)]
 
 
-class Reference(Parameters, block="report"):
+class Reference(Parameters):
     """A published number to stand beside one of ours."""
 
     measure: Annotated[str, choices(*MEASURES)] = Field(description="Row of the headline table.")
@@ -28,7 +28,7 @@ class Reference(Parameters, block="report"):
     note: Text = Field(description="What makes it comparable, or not; a footnote.")
 
 
-class ReportConfig(Parameters):
+class ReportConfig(Parameters, block="report"):
     """Contents and limits of the report page."""
 
     study: Text = Field(description="Name of the study, shown at the top.")
@@ -53,14 +53,14 @@ class ReportConfig(Parameters):
     )
 
 
-class CorpusFacts(Parameters, block="model_card"):
+class CorpusFacts(Parameters):
     """What a corpus is called, and its licence."""
 
     name: Sentence
     licence: Sentence
 
 
-class ModelCardConfig(Parameters):
+class ModelCardConfig(Parameters, block="model_card"):
     """What the numbers of a run cannot say."""
 
     intended_use: Sentences = Field(description="What the classifier is for, a sentence each.")
