@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from sports_clip_pipeline.clip.projections import Projections
 from sports_clip_pipeline.evaluation.predictions import group_trials
 
 _BLOCK = 1 << 24  # similarities computed at a time
@@ -213,12 +212,3 @@ def validation_recalls(
         for way, values in retrieval_metrics(image_emb, text_emb, image_index).items()
         for name, value in values.items()
     }
-
-
-def projection_evaluator(
-    image: np.ndarray, text: np.ndarray, image_index: np.ndarray
-) -> Callable[[Projections], dict[str, float]]:
-    """Function from projections to the `validation_recalls` of pooled features (N, D), (M, E)."""
-    return lambda projections: validation_recalls(
-        projections.image_embeddings(image), projections.text_embeddings(text), image_index
-    )

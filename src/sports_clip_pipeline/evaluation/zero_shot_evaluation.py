@@ -53,64 +53,45 @@ def score_table(
     return {**report, "top1_ci95": list(bootstrap_interval(correct, seed, resamples))}
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A variant of zero-shot classification: change to the one above, logits (N, C) of test images.
-
-    `chosen_on` tells where its settings come from.
-    """
-
-    name: str
-    changed: str
-    chosen_on: str
-    logits: np.ndarray
-
-
-def ablation_variants(
+def ablation_table(
     scores: ZeroShotScores,
     weights: Mapping[str, np.ndarray],
     choice: Mapping[str, Any],
     features: np.ndarray,
-) -> list[Variant]:
+    target: np.ndarray,
+    resamples: int,
+    seed: int,
+) -> pd.DataFrame:
     """Ablation of zero-shot classification: each variant adds something to the one before.
 
     Args:
         weights: `weights.names`, `weights.sentences` and `weights.both` of `zero_shot_weights`.
         choice: `names_weight`, `class_bias` and `hubness_share` that were chosen.
-        features: (N, ΣD) of the test images.
+        features: (N, ΣD) of the test images. target: (N,) int, their classes.
+    Returns: `name`, `top1`, `low`, `high`, `macro_f1`, `changed`, and `chosen_on` (where the
+        settings come from); one row a variant.
     """
-    fixed, held_out = "fixed beforehand", "validation captions"
     weight, bias = choice["names_weight"], np.asarray(choice["class_bias"])
+    held_out = "validation captions"
     variants = [
-        Variant(name, changed, fixed, replace(scores, weights=rows).head()(features))
-        for name, changed, rows in (
-            ("names", "class names in templates", weights["weights.names"]),
-            ("sentences", "sentences that describe each class", weights["weights.sentences"]),
-            ("names and sentences", "mean of both", weights["weights.both"]),
+        (name, changed, "fixed beforehand", replace(scores, weights=weights[key]).head())
+        for name, key, changed in (
+            ("names", "weights.names", "class names in templates"),
+            ("sentences", "weights.sentences", "sentences that describe each class"),
+            ("names and sentences", "weights.both", "mean of both"),
         )
     ]
     if scores.conse is not None:
         changed = f"the image encoder's ImageNet class names, with weight {weight:g}"
-        logits = scores.head(weight)(features)
-        variants.append(Variant("with ImageNet names", changed, held_out, logits))
+        variants.append(("with ImageNet names", changed, held_out, scores.head(weight)))
     changed = f"{choice['hubness_share']:g} of each class's hubness on other images subtracted"
-    logits = scores.head(weight, bias)(features)
-    return [*variants, Variant("hubness corrected", changed, held_out, logits)]
-
-
-def ablation_table(
-    variants: Sequence[Variant], target: np.ndarray, resamples: int, seed: int
-) -> pd.DataFrame:
-    """Accuracy of each variant of zero-shot classification on the same images.
-
-    Returns: `name`, `top1`, `low`, `high`, `macro_f1`, `changed`, `chosen_on`; in the order given.
-    """
+    variants.append(("hubness corrected", changed, held_out, scores.head(weight, bias)))
     rows = []
-    for variant in variants:
-        predicted = variant.logits.argmax(axis=1)
-        f1 = macro_f1(predicted, target, variant.logits.shape[1])
+    for name, changed, chosen_on, head in variants:
+        predicted = head(features).argmax(axis=1)
+        f1 = macro_f1(predicted, target, len(scores.weights))
         accuracy = _accuracy(predicted, target, resamples, seed)
-        rows.append((variant.name, *accuracy, f1, variant.changed, variant.chosen_on))
+        rows.append((name, *accuracy, f1, changed, chosen_on))
     columns = ["name", "top1", "low", "high", "macro_f1", "changed", "chosen_on"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -168,7 +168,7 @@ def _learn_projections(
 
     from sports_clip_pipeline.clip.losses import find_objective
     from sports_clip_pipeline.encoders import features as feature_rows
-    from sports_clip_pipeline.evaluation.metrics import projection_evaluator
+    from sports_clip_pipeline.evaluation.metrics import validation_recalls
     from sports_clip_pipeline.io.fingerprint import fingerprint
     from sports_clip_pipeline.training import contrastive, image_text_pairs, trainer
 
@@ -178,9 +178,12 @@ def _learn_projections(
     digests = [rows.digest() for rows in (train.image, train.text, *train.views)]
     code = trainer, contrastive, image_text_pairs, feature_rows, loss
     content = fingerprint(config.locked_part(), *code, digests, train.image_index)
-    evaluate = projection_evaluator(
-        np.asarray(validation.image), np.asarray(validation.text), validation.image_index
-    )
+    images, texts = np.asarray(validation.image), np.asarray(validation.text)
+
+    def evaluate(model: Any) -> dict[str, float]:
+        embeddings = model.image_embeddings(images), model.text_embeddings(texts)
+        return validation_recalls(*embeddings, validation.image_index)
+
     if start is not None:
         return start, [contrastive.starting_row(start, evaluate)], content
     projections, history = contrastive.pretrain_projections(train, evaluate, config, state, content)

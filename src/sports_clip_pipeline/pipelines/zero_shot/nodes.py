@@ -150,15 +150,13 @@ def ablate_zero_shot(
     from sports_clip_pipeline.encoders.features import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         ablation_table,
-        ablation_variants,
         evaluation_target,
     )
 
-    rows = (splits["split"] == "test").to_numpy()
-    features = concat_features(clip_sports_features)[0][rows]
-    variants = ablation_variants(zero_shot_scores, zero_shot_weights, zero_shot_choice, features)
+    features = concat_features(clip_sports_features)[0][(splits["split"] == "test").to_numpy()]
     target = evaluation_target(splits, class_bank.labels)
-    return ablation_table(variants, target, config.bootstrap_resamples, config.seed)
+    chosen = zero_shot_scores, zero_shot_weights, zero_shot_choice
+    return ablation_table(*chosen, features, target, config.bootstrap_resamples, config.seed)
 
 
 def learn_without_labels(
