@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import jinja2
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sports_clip_pipeline.apps.demo_study import (
-    DemoPredictor,
     FinishedStudy,
     InvalidInput,
     Prediction,
@@ -69,20 +71,19 @@ def predictions_html(predictions: tuple[Prediction, Prediction], study: Finished
     return str(_template().predictions(*predictions, training))
 
 
-def build_page(predictor: DemoPredictor, uploads: Path) -> gr.Blocks:
+def build_page(study: FinishedStudy, uploads: Path) -> gr.Blocks:
     """The page of one study.
 
     Args:
         uploads: the only folder that images are read from.
     """
-    study = predictor.study
     own_names = ", ".join(study.names)
 
     def predict(upload: Any, names: Any) -> str:
         """HTML of both predictions, or a sentence."""
         try:
             image = open_image(uploaded_bytes(upload, uploads))
-            return predictions_html(predictor.predict(image, parse_names(str(names))), study)
+            return predictions_html(study.predict(image, parse_names(str(names))), study)
         except InvalidInput as error:
             return error_html(str(error))
 
@@ -93,7 +94,7 @@ def build_page(predictor: DemoPredictor, uploads: Path) -> gr.Blocks:
             return None, error_html("There is no such image.")
         image = study.samples[index][0]
         try:
-            return image, predictions_html(predictor.predict(image, parse_names(names)), study)
+            return image, predictions_html(study.predict(image, parse_names(names)), study)
         except InvalidInput as error:
             return image, error_html(str(error))
 
@@ -230,11 +231,6 @@ def launch(page: gr.Blocks, host: str, port: int, uploads: Path) -> None:
     )
 
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
-
 _HOSTS = ("127.0.0.1", "localhost")
 # gradio's page has inline scripts and styles; nothing may come from, or go to, elsewhere.
 _POLICY = (
@@ -257,32 +253,37 @@ class RequestCheck:
         uploads: the folder in which this server stores uploads.
     """
 
-    def __init__(self, app: App, uploads: Path) -> None:
+    def __init__(self, app: ASGIApp, uploads: Path) -> None:
         self.app, self.uploads = app, uploads
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with security headers, or reject it with one sentence."""
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+        if scope["type"] == "http":
+            send = _with_headers(send)
+            try:
+                receive = await self._check(scope, receive)
+            except HTTPException as error:
+                rejection = JSONResponse({"error": error.detail}, error.status_code)
+                return await rejection(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+    async def _check(self, scope: Scope, receive: Receive) -> Receive:
+        """The request's body, to be passed on. Raises: HTTPException: it is rejected."""
         headers = {name.lower(): value for name, value in scope["headers"]}
         if headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0] not in _HOSTS:
-            return await _reject(send, 403, "This page is served to 127.0.0.1 alone.")
+            raise HTTPException(403, "This page is served to 127.0.0.1 alone.")
         # Uploads are forms, whose size gradio limits.
         form = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
-        if scope["method"] == "POST" and not form:
-            body = await _read(receive)
-            if body is None:
-                return await _reject(send, 413, "A request has up to 64 KiB; images are uploaded.")
-            try:
-                paths = list(_paths(json.loads(body)))
-            except (ValueError, RecursionError):
-                return await _reject(send, 400, "The request is no JSON.")
-            if not all(is_upload(path, self.uploads) for path in paths):
-                return await _reject(
-                    send, 403, "The request names a file that was not uploaded here."
-                )
-            receive = _replay(body, receive)
-        return await self.app(scope, receive, _with_headers(send))
+        if scope["method"] != "POST" or form:
+            return receive
+        body = await _read(receive)
+        try:
+            paths = list(_paths(json.loads(body)))
+        except (ValueError, RecursionError) as error:
+            raise HTTPException(400, "The request is no JSON.") from error
+        if not all(is_upload(path, self.uploads) for path in paths):
+            raise HTTPException(403, "The request names a file that was not uploaded here.")
+        return _replay(body, receive)
 
 
 def _paths(value: Any) -> Iterator[Any]:
@@ -296,15 +297,15 @@ def _paths(value: Any) -> Iterator[Any]:
             yield from _paths(part)
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """The whole body, or None where it is too long."""
+async def _read(receive: Receive) -> bytes:
+    """The whole body. Raises: HTTPException: it is too long."""
     body, more = b"", True
     while more:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > MAX_JSON_BYTES:
-            return None
+            raise HTTPException(413, "A request has up to 64 KiB; images are uploaded.")
     return body
 
 
@@ -325,10 +326,3 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return send_with
-
-
-async def _reject(send: Send, status: int, sentence: str) -> None:
-    body = json.dumps({"error": sentence}).encode()
-    headers = [(b"content-type", b"application/json"), *_HEADERS]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
