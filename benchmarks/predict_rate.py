@@ -32,7 +32,6 @@ from side_by_side import add_force, refuse_when_busy, verdict
 from sports_clip_pipeline import load_exported, load_predictor
 from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
 from sports_clip_pipeline.data.user_images import ImageFiles
-from sports_clip_pipeline.io.state import ProgressBar
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor.batch_prediction import (
@@ -49,7 +48,7 @@ HERE: dict[str, object] = {}
 Run = Callable[[Sequence[np.ndarray]], object]
 
 
-class Clock(ProgressBar):
+class Clock:
     """Images a second from the first block to the last."""
 
     def __init__(self) -> None:
@@ -98,7 +97,7 @@ def squares_of(images: ImageFiles, network: ExportedPredictor) -> list[np.ndarra
     seen = []
     for file in islice(images, 4 * BLOCK):
         try:
-            image = open_upright(file.read(), ImageRules()).image
+            image = open_upright(file.read(), ImageRules())
         except UnusableImageError:
             continue
         seen.append([look.pixels(image) for look in network.input_specs])

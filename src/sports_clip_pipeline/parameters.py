@@ -108,7 +108,8 @@ def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
-def _filled(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def filled(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Validator of a tuple with at least one value."""
     if not values:
         raise ValueError("wanted at least one value")
     return values
@@ -147,7 +148,7 @@ Text = Annotated[str, AfterValidator(_not_blank)]
 Sentence = Annotated[Text, AfterValidator(lambda text: " ".join(text.split()))]
 Words = Annotated[tuple[str, ...], _split(str), AfterValidator(_unique)]
 """A tuple of different texts, written as a list or as `a+b`; may be empty."""
-Names = Annotated[Words, AfterValidator(_filled)]
+Names = Annotated[Words, AfterValidator(filled)]
 Texts = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
@@ -156,9 +157,9 @@ Texts = Annotated[
 ]
 """A tuple of different texts in which `+` has no meaning; may be empty."""
 Floats = Annotated[
-    tuple[float, ...], _split(float), AfterValidator(_unique), AfterValidator(_filled)
+    tuple[float, ...], _split(float), AfterValidator(_unique), AfterValidator(filled)
 ]
-Ints = Annotated[tuple[int, ...], _split(int), AfterValidator(_unique), AfterValidator(_filled)]
+Ints = Annotated[tuple[int, ...], _split(int), AfterValidator(_unique), AfterValidator(filled)]
 Fractions = Annotated[Floats, between(0.0, 1.0, open_low=True)]
 """Shares of the labels, in (0, 1]."""
 Share = Annotated[float, Field(gt=0.0, le=1.0)]

@@ -148,21 +148,14 @@ def test_garbage_gets_a_sentence(open_page: Any, content: bytes, sentence: str) 
     assert "Traceback" not in alert.inner_text()
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280])
-def test_the_page_fits_its_window(open_page: Any, image_bytes: bytes, width: int) -> None:
-    page = open_page(width)
-    upload(page, image_bytes)
-    names_of(page, "Fine-tuned")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
-def test_axe_finds_nothing_serious(
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (768, "light"), (1280, "light")])
+def test_the_page_fits_its_window_and_axe_finds_nothing_serious(
     open_page: Any, image_bytes: bytes, width: int, scheme: str
 ) -> None:
     page = open_page(width, color_scheme=scheme)
     upload(page, image_bytes)
     names_of(page, "Fine-tuned")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     grave, held = axe_findings(page)
     assert grave == set()
     assert held > 10

@@ -13,7 +13,6 @@ from PIL import Image
 from sports_clip_pipeline.apps.demo_study import (
     MAX_NAMES,
     MAX_PIXELS,
-    DemoPredictor,
     FinishedStudy,
     InvalidInput,
     Prediction,
@@ -32,11 +31,6 @@ DIFFERENCE = 5e-3  # of probabilities: the study's features are those of a faste
 @pytest.fixture(scope="module")
 def study(finished_run: Path) -> FinishedStudy:
     return open_study(finished_run, "sample")
-
-
-@pytest.fixture(scope="module")
-def predictor(study: FinishedStudy) -> DemoPredictor:
-    return DemoPredictor(study)
 
 
 def saved(project: Path, table: str) -> pd.DataFrame:
@@ -62,11 +56,11 @@ def in_order(prediction: Prediction, names: tuple[str, ...]) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("label", ["chess", "ice_hockey"])
 def test_for_the_studys_own_names_both_predictions_are_the_studys(
-    predictor: DemoPredictor, study: FinishedStudy, finished_run: Path, label: str
+    study: FinishedStudy, finished_run: Path, label: str
 ) -> None:
     store, test = store_and_rows(finished_run)
     image, row = test.loc[test["label"] == label, ["image", "row"]].iloc[0]
-    zero_shot, finetuned = predictor.predict(store.get(row), study.names)
+    zero_shot, finetuned = study.predict(store.get(row), study.names)
     expected = saved(finished_run, "zero_shot_predictions").loc[image, "probabilities"]
     np.testing.assert_allclose(in_order(zero_shot, study.names), expected, atol=DIFFERENCE)
     expected = saved(finished_run, "test_predictions").loc[image, "finetuned_probabilities"]
@@ -74,11 +68,9 @@ def test_for_the_studys_own_names_both_predictions_are_the_studys(
 
 
 @pytest.mark.slow
-def test_other_names_change_the_zero_shot_prediction_alone(
-    predictor: DemoPredictor, study: FinishedStudy
-) -> None:
+def test_other_names_change_the_zero_shot_prediction_alone(study: FinishedStudy) -> None:
     image, _ = study.samples[0]
-    own, other = (predictor.predict(image, names) for names in (study.names, ("a cat", "a lake")))
+    own, other = (study.predict(image, names) for names in (study.names, ("a cat", "a lake")))
     assert {name for name, _ in other[0].ranked} == {"a cat", "a lake"}
     assert sum(share for _, share in other[0].ranked) == pytest.approx(1.0)
     assert own[1] == other[1]
@@ -86,10 +78,8 @@ def test_other_names_change_the_zero_shot_prediction_alone(
 
 
 @pytest.mark.slow
-def test_maps_have_the_aspect_ratio_of_the_image(
-    predictor: DemoPredictor, study: FinishedStudy
-) -> None:
-    for prediction in predictor.predict(Image.new("RGB", (300, 150), "green"), study.names):
+def test_maps_have_the_aspect_ratio_of_the_image(study: FinishedStudy) -> None:
+    for prediction in study.predict(Image.new("RGB", (300, 150), "green"), study.names):
         assert prediction.map_jpeg is not None
         with Image.open(io.BytesIO(prediction.map_jpeg)) as picture:
             assert picture.format == "JPEG" and picture.size == (448, 224)
@@ -133,13 +123,9 @@ def test_files_that_are_no_usable_image_get_a_sentence() -> None:
     assert open_image(image.getvalue()).size == (64, 64)
 
 
-def test_commas_semicolons_and_lines_separate_names() -> None:
-    typed = " tennis,  ice   hockey\nchess;a dog ,\n\n;"
+def test_names_are_separated_by_commas_semicolons_and_lines_and_unique_in_any_case() -> None:
+    typed = " tennis,  ice   hockey\nchess;a dog ,\n\n;Tennis,CHESS"
     assert parse_names(typed) == ("tennis", "ice hockey", "chess", "a dog")
-
-
-def test_names_are_unique_regardless_of_case() -> None:
-    assert parse_names("Tennis, chess, tennis, CHESS") == ("Tennis", "chess")
 
 
 @pytest.mark.parametrize("typed", ["", " , ;\n", "tennis", "tennis, Tennis"])

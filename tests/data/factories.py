@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from sports_clip_pipeline.data.archives import Archive
+from tests.data.conftest import make_zip
 
 Files = dict[str, bytes]
 
@@ -34,9 +34,7 @@ def jpeg(seed: int, width: int = 64, height: int = 48) -> bytes:
 def zipped(path: Path, files: Files) -> Archive:
     """`path`.zip with these files, opened."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path.with_name(path.name + ".zip"), "w") as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name), content)  # a fixed date
+    path.with_name(f"{path.name}.zip").write_bytes(make_zip(files))
     return Archive.open(path)
 
 

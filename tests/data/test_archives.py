@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.data.archives import Archive, safe_name
+from sports_clip_pipeline.data.archives import Archive, find_archive
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import ArchiveLimits
 from tests.data.factories import unpacked, zipped
@@ -53,14 +53,21 @@ def test_hidden_files_and_macosx_folder_are_left_out(tmp_path: Path) -> None:
 )
 def test_path_traversal_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserFacingError, match="reaches out"):
-        safe_name(name, tmp_path)
-    with pytest.raises(UserFacingError, match="reaches out"):
         zipped(tmp_path / "bad", {name: b"x"}).names()
 
 
-@pytest.mark.parametrize("name", ["a", "a/b.jpg", "a..b/c", "ä/日本 x\u00a0y.jpg", "...jpg"])
-def test_safe_name_is_unchanged(tmp_path: Path, name: str) -> None:
-    assert safe_name(name, tmp_path) == name
+def test_harmless_names_are_unchanged(tmp_path: Path) -> None:
+    names = ("a..b/c", "ä/日本 x\u00a0y.jpg")
+    assert zipped(tmp_path / "c", dict.fromkeys(names, b"")).names() == names
+
+
+def test_an_empty_folder_is_no_archive_and_the_zip_is_preferred(tmp_path: Path) -> None:
+    (tmp_path / "flickr8k").mkdir()
+    assert find_archive(tmp_path / "flickr8k") is None
+    (tmp_path / "flickr8k" / "a").touch()
+    assert find_archive(tmp_path / "flickr8k") == tmp_path / "flickr8k"
+    (tmp_path / "flickr8k.zip").touch()
+    assert find_archive(tmp_path / "flickr8k") == tmp_path / "flickr8k.zip"
 
 
 def test_link_in_a_zip_is_refused(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_committed_banks_describe_all_sports_and_the_sample_uses_the_same_classe
     sample, real = (read_bank(CONF / env / "parameters_class_bank.yml") for env in ("base", "real"))
     assert len(real.labels) == 22
     assert list(real.labels) == sorted(real.labels)
-    assert all(6 <= len(real.sentences(label)) <= 10 for label in real.labels)
+    assert all(6 <= len(real[label].sentences) <= 10 for label in real.labels)
     assert set(sample.labels) < set(real.labels)
     assert sample.templates == real.templates
     assert set(sample.classes) <= set(real.classes)

@@ -19,7 +19,6 @@ from sports_clip_pipeline.data.download import (
     describe_corpus,
     download_corpora,
     fetch_archive,
-    find_corpus,
 )
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
@@ -120,7 +119,7 @@ def test_full_disk_is_an_error_that_leaves_no_file(server, content, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
     try:
-        with pytest.raises(UserFacingError, match=r"a\.zip\.partial: cannot be written"):
+        with pytest.raises(UserFacingError, match=r"a\.zip\.partial: File too large"):
             fetch(tmp_path, content, url)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -185,7 +184,7 @@ def assemble(tmp_path, *archives):
         paths.append(tmp_path / f"{index}.zip")
         tmp_path.mkdir(exist_ok=True)
         paths[-1].write_bytes(content)
-    target = tmp_path / "raw" / "flickr8k"
+    target = tmp_path / "flickr8k"
     return assemble_flickr8k(paths, tmp_path / "scratch", target, RunState())
 
 
@@ -194,7 +193,7 @@ def test_archives_become_the_folder_that_ingest_reads_without_foreign_files(tmp_
     (tmp_path / "scratch" / "Flicker8k_Dataset").mkdir(parents=True)
     (tmp_path / "scratch" / "Flicker8k_Dataset" / "half.jpg").write_bytes(b"x")  # killed run
     assert assemble(tmp_path, {**IMAGES, **foreign, "Images/._a.jpg": b"x"}, TEXTS) == 1
-    folder = tmp_path / "raw" / "flickr8k"
+    folder = tmp_path / "flickr8k"
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
     assert files == sorted(["Flicker8k_Dataset/a.jpg", *TEXTS])
     assert (folder / "Flicker8k_Dataset/a.jpg").read_bytes() == b"A" * 9
@@ -208,7 +207,7 @@ def test_archives_become_the_folder_that_ingest_reads_without_foreign_files(tmp_
 def test_path_traversal_refuses_the_archive(tmp_path, name):
     with pytest.raises(UserFacingError, match="reaches out of the archive"):
         assemble(tmp_path, {**IMAGES, **TEXTS, name: b"evil"})
-    assert not (tmp_path / "raw" / "flickr8k").exists()
+    assert not (tmp_path / "flickr8k").exists()
     assert not list(tmp_path.parent.rglob("*evil*"))
 
 
@@ -223,16 +222,7 @@ def test_path_traversal_refuses_the_archive(tmp_path, name):
 def test_incomplete_or_damaged_archives_leave_no_corpus(tmp_path, archive, message):
     with pytest.raises(UserFacingError, match=message):
         assemble(tmp_path, archive)
-    assert not (tmp_path / "raw" / "flickr8k").exists()
-
-
-def test_find_corpus_prefers_the_zip_and_ignores_an_empty_folder(tmp_path):
-    (tmp_path / "flickr8k").mkdir()
-    assert find_corpus("flickr8k", tmp_path) is None
-    (tmp_path / "flickr8k" / "a").touch()
-    assert find_corpus("flickr8k", tmp_path) == tmp_path / "flickr8k"
-    (tmp_path / "flickr8k.zip").touch()
-    assert find_corpus("flickr8k", tmp_path) == tmp_path / "flickr8k.zip"
+    assert not (tmp_path / "flickr8k").exists()
 
 
 IMAGE_ZIP = make_zip({"Flicker8k_Dataset/a.jpg": b"A", "Flicker8k_Dataset/b.jpg": b"B"})

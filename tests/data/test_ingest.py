@@ -16,7 +16,6 @@ from sports_clip_pipeline.data.ingest import (
     Scan,
     audit,
     close_store,
-    data_digest,
     resolve_duplicates,
     scan_corpus,
     thumbnails,
@@ -34,16 +33,7 @@ from sports_clip_pipeline.io.schemas import (
 )
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
-from tests.data.factories import (
-    Files,
-    encoded,
-    flickr8k,
-    jpeg,
-    kaggle,
-    random_image,
-    unpacked,
-    zipped,
-)
+from tests.data.factories import Files, encoded, flickr8k, jpeg, kaggle, random_image, zipped
 
 SCAN_CONFIG = IngestConfig(shard_images=3, workers=1, max_quarantine_share=0.5)
 NAMES = [f"{k}.jpg" for k in range(8)]
@@ -149,18 +139,18 @@ def test_thumbnails_are_16_by_16_grey_means_and_facts_are_json(tmp_path: Path) -
     assert grey.dtype == np.uint8
     assert np.abs(grey[0].astype(int) - 90).max() <= 1
     facts = json.loads((found.folder / "shard-00002.json").read_text())
-    assert facts["usable"]["image"] == ["i/6.jpg", "i/7.jpg"]
+    assert [row[0] for row in facts["usable"]] == ["i/6.jpg", "i/7.jpg"]
 
 
 LABELS = ("chess", "tennis")
 CONFIG = IngestConfig(shard_images=7, workers=1, max_quarantine_share=0.2)
 
 
-def scan_both(folder: Path, first: Files, second: Files, make=zipped) -> tuple[Scan, Scan]:
-    captioned, labelled = make(folder / "flickr8k", first), make(folder / "sports", second)
+def scan_both(folder: Path, first: Files, second: Files) -> tuple[Scan, Scan]:
+    captioned, labelled = zipped(folder / "flickr8k", first), zipped(folder / "sports", second)
     return (
         scan_corpus(captioned, list_flickr8k(captioned), CONFIG, RunState()),
-        scan_corpus(labelled, list_sports(labelled, LABELS), CONFIG, RunState()),
+        scan_corpus(labelled, list_sports(labelled, LABELS, CONFIG.labelled), CONFIG, RunState()),
     )
 
 
@@ -244,21 +234,3 @@ def test_audit_counts(resolved) -> None:
     assert document["duplicates"]["by_kind"] == {"exact": 8, "near": 2}
     assert document["duplicates"]["by_action"] == {"dropped": 2, "kept": 6, "quarantined": 2}
     assert document["duplicates"]["dropped_by_corpus"] == {"flickr8k": 1, "sports": 1}
-
-
-def test_data_digest_is_the_same_packed_and_unpacked(resolved, tmp_path: Path) -> None:
-    images = resolved[1].images
-    kept = images[images["action"] == "kept"]
-    scans = scan_both(tmp_path, *corpora_with_duplicates(), make=unpacked)
-    other = resolve_duplicates(*scans, CONFIG).images
-    assert data_digest(kept) == data_digest(other[other["action"] == "kept"])
-    assert data_digest(kept) != data_digest(kept.iloc[1:])
-
-
-def test_corpora_without_duplicates(tmp_path: Path) -> None:
-    scans = scan_both(tmp_path, flickr8k(12), kaggle({"chess": 2, "tennis": 2}, 0))
-    result = resolve_duplicates(*scans, CONFIG)
-    assert len(result.duplicates) == len(result.quarantine) == 0
-    Duplicates.validate(result.duplicates)
-    Quarantine.validate(result.quarantine)
-    assert (result.images["action"] == "kept").all()

@@ -38,7 +38,7 @@ def dirty() -> Scan:
     archive = real_archive("sports_dirty")
     labels = sorted({name.split("/")[0] for name in archive.names()})
     config = IngestConfig(max_quarantine_share=1.0)
-    return scan_corpus(archive, list_sports(archive, labels), config, RunState())
+    return scan_corpus(archive, list_sports(archive, labels, config.labelled), config, RunState())
 
 
 def test_unusable_files_are_quarantined_and_others_become_rgb(dirty: Scan) -> None:
@@ -86,7 +86,7 @@ def test_a_subset_of_the_corpora_becomes_stores_manifests_and_splits(tmp_path: P
     config = IngestConfig(shard_images=256)
     scans = (
         scan_corpus(flickr8k, list_flickr8k(flickr8k), config, RunState()),
-        scan_corpus(sports, list_sports(sports, labels), config, RunState()),
+        scan_corpus(sports, list_sports(sports, labels, config.labelled), config, RunState()),
     )
     resolved = resolve_duplicates(*scans, config)
     assert set(resolved.quarantine["reason"]) <= {"conflicting_labels"}

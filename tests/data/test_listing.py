@@ -4,13 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sports_clip_pipeline.data.listing import (
-    find_file,
-    image_folder,
-    plain_name,
-    read_columns,
-    read_text,
-)
+from sports_clip_pipeline.data.listing import find_file, image_folder, inner_path, read_columns
 from sports_clip_pipeline.errors import UserFacingError
 from tests.data.factories import zipped
 
@@ -34,31 +28,8 @@ def test_columns_are_read_by_name_with_line_numbers(tmp_path: Path) -> None:
     assert rows == [(2, ["1.jpg", "a, b"]), (4, ["2.jpg", "c"])]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"image,sport\n", "has no column 'sports', its first line holds: image, sport"),
-        (b"", "holds: nothing"),
-        (b"image,sports\na.jpg\n", "line 2 has 1 fields"),
-        (b"image,sports\n\xff\xfe,b\n", "is not UTF-8"),
-    ],
-)
-def test_malformed_csv_error_names_the_file(tmp_path: Path, content: bytes, message: str) -> None:
-    archive = zipped(tmp_path / "c", {"t.csv": content})
-    with pytest.raises(UserFacingError, match=message) as raised:
-        read_columns(archive, "t.csv", ("image", "sports"))
-    assert str(raised.value).startswith(f"{tmp_path}/c.zip:t.csv: ")
-
-
-def test_byte_order_mark_is_removed(tmp_path: Path) -> None:
-    assert read_text(zipped(tmp_path / "c", {"t": b"\xef\xbb\xbfhi"}), "t") == "hi"
-
-
-@pytest.mark.parametrize("name", ["", "..", ".", "../a.jpg", "/a.jpg", "b/a.jpg", "b\\a", "a\0"])
+@pytest.mark.parametrize("name", ["", "..", ".", "../a.jpg", "/a.jpg", "b\\..\\a", "a\0"])
 def test_path_traversal_in_a_list_is_refused(name: str) -> None:
-    with pytest.raises(UserFacingError, match="climbs out"):
-        plain_name(name, "t.csv line 2")
-
-
-def test_unicode_name_is_unchanged() -> None:
-    assert plain_name("..é 日.jpg", "x") == "..é 日.jpg"
+    with pytest.raises(UserFacingError, match=r"t\.csv line 2: .*no path below"):
+        inner_path(name, "t.csv line 2")
+    assert inner_path("./b\\..é 日.jpg", "x") == "b/..é 日.jpg"

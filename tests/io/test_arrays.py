@@ -9,33 +9,26 @@ from kedro.io import DatasetError
 from sports_clip_pipeline.io import Arrays, LinkedArrays
 
 
-def test_arrays_keep_dtype_and_shape(tmp_path: Path) -> None:
-    dataset = Arrays(filepath=str(tmp_path / "deep/a.safetensors"))
-    assert not dataset.exists()
-    wide = np.arange(6, dtype=np.float16).reshape(2, 3)
-    dataset.save({"turned": wide.T, "row": np.array([1, 2])})
-    found = dataset.load()
-    np.testing.assert_array_equal(found["turned"], wide.T)
-    assert found["turned"].dtype == np.float16
-    assert found["row"].dtype == np.int64
-
-
-def test_mapped_arrays_are_equal_and_read_only(tmp_path: Path) -> None:
-    path = tmp_path / "a.safetensors"
+def test_arrays_are_equal_and_mapped_ones_read_only(tmp_path: Path) -> None:
+    path = tmp_path / "deep/a.safetensors"
+    wide = np.arange(12, dtype=np.float16).reshape(3, 4)
     arrays = {
-        "wide": np.arange(12, dtype=np.float16).reshape(3, 4),
+        "wide": wide,
+        "turned": wide.T,
         "alone": np.array(7),
         "none": np.zeros((0, 3), np.float32),
         "row": np.arange(5),
     }
+    assert not Arrays(filepath=str(path)).exists()
     Arrays(filepath=str(path)).save(arrays)
     (tmp_path / "other").touch()
     assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
-    found = Arrays(filepath=str(path), mapped=True).load()
-    assert found.keys() == arrays.keys()
-    for name, value in arrays.items():
-        assert found[name].dtype == value.dtype
-        np.testing.assert_array_equal(found[name], value)
+    for mapped in (False, True):
+        found = Arrays(filepath=str(path), mapped=mapped).load()
+        assert found.keys() == arrays.keys()
+        for name, value in arrays.items():
+            assert found[name].dtype == value.dtype
+            np.testing.assert_array_equal(found[name], value)
     assert isinstance(found["wide"], np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         found["row"][0] = 1

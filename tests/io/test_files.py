@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DataCatalog, DatasetError
 
 from sports_clip_pipeline.cli import one_line
 from sports_clip_pipeline.errors import UserFacingError
@@ -23,7 +23,7 @@ from sports_clip_pipeline.io import (
 from sports_clip_pipeline.predictor.head import Head, Operation, blend
 
 TABLE = pd.DataFrame({"image": ["a", "b"], "n": [1, 2]})
-CATALOG = Path(__file__).parents[2] / "conf" / "base" / "catalog_embed.yml"
+CONF = Path(__file__).parents[2] / "conf" / "base"
 
 
 @pytest.mark.parametrize("dataset_class", [ParquetTable, CsvTable])
@@ -68,7 +68,7 @@ def test_moved_table_replaces_the_former_one(tmp_path: Path) -> None:
 
 
 def test_json_document_is_saved_atomically(tmp_path: Path) -> None:
-    dataset = JsonDocument(filepath=str(tmp_path / "a.json"), fields=["views"], made_by="embed")
+    dataset = JsonDocument(filepath=str(tmp_path / "a.json"), required=["views"], made_by="embed")
     dataset.save({"views": ["full"], "more": 1})
     with pytest.raises(DatasetError):
         dataset.save({"views": object()})
@@ -76,18 +76,28 @@ def test_json_document_is_saved_atomically(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_document_of_an_older_version_names_its_file_and_the_pipeline_to_run(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("pipeline", "entry", "missing"),
+    [
+        ("embed", "embed_audit", "weights_sha256, preprocessing, views, additional_encoders"),
+        ("finetune", "test_predictions", "zero_shot_top5, zero_shot_top5_probabilities"),
+    ],
+)
+def test_a_file_of_an_older_version_is_named_with_the_pipeline_to_run(
+    tmp_path: Path, pipeline: str, entry: str, missing: str
 ) -> None:
-    path = tmp_path / "embed_audit.json"
-    path.write_text(json.dumps({"image_encoder": "lite0", "text_encoder": "minilm"}))
-    config = yaml.safe_load(CATALOG.read_text())["embed_audit"]
-    dataset = AbstractDataset.from_config("embed_audit", {**config, "filepath": str(path)})
+    config = yaml.safe_load((CONF / f"catalog_{pipeline}.yml").read_text())[entry]
+    path = tmp_path / Path(config["filepath"]).name
+    if path.suffix == ".json":
+        path.write_text(json.dumps({"image_encoder": "lite0", "text_encoder": "minilm"}))
+    else:
+        TABLE.to_parquet(path)
+    catalog = DataCatalog.from_config({entry: {**config, "filepath": str(path)}})
     with pytest.raises(DatasetError) as refused:
-        dataset.load()
+        catalog.load(entry)
     line = one_line(refused.value)
-    assert line.startswith(f"{path}: weights_sha256, preprocessing, views, ")
-    assert line.endswith("`kedro run --pipelines=embed`")
+    assert line.startswith(f"{path}: {missing}")
+    assert line.endswith(f"`kedro run --pipelines={pipeline}`")
 
 
 def test_evaluations_are_appended_and_repeats_counted(tmp_path: Path) -> None:

@@ -41,17 +41,13 @@ def test_archive_is_a_zip_or_a_folder(tmp_path: Path) -> None:
     assert dataset.load().read("a") == b"2"
 
 
-@pytest.mark.parametrize("dataset_class", [ArchiveDataset, RawFolderDataset])
-def test_raw_data_are_never_saved(dataset_class: type, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="never saved"):
-        dataset_class(filepath=str(tmp_path)).save("x")
-
-
-def test_raw_folder_need_not_exist(tmp_path: Path) -> None:
+def test_raw_folder_need_not_exist_and_is_never_saved(tmp_path: Path) -> None:
     dataset = RawFolderDataset(filepath=str(tmp_path / "raw"))
     assert dataset.load() == tmp_path / "raw"
     assert dataset.exists()
     assert not (tmp_path / "raw").exists()
+    with pytest.raises(DatasetError, match="never saved"):
+        dataset.save("x")
 
 
 def test_image_store_round_trip(tmp_path: Path) -> None:

@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from kedro.io import DataCatalog, DatasetError
-
-from sports_clip_pipeline.cli import one_line
+from kedro.io import DataCatalog
 
 SHA = "0" * 64
 
@@ -138,16 +136,3 @@ def test_predictions_that_contradict_themselves_are_refused(
 ) -> None:
     with pytest.raises(Exception, match=message):
         stored_predictions(tmp_path / "p.parquet").save("table", predictions(**changes))
-
-
-def test_predictions_of_an_older_version_name_the_file_and_the_pipeline_to_run(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "p.parquet"
-    old = predictions().drop(columns=["zero_shot_top5", "zero_shot_top5_probabilities"])
-    old.to_parquet(path)
-    with pytest.raises(DatasetError) as refused:
-        stored_predictions(path).load("table")
-    line = one_line(refused.value)
-    assert line.startswith(f"{path}: zero_shot_top5, zero_shot_top5_probabilities missing")
-    assert line.endswith("`kedro run --pipelines=finetune`")

@@ -11,12 +11,7 @@ import pytest
 import safetensors.numpy
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import (
-    RunState,
-    replacing_folder,
-    write_atomically,
-    write_errors,
-)
+from sports_clip_pipeline.io.state import RunState, replacing_folder, write_atomically, write_errors
 
 ARRAYS = {
     "w": np.arange(6, dtype=np.float32).reshape(2, 3),

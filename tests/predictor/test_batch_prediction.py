@@ -14,14 +14,8 @@ import pytest
 from PIL import Image
 
 from sports_clip_pipeline import load_exported
-from sports_clip_pipeline.data.transforms import (
-    DecodedImage,
-    InputSpec,
-    UnusableImageError,
-    open_upright,
-)
+from sports_clip_pipeline.data.transforms import InputSpec, UnusableImageError, open_upright
 from sports_clip_pipeline.data.user_images import ImageFile
-from sports_clip_pipeline.io.state import ProgressBar
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 from sports_clip_pipeline.predictor import batch_prediction
 from sports_clip_pipeline.predictor.batch_prediction import (
@@ -40,7 +34,7 @@ from sports_clip_pipeline.predictor.batch_prediction import (
 )
 
 RULES = ImageRules()
-INPUT_SPECS = (InputSpec(32, "bicubic", "full"), InputSpec(48, "bicubic", "centre"))
+INPUT_SPECS = (InputSpec(32), InputSpec(48, view="centre"))
 
 
 def png(grey: int) -> bytes:
@@ -143,10 +137,10 @@ def test_one_image_is_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
         nonlocal alive
         alive -= 1
 
-    def opened(content: bytes, rules: ImageRules) -> DecodedImage:
+    def opened(content: bytes, rules: ImageRules) -> Image.Image:
         nonlocal alive, most
         image = open_upright(content, rules)
-        weakref.finalize(image.image, dropped)
+        weakref.finalize(image, dropped)
         alive += 1
         most = max(most, alive)
         return image
@@ -168,7 +162,7 @@ CLASSES = ("chess", "table tennis", "wwe")
 CONFIDENT, UNCERTAIN = [0.1, 0.7, 0.2], [0.4, 0.35, 0.25]
 
 
-class Bar(ProgressBar):
+class Bar:
     """A progress bar that records its updates."""
 
     def __init__(self) -> None:
@@ -219,7 +213,7 @@ def test_a_table_is_written_block_by_block(tmp_path: Path) -> None:
         yield block(big)
         assert table.stat().st_size > first > 50_000
 
-    assert write_predictions(growing(), CLASSES, None, tmp_path, ProgressBar()).answered == 4000
+    assert write_predictions(growing(), CLASSES, None, tmp_path, Bar()).answered == 4000
 
 
 def test_at_most_five_classes_are_listed_with_ties_in_class_order() -> None:
@@ -236,7 +230,7 @@ def test_maps_are_drawn_of_predicted_classes_only(tmp_path: Path) -> None:
         calls.append((source.name, answer, probability))
         return b"jpeg"
 
-    write_predictions(BLOCKS, CLASSES, 0.5, tmp_path, ProgressBar(), draw)
+    write_predictions(BLOCKS, CLASSES, 0.5, tmp_path, Bar(), draw)
     assert calls == [("a.jpg", "table tennis", 0.7), ("f\udcff.jpg", "table tennis", 0.7)]
     found = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert found == ["000000-table_tennis.jpg", "000002-table_tennis.jpg"]

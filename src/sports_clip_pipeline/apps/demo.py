@@ -30,7 +30,14 @@ OFFLINE = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the study, warm up, serve; returns the exit status."""
-    given = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        "python -m sports_clip_pipeline.apps.demo",
+        description="A page that classifies one image at a time, on 127.0.0.1.",
+    )
+    parser.add_argument("--study", default="sample", help="a finished study (default: sample)")
+    parser.add_argument("--env", help="its configuration, where it is not that of the same name")
+    parser.add_argument("--port", type=int, default=7860, help="default: 7860; 0 takes a free one")
+    given = parser.parse_args(arguments)
     os.environ.update(OFFLINE)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), HOST]))
@@ -46,32 +53,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m sports_clip_pipeline.apps.demo",
-        description="A page that classifies one image at a time, on 127.0.0.1.",
-    )
-    parser.add_argument("--study", default="sample", help="a finished study (default: sample)")
-    parser.add_argument("--env", help="its configuration, where it is not that of the same name")
-    parser.add_argument("--port", type=int, default=7860, help="default: 7860; 0 takes a free one")
-    return parser
-
-
 def _serve(given: argparse.Namespace, uploads: Path) -> None:
     if find_spec("gradio") is None:
         remedy = "run `pip install 'sports-clip-pipeline[demo]'`, or `make install`"
         raise UserFacingError("the demo", "gradio is not installed", remedy)
     port = _free_port(given.port)
     print(f"Reading the study {given.study} and warming up …", flush=True)
-    from sports_clip_pipeline.apps.demo_study import DemoPredictor, open_study
+    from sports_clip_pipeline.apps.demo_study import open_study
 
     study = open_study(PROJECT, given.study, given.env)
-    from sports_clip_pipeline.apps.demo_page import build_page, launch
+    from sports_clip_pipeline.apps.demo_page import build_page, launch  # after the quick checks
 
-    predictor = DemoPredictor(study)
     for image, _ in study.samples[:2]:
-        predictor.predict(image, study.names)
-    page = build_page(predictor, uploads)
+        study.predict(image, study.names)
+    page = build_page(study, uploads)
     launch(page, HOST, port, uploads)
     print(f"http://{HOST}:{port} shows the study {study.name}; Ctrl-C ends it", flush=True)
     try:

@@ -1,4 +1,4 @@
-"""The demo's gradio page, and the ASGI middleware before it that checks every request.
+"""The demo's gradio page, and the middleware before it that checks every request.
 
 gradio lets a client name a file of its upload folder, or an address that the server then fetches.
 The middleware passes only files that this server stored for the client, and only requests to
@@ -8,18 +8,21 @@ The middleware passes only files that this server stored for the client, and onl
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import jinja2
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
 
 from sports_clip_pipeline.apps.demo_study import (
-    DemoPredictor,
     FinishedStudy,
     InvalidInput,
     Prediction,
@@ -69,20 +72,19 @@ def predictions_html(predictions: tuple[Prediction, Prediction], study: Finished
     return str(_template().predictions(*predictions, training))
 
 
-def build_page(predictor: DemoPredictor, uploads: Path) -> gr.Blocks:
+def build_page(study: FinishedStudy, uploads: Path) -> gr.Blocks:
     """The page of one study.
 
     Args:
         uploads: the only folder that images are read from.
     """
-    study = predictor.study
     own_names = ", ".join(study.names)
 
     def predict(upload: Any, names: Any) -> str:
         """HTML of both predictions, or a sentence."""
         try:
             image = open_image(uploaded_bytes(upload, uploads))
-            return predictions_html(predictor.predict(image, parse_names(str(names))), study)
+            return predictions_html(study.predict(image, parse_names(str(names))), study)
         except InvalidInput as error:
             return error_html(str(error))
 
@@ -93,7 +95,7 @@ def build_page(predictor: DemoPredictor, uploads: Path) -> gr.Blocks:
             return None, error_html("There is no such image.")
         image = study.samples[index][0]
         try:
-            return image, predictions_html(predictor.predict(image, parse_names(names)), study)
+            return image, predictions_html(study.predict(image, parse_names(names)), study)
         except InvalidInput as error:
             return image, error_html(str(error))
 
@@ -230,11 +232,6 @@ def launch(page: gr.Blocks, host: str, port: int, uploads: Path) -> None:
     )
 
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
-
 _HOSTS = ("127.0.0.1", "localhost")
 # gradio's page has inline scripts and styles; nothing may come from, or go to, elsewhere.
 _POLICY = (
@@ -242,47 +239,52 @@ _POLICY = (
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
     "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'self'"
 )
-_HEADERS = (
-    (b"content-security-policy", _POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-)
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
 
 
-class RequestCheck:
-    """ASGI middleware: rejects other hosts, long bodies and files that were not uploaded.
+class RequestCheck(BaseHTTPMiddleware):
+    """Middleware: rejects other hosts, long bodies and files that were not uploaded.
 
     Args:
         app: the application behind it.
         uploads: the folder in which this server stores uploads.
     """
 
-    def __init__(self, app: App, uploads: Path) -> None:
-        self.app, self.uploads = app, uploads
+    def __init__(self, app: ASGIApp, uploads: Path) -> None:
+        super().__init__(app)
+        self.uploads = uploads
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass the request on with security headers, or reject it with one sentence."""
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        headers = {name.lower(): value for name, value in scope["headers"]}
-        if headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0] not in _HOSTS:
-            return await _reject(send, 403, "This page is served to 127.0.0.1 alone.")
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        """Pass the request on, or reject it with one sentence; the response gets the policy."""
+        try:
+            await self._check(request)
+            response = await call_next(request)
+        except HTTPException as error:
+            response = JSONResponse({"error": error.detail}, error.status_code)
+        response.headers.update(_HEADERS)
+        return response
+
+    async def _check(self, request: Request) -> None:
+        """Raises: HTTPException: the request is rejected."""
+        if request.headers.get("host", "").rsplit(":", 1)[0] not in _HOSTS:
+            raise HTTPException(403, "This page is served to 127.0.0.1 alone.")
         # Uploads are forms, whose size gradio limits.
-        form = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
-        if scope["method"] == "POST" and not form:
-            body = await _read(receive)
-            if body is None:
-                return await _reject(send, 413, "A request has up to 64 KiB; images are uploaded.")
-            try:
-                paths = list(_paths(json.loads(body)))
-            except (ValueError, RecursionError):
-                return await _reject(send, 400, "The request is no JSON.")
-            if not all(is_upload(path, self.uploads) for path in paths):
-                return await _reject(
-                    send, 403, "The request names a file that was not uploaded here."
-                )
-            receive = _replay(body, receive)
-        return await self.app(scope, receive, _with_headers(send))
+        form = request.headers.get("content-type", "").startswith("multipart/form-data")
+        if request.method != "POST" or form:
+            return
+        length = request.headers.get("content-length", "")  # the server holds the body to it
+        if not length.isdecimal() or int(length) > MAX_JSON_BYTES:
+            raise HTTPException(413, "A request has up to 64 KiB; images are uploaded.")
+        try:
+            paths = list(_paths(await request.json()))
+        except (ValueError, RecursionError) as error:
+            raise HTTPException(400, "The request is no JSON.") from error
+        if not all(is_upload(path, self.uploads) for path in paths):
+            raise HTTPException(403, "The request names a file that was not uploaded here.")
 
 
 def _paths(value: Any) -> Iterator[Any]:
@@ -294,41 +296,3 @@ def _paths(value: Any) -> Iterator[Any]:
     if isinstance(value, list):
         for part in value:
             yield from _paths(part)
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """The whole body, or None where it is too long."""
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > MAX_JSON_BYTES:
-            return None
-    return body
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that returns a body which was read before."""
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive_again() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return receive_again
-
-
-def _with_headers(send: Send) -> Send:
-    async def send_with(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], *_HEADERS]}
-        await send(message)
-
-    return send_with
-
-
-async def _reject(send: Send, status: int, sentence: str) -> None:
-    body = json.dumps({"error": sentence}).encode()
-    headers = [(b"content-type", b"application/json"), *_HEADERS]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,23 @@ _UNUSABLE = {
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """Prediction of one classifier for an image, with its class activation map.
+
+    Attributes:
+        ranked: (name, probability), the most probable first.
+        map_jpeg: map of the first name over the image; None where the encoder has none.
+        note: how the map was made, or why there is none.
+    """
+
+    ranked: tuple[tuple[str, float], ...]
+    map_jpeg: bytes | None
+    note: str
+
+
+@dataclass(frozen=True)
 class FinishedStudy:
-    """What the demo uses of a study.
+    """What the demo uses of a study; its encoders stay in memory.
 
     Attributes:
         bank: its classes.
@@ -67,6 +83,39 @@ class FinishedStudy:
     def names(self) -> tuple[str, ...]:
         """Its labels as the page shows them."""
         return tuple(class_name(label) for label in self.bank.labels)
+
+    @cached_property
+    def _modules(self) -> tuple[EncoderClassifier, EncoderClassifier]:
+        return self.zero_shot.module(), self.finetuned.module()
+
+    def predict(self, image: Image.Image, names: Sequence[str]) -> tuple[Prediction, Prediction]:
+        """Zero-shot prediction for the class names, and fine-tuned one for the study's classes."""
+        head = self.vocabulary.head(names)
+        predictor = replace(self.zero_shot, classes=tuple(names), head=head)
+        zero_shot, finetuned = self._modules
+        return (
+            self._predict(image, predictor, zero_shot.with_head(head)),
+            self._predict(image, self.finetuned, finetuned),
+        )
+
+    def _predict(
+        self, image: Image.Image, predictor: Predictor, module: EncoderClassifier
+    ) -> Prediction:
+        from sports_clip_pipeline.explain import explainer
+
+        probabilities = predictor.predict_proba(predictor.features([image], module=module))[0]
+        order = np.argsort(-probabilities, kind="stable")
+        ranked = tuple((predictor.classes[k], float(probabilities[k])) for k in order)
+        name, probability = ranked[0]
+        explained = explainer.Prediction("the image", name, name, probability)
+        try:
+            maps = explainer.Explainer.of_predictor(
+                predictor, self.layer, _MAP_PX, _MAP_QUALITY, module
+            )
+            card = maps.explain(image, explained, name)
+        except UserFacingError as error:
+            return Prediction(ranked, None, f"There is no map: {error.what}.")
+        return Prediction(ranked, card.map_jpeg, card.method)
 
 
 def open_study(project: Path, study: str, env: str | None = None) -> FinishedStudy:
@@ -182,57 +231,6 @@ def _samples(catalog: Any) -> tuple[tuple[Image.Image, str], ...]:
     return tuple((store.get(int(row_of[image])), str(label)) for image, label in pairs)
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """Prediction of one classifier for an image, with its class activation map.
-
-    Attributes:
-        ranked: (name, probability), the most probable first.
-        map_jpeg: map of the first name over the image; None where the encoder has none.
-        note: how the map was made, or why there is none.
-    """
-
-    ranked: tuple[tuple[str, float], ...]
-    map_jpeg: bytes | None
-    note: str
-
-
-class DemoPredictor:
-    """Zero-shot and fine-tuned classifier of a study, their encoders in memory."""
-
-    def __init__(self, study: FinishedStudy) -> None:
-        self.study = study
-        self._zero_shot = study.zero_shot.module()
-        self._finetuned = study.finetuned.module()
-
-    def predict(self, image: Image.Image, names: Sequence[str]) -> tuple[Prediction, Prediction]:
-        """Zero-shot prediction for the class names, and fine-tuned one for the study's classes."""
-        head = self.study.vocabulary.head(names)
-        zero_shot = replace(self.study.zero_shot, classes=tuple(names), head=head)
-        return (
-            self._predict(image, zero_shot, self._zero_shot.with_head(head)),
-            self._predict(image, self.study.finetuned, self._finetuned),
-        )
-
-    def _predict(
-        self, image: Image.Image, predictor: Predictor, module: EncoderClassifier
-    ) -> Prediction:
-        from sports_clip_pipeline.explain import explainer
-
-        probabilities = predictor.predict_proba(predictor.features([image], module=module))[0]
-        order = np.argsort(-probabilities, kind="stable")
-        ranked = tuple((predictor.classes[k], float(probabilities[k])) for k in order)
-        name, probability = ranked[0]
-        pictures = (self.study.layer, _MAP_PX, _MAP_QUALITY, module)
-        explained = explainer.Prediction("the image", name, name, probability)
-        try:
-            maps = explainer.Explainer.of_predictor(predictor, *pictures)
-            card = maps.explain(image, explained, name)
-        except UserFacingError as error:
-            return Prediction(ranked, None, f"There is no map: {error.what}.")
-        return Prediction(ranked, card.map_jpeg, card.method)
-
-
 class InvalidInput(Exception):
     """Input without a prediction; the message is the sentence that the page shows."""
 
@@ -240,7 +238,7 @@ class InvalidInput(Exception):
 def open_image(content: bytes) -> Image.Image:
     """The upright RGB image. Raises: InvalidInput: the bytes are no usable image."""
     try:
-        return open_upright(content, ImageRules(max_pixels=MAX_PIXELS)).image
+        return open_upright(content, ImageRules(max_pixels=MAX_PIXELS))
     except UnusableImageError as error:
         raise InvalidInput(_UNUSABLE[error.reason].format(detail=error.detail)) from error
 

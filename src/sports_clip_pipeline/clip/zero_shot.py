@@ -92,8 +92,8 @@ def build_zero_shot_classifier(
 
 def _texts(bank: ClassBank, label: str, kind: str) -> Sequence[str]:
     if kind == "sentences":
-        return bank.sentences(label)
-    return [template.format(name) for name in bank.names(label) for template in bank.templates]
+        return bank[label].sentences
+    return [template.format(name) for name in bank[label].names for template in bank.templates]
 
 
 @dataclass(frozen=True)

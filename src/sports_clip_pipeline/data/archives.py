@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import stat
 import zipfile
 import zlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import file_sha256
-from sports_clip_pipeline.pipelines.ingest.config import ArchiveLimits
+from sports_clip_pipeline.pipelines.ingest.config import CORPORA, ArchiveLimits
 
 _log = logging.getLogger(__name__)
 _DOWNLOAD_AGAIN = "get it again from where it is published"
@@ -21,10 +22,8 @@ _INSPECT = "use the archive as it is published, or unpack it yourself and inspec
 _ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError)
 _RATIO_MIN_BYTES = 1024 * 1024  # smaller files are not checked for their compression ratio
 
-PUBLISHED = ("flickr8k", "sports")
-"""Names (in conf/base) of the archives that can be downloaded."""
 
-
+@dataclass
 class Archive:
     """The files of a zip or of a folder, by their names with `/`; listed on first use.
 
@@ -32,39 +31,33 @@ class Archive:
     archive is refused if a name or link leads outside, or if a size exceeds the limits.
     """
 
-    def __init__(self, path: Path, limits: ArchiveLimits | None = None) -> None:
-        self.path = Path(path)
-        self.limits = limits or ArchiveLimits()
-        self._zip: zipfile.ZipFile | None = None
-        self._files: dict[str, Any] | None = None  # name -> (zip member or path, size)
+    path: Path
+    limits: ArchiveLimits = field(default_factory=ArchiveLimits)
 
     @classmethod
-    def open(cls, path: str | Path, limits: ArchiveLimits | None = None) -> Archive:
+    def open(cls, path: Path) -> Archive:
         """`path`.zip or the folder `path`; if both exist, the zip, and a message is logged.
 
         Raises: UserFacingError: neither exists.
         """
-        folder = Path(path)
-        packed = folder.with_name(f"{folder.name}.zip")
-        if packed.is_file():
-            if folder.is_dir():
-                _log.info("both %s and the folder %s exist: the zip is read", packed, folder)
-            return cls(packed, limits)
-        if folder.is_dir():
-            return cls(folder, limits)
-        what = f"there is no such file, and no folder {folder} either"
-        raise UserFacingError(packed, what, _where_to_get(folder))
+        found = find_archive(path)
+        if found is None:
+            what = f"there is no such file, and no folder {path} with files either"
+            raise UserFacingError(path.with_name(f"{path.name}.zip"), what, _where_to_get(path))
+        if found != path and path.is_dir():
+            _log.info("both %s and the folder %s exist: the zip is read", found, path)
+        return cls(found)
 
     def within(self, limits: ArchiveLimits) -> Archive:
         """The same archive with other limits."""
-        return Archive(self.path, limits)
+        return replace(self, limits=limits)
 
     def names(self) -> tuple[str, ...]:
         """Names of all files, sorted.
 
         Raises: UserFacingError: the archive cannot be read, is unsafe or exceeds the limits.
         """
-        return tuple(self._list())
+        return tuple(self._files)
 
     def read(self, name: str) -> bytes:
         """Content of one file.
@@ -73,14 +66,14 @@ class Archive:
             KeyError: no such file.
             UserFacingError: its content is damaged or not as long as listed.
         """
-        file, size = self._list()[name]
+        file, size = self._files[name]
         where = f"{self.path}:{name}"
         if isinstance(file, Path):
             with file.open("rb") as opened:
                 content = opened.read(size + 1)
         else:
             try:
-                with self._opened_zip().open(file) as member:
+                with self._zip.open(file) as member:
                     content = member.read(size + 1)
             except (*_ZIP_ERRORS, zlib.error, EOFError, OSError) as error:
                 raise UserFacingError(where, f"is damaged ({error})", _DOWNLOAD_AGAIN) from error
@@ -91,37 +84,37 @@ class Archive:
 
     def digest(self) -> str:
         """sha256 of the zip, or of the names, sizes and contents of the folder's files."""
-        files = self._list()
+        files = self._files
         if not self.path.is_dir():
             return file_sha256(self.path)
         digest = hashlib.sha256()
         for name, (path, size) in files.items():
             digest.update(f"{len(name)} {name} {size}\n".encode())
-            with path.open("rb") as file:
-                while chunk := file.read(1024 * 1024):
-                    digest.update(chunk)
+            digest.update(path.read_bytes())
         return digest.hexdigest()
 
-    def _list(self) -> dict[str, Any]:
-        if self._files is None:
-            files = self._list_folder() if self.path.is_dir() else self._list_zip()
-            _check_limits(self.path, {name: size for name, (_, size) in files.items()}, self.limits)
-            self._files = dict(sorted(files.items()))
-        return self._files
+    @cached_property
+    def _files(self) -> dict[str, tuple[Any, int]]:
+        """Name -> zip member or path, and size; sorted by name."""
+        files = self._list_folder() if self.path.is_dir() else self._list_zip()
+        _check_limits(self.path, {name: size for name, (_, size) in files.items()}, self.limits)
+        return dict(sorted(files.items()))
 
-    def _opened_zip(self) -> zipfile.ZipFile:
-        if self._zip is None:
-            try:
-                self._zip = zipfile.ZipFile(self.path)
-            except (*_ZIP_ERRORS, UnicodeDecodeError) as error:
-                what = _why_not_a_zip(self.path, error)
-                raise UserFacingError(self.path, what, _DOWNLOAD_AGAIN) from error
-        return self._zip
+    @cached_property
+    def _zip(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except (*_ZIP_ERRORS, UnicodeDecodeError) as error:
+            what = _why_not_a_zip(self.path, error)
+            raise UserFacingError(self.path, what, _DOWNLOAD_AGAIN) from error
 
-    def _list_zip(self) -> dict[str, tuple[zipfile.ZipInfo, int]]:
-        members: dict[str, tuple[zipfile.ZipInfo, int]] = {}
-        for member in self._opened_zip().infolist():
-            name = safe_name(member.filename, self.path)
+    def _list_zip(self) -> dict[str, tuple[Any, int]]:
+        members: dict[str, tuple[Any, int]] = {}
+        for member in self._zip.infolist():
+            name = member.filename.replace("\\", "/")
+            if is_unsafe(name):
+                where = f"{self.path}:{member.filename!r}"
+                raise UserFacingError(where, "reaches out of the archive", _INSPECT)
             if member.is_dir() or _is_hidden(name):
                 continue
             _check_member(member, self.path, self.limits)
@@ -130,58 +123,42 @@ class Archive:
             members[name] = member, member.file_size
         return members
 
-    def _list_folder(self) -> dict[str, tuple[Path, int]]:
-        files: dict[str, tuple[Path, int]] = {}
+    def _list_folder(self) -> dict[str, tuple[Any, int]]:
+        files: dict[str, tuple[Any, int]] = {}
         root = self.path.resolve()
-        for folder, subfolders, file_names in os.walk(root):
-            subfolders[:] = [name for name in subfolders if not _is_hidden(name)]
-            for path in (Path(folder, name) for name in (*file_names, *subfolders)):
-                name = path.relative_to(root).as_posix()
-                if _is_hidden(name):
-                    continue
-                if path.is_symlink() and not path.resolve().is_relative_to(root):
-                    what = f"is a link that leaves the folder (to {path.readlink()})"
-                    raise UserFacingError(self.path / name, what, "put the file itself there")
-                if not is_text(name):
-                    where = f"{self.path}/{name!a}"
-                    raise UserFacingError(where, "is no UTF-8 name", "rename the file")
-                if path.is_file():
-                    files[name] = path, path.stat().st_size
+        for path in root.rglob("*"):  # which does not follow links to folders
+            name = path.relative_to(root).as_posix()
+            if _is_hidden(name):
+                continue
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                what = f"is a link that leaves the folder (to {path.readlink()})"
+                raise UserFacingError(self.path / name, what, "put the file itself there")
+            if not _is_text(name):
+                where = f"{self.path}/{name!a}"
+                raise UserFacingError(where, "is no UTF-8 name", "rename the file")
+            if path.is_file():
+                files[name] = path, path.stat().st_size
         return files
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "limits": self.limits, "_zip": None, "_files": None}
-
-    def __repr__(self) -> str:
-        return f"Archive({str(self.path)!r})"
+    def __reduce__(self) -> tuple[type[Archive], tuple[Path, ArchiveLimits]]:
+        return type(self), (self.path, self.limits)
 
 
-def move_into_place(folder: Path, target: Path) -> None:
-    """Rename a complete folder to `target`, which must be missing or empty."""
-    if target.is_dir():
-        target.rmdir()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder.replace(target)
-
-
-def safe_name(name: str, archive: Path) -> str:
-    """A member's name with `/`, checked against path traversal.
-
-    Raises: UserFacingError: the name is unsafe.
-    """
-    plain = name.replace("\\", "/")
-    if is_unsafe(plain):
-        raise UserFacingError(f"{archive}:{name!r}", "reaches out of the archive", _INSPECT)
-    return plain
+def find_archive(path: Path) -> Path | None:
+    """`path`.zip, else the folder `path` if there is anything in it, else None."""
+    packed = path.with_name(f"{path.name}.zip")
+    if packed.is_file():
+        return packed
+    return path if path.is_dir() and any(path.iterdir()) else None
 
 
 def is_unsafe(name: str) -> bool:
     """Whether a name with `/` is absolute, has `..`, or is not plain text."""
     is_absolute = name.startswith("/") or name[1:2] == ":"
-    return is_absolute or ".." in name.split("/") or not is_text(name)
+    return is_absolute or ".." in name.split("/") or not _is_text(name)
 
 
-def is_text(name: str) -> bool:
+def _is_text(name: str) -> bool:
     """Whether a name is UTF-8 without control characters."""
     try:
         name.encode()
@@ -210,15 +187,15 @@ def _check_member(member: zipfile.ZipInfo, archive: Path, limits: ArchiveLimits)
 
 def _check_limits(path: Path, sizes: dict[str, int], limits: ArchiveLimits) -> None:
     largest = max(sizes, key=sizes.__getitem__, default="")
-    for where, unit, value, field in (
+    for where, unit, value, limit_name in (
         (f"{path}", "files", len(sizes), "members"),
         (f"{path}:{largest}", "bytes", sizes.get(largest, 0), "member_bytes"),
         (f"{path}", "bytes unpacked", sum(sizes.values()), "total_bytes"),
     ):
-        limit = getattr(limits, field)
+        limit = getattr(limits, limit_name)
         if value > limit:
             what = f"holds {value:,} {unit}, more than {limit:,}: a zip bomb?"
-            remedy = f"inspect it before you unpack it, or raise ingest.limits.{field}"
+            remedy = f"inspect it before you unpack it, or raise ingest.limits.{limit_name}"
             raise UserFacingError(where, what, remedy)
 
 
@@ -226,7 +203,7 @@ def _where_to_get(folder: Path) -> str:
     """The remedy if neither the folder nor its zip exists."""
     put = f"put {folder.name}.zip or the unpacked folder {folder.name}/ into {folder.parent}"
     elsewhere = "--params=raw_dir=PATH sets another folder"
-    if folder.name not in PUBLISHED:
+    if folder.name not in CORPORA:
         return f"{put} (docs/your-own-data.md describes the formats); {elsewhere}"
     return f"download it with `make data` (`make sample` for the sample), or {put}; {elsewhere}"
 

@@ -46,17 +46,14 @@ class CaptionTokenizer:
     def __init__(self, path: Path, context_length: int) -> None:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self.context_length = context_length
+        self._tokenizer.enable_truncation(context_length)
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """Clean and tokenize texts; a truncated text keeps its end-of-text token."""
         encoded = self._tokenizer.encode_batch([clean_caption(text) for text in texts])
-        limit = self.context_length
         ids = [np.asarray(encoding.ids, dtype=np.int32) for encoding in encoded]
-        truncated = np.array([len(row) > limit for row in ids], dtype=bool)
-        ids = [np.append(row[: limit - 1], row[-1]) if len(row) > limit else row for row in ids]
-        return Tokens(ids, truncated)
+        truncated = [bool(encoding.overflowing) for encoding in encoded]
+        return Tokens(ids, np.array(truncated, dtype=bool))
 
 
 def pad(ids: Sequence[np.ndarray], padding: int = 0) -> tuple[np.ndarray, np.ndarray]:

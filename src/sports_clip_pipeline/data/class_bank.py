@@ -15,37 +15,33 @@ from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+import yaml
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.parameters import Parameters, Texts
+from sports_clip_pipeline.parameters import Parameters, Texts, filled
+from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 
 if TYPE_CHECKING:
     from sports_clip_pipeline.data.listing import Listing
-    from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
 
 
-def _not_empty(texts: tuple[str, ...]) -> tuple[str, ...]:
-    if not texts:
-        raise ValueError("wanted at least one text")
-    return texts
+def _check_label(label: object) -> object:
+    if not isinstance(label, str) or label != label.strip() or not label:
+        raise ValueError("wanted text without outer blanks (a number, yes or no wants quotes)")
+    return label
 
 
 class ClassEntry(Parameters):
     """Label, names and descriptions of one class."""
 
-    label: str = Field(description="As the corpus spells it.")
-    names: Annotated[Texts, AfterValidator(_not_empty)] = Field(
+    label: Annotated[str, BeforeValidator(_check_label)] = Field(
+        description="As the corpus spells it."
+    )
+    names: Annotated[Texts, AfterValidator(filled)] = Field(
         description="What people call it; the first name is displayed."
     )
     sentences: Texts = Field((), description="Sentences that describe its images.")
-
-    @field_validator("label", mode="before")
-    @classmethod
-    def _is_text(cls, label: object) -> object:
-        if not isinstance(label, str) or label != label.strip() or not label:
-            raise ValueError("wanted text without outer blanks (a number, yes or no wants quotes)")
-        return label
 
 
 def _check_templates(templates: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,8 +73,8 @@ class ClassBank(Parameters, block="class_bank"):
     so that an environment's classes replace those of base.
     """
 
-    templates: Annotated[Texts, AfterValidator(_not_empty), AfterValidator(_check_templates)] = (
-        Field(description="Prompt templates with exactly one `{}`, where a name goes.")
+    templates: Annotated[Texts, AfterValidator(filled), AfterValidator(_check_templates)] = Field(
+        description="Prompt templates with exactly one `{}`, where a name goes."
     )
     classes: Annotated[
         tuple[ClassEntry, ...],
@@ -98,16 +94,9 @@ class ClassBank(Parameters, block="class_bank"):
         """The labels, in the order of the configuration."""
         return tuple(entry.label for entry in self.classes)
 
-    def _entry(self, label: str) -> ClassEntry:
+    def __getitem__(self, label: str) -> ClassEntry:
+        """Names and descriptions of a class. Raises: KeyError: no such label."""
         return dict(zip(self.labels, self.classes, strict=True))[label]
-
-    def names(self, label: str) -> tuple[str, ...]:
-        """Names of a class; the first one is displayed. Raises: KeyError: no such label."""
-        return self._entry(label).names
-
-    def sentences(self, label: str) -> tuple[str, ...]:
-        """Descriptions of a class's images; may be empty. Raises: KeyError: no such label."""
-        return self._entry(label).sentences
 
     def prompts(self, label: str) -> tuple[str, ...]:
         """Every template with every name, then the sentences.
@@ -119,8 +108,9 @@ class ClassBank(Parameters, block="class_bank"):
 
         Raises: KeyError: no such label.
         """
-        filled = (t.replace("{}", name) for t in self.templates for name in self.names(label))
-        return (*filled, *self.sentences(label))
+        entry = self[label]
+        prompts = (t.replace("{}", name) for t in self.templates for name in entry.names)
+        return (*prompts, *entry.sentences)
 
 
 INGEST_FILE = "parameters_ingest.yml"
@@ -156,8 +146,6 @@ def class_bank_yaml(labels: Sequence[str]) -> str:
 
 
 def _yaml_list(values: Sequence[Any]) -> str:
-    import yaml
-
     return indent(yaml.safe_dump(list(values), allow_unicode=True, sort_keys=False), "    ")
 
 
@@ -185,32 +173,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write_class_bank(images: Path, out: Path, replace: bool) -> str:
     """Read the corpus and write the block. Returns: a summary of the corpus."""
     from sports_clip_pipeline.data.archives import Archive
-    from sports_clip_pipeline.data.labelled import list_labelled
-    from sports_clip_pipeline.data.listing import composed
+    from sports_clip_pipeline.data.labelled import list_sports
     from sports_clip_pipeline.io.state import write_atomically
 
     if out.exists() and not replace:
         raise UserFacingError(out, "already exists", "add --replace to overwrite it")
     config = _ingest_config(out.with_name(INGEST_FILE))
     path = images.with_suffix("") if images.suffix.casefold() == ".zip" else images
-    archive = Archive.open(path, config.limits)
-    listing = list_labelled(archive, lambda label, _: composed(label), config.labelled)
-    labels = sorted({entry.label for entry in listing.entries if entry.label is not None})
-    if len(labels) < 2:
-        what = f"holds {len(labels)} classes, and a study wants two or more"
+    archive = Archive.open(path).within(config.limits)
+    listing = list_sports(archive, [], config.labelled)
+    counts = Counter(entry.label for entry in listing.entries if entry.label is not None)
+    if len(counts) < 2:
+        what = f"holds {len(counts)} classes, and a study wants two or more"
         remedy = "put a folder for each class there, or a list with labels"
         raise UserFacingError(images, what, remedy)
-    text, summary = class_bank_yaml(labels), _summary(listing, config.test_share)
+    text, summary = class_bank_yaml(sorted(counts)), _summary(listing, counts, config.test_share)
     write_atomically(out, text.encode())
     return f"{summary}\nWritten: {out}"
 
 
 def _ingest_config(path: Path) -> IngestConfig:
     """The block `ingest` of a file, or its defaults if there is no such file."""
-    import yaml
-
-    from sports_clip_pipeline.pipelines.ingest.config import IngestConfig
-
     if not path.is_file():
         return IngestConfig()
     try:
@@ -221,17 +204,15 @@ def _ingest_config(path: Path) -> IngestConfig:
         raise UserFacingError(path, what, remedy) from error
 
 
-def _summary(listing: Listing, test_share: float) -> str:
+def _summary(listing: Listing, counts: Counter[str], test_share: float) -> str:
     """Classes, image counts and suitable label fractions. Raises: UserFacingError: too few."""
-    from sports_clip_pipeline.data.splits import least_fraction
+    from sports_clip_pipeline.data.splits import heldout_size, least_fraction
 
-    counts = Counter(entry.label for entry in listing.entries if entry.label is not None)
-    development = {}
     for label, count in counts.items():
         if count < 2:
             what = f"has {count} image, and each class needs two or more"
             raise UserFacingError(f"the class {label}", what, "add some, or remove it")
-        development[label] = count - min(max(1, round(test_share * count)), count - 1)
+    development = {label: n - heldout_size(n, test_share) for label, n in counts.items()}
     smallest = min(development, key=development.__getitem__)
     largest = max(development, key=development.__getitem__)
     if development[largest] < 2:

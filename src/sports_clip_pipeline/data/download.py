@@ -22,9 +22,9 @@ from typing import Any
 import pooch
 import requests
 
-from sports_clip_pipeline.data.archives import Archive, move_into_place
+from sports_clip_pipeline.data.archives import Archive, find_archive
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.io.state import RunState, write_atomically
+from sports_clip_pipeline.io.state import RunState, disk_error, write_atomically
 from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, RemoteArchive
 
 _LOG = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ _FAILURES: dict[type[Exception], str] = {
     requests.RequestException: "cannot be reached (no network, or the server is down)",
 }
 SPORTS_FILES = ("train", "train_labels.csv", "test", "test_images_list.csv")
-_TOKEN_PAGE = "https://www.kaggle.com/settings/api"
+_KAGGLE = "https://www.kaggle.com"
 
 
 def download_corpora(config: DownloadConfig, raw_dir: Path, state: RunState) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _download_flickr8k(
     target, downloads = raw_dir / "flickr8k", raw_dir / "downloads"
     archives = config.flickr8k_archives
     paths = [downloads / archive.name for archive in archives]
-    present = find_corpus("flickr8k", raw_dir)
+    present = find_archive(target)
     if present is None:
         _LOG.info("Flickr8k, %s. %s", config.flickr8k_page, config.flickr8k_licence)
         records = [fetch_archive(archive, downloads, config) for archive in archives]
@@ -84,18 +84,18 @@ def _download_flickr8k(
         records = [record for path in paths if (record := _read_record(path)) is not None]
         if present != target or len(records) < len(paths):
             records = [describe_corpus(present)]
-    if not config.keep_archives and find_corpus("flickr8k", raw_dir) == target:
+    if not config.keep_archives and find_archive(target) == target:
         for path in paths:
             path.unlink(missing_ok=True)
     return records
 
 
 def _download_sports(config: DownloadConfig, raw_dir: Path) -> dict[str, Any]:
-    target, page = raw_dir / "sports", _competition_page(config.sports_competition)
-    present, recorded = find_corpus("sports", raw_dir), raw_dir / "downloads" / "sports"
+    target, page = raw_dir / "sports", _competition_page(config)
+    present, recorded = find_archive(target), raw_dir / "downloads" / "sports"
     if present is None:
         _LOG.info("Sports, %s. %s", page, config.sports_licence)
-        _LOG.info("To get it manually: %s", _manual_steps(config.sports_competition, target))
+        _LOG.info("To get it manually: %s", _manual_steps(page, target))
         download_competition(config, raw_dir / "downloads" / "kagglehub", target)
         return _write_record(recorded, {**describe_corpus(target), "url": page})
     _LOG.info("Sports is there already: %s", present)
@@ -130,8 +130,7 @@ def fetch_archive(archive: RemoteArchive, folder: Path, config: DownloadConfig) 
             failures.append(f"{url} {_reason(error)}")
             _LOG.warning("%s: %s", archive.name, failures[-1])
         except OSError as error:
-            remedy = "check its rights and the free space, then run again"
-            raise UserFacingError(scratch, f"cannot be written ({error})", remedy) from error
+            raise disk_error(error, scratch) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     manually = f"get {archive.name} manually from {config.flickr8k_page} and put it there"
@@ -248,7 +247,7 @@ def assemble_flickr8k(
     for path in archives:
         archive = Archive(path)
         names = [name for name in archive.names() if _FLICKR8K_FILE.fullmatch(name)]
-        for name in state.progress(names, f"unpacking {path.name}", len(names), "file"):
+        for name in state.progress_bar(f"unpacking {path.name}", len(names), "file", names):
             destination = scratch / name
             destination.parent.mkdir(exist_ok=True)
             destination.write_bytes(archive.read(name))
@@ -261,16 +260,8 @@ def assemble_flickr8k(
             f"download.flickr8k_archives must together hold {' or '.join(_IMAGE_FOLDERS)}/*.jpg "
             f"and {' or '.join(_CAPTION_FILES)}",
         )
-    move_into_place(scratch, target)
+    scratch.replace(target)  # which may be an empty folder
     return images
-
-
-def find_corpus(corpus: str, raw_dir: Path) -> Path | None:
-    """The zip or else the non-empty folder of `corpus` in `raw_dir`, or None."""
-    archive, folder = raw_dir / f"{corpus}.zip", raw_dir / corpus
-    if archive.is_file():
-        return archive
-    return folder if folder.is_dir() and any(folder.iterdir()) else None
 
 
 def download_competition(config: DownloadConfig, cache: Path, target: Path) -> None:
@@ -282,22 +273,22 @@ def download_competition(config: DownloadConfig, cache: Path, target: Path) -> N
     Raises: UserFacingError: no or wrong credentials, rules not accepted, no such competition, no
         network, or files in another format than published.
     """
-    competition, cache = config.sports_competition, cache.resolve()
+    page, cache = _competition_page(config), cache.resolve()
     os.environ["KAGGLEHUB_CACHE"] = str(cache)
     try:
         folder = _download_by_kagglehub(config)
     except Exception as error:
-        if (explained := _explain_kaggle_error(error, competition, target)) is None:
+        if (explained := _explain_kaggle_error(error, page, target)) is None:
             raise
         raise explained from error
     missing = [name for name in SPORTS_FILES if not (folder / name).exists()]
     if missing:
         found = ", ".join(sorted(entry.name for entry in folder.iterdir())) or "nothing"
         what = f"the competition's files have no {' and no '.join(missing)} (but {found})"
-        raise UserFacingError(folder, what, _manual_steps(competition, target))
+        raise UserFacingError(folder, what, _manual_steps(page, target))
     if not folder.resolve().is_relative_to(cache):  # a Kaggle notebook's mounted data
         folder = Path(shutil.copytree(folder, cache / "copy", dirs_exist_ok=True))
-    move_into_place(folder, target)
+    folder.replace(target)  # which may be an empty folder
     shutil.rmtree(cache, ignore_errors=True)
 
 
@@ -315,17 +306,16 @@ def _download_by_kagglehub(config: DownloadConfig) -> Path:
     return Path(kagglehub.competition_download(config.sports_competition))
 
 
-def _explain_kaggle_error(error: Exception, competition: str, target: Path) -> Any:
+def _explain_kaggle_error(error: Exception, page: str, target: Path) -> Any:
     """The UserFacingError of a kagglehub error; None for other errors."""
     from kagglehub.exceptions import DataCorruptionError, UnauthenticatedError
 
-    page = _competition_page(competition)
     status = getattr(getattr(error, "response", None), "status_code", None)
     damaged = (DataCorruptionError, zipfile.BadZipFile, tarfile.TarError)
     if status is not None:
         what = f"Kaggle answered {status} ({error})"
         remedy = {
-            401: f"make a new token at {_TOKEN_PAGE}",
+            401: f"make a new token at {_KAGGLE}/settings/api",
             403: f"accept the competition's rules in the browser at {page}/rules",
             404: "correct download.sports_competition",
         }.get(status, "wait some minutes")
@@ -333,7 +323,7 @@ def _explain_kaggle_error(error: Exception, competition: str, target: Path) -> A
     elif isinstance(error, UnauthenticatedError) or "Kaggle credentials" in str(error):
         what = f"no usable Kaggle credentials ({error})"
         remedy = (
-            f"make a token at {_TOKEN_PAGE} and keep it in ~/.kaggle/kaggle.json, in "
+            f"make a token at {_KAGGLE}/settings/api and keep it in ~/.kaggle/kaggle.json, in "
             "KAGGLE_API_TOKEN, or in KAGGLE_USERNAME and KAGGLE_KEY"
         )
     elif isinstance(error, damaged) or "Unsupported archive" in str(error):
@@ -342,16 +332,16 @@ def _explain_kaggle_error(error: Exception, competition: str, target: Path) -> A
         what, remedy = "Kaggle cannot be reached", "check the network and run again"
     else:
         return None
-    return UserFacingError(page, what, f"{remedy}, or {_manual_steps(competition, target)}")
+    return UserFacingError(page, what, f"{remedy}, or {_manual_steps(page, target)}")
 
 
-def _competition_page(competition: str) -> str:
-    return f"https://www.kaggle.com/competitions/{competition}"
+def _competition_page(config: DownloadConfig) -> str:
+    return f"{_KAGGLE}/competitions/{config.sports_competition}"
 
 
-def _manual_steps(competition: str, target: Path) -> str:
+def _manual_steps(page: str, target: Path) -> str:
     return (
-        f"download it from {_competition_page(competition)}/data in the browser and save the zip "
+        f"download it from {page}/data in the browser and save the zip "
         f"as {target.with_name(target.name + '.zip')}, or unpack it so that {target}/ holds "
         "train/train/*.jpg, train_labels.csv, test/test/*.jpg and test_images_list.csv"
     )

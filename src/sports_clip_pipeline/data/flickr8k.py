@@ -5,7 +5,7 @@
 * `Flicker8k_Dataset/*.jpg` with `Flickr8k.token.txt` (`name.jpg#0<TAB>caption`) and the lists
   `Flickr_8k.{train,dev,test}Images.txt`.
 
-Source: Hodosh, Young and Hockenmaier 2013, RunState of Artificial Intelligence Research 47.
+Source: Hodosh, Young and Hockenmaier 2013, Journal of Artificial Intelligence Research 47.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterator
 
 from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.data.formats import IMAGE_SUFFIXES
@@ -22,9 +23,9 @@ from sports_clip_pipeline.data.listing import (
     RejectedFile,
     find_file,
     image_folder,
+    inner_path,
     is_image_name,
     missing_image,
-    plain_name,
     read_columns,
     read_text,
 )
@@ -38,8 +39,6 @@ LISTS = {
 }
 _SUFFIXES = "|".join(re.escape(suffix) for suffix in sorted(IMAGE_SUFFIXES))
 _MERGED_ROWS = re.compile(rf"\n[^,\n]+(?:{_SUFFIXES}),", re.IGNORECASE)
-
-Captions = dict[str, list[str]]
 
 
 def list_flickr8k(archive: Archive) -> Listing:
@@ -72,7 +71,8 @@ def list_flickr8k(archive: Archive) -> Listing:
     return Listing("flickr8k", entries, (*without_image, *without_caption))
 
 
-def _read_captions(archive: Archive, images: dict[str, str]) -> Captions:
+def _read_captions(archive: Archive, images: dict[str, str]) -> dict[str, list[str]]:
+    """Captions of each image; every image that the CSV format names must exist."""
     table = find_file(archive, "captions.txt") or find_file(archive, "captions.csv")
     path = table or find_file(archive, "Flickr8k.token.txt")
     if not images or path is None:
@@ -82,52 +82,48 @@ def _read_captions(archive: Archive, images: dict[str, str]) -> Captions:
             "Flickr8k.token.txt",
             "put Flickr8k there as it is published, or your own captions in the first format",
         )
-    captions = _from_table(archive, path, images) if table else _from_tokens(archive, path)
+    captions: dict[str, list[str]] = {}
+    read_rows = _table_rows if table else _token_rows
+    for where, image, caption in read_rows(archive, path):
+        name = inner_path(image, where)
+        if table and name not in images:
+            raise missing_image(name, where)
+        captions.setdefault(name, []).append(caption.strip())
     if not captions:
         raise UserFacingError(f"{archive.path}:{path}", "holds no caption", "get it again")
     return captions
 
 
-def _from_table(archive: Archive, path: str, images: dict[str, str]) -> Captions:
-    """Read the CSV format; every image of it must exist."""
-    read_columns(archive, path, ("image", "caption"))  # raises if the header is wrong
-    captions: Captions = {}
-    for line, name, caption in _rows(read_text(archive, path)):
-        where = f"{archive.path}:{path} line {line}"
-        if plain_name(name, where) not in images:
-            raise missing_image(name, where)
-        captions.setdefault(name, []).append(caption)
-    return captions
-
-
-def _rows(text: str) -> list[tuple[int, str, str]]:
-    """Line number, image and caption of each row; commas in unquoted captions are kept."""
+def _table_rows(archive: Archive, path: str) -> Iterator[tuple[str, str, str]]:
+    """Where each row stands, its image and caption; commas in unquoted captions are kept."""
+    rows = read_columns(archive, path, ("image", "caption"))
+    text = read_text(archive, path)
     lines = text.splitlines()
-    header = [field.strip() for field in next(csv.reader(lines[:1]))]
-    reader = csv.reader(io.StringIO(text, newline=""))
-    rows = [(reader.line_num, row) for row in reader if row][1:]
-    if header != ["image", "caption"]:
-        image, caption = header.index("image"), header.index("caption")
-        return [(line, row[image].strip(), row[caption].strip()) for line, row in rows]
-    if any(_MERGED_ROWS.search(field) for _, row in rows for field in row):
-        # A caption opens a quote and never closes it: parse each line on its own.
-        rows = [(at, next(csv.reader([line]))) for at, line in enumerate(lines, 1) if line][1:]
-    return [(line, row[0].strip(), ",".join(row[1:]).strip()) for line, row in rows]
+    if [field.strip() for field in next(csv.reader(lines[:1]))] == ["image", "caption"]:
+        reader = csv.reader(io.StringIO(text, newline=""))
+        rows = [(reader.line_num, row) for row in reader if row][1:]
+        if any(_MERGED_ROWS.search(field) for _, row in rows for field in row):
+            # A caption opens a quote and never closes it: parse each line on its own.
+            rows = [(at, next(csv.reader([line]))) for at, line in enumerate(lines, 1) if line][1:]
+    for line, (image, *caption) in rows:
+        yield f"{archive.path}:{path} line {line}", image.strip(), ",".join(caption)
 
 
-def _from_tokens(archive: Archive, path: str) -> Captions:
-    captions: Captions = {}
-    for number, line in enumerate(read_text(archive, path).split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{archive.path}:{path} line {number}"
-        key, tab, caption = line.rstrip("\r").partition("\t")
+def _token_rows(archive: Archive, path: str) -> Iterator[tuple[str, str, str]]:
+    for where, line in _lines(archive, path):
+        key, tab, caption = line.partition("\t")
         name, hash_sign, index = key.strip().rpartition("#")
         if not (tab and hash_sign and index.isdigit()):
             what = f"is not `name.jpg#0<TAB>caption` but {line[:60]!r}"
             raise UserFacingError(where, what, "fix the line")
-        captions.setdefault(plain_name(name, where), []).append(caption.strip())
-    return captions
+        yield where, name, caption
+
+
+def _lines(archive: Archive, path: str) -> Iterator[tuple[str, str]]:
+    """Where each line of a text file stands, and the line; blank ones are skipped."""
+    for number, line in enumerate(io.StringIO(read_text(archive, path), newline=None), 1):
+        if line.strip():
+            yield f"{archive.path}:{path} line {number}", line.rstrip("\n")
 
 
 def _published_splits(archive: Archive, captioned: set[str]) -> dict[str, str]:
@@ -141,15 +137,11 @@ def _published_splits(archive: Archive, captioned: set[str]) -> dict[str, str]:
             where = f"{archive.path}:{LISTS[split]}"
             remedy = "put all three lists there, or none"
             raise UserFacingError(where, "is missing beside the other lists", remedy)
-        for number, line in enumerate(read_text(archive, path).splitlines(), 1):
-            if not line.strip():
-                continue
-            where = f"{archive.path}:{path} line {number}"
-            name = plain_name(line.strip(), where)
+        for where, line in _lines(archive, path):
+            name = inner_path(line.strip(), where)
             if name not in captioned:
                 raise UserFacingError(where, f"names {name}, which has no caption", "fix the list")
             if (other := splits.setdefault(name, split)) != split:
-                raise UserFacingError(
-                    where, f"names {name}, which {other} has too", "fix the lists"
-                )
+                what = f"names {name}, which {other} has too"
+                raise UserFacingError(where, what, "fix the lists")
     return splits

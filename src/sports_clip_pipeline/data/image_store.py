@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,61 +30,10 @@ _SCHEMA = pa.schema([("image", pa.string()), ("jpeg", pa.large_binary())])
 _REMEDY = "delete the folder and run the ingest pipeline again"
 
 
-@dataclass(frozen=True)
-class _Shard:
-    """Byte offsets of a shard's JPEGs; the file is opened for each read.
-
-    Attributes:
-        identity: device, inode and size, which change if the file is replaced.
-        start: file offset of the first JPEG.
-        offsets: (R + 1,) int64; start of each JPEG after that, and the end of the last one.
-    """
-
-    path: Path
-    identity: tuple[int, int, int]
-    start: int
-    offsets: np.ndarray
-
-    @classmethod
-    def open(cls, path: Path) -> _Shard:
-        """Read the offsets. Raises: UserFacingError: the file is missing or damaged."""
-        try:
-            identity = _identity(path.stat())
-            with pa.memory_map(str(path)) as file:
-                content = file.read_buffer()
-                batch = pa.ipc.open_file(content).get_batch(0)
-        except (OSError, ValueError) as error:  # Arrow raises both for damaged files
-            raise _unreadable(path, error) from error
-        _, offsets, data = batch.column(1).buffers()
-        start = data.address - content.address if data.size else 0
-        return cls(path, identity, start, np.frombuffer(offsets, np.int64).copy())
-
-    def read(self, begin: int, end: int) -> bytes:
-        """Bytes from `begin` to `end`. Raises: UserFacingError: unreadable, or replaced."""
-        try:
-            with self.path.open("rb") as file:
-                if _identity(os.fstat(file.fileno())) != self.identity:
-                    raise UserFacingError(self.path, "was replaced while it was read", "run again")
-                file.seek(self.start + begin)
-                return file.read(end - begin)
-        except OSError as error:
-            raise _unreadable(self.path, error) from error
-
-
-def _identity(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_dev, status.st_ino, status.st_size
-
-
-def _unreadable(path: Path, error: Exception) -> UserFacingError:
-    is_lost = getattr(error, "errno", None) in (None, errno.ENOENT)
-    remedy = _REMEDY if is_lost else "make it readable, then run it again"
-    return UserFacingError(path, f"cannot be read ({error})", remedy)
-
-
 class ImageStore:
     """The images of one corpus, by row.
 
-    Opening reads only the index; a store is pickled as its path.
+    Opening reads only the index; a shard is opened for each read; a store is pickled as its path.
 
     Attributes:
         path: the folder.
@@ -101,36 +49,66 @@ class ImageStore:
         ]
         self._row = np.concatenate([np.empty(0, np.int64), *rows])
         self._shard = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
-        self._opened: dict[int, _Shard] = {}
+        self._layouts: dict[int, tuple[tuple[int, int, int], np.ndarray]] = {}
 
     def __len__(self) -> int:
         return len(self._row)
 
     def get_bytes(self, i: int) -> bytes:
-        """The JPEG of row i. Raises: IndexError: i is outside 0..len-1."""
+        """The JPEG of row i.
+
+        Raises:
+            IndexError: i is outside 0..len-1.
+            UserFacingError: its shard is missing, damaged, unreadable or replaced.
+        """
         if not 0 <= i < len(self):
             raise IndexError(f"row {i} of a store of {len(self)} images")
-        shard, row = self._open(int(self._shard[i])), self._row[i]
-        begin, end = shard.offsets[row : row + 2]
-        return shard.read(int(begin), int(end))
+        number, row = int(self._shard[i]), self._row[i]
+        path = self.path / self._index["shards"][number]["file"]
+        try:
+            if number not in self._layouts:
+                self._layouts[number] = _read_layout(path)
+            identity, offsets = self._layouts[number]
+            with path.open("rb") as file:
+                if _identity(os.fstat(file.fileno())) != identity:
+                    raise UserFacingError(path, "was replaced while it was read", "run again")
+                file.seek(offsets[row])
+                return file.read(offsets[row + 1] - offsets[row])
+        except (OSError, ValueError) as error:  # Arrow raises both for damaged files
+            is_lost = getattr(error, "errno", None) in (None, errno.ENOENT)
+            remedy = _REMEDY if is_lost else "make it readable, then run it again"
+            raise UserFacingError(path, f"cannot be read ({error})", remedy) from error
 
     def get(self, i: int) -> Image.Image:
-        """The image of row i, upright, mode RGB. Raises: IndexError: i is outside 0..len-1."""
+        """The image of row i, upright, mode RGB. Raises: as `get_bytes`."""
         image = Image.open(io.BytesIO(self.get_bytes(i)), formats=("JPEG",))
         image.load()
         return image
-
-    def _open(self, number: int) -> _Shard:
-        if number not in self._opened:
-            path = self.path / self._index["shards"][number]["file"]
-            self._opened[number] = _Shard.open(path)
-        return self._opened[number]
 
     def __reduce__(self) -> tuple[type[ImageStore], tuple[Path]]:
         return type(self), (self.path,)
 
     def __repr__(self) -> str:
         return f"ImageStore({str(self.path)!r}, {len(self)} images)"
+
+
+def _read_layout(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Identity of a shard's file, and (R + 1,) int64: where its JPEGs begin and the last one ends.
+
+    Raises: OSError, ValueError: the file is missing or damaged.
+    """
+    identity = _identity(path.stat())
+    with pa.memory_map(str(path)) as file:
+        content = file.read_buffer()
+        batch = pa.ipc.open_file(content).get_batch(0)
+    _, offsets, data = batch.column(1).buffers()
+    start = data.address - content.address if data.size else 0
+    return identity, np.frombuffer(offsets, np.int64) + start
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    """Device, inode and size, which change if a file is replaced."""
+    return status.st_dev, status.st_ino, status.st_size
 
 
 def shard_name(number: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from sports_clip_pipeline.data.duplicates import (
     list_duplicates,
 )
 from sports_clip_pipeline.data.image_store import ImageStore, shard_name, write_index, write_shard
-from sports_clip_pipeline.data.listing import Listing
+from sports_clip_pipeline.data.listing import Listing, RejectedFile
 from sports_clip_pipeline.data.splits import split_captioned
 from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright, stored_bytes
 from sports_clip_pipeline.errors import UserFacingError
@@ -40,7 +40,8 @@ from sports_clip_pipeline.pipelines.ingest.config import ImageRules, IngestConfi
 
 THUMBNAIL_SIDE = 16
 _MAX_IMAGES_IN_PROCESS = 300
-_QUARANTINE = ["corpus", "image", "path", "reason", "detail"]
+_REJECTED = ["image", "path", "reason", "detail"]
+_LISTED = ["image", "path", "split", "label"]
 _FACTS = ["image", "sha256", "stored_sha256", "dhash", "width", "height", "thumbnail", "row"]
 _MANIFEST = ["image", "path", "sha256", "stored_sha256", "dhash", "width", "height"]
 _MANIFEST += ["split", "label", "captions", "group"]
@@ -102,34 +103,33 @@ def scan_shard(
 ) -> int:
     """Decode the images `(image, path)` of a shard, write the usable ones and their facts.
 
-    The facts are JSON: `shard`, its index entry; `usable`, columns of facts; `rejected`, rows of
-    image, reason and detail.
+    The facts are JSON: `shard`, its index entry; `usable`, rows of `_FACTS`; `rejected`, rows of
+    `_REJECTED`.
 
     Returns: the number of images.
     """
     number, names = task
     usable: list[tuple[Any, ...]] = []
     jpegs: list[bytes] = []
-    rejected: list[tuple[str, str, str]] = []
-    for image, member in names:
+    rejected: list[tuple[str, ...]] = []
+    for name, path in names:
         try:
-            content = archive.read(member)
-            decoded = open_upright(content, rules)
+            content = archive.read(path)
+            image = open_upright(content, rules)
         except UserFacingError as error:
-            rejected.append((image, "damaged", error.what))
+            rejected.append((name, path, "damaged", error.what))
             continue
         except UnusableImageError as error:
-            rejected.append((image, error.reason, error.detail))
+            rejected.append((name, path, error.reason, error.detail))
             continue
-        jpeg, pixels = stored_bytes(content, decoded, rules), decoded.image
-        grey = pixels.convert("L").resize((THUMBNAIL_SIDE,) * 2, Image.Resampling.BOX)
+        jpeg = stored_bytes(content, image, rules)
+        grey = image.convert("L").resize((THUMBNAIL_SIDE,) * 2, Image.Resampling.BOX)
         digests = (hashlib.sha256(data).hexdigest() for data in (content, jpeg))
-        dhash = str(imagehash.dhash(pixels))
-        usable.append((image, *digests, dhash, *pixels.size, grey.tobytes().hex(), len(jpegs)))
+        dhash = str(imagehash.dhash(image))
+        usable.append((name, *digests, dhash, *image.size, grey.tobytes().hex(), len(jpegs)))
         jpegs.append(jpeg)
     shard = write_shard(folder / shard_name(number), [row[0] for row in usable], jpegs)
-    columns = {name: [row[k] for row in usable] for k, name in enumerate(_FACTS)}
-    facts = {"shard": shard, "usable": columns, "rejected": rejected}
+    facts = {"shard": shard, "usable": usable, "rejected": rejected}
     write_atomically(_facts_path(folder, number), json.dumps(facts).encode())
     return len(names)
 
@@ -167,44 +167,35 @@ def _assemble(
     archive: Archive,
     listing: Listing,
     folder: Path,
-    facts: Sequence[dict[str, Any]],
+    facts: list[dict[str, Any]],
     digest: str,
     config: IngestConfig,
 ) -> Scan:
     """Join the listing with the facts of all shards."""
-    entries = {entry.image: entry for entry in listing.entries}
-    tables = [
-        pd.DataFrame(one["usable"], columns=_FACTS).assign(shard=k) for k, one in enumerate(facts)
-    ]
-    rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_FACTS)
-    rejected = [row for one in facts for row in one["rejected"]]
-    missing = [(item.image, item.reason, item.detail) for item in listing.rejected if not item.path]
-    total = len(entries) + len(missing)
-    unusable = [*rejected, *missing]
+    rejected = [RejectedFile(*row) for one in facts for row in one["rejected"]]
+    missing = [item for item in listing.rejected if not item.path]
+    unusable, total = [*rejected, *missing], len(listing.entries) + len(missing)
     if len(unusable) > config.max_quarantine_share * total:
-        image, reason, detail = unusable[0]
+        first = unusable[0]
         raise UserFacingError(
             archive.path,
             f"{len(unusable)} of {total} images cannot be used, more than the allowed "
-            f"{config.max_quarantine_share:.1%} (the first: {image}: {reason}, {detail})",
+            f"{config.max_quarantine_share:.1%} (the first: {first.image}: {first.reason}, "
+            f"{first.detail})",
             "correct the archive, or raise ingest.max_quarantine_share",
         )
-    quarantined = [
-        *((image, entries[image].path, reason, detail) for image, reason, detail in rejected),
-        *((item.image, item.path, item.reason, item.detail) for item in listing.rejected),
-    ]
-    quarantine = pd.DataFrame(quarantined, columns=_QUARANTINE[1:], dtype="str")
-    quarantine = quarantine.assign(corpus=listing.corpus)[_QUARANTINE].astype("str")
-    listed = [entries[image] for image in rows["image"]]
-    published = {
-        name: pd.Series([getattr(entry, name) for entry in listed], dtype="str")
-        for name in ("image", "path", "split", "label")
-    }
-    captions = pd.Series([list(entry.captions) for entry in listed], dtype=object)
-    table = pd.DataFrame({**published, "captions": captions})
-    rows = pd.concat([table, rows.drop(columns="image")], axis=1)
+    quarantine = pd.DataFrame([*rejected, *listing.rejected], columns=_REJECTED)
+    quarantine.insert(0, "corpus", listing.corpus)
+    usable = [(*row, k) for k, one in enumerate(facts) for row in one["usable"]]
+    rows = pd.DataFrame(usable, columns=[*_FACTS, "shard"])
+    entries = {entry.image: entry for entry in listing.entries}
+    listed = pd.DataFrame(
+        [entries[image] for image in rows["image"]], columns=[*_LISTED, "captions"]
+    ).astype(dict.fromkeys(_LISTED, "str"))
+    listed["captions"] = listed["captions"].map(list)
+    rows = pd.concat([listed, rows.drop(columns="image")], axis=1)
     shards = tuple(one["shard"] for one in facts)
-    return Scan(listing.corpus, folder, shards, rows, quarantine, digest)
+    return Scan(listing.corpus, folder, shards, rows, quarantine.astype("str"), digest)
 
 
 def thumbnails(rows: pd.DataFrame) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from sports_clip_pipeline.data.archives import Archive
@@ -17,14 +17,13 @@ from sports_clip_pipeline.data.listing import (
     inner_path,
     is_image_name,
     missing_image,
-    plain_name,
     read_columns,
 )
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import LabelledForm
 
-LabelResolver = Callable[[str, str], str]
-"""(label, where it is) -> class label. Raises: UserFacingError: no such class."""
+Classes = Mapping[str, str]
+"""Label in Unicode normal form C -> class of the study; empty where any label is a class."""
 KAGGLE_LABELS, KAGGLE_TESTS = "train_labels.csv", "test_images_list.csv"
 SIDECAR_SUFFIXES = frozenset(
     {".txt", ".csv", ".json", ".xml", ".xmp", ".aae", ".md", ".pdf", ".ini", ".db", ".mov", ".mp4"}
@@ -32,18 +31,23 @@ SIDECAR_SUFFIXES = frozenset(
 """Extensions of files that cameras, phones and file managers put beside images."""
 
 
-def list_sports(
-    archive: Archive, labels: Sequence[str], form: LabelledForm | None = None
-) -> Listing:
+def list_sports(archive: Archive, labels: Sequence[str], form: LabelledForm) -> Listing:
     """List the images of the labelled corpus.
 
     Args:
-        labels: the classes of the study.
-        form: format of the corpus; detected by default.
+        labels: the classes of the study; without any, every label of the corpus is a class.
+        form: format of the corpus.
     Raises: UserFacingError: a malformed list, an unknown label, a missing image, or a class
         without images.
     """
-    listing = list_labelled(archive, _label_resolver(labels), form or LabelledForm(), labels)
+    classes = {composed(label): label for label in labels}
+    detect = form.form == "auto"
+    if form.form == "kaggle" or (detect and find_file(archive, KAGGLE_LABELS) is not None):
+        listing = _list_kaggle(archive, classes)
+    elif form.form == "csv" or (detect and _has_list_on_top(archive, form)):
+        listing = _list_csv(archive, classes, form)
+    else:
+        listing = _list_folders(archive, classes, form)
     used = {entry.label for entry in listing.entries}
     for label in labels:
         if label not in used:
@@ -52,46 +56,23 @@ def list_sports(
     return listing
 
 
-def list_labelled(
-    archive: Archive, resolve: LabelResolver, form: LabelledForm, labels: Sequence[str] = ()
-) -> Listing:
-    """List the images of a labelled corpus with any classes.
-
-    Args:
-        resolve: maps a label of the corpus to a class.
-        labels: class folders, so that a single one is not taken for a wrapping folder.
-    """
-    detect = form.form == "auto"
-    if form.form == "kaggle" or (detect and find_file(archive, KAGGLE_LABELS) is not None):
-        return _list_kaggle(archive, resolve)
-    if form.form == "csv" or (detect and _has_list_on_top(archive, form)):
-        return _list_csv(archive, resolve, form)
-    return _list_folders(archive, resolve, form, labels)
+def _class_of(label: str, where: str, classes: Classes) -> str:
+    """The class with this label. Raises: UserFacingError: there is none."""
+    label = composed(label)
+    if classes and label not in classes:
+        raise UserFacingError(
+            where,
+            f"has the label {label!r}, which is none of the {len(classes)} classes",
+            "correct it, or add the class to class_bank.classes "
+            "(`python -m sports_clip_pipeline.data.class_bank` writes the block)",
+        )
+    return classes.get(label, label)
 
 
-def _label_resolver(labels: Sequence[str]) -> LabelResolver:
-    """Looks labels up in Unicode normal form C."""
-    classes = {composed(label): label for label in labels}
-
-    def resolve(label: str, where: str) -> str:
-        if composed(label) not in classes:
-            raise UserFacingError(
-                where,
-                f"has the label {label!r}, which is none of the {len(labels)} classes",
-                "correct it, or add the class to class_bank.classes "
-                "(`python -m sports_clip_pipeline.data.class_bank` writes the block)",
-            )
-        return classes[composed(label)]
-
-    return resolve
-
-
-def _list_folders(
-    archive: Archive, resolve: LabelResolver, form: LabelledForm, labels: Sequence[str]
-) -> Listing:
+def _list_folders(archive: Archive, classes: Classes, form: LabelledForm) -> Listing:
     """One folder per class, at the top or below one wrapping folder; subfolders included."""
     entries, tests, rejected = [], [], []
-    for path, inside in _unwrapped(archive, labels):
+    for path, inside in _unwrapped(archive, classes):
         folder, slash, rest = inside.partition("/")
         if why := _why_no_image(folder if slash else "", rest or folder):
             if slash or is_image_name(path) or path.casefold().endswith(".csv"):
@@ -99,7 +80,7 @@ def _list_folders(
         elif folder == form.unlabelled_folder:
             tests.append(Entry(inside, path, "test"))
         else:
-            label = resolve(folder, f"{archive.path}:{path}")
+            label = _class_of(folder, f"{archive.path}:{path}", classes)
             entries.append(Entry(inside, path, "train", label))
     order = tuple(entry.image for entry in tests)
     return Listing("sports", (*entries, *tests), tuple(rejected), order)
@@ -116,11 +97,11 @@ def _why_no_image(folder: str, name: str) -> str:
     return ""
 
 
-def _unwrapped(archive: Archive, labels: Sequence[str]) -> list[tuple[str, str]]:
-    """Each file with its name below a wrapping folder, if there is one."""
+def _unwrapped(archive: Archive, classes: Classes) -> list[tuple[str, str]]:
+    """Each file with its name below a wrapping folder, if there is one (and it is no class)."""
     names = archive.names()
-    tops = {name.partition("/")[0] for name in names if "/" in name}
-    if len(tops) == 1 and not {composed(top) for top in tops} & {composed(one) for one in labels}:
+    tops = {composed(name.partition("/")[0]) for name in names if "/" in name}
+    if len(tops) == 1 and not tops & classes.keys():
         return [(name, name.partition("/")[2] or name) for name in names]
     return [(name, name) for name in names]
 
@@ -134,7 +115,7 @@ def _has_list_on_top(archive: Archive, form: LabelledForm) -> bool:
     return "/" not in folder and all(name.startswith(f"{folder}/") for name in archive.names())
 
 
-def _list_csv(archive: Archive, resolve: LabelResolver, form: LabelledForm) -> Listing:
+def _list_csv(archive: Archive, classes: Classes, form: LabelledForm) -> Listing:
     """A CSV list of image and label; images without a label only get predictions.
 
     Paths are relative to the list's own folder, or to `images_folder` below it, and name the
@@ -148,35 +129,34 @@ def _list_csv(archive: Archive, resolve: LabelResolver, form: LabelledForm) -> L
             "ingest.labelled.labels_file, or set ingest.labelled.form to folders"
         )
         raise UserFacingError(f"{archive.path}:{form.labels_file}", "is missing", remedy)
-    top = path.rpartition("/")[0]
+    list_name = base_name(path)
     members = {composed(name): name for name in archive.names()}
     root = PurePosixPath(path).parent / form.images_folder
     listed = _read_list(
         archive,
         path,
         (form.image_column, form.label_column),
-        inner_path,
         lambda name: members.get(composed((root / name).as_posix())),
         "name yours in ingest.labelled.image_column and ingest.labelled.label_column",
         "; ingest.labelled.images_folder says where paths begin",
     )
     entries = [
-        Entry(name, member, "train", resolve(label, where))
+        Entry(name, member, "train", _class_of(label, where, classes))
         if label
         else Entry(name, member, "test")
         for name, (where, member, label) in listed.items()
     ]
     listed_paths = {entry.path for entry in entries}
-    names, rejected = {entry.image for entry in entries}, []
+    rejected = []
     for member in archive.names():
-        inside = member.removeprefix(f"{top}/") if top else member
+        inside = member.removeprefix(path.removesuffix(list_name))
         if member in listed_paths or not is_image_name(member):
             continue
         if not inside.startswith(f"{form.unlabelled_folder}/"):
-            why = f"{base_name(path)} does not list it"
+            why = f"{list_name} does not list it"
             rejected.append(RejectedFile(inside, member, "not_listed", why))
-        elif inside in names:
-            what = f"has the name of another image in {base_name(path)}"
+        elif inside in listed:
+            what = f"has the name of another image in {list_name}"
             raise UserFacingError(f"{archive.path}:{member}", what, "rename one of them")
         else:
             entries.append(Entry(inside, member, "test"))
@@ -184,15 +164,15 @@ def _list_csv(archive: Archive, resolve: LabelResolver, form: LabelledForm) -> L
     return Listing("sports", tuple(entries), tuple(rejected), order)
 
 
-def _list_kaggle(archive: Archive, resolve: LabelResolver) -> Listing:
+def _list_kaggle(archive: Archive, classes: Classes) -> Listing:
     train = image_folder(archive, ("train/train",)) or image_folder(archive, ("train",))
     test = image_folder(archive, ("test/test",)) or image_folder(archive, ("test",))
     tests = _kaggle_list(archive, KAGGLE_TESTS, ("image",), test)
     labelled = _kaggle_list(archive, KAGGLE_LABELS, ("image", "sports"), train)
-    entries = [
-        Entry(f"train/{name}" if name in tests else name, member, "train", resolve(label, where))
-        for name, (where, member, label) in labelled.items()
-    ]
+    entries = []
+    for name, (where, member, label) in labelled.items():
+        image = f"train/{name}" if name in tests else name
+        entries.append(Entry(image, member, "train", _class_of(label, where, classes)))
     entries += [Entry(name, member, "test") for name, (_, member, _) in tests.items()]
     rejected = [
         RejectedFile(name, path, "not_listed", f"{list_name} does not list it")
@@ -213,14 +193,13 @@ def _kaggle_list(
     if path is None:
         remedy = "put the corpus there as on Kaggle, or set ingest.labelled.form to folders"
         raise UserFacingError(f"{archive.path}:{name}", "is missing", remedy)
-    return _read_list(archive, path, columns, plain_name, images.get)
+    return _read_list(archive, path, columns, images.get)
 
 
 def _read_list(
     archive: Archive,
     path: str,
     columns: tuple[str, ...],
-    check_name: Callable[[str, str], str],
     find_member: Callable[[str], str | None],
     column_remedy: str = "add the column",
     image_hint: str = "",
@@ -229,7 +208,7 @@ def _read_list(
     found: dict[str, tuple[str, str, str]] = {}
     for line, row in read_columns(archive, path, columns, column_remedy):
         where = f"{archive.path}:{path} line {line}"
-        name = check_name(row[0], where)
+        name = inner_path(row[0], where)
         if (member := find_member(name)) is None:
             raise missing_image(name, where, image_hint)
         if name in found:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from sports_clip_pipeline.data.archives import Archive, is_text, is_unsafe
+from sports_clip_pipeline.data.archives import Archive, is_unsafe
 from sports_clip_pipeline.data.formats import IMAGE_SUFFIXES
 from sports_clip_pipeline.errors import UserFacingError
 
@@ -108,17 +108,6 @@ def _column_index(header: list[str], column: str, where: str, remedy: str) -> in
         what = f"has no column {column!r}, its first line holds: {found}"
         raise UserFacingError(where, what, remedy)
     return header.index(column)
-
-
-def plain_name(name: str, where: str) -> str:
-    """`name`, checked to be a file name without a folder.
-
-    Raises: UserFacingError: it is empty, absolute, or has a folder.
-    """
-    if not name or name in {".", ".."} or set(name) & set("/\\") or not is_text(name):
-        what = f"names the image {name!r}, which climbs out of its folder"
-        raise UserFacingError(where, what, "fix the line")
-    return name
 
 
 def inner_path(name: str, where: str) -> str:

@@ -88,6 +88,11 @@ def make_splits(
     return splits.assign(**{f"rank_seed_{k}": ranks[:, k] for k in range(RANK_SEEDS)})
 
 
+def heldout_size(images: int, share: float) -> int:
+    """Test images of a class of two or more: its share, at least one and never all."""
+    return min(max(1, round(share * images)), images - 1)
+
+
 def _test_rows(
     members: np.ndarray, groups: np.ndarray, label: str, share: float, seed: int
 ) -> np.ndarray:
@@ -98,7 +103,7 @@ def _test_rows(
         remedy = "add images: one for development and one for the test"
         raise UserFacingError("the labelled corpus", f"the class {label} has {what}", remedy)
     rng = np.random.default_rng([seed, zlib.crc32(f"evaluation {label}".encode())])
-    size = min(max(1, round(share * len(members))), len(members) - 1)
+    size = heldout_size(len(members), share)
     taken = _take_groups(groups[members], np.ones(len(members), bool), size, rng)
     if not taken.any():  # all groups are larger than the share
         taken = groups[members] == unique[np.argmin(sizes)]

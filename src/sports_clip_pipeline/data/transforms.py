@@ -6,17 +6,15 @@ import dataclasses
 import io
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from sports_clip_pipeline.data.formats import IMAGE_FORMATS
 from sports_clip_pipeline.pipelines.embed.config import VIEWS
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
-
-_ORIENTATION = 0x0112  # EXIF tag
 
 
 class UnusableImageError(Exception):
@@ -33,22 +31,11 @@ class UnusableImageError(Exception):
         self.reason, self.detail = reason, detail
 
 
-@dataclass(frozen=True)
-class DecodedImage:
-    """An upright RGB image in its original size.
-
-    Attributes:
-        image: the pixels, mode RGB.
-        plain: the original bytes are a JPEG of exactly these pixels.
-    """
-
-    image: Image.Image
-    plain: bool
-
-
-def open_upright(content: bytes, rules: ImageRules) -> DecodedImage:
+def open_upright(content: bytes, rules: ImageRules) -> Image.Image:
     """Decode the first frame, apply the EXIF orientation, convert to RGB on a white background.
 
+    Returns: the image in its original size; its `format` is "JPEG" only if `content` is a JPEG of
+        exactly these pixels.
     Raises: UnusableImageError: the file cannot be decoded or violates the rules.
     """
     if not content:
@@ -59,9 +46,7 @@ def open_upright(content: bytes, rules: ImageRules) -> DecodedImage:
             with Image.open(io.BytesIO(content), formats=tuple(IMAGE_FORMATS)) as file:
                 _check_size(file.size, rules)
                 file.load()
-                is_turned = _is_turned(file)
-                plain = file.format == "JPEG" and file.mode == "RGB" and not is_turned
-                image = ImageOps.exif_transpose(file) if is_turned else file
+                image = ImageOps.exif_transpose(file) if _is_turned(file) else file
         except UnusableImageError:
             raise
         except UnidentifiedImageError as error:
@@ -71,24 +56,32 @@ def open_upright(content: bytes, rules: ImageRules) -> DecodedImage:
         except Exception as error:  # decoders of damaged files raise errors of any type
             reason = "truncated" if "truncated" in str(error).casefold() else "unreadable"
             raise UnusableImageError(reason, str(error)) from error
-        return DecodedImage(_as_rgb(image), plain)
+        return _as_rgb(image)
 
 
-def stored_bytes(content: bytes, decoded: DecodedImage, rules: ImageRules) -> bytes:
+def stored_bytes(content: bytes, image: Image.Image, rules: ImageRules) -> bytes:
     """The JPEG for the image store: the original bytes of a small plain JPEG, else a new one.
 
+    Args:
+        image: of `open_upright`.
     Returns: a baseline RGB JPEG whose short side is at most `rules.short_side` pixels.
     """
-    image = decoded.image
-    scale = rules.short_side / min(image.size)
-    if scale >= 1 and decoded.plain:
-        return content
-    if scale < 1:
-        width, height = (max(rules.short_side, round(side * scale)) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if min(image.size) <= rules.short_side:
+        if image.format == "JPEG":
+            return content
+    else:
+        size = _short_side_size(image, rules.short_side)
+        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=rules.jpeg_quality, subsampling=0)
     return buffer.getvalue()
+
+
+def _short_side_size(image: Image.Image, side: int) -> tuple[int, int]:
+    """Width and height that scale the short side to `side` pixels."""
+    scale = side / min(image.size)
+    width, height = (max(side, round(each * scale)) for each in image.size)
+    return width, height
 
 
 def _check_size(size: tuple[int, int], rules: ImageRules) -> None:
@@ -104,7 +97,7 @@ def _check_size(size: tuple[int, int], rules: ImageRules) -> None:
 
 def _is_turned(file: Image.Image) -> bool:
     try:
-        return file.getexif().get(_ORIENTATION, 1) in range(2, 9)
+        return file.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
     except Exception:  # damaged EXIF data raise errors of any type: no rotation then
         return False
 
@@ -151,8 +144,8 @@ class InputSpec:
     """
 
     size: int
-    interpolation: str = "bicubic"
-    view: str = "full"
+    interpolation: str = field(default="bicubic", kw_only=True)
+    view: str = field(default="full", kw_only=True)
 
     def __post_init__(self) -> None:
         if self.view not in VIEWS or self.interpolation not in RESAMPLING:
@@ -171,8 +164,7 @@ class InputSpec:
         resample = RESAMPLING[self.interpolation]
         image = image.convert("RGB")
         if self.view.startswith("centre"):
-            scale = self.size / min(image.size)
-            width, height = (max(self.size, round(side * scale)) for side in image.size)
+            width, height = _short_side_size(image, self.size)
             image = image.resize((width, height), resample)
             left, top = (width - self.size) // 2, (height - self.size) // 2
             image = image.crop((left, top, left + self.size, top + self.size))
@@ -189,37 +181,26 @@ class InputSpec:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> InputSpec:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`. Raises: ValueError: an unknown view or interpolation."""
-        return cls(values["size"], values["interpolation"], values["view"])
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 @dataclass(frozen=True)
-class ImageTransform:
-    """Image preprocessing of an encoder: resize or centre crop, then normalise.
+class ImageTransform(InputSpec):
+    """Image preprocessing of an encoder: resize and crop as `InputSpec`, then normalise.
 
     Attributes:
-        size, interpolation, view: see `InputSpec`.
         mean, std: per channel, of pixel values in [0, 1]; as the encoder was trained.
     """
 
-    size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    interpolation: str = "bicubic"
-    view: str = "full"
-
-    def __post_init__(self) -> None:
-        _ = self.input_spec  # raises if a value is unknown
 
     @property
     def input_spec(self) -> InputSpec:
         """The resize and crop without normalisation."""
-        return InputSpec(self.size, self.interpolation, self.view)
-
-    def crop(self, image: Image.Image) -> Image.Image:
-        """The RGB input of `size` × `size` pixels."""
-        return self.input_spec.crop(image)
+        return InputSpec(self.size, interpolation=self.interpolation, view=self.view)
 
     def normalise(self, crops: Sequence[Image.Image]) -> np.ndarray:
         """(B, 3, size, size) float32, normalised, of the crops that `crop` returns."""
@@ -235,12 +216,3 @@ class ImageTransform:
     def to_array(self, image: Image.Image) -> np.ndarray:
         """(3, size, size) float32, normalised."""
         return self.normalise([self.crop(image)])[0]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-like form; `from_dict` reads it."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ImageTransform:
-        """The inverse of `to_dict`, from JSON."""
-        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})

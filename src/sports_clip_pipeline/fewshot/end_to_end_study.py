@@ -33,7 +33,7 @@ from sports_clip_pipeline.fewshot.end_to_end_methods import (
 )
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial, save_trial
 from sports_clip_pipeline.io.fingerprint import fingerprint
-from sports_clip_pipeline.io.state import ProgressBar, RunState
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores, retain_freed_memory
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.predictor.head import Head
@@ -162,7 +162,7 @@ class _TrialRun:
     study: EndToEndStudy
     config: EndToEndConfig
     state: RunState
-    bar: ProgressBar
+    bar: Any
 
     @property
     def method(self) -> EndToEndMethod:

@@ -20,17 +20,16 @@ from sports_clip_pipeline.io.files import PathDataset
 from sports_clip_pipeline.io.state import replacing_file
 
 
-class Arrays(PathDataset[dict[str, np.ndarray], dict[str, np.ndarray]]):
+class Arrays(PathDataset):
     """A dictionary of arrays in one safetensors file.
 
     Args:
         mapped: load read-only memory-mapped arrays.
+        more: arguments of the base class.
     """
 
-    def __init__(
-        self, *, filepath: str, mapped: bool = False, metadata: dict[str, Any] | None = None
-    ) -> None:
-        super().__init__(filepath=filepath, metadata=metadata)
+    def __init__(self, *, mapped: bool = False, **more: Any) -> None:
+        super().__init__(**more)
         self._mapped = mapped
 
     def load(self) -> dict[str, np.ndarray]:
@@ -63,12 +62,11 @@ class LinkedArrays(Arrays):
 
     Args:
         source: the other file.
+        more: arguments of the base class.
     """
 
-    def __init__(
-        self, *, filepath: str, source: str, metadata: dict[str, Any] | None = None
-    ) -> None:
-        super().__init__(filepath=filepath, metadata=metadata)
+    def __init__(self, *, source: str, **more: Any) -> None:
+        super().__init__(**more)
         self._source = Path(source)
 
     def save(self, data: dict[str, np.ndarray]) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
@@ -22,13 +22,11 @@ from kedro_datasets.text import TextDataset
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import replacing_file, write_atomically
 
-Saved = TypeVar("Saved")
-Loaded = TypeVar("Loaded")
 _MAX_CELL_CHARACTERS = 80
 
 
-class PathDataset(AbstractDataset[Saved, Loaded], Generic[Saved, Loaded]):
-    """Base class of a dataset at a path; subclasses define `load` and `save`.
+class PathDataset(AbstractDataset[Any, Any]):
+    """Base class of a dataset at a path; subclasses define `save`, and most of them `load`.
 
     Args:
         filepath: of the file, or of the folder; that exists if it holds the file `_marker`.
@@ -40,6 +38,10 @@ class PathDataset(AbstractDataset[Saved, Loaded], Generic[Saved, Loaded]):
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
         self.metadata = metadata
+
+    def load(self) -> Any:
+        """The path."""
+        return self._filepath
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
@@ -69,36 +71,33 @@ class AtomicSave:
         return self._partial or super()._get_save_path()  # type: ignore[misc]
 
 
-def _require_fields(
-    path: object, required: Sequence[str], present: Collection[str], made_by: str
-) -> None:
-    """Raises: UserFacingError: a required field is missing, as in a file of an older version."""
-    if missing := ", ".join(name for name in required if name not in present):
-        what = f"{missing} missing: another version of the project wrote it"
-        raise UserFacingError(path, what, f"make it again with `kedro run --pipelines={made_by}`")
-
-
-class ParquetTable(AtomicSave, ParquetDataset):
-    """A pandas table in one Parquet file.
+class RequiredFields(AtomicSave):
+    """Mixin of a kedro-datasets class: `load` refuses what another version of the project wrote.
 
     Args:
-        filepath: of the file.
-        columns: required columns, checked on load.
-        made_by: the pipeline to run again if a column is missing.
-        more: arguments of kedro-datasets' Parquet dataset.
+        required: columns of the table, or top-level fields of the document.
+        made_by: the pipeline to run again if one of them is missing.
+        more: arguments of the kedro-datasets class.
     """
 
-    def __init__(
-        self, *, filepath: str, columns: Sequence[str] = (), made_by: str = "", **more: Any
-    ) -> None:
-        super().__init__(filepath=filepath, **more)
-        self._columns, self._made_by = tuple(columns), made_by
+    _filepath: PurePosixPath
+
+    def __init__(self, *, required: Sequence[str] = (), made_by: str = "", **more: Any) -> None:
+        super().__init__(**more)
+        self._required, self._made_by = tuple(required), made_by
 
     def load(self) -> Any:
-        """The table. Raises: UserFacingError: a required column is missing."""
-        table = super().load()
-        _require_fields(self._filepath, self._columns, table.columns, self._made_by)
-        return table
+        """The content. Raises: UserFacingError: a required column or field is missing."""
+        content = super().load()  # type: ignore[misc]
+        if missing := ", ".join(name for name in self._required if name not in content):
+            what = f"{missing} missing: another version of the project wrote it"
+            remedy = f"make it again with `kedro run --pipelines={self._made_by}`"
+            raise UserFacingError(self._filepath, what, remedy)
+        return content
+
+
+class ParquetTable(RequiredFields, ParquetDataset):
+    """A pandas table in one Parquet file."""
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows for Kedro-Viz, as JSON values: lists as shortened text."""
@@ -140,27 +139,8 @@ class MovedTable(CsvTable):
             shutil.move(data, partial)
 
 
-class JsonDocument(AtomicSave, KedroJSONDataset):
-    """A JSON document.
-
-    Args:
-        filepath: of the file.
-        fields: required top-level fields, checked on load.
-        made_by: the pipeline to run again if a field is missing.
-        more: arguments of kedro-datasets' JSON dataset.
-    """
-
-    def __init__(
-        self, *, filepath: str, fields: Sequence[str] = (), made_by: str = "", **more: Any
-    ) -> None:
-        super().__init__(filepath=filepath, **more)
-        self._fields, self._made_by = tuple(fields), made_by
-
-    def load(self) -> Any:
-        """The document. Raises: UserFacingError: a required field is missing."""
-        document = super().load()
-        _require_fields(self._filepath, self._fields, document, self._made_by)
-        return document
+class JsonDocument(RequiredFields, KedroJSONDataset):
+    """A JSON document."""
 
 
 class EvaluationLogFile(JsonDocument):
@@ -187,7 +167,7 @@ class TextPage(AtomicSave, TextDataset):
     """A text or HTML page."""
 
 
-class HeadFile(PathDataset[Any, Any]):
+class HeadFile(PathDataset):
     """A classifier head (`predictor.head.Head`) in one safetensors file."""
 
     def load(self) -> Any:

@@ -15,14 +15,14 @@ from typing import Any, NoReturn
 from kedro.io import DatasetError
 from kedro_datasets._typing import ImagePreview
 
-from sports_clip_pipeline.data.archives import Archive
+from sports_clip_pipeline.data.archives import Archive, find_archive
 from sports_clip_pipeline.data.image_store import INDEX, ImageStore, publish
 from sports_clip_pipeline.explain.explainer import JPEG, Card, contact_sheet
 from sports_clip_pipeline.io.files import PathDataset
 from sports_clip_pipeline.io.state import RunState, replacing_folder
 
 
-class _ReadOnly(PathDataset[Any, Any]):
+class _ReadOnly(PathDataset):
     """A folder that always exists for Kedro and that Kedro never saves."""
 
     def save(self, data: Any) -> NoReturn:
@@ -53,10 +53,6 @@ class FeatureCacheDataset(_ReadOnly):
 class RawFolderDataset(_ReadOnly):
     """The raw folder as a `pathlib.Path`; it need not exist yet."""
 
-    def load(self) -> Path:
-        """The folder's path."""
-        return self._filepath
-
 
 class ArchiveDataset(_ReadOnly):
     """`FILEPATH.zip` or the folder `FILEPATH`; the zip is preferred."""
@@ -66,11 +62,10 @@ class ArchiveDataset(_ReadOnly):
         return Archive.open(self._filepath)
 
     def _exists(self) -> bool:
-        packed = self._filepath.with_name(f"{self._filepath.name}.zip")
-        return packed.is_file() or self._filepath.is_dir()
+        return find_archive(self._filepath) is not None
 
 
-class ImageStoreDataset(PathDataset[ImageStore, ImageStore]):
+class ImageStoreDataset(PathDataset):
     """An image store: a folder of Arrow shards with an index."""
 
     _marker = INDEX
@@ -84,12 +79,8 @@ class ImageStoreDataset(PathDataset[ImageStore, ImageStore]):
         publish(data, self._filepath)
 
 
-class _FolderPath(PathDataset[Path, Path]):
+class _FolderPath(PathDataset):
     """A folder; saved by copying a node's folder atomically, loaded as its path."""
-
-    def load(self) -> Path:
-        """The folder's path."""
-        return self._filepath
 
     def save(self, data: Path) -> None:
         """Copy the folder `data`."""
@@ -137,7 +128,7 @@ class MovedFolder(_FolderPath):
                 shutil.move(file, folder / file.name)
 
 
-class PredictorDataset(PathDataset[Any, Any]):
+class PredictorDataset(PathDataset):
     """A `predictor.predictor.Predictor` in its folder format."""
 
     _marker = "predictor.json"
@@ -153,7 +144,7 @@ class PredictorDataset(PathDataset[Any, Any]):
         data.save(self._filepath)
 
 
-class PredictorFoldersDataset(PathDataset[Any, Any]):
+class PredictorFoldersDataset(PathDataset):
     """Several predictors, each in a subfolder with its name.
 
     Saved from name -> function that makes the predictor, so that one at a time is in memory;
@@ -182,7 +173,7 @@ _IMAGE_NAME = re.compile(r"[0-9a-f]{16}\.jpg")
 _INDEX = "index.json"
 
 
-class GalleryDataset(PathDataset[list[Card], list[Card]]):
+class GalleryDataset(PathDataset):
     """A list of cards: `index.json`, and each distinct image once, named by its content hash."""
 
     _marker = _INDEX

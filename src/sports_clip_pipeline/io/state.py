@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 import uuid
 import warnings
@@ -15,28 +14,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 from sports_clip_pipeline.errors import UserFacingError
 
 if TYPE_CHECKING:
     import numpy as np
 
-T = TypeVar("T")
 State = tuple[dict[str, "np.ndarray"], dict[str, Any]]
 """Named arrays and JSON-like metadata."""
-
-
-class ProgressBar:
-    """The part of tqdm's interface that is used; this class shows nothing."""
-
-    def update(self, n: int = 1) -> None:
-        """Advance by `n`."""
-
-    def set_postfix_str(self, text: str) -> None:
-        """Show `text` at the end of the bar."""
-
-
 _KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 
 
@@ -74,23 +60,14 @@ class RunState:
         if self._tracker is not None:
             self._tracker.log_trial(row, plan)
 
-    def progress(self, items: Iterable[T], desc: str, total: int, unit: str = "it") -> Iterator[T]:
-        """Iterate with a progress bar."""
-        with self.progress_bar(desc, total, unit) as bar:
-            for item in items:
-                yield item
-                bar.update()
-
-    @contextmanager
-    def progress_bar(self, desc: str, total: int, unit: str = "it") -> Iterator[ProgressBar]:
-        """A progress bar to advance manually, shown where standard error is a terminal."""
-        if self.folder is None or self._read_only or not sys.stderr.isatty():
-            yield ProgressBar()
-            return
+    def progress_bar(
+        self, desc: str, total: int, unit: str = "it", items: Iterable[Any] | None = None
+    ) -> Any:
+        """A tqdm bar over `items`, or to advance manually; shown on a terminal only."""
         from tqdm import tqdm
 
-        with tqdm(total=total, desc=desc, unit=unit, leave=False) as bar:
-            yield cast(ProgressBar, bar)
+        hidden = True if self.folder is None or self._read_only else None  # None: if no terminal
+        return tqdm(items, desc, total, unit=unit, leave=False, disable=hidden)
 
     def save_state(
         self,

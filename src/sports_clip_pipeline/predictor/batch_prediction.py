@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from sports_clip_pipeline.data.transforms import InputSpec, UnusableImageError, open_upright
-from sports_clip_pipeline.io.state import ProgressBar
 from sports_clip_pipeline.machine import cores, exit_with_parent
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
@@ -137,7 +136,7 @@ def predict_block(sources: Sequence[Source], classifier: Classifier, rules: Imag
 
 
 def _inputs(source: Source, specs: Sequence[InputSpec], rules: ImageRules) -> list[np.ndarray]:
-    image = open_upright(source.read(), rules).image
+    image = open_upright(source.read(), rules)
     return [spec.pixels(image) for spec in specs]
 
 
@@ -225,7 +224,7 @@ def write_predictions(
     classes: Sequence[str],
     threshold: float | None,
     folder: Path,
-    bar: ProgressBar,
+    bar: Any,
     draw: DrawMap | None = None,
 ) -> Tally:
     """Write each block as it comes, in constant memory.

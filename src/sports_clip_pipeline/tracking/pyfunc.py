@@ -57,7 +57,7 @@ def _decode(text: str, index: int) -> Any:
     from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
 
     try:
-        return open_upright(base64.b64decode(text, validate=True), ImageRules()).image
+        return open_upright(base64.b64decode(text, validate=True), ImageRules())
     except (binascii.Error, ValueError) as error:
         raise _invalid(f"input {index} is not base64 ({error})") from error
     except UnusableImageError as error:

@@ -93,7 +93,7 @@ def measure_abstention(
         out_of_distribution_probabilities,
     )
 
-    names = {label: class_bank.names(label) for label in class_bank.labels}
+    names = {label: class_bank[label].names for label in class_bank.labels}
     rows = rows_without_mention(captions, names, "test")
     ood_probabilities = out_of_distribution_probabilities(
         predictor, flickr8k_images, rows, clip_flickr8k_features["features"], predict_state

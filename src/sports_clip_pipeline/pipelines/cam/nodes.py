@@ -56,7 +56,7 @@ def explain_images(
     rows = _rows(sports_manifest, [*cam_choice["image"], *cam_pairs["image"]])
     chosen = cam_choice[["image", "label", "predicted", "probability"]].itertuples(index=False)
     cards = []
-    for choice in cam_state.progress(chosen, "cam", len(cam_choice), "image"):
+    for choice in cam_state.progress_bar("cam", len(cam_choice), "image", chosen):
         prediction = Prediction(*choice)
         image = sports_images.get(rows[prediction.image])
         cards += _cards(image, prediction, by_class, by_text, class_bank, cam)

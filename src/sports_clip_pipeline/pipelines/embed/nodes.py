@@ -62,5 +62,5 @@ def audit_captions(captions: Table, class_bank: ClassBank) -> Document:
     """Counts, lengths, truncation, and how often captions mention each class."""
     from sports_clip_pipeline.data.captions import caption_audit
 
-    names = {label: class_bank.names(label) for label in class_bank.labels}
+    names = {label: class_bank[label].names for label in class_bank.labels}
     return caption_audit(captions, names)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.ingest.config import DownloadConfig, IngestConfig
 from sports_clip_pipeline.pipelines.wiring import Document, Table
 
 
-def scan_flickr8k(flickr8k_source: Archive, config: IngestConfig, ingest_state: RunState) -> Any:
-    """Open every image of Flickr8k once. Returns: a `data.ingest.Scan`."""
+def scan_flickr8k(flickr8k_source: Any, config: IngestConfig, ingest_state: RunState) -> Any:
+    """Open every image of Flickr8k, a `data.archives.Archive`. Returns: a `data.ingest.Scan`."""
     from sports_clip_pipeline.data.flickr8k import list_flickr8k
     from sports_clip_pipeline.data.ingest import scan_corpus
 
@@ -22,7 +21,7 @@ def scan_flickr8k(flickr8k_source: Archive, config: IngestConfig, ingest_state: 
 
 
 def scan_sports(
-    sports_source: Archive, config: IngestConfig, class_bank: ClassBank, ingest_state: RunState
+    sports_source: Any, config: IngestConfig, class_bank: ClassBank, ingest_state: RunState
 ) -> tuple[Any, Table]:
     """Open every image of the labelled corpus once. Returns: a `Scan`, and the test list."""
     import pandas as pd

@@ -114,7 +114,7 @@ def _map_drawer(predictor: Any, predict: PredictConfig, cam: CamConfig) -> Any:
     explainer = Explainer.of_predictor(predictor, *pictures)
 
     def draw(source: Any, label: str, probability: float) -> bytes:
-        image = open_upright(source.read(), predict.image_rules).image
+        image = open_upright(source.read(), predict.image_rules)
         prediction = Prediction(source.name, "", label, probability)
         return explainer.explain(image, prediction, label).map_jpeg
 
