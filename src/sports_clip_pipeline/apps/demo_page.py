@@ -277,7 +277,8 @@ class RequestCheck(BaseHTTPMiddleware):
         if request.method != "POST" or form:
             return
         length = request.headers.get("content-length", "")  # the server holds the body to it
-        if not length.isdecimal() or int(length) > MAX_JSON_BYTES:
+        is_known = length.isdecimal() and "transfer-encoding" not in request.headers
+        if not is_known or int(length) > MAX_JSON_BYTES:
             raise HTTPException(413, "A request has up to 64 KiB; images are uploaded.")
         try:
             paths = list(_paths(await request.json()))
