@@ -25,12 +25,11 @@ def create_pipeline() -> Pipeline:
         named_node(
             nodes.resolve_duplicates,
             ["flickr8k_scan", "sports_scan", "params:ingest"],
-            ["resolved_corpora", "flickr8k_manifest", "sports_manifest", "quarantine",
-             "duplicates"],
+            ["resolved_images", "flickr8k_manifest", "sports_manifest", "quarantine", "duplicates"],
         ),
         named_node(
             nodes.close_stores,
-            ["flickr8k_scan", "sports_scan", "resolved_corpora"],
+            ["flickr8k_scan", "sports_scan", "resolved_images"],
             ["flickr8k_images", "sports_images"],
         ),
         named_node(
@@ -40,7 +39,8 @@ def create_pipeline() -> Pipeline:
         ),
         named_node(
             nodes.audit_ingest,
-            ["resolved_corpora", "splits", "flickr8k_scan", "sports_scan", "params:ingest"],
+            ["resolved_images", "quarantine", "duplicates", "splits", "flickr8k_scan",
+             "sports_scan", "params:ingest"],
             "ingest_audit",
         ),
     ])  # fmt: skip
