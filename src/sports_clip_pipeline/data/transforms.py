@@ -183,8 +183,11 @@ class InputSpec:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`. Raises: ValueError: an unknown view or interpolation."""
-        fields: dict[str, Any] = dict(values)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**fields)
 
 
 @dataclass(frozen=True)

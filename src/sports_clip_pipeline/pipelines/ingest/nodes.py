@@ -46,8 +46,8 @@ def resolve_duplicates(
     from sports_clip_pipeline.data import ingest
 
     images, quarantine, duplicates = ingest.resolve_duplicates(flickr8k_scan, sports_scan, config)
-    manifests = (ingest.manifest_of(corpus, images) for corpus in ("flickr8k", "sports"))
-    return images, *manifests, quarantine, duplicates
+    flickr8k, sports = (ingest.manifest_of(name, images) for name in ("flickr8k", "sports"))
+    return images, flickr8k, sports, quarantine, duplicates
 
 
 def close_stores(flickr8k_scan: Any, sports_scan: Any, images: Table) -> tuple[Any, Any]:
