@@ -16,6 +16,7 @@ from sports_clip_pipeline.data.ingest import (
     Scan,
     audit,
     close_store,
+    manifest_of,
     resolve_duplicates,
     scan_corpus,
     thumbnails,
@@ -177,7 +178,8 @@ def resolved(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_every_duplicate_gets_its_action(resolved) -> None:
-    table = resolved[1].duplicates.sort_values(["corpus", "image"])
+    _, (_, quarantine, duplicates) = resolved
+    table = duplicates.sort_values(["corpus", "image"])
     assert table[["image", "kind", "action"]].to_numpy().tolist() == [
         ["105_abc.jpg", "exact", "dropped"],
         ["1000.jpg", "exact", "kept"],
@@ -190,7 +192,7 @@ def test_every_duplicate_gets_its_action(resolved) -> None:
         ["1021.jpg", "exact", "kept"],
         ["1022.jpg", "exact", "kept"],
     ]
-    assert resolved[1].quarantine[["image", "reason", "detail"]].to_numpy().tolist() == [
+    assert quarantine[["image", "reason", "detail"]].to_numpy().tolist() == [
         ["1012.jpg", "not_an_image", "starts with b'<html>'"],
         ["1002.jpg", "conflicting_labels", "chess / tennis"],
         ["1011.jpg", "conflicting_labels", "chess / tennis"],
@@ -198,33 +200,33 @@ def test_every_duplicate_gets_its_action(resolved) -> None:
 
 
 def test_row_i_of_a_manifest_is_row_i_of_its_store(resolved) -> None:
-    both, result = resolved
+    both, (images, *_) = resolved
     for one in both:
-        store, manifest = close_store(one, result.images), result.manifest(one.corpus)
+        store, manifest = close_store(one, images), manifest_of(one.corpus, images)
         digests = [hashlib.sha256(store.get_bytes(i)).hexdigest() for i in range(len(store))]
         assert digests == manifest["stored_sha256"].tolist()
     assert len(manifest) == 24 - 4
 
 
 def test_splits_are_made_if_none_are_published_and_hold_out_no_shared_image(resolved) -> None:
-    manifest = resolved[1].manifest("flickr8k")
+    images = resolved[1][0]
+    manifest = manifest_of("flickr8k", images)
     assert manifest["split"].value_counts().to_dict() == {"train": 17, "validation": 3, "test": 3}
-    images = resolved[1].images
     assert images.loc[images["image"] == "105_abc.jpg", "split"].item() == "train"
 
 
 def test_tables_match_their_schemas(resolved) -> None:
-    result = resolved[1]
-    CaptionedManifest.validate(result.manifest("flickr8k"))
-    LabelledManifest.validate(result.manifest("sports"))
-    Quarantine.validate(result.quarantine)
-    Duplicates.validate(result.duplicates)
-    Splits.validate(make_splits(result.manifest("sports"), LABELS))
+    images, quarantine, duplicates = resolved[1]
+    CaptionedManifest.validate(manifest_of("flickr8k", images))
+    LabelledManifest.validate(manifest_of("sports", images))
+    Quarantine.validate(quarantine)
+    Duplicates.validate(duplicates)
+    Splits.validate(make_splits(manifest_of("sports", images), LABELS))
 
 
 def test_audit_counts(resolved) -> None:
-    result = resolved[1]
-    document = audit(result, make_splits(result.manifest("sports"), LABELS), {"a": "b"}, CONFIG)
+    splits = make_splits(manifest_of("sports", resolved[1][0]), LABELS)
+    document = audit(resolved[1], splits, {"a": "b"}, CONFIG)
     assert document["images"]["sports"] == {"total": 20, "train": 16, "test": 4}
     assert document["captions"] == 46
     assert document["classes"] == {"chess": 8, "tennis": 8}

@@ -11,7 +11,13 @@ import pytest
 
 from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.data.flickr8k import list_flickr8k
-from sports_clip_pipeline.data.ingest import Scan, close_store, resolve_duplicates, scan_corpus
+from sports_clip_pipeline.data.ingest import (
+    Scan,
+    close_store,
+    manifest_of,
+    resolve_duplicates,
+    scan_corpus,
+)
 from sports_clip_pipeline.data.labelled import list_sports
 from sports_clip_pipeline.data.splits import labels_for_fraction, make_splits
 from sports_clip_pipeline.io.state import RunState
@@ -88,13 +94,13 @@ def test_a_subset_of_the_corpora_becomes_stores_manifests_and_splits(tmp_path: P
         scan_corpus(flickr8k, list_flickr8k(flickr8k), config, RunState()),
         scan_corpus(sports, list_sports(sports, labels, config.labelled), config, RunState()),
     )
-    resolved = resolve_duplicates(*scans, config)
-    assert set(resolved.quarantine["reason"]) <= {"conflicting_labels"}
+    images, quarantine, _ = resolve_duplicates(*scans, config)
+    assert set(quarantine["reason"]) <= {"conflicting_labels"}
     for scan in scans:
-        store, manifest = close_store(scan, resolved.images), resolved.manifest(scan.corpus)
+        store, manifest = close_store(scan, images), manifest_of(scan.corpus, images)
         digests = [hashlib.sha256(store.get_bytes(i)).hexdigest() for i in range(len(store))]
         assert digests == manifest["stored_sha256"].tolist() == manifest["sha256"].tolist()
-    assert resolved.manifest("flickr8k")["captions"].map(len).eq(5).all()
+    assert manifest_of("flickr8k", images)["captions"].map(len).eq(5).all()
     splits = make_splits(manifest, labels)
     share = (splits["split"] == "test").sum() / splits["label"].notna().sum()
     assert share == pytest.approx(0.2, abs=0.02)

@@ -204,30 +204,14 @@ def thumbnails(rows: pd.DataFrame) -> np.ndarray:
     return joined.reshape(len(rows), THUMBNAIL_SIDE**2)
 
 
-@dataclass(frozen=True)
-class ResolvedCorpora:
-    """Both corpora with duplicates found and resolved.
-
-    Attributes:
-        images: one row per decoded image of either corpus: the manifest's columns, `corpus`,
-            `shard`, `row` and `action` (`kept`, `dropped`, `quarantined`).
-        quarantine: all rejected files.
-        duplicates: members of groups of two or more.
-    """
-
-    images: pd.DataFrame
-    quarantine: pd.DataFrame
-    duplicates: pd.DataFrame
-
-    def manifest(self, corpus: str) -> pd.DataFrame:
-        """The kept images of one corpus, in the order of its store."""
-        is_kept = (self.images["corpus"] == corpus) & (self.images["action"] == "kept")
-        return self.images.loc[is_kept, _MANIFEST].reset_index(drop=True)
-
-
-def resolve_duplicates(flickr8k: Scan, sports: Scan, config: IngestConfig) -> ResolvedCorpora:
+def resolve_duplicates(
+    flickr8k: Scan, sports: Scan, config: IngestConfig
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Find and resolve duplicates over both corpora; split Flickr8k if no split is published.
 
+    Returns: one row per decoded image of either corpus (the manifest's columns, `corpus`, `shard`,
+        `row` and `action`: `kept`, `dropped`, `quarantined`), all rejected files, and the members
+        of groups of two or more duplicates.
     Raises: UserFacingError: the captioned corpus has no training, validation or test image left.
     """
     scans = (flickr8k, sports)
@@ -257,7 +241,13 @@ def resolve_duplicates(flickr8k: Scan, sports: Scan, config: IngestConfig) -> Re
             )
     quarantine = pd.concat([*(scan.quarantine for scan in scans), _conflicting_labels(images)])
     duplicates = list_duplicates(images, images["action"])
-    return ResolvedCorpora(images, quarantine.reset_index(drop=True), duplicates)
+    return images, quarantine.reset_index(drop=True), duplicates
+
+
+def manifest_of(corpus: str, images: pd.DataFrame) -> pd.DataFrame:
+    """The kept images of one corpus, in the order of its store."""
+    is_kept = (images["corpus"] == corpus) & (images["action"] == "kept")
+    return images.loc[is_kept, _MANIFEST].reset_index(drop=True)
 
 
 def _conflicting_labels(images: pd.DataFrame) -> pd.DataFrame:
@@ -274,7 +264,7 @@ def close_store(scan: Scan, images: pd.DataFrame) -> ImageStore:
     """Write the index of a scanned corpus without the images that are not kept; open the store.
 
     Args:
-        images: `ResolvedCorpora.images`.
+        images: of `resolve_duplicates`.
     """
     gone = images[(images["corpus"] == scan.corpus) & (images["action"] != "kept")]
     dropped = gone.groupby("shard")["row"].agg(list).to_dict()
@@ -287,22 +277,25 @@ def close_store(scan: Scan, images: pd.DataFrame) -> ImageStore:
 
 
 def audit(
-    resolved: ResolvedCorpora, splits: pd.DataFrame, archives: dict[str, str], config: IngestConfig
+    resolved: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
+    splits: pd.DataFrame,
+    archives: dict[str, str],
+    config: IngestConfig,
 ) -> dict[str, Any]:
     """Counts by corpus and split, rejected files by reason, duplicates, data digest.
 
     Args:
+        resolved: of `resolve_duplicates`.
         splits: of the labelled corpus.
         archives: corpus -> digest of its archive.
     """
-    kept = resolved.images[resolved.images["action"] == "kept"]
-    found, quarantine = resolved.duplicates, resolved.quarantine
-    images = {
-        corpus: {"total": len(rows), **_counts(rows["split"])}
-        for corpus, rows in kept.groupby("corpus")
-    }
+    images, quarantine, found = resolved
+    kept = images[images["action"] == "kept"]
     return {
-        "images": images,
+        "images": {
+            corpus: {"total": len(rows), **_counts(rows["split"])}
+            for corpus, rows in kept.groupby("corpus")
+        },
         "captions": int(kept["captions"].map(len).sum()),
         "classes": _counts(kept["label"].dropna()),
         "splits": _counts(splits["split"]),

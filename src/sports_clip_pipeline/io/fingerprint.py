@@ -10,8 +10,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import BaseModel
-
 from sports_clip_pipeline.machine import command_output
 
 
@@ -42,7 +40,7 @@ def _chunks(part: Any) -> list[bytes]:
         return [b"bytes", part]
     if isinstance(part, ModuleType) or inspect.isfunction(part) or inspect.isclass(part):
         return [b"code", inspect.getsource(part).encode()]
-    if isinstance(part, BaseModel):
+    if hasattr(part, "model_dump"):  # a pydantic model
         part = {"__class__": type(part).__name__, **part.model_dump()}
     if dataclasses.is_dataclass(part):
         part = {"__class__": type(part).__name__, **dataclasses.asdict(part)}  # type: ignore[arg-type]

@@ -41,21 +41,21 @@ def resolve_duplicates(
 ) -> tuple[Any, Table, Table, Table, Table]:
     """Resolve duplicates over both corpora: which images stay, are dropped or quarantined.
 
-    Returns: a `data.ingest.ResolvedCorpora`, both manifests, the quarantine, the duplicates.
+    Returns: all decoded images, both manifests, the quarantine, the duplicates.
     """
     from sports_clip_pipeline.data import ingest
 
-    resolved = ingest.resolve_duplicates(flickr8k_scan, sports_scan, config)
-    manifests = resolved.manifest("flickr8k"), resolved.manifest("sports")
-    return resolved, *manifests, resolved.quarantine, resolved.duplicates
+    images, quarantine, duplicates = ingest.resolve_duplicates(flickr8k_scan, sports_scan, config)
+    flickr8k, sports = (ingest.manifest_of(name, images) for name in ("flickr8k", "sports"))
+    return images, flickr8k, sports, quarantine, duplicates
 
 
-def close_stores(flickr8k_scan: Any, sports_scan: Any, resolved_corpora: Any) -> tuple[Any, Any]:
+def close_stores(flickr8k_scan: Any, sports_scan: Any, resolved_images: Table) -> tuple[Any, Any]:
     """Complete both image stores with the images that remain."""
     from sports_clip_pipeline.data.ingest import close_store
 
     scans = flickr8k_scan, sports_scan
-    flickr8k, sports = (close_store(scan, resolved_corpora.images) for scan in scans)
+    flickr8k, sports = (close_store(scan, resolved_images) for scan in scans)
     return flickr8k, sports
 
 
@@ -67,13 +67,19 @@ def split_sports(sports_manifest: Table, config: IngestConfig, class_bank: Class
 
 
 def audit_ingest(
-    resolved_corpora: Any, splits: Table, flickr8k_scan: Any, sports_scan: Any, config: IngestConfig
+    resolved_images: Table,
+    quarantine: Table,
+    duplicates: Table,
+    splits: Table,
+    flickr8k_scan: Any,
+    sports_scan: Any,
+    config: IngestConfig,
 ) -> Document:
     """Count what came in, what was rejected, and what was found twice."""
     from sports_clip_pipeline.data.ingest import audit
 
     archives = {scan.corpus: scan.digest for scan in (flickr8k_scan, sports_scan)}
-    return audit(resolved_corpora, splits, archives, config)
+    return audit((resolved_images, quarantine, duplicates), splits, archives, config)
 
 
 def download_corpora(

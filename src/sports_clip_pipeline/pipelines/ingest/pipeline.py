@@ -15,7 +15,7 @@ def create_pipeline() -> Pipeline:
         named_node(nodes.scan_sports, ["sports_scan", "submission_order"]),
         named_node(
             nodes.resolve_duplicates,
-            ["resolved_corpora", "flickr8k_manifest", "sports_manifest", "quarantine",
+            ["resolved_images", "flickr8k_manifest", "sports_manifest", "quarantine",
              "duplicates"],
         ),
         named_node(nodes.close_stores, ["flickr8k_images", "sports_images"]),
