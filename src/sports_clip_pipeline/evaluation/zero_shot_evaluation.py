@@ -89,7 +89,7 @@ def ablation_variants(
             ("names and sentences", "mean of both", weights["weights.both"]),
         )
     ]
-    if scores.conse is not None:
+    if scores.conse:
         changed = f"the image encoder's ImageNet class names, with weight {weight:g}"
         logits = scores.head(weight)(features)
         variants.append(Variant("with ImageNet names", changed, held_out, logits))
