@@ -72,10 +72,6 @@ class Operation:
         if bool(self.branches) != (self.kind == "sum"):
             raise ValueError(f"{self.kind!r} with {len(self.branches)} branches; only sum has some")
 
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        """(N, In) to (N, Out), float32."""
-        return Head((self,))(values)
-
 
 @dataclass(frozen=True)
 class Head:
@@ -105,22 +101,15 @@ class Head:
     def describe(self) -> list[Kind]:
         """The kinds of its operations, JSON-like."""
         return [
-            operation.kind
-            if operation.kind != "sum"
-            else {"sum": [branch.describe() for branch in operation.branches]}
+            {operation.kind: [branch.describe() for branch in operation.branches]}
+            if operation.branches
+            else operation.kind
             for operation in self.operations
         ]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All parameters, named `<position>.<name>`, in branches `<position>.<branch>.…`."""
-        arrays = {}
-        for position, operation in enumerate(self.operations):
-            for name, value in operation.arrays.items():
-                arrays[f"{position}.{name}"] = np.asarray(value, dtype=np.float32)
-            for number, branch in enumerate(operation.branches):
-                for name, value in branch.to_arrays().items():
-                    arrays[f"{position}.{number}.{name}"] = value
-        return arrays
+        return {name: value.numpy() for name, value in HeadModule(self).state_dict().items()}
 
     @classmethod
     def from_arrays(
@@ -133,12 +122,10 @@ class Head:
             if isinstance(kind, str):
                 named = {name: arrays[path + name] for name in _names(kind)}
                 operations.append(Operation(kind, named))
-            else:
-                branches = [
-                    cls.from_arrays(branch, arrays, f"{path}{number}.")
-                    for number, branch in enumerate(kind["sum"])
-                ]
-                operations.append(add(*branches))
+                continue
+            numbered = enumerate(kind["sum"])
+            heads = [cls.from_arrays(part, arrays, f"{path}{n}.") for n, part in numbered]
+            operations.append(add(*heads))
         return cls(tuple(operations))
 
 
@@ -172,34 +159,32 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-class HeadModule(nn.Module):
+class HeadModule(nn.Sequential):
     """A head as a torch module, (N, D) to (N, C); its arrays are buffers."""
 
     def __init__(self, head: Head) -> None:
-        super().__init__()
-        self.operations = head.operations
-        for position, operation in enumerate(head.operations):
-            for name, value in operation.arrays.items():
-                buffer = torch.tensor(value, dtype=torch.float32)
-                self.register_buffer(f"{position}_{name}", buffer)
-            for number, branch in enumerate(operation.branches):
-                self.add_module(f"{position}_{number}", HeadModule(branch))
+        super().__init__(*map(_OperationModule, head.operations))
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, D) to (N, C)."""
-        values = features
-        for position, operation in enumerate(self.operations):
-            names, function = OPERATIONS[operation.kind]
-            if operation.kind == "sum":
-                numbers = range(len(operation.branches))
-                branches = [self.get_submodule(f"{position}_{number}") for number in numbers]
-                values = function(*(branch(values) for branch in branches))
-            elif operation.kind in _INTEGER:
-                integers = [operation.arrays[name].astype(int).tolist() for name in names]
-                values = function(values, *integers)
-            else:
-                values = function(values, *(self.get_buffer(f"{position}_{n}") for n in names))
-        return values
+
+class _OperationModule(nn.Module):
+    """One operation; its children are the branches of a sum."""
+
+    def __init__(self, operation: Operation) -> None:
+        super().__init__()
+        self.operation = operation
+        for name, value in operation.arrays.items():
+            self.register_buffer(name, torch.tensor(value, dtype=torch.float32))
+        for number, branch in enumerate(operation.branches):
+            self.add_module(str(number), HeadModule(branch))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        kind, arrays = self.operation.kind, self.operation.arrays
+        names, function = OPERATIONS[kind]
+        if kind == "sum":
+            return function(*(branch(values) for branch in self.children()))
+        if kind in _INTEGER:
+            return function(values, *(arrays[name].astype(int).tolist() for name in names))
+        return function(values, *(self.get_buffer(name) for name in names))
 
 
 def _names(kind: str) -> tuple[str, ...]:
