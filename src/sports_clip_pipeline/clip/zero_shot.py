@@ -196,12 +196,9 @@ class OpenVocabulary:
     """Zero-shot heads for any names; for a study's own labels `head` equals the study's.
 
     Attributes:
-        bank: prompts of known names.
-        prompts: `names`, `sentences` or `both`, as the study chose.
-        encode: text features of the CLIP model's text encoder.
-        encode_original: text features before pretraining, for ConSE.
-        projections: of the CLIP model.
-        conse: empty where the study has none.
+        bank: prompts of known names. prompts: the study's `names`, `sentences` or `both`.
+        encode: text features of the CLIP model's encoder; `encode_original`: before pretraining.
+        projections: of the CLIP model. conse: empty where the study has none.
         names_weight, hubness_share: of the study's `zero_shot_choice`.
         background: (N, D) pooled features of images unrelated to the names.
     """

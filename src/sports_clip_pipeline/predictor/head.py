@@ -23,7 +23,8 @@ def _normalise_blocks(values: torch.Tensor, widths: list[int]) -> torch.Tensor:
     return torch.cat(blocks, dim=1) / len(widths) ** 0.5
 
 
-# Parameters and function of each kind of operation.
+# Parameters and function of each kind of operation. Affine weights are (Out, In); blocks of
+# `widths` columns get the norm 1/√blocks each; layer norms have no scale and shift.
 OPERATIONS: Mapping[str, tuple[tuple[str, ...], Callable[..., torch.Tensor]]] = {
     "affine": (("weight", "bias"), functional.linear),
     "standardise": (("mean", "scale"), lambda x, mean, scale: (x - mean) / scale),
@@ -48,18 +49,7 @@ Kind = str | dict[str, list[list[Any]]]
 
 @dataclass(frozen=True)
 class Operation:
-    """One step of a head.
-
-    Attributes:
-        kind: `affine` (x Wᵀ + b; weight (Out, In), bias (Out,)), `standardise`
-            ((x − mean) / scale), `power` (sign(x) |x|^exponent), `l2_normalise`,
-            `blocks_l2_normalise` (blocks of `widths` columns, each to norm 1/√blocks), `columns`
-            (start to stop), `relu`, `gelu`, `layer_norm` (without scale and shift), `scale`
-            (x · factor), `softmax` (of x / temperature), `affinity` (exp(−sharpness (1 − x))),
-            `sum` (of its branches).
-        arrays: its parameters by name, float32.
-        branches: heads applied to the same input; of `sum` alone.
-    """
+    """One step of a head: its kind, its float32 parameters by name, the branches of a `sum`."""
 
     kind: str
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)

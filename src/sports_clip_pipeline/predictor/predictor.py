@@ -34,13 +34,9 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class EncoderInput:
-    """An image encoder of a predictor and its preprocessing.
+    """An image encoder of a predictor, preprocessing of its first view, columns of its features.
 
-    Attributes:
-        name: of the image encoder.
-        preprocessing: of its first view.
-        views: its features are means over these views; empty for the preprocessing's own.
-        width: columns of its pooled features.
+    Its features are means over the `views`; empty for the preprocessing's own.
     """
 
     name: str
