@@ -59,7 +59,7 @@ def prepared(name: str, size: int, block: int, jpeg: bytes, folder: Path) -> tup
     """The encoder's chosen backend, and one block's work on one core and on all."""
     program = EncoderProgram("image", name, folder / f"{name}.onnx", size)
     pixels = to_pixels(jpeg, image_encoders.image_preprocessing(name, size, "full"), block)
-    chosen = choose_backend(program, candidates(program), (pixels,), threads=1).backend
+    chosen = choose_backend(program, candidates(program), (pixels,)).backend
     work = []
     for threads in (1, cores()):
         backend = build_backend(program, chosen, threads)

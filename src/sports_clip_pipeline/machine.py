@@ -8,11 +8,13 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.context import BaseContext
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sports_clip_pipeline.errors import WorkerDone
 
@@ -55,6 +57,19 @@ def worker_context(preloaded: Sequence[str]) -> BaseContext:
     context = get_context("forkserver")
     context.set_forkserver_preload(list(preloaded))
     return context
+
+
+@contextmanager
+def spawned_processes(
+    count: int, set_up: Callable[..., None], *arguments: Any
+) -> Iterator[ProcessPoolExecutor]:
+    """A pool of spawned processes; an error in the block cancels what they have not begun."""
+    with ProcessPoolExecutor(count, get_context("spawn"), set_up, arguments) as executor:
+        try:
+            yield executor
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def skip_gc_at_exit() -> None:

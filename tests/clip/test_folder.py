@@ -123,10 +123,8 @@ def test_trained_weights_replace_packaged_ones(folder: Path, tmp_path: Path) -> 
     write_clip_folder(tmp_path / "clip", PROJECTIONS, "lite0", "minilm", view, 64, trained)
     assert trained_encoders(tmp_path / "clip") == ("image",)
     assert trained_encoders(folder) == ()
-    encoder, packaged = (
-        read_image_encoder(tmp_path / "clip"),
-        load_image_encoder("lite0").state_dict(),
-    )
+    encoder = read_image_encoder(tmp_path / "clip")
+    packaged = load_image_encoder("lite0").state_dict()
     assert list(encoder) == list(packaged), "the packaged 1,000-class head is among them"
     np.testing.assert_array_equal(encoder["bn2.bias"], bias)
     np.testing.assert_array_equal(encoder["bn2.weight"], packaged["bn2.weight"])

@@ -11,11 +11,11 @@ from sports_clip_pipeline.clip import zero_shot
 from sports_clip_pipeline.clip.projections import Projections, unit_norm
 from sports_clip_pipeline.clip.zero_shot import (
     GENERAL_TEMPLATES,
-    Conse,
     OpenVocabulary,
     ZeroShotScores,
     build_zero_shot_classifier,
     conse_of,
+    conse_operations,
     hubness,
     prompt_texts,
 )
@@ -67,10 +67,9 @@ def fake_text_encoder(
 
 
 def classifier(bank: ClassBank, prompts: str, projections: Projections = PLAIN) -> np.ndarray:
-    features = zero_shot.encode_prompts(bank, "minilm", TokenizeConfig())
-    return zero_shot.build_zero_shot_classifier(
-        bank, prompts, features, projections.text_embeddings
-    )
+    encode = zero_shot.text_features("minilm", TokenizeConfig())
+    features = zero_shot.encode_prompts(bank, encode)
+    return build_zero_shot_classifier(bank, prompts, features, projections.text_embeddings)
 
 
 def at_angle(degrees: float) -> list[float]:
@@ -136,7 +135,7 @@ def unit(values: np.ndarray) -> np.ndarray:
 
 def zero_shot_scores(widths: tuple[int, ...] = ()) -> ZeroShotScores:
     """Six features, three classes, five named ones, spaces of four and two dimensions."""
-    conse = Conse(
+    conse = conse_operations(
         RNG.normal(size=(5, 6)).astype(np.float32),
         RNG.normal(size=5).astype(np.float32),
         unit(RNG.normal(size=(5, 2))).astype(np.float32),
@@ -156,10 +155,11 @@ def zero_shot_scores(widths: tuple[int, ...] = ()) -> ZeroShotScores:
 def naive(
     parts: ZeroShotScores, features: np.ndarray, weight: float, bias: np.ndarray
 ) -> np.ndarray:
-    arrays = parts.embed[0].arrays
-    image = unit(features @ arrays["weight"].T + arrays["bias"])
-    shares = softmax(features @ parts.conse.weight.T + parts.conse.bias)
-    names = unit(shares @ parts.conse.names)
+    def affine(operation: Operation, rows: np.ndarray) -> np.ndarray:
+        return rows @ operation.arrays["weight"].T + operation.arrays["bias"]
+
+    image = unit(affine(parts.embed[0], features))
+    names = unit(affine(parts.conse[2], softmax(affine(parts.conse[0], features))))
     cosines = image @ parts.weights.T + weight * names @ parts.text_weights.T
     return parts.logit_scale * cosines + bias
 
@@ -193,12 +193,12 @@ def test_without_hubness_all_classes_are_equally_likely_on_the_background() -> N
 
 def test_a_confident_image_has_the_conse_embedding_of_its_class_name() -> None:
     names = np.eye(3, dtype=np.float32)
-    conse = Conse(100.0 * np.eye(3, dtype=np.float32), np.zeros(3, np.float32), names)
-    np.testing.assert_allclose(Head(conse.operations())(np.eye(3)[[1]]), [[0, 1, 0]], atol=1e-6)
+    conse = conse_operations(100.0 * np.eye(3, dtype=np.float32), np.zeros(3, np.float32), names)
+    np.testing.assert_allclose(Head(conse)(np.eye(3)[[1]]), [[0, 1, 0]], atol=1e-6)
 
 
 def test_without_an_imagenet_classifier_conse_is_zero_and_adds_nothing() -> None:
-    parts = replace(zero_shot_scores(), conse=None)
+    parts = replace(zero_shot_scores(), conse=())
     features = RNG.normal(size=(5, 6)).astype(np.float32)
     np.testing.assert_array_equal(parts.conse_embeddings(features), np.zeros((5, 2)))
     np.testing.assert_array_equal(parts.head(0.3)(features), parts.head(0.0)(features))
@@ -207,14 +207,15 @@ def test_without_an_imagenet_classifier_conse_is_zero_and_adds_nothing() -> None
 @pytest.mark.parametrize("widths", [(), (6, 3)])
 def test_conse_is_recovered_from_a_head(widths: tuple[int, ...]) -> None:
     parts = zero_shot_scores(widths)
-    found = conse_of(parts.head(0.3))
-    for name in ("weight", "bias", "names"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(parts.conse, name))
+    found, expected = (Head(o).to_arrays() for o in (conse_of(parts.head(0.3)), parts.conse))
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
 
 
 def test_a_head_without_conse_has_none_to_recover() -> None:
-    assert conse_of(zero_shot_scores((6, 3)).head(0.0)) is None
-    assert conse_of(replace(zero_shot_scores(), conse=None).head(0.3)) is None
+    assert conse_of(zero_shot_scores((6, 3)).head(0.0)) == ()
+    assert conse_of(replace(zero_shot_scores(), conse=()).head(0.3)) == ()
 
 
 VOCABULARY_RNG = np.random.default_rng(0)
@@ -231,7 +232,7 @@ PROJECTIONS = Projections(
     text_weight=VOCABULARY_RNG.normal(size=(3, 4)).astype(np.float32),
     logit_scale=math.log(20.0),
 )
-CONSE = Conse(
+CONSE = conse_operations(
     VOCABULARY_RNG.normal(size=(6, 5)).astype(np.float32),
     VOCABULARY_RNG.normal(size=6).astype(np.float32),
     unit_norm(VOCABULARY_RNG.normal(size=(6, 4))).astype(np.float32),
@@ -255,7 +256,7 @@ class TextEncoder:
 def vocabulary(weight: float = 0.3, share: float = 0.5, trained: bool = True) -> OpenVocabulary:
     encode = TextEncoder(1)
     plain = TextEncoder(2) if trained else encode
-    conse = CONSE if weight else None
+    conse = CONSE if weight else ()
     return OpenVocabulary(
         VOCABULARY_BANK, "both", encode, plain, PROJECTIONS, conse, weight, share, BACKGROUND
     )
@@ -272,7 +273,7 @@ def test_for_the_banks_labels_the_head_equals_the_study_s(weight: float, share: 
             VOCABULARY_BANK, "both", features, PROJECTIONS.text_embeddings
         ),
         logit_scale=20.0,
-        conse=CONSE if weight else None,
+        conse=CONSE if weight else (),
         text_weights=build_zero_shot_classifier(VOCABULARY_BANK, "both", plain, unit_norm),
     )
     expected = parts.head(weight, -share * hubness(parts.head(weight)(BACKGROUND)))

@@ -18,7 +18,7 @@ def lite0(onnx_folder: Path) -> EncoderProgram:
 
 def test_every_cpu_backend_agrees_with_eager_torch_on_lite0(lite0: EncoderProgram) -> None:
     names = ("torch", "torch_channels_last", "onnxruntime")
-    choice = choose_backend(lite0, names, (PIXELS,), threads=1)
+    choice = choose_backend(lite0, names, (PIXELS,))
     trials = choice.trials
     assert [trial.backend for trial in trials] == list(names)
     assert all(trial.passed and trial.max_cosine_distance < 1e-4 for trial in trials)
@@ -47,11 +47,9 @@ def test_a_backend_that_disagrees_is_never_chosen(
         return lambda *inputs: (features,)
 
     monkeypatch.setattr(backends, "build_backend", build)
-    monkeypatch.setattr(backends, "_timed", lambda backend, inputs: 1.0)
-    choice = choose_backend(lite0, ("onnxruntime", "torch"), (PIXELS[:1],), 1)
-    best, trials = choice.backend, choice.trials
-    assert best == "torch"
-    assert [(t.backend, t.passed, t.max_cosine_distance) for t in trials] == [
+    choice = choose_backend(lite0, ("onnxruntime", "torch"), (PIXELS[:1],))
+    assert choice.backend == "torch"
+    assert [(t.backend, t.passed, t.max_cosine_distance) for t in choice.trials] == [
         ("onnxruntime", False, 1.0),
         ("torch", True, 0.0),
     ]
@@ -62,22 +60,14 @@ def test_an_unknown_backend_is_refused(lite0: EncoderProgram) -> None:
         build_backend(lite0, "tpu", 1)
 
 
-def test_inputs_and_outputs_have_names() -> None:
-    image, text = (EncoderProgram(kind, "x", Path()) for kind in ("image", "text"))
-    assert (image.input_names, image.output_names) == (("pixels",), ("features", "logits"))
-    assert (text.input_names, text.output_names) == (("ids", "mask"), ("features",))
-
-
 @pytest.mark.gpu
 def test_cuda_agrees_with_eager_torch(lite0: EncoderProgram) -> None:
     import torch
 
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    choice = choose_backend(lite0, ("torch", "torch_cuda"), (PIXELS,), 1)
-    best, trials = choice.backend, choice.trials
-    assert all(trial.passed for trial in trials), trials
-    assert best in {"torch", "torch_cuda"}
+    choice = choose_backend(lite0, ("torch", "torch_cuda"), (PIXELS,))
+    assert all(trial.passed for trial in choice.trials), choice.trials
 
 
 def test_a_choice_is_measured_once_per_machine(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import pytest
 
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders import embedder as embedder_module
-from sports_clip_pipeline.encoders.embedder import Embedder, audit_encoders, embed_with_additional
-from sports_clip_pipeline.encoders.embedding import Engine
+from sports_clip_pipeline.encoders.embedder import Embedder
 from sports_clip_pipeline.encoders.features import FeatureCache
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
@@ -21,16 +19,6 @@ from sports_clip_pipeline.pipelines.embed.config import EmbedConfig
 CONFIG = EmbedConfig(image_encoder="lite0", image_size=64, backend="torch", workers=1)
 VIEWS = ("full", "centre")
 TWO_VIEWS = CONFIG.model_copy(update={"views": VIEWS})
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute in this process: starting a worker takes seconds."""
-
-    def here(*arguments: Any, **named: Any) -> Engine:
-        return replace(Engine(*arguments, **named), workers=0)
-
-    monkeypatch.setattr(embedder_module, "Engine", here)
 
 
 @pytest.fixture
@@ -43,13 +31,15 @@ def test_a_second_embedder_reads_what_the_first_has_computed(
     store: ImageStore, manifest: pd.DataFrame, tmp_path: Path
 ) -> None:
     cache = FeatureCache(tmp_path)
-    first = Embedder(CONFIG, cache, RunState())
+    first = Embedder(CONFIG.model_copy(update={"workers": 2}), cache, RunState())
     made = first.images("sports", store, manifest)
     assert made["features"].shape == (len(store), 1280)
     assert made["logits"].shape == (len(store), 1000)
     assert made["row"].tolist() == list(range(len(store)))
     assert first.audit["backends"]["image"]["chosen"] == "torch"
     assert first.audit["computed_per_s"]["sports full"] > 0
+    assert first.audit["weights_sha256"]["image"].startswith("579344248a93")
+    assert (first.audit["preprocessing"]["size"], first.audit["views"]) == (64, ["full"])
 
     second = Embedder(CONFIG, cache, RunState())
     order = [3, 0, 5, 1, 2, 4]
@@ -61,7 +51,7 @@ def test_a_second_embedder_reads_what_the_first_has_computed(
 
 @pytest.mark.parametrize(("rank", "gathers"), [("0", True), ("1", False)])
 def test_only_the_first_process_of_torchrun_collects_the_features(
-    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, in_process: None,
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, rank: str, gathers: bool,
 ) -> None:  # fmt: skip
     cache = FeatureCache(tmp_path)
@@ -70,9 +60,7 @@ def test_only_the_first_process_of_torchrun_collects_the_features(
 
     def embed(together: bool) -> list[dict[str, np.ndarray]]:
         embedder = Embedder(config, cache, RunState(), together=together)
-        several = embed_with_additional(
-            embedder, config.additional_encoders, "sports", store, manifest, RunState()
-        )[0]
+        several = embedder.images("sports", store, manifest, additional=True)
         return [embedder.images("flickr8k", store, manifest), several, embedder.captions(tokens)]
 
     alone = embed(together=False)
@@ -92,15 +80,8 @@ def test_a_store_of_another_length_than_its_manifest_is_refused(
         embedder.images("sports", store, manifest[:5])
 
 
-def test_the_audit_names_weights_and_view(tmp_path: Path) -> None:
-    audit = Embedder(CONFIG, FeatureCache(tmp_path), RunState()).audit
-    assert audit["weights_sha256"]["image"].startswith("579344248a93")
-    assert audit["preprocessing"]["size"] == 64
-    assert audit["preprocessing"]["view"] == "full"
-
-
 def test_features_of_several_views_are_their_mean(
-    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, in_process: None
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path
 ) -> None:
     cache = FeatureCache(tmp_path)
     views = ("full", "centre", "full_flip")
@@ -120,74 +101,63 @@ def test_features_of_several_views_are_their_mean(
     assert together.audit["views"] == list(views)
 
 
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
+    """View and missing rows of each task that is computed."""
+    found: list[tuple[str, list[int]]] = []
+    real = embedder_module.embed_images
+
+    def counted(store, keys, tasks, *rest):
+        found.extend((task.preprocessing.view, task.space.missing(keys)) for task in tasks)
+        return real(store, keys, tasks, *rest)
+
+    monkeypatch.setattr(embedder_module, "embed_images", counted)
+    return found
+
+
 def test_only_the_new_view_is_computed(
-    store: ImageStore,
-    manifest: pd.DataFrame,
-    tmp_path: Path,
-    in_process: None,
-    monkeypatch: pytest.MonkeyPatch,
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, computed: list
 ) -> None:
     cache = FeatureCache(tmp_path)
     Embedder(CONFIG, cache, RunState()).images("sports", store, manifest)
-    computed = []
-    real = embedder_module.embed_images
-
-    def counted(store, keys, encoding_tasks, state, together=False):
-        computed.extend((s.preprocessing.view, len(s.space.missing(keys))) for s in encoding_tasks)
-        return real(store, keys, encoding_tasks, state)
-
-    monkeypatch.setattr(embedder_module, "embed_images", counted)
-    second = Embedder(CONFIG.model_copy(update={"views": ("full", "centre")}), cache, RunState())
+    second = Embedder(TWO_VIEWS, cache, RunState())
     second.images("sports", store, manifest)
-    assert computed == [("centre", len(store))]
+    every = list(range(len(store)))
+    assert computed == [("full", every), ("centre", every)]
     rates = second.audit["computed_per_s"]
     assert rates["sports full"] == 0.0 < rates["sports centre"]
 
     third = Embedder(CONFIG.model_copy(update={"views": ("centre",)}), cache, RunState())
     third.images("sports", store, manifest)
-    assert len(computed) == 1
+    assert len(computed) == 2
 
 
 def test_only_new_images_are_computed(
-    store: ImageStore,
-    manifest: pd.DataFrame,
-    tmp_path: Path,
-    in_process: None,
-    monkeypatch: pytest.MonkeyPatch,
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, computed: list
 ) -> None:
     cache = FeatureCache(tmp_path)
     before = manifest.copy()
     before.loc[[1, 4], "stored_sha256"] = ["11" * 32, "44" * 32]
     Embedder(CONFIG, cache, RunState()).images("sports", store, before)
-    missing = []
-    real = embedder_module.embed_images
-
-    def counted(store, keys, encoding_tasks, state, together=False):
-        missing.extend(row for task in encoding_tasks for row in task.space.missing(keys))
-        return real(store, keys, encoding_tasks, state)
-
-    monkeypatch.setattr(embedder_module, "embed_images", counted)
     Embedder(CONFIG, cache, RunState()).images("sports", store, manifest)
-    assert missing == [1, 4]
+    assert computed[1] == ("full", [1, 4])
 
 
 def embed_two(
     store: ImageStore, manifest: pd.DataFrame, cache: FeatureCache
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    first = Embedder(TWO_VIEWS, cache, RunState())
-    arrays, others = embed_with_additional(first, ("lite1",), "sports", store, manifest, RunState())
-    return arrays, audit_encoders(first, others, store)
+    config = TWO_VIEWS.model_copy(update={"additional_encoders": ("lite1",)})
+    embedder = Embedder(config, cache, RunState())
+    arrays = embedder.images("sports", store, manifest, additional=True)
+    return arrays, embedder.whole_audit(store)
 
 
 def test_an_additional_encoder_has_the_features_that_it_has_as_the_first_one(
-    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, in_process: None
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path
 ) -> None:
     arrays, _ = embed_two(store, manifest, FeatureCache(tmp_path / "a"))
-    alone = Embedder(
-        TWO_VIEWS.model_copy(update={"image_encoder": "lite1"}),
-        FeatureCache(tmp_path / "b"),
-        RunState(),
-    )
+    config = TWO_VIEWS.model_copy(update={"image_encoder": "lite1"})
+    alone = Embedder(config, FeatureCache(tmp_path / "b"), RunState())
     expected = alone.images("sports", store, manifest)["features"]
     assert list(arrays) == ["features", "logits", "row", "additional.lite1"]
     np.testing.assert_array_equal(arrays["additional.lite1"], expected)
@@ -195,7 +165,7 @@ def test_an_additional_encoder_has_the_features_that_it_has_as_the_first_one(
 
 
 def test_the_audit_has_a_row_for_each_encoder_with_its_inference_cost(
-    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, in_process: None
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path
 ) -> None:
     _, audit = embed_two(store, manifest, FeatureCache(tmp_path))
     assert json.dumps(audit)
@@ -214,7 +184,7 @@ def test_the_audit_has_a_row_for_each_encoder_with_its_inference_cost(
 
 
 def test_cached_features_keep_their_inference_cost(
-    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, in_process: None
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path
 ) -> None:
     cache = FeatureCache(tmp_path)
     arrays, audit = embed_two(store, manifest, cache)
@@ -226,7 +196,7 @@ def test_cached_features_keep_their_inference_cost(
 
 
 def test_a_lost_inference_cost_is_measured_again_though_features_are_cached(
-    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path, in_process: None
+    store: ImageStore, manifest: pd.DataFrame, tmp_path: Path
 ) -> None:
     embed_two(store, manifest, FeatureCache(tmp_path))
     for record in tmp_path.rglob("*.backend.json"):

@@ -31,7 +31,7 @@ def test_rows_are_gathered_in_any_order_and_as_often_as_asked(tmp_path: Path) ->
     space.append([key(3)], rows(3))
     found = space.gather([key(3), key(1), key(2), key(1)])
     np.testing.assert_array_equal(found["features"], rows(3, 1, 2, 1)["features"])
-    assert len(space) == 3
+    assert space.missing([key(number) for number in range(5)]) == [0, 4]
 
 
 def test_missing_names_each_key_once(tmp_path: Path) -> None:
@@ -44,8 +44,8 @@ def test_missing_names_each_key_once(tmp_path: Path) -> None:
 
 def test_rows_are_found_under_the_same_description_only(tmp_path: Path) -> None:
     FeatureCache(tmp_path).space({"size": 64, "encoder": "a"}).append([key(1)], rows(1))
-    assert len(FeatureCache(tmp_path).space({"encoder": "a", "size": 64})) == 1
-    assert len(FeatureCache(tmp_path).space({"encoder": "a", "size": 96})) == 0
+    assert not FeatureCache(tmp_path).space({"encoder": "a", "size": 64}).missing([key(1)])
+    assert FeatureCache(tmp_path).space({"encoder": "a", "size": 96}).missing([key(1)])
 
 
 def test_a_damaged_block_is_deleted_and_made_again(tmp_path: Path) -> None:
@@ -151,24 +151,21 @@ ARRAYS = {
 }
 
 
-def test_columns_are_those_of_the_first_encoder_then_of_the_others_by_name() -> None:
-    features, widths = concat_features(ARRAYS)
-    np.testing.assert_array_equal(features, [[1, 1, 1, 2, 2, 3]] * 2)
-    assert (widths, features.dtype) == ((3, 2, 1), np.float32)
-    again, _ = concat_features(dict(reversed(ARRAYS.items())))
-    np.testing.assert_array_equal(again, features)
-
-
-def test_named_encoders_are_concatenated_in_the_given_order() -> None:
-    features, widths = concat_features(ARRAYS, ["lite1", "lite0"])
-    np.testing.assert_array_equal(features, [[1, 1, 1, 3, 2, 2]] * 2)
-    assert widths == (3, 1, 2)
-
-
-def test_without_additional_encoders_only_the_first_is_used() -> None:
-    features, widths = concat_features(ARRAYS, [])
-    np.testing.assert_array_equal(features, ARRAYS["features"])
-    assert widths == (3,)
+@pytest.mark.parametrize("arrays", [ARRAYS, dict(reversed(ARRAYS.items()))])
+@pytest.mark.parametrize(
+    ("encoders", "row", "widths"),
+    [
+        (None, [1, 1, 1, 2, 2, 3], (3, 2, 1)),
+        (["lite1", "lite0"], [1, 1, 1, 3, 2, 2], (3, 1, 2)),
+        ([], [1, 1, 1], (3,)),
+    ],
+)
+def test_columns_are_the_first_encoders_then_the_named_ones_or_all_by_name(
+    arrays: dict, encoders: list[str] | None, row: list[int], widths: tuple[int, ...]
+) -> None:
+    features, found = concat_features(arrays, encoders)
+    np.testing.assert_array_equal(features, [row] * 2)
+    assert (found, features.dtype) == (widths, np.float32)
 
 
 def test_an_additional_encoder_without_features_is_refused_with_the_remedy() -> None:

@@ -13,11 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sports_clip_pipeline.encoders import image_encoders
-from sports_clip_pipeline.encoders.image_encoders import (
-    imagenet_classifier,
-    imagenet_definitions,
-    imagenet_names,
-)
+from sports_clip_pipeline.encoders.image_encoders import imagenet_classes
 from sports_clip_pipeline.encoders.weights import HubFile
 from sports_clip_pipeline.errors import UserFacingError
 from tests.encoders.factories import ARCHITECTURE, write_image_encoder
@@ -36,7 +32,7 @@ def test_the_lite_encoders_take_pixels_from_minus_one_to_one(name: str) -> None:
 def test_pooled_features_and_the_classifier_give_the_encoders_own_logits(name: str) -> None:
     trunk = image_encoders.load_image_encoder(name)
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    weight, bias = imagenet_classifier(name)
+    weight, bias = image_encoders.image_encoder(name).imagenet_classifier()
     with torch.inference_mode():
         features, logits = image_encoders.PooledImageEncoder(trunk)(pixels)
         torch.testing.assert_close(logits, trunk(pixels))
@@ -58,7 +54,7 @@ def test_unknown_encoders_are_refused_with_suggestions() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weights": {"sha256": "0" * 64}}, r"sha256 is 579344248a93e230.*reinstall"),
+        ({"weights": {"checksum": "0" * 64}}, r"sha256 is 579344248a93e230.*reinstall"),
         ({"architecture": "tf_efficientnet_lite2"}, "do not fit"),
     ],
 )
@@ -83,19 +79,18 @@ def test_a_timm_encoder_loads_a_local_file(tmp_path: Path) -> None:
     pixels = np.zeros((1, 3, 64, 64), np.float32)
     spec = image_encoders.image_encoder(name)
     assert image_encoders.pooled_features(encoder, pixels).shape == (1, spec.width)
-    assert image_encoders.image_encoder(name).names_imagenet()
+    weight, _ = spec.imagenet_classifier()
+    np.testing.assert_array_equal(weight, load_file(file)["fc.weight"])
 
 
-def test_a_file_without_the_classifier_has_no_imagenet_classes(
-    tmp_path: Path,
-) -> None:
+def test_a_file_without_the_classifier_has_no_imagenet_classes(tmp_path: Path) -> None:
     file = write_image_encoder(tmp_path / "whole.safetensors")
     bare = {k: v for k, v in load_file(file).items() if not k.startswith("fc.")}
     save_file(bare, tmp_path / "bare.safetensors")
     name = f"timm/{ARCHITECTURE}@{tmp_path / 'bare.safetensors'}"
     encoder = image_encoders.load_image_encoder(name)
     torch.testing.assert_close(encoder.state_dict()["conv1.0.weight"], bare["conv1.0.weight"])
-    assert not image_encoders.image_encoder(name).names_imagenet()
+    assert image_encoders.image_encoder(name).imagenet_classifier() is None
 
 
 def test_weights_of_another_architecture_are_refused_with_their_count(tmp_path: Path) -> None:
@@ -162,23 +157,20 @@ def test_random_weights_are_seeded_and_keep_torchs_generator() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     for key, value in first.items():
         torch.testing.assert_close(second[key], value)
-    assert not image_encoders.image_encoder(name).names_imagenet()
+    assert image_encoders.image_encoder(name).imagenet_classifier() is None
 
 
 @pytest.mark.parametrize(("name", "millions"), [("lite0", 3.37), ("lite1", 4.13), ("lite2", 4.81)])
 def test_parameters_are_counted_without_the_classifier(name: str, millions: float) -> None:
-    whole = sum(weight.numel() for weight in image_encoders.load_image_encoder(name).parameters())
-    assert image_encoders.image_encoder(name).parameter_count() == whole - 1000 * (1280 + 1)
-    assert image_encoders.image_encoder(name).parameter_count() == pytest.approx(
-        millions * 1e6, rel=0.01
-    )
+    encoder = image_encoders.image_encoder(name)
+    whole = sum(weight.numel() for weight in encoder.build().parameters())
+    assert encoder.parameter_count() == whole - 1000 * (1280 + 1)
+    assert encoder.parameter_count() == pytest.approx(millions * 1e6, rel=0.01)
 
 
 def test_imagenet_classes_are_in_the_order_of_ilsvrc_2012() -> None:
-    names, definitions = imagenet_names(), imagenet_definitions()
+    names, definitions = imagenet_classes(), imagenet_classes(definitions=True)
     assert len(names) == len(definitions) == 1000
     assert names[0] == "tench, Tinca tinca"
-    assert names[981] == "ballplayer, baseball player"
     assert names[999] == "toilet tissue, toilet paper, bathroom tissue"
-    assert definitions[981] == "an athlete who plays baseball"
-    assert all(definitions)
+    assert definitions[981] == "ballplayer, baseball player: an athlete who plays baseball"

@@ -46,7 +46,7 @@ def test_unknown_encoders_are_refused_with_suggestions() -> None:
 def test_a_hugging_face_folder_is_a_text_encoder(tmp_path: Path, kind: str, prefix: str) -> None:
     name = f"hf/{write_text_encoder(tmp_path, kind, prefix)}"
     ids = caption_tokenizer(name, 16)(["a dog runs", "a man in red"]).ids
-    encoder = text_encoders.pooled(text_encoders.load_text_encoder(name))
+    encoder = text_encoders.PooledTextEncoder(text_encoders.load_text_encoder(name)).eval()
     with torch.inference_mode():
         found = encoder(*map(torch.from_numpy, pad(ids)))
     assert found.shape == (2, text_encoders.text_encoder_spec(name).width)
@@ -89,9 +89,7 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
         text_encoders.text_encoder_spec(f"hf/{folder}")
 
 
-def test_a_name_without_a_folder_is_looked_up_on_the_hub(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_name_without_a_folder_is_looked_up_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)

@@ -83,14 +83,10 @@ def rows(blocks: Sequence[Block]) -> list[tuple[str, float]]:
 
 
 def test_broken_files_are_rejected_and_the_rest_is_classified() -> None:
-    block = predict_block(
-        [GreyImage(10), GreyImage(-1), GreyImage(30), GreyImage(-2)], Greys(), RULES
-    )
+    block = predict_block([GreyImage(grey) for grey in (10, -1, 30, -2)], Greys(), RULES)
     assert rows([block]) == [("10", 10.0), ("30", 30.0)]
-    assert [(failure.name, failure.reason) for failure in block.failures] == [
-        ("-1", "not_an_image"),
-        ("-2", "missing"),
-    ]
+    found = [(failure.name, failure.reason) for failure in block.failures]
+    assert found == [("-1", "not_an_image"), ("-2", "missing")]
     assert len(block) == 4
 
 
@@ -109,10 +105,7 @@ def test_predictions_are_in_the_order_of_the_images(workers: int) -> None:
     blocks = list(predict_all(sources, build_greys, RULES, workers, block=3))
     assert [len(block) for block in blocks] == [3, 3, 3, 2]
     assert rows(blocks) == [(str(grey), float(grey)) for grey in range(11)]
-
-
-def test_no_images_have_no_predictions() -> None:
-    assert list(predict_all([], build_greys, RULES, 1)) == []
+    assert list(predict_all([], build_greys, RULES, workers)) == []
 
 
 def test_sources_are_read_lazily() -> None:
@@ -249,11 +242,7 @@ def test_the_summary_counts_everything() -> None:
     assert tally.summary().endswith(
         "; 3 rejected (2 truncated, 1 missing), listed in predictions_failed.csv"
     )
-    assert tally.metrics() == {
-        "predict/answered": 1200,
-        "predict/refused": 30,
-        "predict/failed": 3,
-    }
+    assert tally.metrics() == {"predict/answered": 1200, "predict/refused": 30, "predict/failed": 3}
 
 
 ROWS = np.array([[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]])

@@ -6,27 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
-from sports_clip_pipeline.predictor.encoder_classifier import (
-    AdditionalEncoder,
-    EncoderClassifier,
-    pooled,
-)
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing, pooled
+from sports_clip_pipeline.predictor.encoder_classifier import AdditionalEncoder, EncoderClassifier
 from sports_clip_pipeline.predictor.head import Head, affine
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
 SEEN = image_preprocessing("lite0", 64, "full")
 PIXELS = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def head(width: int) -> Head:
-    random = np.random.default_rng(0)
-    return Head((affine(random.normal(size=(3, width))),))
-
-
 @pytest.fixture(scope="module")
 def both() -> EncoderClassifier:
-    additional = AdditionalEncoder("lite1", image_preprocessing("lite1", 64, "full"), SEEN)
-    return EncoderClassifier("lite0", {}, head(2560), [additional]).eval()
+    additional = EncoderInput("lite1", image_preprocessing("lite1", 64, "full"), (), 1280)
+    head = Head((affine(np.random.default_rng(0).normal(size=(3, 2560))),))
+    encoders = {"image_encoder": "lite0", "additional_encoders": (additional,)}
+    return Predictor(("a", "b", "c"), preprocessing=SEEN, head=head, **encoders).module()
 
 
 def test_the_head_takes_the_first_encoders_columns_first(both: EncoderClassifier) -> None:
@@ -55,7 +49,7 @@ def test_an_additional_encoder_resizes_and_renormalises_the_pixels() -> None:
 def test_gradients_reach_the_pixels_through_every_encoder(both: EncoderClassifier) -> None:
     leaf = PIXELS[:1].clone().requires_grad_()
     (total,) = torch.autograd.grad(both(leaf)[0, 0], leaf)
-    weight = both.head.get_buffer("0_weight")
+    weight = both.head.get_buffer("0.weight")
     with torch.no_grad():
         original = weight.clone()
         weight[:, 1280:] = 0.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.predictor import onnx_export
 from sports_clip_pipeline.predictor.batch_prediction import NONE_OF_THESE
-from sports_clip_pipeline.predictor.head import Head, Operation, add
+from sports_clip_pipeline.predictor.head import Head, Operation, add, affine
 from sports_clip_pipeline.predictor.onnx_export import cached_export, export_predictor
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor, predictor_fingerprint
 from tests.encoders.factories import write_image_encoder
@@ -42,10 +42,8 @@ print(json.dumps({"probabilities": found.tolist(), "answers": exported.answers(f
 """
 
 
-def affine(inputs: int, outputs: int, scale: float = 1.0) -> Operation:
-    weight = RNG.normal(scale=scale, size=(outputs, inputs)).astype(np.float32)
-    bias = RNG.normal(size=outputs).astype(np.float32)
-    return Operation("affine", {"weight": weight, "bias": bias})
+def linear(inputs: int, outputs: int, scale: float = 1.0) -> Operation:
+    return affine(RNG.normal(scale=scale, size=(outputs, inputs)), RNG.normal(size=outputs))
 
 
 def arrays(**values: float | list[float]) -> dict[str, np.ndarray]:
@@ -60,13 +58,13 @@ def full_head(widths: list[int]) -> Head:
     probe = Head(
         (Operation("power", arrays(exponent=0.5)),
          Operation("blocks_l2_normalise", arrays(widths=list(map(float, widths)))),
-         affine(total, 3, 3.0), Operation("scale", arrays(factor=0.6)))
+         linear(total, 3, 3.0), Operation("scale", arrays(factor=0.6)))
     )  # fmt: skip
-    cache = Head((first, Operation("l2_normalise"), affine(widths[0], 5),
-                  Operation("affinity", arrays(sharpness=0.1)), affine(5, 3)))  # fmt: skip
-    text = Head((first, whitened, affine(widths[0], 8, 0.2), Operation("gelu"), affine(8, 8),
-                 Operation("layer_norm"), Operation("relu"), affine(8, 4),
-                 Operation("softmax", arrays(temperature=2.0)), affine(4, 3)))  # fmt: skip
+    cache = Head((first, Operation("l2_normalise"), linear(widths[0], 5),
+                  Operation("affinity", arrays(sharpness=0.1)), linear(5, 3)))  # fmt: skip
+    text = Head((first, whitened, linear(widths[0], 8, 0.2), Operation("gelu"), linear(8, 8),
+                 Operation("layer_norm"), Operation("relu"), linear(8, 4),
+                 Operation("softmax", arrays(temperature=2.0)), linear(4, 3)))  # fmt: skip
     return Head((add(probe, cache, text),))
 
 
@@ -79,10 +77,8 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def pictures() -> list[Image.Image]:
     sizes = ((90, 60), (64, 64), (50, 120))
-    return [
-        Image.fromarray(RNG.integers(0, 256, (9, 9, 3), dtype=np.uint8)).resize(size)
-        for size in sizes
-    ]
+    grids = RNG.integers(0, 256, (3, 9, 9, 3), dtype=np.uint8)
+    return [Image.fromarray(grid).resize(size) for grid, size in zip(grids, sizes, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +87,7 @@ def stacked_ensemble(encoder: str) -> Predictor:
     width = image_encoder(encoder).width
     module = image_encoder(encoder).load()
     trained = {name: value.numpy().copy() for name, value in module.state_dict().items()}
-    trained["conv1.weight" if "conv1.weight" in trained else next(iter(trained))] *= 1.1
+    trained[next(iter(trained))] *= 1.1
     views = ("full", "centre_flip")
     return Predictor(
         classes=CLASSES,
@@ -130,9 +126,8 @@ def test_the_record_describes_the_network(stacked_ensemble: Predictor, exported:
     assert [(spec["view"], spec["size"]) for spec in record["input_specs"]] == [
         ("full", 64), ("centre_flip", 64), ("full", 96), ("centre_flip", 96),
     ]  # fmt: skip
-    assert record["encoders"] == json.loads(
-        json.dumps([t.to_dict() for t in stacked_ensemble.encoders])
-    )
+    encoders = [asdict(encoder) for encoder in stacked_ensemble.encoders]
+    assert record["encoders"] == json.loads(json.dumps(encoders))
     assert (record["threshold"], record["temperature"]) == (0.5, 1.7)
     assert 0 <= record["parity"] <= 1e-4
 
@@ -178,6 +173,9 @@ def test_an_export_with_other_probabilities_leaves_the_previous_one(
     stacked_ensemble: Predictor, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Shifted:
+        def __init__(self, *exported: object, threads: int) -> None:
+            pass
+
         def predict_images(self, images: list[Image.Image]) -> np.ndarray:
             return stacked_ensemble.predict_images(images) + 2e-4
 
@@ -185,7 +183,7 @@ def test_an_export_with_other_probabilities_leaves_the_previous_one(
         path.write_bytes(b"x")
         return []
 
-    monkeypatch.setattr(onnx_export, "load_exported", lambda folder, threads: Shifted())
+    monkeypatch.setattr(onnx_export, "ExportedPredictor", Shifted)
     monkeypatch.setattr(onnx_export, "_write_network", write_network)
     before = (exported / "model.onnx").read_bytes()
     with pytest.raises(UserFacingError, match=r"by 0\.0002, at most 0\.0001 is allowed"):
@@ -199,7 +197,7 @@ def test_large_weights_are_stored_in_a_file_beside_the_network(
     monkeypatch.setattr(onnx_export, "_ONE_FILE_BYTES", 1000)
     width = image_encoder(stacked_ensemble.image_encoder).width
     small = replace(
-        stacked_ensemble, additional_encoders=(), views=("full",), head=Head((affine(width, 3),))
+        stacked_ensemble, additional_encoders=(), views=("full",), head=Head((linear(width, 3),))
     )
     export_predictor(small, tmp_path / "model")
     weights = tmp_path / "model" / "model.onnx.data"
@@ -246,7 +244,7 @@ def test_a_cached_export_is_reused_by_the_same_predictor_only(
         def result(self) -> None:
             pass
 
-    monkeypatch.setattr(onnx_export, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(onnx_export, "spawned_processes", Here)
     state = RunState(tmp_path)
     folder = cached_export(stacked_ensemble, state)
     assert cached_export(stacked_ensemble, state) == folder

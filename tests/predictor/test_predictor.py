@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sports_clip_pipeline.encoders.image_encoders import (
     pooled_features,
 )
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.predictor import predictor as predictor_module
 from sports_clip_pipeline.predictor.head import Head, Operation, softmax
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor, load_predictor
 
@@ -45,14 +46,7 @@ def test_a_predictor_is_loaded_from_a_moved_folder(predictor: Predictor, tmp_pat
     again = load_predictor(tmp_path / "b")
     features = RNG.normal(size=(4, 1280)).astype(np.float32)
     np.testing.assert_array_equal(again.predict_proba(features), predictor.predict_proba(features))
-    for name in (
-        "classes",
-        "image_encoder",
-        "preprocessing",
-        "temperature",
-        "origin",
-        "encoder_weights",
-    ):
+    for name in ("classes", "encoders", "temperature", "origin", "encoder_weights"):
         assert getattr(again, name) == getattr(predictor, name)
 
 
@@ -63,15 +57,16 @@ def test_the_temperature_divides_the_logits(predictor: Predictor) -> None:
 
 
 def test_predictions_of_images_agree_with_those_of_their_features(
-    predictor: Predictor, pictures: list[Image.Image]
+    predictor: Predictor, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(predictor_module, "_BATCH", 4)
     pixels = np.stack([predictor.preprocessing.to_array(picture) for picture in pictures])
     encoder = load_image_encoder("lite0")
     with torch.inference_mode():
         maps = encoder.forward_features(torch.from_numpy(pixels))
         features = encoder.forward_head(maps, pre_logits=True).numpy()
     expected = predictor.predict_proba(features)
-    np.testing.assert_allclose(predictor.predict_images(pictures, batch=4), expected, atol=1e-4)
+    np.testing.assert_allclose(predictor.predict_images(pictures), expected, atol=1e-4)
 
 
 def test_damaged_folders_are_refused_with_the_remedy(predictor: Predictor, tmp_path: Path) -> None:
@@ -117,10 +112,9 @@ def test_features_are_means_over_views_concatenated_over_encoders(
                      for view in views], axis=0)
         )  # fmt: skip
     expected = np.hstack(blocks)
-    np.testing.assert_allclose(both.features(pictures, batch=4), expected, atol=1e-5)
-    np.testing.assert_allclose(
-        both.predict_images(pictures, batch=4), both.predict_proba(expected), atol=1e-5
-    )
+    np.testing.assert_allclose(both.features(pictures), expected, atol=1e-5)
+    probabilities = both.predict_proba(expected)
+    np.testing.assert_allclose(both.predict_images(pictures), probabilities, atol=1e-5)
 
 
 def test_no_images_give_no_rows() -> None:
@@ -140,18 +134,8 @@ def test_a_predictor_of_several_encoders_is_loaded(tmp_path: Path) -> None:
 
 def test_a_row_of_the_embed_audit_is_an_encoder_input() -> None:
     encoder = two_encoders().additional_encoders[0]
-    row = {**encoder.to_dict(), "parameters": 1, "ms_per_image": 2.0, "backend": "torch"}
+    row = {**asdict(encoder), "parameters": 1, "ms_per_image": 2.0, "backend": "torch"}
     assert EncoderInput.from_dict(json.loads(json.dumps(row))) == encoder
-
-
-def test_the_features_of_a_corpus_are_concatenated_for_the_head() -> None:
-    both = two_encoders()
-    first, second = (np.full((2, 1280), value, np.float32) for value in (1, 2))
-    arrays = {"additional.lite1": second, "additional.lite2": first, "features": first}
-    np.testing.assert_array_equal(both.stack(arrays), np.hstack([first, second]))
-    np.testing.assert_array_equal(replace(both, additional_encoders=()).stack(arrays), first)
-    with pytest.raises(UserFacingError, match="encoder lite1: are not there"):
-        both.stack({"features": first})
 
 
 def test_features_of_one_encoder_are_refused_by_a_predictor_of_two() -> None:

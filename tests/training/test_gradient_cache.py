@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.clip.losses import find_objective
+from sports_clip_pipeline.clip.losses import OBJECTIVES
 from sports_clip_pipeline.pipelines.pretrain.config import LOSSES
 from sports_clip_pipeline.training.distributed import CPU
 from sports_clip_pipeline.training.gradient_cache import backward_in_chunks
@@ -47,7 +47,7 @@ def test_gradients_are_those_of_one_graph_over_the_same_chunks(loss: str) -> Non
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randn(7, 5, generator=generator).double()
     tokens = torch.randn(11, 4, generator=generator).double()
-    objective = find_objective(loss)
+    objective = OBJECTIVES[loss]
 
     def encoders() -> tuple[Encoders, list[Callable[[], Any]], Callable[..., torch.Tensor]]:
         model = Encoders().train()
@@ -82,7 +82,7 @@ def test_gradients_are_those_of_one_graph_over_the_same_chunks(loss: str) -> Non
 def test_the_sum_of_the_chunks_losses_has_another_gradient() -> None:
     """What plain accumulation would do: the check above can fail."""
     pixels, tokens = torch.randn(7, 5).double(), torch.randn(11, 4).double()
-    objective, model = find_objective("info_nce"), Encoders().eval()
+    objective, model = OBJECTIVES["info_nce"], Encoders().eval()
     for images, texts in PARTS[:2]:
         image_index = IMAGE_INDEX[texts] - images.start
         objective.loss(

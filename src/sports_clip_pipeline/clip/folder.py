@@ -25,19 +25,15 @@ from sports_clip_pipeline.clip.model import (
 from sports_clip_pipeline.clip.projections import Projections, projections_of
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
+from sports_clip_pipeline.encoders.open_clip_pairs import CONFIG, WEIGHTS
 from sports_clip_pipeline.encoders.weights import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import replacing_folder
 
-WEIGHTS = "open_clip_model.safetensors"
-CONFIG = "open_clip_config.json"
 _TEXT_FILES = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
+    "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "vocab.txt",
-)
+)  # fmt: skip
 
 
 class LoadedClip(NamedTuple):

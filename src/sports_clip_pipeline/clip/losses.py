@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
@@ -98,22 +98,7 @@ def _cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return -(target * functional.log_softmax(logits, dim=1)).sum(dim=1).mean()
 
 
-def starting_bias(images: int) -> float:
-    """Initial logit bias of the sigmoid loss: the prior log odds of a pair, 1 to N − 1.
-
-    >>> round(starting_bias(128), 2)
-    -4.84
-
-    Raises: ValueError: fewer than two images.
-    Source: Zhai et al. 2023, section 3.2 (there −10, for batches of 22,000).
-    """
-    if images < 2:
-        raise ValueError(f"a batch holds at least 2 images, got {images}")
-    return -math.log(images - 1)
-
-
-@dataclass(frozen=True)
-class Objective:
+class Objective(NamedTuple):
     """A contrastive loss, and whether it has a learned logit bias as its last argument."""
 
     function: Callable[..., torch.Tensor]
@@ -132,8 +117,16 @@ class Objective:
         return self.function(image_emb, text_emb, image_index, logit_scale, *bias)
 
     def starting_bias(self, images: int) -> float | None:
-        """Initial bias for batches of so many images; None without a bias."""
-        return starting_bias(images) if self.biased else None
+        """Initial logit bias: the prior log odds of a pair, 1 to N − 1; None without a bias.
+
+        Raises: ValueError: fewer than two images.
+        Source: Zhai et al. 2023, section 3.2 (there −10, for batches of 22,000).
+        """
+        if not self.biased:
+            return None
+        if images < 2:
+            raise ValueError(f"a batch holds at least 2 images, got {images}")
+        return -math.log(images - 1)
 
 
 OBJECTIVES = {
@@ -141,10 +134,3 @@ OBJECTIVES = {
     "siglip": Objective(multi_positive_siglip, biased=True),
     "soft_targets": Objective(soft_target_loss),
 }
-
-
-def find_objective(name: str) -> Objective:
-    """The loss of that name. Raises: ValueError: there is none."""
-    if name not in OBJECTIVES:
-        raise ValueError(f"pretrain.loss is one of {', '.join(OBJECTIVES)}, got {name!r}")
-    return OBJECTIVES[name]

@@ -12,7 +12,7 @@ from timm.models import group_parameters
 from torch import nn
 from transformers import AutoConfig
 
-from sports_clip_pipeline.clip.projections import Projections, build_head, state_of
+from sports_clip_pipeline.clip.projections import NotebookHead, Projections, state_of
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
 from sports_clip_pipeline.encoders.open_clip_pairs import build_pair, load_pair, pair_spec
@@ -23,7 +23,7 @@ Block = list[nn.Parameter]
 
 
 def _has_projections(model: Any) -> bool:
-    """Whether the model has projection heads; open_clip pairs have them inside the encoders."""
+    """Whether the model has projection heads; pairs have them inside the encoders."""
     return hasattr(model.text, "proj")
 
 
@@ -71,10 +71,9 @@ def projection_parameters(model: Any, image: bool, text: bool, biased: bool) -> 
 
 
 def image_blocks(model: Any) -> list[Block]:
-    """The parameters of each block of the image encoder, the stem first.
+    """The parameters of each stage or transformer block of the image encoder, the stem first.
 
-    Blocks are timm's stages, the residual blocks of a vision transformer, or the stages of CLIP's
-    ResNet; what follows the last block belongs to it.
+    What follows the last block belongs to it.
     """
     encoder: Any = image_encoder(model)
     if hasattr(encoder, "group_matcher"):
@@ -101,17 +100,13 @@ def timm_stages(trunk: Any) -> list[Block]:
 
 def _split(encoder: nn.Module, blocks: Any) -> list[Block]:
     """The parameters before the blocks, of each block, and with the last one those after it."""
-    inside = [list(block.parameters()) for block in blocks]
-    block_ids = {id(parameter) for block in inside for parameter in block}
-    before: Block = []
-    after: Block = []
-    rest = before
+    numbers = {id(p): number for number, block in enumerate(blocks, 1) for p in block.parameters()}
+    groups: list[Block] = [[] for _ in range(len(blocks) + 1)]
+    number = 0
     for parameter in encoder.parameters():
-        if id(parameter) in block_ids:
-            rest = after
-        else:
-            rest.append(parameter)
-    return [before, *inside[:-1], [*inside[-1], *after]]
+        number = numbers.get(id(parameter), len(blocks) if number else 0)
+        groups[number].append(parameter)
+    return groups
 
 
 IMAGE_PREFIX = "visual.trunk."
@@ -157,23 +152,17 @@ def clip_config(
             **bias,
             "embed_dim": len(projections.image_weight),
             "vision_cfg": {
-                "timm_model_name": image_encoders.timm_encoder(image_encoder).architecture,
-                "timm_model_pretrained": False,
-                "timm_pool": "",
-                "timm_proj": "linear",
-                "timm_proj_bias": True,
-                "image_size": preprocessing.size,
+                "timm_model_name": image_encoders.image_encoder(image_encoder).architecture,
+                "timm_model_pretrained": False, "timm_pool": "", "timm_proj": "linear",
+                "timm_proj_bias": True, "image_size": preprocessing.size,
             },
             "text_cfg": {
-                "hf_model_name": path,
-                "hf_tokenizer_name": path,
-                "hf_model_pretrained": False,
-                "hf_proj_type": "linear",
-                "hf_pooler_type": "mean_pooler",
+                "hf_model_name": path, "hf_tokenizer_name": path, "hf_model_pretrained": False,
+                "hf_proj_type": "linear", "hf_pooler_type": "mean_pooler",
                 "context_length": context_length,
             },
             "custom_text": True,
-        }
+        }  # fmt: skip
         kind = "linear" if projections.linear else "notebook"
     view = preprocessing.view
     return {
@@ -200,31 +189,24 @@ def build_clip(
 ) -> nn.Module:
     """The `CustomTextCLIP` of the encoders' original weights and projections, in eval mode."""
     if is_pair(image_encoder):
-        return _pair_with_scale(load_pair(image_encoder), projections)
+        pair: Any = load_pair(image_encoder)
+        with torch.no_grad():
+            pair.logit_scale.fill_(projections.logit_scale)
+            if projections.logit_bias is not None:
+                pair.logit_bias = nn.Parameter(torch.tensor(projections.logit_bias))
+        return pair
     source = text_encoders.text_encoder_spec(text_encoder).folder
-    config = clip_config(
-        projections, image_encoder, text_encoder, preprocessing, context_length, source
-    )
-    model = build_empty_clip(config, source)
+    encoders = image_encoder, text_encoder, preprocessing, context_length
+    model = build_empty_clip(clip_config(projections, *encoders, source), source)
     trunk = image_encoders.load_image_encoder(image_encoder).state_dict()
     transformer = text_encoders.load_text_encoder(text_encoder).state_dict()
     state = {f"{TEXT_PREFIX}{key}": value for key, value in transformer.items()}
     state |= {name: torch.as_tensor(value) for name, value in state_of(projections).items()}
     # The model lacks the image encoder's own classifier.
-    names = {f"{IMAGE_PREFIX}{key}": key for key in trunk}
-    own = model.state_dict().keys()
-    state |= {name: trunk[key] for name, key in names.items() if name in own}
+    names = [name for name in model.state_dict() if name.startswith(IMAGE_PREFIX)]
+    state |= {name: trunk[name.removeprefix(IMAGE_PREFIX)] for name in names}
     model.load_state_dict(state, strict=True)
     return model.eval()
-
-
-def _pair_with_scale(model: Any, projections: Projections) -> nn.Module:
-    with torch.no_grad():
-        model.logit_scale.fill_(projections.logit_scale)
-        if projections.logit_bias is not None:
-            model.logit_bias = nn.Parameter(torch.tensor(projections.logit_bias))
-    pair: nn.Module = model.eval()
-    return pair
 
 
 def encoder_prefixes(pair: bool) -> tuple[str, str]:
@@ -233,11 +215,7 @@ def encoder_prefixes(pair: bool) -> tuple[str, str]:
 
 
 def build_empty_clip(config: dict[str, Any], folder: Path) -> nn.Module:
-    """The model of a configuration, without its weights.
-
-    Args:
-        folder: with the text encoder's `config.json` and tokenizer.
-    """
+    """The model of a configuration, without its weights; `folder` has its text encoder's files."""
     if config["encoders"].get("projections") == "none":
         return build_pair(config["model_cfg"])
     model_config = deepcopy(config["model_cfg"])
@@ -252,7 +230,7 @@ def build_empty_clip(config: dict[str, Any], folder: Path) -> nn.Module:
         model = open_clip.CustomTextCLIP(**{**model_config, "text_cfg": _NO_TEXT})
         model.text = TransformerText(folder, space)
     if config["encoders"].get("projections", "linear") == "notebook":
-        model.visual.head = build_head("notebook", model.visual.head.proj.in_features, space, True)
-        model.text.proj = build_head("notebook", model.text.proj.in_features, space, True)
+        model.visual.head = NotebookHead(model.visual.head.proj.in_features, space)
+        model.text.proj = NotebookHead(model.text.proj.in_features, space)
     assert isinstance(model, nn.Module)
     return model

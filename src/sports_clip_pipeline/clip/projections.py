@@ -17,11 +17,7 @@ IMAGE, TEXT = "visual.head.", "text.proj."
 
 
 def unit_norm(values: np.ndarray) -> np.ndarray:
-    """(…, P) float with rows divided by their Euclidean norm; rows of zeros stay zeros.
-
-    >>> unit_norm(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
-    [[0.6, 0.8], [0.0, 0.0]]
-    """
+    """(…, P) float with rows divided by their Euclidean norm; rows of zeros stay zeros."""
     return values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-12)
 
 
@@ -206,9 +202,8 @@ class Pretrained:
         """
         if self.space == "clip":
             return self.embed()
-        if self.space == "first_encoder":
-            return (*self._first(), *normalise_features((), root))
-        return normalise_features(self.widths, root)
+        widths = () if self.space == "first_encoder" else self.widths
+        return (*self.raw(), *normalise_features(widths, root))
 
     def raw(self) -> tuple[Operation, ...]:
         """Pooled features to the unscaled columns of the method's feature space."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,7 @@ TextFeatures = Callable[[Sequence[str]], np.ndarray]
 def text_features(
     text_encoder: str, tokenize: TokenizeConfig, clip_folder: Path | None = None
 ) -> TextFeatures:
-    """A function from texts to text features (M, E) float32, before projection.
-
-    Args:
-        clip_folder: a CLIP folder; its text encoder is used if it was trained.
-    """
+    """The text encoder as a function; the trained one of a CLIP folder, if it has one."""
     tokenizer = caption_tokenizer(text_encoder, tokenize.context_length)
     program = EncoderProgram("text", text_encoder, Path(), clip_folder=clip_folder)
     backend = build_backend(program, "torch", cores())
@@ -42,17 +39,10 @@ def text_features(
     return encode
 
 
-def encode_prompts(
-    bank: ClassBank, text_encoder: str, tokenize: TokenizeConfig, clip_folder: Path | None = None
-) -> dict[str, np.ndarray]:
-    """Text features (E,) before projection of every prompt of the bank, by its text.
-
-    Args:
-        clip_folder: see `text_features`.
-    """
+def encode_prompts(bank: ClassBank, encode: TextFeatures) -> dict[str, np.ndarray]:
+    """Text features (E,) before projection of every prompt of the bank, by its text."""
     texts = prompt_texts(bank)
-    features = text_features(text_encoder, tokenize, clip_folder)(texts)
-    return dict(zip(texts, features, strict=True))
+    return dict(zip(texts, encode(texts), strict=True))
 
 
 def prompt_texts(bank: ClassBank) -> list[str]:
@@ -96,28 +86,23 @@ def _texts(bank: ClassBank, label: str, kind: str) -> Sequence[str]:
     return [template.format(name) for name in bank[label].names for template in bank.templates]
 
 
-@dataclass(frozen=True)
-class Conse:
-    """ConSE embeddings: the expected class-name embedding under the encoder's own classifier.
+def conse_operations(
+    weight: np.ndarray, bias: np.ndarray, names: np.ndarray
+) -> tuple[Operation, ...]:
+    """ConSE: the expected class-name embedding under the encoder's own classifier.
 
-    Attributes:
-        weight: (K, D) and bias: (K,); the image encoder's own (ImageNet) classifier.
+    Args:
+        weight: (K, D), bias: (K,); the image encoder's own (ImageNet) classifier.
         names: (K, E) float32 unit-norm text features of its class names.
+    Returns: pooled features (N, D) to unit-norm embeddings (N, E), as operations of a head.
     Source: Norouzi et al. 2014 (ConSE), equation 2, over all classes.
     """
-
-    weight: np.ndarray
-    bias: np.ndarray
-    names: np.ndarray
-
-    def operations(self) -> tuple[Operation, ...]:
-        """Pooled features (N, D) to unit-norm embeddings (N, E), as operations of a head."""
-        return (
-            affine(self.weight, self.bias),
-            Operation("softmax", {"temperature": np.ones((), dtype=np.float32)}),
-            affine(np.ascontiguousarray(self.names.T)),
-            Operation("l2_normalise"),
-        )
+    return (
+        affine(weight, bias),
+        Operation("softmax", {"temperature": np.ones((), dtype=np.float32)}),
+        affine(np.ascontiguousarray(names.T)),
+        Operation("l2_normalise"),
+    )
 
 
 @dataclass(frozen=True)
@@ -127,7 +112,7 @@ class ZeroShotScores:
     Attributes:
         embed: pooled features (N, D) of the CLIP model's encoder to unit-norm embeddings (N, P).
         weights: (C, P) unit-norm zero-shot weights. logit_scale: of cosines, > 0.
-        conse: of the image encoder; None if it has no ImageNet classifier.
+        conse: `conse_operations` of the image encoder; empty without an ImageNet classifier.
         text_weights: (C, E) unit-norm zero-shot weights in the text encoder's own space.
         widths: columns of each encoder in concatenated features, the CLIP model's first.
     """
@@ -135,21 +120,18 @@ class ZeroShotScores:
     embed: tuple[Operation, ...]
     weights: np.ndarray
     logit_scale: float
-    conse: Conse | None
+    conse: tuple[Operation, ...]
     text_weights: np.ndarray
     widths: tuple[int, ...] = ()
 
     def conse_embeddings(self, features: np.ndarray) -> np.ndarray:
         """Pooled features (N, D) to (N, E) unit-norm; zeros without an ImageNet classifier."""
-        if self.conse is None:
+        if not self.conse:
             return np.zeros((len(features), self.text_weights.shape[1]), dtype=np.float32)
-        return Head(self.conse.operations())(features)
+        return Head(self.conse)(features)
 
     def head(
-        self,
-        names_weight: float = 0.0,
-        class_bias: np.ndarray | None = None,
-        single: bool = False,
+        self, names_weight: float = 0.0, class_bias: np.ndarray | None = None, single: bool = False
     ) -> Head:
         """Pooled features to logits (N, C): scale · (cos + weight · ConSE cos) + bias.
 
@@ -160,11 +142,10 @@ class ZeroShotScores:
         clip = (*self.embed, affine(self.weights * self.logit_scale, bias))
         several = len(self.widths) > 1 and not single
         first = (columns(0, self.widths[0]),) if several else ()
-        if names_weight == 0.0 or self.conse is None:
+        if names_weight == 0.0 or not self.conse:
             return Head((*first, *clip))
         scaled = self.text_weights * (self.logit_scale * names_weight)
-        conse = (*self.conse.operations(), affine(scaled))
-        return Head((*first, add(Head(clip), Head(conse))))
+        return Head((*first, add(Head(clip), Head((*self.conse, affine(scaled))))))
 
 
 def hubness(logits: np.ndarray) -> np.ndarray:
@@ -180,34 +161,29 @@ def hubness(logits: np.ndarray) -> np.ndarray:
     return np.asarray(top + np.log(np.exp(logits.astype(np.float64) - top).mean(axis=0)))
 
 
-def build_conse(image_encoder: str, text_encoder: str, tokenize: TokenizeConfig) -> Conse | None:
-    """ConSE of an image encoder's 1,000 ImageNet classes; None if it has no such classifier.
+def build_conse(
+    image_encoder: str, text_encoder: str, tokenize: TokenizeConfig
+) -> tuple[Operation, ...]:
+    """ConSE of an image encoder's 1,000 ImageNet classes; empty if it has no such classifier.
 
     The embedding of a class averages those of its first name, all names, and its definition.
     """
-    if not image_encoders.image_encoder(image_encoder).names_imagenet():
-        return None
-    weight, bias = image_encoders.imagenet_classifier(image_encoder)
-    names = image_encoders.imagenet_names()
-    definitions = image_encoders.imagenet_definitions()
-    forms = (
-        [name.split(",")[0] for name in names],
-        names,
-        [f"{name}: {text}" for name, text in zip(names, definitions, strict=True)],
-    )
+    classifier = image_encoders.image_encoder(image_encoder).imagenet_classifier()
+    if classifier is None:
+        return ()
+    names = image_encoders.imagenet_classes()
+    first_names = [name.split(",")[0] for name in names]
     encode = text_features(text_encoder, tokenize)
+    forms = (first_names, names, image_encoders.imagenet_classes(definitions=True))
     embedded = [unit_norm(encode(form)) for form in forms]
-    return Conse(weight, bias, unit_norm(np.mean(embedded, axis=0)).astype(np.float32))
+    mean = unit_norm(np.mean(embedded, axis=0)).astype(np.float32)
+    return conse_operations(*classifier, mean)
 
 
-def conse_of(head: Head) -> Conse | None:
-    """The ConSE inside a head of `ZeroShotScores.head`, without encoding texts; None for none."""
+def conse_of(head: Head) -> tuple[Operation, ...]:
+    """The ConSE operations in a head of `ZeroShotScores.head`; empty if it has none."""
     last = head.operations[-1]
-    if last.kind != "sum":
-        return None
-    classifier, _, names, _, _ = last.branches[1].operations
-    matrix = np.ascontiguousarray(names.arrays["weight"].T)
-    return Conse(classifier.arrays["weight"], classifier.arrays["bias"], matrix)
+    return last.branches[1].operations[:-1] if last.branches else ()
 
 
 # Templates of names that are not in the class bank, whose own templates may be about players.
@@ -220,12 +196,9 @@ class OpenVocabulary:
     """Zero-shot heads for any names; for a study's own labels `head` equals the study's.
 
     Attributes:
-        bank: prompts of known names.
-        prompts: `names`, `sentences` or `both`, as the study chose.
-        encode: text features of the CLIP model's text encoder.
-        encode_original: text features before pretraining, for ConSE.
-        projections: of the CLIP model.
-        conse: None where the study has none.
+        bank: prompts of known names. prompts: the study's `names`, `sentences` or `both`.
+        encode: text features of the CLIP model's encoder; `encode_original`: before pretraining.
+        projections: of the CLIP model. conse: empty where the study has none.
         names_weight, hubness_share: of the study's `zero_shot_choice`.
         background: (N, D) pooled features of images unrelated to the names.
     """
@@ -235,25 +208,25 @@ class OpenVocabulary:
     encode: TextFeatures
     encode_original: TextFeatures
     projections: Projections
-    conse: Conse | None
+    conse: tuple[Operation, ...]
     names_weight: float
     hubness_share: float
     background: np.ndarray
     _weights: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
-    _background_emb: list[np.ndarray] = field(default_factory=list, repr=False)
 
     def head(self, names: Sequence[str]) -> Head:
-        """Pooled features (N, D) of the CLIP model's image encoder to logits (N, C).
-
-        Args:
-            names: C names in free text.
-        """
+        """Pooled features (N, D) of the CLIP model's image encoder to logits (N, C) of C names."""
         pairs = [self._weights_of(name) for name in names]
         weights, text_weights = (np.stack(rows) for rows in zip(*pairs, strict=True))
-        embed = (*self.projections.image_operations(), Operation("l2_normalise"))
         scale = float(np.exp(self.projections.logit_scale))
-        scores = ZeroShotScores(embed, weights, scale, self.conse, text_weights)
-        return scores.head(self.names_weight, -self.hubness_share * self._hubness(scores))
+        scores = ZeroShotScores(self._embed, weights, scale, self.conse, text_weights)
+        if self.hubness_share == 0.0:
+            return scores.head(self.names_weight)
+        image_emb, conse_emb = self._background_emb
+        cosines = image_emb @ weights.T
+        if conse_emb is not None and self.names_weight:
+            cosines = cosines + np.float32(self.names_weight) * (conse_emb @ text_weights.T)
+        return scores.head(self.names_weight, -self.hubness_share * hubness(scale * cosines))
 
     def bank_of(self, name: str) -> ClassBank:
         """A bank of one class: the study's entry of this name, or the name in general templates.
@@ -273,32 +246,25 @@ class OpenVocabulary:
             if len(self._weights) >= _CACHED_NAMES:
                 self._weights.clear()
             bank = self.bank_of(name)
-            texts = prompt_texts(bank)
-            features = self.encode(texts)  # (M, E)
+            features = encode_prompts(bank, self.encode)
             same = self.encode_original is self.encode
-            original = features if same else self.encode_original(texts)
+            original = features if same else encode_prompts(bank, self.encode_original)
             spaces = ((features, self.projections.text_embeddings), (original, unit_norm))
             clip, text = (
-                build_zero_shot_classifier(
-                    bank, self.prompts, dict(zip(texts, rows, strict=True)), embed
-                )[0]
-                for rows, embed in spaces
+                build_zero_shot_classifier(bank, self.prompts, *space)[0] for space in spaces
             )
             self._weights[name] = clip, text
         return self._weights[name]
 
-    def _hubness(self, scores: ZeroShotScores) -> np.ndarray:
-        """Hubness (C,) on the background, whose embeddings are computed once."""
-        if self.hubness_share == 0.0:
-            return np.zeros(len(scores.weights))
-        if not self._background_emb:
-            self._background_emb.append(Head(scores.embed)(self.background))  # (N, P)
-            self._background_emb.append(scores.conse_embeddings(self.background))  # (N, E)
-        clip_emb, conse_emb = self._background_emb
-        cosines = clip_emb @ scores.weights.T
-        if self.names_weight:
-            cosines = cosines + np.float32(self.names_weight) * (conse_emb @ scores.text_weights.T)
-        return hubness(scores.logit_scale * cosines)
+    @property
+    def _embed(self) -> tuple[Operation, ...]:
+        return (*self.projections.image_operations(), Operation("l2_normalise"))
+
+    @cached_property
+    def _background_emb(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Embeddings of the background: CLIP's (N, P) and ConSE's (N, E)."""
+        conse_emb = Head(self.conse)(self.background) if self.conse else None
+        return Head(self._embed)(self.background), conse_emb
 
 
 def _normalise(name: str) -> str:

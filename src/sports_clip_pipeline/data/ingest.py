@@ -8,11 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +33,7 @@ from sports_clip_pipeline.data.transforms import UnusableImageError, open_uprigh
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 from sports_clip_pipeline.io.state import RunState, write_atomically
-from sports_clip_pipeline.machine import exit_with_parent
+from sports_clip_pipeline.machine import exit_with_parent, spawned_processes
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules, IngestConfig
 
 THUMBNAIL_SIDE = 16
@@ -155,12 +153,8 @@ def _parallel_map(processes: int, images: int) -> Iterator[Any]:
     if processes <= 1 or images <= _MAX_IMAGES_IN_PROCESS:
         yield map
         return
-    with ProcessPoolExecutor(processes, get_context("spawn"), exit_with_parent) as executor:
-        try:
-            yield executor.map
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+    with spawned_processes(processes, exit_with_parent) as executor:
+        yield executor.map
 
 
 def _assemble(

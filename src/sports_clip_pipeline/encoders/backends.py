@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import time
+import timeit
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,9 +27,11 @@ from sports_clip_pipeline.machine import cores, exit_with_parent, set_cuda_devic
 
 BACKENDS = ("torch", "torch_channels_last", "onnxruntime", "torch_cuda")
 PARITY = 1e-4
-# Rows of a forward pass of ONNX Runtime: blocks that fit a core's cache are fastest (two images
-# take a sixth less time each than 32), and take the least memory.
+# Rows of a forward pass: blocks that fit a core's cache are fastest and take the least memory.
 ONNX_ROWS = {"image": 2, "text": 16}
+
+_INPUTS = {"image": ["pixels"], "text": ["ids", "mask"]}
+_OUTPUTS = {"image": ["features", "logits"], "text": ["features"]}
 
 # Runs an encoder on a batch: inputs (B, …) to outputs (B, …).
 Backend = Callable[..., tuple[np.ndarray, ...]]
@@ -38,9 +43,9 @@ class EncoderProgram:
 
     Attributes:
         kind: `image` (pixels → features, logits) or `text` (ids, mask → features).
-        encoder: name of an encoder.
+        encoder: its name.
         onnx_path: the exported form, written when first needed.
-        size: side of the image encoder's input, pixels; fixed in the exported form.
+        size: side of an image encoder's input, pixels; fixed in the exported form.
         clip_folder: a CLIP folder with trained weights; None for the original weights.
     """
 
@@ -49,16 +54,6 @@ class EncoderProgram:
     onnx_path: Path
     size: int = 0
     clip_folder: Path | None = None
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the inputs, in order."""
-        return ("pixels",) if self.kind == "image" else ("ids", "mask")
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs, in order."""
-        return ("features", "logits") if self.kind == "image" else ("features",)
 
     def module(self) -> Any:
         """The torch module, in eval mode."""
@@ -77,11 +72,12 @@ class EncoderProgram:
                 encoder.load_state_dict({n: torch.from_numpy(v) for n, v in trained.items()})
         if image:
             return image_encoders.PooledImageEncoder(encoder).eval()
-        return text_encoders.pooled(encoder)
+        if is_pair(self.encoder):
+            return encoder
+        return text_encoders.PooledTextEncoder(encoder).eval()
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(NamedTuple):
     """Measurement of one backend: wall-clock rate, parity, processor time (on CUDA wall-clock)."""
 
     backend: str
@@ -91,8 +87,7 @@ class Trial:
     core_ms_per_item: float
 
 
-@dataclass(frozen=True)
-class BackendChoice:
+class BackendChoice(NamedTuple):
     """The chosen backend, and the measurements of all candidates."""
 
     backend: str
@@ -127,17 +122,17 @@ def build_backend(program: EncoderProgram, name: str, threads: int) -> Backend:
 
 
 def choose_backend(
-    program: EncoderProgram, names: Sequence[str], inputs: Sequence[np.ndarray], threads: int
+    program: EncoderProgram, names: Sequence[str], inputs: Sequence[np.ndarray]
 ) -> BackendChoice:
-    """The fastest of the named backends on a block of inputs that agrees with eager torch.
+    """The fastest of the named backends, on one thread, that agrees with eager torch.
 
     Agreement: every row's cosine distance to eager torch's features is at most 1e-4.
     """
-    reference = build_backend(program, "torch", threads)(*inputs)[0]
+    reference = build_backend(program, "torch", 1)(*inputs)[0]
     trials = []
     for name in names:
-        backend = build_backend(program, name, threads)
-        elapsed_s = min(_timed(backend, inputs) for _ in range(2))
+        backend = build_backend(program, name, 1)
+        elapsed_s = min(timeit.repeat(partial(backend, *inputs), number=1, repeat=2))
         start = time.process_time()
         features = backend(*inputs)[0]
         busy_s = elapsed_s if name == "torch_cuda" else time.process_time() - start
@@ -156,19 +151,16 @@ def choose_backends(
     """`choose_backend` for several encoders in parallel processes; caches each choice.
 
     Processes of their own release the memory of torch's export and of the trials.
-
-    Args:
-        tasks: for each encoder the program, the candidates and the block to measure them on.
     """
     if all(len(names) == 1 for _, names, _ in tasks):
-        choices = [choose_backend(*task, 1) for task in tasks]
+        choices = [choose_backend(*task) for task in tasks]
     else:
         context, workers = get_context("spawn"), min(len(tasks), cores())
         with ProcessPoolExecutor(workers, context, _begin_trial, max_tasks_per_child=1) as pool:
-            futures = [pool.submit(choose_backend, *task, 1) for task in tasks]
-            choices = [future.result() for future in futures]
+            choices = list(pool.map(choose_backend, *zip(*tasks, strict=True)))
     for (program, _, _), choice in zip(tasks, choices, strict=True):
-        record = {"machine": _machine(), **asdict(choice)}
+        trials = [trial._asdict() for trial in choice.trials]
+        record = {"machine": _machine(), "backend": choice.backend, "trials": trials}
         write_atomically(choice_path(program), (json.dumps(record, indent=2) + "\n").encode())
     return choices
 
@@ -191,11 +183,10 @@ def cached_choice(program: EncoderProgram, names: Sequence[str]) -> BackendChoic
 
 def _machine() -> str:
     """Processor and usable cores."""
-    processor = platform.processor() or platform.machine()
-    if (cpuinfo := Path("/proc/cpuinfo")).is_file():
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-        models = (line.partition(":")[2].strip() for line in lines if line[:10] == "model name")
-        processor = next(models, processor)
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(errors="replace") if cpuinfo.is_file() else ""
+    model = re.search(r"^model name\s*:(.*)", text, re.MULTILINE)
+    processor = model[1].strip() if model else platform.processor() or platform.machine()
     return f"{processor}, {cores()} cores"
 
 
@@ -210,18 +201,17 @@ def export_onnx(program: EncoderProgram) -> Path:
         return program.onnx_path
     import torch
 
-    batch = torch.export.Dim("batch")
-    example: tuple[torch.Tensor, ...] = (torch.zeros(2, 3, program.size, program.size),)
-    axes: tuple[dict[int, Any], ...] = ({0: batch},)
+    axes: dict[int, Any] = {0: torch.export.Dim("batch")}
+    example = [torch.zeros(2, 3, program.size, program.size)]
     if program.kind == "text":
-        block = torch.ones(2, 7, dtype=torch.int64)
-        example, axes = (block, block.clone()), ({0: batch, 1: torch.export.Dim("tokens")},) * 2
+        axes[1] = torch.export.Dim("tokens")
+        example = [torch.ones(2, 7, dtype=torch.int64) for _ in range(2)]
     exported = export_quietly(
         program.module(),
-        example,
-        dynamic_shapes=axes,
-        input_names=list(program.input_names),
-        output_names=list(program.output_names),
+        tuple(example),
+        dynamic_shapes=(axes,) * len(example),
+        input_names=_INPUTS[program.kind],
+        output_names=_OUTPUTS[program.kind],
     )
     write_atomically(program.onnx_path, exported.model_proto.SerializeToString())
     return program.onnx_path
@@ -253,13 +243,13 @@ def onnx_session(path: Path, threads: int) -> Any:
 
 def _onnx_backend(program: EncoderProgram, threads: int) -> Backend:
     session = onnx_session(export_onnx(program), threads)
-    rows = ONNX_ROWS[program.kind]
+    rows, names = ONNX_ROWS[program.kind], _INPUTS[program.kind]
 
     def run(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         outputs = []
         for start in range(0, len(inputs[0]), rows):
             block = [array[start : start + rows] for array in inputs]
-            outputs.append(session.run(None, dict(zip(program.input_names, block, strict=True))))
+            outputs.append(session.run(None, dict(zip(names, block, strict=True))))
         return tuple(np.concatenate(blocks) for blocks in zip(*outputs, strict=True))
 
     return run
@@ -272,26 +262,17 @@ def _torch_backend(program: EncoderProgram, name: str, threads: int) -> Backend:
     plain = name == "torch" or program.kind == "text"
     layout = torch.contiguous_format if plain else torch.channels_last
     torch.set_num_threads(threads)
-    module = program.module().to(device)
-    if program.kind == "image":
-        module = module.to(memory_format=layout)
+    module = program.module().to(device, memory_format=layout)
 
     def run(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         tensors = [torch.from_numpy(block).to(device) for block in inputs]
-        if program.kind == "image":
-            tensors = [tensor.contiguous(memory_format=layout) for tensor in tensors]
+        tensors = [tensor.contiguous(memory_format=layout) for tensor in tensors]
         with torch.inference_mode():
             outputs = module(*tensors)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return tuple(output.float().cpu().numpy() for output in outputs)
 
     return run
-
-
-def _timed(backend: Backend, inputs: Sequence[np.ndarray]) -> float:
-    start = time.perf_counter()
-    backend(*inputs)
-    return time.perf_counter() - start
 
 
 def _max_cosine_distance(left: np.ndarray, right: np.ndarray) -> float:

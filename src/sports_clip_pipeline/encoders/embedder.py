@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,7 @@ import pandas as pd
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.encoders import image_encoders, text_encoders
-from sports_clip_pipeline.encoders.backends import (
-    BackendChoice,
-    EncoderProgram,
-    cached_choice,
-    candidates,
-    choose_backends,
-)
+from sports_clip_pipeline.encoders import backends, image_encoders, text_encoders
 from sports_clip_pipeline.encoders.embedding import (
     EncodingTask,
     Engine,
@@ -50,6 +43,9 @@ class Embedder:
     Args:
         clip_folder: a CLIP folder; its trained encoders replace the original ones.
         together: see `embed_images`.
+
+    Attributes:
+        audit: how the features were made, JSON-like. choices: backends by kind of encoder.
     """
 
     def __init__(
@@ -60,10 +56,11 @@ class Embedder:
         clip_folder: Path | None = None,
         together: bool = False,
     ) -> None:
-        self._config, self._cache, self._state = config, cache, state
-        self._clip_folder, self.together = clip_folder, together
+        self.config, self._cache, self._state = config, cache, state
+        self._clip_folder, self._together = clip_folder, together
+        self.choices: dict[str, backends.BackendChoice] = {}
         image_encoders.check_image_size(config.image_encoder, config.image_size)
-        self.preprocessings = [
+        self._views = [
             image_encoders.image_preprocessing(config.image_encoder, config.image_size, view)
             for view in config.views
         ]
@@ -82,57 +79,65 @@ class Embedder:
             "image_encoder": config.image_encoder,
             "text_encoder": config.text_encoder,
             "weights_sha256": self._weights,
-            "preprocessing": self.preprocessings[0].to_dict(),
+            "preprocessing": self._views[0].to_dict(),
             "views": list(config.views),
             "backends": {},
             "computed_per_s": {},
         }
-        self.choices: dict[str, BackendChoice] = {}
-        self._spaces: dict[ImageTransform, FeatureSpace] = {}
 
-    def images(self, name: str, store: ImageStore, manifest: pd.DataFrame) -> dict[str, np.ndarray]:
+    @cached_property
+    def additional(self) -> dict[str, Embedder]:
+        """Embedders of the additional image encoders, with original weights, for images alone."""
+        embedders = {}
+        for name in self.config.additional_encoders:
+            # A pair has to name both encoders.
+            text = name if is_pair(name) else EmbedConfig().text_encoder
+            changes = {"image_encoder": name, "text_encoder": text, "additional_encoders": ()}
+            config = self.config.model_copy(update=changes)
+            embedders[name] = Embedder(config, self._cache, self._state, together=self._together)
+        return embedders
+
+    def images(
+        self, name: str, store: ImageStore, manifest: pd.DataFrame, additional: bool = False
+    ) -> dict[str, np.ndarray]:
         """`features` (N, D) float32, `logits` (N, 1000) float16 and `row` (N,) of a corpus.
 
-        Both are means over the views.
-
-        Raises: ValueError: store and manifest have different lengths.
-        """
-        return _embed_corpus([self], [name], store, manifest, self._state)[0]
-
-    def encoding_tasks(self, keys: list[bytes]) -> list[EncodingTask]:
-        """The views of a corpus of which the cache lacks images."""
-        views = [view for view in self.preprocessings if self._space(view).missing(keys)]
-        return [EncodingTask(self._engine("image"), view, self._space(view)) for view in views]
-
-    def lacks(self, keys: list[bytes]) -> bool:
-        """Whether some view of some image has to be computed."""
-        return any(self._space(view).missing(keys) for view in self.preprocessings)
-
-    def collect(
-        self, name: str, keys: list[bytes], computed_per_s: Mapping[str, float]
-    ) -> dict[str, np.ndarray]:
-        """The result of `images` for a corpus that is in the cache.
+        Both are means over the views. Each image is decoded once for all views and encoders.
 
         Args:
-            computed_per_s: images a second of each view that was computed, for the audit.
+            name: of the corpus in the audit.
+            additional: whether to add `additional.<encoder>` (N, Dₖ) float32 of the others.
         Returns: an empty dict in all but the first process of torchrun.
+        Raises: ValueError: store and manifest have different lengths.
         """
-        for view in self.preprocessings:
-            rate = round(computed_per_s.get(view.view, 0.0), 1)
-            self.audit["computed_per_s"][f"{name} {view.view}"] = rate
-        if self.together and not is_main_process():
+        if len(store) != len(manifest):
+            raise ValueError(f"{name}: {len(store)} images for {len(manifest)} manifest rows")
+        keys = _image_keys(manifest)
+        others = self.additional if additional else {}
+        embedders = {name: self} | {f"{name} {encoder}": other for encoder, other in others.items()}
+        incomplete = [embedder for embedder in embedders.values() if embedder._lacking(keys)]
+        _choose(incomplete, "image", lambda embedder: embedder._trial_pixels(store))
+        tasks = {label: embedder._tasks(keys) for label, embedder in embedders.items()}
+        every = [task for own in tasks.values() for task in own]
+        rate = round(embed_images(store, keys, every, self._state, self._together), 1)
+        for label, own in tasks.items():
+            computed = {task.preprocessing.view for task in own}
+            for view in self.config.views:
+                self.audit["computed_per_s"][f"{label} {view}"] = rate if view in computed else 0.0
+        if self._together and not is_main_process():
             return {}
-        means = mean_of_spaces([self._space(view) for view in self.preprocessings], keys)
-        return {**means, "row": np.arange(len(keys), dtype=np.int64)}
+        arrays = {**self._means(keys), "row": np.arange(len(keys), dtype=np.int64)}
+        for encoder, other in others.items():
+            arrays[additional_key(encoder)] = other._means(keys)["features"]
+        return arrays
 
     def each_view(self, manifest: pd.DataFrame) -> list[np.ndarray]:
         """Features (N, D) float32 of each view of a corpus that is in the cache.
 
         Raises: KeyError: the cache lacks some of them.
         """
-        keys = [bytes.fromhex(digest) for digest in manifest["stored_sha256"]]
-        spaces = [self._space(view) for view in self.preprocessings]
-        return [space.gather(keys, ["features"])["features"] for space in spaces]
+        keys = _image_keys(manifest)
+        return [space.gather(keys, ["features"])["features"] for space in self._spaces.values()]
 
     def captions(self, token_ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """`features` (M, E) float32 of tokenized captions."""
@@ -141,18 +146,9 @@ class Embedder:
         keys, rate = [caption_key(row) for row in ids], 0.0
         if space.missing(keys):
             _choose([self], "text", lambda _: pad(ids[:TRIAL_CAPTIONS]))
-            rate = embed_captions(ids, space, self._engine("text"), self._state, self.together)
+            rate = embed_captions(ids, space, self._engine("text"), self._state, self._together)
         self.audit["computed_per_s"]["captions"] = round(rate, 1)
-        return {} if self.together and not is_main_process() else space.gather(keys)
-
-    def additional(self, encoder: str) -> Embedder:
-        """An embedder of another image encoder, with its original weights, for images alone."""
-        # A pair has to name both encoders.
-        text = encoder if is_pair(encoder) else EmbedConfig().text_encoder
-        config = self._config.model_copy(
-            update={"image_encoder": encoder, "text_encoder": text, "additional_encoders": ()}
-        )
-        return Embedder(config, self._cache, self._state, together=self.together)
+        return {} if self._together and not is_main_process() else space.gather(keys)
 
     def describe(self, store: ImageStore) -> dict[str, Any]:
         """The image encoder and its inference cost, JSON-like.
@@ -163,111 +159,103 @@ class Embedder:
             `parameters` (without the 1,000-class head), `backend`, and `ms_per_image`: of one
             core, all views, without decoding and resizing.
         """
-        name = self._config.image_encoder
-        encoder = image_encoders.image_encoder(name)
-        _choose([self], "image", lambda embedder: embedder.trial_pixels(store))
+        encoder = image_encoders.image_encoder(self.config.image_encoder)
+        _choose([self], "image", lambda _: self._trial_pixels(store))
         choice = self.choices["image"]
         return {
-            "name": name,
+            "name": self.config.image_encoder,
             "width": encoder.width,
-            "preprocessing": self.preprocessings[0].to_dict(),
-            "views": list(self._config.views),
+            "preprocessing": self.audit["preprocessing"],
+            "views": self.audit["views"],
             "weights_sha256": self._weights["image"],
             "parameters": encoder.parameter_count(),
             "backend": choice.backend,
-            "ms_per_image": round(choice.core_ms_per_item * len(self.preprocessings), 2),
+            "ms_per_image": round(choice.core_ms_per_item * len(self._views), 2),
         }
 
-    def trial_pixels(self, store: ImageStore) -> tuple[np.ndarray, ...]:
-        """A batch (B, 3, size, size) of the real input, to measure backends on."""
-        view, rows = self.preprocessings[0], range(min(TRIAL_IMAGES, len(store)))
-        return (view.normalise([view.crop(store.get(row)) for row in rows]),)
+    def whole_audit(self, store: ImageStore) -> dict[str, Any]:
+        """The audit with `additional_encoders`, `encoders` (`describe` of each), all `backends`."""
+        merged = dict(self.audit["backends"])
+        for encoder, other in self.additional.items():
+            if "image" in other.audit["backends"]:
+                merged[additional_key(encoder)] = other.audit["backends"]["image"]
+        rows = [embedder.describe(store) for embedder in (self, *self.additional.values())]
+        return {
+            **self.audit,
+            "additional_encoders": list(self.additional),
+            "encoders": rows,
+            "backends": merged,
+        }
 
-    def backend_names(self, kind: str) -> tuple[str, ...]:
-        """The backends to choose from."""
-        backend = self._config.backend
-        return candidates(self.program(kind)) if backend == "auto" else (backend,)
-
-    def _space(self, view: ImageTransform) -> FeatureSpace:
-        if view not in self._spaces:
-            description = {"weights": self._weights["image"], "preprocessing": view.to_dict()}
-            self._spaces[view] = self._cache.space(description)
-        return self._spaces[view]
-
-    def program(self, kind: str) -> EncoderProgram:
+    def program(self, kind: str) -> backends.EncoderProgram:
         """The `image` or `text` encoder as a backend runs it."""
-        config = self._config
-        encoder = config.image_encoder if kind == "image" else config.text_encoder
-        size = config.image_size if kind == "image" else 0
+        image = kind == "image"
+        encoder = self.config.image_encoder if image else self.config.text_encoder
+        size = self.config.image_size if image else 0
         weights = self._weights[kind][:12]
         path = self._cache.root / "onnx" / f"{file_name(encoder)}-{size}-{weights}.onnx"
-        return EncoderProgram(kind, encoder, path, size, self._clip_folder)
+        return backends.EncoderProgram(kind, encoder, path, size, self._clip_folder)
+
+    @cached_property
+    def _spaces(self) -> dict[ImageTransform, FeatureSpace]:
+        weights = self._weights["image"]
+        return {
+            view: self._cache.space({"weights": weights, "preprocessing": view.to_dict()})
+            for view in self._views
+        }
+
+    def _lacking(self, keys: list[bytes]) -> dict[ImageTransform, FeatureSpace]:
+        """The views whose space lacks some of the images."""
+        return {view: space for view, space in self._spaces.items() if space.missing(keys)}
+
+    def _tasks(self, keys: list[bytes]) -> list[EncodingTask]:
+        pairs = self._lacking(keys).items()
+        return [EncodingTask(self._engine("image"), view, space) for view, space in pairs]
+
+    def _means(self, keys: list[bytes]) -> dict[str, np.ndarray]:
+        return mean_of_spaces(list(self._spaces.values()), keys)
+
+    def _trial_pixels(self, store: ImageStore) -> tuple[np.ndarray]:
+        """A batch (B, 3, size, size) of the real input, to measure backends on."""
+        view, rows = self._views[0], range(min(TRIAL_IMAGES, len(store)))
+        return (view.normalise([view.crop(store.get(row)) for row in rows]),)
 
     def _engine(self, kind: str) -> Engine:
-        config, program, choice = self._config, self.program(kind), self.choices[kind]
+        program, choice, batch = self.program(kind), self.choices[kind], self.config.batch_size
         self.audit["backends"][kind] = {
             "chosen": choice.backend,
-            "trials": [dataclasses.asdict(trial) for trial in choice.trials],
+            "trials": [trial._asdict() for trial in choice.trials],
         }
         if choice.backend == "torch_cuda":
-            return Engine(program, "torch_cuda", 0, cores(), batch=config.batch_size)
+            return Engine(program, "torch_cuda", 1, cores(), batch=batch)
         own = cores_per_process(cores())
-        workers = config.workers or own
-        threads = max(1, own // workers)
-        return Engine(program, choice.backend, workers, threads, batch=config.batch_size)
+        workers = self.config.workers or own
+        return Engine(program, choice.backend, workers, max(1, own // workers), batch=batch)
+
+
+def _image_keys(manifest: pd.DataFrame) -> list[bytes]:
+    return [bytes.fromhex(digest) for digest in manifest["stored_sha256"]]
 
 
 def _choose(
-    embedders: Sequence[Embedder],
-    kind: str,
-    inputs_of: Callable[[Embedder], Sequence[np.ndarray]],
+    embedders: Sequence[Embedder], kind: str, inputs_of: Callable[[Embedder], Sequence[np.ndarray]]
 ) -> None:
     """Choose the backends of several encoders, measuring at once those that are not cached."""
     tasks = {}
     for embedder in embedders:
-        program, names = embedder.program(kind), embedder.backend_names(kind)
-        choice = embedder.choices.get(kind) or cached_choice(program, names)
+        program, backend = embedder.program(kind), embedder.config.backend
+        names = backends.candidates(program) if backend == "auto" else (backend,)
+        choice = embedder.choices.get(kind) or backends.cached_choice(program, names)
         if choice is None:
             tasks[embedder] = program, names, inputs_of(embedder)
         else:
             embedder.choices[kind] = choice
-    for embedder, choice in zip(tasks, choose_backends(list(tasks.values())), strict=True):
+    for embedder, choice in zip(tasks, backends.choose_backends(list(tasks.values())), strict=True):
         embedder.choices[kind] = choice
 
 
-def _embed_corpus(
-    embedders: Sequence[Embedder],
-    names: Sequence[str],
-    store: ImageStore,
-    manifest: pd.DataFrame,
-    state: RunState,
-) -> list[dict[str, np.ndarray]]:
-    """`Embedder.images` of one corpus for several encoders, decoding each image once.
-
-    Args:
-        names: of the corpus in each embedder's audit.
-    Raises: ValueError: store and manifest have different lengths.
-    """
-    if len(store) != len(manifest):
-        raise ValueError(f"{names[0]}: {len(store)} images for {len(manifest)} manifest rows")
-    keys = [bytes.fromhex(digest) for digest in manifest["stored_sha256"]]
-    lacking = [embedder for embedder in embedders if embedder.lacks(keys)]
-    _choose(lacking, "image", lambda embedder: embedder.trial_pixels(store))
-    tasks = [embedder.encoding_tasks(keys) for embedder in embedders]
-    every = [task for own in tasks for task in own]
-    rate = embed_images(store, keys, every, state, together=embedders[0].together)
-    return [
-        embedder.collect(name, keys, {task.preprocessing.view: rate for task in own})
-        for embedder, name, own in zip(embedders, names, tasks, strict=True)
-    ]
-
-
 def encoder_cost(
-    config: EmbedConfig,
-    size: int,
-    views: Sequence[str],
-    cache: FeatureCache,
-    store: ImageStore,
+    config: EmbedConfig, size: int, views: Sequence[str], cache: FeatureCache, store: ImageStore
 ) -> dict[str, Any]:
     """`Embedder.describe` of the first image encoder at another input size and other views.
 
@@ -276,50 +264,3 @@ def encoder_cost(
     changed = {"image_size": size, "views": tuple(views), "additional_encoders": ()}
     row = Embedder(config.model_copy(update=changed), cache, RunState()).describe(store)
     return {**row, "name": f"{row['name']} trained, {size} px"}
-
-
-def embed_with_additional(
-    first: Embedder,
-    additional_encoders: Sequence[str],
-    name: str,
-    store: ImageStore,
-    manifest: pd.DataFrame,
-    state: RunState,
-) -> tuple[dict[str, np.ndarray], dict[str, Embedder]]:
-    """Features of one corpus from the first encoder and from additional ones.
-
-    Returns: the first embedder's `images`, with `additional.<encoder>` (N, Dₖ) float32 of each
-        additional encoder; and the embedders of those, by encoder.
-    """
-    others = {encoder: first.additional(encoder) for encoder in additional_encoders}
-    names = [name, *(f"{name} {encoder}" for encoder in others)]
-    arrays, *further = _embed_corpus([first, *others.values()], names, store, manifest, state)
-    for encoder, computed in zip(others, further, strict=True):
-        if computed:
-            arrays[additional_key(encoder)] = computed["features"]
-    return arrays, others
-
-
-def audit_encoders(
-    first: Embedder, others: Mapping[str, Embedder], store: ImageStore
-) -> dict[str, Any]:
-    """How all features were made, JSON-like.
-
-    Args:
-        store: images to measure the inference cost with, if it is not yet known.
-    Returns: the first embedder's audit with `additional_encoders`; `encoders`, the `describe` of
-        each encoder; `backends` and `computed_per_s` of all.
-    """
-    rows = [embedder.describe(store) for embedder in (first, *others.values())]
-    backends, computed = dict(first.audit["backends"]), dict(first.audit["computed_per_s"])
-    for encoder, other in others.items():
-        computed |= other.audit["computed_per_s"]
-        if "image" in other.audit["backends"]:
-            backends[additional_key(encoder)] = other.audit["backends"]["image"]
-    return {
-        **first.audit,
-        "additional_encoders": list(others),
-        "encoders": rows,
-        "backends": backends,
-        "computed_per_s": computed,
-    }

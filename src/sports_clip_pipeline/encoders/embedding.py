@@ -10,10 +10,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ from sports_clip_pipeline.encoders.backends import Backend, EncoderProgram, buil
 from sports_clip_pipeline.encoders.features import FeatureSpace
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.machine import barrier, exit_with_parent, own_shard
+from sports_clip_pipeline.machine import barrier, exit_with_parent, own_shard, spawned_processes
 
 _WORKER: dict[str, Any] = {}
 # A row of the store, and for each task whether the cache lacks it.
@@ -38,12 +36,8 @@ class Engine:
     """How an encoder runs.
 
     Attributes:
-        program: the encoder.
-        backend: name of the chosen backend.
-        workers: processes; 0 computes in this one.
-        threads: of each process.
-        block: rows a block (one file of the cache).
-        batch: rows a forward pass.
+        workers: processes; one is this process itself. threads: of each process.
+        block: rows a block (one file of the cache). batch: rows a forward pass.
     """
 
     program: EncoderProgram
@@ -111,13 +105,9 @@ def embed_captions(
     state: RunState,
     together: bool = False,
 ) -> float:
-    """Compute missing pooled text features, sorted by length.
+    """Compute missing pooled text features, sorted by length; returns captions a second.
 
-    The space then holds `features` (M, E) float32.
-
-    Args:
-        together: see `embed_images`.
-    Returns: captions a second; 0 if all were in the cache.
+    The space then holds `features` (M, E) float32. `together` is that of `embed_images`.
     """
     keys = [caption_key(ids) for ids in token_ids]
     rows = sorted(space.missing(keys), key=lambda row: len(token_ids[row]))
@@ -176,31 +166,25 @@ def caption_key(token_ids: np.ndarray) -> bytes:
 def _pool(
     engine: Engine, set_up: Callable[..., None], setup: tuple[Any, ...]
 ) -> Iterator[Callable[..., Any]]:
-    if engine.workers == 0:
+    if engine.workers <= 1:
         set_up(*setup)
         try:
             yield map
         finally:
             _WORKER.clear()
         return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(engine.workers, context, set_up, setup) as executor:
-        try:
-            yield executor.map
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+    with spawned_processes(engine.workers, set_up, *setup) as executor:
+        yield executor.map
 
 
 def _set_up_images(views: Sequence[tuple[Engine, ImageTransform]], store_path: Path) -> None:
     exit_with_parent()
-    backends: dict[tuple[EncoderProgram, str], Backend] = {}
-    for engine, _ in views:
-        key = engine.program, engine.backend
-        if key not in backends:
-            backends[key] = build_backend(*key, engine.threads)
+    backends = {
+        engine: build_backend(engine.program, engine.backend, engine.threads)
+        for engine in dict.fromkeys(engine for engine, _ in views)
+    }
     _WORKER["store"] = ImageStore(store_path)
-    _WORKER["views"] = [(backends[engine.program, engine.backend], view) for engine, view in views]
+    _WORKER["views"] = [(backends[engine], view) for engine, view in views]
     _WORKER["batch"] = views[0][0].batch
 
 
@@ -212,30 +196,24 @@ def _set_up_text(engine: Engine) -> None:
 
 def _image_block(rows: list[_MissingRow]) -> list[dict[str, np.ndarray]]:
     """Features of each task for the rows that its space lacks; empty where it lacks none."""
-    size = _WORKER["batch"]
-    batches = [_image_batch(rows[i : i + size]) for i in range(0, len(rows), size)]
-    filled = [[arrays for arrays in task if arrays] for task in zip(*batches, strict=True)]
+    size, views = _WORKER["batch"], _WORKER["views"]
+    batches: list[list[dict[str, np.ndarray]]] = [[] for _ in views]
+    for start in range(0, len(rows), size):
+        batch = rows[start : start + size]
+        images = [_WORKER["store"].get(row) for row, _ in batch]
+        pixels: dict[tuple[Any, ...], np.ndarray] = {}
+        for number, (backend, view) in enumerate(views):
+            lacking = tuple(i for i, (_, lacks) in enumerate(batch) if lacks[number])
+            if not lacking:
+                continue
+            if (view, lacking) not in pixels:
+                pixels[view, lacking] = view.normalise([view.crop(images[i]) for i in lacking])
+            features, logits = backend(pixels[view, lacking])
+            batches[number].append({"features": features, "logits": logits.astype(np.float16)})
     return [
-        {name: np.concatenate([arrays[name] for arrays in task]) for name in (task or [{}])[0]}
-        for task in filled
+        {name: np.concatenate([arrays[name] for arrays in own]) for name in own[0]} if own else {}
+        for own in batches
     ]
-
-
-def _image_batch(rows: list[_MissingRow]) -> list[dict[str, np.ndarray]]:
-    images = [_WORKER["store"].get(row) for row, _ in rows]
-    pixels: dict[tuple[Any, ...], np.ndarray] = {}
-    computed: list[dict[str, np.ndarray]] = []
-    for number, (backend, view) in enumerate(_WORKER["views"]):
-        lacking = tuple(i for i, (_, lacks) in enumerate(rows) if lacks[number])
-        if not lacking:
-            computed.append({})
-            continue
-        key = view, lacking
-        if key not in pixels:
-            pixels[key] = view.normalise([view.crop(images[i]) for i in lacking])
-        features, logits = backend(pixels[key])
-        computed.append({"features": features, "logits": logits.astype(np.float16)})
-    return computed
 
 
 def _text_block(token_ids: list[np.ndarray]) -> dict[str, np.ndarray]:

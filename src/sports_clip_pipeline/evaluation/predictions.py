@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.data.image_store import ImageStore
-from sports_clip_pipeline.encoders.features import additional_key
+from sports_clip_pipeline.encoders.features import additional_key, concat_features
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.predictor.predictor import Predictor
@@ -99,7 +99,8 @@ def predict_split(
     if predictor.has_frozen_copy:
         arrays |= {additional_key(predictor.image_encoder): arrays["features"]}
         arrays["features"] = _trained_encoder_features(predictor, corpus, split, state)
-    return predictor.predict_proba(predictor.stack(arrays))
+    additional = [encoder.name for encoder in predictor.additional_encoders]
+    return predictor.predict_proba(concat_features(arrays, additional)[0])
 
 
 def _trained_encoder_features(
@@ -110,7 +111,7 @@ def _trained_encoder_features(
         split, corpus.splits, corpus.store, corpus.manifest, first.preprocessing, state
     )
     weights = [item for pair in sorted(predictor.encoder_weights.items()) for item in pair]
-    content = fingerprint(first.to_dict(), list(images.addresses), *weights)
+    content = fingerprint(asdict(first), list(images.addresses), *weights)
     cached = state.load_state(f"shipped/{split}", content)
     if cached is not None:
         return cached[0]["features"]

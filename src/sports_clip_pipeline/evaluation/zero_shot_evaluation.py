@@ -81,7 +81,7 @@ def ablation_table(
             ("names and sentences", "weights.both", "mean of both"),
         )
     ]
-    if scores.conse is not None:
+    if scores.conse:
         changed = f"the image encoder's ImageNet class names, with weight {weight:g}"
         variants.append(("with ImageNet names", changed, held_out, scores.head(weight)))
     changed = f"{choice['hubness_share']:g} of each class's hubness on other images subtracted"

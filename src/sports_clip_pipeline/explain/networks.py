@@ -259,7 +259,7 @@ def _head_weights(head: HeadModule) -> list[torch.Tensor]:
     return [
         buffer
         for name, buffer in head.named_buffers()
-        if name.endswith(("_weight", "_bias")) and buffer.numel() > 1
+        if name.endswith((".weight", ".bias")) and buffer.numel() > 1
     ]
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.clip.projections import Pretrained
-from sports_clip_pipeline.encoders.image_encoders import load_image_encoder, timm_encoder
+from sports_clip_pipeline.encoders.image_encoders import image_encoder, load_image_encoder
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training.classification import (
@@ -68,7 +68,7 @@ class Start:
         """The encoder with random weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder: nn.Module = timm.create_model(timm_encoder(self.encoder).architecture)
+            encoder: nn.Module = timm.create_model(image_encoder(self.encoder).architecture)
         return encoder
 
     def linear_head(self) -> LinearHead:

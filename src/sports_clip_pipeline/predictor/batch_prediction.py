@@ -7,24 +7,21 @@ import re
 from collections import Counter as Counts
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from sports_clip_pipeline.data.transforms import InputSpec, UnusableImageError, open_upright
-from sports_clip_pipeline.machine import cores, exit_with_parent
+from sports_clip_pipeline.machine import cores, exit_with_parent, spawned_processes
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
 NONE_OF_THESE = "none of these"
 BLOCK = 16
-# Blocks submitted for each worker: one at work and one waiting.
-_AHEAD = 2
+_AHEAD = 2  # blocks submitted for each worker: one at work and one waiting
 TOP_K = 5
 PREDICTIONS, FAILED, MAPS = "predictions.csv", "predictions_failed.csv", "maps"
 _WORKER: dict[str, Any] = {}
@@ -41,12 +38,9 @@ def predict_rows(
     Returns: N labels, `none of these` for abstentions. For [[.6, .4], [.5, .5]] of a and b at
         .55: a, none of these.
     """
-    best = probabilities.argmax(axis=1)
+    best = np.asarray(classes, dtype=object)[probabilities.argmax(axis=1)]
     accepted = probabilities.max(axis=1) >= (threshold or 0.0)
-    return [
-        classes[column] if accept else NONE_OF_THESE
-        for column, accept in zip(best, accepted, strict=True)
-    ]
+    return list(np.where(accepted, best, NONE_OF_THESE))
 
 
 class Source(Protocol):
@@ -74,7 +68,7 @@ BuildClassifier = Callable[[int], Classifier]
 
 
 class Failure(NamedTuple):
-    """A rejected file: its name, and reason and detail of its `UnusableImageError`."""
+    """A rejected file, with reason and detail of its `UnusableImageError`."""
 
     name: str
     reason: str
@@ -148,13 +142,9 @@ def _pool(
         classifier = build(cores())
         yield lambda work: lambda: predict_block(work, classifier, rules)
         return
-    setup = (build, rules, max(1, cores() // workers))
-    with ProcessPoolExecutor(workers, get_context("spawn"), _set_up, setup) as executor:
-        try:
-            yield lambda work: executor.submit(_predict_block, work).result
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+    threads = max(1, cores() // workers)
+    with spawned_processes(workers, _set_up, build, rules, threads) as executor:
+        yield lambda work: executor.submit(_predict_block, work).result
 
 
 def _set_up(build: BuildClassifier, rules: ImageRules, threads: int) -> None:
@@ -172,13 +162,7 @@ DrawMap = Callable[[Source, str, float], bytes]
 
 @dataclass
 class Tally:
-    """Counts of a batch prediction.
-
-    Attributes:
-        answered: classified images, abstentions among them.
-        refused: abstentions (`none of these`).
-        failed: rejected files, by reason.
-    """
+    """Counts of a batch prediction: classified images, abstentions among them, rejected files."""
 
     answered: int = 0
     refused: int = 0
@@ -196,11 +180,8 @@ class Tally:
 
     def metrics(self) -> dict[str, float]:
         """The counts by flat name."""
-        return {
-            "predict/answered": self.answered,
-            "predict/refused": self.refused,
-            "predict/failed": self.failed.total(),
-        }
+        counts = {"answered": self.answered, "refused": self.refused, "failed": self.failed.total()}
+        return {f"predict/{name}": count for name, count in counts.items()}
 
 
 def prediction_columns(classes: int) -> list[str]:
@@ -258,11 +239,7 @@ def write_predictions(
 
 
 def map_name(number: int, label: str) -> str:
-    """File name of a map: row of the prediction, and class.
-
-    >>> map_name(12, "table tennis")
-    '000012-table_tennis.jpg'
-    """
+    """File name of a map: row of the prediction, and class, as in `000012-table_tennis.jpg`."""
     return f"{number:06d}-{re.sub(r'[^A-Za-z0-9-]+', '_', label)}.jpg"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.data.transforms import ImageTransform, InputSpec
-from sports_clip_pipeline.encoders.image_encoders import image_encoder, load_image_encoder
+from sports_clip_pipeline.encoders.image_encoders import image_encoder, load_image_encoder, pooled
 from sports_clip_pipeline.predictor.head import Head, HeadModule
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
@@ -48,21 +48,19 @@ class EncoderClassifier(nn.Module):
         head: features (B, ΣD) to logits (B, C).
     """
 
-    def __init__(
-        self,
-        name: str,
-        weights: Mapping[str, np.ndarray],
-        head: Head,
-        additional_encoders: Sequence[AdditionalEncoder] = (),
-    ) -> None:
-        """The first encoder by name; `weights` is its state dict, empty for its original one."""
+    def __init__(self, predictor: Predictor) -> None:
+        """Build the encoders. Raises: UserFacingError: an encoder's weights are missing."""
         super().__init__()
-        self.encoder: Any = image_encoder(name).build() if weights else load_image_encoder(name)
+        first, weights = image_encoder(predictor.image_encoder), predictor.encoder_weights
+        self.encoder: Any = first.build() if weights else first.load()
         if weights:
             state = {key: torch.tensor(value) for key, value in weights.items()}
             self.encoder.load_state_dict(state)
-        self.additional_encoders = nn.ModuleList(additional_encoders)
-        self.head = HeadModule(head)
+        self.additional_encoders = nn.ModuleList(
+            AdditionalEncoder(encoder.name, encoder.preprocessing, predictor.preprocessing)
+            for encoder in predictor.additional_encoders
+        )
+        self.head = HeadModule(predictor.head)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W), normalised for the first encoder, to (B, C)."""
@@ -79,13 +77,6 @@ class EncoderClassifier(nn.Module):
         other = copy.copy(self)
         other._modules = {**self._modules, "head": HeadModule(head)}
         return other
-
-
-def pooled(encoder: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """(B, 3, H, W) to the pooled features (B, D) of a timm model."""
-    maps = encoder.forward_features(pixels)
-    features: torch.Tensor = encoder.forward_head(maps, pre_logits=True)
-    return features
 
 
 class FullPredictor(nn.Module):

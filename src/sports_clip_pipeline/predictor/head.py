@@ -23,7 +23,8 @@ def _normalise_blocks(values: torch.Tensor, widths: list[int]) -> torch.Tensor:
     return torch.cat(blocks, dim=1) / len(widths) ** 0.5
 
 
-# Parameters and function of each kind of operation.
+# Parameters and function of each kind of operation. Affine weights are (Out, In); blocks of
+# `widths` columns get the norm 1/√blocks each; layer norms have no scale and shift.
 OPERATIONS: Mapping[str, tuple[tuple[str, ...], Callable[..., torch.Tensor]]] = {
     "affine": (("weight", "bias"), functional.linear),
     "standardise": (("mean", "scale"), lambda x, mean, scale: (x - mean) / scale),
@@ -48,18 +49,7 @@ Kind = str | dict[str, list[list[Any]]]
 
 @dataclass(frozen=True)
 class Operation:
-    """One step of a head.
-
-    Attributes:
-        kind: `affine` (x Wᵀ + b; weight (Out, In), bias (Out,)), `standardise`
-            ((x − mean) / scale), `power` (sign(x) |x|^exponent), `l2_normalise`,
-            `blocks_l2_normalise` (blocks of `widths` columns, each to norm 1/√blocks), `columns`
-            (start to stop), `relu`, `gelu`, `layer_norm` (without scale and shift), `scale`
-            (x · factor), `softmax` (of x / temperature), `affinity` (exp(−sharpness (1 − x))),
-            `sum` (of its branches).
-        arrays: its parameters by name, float32.
-        branches: heads applied to the same input; of `sum` alone.
-    """
+    """One step of a head: its kind, its float32 parameters by name, the branches of a `sum`."""
 
     kind: str
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -71,10 +61,6 @@ class Operation:
             raise ValueError(f"{what}, wanted {sorted(_names(self.kind))}")
         if bool(self.branches) != (self.kind == "sum"):
             raise ValueError(f"{self.kind!r} with {len(self.branches)} branches; only sum has some")
-
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        """(N, In) to (N, Out), float32."""
-        return Head((self,))(values)
 
 
 @dataclass(frozen=True)
@@ -105,22 +91,15 @@ class Head:
     def describe(self) -> list[Kind]:
         """The kinds of its operations, JSON-like."""
         return [
-            operation.kind
-            if operation.kind != "sum"
-            else {"sum": [branch.describe() for branch in operation.branches]}
+            {operation.kind: [branch.describe() for branch in operation.branches]}
+            if operation.branches
+            else operation.kind
             for operation in self.operations
         ]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All parameters, named `<position>.<name>`, in branches `<position>.<branch>.…`."""
-        arrays = {}
-        for position, operation in enumerate(self.operations):
-            for name, value in operation.arrays.items():
-                arrays[f"{position}.{name}"] = np.asarray(value, dtype=np.float32)
-            for number, branch in enumerate(operation.branches):
-                for name, value in branch.to_arrays().items():
-                    arrays[f"{position}.{number}.{name}"] = value
-        return arrays
+        return {name: value.numpy() for name, value in HeadModule(self).state_dict().items()}
 
     @classmethod
     def from_arrays(
@@ -133,12 +112,10 @@ class Head:
             if isinstance(kind, str):
                 named = {name: arrays[path + name] for name in _names(kind)}
                 operations.append(Operation(kind, named))
-            else:
-                branches = [
-                    cls.from_arrays(branch, arrays, f"{path}{number}.")
-                    for number, branch in enumerate(kind["sum"])
-                ]
-                operations.append(add(*branches))
+                continue
+            numbered = enumerate(kind["sum"])
+            heads = [cls.from_arrays(part, arrays, f"{path}{n}.") for n, part in numbered]
+            operations.append(add(*heads))
         return cls(tuple(operations))
 
 
@@ -172,34 +149,32 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
-class HeadModule(nn.Module):
+class HeadModule(nn.Sequential):
     """A head as a torch module, (N, D) to (N, C); its arrays are buffers."""
 
     def __init__(self, head: Head) -> None:
-        super().__init__()
-        self.operations = head.operations
-        for position, operation in enumerate(head.operations):
-            for name, value in operation.arrays.items():
-                buffer = torch.tensor(value, dtype=torch.float32)
-                self.register_buffer(f"{position}_{name}", buffer)
-            for number, branch in enumerate(operation.branches):
-                self.add_module(f"{position}_{number}", HeadModule(branch))
+        super().__init__(*map(_OperationModule, head.operations))
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, D) to (N, C)."""
-        values = features
-        for position, operation in enumerate(self.operations):
-            names, function = OPERATIONS[operation.kind]
-            if operation.kind == "sum":
-                numbers = range(len(operation.branches))
-                branches = [self.get_submodule(f"{position}_{number}") for number in numbers]
-                values = function(*(branch(values) for branch in branches))
-            elif operation.kind in _INTEGER:
-                integers = [operation.arrays[name].astype(int).tolist() for name in names]
-                values = function(values, *integers)
-            else:
-                values = function(values, *(self.get_buffer(f"{position}_{n}") for n in names))
-        return values
+
+class _OperationModule(nn.Module):
+    """One operation; its children are the branches of a sum."""
+
+    def __init__(self, operation: Operation) -> None:
+        super().__init__()
+        self.operation = operation
+        for name, value in operation.arrays.items():
+            self.register_buffer(name, torch.tensor(value, dtype=torch.float32))
+        for number, branch in enumerate(operation.branches):
+            self.add_module(str(number), HeadModule(branch))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        kind, arrays = self.operation.kind, self.operation.arrays
+        names, function = OPERATIONS[kind]
+        if kind == "sum":
+            return function(*(branch(values) for branch in self.children()))
+        if kind in _INTEGER:
+            return function(values, *(arrays[name].astype(int).tolist() for name in names))
+        return function(values, *(self.get_buffer(name) for name in names))
 
 
 def _names(kind: str) -> tuple[str, ...]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from sports_clip_pipeline.encoders.weights import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 from sports_clip_pipeline.io.state import RunState, replacing_folder
-from sports_clip_pipeline.machine import exit_with_parent
+from sports_clip_pipeline.machine import exit_with_parent, spawned_processes
 from sports_clip_pipeline.predictor.batch_prediction import BuildClassifier, predict_rows
 
 if TYPE_CHECKING:
@@ -131,24 +130,21 @@ def export_predictor(predictor: Predictor, folder: Path) -> float:
             "format": FORMAT,
             "classes": list(predictor.classes),
             "input_specs": [spec.to_dict() for spec in input_specs],
-            "encoders": [encoder.to_dict() for encoder in predictor.encoders],
+            "encoders": [asdict(encoder) for encoder in predictor.encoders],
             "temperature": predictor.temperature,
             "threshold": predictor.threshold,
             "sha256": _network_digest(partial),
             "origin": predictor.origin,
         }
-        _write_record(partial, record)
         images = synthetic_images()
-        exported = load_exported(partial, threads=1).predict_images(images)
+        exported = ExportedPredictor(partial, record, threads=1).predict_images(images)
         difference = float(np.abs(exported - predictor.predict_images(images)).max())
         if difference > PARITY:
-            raise UserFacingError(
-                folder,
-                f"its probabilities differ from eager torch's by {difference:.2g}, at most "
-                f"{PARITY:g} is allowed",
-                "use load_predictor, or predict.backend=torch",
-            )
-        _write_record(partial, {**record, "parity": difference})
+            limit = f"{difference:.2g}, at most {PARITY:g} is allowed"
+            what = f"its probabilities differ from eager torch's by {limit}"
+            raise UserFacingError(folder, what, "use load_predictor, or predict.backend=torch")
+        text = json.dumps({**record, "parity": difference}, indent=2, ensure_ascii=False) + "\n"
+        (partial / RECORD).write_text(text, encoding="utf-8")
     return difference
 
 
@@ -160,7 +156,7 @@ def cached_export(predictor: Predictor, state: RunState) -> Path:
     folder = state.workspace("exported", content) / "model"
     if not (folder / RECORD).exists():
         # A process of its own releases the memory of torch's export.
-        with ProcessPoolExecutor(1, get_context("spawn"), exit_with_parent) as pool:
+        with spawned_processes(1, exit_with_parent) as pool:
             pool.submit(export_predictor, predictor, folder).result()
     return folder
 
@@ -168,10 +164,9 @@ def cached_export(predictor: Predictor, state: RunState) -> Path:
 def classifier_builder(
     predictor: Predictor, state: RunState, backend: str = "auto"
 ) -> BuildClassifier:
-    """What `predict_all` builds on its workers: `auto` is `torch` where the export is unsupported.
+    """What `predict_all` builds on its workers, by `predict.backend`.
 
-    Args:
-        backend: `auto`, `torch` or `onnxruntime`.
+    `auto` is `torch` where the export is unsupported.
     """
     if backend == "torch" or (backend == "auto" and not can_export(predictor)):
         from sports_clip_pipeline.predictor.encoder_classifier import TorchClassifier
@@ -210,11 +205,6 @@ def _write_network(predictor: Predictor, path: Path) -> tuple[InputSpec, ...]:
     weights = sum(value.numel() * value.element_size() for value in module.state_dict().values())
     exported.save(path, external_data=weights > _ONE_FILE_BYTES)
     return module.input_specs
-
-
-def _write_record(folder: Path, record: dict[str, Any]) -> None:
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    (folder / RECORD).write_text(text, encoding="utf-8")
 
 
 def _network_digest(folder: Path) -> str:

@@ -19,7 +19,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from sports_clip_pipeline.data.transforms import ImageTransform
-from sports_clip_pipeline.encoders.features import concat_features
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import replacing_folder
@@ -30,17 +29,14 @@ if TYPE_CHECKING:
     from sports_clip_pipeline.predictor.encoder_classifier import EncoderClassifier
 
 FORMAT = 3
+_BATCH = 32
 
 
 @dataclass(frozen=True)
 class EncoderInput:
-    """An image encoder of a predictor and its preprocessing.
+    """An image encoder of a predictor, preprocessing of its first view, columns of its features.
 
-    Attributes:
-        name: of the image encoder.
-        preprocessing: of its first view.
-        views: its features are means over these views; empty for the preprocessing's own.
-        width: columns of its pooled features.
+    Its features are means over the `views`; empty for the preprocessing's own.
     """
 
     name: str
@@ -53,13 +49,9 @@ class EncoderInput:
         names = self.views or (self.preprocessing.view,)
         return [replace(self.preprocessing, view=name) for name in names]
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-like form; `from_dict` reads it."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EncoderInput:
-        """From `to_dict`'s form, or from a row of `encoders` in `embed_audit`."""
+        """From `asdict`'s form, or from a row of `encoders` in `embed_audit`."""
         preprocessing = ImageTransform.from_dict(values["preprocessing"])
         return cls(values["name"], preprocessing, tuple(values["views"]), values["width"])
 
@@ -70,8 +62,7 @@ class Predictor:
 
     Attributes:
         classes: labels in the order of the logits.
-        image_encoder: name of the first image encoder.
-        preprocessing: of the first encoder.
+        image_encoder: name of the first image encoder. preprocessing: its own.
         head: pooled features (N, ΣD), concatenated over encoders, to logits (N, C).
         temperature: logits are divided by it before the softmax; > 0.
         views: features are means over these views; empty for the preprocessing's own. `module()`
@@ -123,19 +114,16 @@ class Predictor:
                 raise ValueError(f"features have {features.shape[1]} columns, wanted {widths}")
         return softmax(self.head(features) / self.temperature)
 
-    def predict_images(self, images: Sequence[Image.Image], batch: int = 32) -> np.ndarray:
+    def predict_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Probabilities (N, C) from images, by eager torch."""
-        return self.predict_proba(self.features(images, batch))
+        return self.predict_proba(self.features(images))
 
     def answers(self, probabilities: np.ndarray) -> list[str]:
         """The most probable class of each row (N, C), `none of these` below the threshold."""
         return predict_rows(probabilities, self.classes, self.threshold)
 
     def features(
-        self,
-        images: Sequence[Image.Image],
-        batch: int = 32,
-        module: EncoderClassifier | None = None,
+        self, images: Sequence[Image.Image], module: EncoderClassifier | None = None
     ) -> np.ndarray:
         """Pooled features (N, ΣD) float32 of images by eager torch, means over the views.
 
@@ -143,38 +131,19 @@ class Predictor:
             module: a result of `module()` to reuse; built anew otherwise.
         """
         pairs = list(zip(self.encoders, (module or self.module()).all_encoders(), strict=True))
-        blocks = [images[start : start + batch] for start in range(0, len(images), batch)]
+        blocks = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
         empty = np.zeros((0, sum(encoder.width for encoder, _ in pairs)), dtype=np.float32)
         rows = [np.hstack([_view_mean(*pair, block) for pair in pairs]) for block in blocks]
         return np.concatenate([empty, *rows])
 
-    def stack(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Input columns (N, ΣD) of the head, from a corpus's cached features.
-
-        Args:
-            arrays: see `concat_features`.
-        Raises: UserFacingError: the features of an additional encoder are missing.
-        """
-        return concat_features(arrays, [encoder.name for encoder in self.additional_encoders])[0]
-
     def module(self) -> EncoderClassifier:
         """Pixels (B, 3, H, W), normalised for the first encoder, to logits (B, C), in eval mode.
 
-        Additional encoders get the same pixels of one view, resized and renormalised, while
-        `features` averages over views.
+        All encoders get these pixels of one view, while `features` averages over views.
         """
-        from sports_clip_pipeline.predictor.encoder_classifier import (
-            AdditionalEncoder,
-            EncoderClassifier,
-        )
+        from sports_clip_pipeline.predictor.encoder_classifier import EncoderClassifier
 
-        additional = [
-            AdditionalEncoder(encoder.name, encoder.preprocessing, self.preprocessing)
-            for encoder in self.additional_encoders
-        ]
-        return EncoderClassifier(
-            self.image_encoder, self.encoder_weights, self.head, additional
-        ).eval()
+        return EncoderClassifier(self).eval()
 
     def save(self, folder: str | Path) -> None:
         """Write the folder atomically."""
@@ -184,7 +153,7 @@ class Predictor:
         record = {
             "format": FORMAT,
             "classes": list(self.classes),
-            "encoders": [encoder.to_dict() for encoder in self.encoders],
+            "encoders": [asdict(encoder) for encoder in self.encoders],
             "encoder_weights": "own" if self.encoder_weights else "packaged",
             "head": self.head.describe(),
             "temperature": self.temperature,
@@ -228,7 +197,7 @@ def predictor_fingerprint(predictor: Predictor) -> str:
     arrays = (predictor.head.to_arrays(), predictor.encoder_weights)
     flat = [item for named in arrays for pair in sorted(named.items()) for item in pair]
     encoders = [
-        {**encoder.to_dict(), "digest": image_encoder(encoder.name).digest}
+        {**asdict(encoder), "digest": image_encoder(encoder.name).digest}
         for encoder in predictor.encoders
     ]
     settings = [list(predictor.classes), predictor.temperature, predictor.threshold]

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from timm.optim import param_groups_weight_decay
 
-from sports_clip_pipeline.clip.losses import find_objective
+from sports_clip_pipeline.clip.losses import OBJECTIVES
 from sports_clip_pipeline.clip.model import encoder_prefixes
 from sports_clip_pipeline.clip.projections import Projections, projections_of
 from sports_clip_pipeline.data.transforms import ImageTransform
@@ -63,7 +63,7 @@ class ContrastiveTask(Task):
     unit = "pair"
 
     def __init__(self, pairs: PairedFeatures, batch_size: int, config: PretrainConfig) -> None:
-        self.config, self.objective = config, find_objective(config.loss)
+        self.config, self.objective = config, OBJECTIVES[config.loss]
         self.captions = pairs.captions_of()
         self.steps_per_epoch = max(1, round(len(pairs.image) / batch_size))
         most = config.captions_per_image

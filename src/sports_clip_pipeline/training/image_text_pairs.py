@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.clip.losses import find_objective
+from sports_clip_pipeline.clip.losses import OBJECTIVES
 from sports_clip_pipeline.clip.model import project_images, project_texts
 from sports_clip_pipeline.clip.projections import (
     IMAGE,
@@ -154,7 +154,7 @@ class Projector(nn.Module):
         self.text = build_head(kind, pairs.text.shape[1], space, bias=False).eval()
         self.logit_scale = nn.Parameter(torch.tensor(-math.log(config.initial_temperature)))
         images = min(config.batch_size, len(pairs.image))
-        bias = find_objective(config.loss).starting_bias(images)
+        bias = OBJECTIVES[config.loss].starting_bias(images)
         self.logit_bias = None if bias is None else nn.Parameter(torch.tensor(bias))
 
     def standardise(self, image: np.ndarray, text: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:

@@ -24,11 +24,7 @@ def embed_corpora(
 
     Additional encoders embed the labelled corpus alone.
     """
-    from sports_clip_pipeline.encoders.embedder import (
-        Embedder,
-        audit_encoders,
-        embed_with_additional,
-    )
+    from sports_clip_pipeline.encoders.embedder import Embedder
     from sports_clip_pipeline.machine import (
         exit_unless_main_process,
         rank_and_world_size,
@@ -40,13 +36,10 @@ def embed_corpora(
         config, feature_cache, embed_state, together=rank_and_world_size() is not None
     )
     flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
-    sports, additional_encoders = embed_with_additional(
-        embedder, config.additional_encoders, "sports", sports_images, sports_manifest, embed_state
-    )
+    sports = embedder.images("sports", sports_images, sports_manifest, additional=True)
     texts = embedder.captions(list(captions["token_ids"]))
     exit_unless_main_process("embedding")
-    audit = audit_encoders(embedder, additional_encoders, sports_images)
-    return flickr8k, sports, texts, audit
+    return flickr8k, sports, texts, embedder.whole_audit(sports_images)
 
 
 def tokenize_captions(flickr8k_manifest: Table, config: TokenizeConfig) -> Table:

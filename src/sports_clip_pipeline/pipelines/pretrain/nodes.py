@@ -124,12 +124,12 @@ def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
         raise UserFacingError("parameter pretrain.projections", what, f"set it to {expected}")
     if config.projections != "none":
         return None
-    from sports_clip_pipeline.clip.losses import find_objective
+    from sports_clip_pipeline.clip.losses import OBJECTIVES
     from sports_clip_pipeline.clip.projections import identity_projections
     from sports_clip_pipeline.encoders.open_clip_pairs import load_pair
 
     model: Any = load_pair(pair)
-    bias = find_objective(config.loss).starting_bias(config.encoder_batch_size)
+    bias = OBJECTIVES[config.loss].starting_bias(config.encoder_batch_size)
     if model.logit_bias is not None:
         bias = float(model.logit_bias.detach())
     return identity_projections(model.visual.output_dim, float(model.logit_scale.detach()), bias)
@@ -166,7 +166,7 @@ def _learn_projections(
     """Projections over frozen encoders, the history, and the fingerprint of both."""
     import numpy as np
 
-    from sports_clip_pipeline.clip.losses import find_objective
+    from sports_clip_pipeline.clip.losses import OBJECTIVES
     from sports_clip_pipeline.encoders import features as feature_rows
     from sports_clip_pipeline.evaluation.metrics import validation_recalls
     from sports_clip_pipeline.io.fingerprint import fingerprint
@@ -174,7 +174,7 @@ def _learn_projections(
 
     train = image_text_pairs.paired_features_of_split(**corpus, split="train", views=views)
     validation = image_text_pairs.paired_features_of_split(**corpus, split="validation")
-    loss = find_objective(config.loss).function
+    loss = OBJECTIVES[config.loss].function
     digests = [rows.digest() for rows in (train.image, train.text, *train.views)]
     code = trainer, contrastive, image_text_pairs, feature_rows, loss
     content = fingerprint(config.locked_part(), *code, digests, train.image_index)
@@ -200,7 +200,7 @@ def _train_encoders(
     state: RunState,
 ) -> tuple[Any, str]:
     """The unlocked encoders, trained from the projections, and the fingerprint of that."""
-    from sports_clip_pipeline.clip.losses import find_objective
+    from sports_clip_pipeline.clip.losses import OBJECTIVES
     from sports_clip_pipeline.clip.model import build_clip
     from sports_clip_pipeline.evaluation.metrics import validation_recalls
     from sports_clip_pipeline.io.fingerprint import fingerprint
@@ -216,7 +216,7 @@ def _train_encoders(
     projections, learned, steps = start
     preprocessing = recipe["preprocessing"]
     encoders = [recipe["image_encoder"], recipe["text_encoder"], preprocessing.to_dict()]
-    loss = find_objective(config.loss).function
+    loss = OBJECTIVES[config.loss].function
     content = fingerprint(config, learned, encoders, compute, loss, *contrastive_modules())
     train, validation = (
         paired_images_of_split(**corpus, split=split, store=images)

@@ -23,11 +23,15 @@ def encode_class_prompts(
 
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.clip.projections import unit_norm
-    from sports_clip_pipeline.clip.zero_shot import build_zero_shot_classifier, encode_prompts
+    from sports_clip_pipeline.clip.zero_shot import (
+        build_zero_shot_classifier,
+        encode_prompts,
+        text_features,
+    )
 
     projections = read_projections(clip_model)
-    features = encode_prompts(class_bank, embed.text_encoder, tokenize, clip_model)
-    plain = encode_prompts(class_bank, embed.text_encoder, tokenize)
+    encoders = (text_features(embed.text_encoder, tokenize, clip) for clip in (clip_model, None))
+    features, plain = (encode_prompts(class_bank, encode) for encode in encoders)
     weights = {
         f"weights.{kind}": build_zero_shot_classifier(
             class_bank, kind, features, projections.text_embeddings
