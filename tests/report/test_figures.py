@@ -57,14 +57,12 @@ def test_figures_use_no_colour_without_a_twin():
 
 
 def test_a_long_title_is_wrapped_and_makes_room():
-    short, long = (
-        interval_plot([text], [Series("x", [0.5], ["w"])]) for text in ("a", "abc " * 20)
-    )
+    short, long = (interval_plot([text], [Series("x", [0.5])]) for text in ("a", "abc " * 20))
     assert "<br>" in long.layout.annotations[0].text
     assert long.layout.height > short.layout.height
 
 
 def test_the_axis_of_shares_stays_inside_zero_and_one():
-    axis = interval_plot(["a", "b"], [Series("x", [0.0, 1.0], ["", ""])]).layout.xaxis
+    axis = interval_plot(["a", "b"], [Series("x", [0.0, 1.0])]).layout.xaxis
     assert axis.range[0] >= -0.02 and axis.range[1] <= 1.02
     assert axis.ticktext[0] == "0 %" and axis.ticktext[-1] == "100 %"

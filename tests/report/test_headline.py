@@ -20,7 +20,7 @@ def plain(text: str) -> str:
 
 def test_published_numbers_have_a_column_of_their_own_with_a_footnote():
     headline = compose_headline(make_small_study())
-    assert [column.name for column in headline.table.columns][-1] == "Published notebook¹"
+    assert headline.table.heads[-1] == "Published notebook¹"
     published = {row[0]: plain(row[-1]) for row in headline.table.rows}
     assert published["Zero-shot top-1"] == "35.0 %"
     assert published["Top-1 with 100\u00a0% of labels"] == "89.5 %"
@@ -31,8 +31,7 @@ def test_published_numbers_have_a_column_of_their_own_with_a_footnote():
 
 def test_without_published_numbers_there_is_no_such_column():
     headline = compose_headline(make_small_study(config=ReportConfig(study="sample")))
-    names = [column.name for column in headline.table.columns]
-    assert names == ["Measure", "This study", "95 % interval"]
+    assert headline.table.heads == ("Measure", "This study", "95 % interval")
     assert headline.notes == ()
 
 

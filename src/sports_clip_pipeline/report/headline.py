@@ -12,7 +12,7 @@ import pandas as pd
 from sports_clip_pipeline.evaluation.evaluation_log import summarise_evaluations
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.method_styles import uses_unlabelled
-from sports_clip_pipeline.report.sections import DataTable, StudyResults, make_table
+from sports_clip_pipeline.report.sections import DataTable, StudyResults
 
 FEWEST, WITH_REST, ALL = "fewest_labels_top1", "fewest_labels_unlabelled_top1", "all_labels_top1"
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -186,4 +186,4 @@ def _table(study: StudyResults, points: Mapping[str, Any], notes: list[str]) -> 
         for key, name, value, spread in measures
     ]
     labels = (label + " ".join(numbers) for label, numbers in marks.items())
-    return make_table("Headline numbers", ("Measure", "This study", fmt.INTERVAL, *labels), rows)
+    return DataTable("Headline numbers", ("Measure", "This study", fmt.INTERVAL, *labels), rows)
