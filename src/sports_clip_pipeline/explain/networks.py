@@ -206,10 +206,9 @@ class NetworkPlan:
     def identity(self) -> str:
         """Fingerprint of their weights and prompts."""
         files = sorted(self.clip.glob("*.safetensors")) if PROMPTS in self.kinds else []
-        return fingerprint(
-            list(self.kinds), predictor_fingerprint(self.predictor), list(self.prompts), self.layer,
-            [file_sha256(file) for file in files],
-        )  # fmt: skip
+        digests = [file_sha256(file) for file in files]
+        inputs = predictor_fingerprint(self.predictor), self.prompts, self.layer, digests
+        return fingerprint(self.kinds, *inputs)
 
     def _classifier(self) -> Network:
         """The fine-tuned classifier; layer and stages are of its first image encoder."""
@@ -227,7 +226,7 @@ class NetworkPlan:
         assert self.prompt_emb is not None
         clip = load_clip(self.clip)
         module = TextTarget(clip.model, torch.from_numpy(self.prompt_emb))
-        projection = getattr(getattr(clip.model, "visual", None), "head", None)
+        projection = getattr(clip.model.visual, "head", None)
         head = (*(projection.parameters() if projection is not None else ()), module.text_emb)
         return Network(
             PROMPTS, module.to(memory_format=torch.channels_last).eval(),

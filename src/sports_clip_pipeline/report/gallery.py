@@ -206,14 +206,13 @@ def map_quality_figure(summary: pd.DataFrame) -> go.Figure:
     """
     rows = summary[(summary["subset"] == "all") & summary["difference"].notna()]
     methods = [name for name in METHODS if name in set(rows["method"])]
-    measures = [name for name in MEASURES if name in set(rows["measure"])]
-    titles = [f"{MEASURES[name]}, points over the better baseline" for name in measures]
+    titles = [f"{name}, points over the better baseline" for name in MEASURES.values()]
     height, ends = 130 + 44 * len(methods), [len(methods) - 0.5, -0.5]
     figure = make_subplots(
-        cols=len(measures), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles
+        cols=len(MEASURES), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles
     )
     line = reference_line("Zero-shot")
-    for column, measure in enumerate(measures, start=1):
+    for column, measure in enumerate(MEASURES, start=1):
         zero = fig.scatter([0, 0], ends, mode="lines", line=line, showlegend=False)
         figure.add_trace(zero, row=1, col=column)
         of_measure = rows[rows["measure"] == measure]

@@ -109,13 +109,9 @@ def _headline_points(study: StudyResults) -> dict[str, pd.Series]:
     fewest, most = curves["fraction"].min(), curves["fraction"].max()
     rows = curves[curves["fraction"] == fewest]
     semi = rows["method"].map(uses_unlabelled).astype(bool)
-    groups = {FEWEST: rows[~semi], WITH_REST: rows[semi]}
-    if semi.all() or not semi.any():
-        groups = {FEWEST: rows}
-    if fewest == most:
-        groups = {}
+    groups = {FEWEST: rows[~semi], WITH_REST: rows[semi]} if semi.nunique() == 2 else {FEWEST: rows}
     points = {name: preferred_point(group, trials, fewest) for name, group in groups.items()}
-    return {**points, ALL: preferred_point(exported, trials, most)}
+    return {**(points if fewest < most else {}), ALL: preferred_point(exported, trials, most)}
 
 
 def _sentence(study: StudyResults, points: dict[str, pd.Series]) -> str:
@@ -124,10 +120,11 @@ def _sentence(study: StudyResults, points: dict[str, pd.Series]) -> str:
     few = FEWEST if FEWEST in points else ALL
     rest = f" ({top1[WITH_REST]} with the rest unlabelled)" if WITH_REST in points else ""
     every = f", with {labels[ALL]} it is {top1[ALL]}" if few != ALL else ""
+    images = fmt.count(len(study.predictions))
     return (
         f"Zero-shot, without any label, top-1 accuracy over {len(study.zero_shot['classes'])} "
-        f"classes is {fmt.percent(study.zero_shot['top1'])} on {fmt.count(study.test_images)} test "
-        f"images. With {labels[few]} labelled images it is {top1[few]}{rest}{every}."
+        f"classes is {fmt.percent(study.zero_shot['top1'])} on {images} test images. "
+        f"With {labels[few]} labelled images it is {top1[few]}{rest}{every}."
     )
 
 

@@ -26,7 +26,7 @@ def learning_curve(study: StudyResults) -> Section:
     """Learning curves: top-1 accuracy by share of labels."""
     styles = study.styles
     text = (
-        f"Top-1 accuracy on {fmt.count(study.test_images)} test images. Lines are means over "
+        f"Top-1 accuracy on {fmt.count(len(study.predictions))} test images. Lines are means over "
         "seeds, bands 95 % intervals that include a bootstrap over images."
     )
     if set(styles.methods) > set(styles.shown):

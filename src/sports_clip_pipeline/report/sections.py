@@ -66,11 +66,6 @@ class StudyResults:
     evaluation_log: Sequence[dict[str, Any]]
 
     @property
-    def test_images(self) -> int:
-        """How many images the accuracies are measured on."""
-        return len(self.predictions)
-
-    @property
     def best_method(self) -> str:
         """The method of the exported predictor."""
         return str(self.finetuned["best_method"])
