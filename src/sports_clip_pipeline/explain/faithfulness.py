@@ -226,7 +226,7 @@ class CascadingRandomisation:
     def _shuffled(self) -> list[torch.Tensor]:
         return [_shuffled(t.data, [self._seed, index]) for index, t in enumerate(self._tensors)]
 
-    def _fitted(self, norms: nn.ModuleList) -> list[torch.Tensor]:
+    def _fitted(self, norms: Any) -> list[torch.Tensor]:
         """The buffers of batch norms whose running statistics are those of the images."""
         fitted = [buffer.clone() for buffer in norms.buffers()]
         momenta = [norm.momentum for norm in norms]

@@ -170,15 +170,15 @@ def draw_thumbnails(
 def label_issues(study: StudyResults) -> Section:
     """Label issues: the images whose label is most likely wrong, by confident learning."""
     rows = top_ranked(study.label_issues, study.config.label_issues)
-    thumbnails = [
-        Thumbnail(
+    thumbnails: list[Thumbnail] = [
+        (
             study.thumbnails.get(row["image"]),
             f"Image labelled {fmt.class_name(row['label'])}",
             f"{fmt.class_name(row['suggested'])}?",
-            (
+            [
                 f"labelled {fmt.class_name(row['label'])}, "
-                f"{fmt.percent(row['self_confidence'])} likely",
-            ),
+                f"{fmt.percent(row['self_confidence'])} likely"
+            ],
             row["image"],
         )
         for row in rows.to_dict("records")
@@ -189,18 +189,18 @@ def label_issues(study: StudyResults) -> Section:
         "Out-of-sample classifiers predict another class for these images, the most confident "
         f"first: {len(rows)} of {len(study.label_issues)} that confident learning finds. "
         "Candidates to review, not certain errors.",
-        thumbnails=tuple(thumbnails),
+        thumbnails=thumbnails,
     )
 
 
 def active_learning(study: StudyResults) -> Section:
     """Active learning: the unlabelled images to label next."""
-    thumbnails = [
-        Thumbnail(
+    thumbnails: list[Thumbnail] = [
+        (
             study.thumbnails.get(row["image"]),
             f"Unlabelled image, number {row['rank']}",
             f"{row['rank']}. {fmt.class_name(row['predicted'])}?",
-            (f"confidence {fmt.percent(row['probability'])}", fmt.class_name(row["reason"])),
+            [f"confidence {fmt.percent(row['probability'])}", fmt.class_name(row["reason"])],
             row["image"],
         )
         for row in top_ranked(study.queries, study.config.queried_images).to_dict("records")
@@ -209,5 +209,5 @@ def active_learning(study: StudyResults) -> Section:
         "active_learning",
         "Active learning: what to label next",
         "The unlabelled images with the highest acquisition score for the chosen classifier.",
-        thumbnails=tuple(thumbnails),
+        thumbnails=thumbnails,
     )

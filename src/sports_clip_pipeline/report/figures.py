@@ -253,7 +253,8 @@ def interval_plot(titles: Sequence[str], series: Sequence[Series]) -> go.Figure:
         tone = series_tone(i)
         entry = {"legendgroup": one.name, "showlegend": not alone, "name": fmt.plot_text(one.name)}
         marker = {"color": tone, "symbol": MARKERS[i], "size": 9}
-        hover, bars = list(map(fmt.percent, one.shares)), {}
+        hover = list(map(fmt.percent, one.shares))
+        bars: dict[str, Any] = {}
         if one.lows:
             spreads = zip(hover, one.lows, one.highs, strict=True)
             hover = [f"{share}, {fmt.INTERVAL} {fmt.interval(*ends)}" for share, *ends in spreads]

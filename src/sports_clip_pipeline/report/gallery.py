@@ -40,13 +40,8 @@ class Prediction(NamedTuple):
     right: bool
 
 
-class ExplanationMap(NamedTuple):
-    """An explanation map: question, method, JPEG picture, and alternative text."""
-
-    question: str
-    method: str
-    jpeg: bytes
-    alt: str
+ExplanationMap = tuple[str, str, bytes, str]
+"""An explanation map: question, method, JPEG picture, and alternative text."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +68,8 @@ class Exhibit:
         return (first,) if before == after else (first, "corrected" if after else "broken")
 
 
-class Filter(NamedTuple):
-    """A filter of the gallery by its `data-` attribute; choices are value, name, and images."""
-
-    key: str
-    label: str
-    everything: str
-    choices: tuple[tuple[str, str, int], ...]
+Filter = tuple[str, str, str, list[tuple[str, str, int]]]
+"""A filter by a `data-` attribute: key, label, name of no filter, and choices with their images."""
 
 
 def compose_exhibits(
@@ -136,25 +126,25 @@ def _explanation_map(card: Any, label: str) -> ExplanationMap:
     subject = f"“{subject}”" if kind == "prompt" else fmt.class_name(subject)
     questions = {"contrast": f"Evidence for {subject}", "class": f"Where is {subject}?"}
     alt = f"{card.method} map of the same image of {label} for {subject}"
-    return ExplanationMap(questions.get(kind, subject), card.method, card.map_jpeg, alt)
+    return questions.get(kind, subject), card.method, card.map_jpeg, alt
 
 
-def compose_filters(exhibits: Sequence[Exhibit]) -> tuple[Filter, ...]:
+def compose_filters(exhibits: Sequence[Exhibit]) -> list[Filter]:
     """Filters by true class, by outcome and by confidence, with the choices that occur."""
 
-    def choices(names: Mapping[str, str], values: Iterable[str]) -> tuple[Any, ...]:
+    def choices(names: Mapping[str, str], values: Iterable[str]) -> list[tuple[str, str, int]]:
         counts = Counter(values)
-        return tuple((key, name, counts[key]) for key, name in names.items() if counts[key])
+        return [(key, name, counts[key]) for key, name in names.items() if counts[key]]
 
     labels = [one.label for one in exhibits]
     outcomes = [outcome for one in exhibits for outcome in one.outcomes]
     bands = {key: name for key, (name, _) in BANDS.items()}
     names = {label: label for label in sorted(labels)}
-    return (
-        Filter("label", "True class", "All classes", choices(names, labels)),
-        Filter("outcome", "Fine-tuned prediction", "Right and wrong", choices(OUTCOMES, outcomes)),
-        Filter("band", "Its confidence", "Any", choices(bands, [one.band for one in exhibits])),
-    )
+    return [
+        ("label", "True class", "All classes", choices(names, labels)),
+        ("outcome", "Fine-tuned prediction", "Right and wrong", choices(OUTCOMES, outcomes)),
+        ("band", "Its confidence", "Any", choices(bands, [one.band for one in exhibits])),
+    ]
 
 
 def map_quality(study: StudyResults) -> Section:

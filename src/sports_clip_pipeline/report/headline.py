@@ -18,14 +18,8 @@ FEWEST, WITH_REST, ALL = "fewest_labels_top1", "fewest_labels_unlabelled_top1", 
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-@dataclass(frozen=True)
-class KeyNumber:
-    """A headline number with its label, its interval and a remark."""
-
-    label: str
-    number: str
-    interval: str
-    remark: str
+KeyNumber = tuple[str, str, str, str]
+"""A headline number: its label, the number, its interval, and a remark."""
 
 
 @dataclass(frozen=True)
@@ -144,10 +138,10 @@ def _key_numbers(study: StudyResults, points: dict[str, pd.Series]) -> tuple[Key
     majority = f"always the most frequent class: {fmt.percent(zero_shot['majority'])}"
     found = f"caption finds its image among {fmt.count(retrieval['images'])}"
     return (
-        KeyNumber("Zero-shot top-1", fmt.percent(zero_shot["top1"]), interval, "no labels"),
-        KeyNumber("Chance", fmt.percent(zero_shot["chance"]), "", majority),
+        ("Zero-shot top-1", fmt.percent(zero_shot["top1"]), interval, "no labels"),
+        ("Chance", fmt.percent(zero_shot["chance"]), "", majority),
         *(
-            KeyNumber(
+            (
                 _point_name(point),
                 fmt.percent(point["top1_mean"]),
                 _point_interval(point),
@@ -155,7 +149,7 @@ def _key_numbers(study: StudyResults, points: dict[str, pd.Series]) -> tuple[Key
             )
             for point in points.values()
         ),
-        KeyNumber("Retrieval recall@5", fmt.percent(retrieval["t2i"]["r5"]), "", found),
+        ("Retrieval recall@5", fmt.percent(retrieval["t2i"]["r5"]), "", found),
     )
 
 

@@ -57,7 +57,7 @@ def learning_curve(study: StudyResults) -> Section:
         "Accuracy by share of labels",
         text,
         learning_curve_figure(study),
-        folded=tuple(tables),
+        folded=tables,
     )
 
 

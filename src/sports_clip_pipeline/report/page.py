@@ -195,5 +195,5 @@ def _template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"markdown": markdown_text, "jpeg_uri": jpeg_uri}
-    environment.globals["interval"] = INTERVAL
+    environment.globals["interval_head"] = INTERVAL
     return environment.get_template(name)

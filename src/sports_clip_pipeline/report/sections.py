@@ -121,15 +121,8 @@ def frame_table(
     return DataTable(caption, tuple(columns), rows, texts)
 
 
-@dataclass(frozen=True)
-class Thumbnail:
-    """A small image with a caption: its JPEG if there is one, texts, and its file name."""
-
-    jpeg: bytes | None
-    alt: str
-    title: str
-    lines: tuple[str, ...]
-    image: str
+Thumbnail = tuple[bytes | None, str, str, list[str], str]
+"""A small image: its JPEG if there is one, alternative text, title, muted lines, file name."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +141,12 @@ class Section:
     title: str
     text: str = ""
     figure: go.Figure | None = None
-    tables: tuple[DataTable, ...] = ()
-    folded: tuple[DataTable, ...] = ()
+    tables: Sequence[DataTable] = ()
+    folded: Sequence[DataTable] = ()
     fold: str = "In numbers"
     fold_open: bool = False
     bulky: bool = False
-    thumbnails: tuple[Thumbnail, ...] = ()
+    thumbnails: Sequence[Thumbnail] = ()
     warning: str = ""
     notes: tuple[str, ...] = ()
     min_width: int = 0
