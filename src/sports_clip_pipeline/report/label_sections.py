@@ -291,8 +291,11 @@ def inference_cost(study: StudyResults) -> Section:
         "Parameters": lambda row: fmt.millions(row["parameters"]),
         "ms per image": lambda row: fmt.decimal(row["ms_per_image"]),
     }
-    for fraction, name in _top1_columns(cost).items():
-        columns[fmt.fraction_name(fraction)] = lambda row, name=name: fmt.percent(row[name])
+
+    def top1(name: str) -> Callable[[Any], str]:
+        return lambda row: fmt.percent(row[name])
+
+    columns |= {fmt.fraction_name(f): top1(name) for f, name in _top1_columns(cost).items()}
     return Section(
         "inference_cost",
         "Accuracy by inference cost",
