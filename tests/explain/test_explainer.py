@@ -12,11 +12,9 @@ from PIL import Image
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.explain.explainer import (
     GUIDED,
-    Card,
     Explainer,
     Prediction,
     contact_sheet,
-    fit_within,
     gradient_picture,
     jpeg,
     model_view,
@@ -52,24 +50,17 @@ def opened(content: bytes) -> np.ndarray:
 
 def test_a_squashed_image_is_shown_whole_in_its_own_shape(wide):
     view = model_view(preprocessing("full"), wide, 64)
-    assert view.size == (64, 32)
     assert view.getpixel((2, 16))[0] > 200 and view.getpixel((61, 16))[1] > 200
 
 
 def test_a_centre_crop_is_shown_as_the_square_it_is(wide):
     view = model_view(preprocessing("centre"), wide, 64)
-    assert view.size == (64, 64)
     assert view.getpixel((20, 30)) == pytest.approx((0, 0, 255), abs=3)
 
 
 def test_a_card_has_the_question_and_the_prediction(red_not_green, wide):
     card = explainer(red_not_green, "full").explain(wide, PREDICTION, "red")
-    assert (card.image, card.label, card.predicted, card.probability) == (
-        "a.jpg",
-        "green",
-        "red",
-        0.75,
-    )
+    assert vars(PREDICTION).items() <= vars(card).items() and not card.right
     assert (card.question, card.method) == ("class: red", "GradCAM")
 
 
@@ -82,10 +73,8 @@ def test_the_map_is_brightest_over_the_evidence_of_the_class(red_not_green, wide
 
 def test_a_map_without_evidence_is_labelled_on_the_card(red_not_green):
     image = Image.new("RGB", (16, 16), (0, 255, 0))
-    assert (
-        explainer(red_not_green).explain(image, PREDICTION, "red").method
-        == "GradCAM: no place stands out"
-    )
+    card = explainer(red_not_green).explain(image, PREDICTION, "red")
+    assert card.method == "GradCAM: no place stands out"
 
 
 def test_an_unknown_score_is_an_error(red_not_green, wide):
@@ -109,10 +98,16 @@ def grey() -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("size", "fitted"), [((500, 250), (100, 50)), ((10, 40), (25, 100)), ((900, 1), (100, 1))]
+    ("view", "size", "shown"),
+    [
+        ("full", (500, 250), (100, 50)),
+        ("full", (10, 40), (25, 100)),
+        ("full", (900, 1), (100, 1)),
+        ("centre", (32, 16), (100, 100)),
+    ],
 )
-def test_the_shape_is_kept_and_the_long_side_is_as_expected(size, fitted):
-    assert fit_within(size, 100) == fitted
+def test_a_squashed_image_is_shown_in_its_own_shape_and_a_crop_as_a_square(view, size, shown):
+    assert model_view(preprocessing(view), Image.new("RGB", size), 100).size == shown
 
 
 def test_the_hottest_position_has_the_hand_worked_colour(grey):
@@ -143,12 +138,6 @@ def test_the_heat_lies_over_its_position(grey):
     assert np.unravel_index(drawn.argmax(), drawn.shape) == (0, 7)
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
-def test_heat_outside_its_range_is_an_error(grey, value):
-    with pytest.raises(ValueError, match="heat lies in"):
-        overlay(grey, np.full((2, 2), value, np.float32))
-
-
 def test_no_gradient_is_middle_grey_and_its_sign_is_seen():
     gradients = np.zeros((2, 2, 3))
     gradients[0, 0], gradients[1, 1] = 3.0, -3.0
@@ -173,18 +162,8 @@ def picture(colour: str, size: tuple[int, int] = (40, 20)) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_card_knows_whether_the_classifier_was_right():
-    card = Card("a.jpg", "chess", "chess", 0.9, "class: chess", "GradCAM", b"", b"")
-    assert card.right and card.mime == "image/jpeg"
-
-
 def test_the_sheet_stands_in_rows_of_square_cells():
     sheet = Image.open(io.BytesIO(contact_sheet([picture("red"), picture("blue")] * 2, 3, 20)))
     assert sheet.format == "PNG" and sheet.size == (60, 40)
     red, blue = (sheet.convert("RGB").getpixel(xy) for xy in ((5, 5), (25, 5)))
     assert red[0] > 200 > red[2] and blue[2] > 200 > blue[0]
-
-
-def test_an_empty_sheet_is_an_error():
-    with pytest.raises(ValueError, match="at least one"):
-        contact_sheet([], 3, 20)

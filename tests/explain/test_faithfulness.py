@@ -12,12 +12,11 @@ from sports_clip_pipeline.explain.cam import class_activation_map
 from sports_clip_pipeline.explain.faithfulness import (
     HEAD,
     CascadingRandomisation,
+    FaithfulnessMetrics,
     centre_map,
-    faithfulness,
     first_of,
     impute,
     pixel_order,
-    prepare_image,
     random_map,
     rank_correlation,
 )
@@ -44,35 +43,37 @@ def truth() -> np.ndarray:
     return heat
 
 
-def test_deletion_of_the_true_patch_is_the_area_worked_by_hand(pixels, truth):
-    found = faithfulness(prepare_image(pixels, predict, 0), truth, predict, (0.5,), steps=4)
+def metrics(pixels, shares=(0.5,), steps=4, seed=0) -> FaithfulnessMetrics:
+    return FaithfulnessMetrics(pixels, predict, shares, steps, seed)
+
+
+def test_insertion_and_deletion_of_the_true_patch_are_the_areas_worked_by_hand(pixels, truth):
+    image = metrics(pixels)
+    found = image.measure(truth)
     # A quarter of the pixels is the patch: 1, then 0 from the first step on.
     assert found["deletion"] == pytest.approx(0.125, abs=1e-6)
-
-
-def test_insertion_of_the_true_patch_reaches_the_image_at_the_first_step(pixels, truth):
-    image = prepare_image(pixels, predict, 0)
-    found = faithfulness(image, truth, predict, (0.5,), steps=4)
-    assert image.end_probabilities[0] == 1.0 and image.end_probabilities[2] == 0.0
-    assert found["insertion"] == pytest.approx((image.end_probabilities[1] + 7.0) / 8, abs=1e-5)
+    assert (image.whole, image.grey) == (1.0, 0.0)
+    assert found["insertion"] == pytest.approx((image.blur + 7.0) / 8, abs=1e-5)
+    assert 0.05 < float(image.blurred[0, SIDE // 2, 0]) < 0.95
+    assert metrics(pixels).measure(truth) == found
 
 
 def test_road_fills_the_patch_with_what_lies_around_it(pixels, truth):
-    found = faithfulness(prepare_image(pixels, predict, 0), truth, predict, (0.25, 0.5), steps=2)
+    found = metrics(pixels, (0.25, 0.5), steps=2).measure(truth)
     assert found["road_morf"] < 0.1  # the patch is gone, zeros are around it
     assert found["road_lerf"] > 0.95  # half of all pixels, none of the patch
     assert found["road"] == pytest.approx(found["road_lerf"] - found["road_morf"])
 
 
 def test_the_true_map_beats_both_baselines_and_the_opposite_map_loses(pixels, truth):
-    image = prepare_image(pixels, predict, 3)
+    image = metrics(pixels, (0.2, 0.5, 0.8), 6, seed=3)
     maps = {
         "truth": truth,
         "centre": centre_map(SIDE, SIDE),
         "random": random_map(SIDE, SIDE, (4, 4), 3),
         "opposite": 1 - truth,
     }
-    found = {n: faithfulness(image, m, predict, (0.2, 0.5, 0.8), 6) for n, m in maps.items()}
+    found = {name: image.measure(heat) for name, heat in maps.items()}
     for baseline in ("centre", "random", "opposite"):
         assert found["truth"]["road"] > found[baseline]["road"] + 0.05
         assert found["truth"]["insertion"] > found[baseline]["insertion"]
@@ -81,22 +82,9 @@ def test_the_true_map_beats_both_baselines_and_the_opposite_map_loses(pixels, tr
 
 
 def test_a_flat_map_is_measured_in_a_random_order_of_its_pixels(pixels):
-    flat = faithfulness(
-        prepare_image(pixels, predict, 0), np.zeros((SIDE, SIDE)), predict, (0.5,), steps=10
-    )
+    flat = metrics(pixels, steps=10).measure(np.zeros((SIDE, SIDE)))
     assert flat["deletion"] == pytest.approx(0.5, abs=0.05)  # pixels leave evenly
     assert flat["road"] == pytest.approx(0.0, abs=0.05)
-
-
-def test_the_same_seed_gives_the_same_numbers(pixels, truth):
-    first, again = (
-        faithfulness(prepare_image(pixels, predict, 1), truth, predict, (0.5,), 4) for _ in range(2)
-    )
-    assert first == again
-
-
-def test_the_blur_softens_edges(pixels):
-    assert 0.05 < float(prepare_image(pixels, predict, 0).blurred[0, SIDE // 2, 0]) < 0.95
 
 
 def picture(height: int, width: int) -> torch.Tensor:
@@ -259,19 +247,15 @@ def test_afterwards_everything_is_as_before_even_after_an_error(net, shuffled):
 
 
 def test_shuffled_batch_norms_have_the_statistics_of_what_comes_in_then(net, shuffled, images):
-    with shuffled.at(shuffled.levels[2]):
-        out = net[0][1](net[0][0](images))
+    outputs = []
+    for _ in range(2):
+        with shuffled.at(shuffled.levels[2]), torch.no_grad():
+            outputs.append(net[0][1](net[0][0](images)))
+    assert torch.equal(*outputs)
+    out = outputs[0]
     assert out.mean((0, 2, 3)).abs().max() < 1e-4  # their biases are all 0
     spread = out.transpose(0, 1).flatten(1).std(dim=1)
     assert ((spread - 1.0).abs() < 0.1).all()  # their weights are all 1, shuffled or not
-
-
-def test_the_same_seed_shuffles_alike_and_a_second_time_too(net, shuffled, images):
-    answers = []
-    for _ in range(2):
-        with shuffled.at(shuffled.levels[1]), torch.no_grad():
-            answers.append(net(images))
-    assert torch.equal(*answers)
 
 
 def test_a_method_that_does_not_look_at_the_head_does_not_change_with_it(net, shuffled, images):

@@ -146,7 +146,7 @@ def test_a_zero_gradient_is_measured_as_a_zero_map(scores):
 def test_the_true_map_beats_the_baselines_and_the_weightless_one_fails_the_check(scores):
     red = scores[scores["answer"] == "red"]
     summary = summarise_explanations(red, 500, seed=0)
-    verdicts = explanation_verdicts(summary, 0.5, str).set_index("method")
+    verdicts = explanation_verdicts(summary, 0.5).set_index("method")
     assert verdicts.loc["gradcam", "beats_baselines"]
     assert value(scores, "0 .jpg", "gradcam", "deletion") < value(
         scores, "0 .jpg", "centre", "deletion"

@@ -32,7 +32,7 @@ def table() -> pd.DataFrame:
     for measure, sign in (("road", 1), ("insertion", 1), ("deletion", -1)):
         values["centre", measure] = centre
         values["random", measure] = [value - sign * 0.1 for value in centre]
-        values["cam", measure] = [value + sign * 0.2 for value in centre]
+        values["gradcam", measure] = [value + sign * 0.2 for value in centre]
     return scores(values, right=[True, True, True, False])
 
 
@@ -47,7 +47,7 @@ def row(summary: pd.DataFrame, method: str, measure: str, kind: str = "all") -> 
 
 @pytest.mark.parametrize("measure", ["road", "insertion", "deletion"])
 def test_the_difference_is_to_the_better_baseline_and_paired(table, measure):
-    found = row(summarise_explanations(table, 500, seed=0), "cam", measure)
+    found = row(summarise_explanations(table, 500, seed=0), "gradcam", measure)
     assert found["baseline"] == "centre"
     ends = ("difference", "difference_low", "difference_high")
     assert [found[end] for end in ends] == pytest.approx([0.2, 0.2, 0.2])
@@ -57,9 +57,9 @@ def test_the_difference_is_to_the_better_baseline_and_paired(table, measure):
 
 def test_right_and_wrong_ones_are_summarised_separately(table):
     summary = summarise_explanations(table, 500, seed=0)
-    counts = [row(summary, "cam", "road", kind)["images"] for kind in ("all", "right", "wrong")]
+    counts = [row(summary, "gradcam", "road", kind)["images"] for kind in ("all", "right", "wrong")]
     assert counts == [4, 3, 1]
-    assert row(summary, "cam", "road", "wrong")["mean"] == pytest.approx(0.9)
+    assert row(summary, "gradcam", "road", "wrong")["mean"] == pytest.approx(0.9)
 
 
 def test_baselines_are_not_compared_with_themselves(table):
@@ -69,8 +69,8 @@ def test_baselines_are_not_compared_with_themselves(table):
 
 def test_a_method_of_few_images_is_compared_with_the_baselines_on_those():
     table = scores({("centre", "road"): [0.0] * 8, ("random", "road"): [0.0] * 4 + [1.0] * 4})
-    few = scores({("cam", "road"): [0.5] * 4})
-    found = row(summarise_explanations(pd.concat([table, few]), 500, 0), "cam", "road")
+    few = scores({("gradcam", "road"): [0.5] * 4})
+    found = row(summarise_explanations(pd.concat([table, few]), 500, 0), "gradcam", "road")
     assert found["images"] == 4
     assert found["difference"] == pytest.approx(0.5)
 
@@ -79,28 +79,28 @@ def test_where_either_baseline_may_be_the_better_one_the_interval_allows_for_it(
     # Each baseline is the better one in half of the resamples, and the method no better than both.
     first, second = [1.0, 0.0] * 10, [0.0, 1.0] * 10
     table = scores(
-        {("centre", "road"): first, ("random", "road"): second, ("cam", "road"): [0.5] * 20}
+        {("centre", "road"): first, ("random", "road"): second, ("gradcam", "road"): [0.5] * 20}
     )
-    found = row(summarise_explanations(table, 2000, 0), "cam", "road")
+    found = row(summarise_explanations(table, 2000, 0), "gradcam", "road")
     assert found["difference"] == pytest.approx(0.0)
     assert found["difference_high"] <= 1e-9 and found["difference_low"] < -0.05
     assert not found["beats_baselines"]
 
 
 def test_a_sentence_states_that_it_beats_the_baselines(table):
-    verdict = explanation_verdicts(summarise_explanations(table, 500, 0), 0.5, str.upper).iloc[0]
+    verdict = explanation_verdicts(summarise_explanations(table, 500, 0), 0.5).iloc[0]
     assert verdict["sentence"] == (
-        "CAM of the classifier beats the better baseline in ROAD, insertion and deletion."
+        "GradCAM of the classifier beats the better baseline in ROAD, insertion and deletion."
     )
     assert verdict["beats_baselines"] and verdict["depends_on_weights"] is None
 
 
 def test_a_sentence_states_where_it_does_not_and_by_how_much(table):
-    table.loc[(table["method"] == "cam") & (table["measure"] == "deletion"), "value"] += 0.3
-    verdict = explanation_verdicts(summarise_explanations(table, 500, 0), 0.5, str).iloc[0]
+    table.loc[(table["method"] == "gradcam") & (table["measure"] == "deletion"), "value"] += 0.3
+    verdict = explanation_verdicts(summarise_explanations(table, 500, 0), 0.5).iloc[0]
     assert verdict["measures_beaten"] == "road, insertion"
     assert verdict["sentence"] == (
-        "Cam of the classifier does not beat the better baseline in deletion "
+        "GradCAM of the classifier does not beat the better baseline in deletion "
         "(−0.100, 95 % interval −0.100 to −0.100)."
     )
 
@@ -110,12 +110,12 @@ def test_maps_that_do_not_depend_on_the_weights_fail(table, correlation, passes)
     spread = np.array([-0.02, 0.0, 0.0, 0.02])
     shuffled = scores(
         {
-            ("cam", "rank correlation: head"): list(correlation + spread),
-            ("cam", "rank correlation: head and 1/1 of the encoder"): list(spread),
+            ("gradcam", "rank correlation: head"): list(correlation + spread),
+            ("gradcam", "rank correlation: head and 1/1 of the encoder"): list(spread),
         }
     )
     summary = summarise_explanations(pd.concat([table, shuffled]), 500, 0)
-    verdict = explanation_verdicts(summary, 0.5, str).iloc[0]
+    verdict = explanation_verdicts(summary, 0.5).iloc[0]
     assert verdict["depends_on_weights"] == passes
     assert verdict["highest_at"] == "head"
     assert ("passes" if passes else "fails") + " the randomisation check" in verdict["sentence"]
@@ -139,6 +139,6 @@ def test_other_predictions_have_another_fingerprint():
 
 def test_the_logged_numbers_have_flat_names(table):
     numbers = headline_numbers(summarise_explanations(table, 500, 0))
-    assert numbers["cam_eval/classifier/cam/road_over_baseline"] == pytest.approx(0.2)
+    assert numbers["cam_eval/classifier/gradcam/road_over_baseline"] == pytest.approx(0.2)
     assert numbers["cam_eval/classifier/centre/road"] == pytest.approx(0.4)
     assert all(name.count("/") == 3 and " " not in name for name in numbers)

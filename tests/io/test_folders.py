@@ -140,8 +140,8 @@ def test_gallery_round_trip_saves_each_distinct_image_once(gallery, cards, folde
 
 def test_failed_save_leaves_the_old_gallery(gallery, cards, folder):
     gallery.save(cards)
-    with pytest.raises(DatasetError, match="image/jpeg only"):
-        gallery.save([*cards, dataclasses.replace(cards[0], mime="image/gif")])
+    with pytest.raises(DatasetError, match="Failed while saving"):
+        gallery.save([*cards, dataclasses.replace(cards[0], map_jpeg=None)])
     assert gallery.load() == cards
     assert list(folder.parent.iterdir()) == [folder]
     next(folder.glob("*.jpg")).unlink()

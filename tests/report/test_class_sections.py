@@ -98,7 +98,7 @@ def test_one_fraction_makes_one_panel_and_zero_shot_alone_none(fraction, panels)
 def test_the_calibration_table_ends_with_zero_shot():
     section = sections.reliability(make_study())
     table = section.folded[0]
-    assert [column.name for column in table.columns][2:] == [
+    assert list(table.heads)[2:] == [
         "Top-1", "Mean confidence", "Calibration error, equal width",
         "Calibration error, equal mass", "Brier score",
     ]  # fmt: skip

@@ -4,10 +4,11 @@ import pandas as pd
 import pytest
 
 from sports_clip_pipeline.report.clip_sections import (
-    ablation_figure,
+    ablation,
     retrieval_figure,
     training_curve_figure,
 )
+from tests.report.factories import make_small_study
 
 
 def test_loss_is_above_and_both_recalls_are_below():
@@ -28,10 +29,11 @@ def test_recalls_are_grouped_by_rank():
 
 
 def test_variants_keep_their_order_and_show_number_and_interval():
-    ablation = pd.DataFrame(
+    rows = pd.DataFrame(
         {"name": ["one", "two"], "top1": [0.5, 0.4], "low": [0.48, 0.37], "high": [0.52, 0.43]}
     )
-    figure = ablation_figure(ablation)
+    study = make_small_study(ablation=rows.assign(changed="", chosen_on="nothing"))
+    figure = ablation(study).figure
     (points,) = figure.data
     assert list(points.x) == [0.5, 0.4] and points.y[0] < points.y[1]
     assert list(points.error_x.arrayminus) == pytest.approx([0.02, 0.03])

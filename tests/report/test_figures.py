@@ -24,10 +24,6 @@ def luminance(tone: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_contrast_is_21_between_black_and_white():
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-
-
 @pytest.mark.parametrize("pair", [fig.INK, fig.MUTED, *fig.SERIES])
 def test_text_and_lines_stand_out_on_both_papers(pair):
     for tone, paper in zip(pair, fig.PAPER, strict=True):
@@ -41,11 +37,9 @@ def test_numbers_in_ink_stand_out_on_the_whole_soft_scale():
 
 
 def test_every_light_tone_has_one_dark_twin():
-    pairs = [fig.PAPER, fig.INK, fig.MUTED, fig.GRID, fig.HOVER]
-    scales = (*fig.SCALE, *fig.SOFT_SCALE)
-    pairs += [*fig.SERIES, *fig.BANDS, *(pair for _, pair in scales)]
-    assert len({light for light, _ in pairs}) == len(pairs)
-    assert dict(pairs) == fig.TONES
+    pairs = (fig.PAPER, fig.INK, fig.MUTED, fig.GRID, fig.HOVER, *fig.SERIES, *fig.BANDS)
+    assert len(fig.TONES) == len(pairs) + len(fig.SCALE) + len(fig.SOFT_SCALE)
+    assert dict(pairs).items() <= fig.TONES.items()
 
 
 def test_figures_use_no_colour_without_a_twin():
@@ -57,14 +51,12 @@ def test_figures_use_no_colour_without_a_twin():
 
 
 def test_a_long_title_is_wrapped_and_makes_room():
-    short, long = (
-        interval_plot([text], [Series("x", [0.5], ["w"])]) for text in ("a", "abc " * 20)
-    )
+    short, long = (interval_plot([text], [Series("x", [0.5])]) for text in ("a", "abc " * 20))
     assert "<br>" in long.layout.annotations[0].text
     assert long.layout.height > short.layout.height
 
 
 def test_the_axis_of_shares_stays_inside_zero_and_one():
-    axis = interval_plot(["a", "b"], [Series("x", [0.0, 1.0], ["", ""])]).layout.xaxis
+    axis = interval_plot(["a", "b"], [Series("x", [0.0, 1.0])]).layout.xaxis
     assert axis.range[0] >= -0.02 and axis.range[1] <= 1.02
     assert axis.ticktext[0] == "0 %" and axis.ticktext[-1] == "100 %"

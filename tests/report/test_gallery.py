@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 import math
 
 import pandas as pd
@@ -54,12 +53,11 @@ def test_cards_of_one_image_are_one_exhibit_with_both_predictions():
     cards = [card("a", right=False), card("a", right=False, question="prompt: a ball")]
     (exhibit,) = compose_exhibits(cards, predictions_of(cards), 5)
     assert (exhibit.label, exhibit.band) == ("ice hockey", "middle")
-    assert [shown.question for shown in exhibit.maps] == ["Where is ice hockey?", "“a ball”"]
-    assert exhibit.src == "data:image/jpeg;base64," + base64.b64encode(b"photo").decode()
-    before, after = exhibit.predictions
-    assert (before.classifier, before.predictions[0].right) == ("Zero-shot", True)
-    assert after.classifier == "Fine-tuned"
-    assert after.predictions == (("chess", "75.0\u00a0%", False), ("tennis", "25.0\u00a0%", False))
+    assert [question for question, *_ in exhibit.maps] == ["Where is ice hockey?", "“a ball”"]
+    assert exhibit.jpeg == b"photo"
+    assert exhibit.predictions["Zero-shot"][0].right
+    after = exhibit.predictions["Fine-tuned"]
+    assert after == [("chess", "75.0\u00a0%", False), ("tennis", "25.0\u00a0%", False)]
 
 
 def test_contrast_maps_are_shown_beside_the_others():
@@ -67,7 +65,7 @@ def test_contrast_maps_are_shown_beside_the_others():
     cards = [card("a", right=True), card("b", right=False), contrast]
     exhibits = compose_exhibits(cards, predictions_of(cards), 1)
     assert len(exhibits) == 2
-    assert exhibits[1].maps[0].question == "Evidence for ice hockey rather than chess"
+    assert exhibits[1].maps[0][0] == "Evidence for ice hockey rather than chess"
 
 
 @pytest.mark.parametrize(
@@ -109,8 +107,8 @@ def test_right_and_wrong_images_are_shown_in_equal_numbers_if_there_are(
 def filters_of(images: int) -> dict[str, dict[str, int]]:
     exhibits = compose_exhibits(make_cards(LABELS, images), make_predictions(LABELS), 99)
     return {
-        one.key: {value: count for value, _, count in one.choices}
-        for one in compose_filters(exhibits)
+        key: {value: count for value, _, count in choices}
+        for key, _, _, choices in compose_filters(exhibits)
     }
 
 
@@ -185,4 +183,3 @@ def test_each_measure_is_a_panel_with_a_zero_line_and_a_series_a_target():
     assert list(figure.layout.yaxis.ticktext) == ["GradCAM", "guided backpropagation"]
     assert sum(bool(trace.showlegend) for trace in points) == 2
     assert {trace.marker.color for trace in points} <= set(TONES)
-    assert not map_quality_figure(pd.DataFrame()).data

@@ -20,7 +20,7 @@ def plain(text: str) -> str:
 
 def test_published_numbers_have_a_column_of_their_own_with_a_footnote():
     headline = compose_headline(make_small_study())
-    assert [column.name for column in headline.table.columns][-1] == "Published notebook¹"
+    assert headline.table.heads[-1] == "Published notebook¹"
     published = {row[0]: plain(row[-1]) for row in headline.table.rows}
     assert published["Zero-shot top-1"] == "35.0 %"
     assert published["Top-1 with 100\u00a0% of labels"] == "89.5 %"
@@ -31,17 +31,15 @@ def test_published_numbers_have_a_column_of_their_own_with_a_footnote():
 
 def test_without_published_numbers_there_is_no_such_column():
     headline = compose_headline(make_small_study(config=ReportConfig(study="sample")))
-    names = [column.name for column in headline.table.columns]
-    assert names == ["Measure", "This study", "95 % interval"]
+    assert headline.table.heads == ("Measure", "This study", "95 % interval")
     assert headline.notes == ()
 
 
 def test_key_numbers_and_sentence_are_those_of_the_study():
     headline = compose_headline(make_small_study())
-    numbers = headline.numbers
-    assert [plain(one.number) for one in numbers[1:]] == ["16.7 %", "65.0 %", "86.0 %", "49.2 %"]
-    assert numbers[2].interval == "61.0–69.0"
-    assert numbers[2].remark == "Logistic regression on encoder features"
+    numbers = [plain(number) for _, number, *_ in headline.numbers]
+    assert numbers[1:] == ["16.7 %", "65.0 %", "86.0 %", "49.2 %"]
+    assert headline.numbers[2][2:] == ("61.0–69.0", "Logistic regression on encoder features")
     expected = "With 88 labelled images it is 65.0 %, with 8,800 it is 86.0 %."
     assert plain(headline.sentence).endswith(expected)
 
@@ -52,7 +50,7 @@ def test_key_numbers_and_sentence_are_those_of_the_study():
 def test_with_all_labels_the_number_is_that_of_the_exported_method(method, number):
     finetuned = {**make_study().finetuned, "best_method": method}
     headline = compose_headline(make_study(finetuned=finetuned))
-    (remark,) = [one.remark for one in headline.numbers if one.label.startswith("Top-1 with 100")]
+    (remark,) = [one[-1] for one in headline.numbers if one[0].startswith("Top-1 with 100")]
     assert remark == make_study().name(method)
     numbers = {plain(row[0]): plain(row[1]) for row in headline.table.rows}
     assert numbers["Top-1 with 100 % of labels"] == number

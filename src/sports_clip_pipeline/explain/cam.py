@@ -11,24 +11,23 @@ what cannot be explained is an error that names the image. Two methods differ:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_grad_cam import EigenCAM, GradCAM, HiResCAM, LayerCAM, ScoreCAM
-from pytorch_grad_cam.guided_backprop import GuidedBackpropReLUasModule
 from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.explain import GUIDED, METHODS
+from sports_clip_pipeline.explain import GUIDED
 from sports_clip_pipeline.explain.networks import (
     Target,
-    TokenGrid,
     frozen,
+    layer_map,
     pick_score,
     token_grid,
     unexplainable,
@@ -65,16 +64,15 @@ def class_activation_map(
     Raises:
         UserFacingError: the layer has no map or does not reach the score; the gradient is zero;
             a score, a map or a gradient is not finite.
-        ValueError: `target` is no score of the module, `pixels` is not one image, no such method.
+        ValueError: `pixels` is not one image.
     Source: Selvaraju et al. 2017 (Grad-CAM); the other methods are cited at `_METHODS`.
     """
-    if method not in METHODS:
-        raise ValueError(f"a method is one of {', '.join(METHODS)}, got {method!r}")
+    if pixels.ndim != 4 or pixels.shape[0] != 1:
+        raise ValueError(f"pixels are (1, 3, H, W), one image, got {tuple(pixels.shape)}")
     if method == GUIDED:
         gradient = guided_gradients(module, pixels, target, image=image, strict=strict)
         heat = np.abs(gradient).sum(axis=2)
     else:
-        _check_one_image(pixels)
         with frozen(module), _library_cam(module, layer, image, method, strict) as cam:
             score = partial(pick_score, target=target, image=image)
             heat = cam(pixels.detach(), [partial(score, needs_gradient=cam.uses_gradients)])[0]
@@ -95,14 +93,16 @@ def guided_gradients(
     Raises: UserFacingError: the network has no ReLU or ReLU6.
     Source: Springenberg et al. 2015, Striving for Simplicity, section 3.4.
     """
-    _check_one_image(pixels)
-    with frozen(module), guided_activations(module) as count:
-        if not count:
-            raise UserFacingError(
-                "guided backpropagation",
-                f"{type(module).__name__} has no ReLU or ReLU6 to guide",
-                "set cam.guided to false for this encoder, leave guided out of cam_eval.methods",
-            )
+    activations = [part for part in module.modules() if isinstance(part, (nn.ReLU, nn.ReLU6))]
+    if not activations:
+        raise UserFacingError(
+            "guided backpropagation",
+            f"{type(module).__name__} has no ReLU or ReLU6 to guide",
+            "set cam.guided to false for this encoder, leave guided out of cam_eval.methods",
+        )
+    with frozen(module), ExitStack() as hooks:
+        for part in activations:
+            hooks.enter_context(part.register_forward_hook(_drop_negative_gradients))
         device = next((weight.device for weight in module.parameters()), pixels.device)
         leaf = pixels.detach().to(device, copy=True).requires_grad_()
         score = pick_score(module(leaf)[0], target, image)
@@ -115,32 +115,9 @@ def guided_gradients(
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
-class GuidedReLU6(GuidedBackpropReLUasModule):
-    """ReLU6 whose backward pass passes positive gradients only; the library has ReLU alone."""
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Same shape, in [0, 6]."""
-        rectified: torch.Tensor = super().forward(values)
-        return rectified.clamp(max=6)
-
-
-@contextmanager
-def guided_activations(module: nn.Module) -> Iterator[int]:
-    """Replace every ReLU and ReLU6 by a guided one until exit; yields their number."""
-    replaced = [
-        (parent, name, child)
-        for parent in module.modules()
-        for name, child in parent._modules.items()
-        if isinstance(child, (nn.ReLU, nn.ReLU6))
-    ]
-    try:
-        for parent, name, child in replaced:
-            guided = GuidedReLU6 if isinstance(child, nn.ReLU6) else GuidedBackpropReLUasModule
-            parent._modules[name] = guided()
-        yield len(replaced)
-    finally:
-        for parent, name, child in replaced:
-            parent._modules[name] = child
+def _drop_negative_gradients(_: nn.Module, __: Any, output: torch.Tensor) -> None:
+    if output.requires_grad:
+        output.register_hook(lambda gradient: gradient.clamp(min=0))
 
 
 def principal_map(activations: np.ndarray) -> np.ndarray:
@@ -174,12 +151,7 @@ class BatchedScoreCAM(ScoreCAM):
     """ScoreCAM of one image in batches of masks."""
 
     def get_cam_weights(
-        self,
-        input_tensor: torch.Tensor,
-        target_layer: nn.Module,
-        targets: Sequence[Callable[[torch.Tensor], torch.Tensor]],
-        activations: np.ndarray,
-        grads: Any,
+        self, input_tensor: torch.Tensor, _: Any, targets: Any, activations: np.ndarray, __: Any
     ) -> np.ndarray:
         """(1, K): softmax over the channels of the score under each channel's mask."""
         stored = self.activations_and_grads.activations
@@ -207,30 +179,6 @@ _METHODS: Mapping[str, type[Any]] = {
 }
 
 
-class _Checked:
-    """Mixin for classes of the library: rejects activations and gradients that explain nothing."""
-
-    image: str
-    strict: bool
-    uses_gradients: bool
-
-    def get_cam_image(
-        self, inputs: Any, layer: Any, targets: Any, activations: Any, grads: Any, *rest: Any
-    ) -> np.ndarray:
-        """(1, h, w): the library's map, before negative values are dropped."""
-        if activations is None:
-            raise unexplainable(self.image, "it does not pass the chosen layer")
-        if self.uses_gradients and grads is None:
-            raise unexplainable(self.image, "no gradient reaches the chosen layer")
-        used = (activations, grads) if self.uses_gradients else (activations,)
-        if not all(np.isfinite(values).all() for values in used):
-            raise unexplainable(self.image, "the layer's map or its gradient is not finite")
-        if self.uses_gradients and self.strict and not grads.any():
-            raise unexplainable(self.image, "the gradient is zero everywhere")
-        arguments = (inputs, layer, targets, activations, grads, *rest)
-        return np.asarray(super().get_cam_image(*arguments))  # type: ignore[misc]
-
-
 @contextmanager
 def _library_cam(
     module: nn.Module, layer: nn.Module, image: str, method: str, strict: bool
@@ -238,39 +186,39 @@ def _library_cam(
     """The library's object for a method and a layer; hooks, graph and tensors are released."""
     grid = token_grid(module, layer)
 
+    def check_gradient(gradient: torch.Tensor) -> None:
+        on_map = layer_map(gradient, grid)
+        assert on_map is not None
+        if not on_map.isfinite().all():
+            raise unexplainable(image, "the gradient at the layer is not finite")
+        if strict and not on_map.any():
+            raise unexplainable(image, "the gradient is zero everywhere")
+
     def start_graph(_: nn.Module, __: Any, output: Any) -> torch.Tensor:
         """Start autograd here: the layers below need neither memory nor a backward pass."""
-        if not _has_map(output, grid):
+        activations = layer_map(output, grid)
+        if activations is None:
             shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
             raise unexplainable(image, f"the layer gives {shape}, not a map (1, K, h, w)")
-        return output.detach().requires_grad_(torch.is_grad_enabled())
+        if not activations.isfinite().all():
+            raise unexplainable(image, "the layer's map is not finite")
+        start: torch.Tensor = output.detach().requires_grad_(torch.is_grad_enabled())
+        if start.requires_grad:
+            start.register_hook(check_gradient)
+        return start
 
     def copy_output(_: nn.Module, __: Any, output: torch.Tensor) -> torch.Tensor:
         """Pass on a copy, so that an in-place activation cannot alter the stored map."""
         return output.clone()
 
-    hooks = [layer.register_forward_hook(start_graph)]
-    as_map = None if grid is None else lambda out: grid.as_map(out) if out.ndim == 3 else out
-    cam = type("CheckedCAM", (_Checked, _METHODS[method]), {})(module, [layer], as_map)
-    cam.image, cam.strict = image, strict
-    hooks.append(layer.register_forward_hook(copy_output))
-    try:
+    def check_passed(*_: Any) -> None:
+        if not cam.activations_and_grads.activations:
+            raise unexplainable(image, "it does not pass the chosen layer")
+
+    with ExitStack() as stack:
+        stack.enter_context(layer.register_forward_hook(start_graph))
+        cam = _METHODS[method](module, [layer], partial(layer_map, grid=grid))
+        stack.callback(cam.activations_and_grads.release)
+        stack.enter_context(layer.register_forward_hook(copy_output))
+        stack.enter_context(module.register_forward_hook(check_passed))
         yield cam
-    finally:
-        cam.activations_and_grads.release()
-        cam.outputs = None
-        for hook in hooks:
-            hook.remove()
-
-
-def _has_map(output: Any, grid: TokenGrid | None) -> bool:
-    if not isinstance(output, torch.Tensor):
-        return False
-    if output.ndim == 3 and grid is not None:
-        return output.shape[1] == grid.height * grid.width + grid.prefix
-    return output.ndim == 4 and output[0, 0].numel() >= 2
-
-
-def _check_one_image(pixels: torch.Tensor) -> None:
-    if pixels.ndim != 4 or pixels.shape[0] != 1:
-        raise ValueError(f"pixels are (1, 3, H, W), one image, got {tuple(pixels.shape)}")

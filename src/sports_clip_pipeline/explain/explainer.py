@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,30 +20,19 @@ from sports_clip_pipeline.explain import METHODS
 from sports_clip_pipeline.explain.cam import class_activation_map, guided_gradients
 from sports_clip_pipeline.explain.networks import Target, find_layer
 
-JPEG = "image/jpeg"
 GUIDED = f"{METHODS[GUIDED_METHOD]}: fails sanity checks (Adebayo et al. 2018)"
 NO_EVIDENCE = "no place stands out"
 COLOURS = "inferno"
 
 
 @dataclass(frozen=True)
-class Card:
-    """One explanation of an image: its prediction, and JPEG bytes of encoder input and map.
-
-    Attributes:
-        question: `class: LABEL`, `prompt: TEXT` or `contrast: LABEL rather than LABEL`.
-        method: display name of the method.
-    """
+class Prediction:
+    """One image and the classifier's prediction."""
 
     image: str
     label: str
     predicted: str
     probability: float
-    question: str
-    method: str
-    photo_jpeg: bytes
-    map_jpeg: bytes
-    mime: str = JPEG
 
     @property
     def right(self) -> bool:
@@ -51,13 +40,23 @@ class Card:
         return self.label == self.predicted
 
 
-def contact_sheet(pictures: Sequence[bytes], columns: int, cell_px: int) -> bytes:
-    """Encoded pictures in a grid of square cells, as PNG bytes of 128 colours.
+@dataclass(frozen=True)
+class Card(Prediction):
+    """One explanation of a prediction, with JPEG bytes of encoder input and map.
 
-    Raises: ValueError: no pictures.
+    Attributes:
+        question: `class: LABEL`, `prompt: TEXT` or `contrast: LABEL rather than LABEL`.
+        method: display name of the method.
     """
-    if not pictures:
-        raise ValueError("a contact sheet wants at least one picture")
+
+    question: str
+    method: str
+    photo_jpeg: bytes
+    map_jpeg: bytes
+
+
+def contact_sheet(pictures: Sequence[bytes], columns: int, cell_px: int) -> bytes:
+    """One or more encoded pictures in a grid of square cells, as PNG bytes of 128 colours."""
     columns = min(columns, len(pictures))
     size = (columns * cell_px, math.ceil(len(pictures) / columns) * cell_px)
     sheet = Image.new("RGB", size, "white")
@@ -69,16 +68,6 @@ def contact_sheet(pictures: Sequence[bytes], columns: int, cell_px: int) -> byte
     buffer = io.BytesIO()
     sheet.quantize(128).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One image and the classifier's prediction."""
-
-    image: str
-    label: str
-    predicted: str
-    probability: float
 
 
 @dataclass(frozen=True)
@@ -113,55 +102,41 @@ class Explainer:
         return cls(module, layer_module, predictor.preprocessing, "class", names, *pictures)
 
     def explain(
-        self, image: Image.Image, prediction: Prediction, name: str, method: str = "gradcam"
-    ) -> Card:
-        """Map of one score by a method of `METHODS`. Raises: as `class_activation_map`."""
-        target, question = self.names.index(name), f"{self.kind}: {name}"
-        if method != GUIDED_METHOD:
-            return self._map_card(image, prediction, question, target, method)
-        pixels = self._pixels(image)
-        gradients = guided_gradients(self.module, pixels, target, image=prediction.image)
-        drawn = gradient_picture(gradients)
-        return self._card(image, prediction, question, GUIDED, lambda view: drawn.resize(view.size))
-
-    def contrast(
         self,
         image: Image.Image,
         prediction: Prediction,
-        names: tuple[str, str],
+        subject: str | tuple[str, str],
         method: str = "gradcam",
     ) -> Card:
-        """Map of the difference of two scores. Raises: as `class_activation_map`."""
-        first, second = (self.names.index(name) for name in names)
-        question = f"contrast: {names[0]} rather than {names[1]}"
-        return self._map_card(image, prediction, question, (first, second), method)
+        """Map of one score by a method of `METHODS`, or of the difference of two scores.
 
-    def _map_card(
-        self, image: Image.Image, prediction: Prediction, question: str, target: Target, method: str
-    ) -> Card:
-        parts = self.module, self.layer, self._pixels(image), target
-        heat = class_activation_map(*parts, image=prediction.image, method=method)
-        title = METHODS[method] if heat.any() else f"{METHODS[method]}: {NO_EVIDENCE}"
-        return self._card(image, prediction, question, title, lambda view: overlay(view, heat))
-
-    def _pixels(self, image: Image.Image) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self.preprocessing.to_array(image)))[None]
-
-    def _card(
-        self,
-        image: Image.Image,
-        prediction: Prediction,
-        question: str,
-        method: str,
-        draw: Callable[[Image.Image], Image.Image],
-    ) -> Card:
+        Args:
+            subject: name of the score; of a pair, what supports the first against the second.
+        Raises: as `class_activation_map`; ValueError: an unknown name.
+        """
+        target: Target
+        if isinstance(subject, str):
+            target, question = self.names.index(subject), f"{self.kind}: {subject}"
+        else:
+            first, second = subject
+            target = self.names.index(first), self.names.index(second)
+            question = f"contrast: {first} rather than {second}"
+        pixels = torch.from_numpy(self.preprocessing.to_array(image))[None]
         view = model_view(self.preprocessing, image, self.picture_px)
+        if method == GUIDED_METHOD:
+            gradients = guided_gradients(self.module, pixels, target, image=prediction.image)
+            title, picture = GUIDED, gradient_picture(gradients).resize(view.size)
+        else:
+            parts = self.module, self.layer, pixels, target
+            heat = class_activation_map(*parts, image=prediction.image, method=method)
+            title = METHODS[method] if heat.any() else f"{METHODS[method]}: {NO_EVIDENCE}"
+            picture = overlay(view, heat)
         return Card(
             **vars(prediction),
             question=question,
-            method=method,
+            method=title,
             photo_jpeg=jpeg(view, self.picture_quality),
-            map_jpeg=jpeg(draw(view), self.picture_quality),
+            map_jpeg=jpeg(picture, self.picture_quality),
         )
 
 
@@ -173,27 +148,13 @@ def model_view(preprocessing: ImageTransform, image: Image.Image, long_side: int
     """
     view = preprocessing.crop(image)
     shape = image.size if preprocessing.view.startswith("full") else view.size
-    return view.resize(fit_within(shape, long_side), Image.Resampling.LANCZOS)
-
-
-def fit_within(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """Width and height of the same shape with the given long side, at least one pixel each.
-
-    >>> fit_within((500, 250), 100)
-    (100, 50)
-    """
-    scale = long_side / max(size)
-    width, height = (max(1, round(side * scale)) for side in size)
-    return width, height
+    scale = long_side / max(shape)
+    width, height = (max(1, round(side * scale)) for side in shape)
+    return view.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def overlay(picture: Image.Image, heat: np.ndarray) -> Image.Image:
-    """Heat map (h, w) in [0, 1], bilinear, over a grey version of the image.
-
-    Brightness grows with the heat. Raises: ValueError: heat outside [0, 1] or not finite.
-    """
-    if not (np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1):
-        raise ValueError(f"heat lies in [0, 1], got {heat.min()} to {heat.max()}")
+    """Heat map (h, w) in [0, 1], bilinear, over a grey image; brightness grows with the heat."""
     resized = Image.fromarray(heat.astype(np.float32)).resize(
         picture.size, Image.Resampling.BILINEAR
     )

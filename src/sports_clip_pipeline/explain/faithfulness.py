@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -28,73 +27,63 @@ NOISE = 0.01
 HEAD = "head"
 
 
-@dataclass(frozen=True)
-class PreparedImage:
-    """Preprocessed image (3, H, W), its blur, and the noise of imputation; the seed of ties.
-
-    `end_probabilities` are those of the explained class for image, blur and mid-grey.
-    """
-
-    pixels: torch.Tensor
-    blurred: torch.Tensor
-    noise: torch.Tensor
-    seed: int
-    end_probabilities: tuple[float, float, float]
-
-
-def prepare_image(pixels: torch.Tensor, predict: Predict, seed: int) -> PreparedImage:
-    """Prepare an image (3, H, W), once for all its maps."""
-    # As in RISE: a Gaussian of 5 pixels at 224, in proportion for other sizes.
-    sigma = 5.0 * pixels.shape[-1] / 224
-    reach = min(max(1, round(2 * sigma)), min(pixels.shape[-2:]) - 1)
-    blurred = gaussian_blur(pixels, [2 * reach + 1] * 2, [sigma] * 2)
-    noise = np.random.default_rng([seed, 5]).normal(0.0, NOISE, tuple(pixels.shape))
-    ends = predict(torch.stack([pixels, blurred, torch.zeros_like(pixels)]))
-    image, blur, grey = map(float, ends)
-    return PreparedImage(
-        pixels, blurred, torch.from_numpy(noise.astype(np.float32)), seed, (image, blur, grey)
-    )
-
-
-def faithfulness(
-    image: PreparedImage, heat: np.ndarray, predict: Predict, shares: Sequence[float], steps: int
-) -> dict[str, float]:
-    """Faithfulness of a saliency map by pixel perturbation; all values are probabilities.
+class FaithfulnessMetrics:
+    """Faithfulness of saliency maps of one image, by pixel perturbation.
 
     Args:
-        heat: (H, W); only its order counts.
+        pixels: (3, H, W) float32, preprocessed.
+        predict: gives the probabilities of the explained class.
         shares: of the pixels that ROAD removes, in (0, 1).
         steps: of insertion and deletion; the curve has steps + 1 points.
-
-    Returns:
-        road_morf: mean probability with the most relevant shares imputed; low is good.
-        road_lerf: with the least relevant ones; high is good.
-        road: road_lerf - road_morf.
-        deletion: area under the probability as pixels turn grey, most relevant first; low is good.
-        insertion: as pixels of the image replace its blur, most relevant first; high is good.
+        seed: of ties in a map, and of the noise of imputation.
     Sources: Rong et al. 2022, section 4 (ROAD); Petsiuk et al. 2018 (RISE), section 4.2.
     """
-    shape = (heat.shape[0], heat.shape[1])
-    order = pixel_order(heat, image.seed)
-    removed = [first_of(side, share, shape) for side in (order, order[::-1]) for share in shares]
-    road = impute(image.pixels, np.stack(removed), image.noise)  # (2·S, 3, H, W)
-    inner = [first_of(order, step / steps, shape) for step in range(1, steps)]
-    top = torch.from_numpy(np.array(inner, dtype=bool).reshape(-1, 1, *shape))
-    deleted = torch.where(top, 0.0, image.pixels)  # (steps - 1, 3, H, W)
-    inserted = torch.where(top, image.pixels, image.blurred)
-    found = predict(torch.cat([road, deleted, inserted]))
-    morf, lerf, less, more = np.split(found, np.cumsum([len(shares)] * 2 + [steps - 1]))
-    whole, blur, grey = image.end_probabilities
-    curves = {"deletion": [whole, *less, grey], "insertion": [blur, *more, whole]}
-    return {
-        "road_morf": float(morf.mean()),
-        "road_lerf": float(lerf.mean()),
-        "road": float(lerf.mean() - morf.mean()),
-        **{
-            name: float(np.trapezoid(np.array(curve, np.float64), dx=1 / steps))
-            for name, curve in curves.items()
-        },
-    }
+
+    def __init__(
+        self, pixels: torch.Tensor, predict: Predict, shares: Sequence[float], steps: int, seed: int
+    ) -> None:
+        self._pixels, self._predict, self._seed = pixels, predict, seed
+        self._shares, self._steps = shares, steps
+        # As in RISE: a Gaussian of 5 pixels at 224, in proportion for other sizes.
+        sigma = 5.0 * pixels.shape[-1] / 224
+        reach = min(max(1, round(2 * sigma)), min(pixels.shape[-2:]) - 1)
+        self.blurred = gaussian_blur(pixels, [2 * reach + 1] * 2, [sigma] * 2)
+        noise = np.random.default_rng([seed, 5]).normal(0.0, NOISE, tuple(pixels.shape))
+        self._noise = torch.from_numpy(noise.astype(np.float32))
+        ends = predict(torch.stack([pixels, self.blurred, torch.zeros_like(pixels)]))
+        self.whole, self.blur, self.grey = map(float, ends)
+
+    def measure(self, heat: np.ndarray) -> dict[str, float]:
+        """The metrics of a map (H, W), of which only the order counts; all are probabilities.
+
+        Returns:
+            road_morf: mean probability with the most relevant shares imputed; low is good.
+            road_lerf: with the least relevant ones; high is good.
+            road: road_lerf - road_morf.
+            deletion: area under the probability as pixels turn grey, most relevant first; low is
+                good.
+            insertion: as pixels of the image replace its blur, most relevant first; high is good.
+        """
+        order, shape, shares = pixel_order(heat, self._seed), heat.shape, self._shares
+        sides = (order, order[::-1])
+        removed = [first_of(side, share, shape) for side in sides for share in shares]
+        road = impute(self._pixels, np.stack(removed), self._noise)  # (2·S, 3, H, W)
+        steps = self._steps
+        inner = [first_of(order, step / steps, shape) for step in range(1, steps)]
+        top = torch.from_numpy(np.array(inner, dtype=bool).reshape(-1, 1, *shape))
+        deleted = torch.where(top, 0.0, self._pixels)  # (steps - 1, 3, H, W)
+        inserted = torch.where(top, self._pixels, self.blurred)
+        found = self._predict(torch.cat([road, deleted, inserted]))
+        morf, lerf, less, more = np.split(found, np.cumsum([len(shares)] * 2 + [steps - 1]))
+        deletion = np.array([self.whole, *less, self.grey], np.float64)
+        insertion = np.array([self.blur, *more, self.whole], np.float64)
+        return {
+            "road_morf": float(morf.mean()),
+            "road_lerf": float(lerf.mean()),
+            "road": float(lerf.mean() - morf.mean()),
+            "deletion": float(np.trapezoid(deletion, dx=1 / steps)),
+            "insertion": float(np.trapezoid(insertion, dx=1 / steps)),
+        }
 
 
 def pixel_order(heat: np.ndarray, seed: int) -> np.ndarray:
@@ -106,7 +95,7 @@ def pixel_order(heat: np.ndarray, seed: int) -> np.ndarray:
     return np.lexsort((ties, -heat.ravel()))
 
 
-def first_of(order: np.ndarray, share: float, shape: tuple[int, int]) -> np.ndarray:
+def first_of(order: np.ndarray, share: float, shape: tuple[int, ...]) -> np.ndarray:
     """Mask (H, W) bool of the first `share` of the order, to the nearest pixel."""
     mask = np.zeros(order.size, dtype=bool)
     mask[order[: round(share * order.size)]] = True
@@ -219,46 +208,36 @@ class CascadingRandomisation:
     @contextmanager
     def at(self, level: str) -> Iterator[None]:
         """The network with everything down to `level` shuffled; restored exactly on exit."""
-        tensors = self._tensors[: self._depths[level]]
+        depth = self._depths[level]
+        tensors = self._tensors[:depth]
         shuffled = {id(tensor) for tensor in tensors}
-        norms: list[Any] = [
+        norms = nn.ModuleList(
             part
             for part in self._module.modules()
             if isinstance(part, _BatchNorm) and id(part.weight) in shuffled
-        ]
-        buffers = [buffer for norm in norms for buffer in norm.buffers()]
-        weights = [tensor.data for tensor in tensors]
-        statistics = [buffer.clone() for buffer in buffers]
-        try:
-            for tensor, values in zip(tensors, self._shuffled, strict=False):
-                tensor.data = values
+        )
+        with _replaced(tensors, self._shuffled[:depth]):
             if level not in self._statistics:
-                self._fit(norms)
-                self._statistics[level] = [buffer.clone() for buffer in buffers]
-            _copy(buffers, self._statistics[level])
-            yield
-        finally:
-            _copy(buffers, statistics)
-            for tensor, values in zip(tensors, weights, strict=True):
-                tensor.data = values
+                self._statistics[level] = self._fitted(norms)
+            with _replaced(list(norms.buffers()), self._statistics[level]):
+                yield
 
     @cached_property
     def _shuffled(self) -> list[torch.Tensor]:
         return [_shuffled(t.data, [self._seed, index]) for index, t in enumerate(self._tensors)]
 
-    def _fit(self, norms: Sequence[Any]) -> None:
-        """Fit running statistics of batch norms."""
+    def _fitted(self, norms: Any) -> list[torch.Tensor]:
+        """The buffers of batch norms whose running statistics are those of the images."""
+        fitted = [buffer.clone() for buffer in norms.buffers()]
         momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain mean over batches
-            norm.train()
-        if norms:
-            with torch.no_grad():
-                self._module(self._images)
-        for norm, momentum in zip(norms, momenta, strict=True):
+        with _replaced(list(norms.buffers()), fitted), torch.no_grad():
+            for norm in norms.train():
+                norm.reset_running_stats()
+                norm.momentum = None  # the plain mean over batches
+            self._module(self._images)
+        for norm, momentum in zip(norms.eval(), momenta, strict=True):
             norm.momentum = momentum
-            norm.eval()
+        return fitted
 
 
 def _shuffled(values: torch.Tensor, seed: list[int]) -> torch.Tensor:
@@ -270,6 +249,14 @@ def _shuffled(values: torch.Tensor, seed: list[int]) -> torch.Tensor:
     return mixed
 
 
-def _copy(buffers: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
-    for buffer, value in zip(buffers, values, strict=True):
-        buffer.copy_(value)
+@contextmanager
+def _replaced(tensors: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> Iterator[None]:
+    """Tensors that hold other values until exit."""
+    before = [tensor.data for tensor in tensors]
+    try:
+        for tensor, value in zip(tensors, values, strict=True):
+            tensor.data = value
+        yield
+    finally:
+        for tensor, value in zip(tensors, before, strict=True):
+            tensor.data = value

@@ -25,14 +25,6 @@ from sports_clip_pipeline.explain import (
     faithfulness,
     networks,
 )
-from sports_clip_pipeline.explain.cam import class_activation_map
-from sports_clip_pipeline.explain.faithfulness import (
-    CascadingRandomisation,
-    centre_map,
-    prepare_image,
-    random_map,
-    rank_correlation,
-)
 from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.sampling import check_in_store
 from sports_clip_pipeline.io.fingerprint import fingerprint
@@ -43,10 +35,10 @@ COLUMNS = ("image", "label", "answer", "right", "target", "method", "measure", "
 FITTED_ON = 16  # images that shuffled batch norms are fitted on
 _WORKER: dict[str, Any] = {}
 # Number of images, workers and resamples: an image's own measures do not depend on these.
-_NOT_FINGERPRINTED = (
+_NOT_FINGERPRINTED = {
     "images", "wrong_share", "workers", "resamples", "correlation_limit",
     "scorecam_images", "randomised_images",
-)  # fmt: skip
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,18 +56,9 @@ class Item:
     shuffled: bool
 
     @property
-    def key(self) -> str:
-        """Key of its state."""
-        return f"images/{self._digest.hex()[:24]}"
-
-    @property
-    def seed(self) -> int:
-        """Its own seed, independent of the other images."""
-        return int.from_bytes(self._digest[:3], "big")
-
-    @property
-    def _digest(self) -> bytes:
-        return hashlib.sha256(self.image.encode()).digest()
+    def digest(self) -> str:
+        """Hexadecimal sha256 of the name, for the key of its state and its own seed."""
+        return hashlib.sha256(self.image.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -115,55 +98,55 @@ def measure_images(items: Sequence[Item], work: Work, run_state: RunState) -> pd
     Returns: the columns of `COLUMNS`, in the order of the items: `answer` is the network's
         prediction, which is explained; `right` bool, whether it is the label.
     """
-    found: dict[str, list[list[Any]]] = {}
-    fingerprints = {item.key: _fingerprint(item, work) for item in items}
+    found: dict[Item, list[list[Any]]] = {}
+    keys = {item: (f"images/{item.digest[:24]}", _fingerprint(item, work)) for item in items}
     with run_state.progress_bar("cam_eval", len(items), "image") as bar:
-        waiting = []
         for item in items:
-            stored = run_state.load_state(item.key, fingerprints[item.key])
-            if stored is None:
-                waiting.append(item)
-                continue
-            found[item.key] = stored[1]["rows"]
+            stored = run_state.load_state(*keys[item])
+            if stored is not None:
+                found[item] = stored[1]["rows"]
+                bar.update(1)
+        for item, rows in _measure_all([item for item in items if item not in found], work):
+            run_state.save_state(*keys[item], meta={"rows": rows})
+            found[item] = rows
             bar.update(1)
-        for item, rows in _measure_all(waiting, work):
-            run_state.save_state(item.key, fingerprints[item.key], meta={"rows": rows})
-            found[item.key] = rows
-            bar.update(1)
-    return pd.DataFrame([row for item in items for row in found[item.key]], columns=list(COLUMNS))
+    return pd.DataFrame([row for item in items for row in found[item]], columns=list(COLUMNS))
 
 
 def measure_one(item: Item, image: Any, network: Network, shuffled: Any, config: Any) -> list[Any]:
     """All rows of one image and one network."""
     pixels = network.pixels(image)
     answer = int(network.probabilities(pixels[None])[0].argmax())
-    predict = network.class_probability(answer)
     batch = pixels[None].contiguous(memory_format=torch.channels_last)
+
+    def predict(images: torch.Tensor) -> np.ndarray:
+        return network.probabilities(images)[:, answer]
 
     def saliency(method: str) -> np.ndarray:
         parts = network.module, network.layer, batch, answer
-        return class_activation_map(*parts, image=item.image, method=method, strict=False)
+        return cam.class_activation_map(*parts, image=item.image, method=method, strict=False)
 
     methods = [name for name in config.methods if name != "scorecam" or item.scorecam]
     maps = {name: saliency(name) for name in methods}
-    prepared = prepare_image(pixels, predict, config.seed + item.seed)
+    seed = config.seed + int(item.digest[:6], 16)
+    road_shares, steps = config.road_shares, config.steps
+    metrics = faithfulness.FaithfulnessMetrics(pixels, predict, road_shares, steps, seed)
     height, width = pixels.shape[-2:]
-    noise = random_map(height, width, network.grid(pixels), prepared.seed)
-    compared = {**maps, **dict(zip(BASELINES, (centre_map(height, width), noise), strict=True))}
+    centre = faithfulness.centre_map(height, width)
+    noise = faithfulness.random_map(height, width, network.grid(pixels), seed)
+    compared = {**maps, **dict(zip(BASELINES, (centre, noise), strict=True))}
     measured: dict[str, dict[str, float]] = {}
     for name, heat in compared.items():
         equal = next((n for n in measured if np.allclose(compared[n], heat, atol=1e-4)), None)
         if equal is not None:  # such as HiResCAM and Grad-CAM under a linear head
             measured[name] = dict(measured[equal])
-            continue
-        measured[name] = faithfulness.faithfulness(
-            prepared, heat, predict, config.road_shares, config.steps
-        )
+        else:
+            measured[name] = metrics.measure(heat)
     for level in shuffled.levels if item.shuffled else ():
         with shuffled.at(level):
             for name in methods:
                 if name != "scorecam":
-                    correlation = rank_correlation(maps[name], saliency(name))
+                    correlation = faithfulness.rank_correlation(maps[name], saliency(name))
                     measured[name][CORRELATION + level] = correlation
     predicted = network.classes[answer]
     prefix = [item.image, item.label, predicted, predicted == item.label, network.kind]
@@ -187,7 +170,7 @@ def _measure_all(items: Sequence[Item], work: Work) -> Iterator[tuple[Item, list
         return
     context = worker_context(["torch", __name__])
     setup = (work, max(1, cores() // workers))
-    with ProcessPoolExecutor(workers, context, _set_up_process, setup) as executor:
+    with ProcessPoolExecutor(workers, context, _set_up, setup) as executor:
         try:
             waiting = {executor.submit(_measure, item): item for item in items}
             for future in as_completed(waiting):
@@ -197,20 +180,18 @@ def _measure_all(items: Sequence[Item], work: Work) -> Iterator[tuple[Item, list
             raise
 
 
-def _set_up_process(work: Work, threads: int) -> None:
-    exit_with_parent()
-    _set_up(work, threads)
-
-
 def _set_up(work: Work, threads: int) -> None:
+    exit_with_parent()
     torch.set_num_threads(threads)
-    networks = []
+    built = []
     for network in work.build():
         images = torch.stack([network.pixels(work.store.get(row)) for row in work.fitted_on])
         parts = network.module, network.head, network.stages
-        shuffled = CascadingRandomisation(*parts, work.config.stages, images, work.config.seed)
-        networks.append((network, shuffled))
-    _WORKER.update(work=work, networks=networks)
+        shuffled = faithfulness.CascadingRandomisation(
+            *parts, work.config.stages, images, work.config.seed
+        )
+        built.append((network, shuffled))
+    _WORKER.update(work=work, networks=built)
 
 
 def _measure(item: Item) -> list[Any]:
@@ -225,7 +206,6 @@ def _measure(item: Item) -> list[Any]:
 
 def _fingerprint(item: Item, work: Work) -> str:
     """Fingerprint of all inputs of an image's measures."""
-    settings = {k: v for k, v in vars(work.config).items() if k not in _NOT_FINGERPRINTED}
-    code = cam, faithfulness, networks, sys.modules[__name__]
-    inputs = work.identity, settings, vars(item), list(work.fitted_on), dict(METHODS)
-    return fingerprint(*inputs, *code)
+    settings = work.config.model_dump(exclude=_NOT_FINGERPRINTED)
+    inputs = work.identity, settings, item, work.fitted_on, METHODS
+    return fingerprint(*inputs, cam, faithfulness, networks, sys.modules[__name__])

@@ -9,11 +9,11 @@ last block itself gives, and their gradient is zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,17 +47,11 @@ def pick_score(
 ) -> torch.Tensor:
     """One of the scores (C,), or a difference of two, checked to be explainable.
 
-    Raises: ValueError: no such score. UserFacingError: not finite, or no layer reaches it.
+    Raises: UserFacingError: it is not finite, or no layer reaches it.
     """
-    indices = (target,) if isinstance(target, int) else target
-    for index in indices:
-        if not 0 <= index < len(scores):
-            raise ValueError(f"target {index} is outside the module's {len(scores)} scores")
-        if not torch.isfinite(scores[index]):
-            raise unexplainable(image, f"score {index} is {scores[index].item()}")
-    score = scores[indices[0]]
-    if len(indices) == 2:
-        score = score - scores[indices[1]]
+    score = scores[target] if isinstance(target, int) else scores[target[0]] - scores[target[1]]
+    if not torch.isfinite(score):
+        raise unexplainable(image, f"score {target} is {score.item()}")
     if needs_gradient and not score.requires_grad:
         raise unexplainable(image, f"no gradient of score {target} reaches the chosen layer")
     return score
@@ -80,23 +74,27 @@ def frozen(module: nn.Module) -> Iterator[nn.Module]:
             weight.requires_grad_(flag)
 
 
-@dataclass(frozen=True)
-class TokenGrid:
+class TokenGrid(NamedTuple):
     """Grid of a vision transformer's patches, and its number of class and register tokens."""
 
     height: int
     width: int
     prefix: int
 
-    def as_map(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, T, K) tokens to (B, K, h, w). Raises: ValueError: T is not h·w + prefix."""
-        batch, count, width = tokens.shape
-        if count != self.height * self.width + self.prefix:
-            raise ValueError(
-                f"{count} tokens are not {self.height} × {self.width} patches and {self.prefix}"
-            )
-        patches = tokens[:, self.prefix :].transpose(1, 2)  # (B, K, h·w)
-        return patches.reshape(batch, width, self.height, self.width)
+
+def layer_map(output: Any, grid: TokenGrid | None) -> torch.Tensor | None:
+    """A layer's output as a map (B, K, h, w) with h·w > 1; None where it is no such map.
+
+    Args: grid: of a vision transformer, whose layers give tokens (B, T, K) with T = h·w + prefix.
+    """
+    if not isinstance(output, torch.Tensor):
+        return None
+    if output.ndim == 3 and grid is not None:
+        if output.shape[1] != grid.height * grid.width + grid.prefix:
+            return None
+        patches = output[:, grid.prefix :].transpose(1, 2)  # (B, K, h·w)
+        return patches.unflatten(2, (grid.height, grid.width))
+    return output if output.ndim == 4 and output[0, 0].numel() > 1 else None
 
 
 def token_grid(module: nn.Module, layer: nn.Module) -> TokenGrid | None:
@@ -113,11 +111,13 @@ def find_layer(encoder: nn.Module, name: str = AUTO) -> nn.Module:
 
     Raises: UserFacingError: no such part; or `auto` and no supported family.
     """
-    parts = dict(encoder.named_modules())
-    found = parts.get(name) if name else None
+    parts = {part: module for part, module in encoder.named_modules() if part}
+    found = parts.get(name)
     if name == AUTO:
-        last = next((name for name in _LAST_MAPS if name in parts), "")
-        found = _last_first_norm(encoder) or (parts[last] if last else None)
+        last_maps = [parts[last] for last in _LAST_MAPS if last in parts]
+        if any(_own_grid(part) is not None for part in encoder.modules()):
+            last_maps = [parts[part] for part in parts if part.endswith((".norm1", ".ln_1"))][-1:]
+        found = last_maps[0] if last_maps else None
     if found is None:
         children = ", ".join(child for child, _ in encoder.named_children()) or "nothing"
         raise UserFacingError(
@@ -136,16 +136,6 @@ def _own_grid(part: Any) -> TokenGrid | None:
     if hasattr(part, "class_embedding") and hasattr(part, "grid_size"):
         return TokenGrid(int(part.grid_size[0]), int(part.grid_size[1]), 1)
     return None
-
-
-def _last_first_norm(encoder: nn.Module) -> nn.Module | None:
-    """First norm of the last block of a vision transformer; None for other encoders."""
-    part: Any = next((part for part in encoder.modules() if _own_grid(part) is not None), None)
-    blocks = getattr(part, "blocks", None)
-    if blocks is None:
-        blocks = getattr(getattr(part, "transformer", None), "resblocks", [None])
-    norm: nn.Module | None = getattr(blocks[-1], "norm1", None) or getattr(blocks[-1], "ln_1", None)
-    return norm
 
 
 @dataclass(frozen=True)
@@ -172,7 +162,7 @@ class Network:
 
     def pixels(self, image: Any) -> torch.Tensor:
         """Preprocessed image (3, H, W)."""
-        return torch.from_numpy(np.ascontiguousarray(self.preprocessing.to_array(image)))
+        return torch.from_numpy(self.preprocessing.to_array(image))
 
     def probabilities(self, pixels: torch.Tensor) -> np.ndarray:
         """(B, C) float32 for (B, 3, H, W), in batches."""
@@ -187,16 +177,9 @@ class Network:
         if tokens is not None:
             return tokens.height, tokens.width
         shapes: list[torch.Size] = []
-        hook = self.layer.register_forward_hook(lambda _, __, out: shapes.append(out.shape))
-        try:
+        with self.layer.register_forward_hook(lambda _, __, out: shapes.append(out.shape)):
             self.probabilities(pixels[None])
-        finally:
-            hook.remove()
         return int(shapes[0][-2]), int(shapes[0][-1])
-
-    def class_probability(self, target: int) -> Callable[[torch.Tensor], np.ndarray]:
-        """Function of pixels (B, 3, H, W) that gives the probability (B,) of one class."""
-        return lambda pixels: self.probabilities(pixels)[:, target]
 
 
 @dataclass(frozen=True)
@@ -223,10 +206,9 @@ class NetworkPlan:
     def identity(self) -> str:
         """Fingerprint of their weights and prompts."""
         files = sorted(self.clip.glob("*.safetensors")) if PROMPTS in self.kinds else []
-        return fingerprint(
-            list(self.kinds), predictor_fingerprint(self.predictor), list(self.prompts), self.layer,
-            [file_sha256(file) for file in files],
-        )  # fmt: skip
+        digests = [file_sha256(file) for file in files]
+        inputs = predictor_fingerprint(self.predictor), self.prompts, self.layer, digests
+        return fingerprint(self.kinds, *inputs)
 
     def _classifier(self) -> Network:
         """The fine-tuned classifier; layer and stages are of its first image encoder."""
@@ -244,7 +226,7 @@ class NetworkPlan:
         assert self.prompt_emb is not None
         clip = load_clip(self.clip)
         module = TextTarget(clip.model, torch.from_numpy(self.prompt_emb))
-        projection = getattr(getattr(clip.model, "visual", None), "head", None)
+        projection = getattr(clip.model.visual, "head", None)
         head = (*(projection.parameters() if projection is not None else ()), module.text_emb)
         return Network(
             PROMPTS, module.to(memory_format=torch.channels_last).eval(),

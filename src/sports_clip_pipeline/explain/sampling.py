@@ -38,13 +38,13 @@ def sample_predictions(
         right, wrong: numbers to sample; all where there are fewer.
     Returns: the columns of `COLUMNS`; the right ones come first.
     """
-    table = predictions[["image", "label", "predicted", "probability"]].copy()
+    table = predictions[list(COLUMNS[:4])].copy()
     table["right"] = table["label"] == table["predicted"]
     halves = [
-        _sample(table[table["right"]], right, confident_share, [seed, 1]),
-        _sample(table[~table["right"]], wrong, confident_share, [seed, 0]),
+        _sample(table[table["right"] == kind], count, confident_share, [seed, int(kind)])
+        for kind, count in ((True, right), (False, wrong))
     ]
-    return pd.concat(halves, ignore_index=True)[list(COLUMNS)]
+    return pd.concat(halves, ignore_index=True)
 
 
 def sample_confused_pairs(
@@ -59,14 +59,13 @@ def sample_confused_pairs(
     Returns: the columns of `PAIR_COLUMNS`; up to two rows a pair.
     """
     rows = []
-    for pair in pairs.head(count).itertuples(index=False) if len(pairs) else ():
+    for pair in pairs.head(count).itertuples(index=False):
         both = (str(pair.first), str(pair.second))
         within = predictions[predictions["predicted"].isin(both)].sort_values("image")
         for label in both:
             images = within[within["label"] == label]
-            errors = images[images["predicted"] != label]
-            best = errors.nlargest(1, "probability")
-            if errors.empty:
+            best = images[images["predicted"] != label].nlargest(1, "probability")
+            if best.empty:
                 best = images.nsmallest(1, "probability")
             rows += [(*row, *both) for row in best[list(PAIR_COLUMNS[:4])].itertuples(index=False)]
     return pd.DataFrame(rows, columns=list(PAIR_COLUMNS))

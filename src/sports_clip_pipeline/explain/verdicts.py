@@ -6,14 +6,13 @@ own maps of the same network with shuffled weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.evaluation.bootstrap import resampled_means
-from sports_clip_pipeline.explain import BASELINES, CORRELATION
+from sports_clip_pipeline.explain import BASELINES, CORRELATION, METHODS
 from sports_clip_pipeline.io.fingerprint import fingerprint
 
 BETTER_IS = {"road": 1, "insertion": 1, "deletion": -1}
@@ -62,21 +61,18 @@ def _row(
     means = resampled_means(own.to_numpy(float)[None], seed, resamples)
     low, high = np.quantile(means, [0.025, 0.975])
     interval = (float(own.mean()), float(low), float(high))
-    baselines = [name for name in BASELINES if name in beside]
-    if own.name in BASELINES or measure not in BETTER_IS or not baselines:
+    if own.name in BASELINES or measure not in BETTER_IS:
         return (*interval, "", np.nan, np.nan, np.nan, False)
     sign = BETTER_IS[measure]
-    values = {name: sign * beside[name].to_numpy(float) for name in baselines}
-    best = max(baselines, key=lambda name: float(values[name].mean()))
+    values = {name: sign * beside[name].to_numpy(float) for name in BASELINES}
+    best = max(BASELINES, key=lambda name: float(values[name].mean()))
     difference = sign * float(own.mean()) - float(values[best].mean())
     drawn = [resampled_means(baseline[None], seed, resamples) for baseline in values.values()]
     low, high = np.quantile(sign * means - np.max(drawn, axis=0), [0.025, 0.975])
     return (*interval, best, difference, float(low), float(high), bool(low > 0))
 
 
-def explanation_verdicts(
-    summary: pd.DataFrame, limit: float, display_name: Callable[[str], str]
-) -> pd.DataFrame:
+def explanation_verdicts(summary: pd.DataFrame, limit: float) -> pd.DataFrame:
     """One row and one sentence for each method of each target, over all images.
 
     A method beats the baselines if the interval of its difference lies above zero in every
@@ -85,7 +81,7 @@ def explanation_verdicts(
     check was not made.
 
     Args:
-        summary: of `summarise_explanations`. limit: in [0, 1]. display_name: of a method.
+        summary: of `summarise_explanations`. limit: in [0, 1].
     Returns: the columns of `VERDICTS`.
     """
     every = summary[summary["subset"] == "all"]
@@ -93,13 +89,12 @@ def explanation_verdicts(
     for (target, method), part in every.groupby(["target", "method"], sort=False):
         if method in BASELINES:
             continue
-        measures = part[part["measure"].isin(list(BETTER_IS))].set_index("measure")
-        beaten = [name for name in BETTER_IS if measures["beats_baselines"].get(name, False)]
+        measures = part.set_index("measure").loc[list(BETTER_IS)]
+        beats = measures["beats_baselines"]
         dependence = _dependence(part, limit)
-        sentence = _sentence(display_name(str(method)), str(target), measures, beaten, dependence)
-        images = int(measures["images"].max()) if len(measures) else 0
-        beats = len(beaten) == len(BETTER_IS)
-        rows.append((target, method, images, beats, ", ".join(beaten), *dependence, sentence))
+        sentence = _sentence(str(method), str(target), measures[~beats], dependence)
+        images, beaten = int(measures["images"].max()), ", ".join(measures.index[beats])
+        rows.append((target, method, images, bool(beats.all()), beaten, *dependence, sentence))
     return pd.DataFrame(rows, columns=list(VERDICTS))
 
 
@@ -138,17 +133,13 @@ def _dependence(part: pd.DataFrame, limit: float) -> tuple[bool | None, float, s
 
 
 def _sentence(
-    name: str,
-    target: str,
-    measures: pd.DataFrame,
-    beaten: list[str],
-    dependence: tuple[bool | None, float, str],
+    method: str, target: str, not_beaten: pd.DataFrame, dependence: tuple[bool | None, float, str]
 ) -> str:
-    of = {"classifier": "of the classifier", "prompts": "of the prompts"}.get(target, target)
-    subject = f"{name[:1].upper()}{name[1:]} {of}"
+    name = METHODS.get(method, method)
+    subject = f"{name[:1].upper()}{name[1:]} of the {target}"
     text = f"{subject} beats the better baseline in ROAD, insertion and deletion."
-    if len(beaten) < len(BETTER_IS):
-        *first, last = [_shortfall(measures, name) for name in BETTER_IS if name not in beaten]
+    if len(not_beaten):
+        *first, last = [_shortfall(row) for _, row in not_beaten.iterrows()]
         listed = f"{', '.join(first)} and {last}" if first else last
         text = f"{subject} does not beat the better baseline in {listed}."
     depends, highest, level = dependence
@@ -162,12 +153,9 @@ def _sentence(
     return text
 
 
-def _shortfall(measures: pd.DataFrame, measure: str) -> str:
+def _shortfall(row: pd.Series) -> str:
     """A measure with its difference to the better baseline and the interval."""
-    word = {"road": "ROAD"}.get(measure, measure)
-    if measure not in measures.index:
-        return f"{word} (not measured)"
-    columns = ("difference", "difference_low", "difference_high")
-    apart, low, high = (float(measures[column][measure]) for column in columns)
-    text = f"{word} ({apart:+.3f}, 95 % interval {low:+.3f} to {high:+.3f})"
+    word = str(row.name).replace("road", "ROAD")
+    low, high = row["difference_low"], row["difference_high"]
+    text = f"{word} ({row['difference']:+.3f}, 95 % interval {low:+.3f} to {high:+.3f})"
     return text.replace("-0.", "−0.")

@@ -17,7 +17,7 @@ from kedro_datasets._typing import ImagePreview
 
 from sports_clip_pipeline.data.archives import Archive, find_archive
 from sports_clip_pipeline.data.image_store import INDEX, ImageStore, publish
-from sports_clip_pipeline.explain.explainer import JPEG, Card, contact_sheet
+from sports_clip_pipeline.explain.explainer import Card, contact_sheet
 from sports_clip_pipeline.io.files import PathDataset
 from sports_clip_pipeline.io.state import RunState, replacing_folder
 
@@ -210,8 +210,6 @@ class GalleryDataset(PathDataset):
 
 def _write_card(folder: Path, card: Card) -> dict[str, Any]:
     """Write a card's images. Returns: its index entry, with file names in place of bytes."""
-    if card.mime != JPEG:
-        raise DatasetError(f"{card.image}: a gallery holds {JPEG} only, got {card.mime}")
     entry = dataclasses.asdict(card)
     for name in _IMAGES:
         content = entry[name]

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.method_styles import MethodStyles, reference_line
-from sports_clip_pipeline.report.sections import Section, StudyResults, frame_table, make_table
+from sports_clip_pipeline.report.sections import DataTable, Section, StudyResults, frame_table
 
 STAGES = ("Zero-shot", "Fine-tuned")
 SCORES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
@@ -55,7 +55,7 @@ def per_class(study: StudyResults) -> Section:
         f"After fine-tuning, {fmt.class_name(best)} has the highest F1 ({fmt.percent(f1[best])}) "
         f"and {fmt.class_name(worst)} the lowest ({fmt.percent(f1[worst])}).",
         per_class_figure(before, after),
-        folded=(make_table(caption, heads, rows, groups=groups, sortable=True),),
+        folded=(DataTable(caption, heads, rows, groups=groups, sortable=True),),
         fold_open=True,
     )
 
@@ -92,20 +92,17 @@ def class_gains(study: StudyResults) -> Section:
     """Recall of each class by share of labels."""
     recalls = recall_by_fraction(study.class_gains)
     shares = recalls.to_numpy()
-    first, last = (
-        f"{fmt.class_name(str(recalls.index[i]))} ({fmt.points(shares[i, -1] - shares[i, 0])}"
-        for i in (0, -1)
-    )
     names = [fmt.class_name(str(label)) for label in recalls.index]
+    most, least = (fmt.points(shares[i, -1] - shares[i, 0]) for i in (0, -1))
     rows = [(name, *map(fmt.percent, row)) for name, row in zip(names, shares, strict=True)]
     heads = ("Class", *(fmt.fraction_name(float(f)) for f in recalls.columns))
     return Section(
         "class_gains",
         "Recall by class, from no labels to all",
         "In percent of the class’s test images, the classes that gained most on top. The largest "
-        f"gain is that of {first} points), the smallest that of {last}).",
+        f"gain is that of {names[0]} ({most} points), the smallest that of {names[-1]} ({least}).",
         class_gains_figure(recalls),
-        folded=(make_table("Recall by share of the labels", heads, rows),),
+        folded=(DataTable("Recall by share of the labels", heads, rows),),
     )
 
 
@@ -159,7 +156,7 @@ def _confusion(name: str, title: str, metrics: Mapping[str, Any]) -> Section:
         "A row for each true class, a column for each predicted one, coloured by the share of the "
         f"row. The diagonal is correct: {fmt.percent(metrics['top1'])} of all images.",
         confusion_figure(metrics["classes"], counts),
-        folded=(make_table("Counts; rows are true classes", ("True class", *classes), rows),),
+        folded=(DataTable("Counts; rows are true classes", ("True class", *classes), rows),),
         bulky=True,
         min_width=120 + 15 * len(classes),
     )
@@ -210,14 +207,14 @@ def reliability(study: StudyResults) -> Section:
         "Method": lambda row: study.name(row["method"]) if row["fraction"] > 0 else "Zero-shot",
         "Labels used": lambda row: fmt.fraction_name(row["fraction"]),
     }
-    measures: dict[str, Callable[[Any], str]] = {
+    measures = heads | {
         "Top-1": lambda row: fmt.percent(row["top1"]),
         "Mean confidence": lambda row: fmt.percent(row["confidence"]),
         "Calibration error, equal width": lambda row: fmt.percent(row["ece_equal_width"]),
         "Calibration error, equal mass": lambda row: fmt.percent(row["ece_equal_mass"]),
         "Brier score": lambda row: f"{row['brier']:.3f}",
     }
-    bins: dict[str, Callable[[Any], str]] = {
+    bins = heads | {
         "Confidence": lambda row: fmt.percent(row["confidence"]),
         "Accuracy": lambda row: fmt.percent(row["accuracy"]),
         "Predictions": lambda row: fmt.count(row["images"]),
@@ -234,8 +231,8 @@ def reliability(study: StudyResults) -> Section:
         text,
         reliability_figure(study),
         folded=(
-            frame_table("Calibration on the test images", errors, heads | measures),
-            frame_table("Reliability, bin by bin", study.reliability, heads | bins),
+            frame_table("Calibration on the test images", errors, measures),
+            frame_table("Reliability, bin by bin", study.reliability, bins),
         ),
         bulky=True,
     )
@@ -271,15 +268,15 @@ def _reliability_traces(
     rows: pd.DataFrame, fraction: float, styles: MethodStyles
 ) -> Iterator[go.Scatter]:
     """The methods, those drawn first on top, and zero-shot."""
-    series = []
-    for method in styles.methods:
-        own = rows[(rows["fraction"] == fraction) & (rows["method"] == method)]
-        style = {"line": styles.line(method), "marker": styles.marker(method)}
-        series.append((own, {**style, **styles.trace(method)}))
-    zero_shot: dict[str, Any] = {"name": "Zero-shot", "legendgroup": "Zero-shot"}
-    zero_shot |= {"line": reference_line("Zero-shot"), "marker": {"color": fig.MUTED[0]}}
-    series.append((rows[rows["fraction"] == 0], zero_shot))
-    for own, style in series:
+    zero_shot: dict[str, Any] = {
+        "line": reference_line("Zero-shot"),
+        "marker": {"color": fig.MUTED[0]},
+    }
+    zero_shot |= {"name": "Zero-shot", "legendgroup": "Zero-shot"}
+    of_fraction = rows["fraction"] == fraction
+    series = [(of_fraction & (rows["method"] == m), styles.series(m)) for m in styles.methods]
+    for mask, style in [*series, (rows["fraction"] == 0, zero_shot)]:
+        own = rows[mask]
         if not own.empty:
             hover = [
                 f"confidence {fmt.percent(row['confidence'])}, accuracy "

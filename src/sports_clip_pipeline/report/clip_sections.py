@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report.sections import Section, StudyResults, frame_table, make_table
+from sports_clip_pipeline.report.sections import DataTable, Section, StudyResults, frame_table
 
 DIRECTIONS = {"t2i": "Caption finds image", "i2t": "Image finds caption"}
 RANKS = ("r1", "r5", "r10")
@@ -82,7 +82,7 @@ def retrieval(study: StudyResults) -> Section:
         f"{fmt.count(metrics['captions'])} captions against {fmt.count(metrics['images'])} "
         "captioned test images; all captions of an image count as its own.",
         retrieval_figure(metrics),
-        folded=(make_table("Recall on the test split", ("Direction", "R@1", "R@5", "R@10"), rows),),
+        folded=(DataTable("Recall on the test split", ("Direction", "R@1", "R@5", "R@10"), rows),),
     )
 
 
@@ -109,8 +109,10 @@ def retrieval_figure(metrics: Mapping[str, Any]) -> go.Figure:
 
 
 def ablation(study: StudyResults) -> Section:
-    """Ablation of zero-shot classification: top-1 of each variant."""
+    """Ablation of zero-shot classification: top-1 of each variant, with its interval."""
     rows = study.ablation
+    names = list(map(_capitalised, rows["name"]))
+    shares, lows, highs = (rows[name].tolist() for name in ("top1", "low", "high"))
     columns = {
         "Variant": lambda row: (_capitalised(row["name"]), row["changed"]),
         "Chosen on": lambda row: row["chosen_on"],
@@ -122,20 +124,9 @@ def ablation(study: StudyResults) -> Section:
         "Ablation of zero-shot classification",
         "Top-1 on the test images; error bars are 95 % intervals. "
         f"Settings are chosen on: {', '.join(dict.fromkeys(rows['chosen_on']))}.",
-        ablation_figure(rows),
+        fig.interval_plot(names, [fig.Series("Zero-shot top-1", shares, lows, highs)]),
         folded=(frame_table("Variants of zero-shot", rows, columns, texts=2),),
     )
-
-
-def ablation_figure(rows: pd.DataFrame) -> go.Figure:
-    """Interval plot of `name`, `top1`, `low`, `high`, in the order given."""
-    shares, lows, highs = (rows[name].tolist() for name in ("top1", "low", "high"))
-    hover = [
-        f"{fmt.percent(share)}, {fmt.INTERVAL} {fmt.interval(low, high)}"
-        for share, low, high in zip(shares, lows, highs, strict=True)
-    ]
-    series = fig.Series("Zero-shot top-1", shares, hover, lows, highs)
-    return fig.interval_plot(list(map(_capitalised, rows["name"])), [series])
 
 
 def _capitalised(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import platform
 from collections.abc import Iterable, Mapping
@@ -16,11 +15,10 @@ from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.machine import cores
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report.sections import Section, StudyResults, Thumbnail, make_table
+from sports_clip_pipeline.report.sections import DataTable, Section, StudyResults, Thumbnail
 
 CAPTIONED_SPLITS = ("train", "validation", "test")
 LABELLED_SPLITS = ("development", "test", "unlabelled")
-MIMES = ("image/jpeg", "image/png", "image/webp")
 
 
 def data_audit(study: StudyResults) -> Section:
@@ -33,7 +31,7 @@ def data_audit(study: StudyResults) -> Section:
         "Hyper-parameters are chosen on development images alone; the unlabelled split only "
         "receives predictions.",
         fig.count_bars(list(sizes), list(sizes.values()), "images", fig.series_tone(2)),
-        folded=(make_table("Images", ("Split", "Images"), rows),),
+        folded=(DataTable("Images", ("Split", "Images"), rows),),
     )
 
 
@@ -64,7 +62,7 @@ def caption_mentions(study: StudyResults) -> Section:
         f"Of {fmt.count(study.caption_audit['captions'])} captions. "
         f"Never named: {', '.join(never) if never else 'none'}.",
         fig.count_bars(names, counts, "captions", fig.series_tone(0)),
-        folded=(make_table("Captions that mention each class", ("Class", *splits), rows),),
+        folded=(DataTable("Captions that mention each class", ("Class", *splits), rows),),
     )
 
 
@@ -92,7 +90,7 @@ def _counts(
     counts = frame[list(heads.values())].astype(str).value_counts().sort_index()
     counts = counts.sort_values(ascending=False, kind="stable")
     rows = [(*values, fmt.count(n)) for values, n in zip(counts.index, counts, strict=True)]
-    return Section(name, title, tables=(make_table(title, (*heads, unit), rows, len(heads)),))
+    return Section(name, title, tables=(DataTable(title, (*heads, unit), rows, len(heads)),))
 
 
 def provenance(study: StudyResults) -> Section:
@@ -107,8 +105,8 @@ def provenance(study: StudyResults) -> Section:
         **{f"{kind.capitalize()} encoder": text for kind, text in made["encoders"].items()},
     }
     versions = list(made["versions"].items())
-    run = make_table("The run", ("What", "Value"), list(facts.items()), texts=2)
-    packages = make_table("Versions", ("Package", "Version"), versions, texts=2)
+    run = DataTable("The run", ("What", "Value"), list(facts.items()), texts=2)
+    packages = DataTable("Versions", ("Package", "Version"), versions, texts=2)
     return Section("provenance", "", tables=(run, packages))
 
 
@@ -169,24 +167,19 @@ def draw_thumbnails(
     return drawn
 
 
-def data_uri(content: bytes, mime: str) -> str:
-    """An image as a data URI. Raises: ValueError: `mime` is none of `MIMES`."""
-    if mime not in MIMES:
-        raise ValueError(f"a picture is one of {', '.join(MIMES)}, got {mime!r}")
-    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
-
-
 def label_issues(study: StudyResults) -> Section:
     """Label issues: the images whose label is most likely wrong, by confident learning."""
     rows = top_ranked(study.label_issues, study.config.label_issues)
-    thumbnails = [
-        _thumbnail(
-            study,
-            row["image"],
+    thumbnails: list[Thumbnail] = [
+        (
+            study.thumbnails.get(row["image"]),
             f"Image labelled {fmt.class_name(row['label'])}",
             f"{fmt.class_name(row['suggested'])}?",
-            f"labelled {fmt.class_name(row['label'])}, "
-            f"{fmt.percent(row['self_confidence'])} likely",
+            [
+                f"labelled {fmt.class_name(row['label'])}, "
+                f"{fmt.percent(row['self_confidence'])} likely"
+            ],
+            row["image"],
         )
         for row in rows.to_dict("records")
     ]
@@ -196,20 +189,19 @@ def label_issues(study: StudyResults) -> Section:
         "Out-of-sample classifiers predict another class for these images, the most confident "
         f"first: {len(rows)} of {len(study.label_issues)} that confident learning finds. "
         "Candidates to review, not certain errors.",
-        thumbnails=tuple(thumbnails),
+        thumbnails=thumbnails,
     )
 
 
 def active_learning(study: StudyResults) -> Section:
     """Active learning: the unlabelled images to label next."""
-    thumbnails = [
-        _thumbnail(
-            study,
-            row["image"],
+    thumbnails: list[Thumbnail] = [
+        (
+            study.thumbnails.get(row["image"]),
             f"Unlabelled image, number {row['rank']}",
             f"{row['rank']}. {fmt.class_name(row['predicted'])}?",
-            f"confidence {fmt.percent(row['probability'])}",
-            fmt.class_name(row["reason"]),
+            [f"confidence {fmt.percent(row['probability'])}", fmt.class_name(row["reason"])],
+            row["image"],
         )
         for row in top_ranked(study.queries, study.config.queried_images).to_dict("records")
     ]
@@ -217,10 +209,5 @@ def active_learning(study: StudyResults) -> Section:
         "active_learning",
         "Active learning: what to label next",
         "The unlabelled images with the highest acquisition score for the chosen classifier.",
-        thumbnails=tuple(thumbnails),
+        thumbnails=thumbnails,
     )
-
-
-def _thumbnail(study: StudyResults, image: str, alt: str, title: str, *lines: str) -> Thumbnail:
-    content = study.thumbnails.get(image)
-    return Thumbnail(data_uri(content, "image/jpeg") if content else "", alt, title, lines, image)

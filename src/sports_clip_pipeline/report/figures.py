@@ -73,7 +73,7 @@ def series_tone(index: int) -> str:
 def layout(height: int, **more: Any) -> dict[str, Any]:
     """Layout of every figure: clear background, thin grid, legend above. `height` in pixels."""
     font = {"family": FONT, "size": 12, "color": INK[0]}
-    base = {
+    return {
         "template": None,
         "height": height,
         "paper_bgcolor": CLEAR,
@@ -84,8 +84,8 @@ def layout(height: int, **more: Any) -> dict[str, Any]:
             "bgcolor": HOVER[0], "bordercolor": GRID[0], "font": font, "align": "left",
         },
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+        **more,
     }  # fmt: skip
-    return {**base, **more}
 
 
 def axis(title: str | None = None, **more: Any) -> dict[str, Any]:
@@ -218,11 +218,10 @@ def heat_map(
 
 @dataclass(frozen=True)
 class Series:
-    """A series of an interval plot: shares, their intervals and hover texts, one for each row."""
+    """A series of an interval plot: shares and the ends of their intervals, one for each row."""
 
     name: str
     shares: Sequence[float]
-    hover: Sequence[str]
     lows: Sequence[float] = ()
     highs: Sequence[float] = ()
 
@@ -252,11 +251,16 @@ def interval_plot(titles: Sequence[str], series: Sequence[Series]) -> go.Figure:
     figure = go.Figure().update_layout(layout(height + 60, annotations=notes))
     for i, one in enumerate(series):
         tone = series_tone(i)
-        bars = {"error_x": error_bars(one.shares, one.lows, one.highs, tone)} if one.lows else {}
         entry = {"legendgroup": one.name, "showlegend": not alone, "name": fmt.plot_text(one.name)}
         marker = {"color": tone, "symbol": MARKERS[i], "size": 9}
-        points = scatter(one.shares, positions, one.hover, mode="markers", marker=marker, **entry)
-        figure.add_trace(points.update(bars))
+        hover = list(map(fmt.percent, one.shares))
+        bars: dict[str, Any] = {}
+        if one.lows:
+            spreads = zip(hover, one.lows, one.highs, strict=True)
+            hover = [f"{share}, {fmt.INTERVAL} {fmt.interval(*ends)}" for share, *ends in spreads]
+            bars = {"error_x": error_bars(one.shares, one.lows, one.highs, tone)}
+        style = {"mode": "markers", "marker": marker, **entry, **bars}
+        figure.add_trace(scatter(one.shares, positions, hover, **style))
     shares = [share for one in series for share in (*one.shares, *one.lows, *one.highs)]
     ends = [share for share in shares if not math.isnan(share)]
     return figure.update_layout(

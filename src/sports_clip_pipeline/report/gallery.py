@@ -16,7 +16,6 @@ from sports_clip_pipeline.explain import METHODS
 from sports_clip_pipeline.explain.verdicts import predictions_fingerprint
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
-from sports_clip_pipeline.report.data_sections import data_uri
 from sports_clip_pipeline.report.method_styles import reference_line
 from sports_clip_pipeline.report.sections import Section, StudyResults, frame_table
 
@@ -28,6 +27,7 @@ OUTCOMES = {
     "corrected": "Right, zero-shot wrong",
     "broken": "Wrong, zero-shot right",
 }
+CLASSIFIERS = {"Zero-shot": "zero_shot", "Fine-tuned": "finetuned"}
 TARGETS = {"classifier": "Classifier", "prompts": "CLIP with prompts"}
 MEASURES = {"road": "ROAD", "insertion": "Insertion", "deletion": "Deletion"}
 
@@ -40,52 +40,36 @@ class Prediction(NamedTuple):
     right: bool
 
 
-class TopPredictions(NamedTuple):
-    """The most probable classes of an image by one classifier, the first first."""
-
-    classifier: str
-    predictions: tuple[Prediction, ...]
-
-
-class ExplanationMap(NamedTuple):
-    """An explanation map: question, method, picture as a data URI, and alternative text."""
-
-    question: str
-    method: str
-    src: str
-    alt: str
+ExplanationMap = tuple[str, str, bytes, str]
+"""An explanation map: question, method, JPEG picture, and alternative text."""
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """An image of the gallery with its zero-shot and fine-tuned predictions and its maps.
+    """An image of the gallery with its maps.
 
-    `band` is the key of the confidence band of the fine-tuned prediction.
+    Attributes:
+        predictions: the most probable classes by classifier, zero-shot and fine-tuned.
+        band: key of the confidence band of the fine-tuned prediction.
     """
 
     image: str
     label: str
-    predictions: tuple[TopPredictions, TopPredictions]
+    predictions: Mapping[str, Sequence[Prediction]]
     band: str
-    src: str
-    alt: str
+    jpeg: bytes
     maps: tuple[ExplanationMap, ...]
 
     @property
     def outcomes(self) -> tuple[str, ...]:
         """`right` or `wrong`, and what fine-tuning changed: `corrected`, `broken` or nothing."""
-        before, after = (one.predictions[0].right for one in self.predictions)
+        before, after = (classes[0].right for classes in self.predictions.values())
         first = "right" if after else "wrong"
         return (first,) if before == after else (first, "corrected" if after else "broken")
 
 
-class Filter(NamedTuple):
-    """A filter of the gallery by its `data-` attribute; choices are value, name, and images."""
-
-    key: str
-    label: str
-    everything: str
-    choices: tuple[tuple[str, str, int], ...]
+Filter = tuple[str, str, str, list[tuple[str, str, int]]]
+"""A filter by a `data-` attribute: key, label, name of no filter, and choices with their images."""
 
 
 def compose_exhibits(
@@ -96,8 +80,7 @@ def compose_exhibits(
     Args:
         most: images to show, right and wrong ones in equal numbers as far as there are any. Images
             with contrast maps follow, all of them.
-    Raises: ValueError: a picture that is no image. UserFacingError: the maps explain the
-        predictions of another classifier.
+    Raises: UserFacingError: the maps explain the predictions of another classifier.
     """
     by_image: dict[str, list[Any]] = {}
     for card in cards:
@@ -123,21 +106,19 @@ def _exhibit(cards: Sequence[Any], row: Mapping[Any, Any]) -> Exhibit:
     return Exhibit(
         image=first.image,
         label=label,
-        predictions=(_top5("Zero-shot", "zero_shot", row), _top5("Fine-tuned", "finetuned", row)),
+        predictions={name: _top5(prefix, row) for name, prefix in CLASSIFIERS.items()},
         band=next(key for key, (_, low) in BANDS.items() if probability >= low),
-        src=data_uri(first.photo_jpeg, first.mime),
-        alt=f"Image of the class {label}",
+        jpeg=first.photo_jpeg,
         maps=tuple(_explanation_map(card, label) for card in cards),
     )
 
 
-def _top5(classifier: str, prefix: str, row: Mapping[Any, Any]) -> TopPredictions:
-    names, shares = row[f"{prefix}_top5"], row[f"{prefix}_top5_probabilities"]
-    predictions = (
-        Prediction(fmt.class_name(name), fmt.percent(float(share)), bool(name == row["label"]))
-        for name, share in zip(names, shares, strict=True)
-    )
-    return TopPredictions(classifier, tuple(predictions))
+def _top5(prefix: str, row: Mapping[Any, Any]) -> list[Prediction]:
+    shares = map(float, row[f"{prefix}_top5_probabilities"])
+    return [
+        Prediction(fmt.class_name(name), fmt.percent(share), bool(name == row["label"]))
+        for name, share in zip(row[f"{prefix}_top5"], shares, strict=True)
+    ]
 
 
 def _explanation_map(card: Any, label: str) -> ExplanationMap:
@@ -145,26 +126,25 @@ def _explanation_map(card: Any, label: str) -> ExplanationMap:
     subject = f"“{subject}”" if kind == "prompt" else fmt.class_name(subject)
     questions = {"contrast": f"Evidence for {subject}", "class": f"Where is {subject}?"}
     alt = f"{card.method} map of the same image of {label} for {subject}"
-    picture = data_uri(card.map_jpeg, card.mime)
-    return ExplanationMap(questions.get(kind, subject), card.method, picture, alt)
+    return questions.get(kind, subject), card.method, card.map_jpeg, alt
 
 
-def compose_filters(exhibits: Sequence[Exhibit]) -> tuple[Filter, ...]:
+def compose_filters(exhibits: Sequence[Exhibit]) -> list[Filter]:
     """Filters by true class, by outcome and by confidence, with the choices that occur."""
 
-    def choices(names: Mapping[str, str], values: Iterable[str]) -> tuple[Any, ...]:
+    def choices(names: Mapping[str, str], values: Iterable[str]) -> list[tuple[str, str, int]]:
         counts = Counter(values)
-        return tuple((key, name, counts[key]) for key, name in names.items() if counts[key])
+        return [(key, name, counts[key]) for key, name in names.items() if counts[key]]
 
     labels = [one.label for one in exhibits]
     outcomes = [outcome for one in exhibits for outcome in one.outcomes]
     bands = {key: name for key, (name, _) in BANDS.items()}
     names = {label: label for label in sorted(labels)}
-    return (
-        Filter("label", "True class", "All classes", choices(names, labels)),
-        Filter("outcome", "Fine-tuned prediction", "Right and wrong", choices(OUTCOMES, outcomes)),
-        Filter("band", "Its confidence", "Any", choices(bands, [one.band for one in exhibits])),
-    )
+    return [
+        ("label", "True class", "All classes", choices(names, labels)),
+        ("outcome", "Fine-tuned prediction", "Right and wrong", choices(OUTCOMES, outcomes)),
+        ("band", "Its confidence", "Any", choices(bands, [one.band for one in exhibits])),
+    ]
 
 
 def map_quality(study: StudyResults) -> Section:
@@ -211,21 +191,18 @@ def map_quality_figure(summary: pd.DataFrame) -> go.Figure:
     Args:
         summary: `target`, `method`, `subset`, `measure`, `images`, `baseline`,
             `difference` (> 0 is better than the baseline), `difference_low`, `difference_high`,
-            `beats_baselines`; may be empty.
-    Returns: points filled where the interval is above zero; without rows, no traces.
+            `beats_baselines`.
+    Returns: points filled where the interval is above zero.
     """
-    if summary.empty:
-        return go.Figure()
     rows = summary[(summary["subset"] == "all") & summary["difference"].notna()]
     methods = [name for name in METHODS if name in set(rows["method"])]
-    measures = [name for name in MEASURES if name in set(rows["measure"])]
-    titles = [f"{MEASURES[name]}, points over the better baseline" for name in measures]
+    titles = [f"{name}, points over the better baseline" for name in MEASURES.values()]
     height, ends = 130 + 44 * len(methods), [len(methods) - 0.5, -0.5]
     figure = make_subplots(
-        cols=len(measures), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles
+        cols=len(MEASURES), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=titles
     )
     line = reference_line("Zero-shot")
-    for column, measure in enumerate(measures, start=1):
+    for column, measure in enumerate(MEASURES, start=1):
         zero = fig.scatter([0, 0], ends, mode="lines", line=line, showlegend=False)
         figure.add_trace(zero, row=1, col=column)
         of_measure = rows[rows["measure"] == measure]

@@ -12,20 +12,14 @@ import pandas as pd
 from sports_clip_pipeline.evaluation.evaluation_log import summarise_evaluations
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.method_styles import uses_unlabelled
-from sports_clip_pipeline.report.sections import DataTable, StudyResults, make_table
+from sports_clip_pipeline.report.sections import DataTable, StudyResults
 
 FEWEST, WITH_REST, ALL = "fewest_labels_top1", "fewest_labels_unlabelled_top1", "all_labels_top1"
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-@dataclass(frozen=True)
-class KeyNumber:
-    """A headline number with its label, its interval and a remark."""
-
-    label: str
-    number: str
-    interval: str
-    remark: str
+KeyNumber = tuple[str, str, str, str]
+"""A headline number: its label, the number, its interval, and a remark."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +103,9 @@ def _headline_points(study: StudyResults) -> dict[str, pd.Series]:
     fewest, most = curves["fraction"].min(), curves["fraction"].max()
     rows = curves[curves["fraction"] == fewest]
     semi = rows["method"].map(uses_unlabelled).astype(bool)
-    groups = {FEWEST: rows[~semi], WITH_REST: rows[semi]}
-    if semi.all() or not semi.any():
-        groups = {FEWEST: rows}
-    if fewest == most:
-        groups = {}
+    groups = {FEWEST: rows[~semi], WITH_REST: rows[semi]} if semi.nunique() == 2 else {FEWEST: rows}
     points = {name: preferred_point(group, trials, fewest) for name, group in groups.items()}
-    return {**points, ALL: preferred_point(exported, trials, most)}
+    return {**(points if fewest < most else {}), ALL: preferred_point(exported, trials, most)}
 
 
 def _sentence(study: StudyResults, points: dict[str, pd.Series]) -> str:
@@ -124,10 +114,11 @@ def _sentence(study: StudyResults, points: dict[str, pd.Series]) -> str:
     few = FEWEST if FEWEST in points else ALL
     rest = f" ({top1[WITH_REST]} with the rest unlabelled)" if WITH_REST in points else ""
     every = f", with {labels[ALL]} it is {top1[ALL]}" if few != ALL else ""
+    images = fmt.count(len(study.predictions))
     return (
         f"Zero-shot, without any label, top-1 accuracy over {len(study.zero_shot['classes'])} "
-        f"classes is {fmt.percent(study.zero_shot['top1'])} on {fmt.count(study.test_images)} test "
-        f"images. With {labels[few]} labelled images it is {top1[few]}{rest}{every}."
+        f"classes is {fmt.percent(study.zero_shot['top1'])} on {images} test images. "
+        f"With {labels[few]} labelled images it is {top1[few]}{rest}{every}."
     )
 
 
@@ -147,10 +138,10 @@ def _key_numbers(study: StudyResults, points: dict[str, pd.Series]) -> tuple[Key
     majority = f"always the most frequent class: {fmt.percent(zero_shot['majority'])}"
     found = f"caption finds its image among {fmt.count(retrieval['images'])}"
     return (
-        KeyNumber("Zero-shot top-1", fmt.percent(zero_shot["top1"]), interval, "no labels"),
-        KeyNumber("Chance", fmt.percent(zero_shot["chance"]), "", majority),
+        ("Zero-shot top-1", fmt.percent(zero_shot["top1"]), interval, "no labels"),
+        ("Chance", fmt.percent(zero_shot["chance"]), "", majority),
         *(
-            KeyNumber(
+            (
                 _point_name(point),
                 fmt.percent(point["top1_mean"]),
                 _point_interval(point),
@@ -158,7 +149,7 @@ def _key_numbers(study: StudyResults, points: dict[str, pd.Series]) -> tuple[Key
             )
             for point in points.values()
         ),
-        KeyNumber("Retrieval recall@5", fmt.percent(retrieval["t2i"]["r5"]), "", found),
+        ("Retrieval recall@5", fmt.percent(retrieval["t2i"]["r5"]), "", found),
     )
 
 
@@ -186,4 +177,4 @@ def _table(study: StudyResults, points: Mapping[str, Any], notes: list[str]) -> 
         for key, name, value, spread in measures
     ]
     labels = (label + " ".join(numbers) for label, numbers in marks.items())
-    return make_table("Headline numbers", ("Measure", "This study", fmt.INTERVAL, *labels), rows)
+    return DataTable("Headline numbers", ("Measure", "This study", fmt.INTERVAL, *labels), rows)

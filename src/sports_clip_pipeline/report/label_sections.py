@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -16,10 +15,10 @@ from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.method_styles import MethodStyles, display_name, reference_line
 from sports_clip_pipeline.report.sections import (
     Cell,
+    DataTable,
     Section,
     StudyResults,
     frame_table,
-    make_table,
 )
 
 
@@ -27,7 +26,7 @@ def learning_curve(study: StudyResults) -> Section:
     """Learning curves: top-1 accuracy by share of labels."""
     styles = study.styles
     text = (
-        f"Top-1 accuracy on {fmt.count(study.test_images)} test images. Lines are means over "
+        f"Top-1 accuracy on {fmt.count(len(study.predictions))} test images. Lines are means over "
         "seeds, bands 95 % intervals that include a bootstrap over images."
     )
     if set(styles.methods) > set(styles.shown):
@@ -48,17 +47,17 @@ def learning_curve(study: StudyResults) -> Section:
     }
     kinds = {"on frozen encoders": study.curves, "trained end to end": study.end_to_end_curves}
     caption = "Accuracy by method and share of labels"
-    tables = (
+    tables = [
         frame_table(f"{caption}, {kind}", curves, columns)
         for kind, curves in kinds.items()
         if not curves.empty
-    )
+    ]
     return Section(
         "learning_curve",
         "Accuracy by share of labels",
         text,
         learning_curve_figure(study),
-        folded=tuple(tables),
+        folded=tables,
     )
 
 
@@ -94,9 +93,9 @@ def _curve_traces(curves: pd.DataFrame, styles: MethodStyles) -> Iterator[go.Sca
             showlegend=False,
             **styles.trace(method),
         )
-        style = {"line": styles.line(method), "marker": styles.marker(method)}
-        style |= {"mode": "lines+markers"} | styles.trace(method)
-        yield fig.scatter(x, rows["top1_mean"], map(_curve_hover, rows.to_dict("records")), **style)
+        hover = map(_curve_hover, rows.to_dict("records"))
+        style = {"mode": "lines+markers", **styles.series(method)}
+        yield fig.scatter(x, rows["top1_mean"], hover, **style)
 
 
 def _end_to_end_traces(curves: pd.DataFrame, styles: MethodStyles) -> Iterator[go.Scatter]:
@@ -168,7 +167,7 @@ def labels_needed(study: StudyResults) -> Section:
         "Labels needed to reach an accuracy",
         "Interpolated between the measured shares of labels, with 95 % intervals of the number of "
         "labels. ≈ marks numbers beyond the largest share, extrapolated by a power law.",
-        tables=(make_table("Labelled images needed to reach an accuracy", heads, rows),),
+        tables=(DataTable("Labelled images needed to reach an accuracy", heads, rows),),
         folded=(frame_table("Labels needed, every method", every, columns),),
         fold="Every method",
     )
@@ -256,20 +255,20 @@ def paired_figure(study: StudyResults) -> go.Figure:
 def _paired_trace(
     rows: pd.DataFrame, method: str, styles: MethodStyles, shift: float
 ) -> go.Scatter:
-    marker, color = styles.marker(method), styles.color(method)
+    color = styles.color(method)
     differences, lows, highs = (100 * rows[name] for name in ("difference", "low", "high"))
-    hollow = ["" if significant else "-open" for significant in rows["distinguishable"]]
-    symbols = [f"{marker['symbol']}{suffix}" for suffix in hollow]
-    return fig.scatter(
+    symbol = styles.marker(method)["symbol"]
+    symbols = [symbol if filled else f"{symbol}-open" for filled in rows["distinguishable"]]
+    trace = fig.scatter(
         rows["fraction"] * shift,
         differences,
         [_paired_hover(row, styles) for row in rows.to_dict("records")],
         error_y=fig.error_bars(differences, lows, highs, color),
         mode="lines+markers",
-        line={**styles.line(method), "width": 1.2},
-        marker={**marker, "symbol": symbols, "line": {"width": 2, "color": color}},
-        **styles.trace(method),
+        **styles.series(method),
     )
+    marker = {"symbol": symbols, "line": {"width": 2, "color": color}}
+    return trace.update(line_width=1.2, marker=marker)
 
 
 def _paired_hover(row: Mapping[Any, Any], styles: MethodStyles) -> str:
@@ -292,8 +291,11 @@ def inference_cost(study: StudyResults) -> Section:
         "Parameters": lambda row: fmt.millions(row["parameters"]),
         "ms per image": lambda row: fmt.decimal(row["ms_per_image"]),
     }
-    for fraction, name in _top1_columns(cost).items():
-        columns[fmt.fraction_name(fraction)] = partial(_percent_of, name)
+
+    def top1(name: str) -> Callable[[Any], str]:
+        return lambda row: fmt.percent(row[name])
+
+    columns |= {fmt.fraction_name(f): top1(name) for f, name in _top1_columns(cost).items()}
     return Section(
         "inference_cost",
         "Accuracy by inference cost",
@@ -302,10 +304,6 @@ def inference_cost(study: StudyResults) -> Section:
         inference_cost_figure(cost, study.styles),
         folded=(frame_table("Top-1 by share of the labels, and inference cost", cost, columns, 2),),
     )
-
-
-def _percent_of(name: str, row: Mapping[str, Any]) -> str:
-    return fmt.percent(row[name])
 
 
 def _top1_columns(cost: pd.DataFrame) -> dict[float, str]:
@@ -335,8 +333,7 @@ def inference_cost_figure(cost: pd.DataFrame, styles: MethodStyles) -> go.Figure
     series = []
     for fraction in dict.fromkeys(fractions[i] for i in (0, len(fractions) // 2, -1)):
         shares = rows[top1[fraction]].astype(float).tolist()
-        name = f"{fmt.fraction_name(fraction)} of the labels"
-        series.append(fig.Series(name, shares, list(map(fmt.percent, shares))))
+        series.append(fig.Series(f"{fmt.fraction_name(fraction)} of the labels", shares))
     return fig.interval_plot(titles, series)
 
 

@@ -97,6 +97,10 @@ class MethodStyles:
             "meta": END_TO_END if method in self.end_to_end else semi_supervised,
         }
 
+    def series(self, method: str) -> dict[str, Any]:
+        """Properties of a method's line with markers."""
+        return {"line": self.line(method), "marker": self.marker(method), **self.trace(method)}
+
     def line(self, method: str) -> dict[str, Any]:
         """Colour and dash of the method's line."""
         dash = "dash" if uses_unlabelled(method) else "solid"

@@ -17,7 +17,7 @@ from sports_clip_pipeline.encoders.weights import weight_facts
 from sports_clip_pipeline.pipelines.report.config import CorpusFacts
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.data_sections import commit_name
-from sports_clip_pipeline.report.sections import DataTable, StudyResults, make_table
+from sports_clip_pipeline.report.sections import DataTable, StudyResults
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|])")
 
@@ -107,7 +107,7 @@ def _accuracy_table(study: StudyResults) -> DataTable:
     keys = (("zero_shot", 0.0), (origin["method"], origin["fraction"]))
     rows.append(("Calibration error", *(fmt.percent(errors.get(key, math.nan)) for key in keys)))
     heads = ("Measure", "Zero-shot", "This classifier")
-    return make_table("Accuracy on the test images", heads, rows)
+    return DataTable("Accuracy on the test images", heads, rows)
 
 
 def _probabilities(finetuned: Mapping[str, Any]) -> tuple[str, ...]:
@@ -173,7 +173,7 @@ def _encoders_chapter(audit: Mapping[str, Any]) -> Chapter:
         rows.append((title, origin, facts.licence, f"{digest[:12]}…", fmt.millions(parameters)))
         cautions.append(facts.caution)
     heads = ("Encoder", "Weights", "Licence", "sha256", "Parameters")
-    table = make_table("Encoders and the licences of their weights", heads, rows, texts=4)
+    table = DataTable("Encoders and the licences of their weights", heads, rows, texts=4)
     items = tuple(dict.fromkeys(filter(None, cautions)))
     return Chapter("Encoders and their weights", items=items, tables=(table,))
 
@@ -190,7 +190,7 @@ def compute_table(study: StudyResults) -> DataTable:
         rate = fmt.count(history["pairs_per_s"].median())
         facts["Pretraining"] = f"{fmt.count(len(history))} epochs at {rate} pairs per second"
     facts |= {"Machine": str(made["device"]), "Commit": commit_name(made)}
-    return make_table("Compute used", ("What", "How much"), list(facts.items()), texts=2)
+    return DataTable("Compute used", ("What", "How much"), list(facts.items()), texts=2)
 
 
 def _trials_time(trials: pd.DataFrame) -> str:

@@ -25,6 +25,7 @@ from sports_clip_pipeline.report import (
     label_sections,
 )
 from sports_clip_pipeline.report.figures import PAPER, TONES
+from sports_clip_pipeline.report.formatting import INTERVAL
 from sports_clip_pipeline.report.headline import Headline, compose_headline
 from sports_clip_pipeline.report.model_card import ModelCard, compose_model_card, markdown_text
 from sports_clip_pipeline.report.sections import Section, StudyResults
@@ -59,7 +60,6 @@ OPTIONAL_SECTIONS = {
 }
 BUNDLE = "plotly-cartesian.min.js"
 SCRIPTS = (BUNDLE, "report.js", "gallery.js", "sorting.js")  # in the order they run
-_REMEDY = "lower report.gallery_images or report.label_issues"
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -68,7 +68,6 @@ class ReportContent:
     """Everything on the page.
 
     Attributes:
-        headline: the top of the page.
         sections: by name; those without data are missing.
         changed: what fine-tuning changed, as a sentence.
         exhibits: the gallery. explained: how many images have explanation maps altogether.
@@ -118,7 +117,8 @@ def compose_page(content: ReportContent, config: ReportConfig) -> str:
     if size_mb > config.max_page_mb:
         limit = f"report.max_page_mb = {config.max_page_mb}"
         what = f"the page would have {size_mb:.1f} MB, more than {limit}"
-        raise UserFacingError("report.html", what, _REMEDY)
+        remedy = "lower report.gallery_images or report.label_issues"
+        raise UserFacingError("report.html", what, remedy)
     return page
 
 
@@ -174,6 +174,11 @@ def script_json(document: Any) -> str:
     return re.sub("[<>&\u2028\u2029]", lambda found: _UNSAFE[found.group()], text)
 
 
+def jpeg_uri(content: bytes) -> str:
+    """A JPEG image as a data URI."""
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
+
+
 def script_hash(script: str) -> str:
     """The hash by which a content security policy allows an inline script."""
     digest = hashlib.sha256(script.encode()).digest()
@@ -189,5 +194,6 @@ def _template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["markdown"] = markdown_text
+    environment.filters |= {"markdown": markdown_text, "jpeg_uri": jpeg_uri}
+    environment.globals["interval_head"] = INTERVAL
     return environment.get_template(name)

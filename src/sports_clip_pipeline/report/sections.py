@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
-from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.method_styles import MethodStyles, display_name, method_styles
 
 Document = Mapping[str, Any]
@@ -67,11 +66,6 @@ class StudyResults:
     evaluation_log: Sequence[dict[str, Any]]
 
     @property
-    def test_images(self) -> int:
-        """How many images the accuracies are measured on."""
-        return len(self.predictions)
-
-    @property
     def best_method(self) -> str:
         """The method of the exported predictor."""
         return str(self.finetuned["best_method"])
@@ -91,76 +85,44 @@ Cell = str | tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Column:
-    """A table column: numbers are right-aligned, intervals muted.
+class DataTable:
+    """A table of formatted text; the first cell of a row is its header.
 
-    `group` is a second header above it, shared with neighbours of the same group.
+    Attributes:
+        texts: how many of the first columns are text; the others are right-aligned numbers.
+        groups: second headers above the columns, which neighbours of the same name share.
+        sortable: whether the reader can sort it.
     """
 
-    name: str
-    number: bool = True
-    group: str = ""
-
-    @property
-    def quiet(self) -> bool:
-        """Whether the cells are muted."""
-        return self.name == fmt.INTERVAL
-
-
-@dataclass(frozen=True)
-class DataTable:
-    """A table of formatted text, which may be sortable; the first cell of a row is its header."""
-
     caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    heads: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    texts: int = 1
+    groups: Sequence[str] = ()
     sortable: bool = False
 
     @property
-    def groups(self) -> tuple[tuple[str, int], ...]:
-        """Group headers with the number of columns each spans; empty without groups."""
-        names = [column.group for column in self.columns]
-        spans = tuple((name, len(list(some))) for name, some in itertools.groupby(names))
-        return spans if any(names) else ()
+    def group_spans(self) -> list[tuple[str, int]]:
+        """Group headers with the number of columns each spans."""
+        return [(name, len(list(some))) for name, some in itertools.groupby(self.groups)]
 
     @property
     def group_starts(self) -> frozenset[int]:
         """Indices of the columns at which a named group starts."""
-        pairs = itertools.pairwise(["", *(column.group for column in self.columns)])
+        pairs = itertools.pairwise(["", *self.groups])
         return frozenset(i for i, (left, name) in enumerate(pairs) if name and name != left)
-
-
-def make_table(
-    caption: str,
-    heads: Sequence[str],
-    rows: Iterable[Iterable[Cell]],
-    texts: int = 1,
-    groups: Sequence[str] = (),
-    sortable: bool = False,
-) -> DataTable:
-    """A table whose first `texts` columns are text and whose other columns are numbers."""
-    groups = groups or [""] * len(heads)
-    columns = (Column(name, i >= texts, groups[i]) for i, name in enumerate(heads))
-    return DataTable(caption, tuple(columns), tuple(map(tuple, rows)), sortable)
 
 
 def frame_table(
     caption: str, frame: pd.DataFrame, columns: Mapping[str, Callable[[Any], Cell]], texts: int = 1
 ) -> DataTable:
     """A table of a data frame; `columns` maps headers to functions from a row to its cell."""
-    rows = ([cell(row) for cell in columns.values()] for row in frame.to_dict("records"))
-    return make_table(caption, list(columns), rows, texts)
+    rows = [tuple(cell(row) for cell in columns.values()) for row in frame.to_dict("records")]
+    return DataTable(caption, tuple(columns), rows, texts)
 
 
-@dataclass(frozen=True)
-class Thumbnail:
-    """A small image with a caption: data URI, alternative text, title, muted lines, file name."""
-
-    src: str
-    alt: str
-    title: str
-    lines: tuple[str, ...]
-    image: str
+Thumbnail = tuple[bytes | None, str, str, list[str], str]
+"""A small image: its JPEG if there is one, alternative text, title, muted lines, file name."""
 
 
 @dataclass(frozen=True)
@@ -179,17 +141,12 @@ class Section:
     title: str
     text: str = ""
     figure: go.Figure | None = None
-    tables: tuple[DataTable, ...] = ()
-    folded: tuple[DataTable, ...] = ()
+    tables: Sequence[DataTable] = ()
+    folded: Sequence[DataTable] = ()
     fold: str = "In numbers"
     fold_open: bool = False
     bulky: bool = False
-    thumbnails: tuple[Thumbnail, ...] = ()
+    thumbnails: Sequence[Thumbnail] = ()
     warning: str = ""
     notes: tuple[str, ...] = ()
     min_width: int = 0
-
-    @property
-    def height(self) -> int:
-        """Height of the figure in pixels."""
-        return int(self.figure.layout.height) if self.figure is not None else 0

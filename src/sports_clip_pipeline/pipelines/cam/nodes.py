@@ -9,7 +9,6 @@ from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.explain import GUIDED
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.cam.config import (
-    METHODS,
     PREDICTED,
     TRUE,
     CamConfig,
@@ -106,7 +105,7 @@ def _contrasts(
     first, second = sorted(pair, key=lambda name: name != prediction.predicted)
     method = next((name for name in cam.methods if name not in NO_CONTRAST), "gradcam")
     return [
-        by_class.contrast(image, prediction, names, method)
+        by_class.explain(image, prediction, names, method)
         for names in ((first, second), (second, first))
     ]
 
@@ -187,8 +186,7 @@ def verdict_of_methods(
     """For each method: whether it beats the baselines and passes the randomisation check."""
     from sports_clip_pipeline.explain.verdicts import explanation_verdicts, predictions_fingerprint
 
-    limit = cam_eval.correlation_limit
-    verdicts = explanation_verdicts(cam_eval_summary, limit, lambda name: METHODS.get(name, name))
+    verdicts = explanation_verdicts(cam_eval_summary, cam_eval.correlation_limit)
     return verdicts.assign(answers=predictions_fingerprint(test_predictions))
 
 
