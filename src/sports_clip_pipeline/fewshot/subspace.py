@@ -180,7 +180,8 @@ class LinearProbes:
     def select(self, solve: Solve, values: Sequence[float], name: str) -> Fit:
         """The candidate with the least held-out loss; `name` is that of the hyper-parameter."""
         held_out, _ = self.held_out(solve, values)
-        return select_candidate(self.labelled, held_out, (name,), partial(self.refit, solve))
+        refit = partial(self.refit, solve)
+        return select_candidate(self.labelled.target, held_out, (name,), refit)
 
 
 @dataclass(frozen=True)
