@@ -45,10 +45,8 @@ def test_a_fold_hides_its_images_and_its_labels() -> None:
     out = np.flatnonzero(ROWS.fold == 1)
     assert POOL.folds() == [0, 1, 2]
     np.testing.assert_array_equal(POOL.held_out(1), out)
-    np.testing.assert_array_equal(np.flatnonzero(~POOL.without(1)), out)
-    assert (POOL.target(1)[out] == -1).all()
+    np.testing.assert_array_equal(np.flatnonzero(POOL.target(1) == -2), out)
     assert (POOL.target(1) >= 0).sum() == 45 - len(out)
-    assert POOL.without(None).all()
     np.testing.assert_array_equal(POOL.target(None), [*ROWS.target, *[-1] * 40])
 
 

@@ -35,7 +35,7 @@ from sports_clip_pipeline.encoders.text_encoders import (
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.contrastive import EvaluateEmbeddings, UnlockedTask
 from sports_clip_pipeline.training.distributed import CPU, SINGLE_PROCESS, Compute, Processes
-from sports_clip_pipeline.training.image_text_pairs import PairedImages, paired_images_of_split
+from sports_clip_pipeline.training.image_text_pairs import ImageTextPairs, pairs_of_split
 from sports_clip_sample import write_sample
 
 TRAIN, VALIDATION, SPACE, CONTEXT = 10, 4, 16, 32
@@ -82,15 +82,17 @@ class Corpus:
         start: Projections | None = None,
         compute: Compute = CPU,
         processes: Processes = SINGLE_PROCESS,
+        steps_before: int = 0,
     ) -> UnlockedTask:
         """Training from these projections, or from random ones."""
         model = build_clip(start or random_projections(self), **self.recipe)
         pairs = self.pairs("train"), self.pairs("validation")
-        return UnlockedTask(model, *pairs, evaluate, self.preprocessing, config, compute, processes)
+        given = self.preprocessing, config, compute, processes, steps_before
+        return UnlockedTask(model, *pairs, evaluate, *given)
 
-    def pairs(self, split: str) -> PairedImages:
+    def pairs(self, split: str) -> ImageTextPairs:
         tables = self.image, self.text, self.manifest, self.captions
-        return paired_images_of_split(*tables, split, self.store)
+        return pairs_of_split(*tables, split, store=self.store)
 
 
 def make_corpus(raw: Path) -> Corpus:

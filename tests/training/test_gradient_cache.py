@@ -126,11 +126,10 @@ def test_encoders_get_the_same_gradient_in_chunks_as_at_once(corpus, loss: str) 
         config = ONE_BLOCK.model_copy(update={"loss": loss, "encoder_accumulation": accumulation})
         bias = -2.0 if loss == "siglip" else None
         task = corpus.task(config, start=replace(random_projections(corpus), logit_bias=bias))
-        pairs = task.train
         task.model.eval()
         images = np.arange(5)
         captions = [task.captions[n][:2] for n in images]
-        (pixels,) = task._pixels(pairs, [(pairs.rows[images], None)])
+        (pixels,) = task._pixels(task.train, [(images, None)])
         value = task.backward((images, captions, pixels), CPU.scaler())
         return float(value), gradients(task.model)
 

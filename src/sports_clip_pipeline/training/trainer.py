@@ -179,9 +179,8 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether all epochs are done or early stopping has ended the run."""
-        best, patience = best_epoch(self.history), self.settings.patience_epochs
-        stalled = 0 if best is None else len(self.history) - 1 - best
-        return self.epoch >= self.settings.epochs or 0 < patience <= stalled
+        stopped = 0 < self.settings.patience_epochs <= stalled_epochs(self.history)
+        return self.epoch >= self.settings.epochs or stopped
 
     def lr(self, step: int) -> float:
         """Scheduled learning rate of a step."""
@@ -298,7 +297,7 @@ class Trainer:
                 if not self.run_epoch(after):
                     break
                 on_epoch(self.history[-1])
-                if settings.keep == "best" and best_epoch(self.history) == len(self.history) - 1:
+                if settings.keep == "best" and stalled_epochs(self.history) == 0:
                     save(f"{key}.best")
                 every = settings.checkpoint_every_epochs
                 if self.finished or signals.received or self.epoch % every == 0:
@@ -383,8 +382,8 @@ def warmup_cosine(step: int, steps: int, peak_lr: float, warmup_share: float) ->
     return peak_lr * 0.5 * (1.0 + math.cos(math.pi * share))
 
 
-def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
-    """Position of the first row with the highest validation recall; None where none has any."""
+def stalled_epochs(history: Sequence[Mapping[str, float]]) -> int:
+    """Epochs since the first with the highest validation recall; 0 where none has any."""
     recalls = [row.get(METRIC, -1.0) for row in history]
     highest = max(recalls, default=-1.0)
-    return recalls.index(highest) if highest >= 0 else None
+    return len(recalls) - 1 - recalls.index(highest) if highest >= 0 else 0
