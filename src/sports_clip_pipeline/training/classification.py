@@ -29,6 +29,7 @@ from sports_clip_pipeline.training.images import random_resized_crops, to_pixels
 from sports_clip_pipeline.training.trainer import Step, Task, TrainSettings
 
 MAX_LOGIT_SCALE = math.log(100.0)
+_BATCH = 64  # of images whose features are computed
 
 
 @dataclass(frozen=True)
@@ -198,11 +199,7 @@ class ContrastiveHead(ProjectionHead):
 
 
 def pooled_image_features(
-    encoder: Any,
-    images: np.ndarray,
-    preprocessing: ImageTransform,
-    views: Sequence[str],
-    batch: int = 64,
+    encoder: Any, images: np.ndarray, preprocessing: ImageTransform, views: Sequence[str]
 ) -> np.ndarray:
     """Pooled features (N, D) float32 of images (N, S, S, 3) uint8 by a timm model.
 
@@ -212,8 +209,8 @@ def pooled_image_features(
     device = next(encoder.parameters()).device
     rows = []
     with torch.inference_mode():
-        for start in range(0, len(images), batch):
-            pixels = to_pixels(images[start : start + batch], preprocessing).to(device)
+        for start in range(0, len(images), _BATCH):
+            pixels = to_pixels(images[start : start + _BATCH], preprocessing).to(device)
             inputs = [pixels.flip(3) if view.endswith("_flip") else pixels for view in views]
             maps = [encoder.forward_features(view) for view in inputs]  # (B, K, h, w) each
             pooled = [encoder.forward_head(view, pre_logits=True) for view in maps]  # (B, D) each
