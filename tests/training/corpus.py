@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import pickle
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,7 +97,10 @@ class Corpus:
 
 
 def make_corpus(raw: Path) -> Corpus:
-    """Images with five captions each, written under `raw`: 10 to train on, 4 to validate."""
+    """Images with five captions each: 10 to train on, 4 to validate; made once in a folder."""
+    made = raw / "corpus.pickle"
+    if made.exists():
+        return replace(pickle.loads(made.read_bytes()), store=ImageStore(raw / "store"))
     write_sample(raw, 60, 3)
     with zipfile.ZipFile(raw / "flickr8k.zip") as archive:
         lines = list(csv.DictReader(io.StringIO(archive.read("captions.txt").decode())))
@@ -114,7 +118,9 @@ def make_corpus(raw: Path) -> Corpus:
         text = PooledTextEncoder(load_text_encoder("minilm"))(ids, mask).numpy()
     digests = [hashlib.sha256(store.get_bytes(i)).hexdigest() for i in range(len(store))]
     manifest = pd.DataFrame({"image": names, "split": splits, "stored_sha256": digests})
-    return Corpus(store, manifest, captions, image, text, view)
+    corpus = Corpus(store, manifest, captions, image, text, view)
+    made.write_bytes(pickle.dumps(replace(corpus, store=None)))
+    return corpus
 
 
 def write_pair(folder: Path) -> str:

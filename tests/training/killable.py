@@ -51,10 +51,7 @@ def digest(trained: TrainedEncoders) -> str:
 
 def main() -> None:
     torch.set_num_threads(1)
-    raw, state_folder = Path(sys.argv[1]), Path(sys.argv[2])
-    raw.mkdir(parents=True)
-    corpus = make_corpus(raw)
-    run_state = RunState(state_folder)
+    corpus, run_state = make_corpus(Path(sys.argv[1])), RunState(sys.argv[2])
     run_state.attach(PrintingTracker())
     trained = train_encoders(corpus.task(CONFIG), run_state, "f")
     print(f"digest {digest(trained)}", flush=True)

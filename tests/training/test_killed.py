@@ -41,39 +41,40 @@ def wait_for_steps(process: subprocess.Popen[str], count: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("whole")
-    steps, digest = finish(start(folder / "corpus", folder / "run_state"))
+def whole(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    steps, digest = finish(start(corpus_folder, tmp_path_factory.mktemp("whole")))
     assert steps == list(range(STEPS))
     return digest
 
 
-def test_three_kills_at_random_moments_change_no_bit(whole: str, tmp_path: Path) -> None:
+def test_three_kills_at_random_moments_change_no_bit(
+    whole: str, corpus_folder: Path, tmp_path: Path
+) -> None:
     rng = np.random.default_rng()
     moments = [(int(rng.integers(2, 4)), float(rng.uniform(0, 0.15))) for _ in range(3)]
     print(f"killed after steps and seconds {moments}")  # shown where the test fails
-    for number, (steps, seconds) in enumerate(moments):
-        process = start(tmp_path / f"corpus-{number}", tmp_path / "run_state")
+    for steps, seconds in moments:
+        process = start(corpus_folder, tmp_path)
         wait_for_steps(process, steps)
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
-    steps, digest = finish(start(tmp_path / "corpus-last", tmp_path / "run_state"))
+    steps, digest = finish(start(corpus_folder, tmp_path))
     assert steps[0] > 0  # it resumed
     assert digest == whole
 
 
-def test_sigterm_saves_the_current_step(whole: str, tmp_path: Path) -> None:
-    process = start(tmp_path / "corpus", tmp_path / "run_state")
+def test_sigterm_saves_the_current_step(whole: str, corpus_folder: Path, tmp_path: Path) -> None:
+    process = start(corpus_folder, tmp_path)
     wait_for_steps(process, 2)
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + signal.SIGTERM
     last = max([1, *(int(line.split()[1]) for line in output.splitlines())])
-    state = RunState(tmp_path / "run_state").load_state(UNLOCKED_STATE, "f")
+    state = RunState(tmp_path).load_state(UNLOCKED_STATE, "f")
     assert state is not None
     assert 3 * state[1]["epoch"] + state[1]["step"] == last + 1
-    steps, digest = finish(start(tmp_path / "corpus-2", tmp_path / "run_state"))
+    steps, digest = finish(start(corpus_folder, tmp_path))
     assert steps == list(range(last + 1, STEPS))
     assert digest == whole
