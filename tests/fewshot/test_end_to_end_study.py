@@ -150,12 +150,6 @@ def test_few_labels_are_refitted_on_the_held_out_ones_too(tmp_path: Path) -> Non
     assert not np.array_equal(others[kernel], weights[kernel])
 
 
-def test_wise_ft_chooses_its_alpha_on_held_out_images(tmp_path: Path) -> None:
-    config = FAST.model_copy(update={"methods": ("wise_ft",)})
-    trial, _ = train(study(tmp_path, RunState()), config)
-    assert trial.fit.hyperparameters["alpha"] in FAST.wise_alphas
-
-
 def test_lora_ends_in_an_encoder_of_the_packaged_architecture(tmp_path: Path) -> None:
     config = FAST.model_copy(update={"methods": ("lora",), "test_size": 32})
     _, weights = train(study(tmp_path, RunState(), config=config, begin=vit_start()), config)

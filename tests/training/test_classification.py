@@ -68,19 +68,6 @@ def test_a_killed_run_ends_bit_for_bit_as_one_that_was_not(
         np.testing.assert_array_equal(got[name], value, err_msg=name)
 
 
-def test_a_finished_run_is_loaded_without_a_step(tmp_path: Path) -> None:
-    run_state = RunState()
-    whole = training(tmp_path)
-    whole.fit(run_state, "k", "m")
-    again, steps = training(tmp_path), []
-    again.fit(run_state, "k", "m", lambda t, loss: steps.append(loss))
-    assert not steps
-    assert again.elapsed_s == whole.elapsed_s
-    got = everything(again)
-    for name, value in everything(whole).items():
-        np.testing.assert_array_equal(got[name], value)
-
-
 def test_seeds_change_the_batches_and_equal_seeds_change_nothing(tmp_path: Path) -> None:
     first, same, other = (
         losses_of(training(tmp_path, "wise_ft", seed=seed), 1) for seed in (0, 0, 1)

@@ -134,19 +134,17 @@ def test_a_missing_device_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -
         choose_compute("cuda", "auto")
 
 
-def test_a_precision_is_the_dtype_of_matrix_products() -> None:
-    left = torch.ones(2, 2)
-    dtypes = {}
-    for precision in ("fp32", "bf16", "fp16"):
-        with Compute("cpu", precision).autocast():
-            dtypes[precision] = (left @ left).dtype
-    assert dtypes == {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def test_only_fp16_scales_its_loss() -> None:
-    assert [Compute("cpu", p).scaler().is_enabled() for p in ("fp32", "bf16", "fp16")] == [
-        False, False, True,
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
+)
+def test_matrix_products_have_the_precision_and_only_fp16_scales_its_loss(
+    precision: str, dtype: torch.dtype
+) -> None:
+    compute, left = Compute("cpu", precision), torch.ones(2, 2)
+    with compute.autocast():
+        assert (left @ left).dtype == dtype
+    assert compute.scaler().is_enabled() == (precision == "fp16")
 
 
 def test_sigint_is_deferred_until_it_is_reraised() -> None:

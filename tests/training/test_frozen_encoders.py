@@ -101,10 +101,8 @@ def test_recall_is_evaluated_at_its_interval_and_at_the_end() -> None:
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize(
-    ("loss", "top1"), [(loss, 0.9 if loss == "info_nce" else 0.7) for loss in LOSSES]
-)
-def test_every_loss_aligns_captions_with_their_images(loss: str, top1: float) -> None:
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_aligns_captions_with_their_images(loss: str) -> None:
     data = pairs()
     config = CONFIG.model_copy(
         update={**PLAIN, "embed_dim": 16, "epochs": 80, "peak_lr": 0.02, "loss": loss}

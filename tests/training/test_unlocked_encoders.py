@@ -282,34 +282,6 @@ def test_history_and_live_metrics_continue_from_the_frozen_epochs(
     assert [step for metrics, step in logged if "pretrain/step_loss" in metrics] == list(range(6))
 
 
-def test_a_finished_run_is_loaded_without_an_epoch(
-    train: Callable[..., TrainedEncoders],
-) -> None:
-    run_state, evaluated = RunState(), []
-    whole = train(run_state)
-    again = train(run_state, lambda *embeddings: evaluated.append(1) or {})
-    assert not evaluated
-    np.testing.assert_array_equal(
-        again.weights["visual.trunk.conv_head.weight"],
-        whole.weights["visual.trunk.conv_head.weight"],
-    )
-
-
-def test_the_best_epoch_is_returned_and_patience_ends_training(
-    train: Callable[..., TrainedEncoders],
-) -> None:
-    recalls, run_state = iter((0.5, 0.4, 0.9)), RunState()
-    recall = lambda *embeddings: {"validation_t2i_r5": next(recalls)}  # noqa: E731
-    best = train(run_state, recall, keep="best", patience_epochs=1)
-    assert len(best.history) == 2
-    last = train(RunState())
-    state = run_state.load_state(f"{UNLOCKED_STATE}.best", "f")
-    assert state is not None and state[1]["epoch"] == 1
-    name = "visual.trunk.conv_head.weight"
-    np.testing.assert_array_equal(best.weights[name], state[0][f"model.{name}"])
-    assert not np.array_equal(best.weights[name], last.weights[name])
-
-
 def test_the_ema_weights_are_evaluated_and_saved(
     train: Callable[..., TrainedEncoders], new_clip: Callable[[], Any]
 ) -> None:
