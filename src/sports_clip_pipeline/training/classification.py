@@ -107,8 +107,8 @@ def exported_linear(layer: nn.Linear) -> Operation:
 class LinearHead(nn.Linear):
     """Linear layer initialised at zero: all classes are equally probable."""
 
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__(width, classes)
+    def __init__(self, pretrained: Pretrained) -> None:
+        super().__init__(pretrained.image_weight.shape[1], len(pretrained.zero_shot_weights))
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
 

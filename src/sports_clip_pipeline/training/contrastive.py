@@ -263,16 +263,15 @@ class UnlockedTask(ContrastiveTask):
     ) -> list[Chunk]:
         """Shard of a batch of this process, in chunks of equal size up to one image."""
         shard = self.processes.shard(len(images))
+        chunks = np.array_split(shard, min(self.config.encoder_accumulation, len(shard)))
+        texts = [np.concatenate([captions[n] for n in chunk]) for chunk in chunks]
+        blocks = repeat(None) if pixels is None else pixels.split([*map(len, chunks)])
+        inputs = zip((images[chunk] for chunk in chunks), texts, blocks, strict=False)
+        return [partial(self._embed_chunk, *chunk) for chunk in inputs]
 
-        def embed(chunk: np.ndarray) -> tuple[torch.Tensor, ...]:
-            encoder = self._wrapped if torch.is_grad_enabled() else self._encoder
-            texts = np.concatenate([captions[n] for n in chunk])
-            first, last = chunk[0] - shard[0], chunk[-1] + 1 - shard[0]
-            block = None if pixels is None else pixels[first:last]
-            return encoder(self.train, images[chunk], texts, block)
-
-        count = min(self.config.encoder_accumulation, len(shard))
-        return [partial(embed, chunk) for chunk in np.array_split(shard, count)]
+    def _embed_chunk(self, *inputs: Any) -> tuple[torch.Tensor, ...]:
+        encoder = self._wrapped if torch.is_grad_enabled() else self._encoder
+        return encoder(self.train, *inputs)
 
     def _pixels(
         self, pairs: ImageTextPairs, batches: list[Any]
