@@ -118,11 +118,10 @@ class TipAdapterF(TipAdapter):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation chooses β, the steps, and the weights of cache and zero-shot."""
-        zero_shot = task.pretrained.zero_shot_head()
         chosen = super().fit(task).hyperparameters
         beta, cache_weight = chosen["beta"], chosen["probe_weight"]
-        scaled = RowSpace.of(task.labelled, task.pretrained.scaled(root=True))
-        space = scaled.beside_outputs(zero_shot, zero_shot(task.labelled.features))
+        space = RowSpace.of(task.labelled, task.pretrained.scaled(root=True))
+        space = space.beside_outputs(task.pretrained.zero_shot_head(), task.labelled.features)
         first = columns(0, space.width)
 
         def train_all(rows: Labelled) -> Heads:

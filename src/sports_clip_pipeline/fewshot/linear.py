@@ -181,9 +181,8 @@ class LpPlusPlus(Method):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation chooses the probe's penalty."""
-        probes = LinearProbes.of(task)
-        zero_shot = task.pretrained.zero_shot_head()
-        space = probes.space.beside_outputs(zero_shot, zero_shot(task.labelled.features))
+        probes, zero_shot = LinearProbes.of(task), task.pretrained.zero_shot_head()
+        space = probes.space.beside_outputs(zero_shot, task.labelled.features)
         fit_all = partial(self.solve, energy=probes.energy)
         return space.expand_fit(cross_validate(space.rows, fit_all, c=self.c))
 

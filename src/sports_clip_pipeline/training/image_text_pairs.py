@@ -172,8 +172,7 @@ class PairEncoder(nn.Module):
             if self.config.unlocked_image_blocks:
                 projected = self.model.visual(pixels)
             else:
-                features = self._on_device(pairs.image[rows])
-                projected = project_images(self.model, features)
+                projected = project_images(self.model, self._on_device(pairs.image[rows]))
         return functional.normalize(projected.float(), dim=1)
 
     def texts(self, pairs: ImageTextPairs, rows: np.ndarray) -> torch.Tensor:
@@ -183,8 +182,7 @@ class PairEncoder(nn.Module):
                 ids, _ = pad([pairs.token_ids[row] for row in rows], self.padding)
                 projected = self.model.text(self._on_device(ids))
             else:
-                features = self._on_device(pairs.text[rows])
-                projected = project_texts(self.model, features)
+                projected = project_texts(self.model, self._on_device(pairs.text[rows]))
         return functional.normalize(projected.float(), dim=1)
 
     def scale(self) -> tuple[torch.Tensor, ...]:
