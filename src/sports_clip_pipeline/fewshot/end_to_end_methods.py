@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +16,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.clip.model import timm_stages
 from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.encoders.image_encoders import load_image_encoder, timm_encoder
 from sports_clip_pipeline.errors import UserFacingError
@@ -145,16 +143,18 @@ class LastBlocks(EndToEndMethod):
 
         Raises: UserFacingError: the encoder has fewer blocks.
         """
-        encoder = start.clip_encoder()
-        count, blocks = config.last_blocks, timm_stages(encoder)[1:]  # without the stem
+        encoder: Any = start.clip_encoder()
+        count, blocks = config.last_blocks, list(encoder.blocks)
         if count > len(blocks):
             what = f"wanted {count} of the encoder's {len(blocks)} blocks"
             raise UserFacingError(
                 "parameter end_to_end.last_blocks", what, f"use 1 to {len(blocks)}"
             )
+        children = list(encoder.named_children())
+        after = [name for name, _ in children].index("blocks") + 1
         encoder.requires_grad_(False)
-        for parameter in chain.from_iterable(blocks[-count:]):
-            parameter.requires_grad_(True)
+        for module in (*blocks[-count:], *(module for _, module in children[after:])):
+            module.requires_grad_(True)
         return ImageClassifier(encoder, TextHead(start.pretrained))
 
 

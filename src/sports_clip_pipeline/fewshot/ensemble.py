@@ -159,4 +159,4 @@ class StackedEnsemble(Method):
         names = ("logreg_weight", "ridge_weight", "gda_weight", "zero_shot_weight")
         hyperparameters |= dict(zip(names, weights.tolist(), strict=True))
         mixed = np.tensordot(weights, logits, axes=1)
-        return fit_from_held_out(labelled, mixed, head, hyperparameters)
+        return fit_from_held_out(labelled.target, mixed, head, hyperparameters)
