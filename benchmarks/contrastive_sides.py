@@ -92,14 +92,14 @@ def pretrain_ours(folder: Path, given: argparse.Namespace) -> None:
     """Features of images and captions, then projections over the locked encoders."""
     from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
     from sports_clip_pipeline.training.contrastive import pretrain_projections
-    from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
+    from sports_clip_pipeline.training.image_text_pairs import pairs_of_split
 
     manifest = manifest_of(folder)
     captions = caption_table(manifest, caption_tokenizer(TEXT_ENCODER, CONTEXT))
     embedder = embedder_of(folder, given.encoder, given.backend)
     image = embedder.images("images", ImageStore(folder / "store"), manifest)["features"]
     text = embedder.captions(list(captions["token_ids"]))["features"]
-    pairs = paired_features_of_split(image, text, manifest, captions, "train")
+    pairs = pairs_of_split(image, text, manifest, captions, "train")
     config = PretrainConfig(epochs=given.epochs, batch_size=128)
     start = time.perf_counter()
     pretrain_projections(pairs, lambda projections: {}, config, RunState(), "benchmark")
@@ -111,21 +111,21 @@ def encoder_pairs(folder: Path, encoder: str) -> tuple[Any, Any]:
     """Pairs whose captions are read from the cache, and the preprocessing of images."""
     from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
     from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer
-    from sports_clip_pipeline.training.image_text_pairs import paired_images_of_split
+    from sports_clip_pipeline.training.image_text_pairs import pairs_of_split
 
     manifest = manifest_of(folder)
     captions = caption_table(manifest, caption_tokenizer(TEXT_ENCODER, CONTEXT))
     text = np.random.default_rng(0).normal(size=(len(captions), 384)).astype(np.float32)
     image = np.zeros((len(manifest), 1280), np.float32)  # not read: the image encoder is unlocked
     store = ImageStore(folder / "store")
-    pairs = paired_images_of_split(image, text, manifest, captions, "train", store)
+    pairs = pairs_of_split(image, text, manifest, captions, "train", store=store)
     return pairs, image_preprocessing(encoder, 224, "full")
 
 
 def unlocked_training(folder: Path, given: argparse.Namespace) -> Any:
     """Training through the whole image encoder, text features cached."""
     from sports_clip_pipeline.clip.folder import load_clip
-    from sports_clip_pipeline.training.contrastive import UnlockedTask, unlocked_settings
+    from sports_clip_pipeline.training.contrastive import UnlockedTask
     from sports_clip_pipeline.training.distributed import Compute
     from sports_clip_pipeline.training.trainer import Trainer
 
@@ -136,7 +136,7 @@ def unlocked_training(folder: Path, given: argparse.Namespace) -> Any:
     model = load_clip(folder / "clip").model
     compute = Compute("cpu", "fp32")
     task = UnlockedTask(model, pairs, pairs, lambda *emb: {}, view, config, compute)
-    return Trainer(task, unlocked_settings(config, compute), compute)
+    return Trainer(task)
 
 
 def unlocked_ours(folder: Path, given: argparse.Namespace) -> None:
@@ -155,6 +155,7 @@ def unlocked_ours(folder: Path, given: argparse.Namespace) -> None:
             yield step
 
     training.task.batches = clocked
+    training.task.evaluate = lambda model: {}
     start = time.perf_counter()
     training.run_epoch()
     share = waited_s[0] / (time.perf_counter() - start)

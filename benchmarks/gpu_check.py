@@ -35,9 +35,9 @@ from sports_clip_pipeline.encoders.image_encoders import image_encoder, image_pr
 from sports_clip_pipeline.encoders.text_encoders import caption_tokenizer, text_encoder_spec
 from sports_clip_pipeline.encoders.weights import is_pair
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
-from sports_clip_pipeline.training.contrastive import UnlockedTask, unlocked_settings
+from sports_clip_pipeline.training.contrastive import UnlockedTask
 from sports_clip_pipeline.training.distributed import choose_compute
-from sports_clip_pipeline.training.image_text_pairs import paired_images_of_split
+from sports_clip_pipeline.training.image_text_pairs import pairs_of_split
 from sports_clip_pipeline.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +80,7 @@ def training_of(recipe: Recipe, folder: Path, given: argparse.Namespace) -> Trai
     )
     nothing = np.zeros((len(manifest), 1), np.float32), np.zeros((len(captions), 1), np.float32)
     store = ImageStore(folder / "store")
-    pairs = paired_images_of_split(*nothing, manifest, captions, "train", store)
+    pairs = pairs_of_split(*nothing, manifest, captions, "train", store=store)
     view = image_preprocessing(recipe.image_encoder, 224, "full")
     encoders = recipe.image_encoder, recipe.text_encoder, view, recipe.context_length
     pair = is_pair(recipe.image_encoder)
@@ -92,28 +92,27 @@ def training_of(recipe: Recipe, folder: Path, given: argparse.Namespace) -> Trai
     compute = choose_compute(given.device, "auto", given.compiled)
     model = build_clip(projections_of(recipe), *encoders)
     task = UnlockedTask(model, pairs, pairs, lambda *emb: {}, view, config, compute)
-    return Trainer(task, unlocked_settings(config, compute), compute)
+    return Trainer(task)
 
 
 def measured(training: Trainer, steps: int) -> tuple[float, float]:
     """Pairs a second, and floating-point operations of a pair, forward and backward."""
     times: list[float] = []
 
-    def after(pairs: int, loss: torch.Tensor) -> bool:
+    def after(loss: torch.Tensor) -> bool:
         float(loss)  # waits for the device
         times.append(time.perf_counter())
         return len(times) >= WARM_STEPS + steps
 
     while len(times) < WARM_STEPS + steps:
-        if training.run_epoch(after):
-            training.end_epoch(0.0)
+        training.run_epoch(after)
     per_step_s = (times[-1] - times[WARM_STEPS - 1]) / (len(times) - WARM_STEPS)
     return training.task.config.encoder_batch_size / per_step_s, operations_of_a_pair(training)
 
 
 def operations_of_a_pair(training: Trainer) -> float:
     """Counted on four pairs, three times the forward pass, by torch's own counter."""
-    device = training.compute.device
+    device = training.task.compute.device
     pixels = torch.zeros(4, 3, 224, 224, device=device)
     length = max(len(ids) for ids in training.task.train.token_ids)
     ids = torch.ones(4, length, dtype=torch.int64, device=device)

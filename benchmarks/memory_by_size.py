@@ -90,10 +90,10 @@ def run_step(step: str, folder: Path) -> None:
         from sports_clip_pipeline.io.state import RunState
         from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
         from sports_clip_pipeline.training.contrastive import pretrain_projections
-        from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
+        from sports_clip_pipeline.training.image_text_pairs import pairs_of_split
 
         features = image.load()["features"], text.load()["features"]
-        pairs = paired_features_of_split(*features, manifest, captions.load(), "train")
+        pairs = pairs_of_split(*features, manifest, captions.load(), "train")
         once = PretrainConfig(epochs=2)
         pretrain_projections(pairs, lambda found: {}, once, RunState(), "benchmark")
         return

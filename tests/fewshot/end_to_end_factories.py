@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 from sports_clip_pipeline.clip.projections import Pretrained
+from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.fewshot.end_to_end_methods import Start
@@ -59,8 +60,9 @@ def pretrained(width: int = 1280) -> Pretrained:
 
 def prompts() -> ClassPrompts:
     weight = np.random.default_rng(2).normal(size=(SPACE, TEXT_WIDTH)).astype(np.float32)
-    texts = tuple(f"prompt {i}" for i in range(2 * CLASSES))
-    return TinyPrompts(texts, np.repeat(np.arange(CLASSES), 2), "minilm", 16, weight)
+    names = [[f"thing {c}", f"item {c}"] for c in range(CLASSES)]
+    classes = [{"label": f"class {c}", "names": own} for c, own in enumerate(names)]
+    return TinyPrompts(ClassBank(templates="a {}.", classes=classes), "minilm", 16, weight)
 
 
 def start(width: int = 1280) -> Start:

@@ -69,11 +69,11 @@ def test_the_candidate_with_the_least_held_out_loss_is_refitted_on_all_rows() ->
     rows = Labelled(features, np.array([0, 1, 0, 1, 0]), np.array([0, 0, 1, 1, -1]), 2)
     fitted_on: list[int] = []
 
-    def fit_all(part: Labelled) -> dict[tuple[float], Head]:
+    def fit_all(part: Labelled, factors: tuple[float, ...]) -> dict[tuple[float], Head]:
         fitted_on.append(len(part.target))
-        return {(factor,): Head((affine(np.eye(2) * factor),)) for factor in (-1.0, 1.0)}
+        return {(factor,): Head((affine(np.eye(2) * factor),)) for factor in factors}
 
-    fit = cross_validate(rows, fit_all, ("factor",))
+    fit = cross_validate(rows, fit_all, factor=(-1.0, 1.0))
     assert fitted_on == [3, 3, 5]
     assert fit.hyperparameters == {"factor": 1.0}
     assert fit.cv_top1 == 1.0

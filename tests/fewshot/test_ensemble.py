@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from sports_clip_pipeline.fewshot.base import Labelled
+from sports_clip_pipeline.fewshot.base import Labelled, Task
 from sports_clip_pipeline.fewshot.cross_validation import fit_temperature, log_loss
 from sports_clip_pipeline.fewshot.discriminant import Gda, solve_gda
 from sports_clip_pipeline.fewshot.ensemble import (
@@ -55,13 +57,14 @@ def test_a_classifier_that_is_wrong_gets_no_weight_rather_than_a_negative_one() 
 def test_the_candidate_that_helps_zero_shot_most_is_refitted_and_blended() -> None:
     features = np.hstack([GOOD, NOISE]).astype(np.float32)
     probe, zero_shot = (Head((affine(w),)) for w in (np.eye(3, 6), np.eye(3, 6, 3)))
-    rows = Labelled(features, TARGET, np.zeros(400, int), 3)
+    given = Task(
+        Labelled(features, TARGET, np.zeros(400, int), 3),
+        replace(pretrained(3), zero_shot=zero_shot),
+    )
     held_out = GOOD.copy()
     held_out[:7] = np.nan
     candidates = {("noise",): RNG.normal(size=(400, 3)), ("good",): held_out}
-    fit = blend_with_zero_shot(
-        rows, candidates, ("name",), {("good",): probe}.__getitem__, zero_shot
-    )
+    fit = blend_with_zero_shot(given, candidates, ("name",), {("good",): probe}.__getitem__)
     a, b = fit.hyperparameters["probe_weight"], fit.hyperparameters["zero_shot_weight"]
     assert fit.hyperparameters["name"] == "good"
     np.testing.assert_allclose(fit.head(features), a * GOOD + b * NOISE, atol=1e-4)

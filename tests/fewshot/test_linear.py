@@ -91,7 +91,7 @@ def lp_plus_plus(c: float, prior_strength: float) -> tuple[np.ndarray, np.ndarra
     """Weight (3, 5), bias (3,), multipliers (3,)."""
     joint = Labelled(np.hstack([COLUMNS, TEXT]), TARGET, TARGET, 3)
     _, energy = principal_axes(COLUMNS)
-    (head,) = LpPlusPlus(prior_strength=prior_strength).solve(joint, energy, (c,)).values()
+    (head,) = LpPlusPlus(prior_strength=prior_strength).solve(joint, (c,), energy).values()
     arrays = head.operations[0].arrays
     multiplier = arrays["weight"][:, 5:]
     np.testing.assert_array_equal(multiplier, np.diag(np.diag(multiplier)))

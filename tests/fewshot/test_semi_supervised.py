@@ -7,7 +7,7 @@ import pytest
 from scipy.special import log_softmax
 
 from sports_clip_pipeline.fewshot.base import METHODS, Fit, Labelled, Task, method_class
-from sports_clip_pipeline.fewshot.discriminant import LinearClassifier, fit_gaussians
+from sports_clip_pipeline.fewshot.discriminant import LinearClassifier
 from sports_clip_pipeline.fewshot.ensemble import LogregBlend
 from sports_clip_pipeline.fewshot.semi_supervised import (
     GdaEm,
@@ -45,10 +45,8 @@ def test_a_fold_hides_its_images_and_its_labels() -> None:
     out = np.flatnonzero(ROWS.fold == 1)
     assert POOL.folds() == [0, 1, 2]
     np.testing.assert_array_equal(POOL.held_out(1), out)
-    np.testing.assert_array_equal(np.flatnonzero(~POOL.without(1)), out)
-    assert (POOL.target(1)[out] == -1).all()
+    np.testing.assert_array_equal(np.flatnonzero(POOL.target(1) == -2), out)
     assert (POOL.target(1) >= 0).sum() == 45 - len(out)
-    assert POOL.without(None).all()
     np.testing.assert_array_equal(POOL.target(None), [*ROWS.target, *[-1] * 40])
 
 
@@ -135,13 +133,6 @@ def test_every_label_is_held_out_once_from_the_components() -> None:
     np.testing.assert_allclose(found.held_out.sum(axis=1), 1.0, atol=1e-5)
     own = found.held_out[np.arange(45), ROWS.target]
     assert -np.log(own).mean() == pytest.approx(found.cv_log_loss, abs=1e-4)
-
-
-def test_labels_of_overwhelming_weight_give_the_gaussians_of_the_labels() -> None:
-    method = GdaEm(label_weight=1e6)
-    found, _ = method.mixture(POOL, TEACHER, None)
-    supervised = fit_gaussians(POOL.rows[:45], np.eye(3)[ROWS.target], method.shrinkage)
-    np.testing.assert_allclose(found.weight / method.beta, supervised.weight, rtol=1e-2, atol=5e-2)
 
 
 @pytest.mark.parametrize(
@@ -255,15 +246,6 @@ def test_without_unlabelled_images_the_labels_are_learned(
     found = fit(name, labelled(80, 4), others)
     assert accuracy(found) > 0.9
     assert found.cv_top1 > 0.8
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_held_out_predictions_do_not_depend_on_held_out_labels(name: str) -> None:
-    # Shuffled labels: whatever sees them predicts them more often than chance.
-    rows = labelled(80, 4, shuffle=True)
-    found = fit(name, rows)
-    assert found.held_out is not None
-    assert (found.held_out.argmax(axis=1) == rows.target).mean() < 0.45
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "pseudo_labels"])

@@ -80,7 +80,7 @@ def test_a_head_in_rotated_axes_is_the_same_on_pooled_features(count: int) -> No
 
 def test_outputs_beside_the_columns_become_a_branch() -> None:
     rows, text = rows_of(6, 12), Head((affine(RNG.normal(size=(2, 12))),))
-    space = RowSpace.of(rows, UNIT).beside_outputs(text, text(rows.features))
+    space = RowSpace.of(rows, UNIT).beside_outputs(text, rows.features)
     assert (space.rows.features.shape, space.width) == ((6, 6 + 2), 6)
     head = Head((affine(RNG.normal(size=(2, 8)), np.array([1.0, -1.0])),))
     expected = head(space.rows.features)

@@ -10,7 +10,6 @@ from sports_clip_pipeline.fewshot.trial import (
     TrialKey,
     abstention_threshold,
     trial_predictor,
-    without_additional_encoders,
 )
 from sports_clip_pipeline.predictor.head import Head, Operation, columns
 from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
@@ -38,9 +37,9 @@ def test_a_trial_that_reads_the_first_encoder_ships_without_the_others() -> None
     predictor = shipped(columns(0, 1280), Operation("l2_normalise"))
     assert [encoder.name for encoder in predictor.encoders] == ["lite2"]
     assert predictor.head.describe() == ["l2_normalise"]
-    head, alone = without_additional_encoders(Head((columns(0, 3),)), 1280)
-    assert not alone
-    assert head.describe() == ["columns"]
+    predictor = shipped(columns(0, 3))
+    assert len(predictor.encoders) == 2
+    assert predictor.head.describe() == ["columns"]
 
 
 def held_out(*confidences: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,17 @@ from tests.training.corpus import Corpus, make_corpus, random_projections
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `corpus`, for processes that read it again."""
+    folder = tmp_path_factory.mktemp("unlocked")
+    make_corpus(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def corpus(corpus_folder: Path) -> Corpus:
     """A small captioned corpus of drawn scenes."""
-    return make_corpus(tmp_path_factory.mktemp("unlocked"))
+    return make_corpus(corpus_folder)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import pickle
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,7 @@ from sports_clip_pipeline.encoders.text_encoders import (
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.contrastive import EvaluateEmbeddings, UnlockedTask
 from sports_clip_pipeline.training.distributed import CPU, SINGLE_PROCESS, Compute, Processes
-from sports_clip_pipeline.training.image_text_pairs import PairedImages, paired_images_of_split
+from sports_clip_pipeline.training.image_text_pairs import ImageTextPairs, pairs_of_split
 from sports_clip_sample import write_sample
 
 TRAIN, VALIDATION, SPACE, CONTEXT = 10, 4, 16, 32
@@ -82,19 +83,24 @@ class Corpus:
         start: Projections | None = None,
         compute: Compute = CPU,
         processes: Processes = SINGLE_PROCESS,
+        steps_before: int = 0,
     ) -> UnlockedTask:
         """Training from these projections, or from random ones."""
         model = build_clip(start or random_projections(self), **self.recipe)
         pairs = self.pairs("train"), self.pairs("validation")
-        return UnlockedTask(model, *pairs, evaluate, self.preprocessing, config, compute, processes)
+        given = self.preprocessing, config, compute, processes, steps_before
+        return UnlockedTask(model, *pairs, evaluate, *given)
 
-    def pairs(self, split: str) -> PairedImages:
+    def pairs(self, split: str) -> ImageTextPairs:
         tables = self.image, self.text, self.manifest, self.captions
-        return paired_images_of_split(*tables, split, self.store)
+        return pairs_of_split(*tables, split, store=self.store)
 
 
 def make_corpus(raw: Path) -> Corpus:
-    """Images with five captions each, written under `raw`: 10 to train on, 4 to validate."""
+    """Images with five captions each: 10 to train on, 4 to validate; made once in a folder."""
+    made = raw / "corpus.pickle"
+    if made.exists():
+        return replace(pickle.loads(made.read_bytes()), store=ImageStore(raw / "store"))
     write_sample(raw, 60, 3)
     with zipfile.ZipFile(raw / "flickr8k.zip") as archive:
         lines = list(csv.DictReader(io.StringIO(archive.read("captions.txt").decode())))
@@ -112,7 +118,9 @@ def make_corpus(raw: Path) -> Corpus:
         text = PooledTextEncoder(load_text_encoder("minilm"))(ids, mask).numpy()
     digests = [hashlib.sha256(store.get_bytes(i)).hexdigest() for i in range(len(store))]
     manifest = pd.DataFrame({"image": names, "split": splits, "stored_sha256": digests})
-    return Corpus(store, manifest, captions, image, text, view)
+    corpus = Corpus(store, manifest, captions, image, text, view)
+    made.write_bytes(pickle.dumps(replace(corpus, store=None)))
+    return corpus
 
 
 def write_pair(folder: Path) -> str:

@@ -1,12 +1,9 @@
-"""Run of `train_encoders` in its own process, which prints each step and a digest of its weights.
-
-python -m tests.training.killable CORPUS_FOLDER STATE_FOLDER
-"""
+"""Run of `train_encoders` for a process of its own, which sends each step and a digest."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +25,15 @@ CONFIG = ONE_BLOCK.model_copy(
 STEPS = 12
 
 
-class PrintingTracker:
-    """A tracker that prints each step."""
+class SendingTracker:
+    """A tracker that sends the number of each step."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
 
     def log_metrics(self, metrics: dict[str, float], step: int | None) -> None:
         if "pretrain/step_loss" in metrics:
-            print(f"step {step}", flush=True)
+            self.connection.send(step)
 
     def log_trial(self, *arguments: Any) -> None:
         raise AssertionError("pretraining has no trials")
@@ -49,16 +49,9 @@ def digest(trained: TrainedEncoders) -> str:
     return checksum.hexdigest()
 
 
-def main() -> None:
+def run(corpus_folder: Path, state_folder: Path, connection: Connection) -> None:
+    """Train the corpus; send each step's number, and at the end the digest of the weights."""
     torch.set_num_threads(1)
-    raw, state_folder = Path(sys.argv[1]), Path(sys.argv[2])
-    raw.mkdir(parents=True)
-    corpus = make_corpus(raw)
     run_state = RunState(state_folder)
-    run_state.attach(PrintingTracker())
-    trained = train_encoders(corpus.task(CONFIG), run_state, "f")
-    print(f"digest {digest(trained)}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    run_state.attach(SendingTracker(connection))
+    connection.send(digest(train_encoders(make_corpus(corpus_folder).task(CONFIG), run_state, "f")))

@@ -30,11 +30,13 @@ PROJECT = Path(__file__).parents[2]
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="names Linux's loopback device")
 
 
-def torchrun(folder: Path, kind: str, chunks: int = 1) -> subprocess.CompletedProcess[str]:
+def torchrun(
+    corpus: Path, folder: Path, kind: str, chunks: int = 1
+) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-        "--local-addr=127.0.0.1", "-m", "tests.training.two_processes", str(folder), kind,
-        str(chunks),
+        "--local-addr=127.0.0.1", "-m", "tests.training.two_processes", str(corpus), str(folder),
+        kind, str(chunks),
     ]  # fmt: skip
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
@@ -42,8 +44,8 @@ def torchrun(folder: Path, kind: str, chunks: int = 1) -> subprocess.CompletedPr
     )
 
 
-def trained(folder: Path, kind: str, chunks: int = 1) -> Any:
-    done = torchrun(folder, kind, chunks)
+def trained(corpus: Path, folder: Path, kind: str, chunks: int = 1) -> Any:
+    done = torchrun(corpus, folder, kind, chunks)
     assert done.returncode == 0, done.stderr[-4000:]
     return np.load(folder / "trained.npz")
 
@@ -51,10 +53,10 @@ def trained(folder: Path, kind: str, chunks: int = 1) -> Any:
 @needs_linux
 @pytest.mark.parametrize(("kind", "chunks"), [("pairs", 1), ("pairs", 2), ("pair", 1)])
 def test_two_processes_give_the_curve_and_the_weights_of_one(
-    kind: str, chunks: int, tmp_path: Path
+    kind: str, chunks: int, corpus_folder: Path, tmp_path: Path
 ) -> None:
-    both = trained(tmp_path, kind, chunks)
-    alone = train(tmp_path, kind, chunks)
+    both = trained(corpus_folder, tmp_path, kind, chunks)
+    alone = train(corpus_folder, tmp_path, kind, chunks)
     np.testing.assert_allclose(both["losses"], [r["loss"] for r in alone.history], rtol=1e-4)
     assert both["recalls"].tolist() == [0.04, 0.04], "broadcast by the main process"
     assert {n for n in both if n.startswith("weight.")} == {f"weight.{n}" for n in alone.weights}
@@ -64,17 +66,19 @@ def test_two_processes_give_the_curve_and_the_weights_of_one(
 
 
 @needs_linux
-def test_a_killed_process_ends_the_run_within_seconds_and_it_resumes(tmp_path: Path) -> None:
+def test_a_killed_process_ends_the_run_within_seconds_and_it_resumes(
+    corpus_folder: Path, tmp_path: Path
+) -> None:
     start = time.monotonic()
-    killed = torchrun(tmp_path, "killed")
+    killed = torchrun(corpus_folder, tmp_path, "killed")
     assert killed.returncode != 0
     assert "Signal 9" in killed.stderr
     assert time.monotonic() - start < 100
     state = RunState(tmp_path / "run_state-2").load_state(UNLOCKED_STATE, "f")
     assert state is not None
     assert (state[1]["epoch"], state[1]["step"]) in {(0, 1), (1, 0)}
-    again = trained(tmp_path, "pairs")
-    alone = train(tmp_path, "pairs", 1)
+    again = trained(corpus_folder, tmp_path, "pairs")
+    alone = train(corpus_folder, tmp_path, "pairs", 1)
     np.testing.assert_allclose(again["losses"], [r["loss"] for r in alone.history], rtol=1e-4)
 
 
@@ -130,19 +134,17 @@ def test_a_missing_device_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -
         choose_compute("cuda", "auto")
 
 
-def test_a_precision_is_the_dtype_of_matrix_products() -> None:
-    left = torch.ones(2, 2)
-    dtypes = {}
-    for precision in ("fp32", "bf16", "fp16"):
-        with Compute("cpu", precision).autocast():
-            dtypes[precision] = (left @ left).dtype
-    assert dtypes == {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def test_only_fp16_scales_its_loss() -> None:
-    assert [Compute("cpu", p).scaler().is_enabled() for p in ("fp32", "bf16", "fp16")] == [
-        False, False, True,
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
+)
+def test_matrix_products_have_the_precision_and_only_fp16_scales_its_loss(
+    precision: str, dtype: torch.dtype
+) -> None:
+    compute, left = Compute("cpu", precision), torch.ones(2, 2)
+    with compute.autocast():
+        assert (left @ left).dtype == dtype
+    assert compute.scaler().is_enabled() == (precision == "fp16")
 
 
 def test_sigint_is_deferred_until_it_is_reraised() -> None:

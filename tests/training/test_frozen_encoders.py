@@ -15,10 +15,9 @@ from sports_clip_pipeline.pipelines.pretrain.config import LOSSES, PretrainConfi
 from sports_clip_pipeline.training.contrastive import (
     FROZEN_STATE,
     FrozenTask,
-    frozen_settings,
     pretrain_projections,
 )
-from sports_clip_pipeline.training.image_text_pairs import PairedFeatures
+from sports_clip_pipeline.training.image_text_pairs import ImageTextPairs
 from sports_clip_pipeline.training.trainer import Trainer
 
 CONFIG = PretrainConfig(
@@ -34,7 +33,7 @@ CONFIG = PretrainConfig(
 PLAIN = {"feature_noise": 0.0, "feature_dropout": 0.0}
 
 
-def pairs(images: int = 30, each: int = 3) -> PairedFeatures:
+def pairs(images: int = 30, each: int = 3) -> ImageTextPairs:
     """Caption features that are a noisy linear map of their image's."""
     rng = np.random.default_rng(0)
     image = rng.normal(3.0, 1.0, (images, 16)).astype(np.float32)
@@ -42,7 +41,7 @@ def pairs(images: int = 30, each: int = 3) -> PairedFeatures:
     text = image[image_index] @ rng.normal(size=(16, 12)) + rng.normal(
         0, 0.3, (len(image_index), 12)
     )
-    return PairedFeatures(FeatureRows(image), FeatureRows(text.astype(np.float32)), image_index)
+    return ImageTextPairs(FeatureRows(image), FeatureRows(text.astype(np.float32)), image_index)
 
 
 def no_metrics(projections: Projections) -> dict[str, float]:
@@ -51,9 +50,8 @@ def no_metrics(projections: Projections) -> dict[str, float]:
 
 def test_folded_projections_give_the_modules_own_embeddings() -> None:
     data = pairs()
-    config = CONFIG.model_copy(update=PLAIN)
-    task = FrozenTask(data, no_metrics, config)
-    Trainer(task, frozen_settings(config)).run_epoch()
+    task = FrozenTask(data, no_metrics, CONFIG.model_copy(update=PLAIN))
+    Trainer(task).run_epoch()
     with torch.no_grad():
         inputs = task.model.standardise(np.asarray(data.image), np.asarray(data.text))
         image_emb, text_emb = task.model(*inputs)
@@ -103,10 +101,8 @@ def test_recall_is_evaluated_at_its_interval_and_at_the_end() -> None:
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize(
-    ("loss", "top1"), [(loss, 0.9 if loss == "info_nce" else 0.7) for loss in LOSSES]
-)
-def test_every_loss_aligns_captions_with_their_images(loss: str, top1: float) -> None:
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_aligns_captions_with_their_images(loss: str) -> None:
     data = pairs()
     config = CONFIG.model_copy(
         update={**PLAIN, "embed_dim": 16, "epochs": 80, "peak_lr": 0.02, "loss": loss}

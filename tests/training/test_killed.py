@@ -3,77 +3,89 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.training.contrastive import UNLOCKED_STATE
-from tests.training.killable import STEPS
+from tests.training.killable import STEPS, run
 
-PROJECT = Path(__file__).parents[2]
-
-
-def start(corpus: Path, run_state: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.training.killable", str(corpus), str(run_state)]
-    return subprocess.Popen(
-        command, cwd=PROJECT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+# Processes are forked from one that has imported torch already.
+CONTEXT = get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.training.killable"])
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[list[int], str]:
-    """Printed steps and digest of the process."""
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    lines = output.splitlines()
-    return [int(line.split()[1]) for line in lines[:-1]], lines[-1].split()[1]
+class Run:
+    """A training process, from which the numbers of its steps are received."""
 
+    def __init__(self, corpus: Path, run_state: Path) -> None:
+        self.receiver: Connection
+        self.receiver, sender = CONTEXT.Pipe(duplex=False)
+        self.process = CONTEXT.Process(target=run, args=(corpus, run_state, sender))
+        self.process.start()
+        sender.close()
 
-def wait_for_steps(process: subprocess.Popen[str], count: int) -> None:
-    """Wait until the process has printed so many more steps."""
-    assert process.stdout is not None
-    for _ in range(count):
-        assert process.stdout.readline().startswith("step ")
+    def wait_for_steps(self, count: int) -> None:
+        """Wait until it has sent so many more steps."""
+        assert all(isinstance(self.receiver.recv(), int) for _ in range(count))
+
+    def rest(self) -> list[Any]:
+        """What it still sends until it ends."""
+        received = []
+        with suppress(EOFError, OSError):
+            while True:
+                received.append(self.receiver.recv())
+        self.process.join(60)
+        return received
+
+    def finish(self) -> tuple[list[int], str]:
+        """Steps and digest of a run that ends by itself."""
+        *steps, digest = self.rest()
+        assert self.process.exitcode == 0
+        return steps, digest
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("whole")
-    steps, digest = finish(start(folder / "corpus", folder / "run_state"))
+def whole(corpus_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    steps, digest = Run(corpus_folder, tmp_path_factory.mktemp("whole")).finish()
     assert steps == list(range(STEPS))
     return digest
 
 
-def test_three_kills_at_random_moments_change_no_bit(whole: str, tmp_path: Path) -> None:
+def test_three_kills_at_random_moments_change_no_bit(
+    whole: str, corpus_folder: Path, tmp_path: Path
+) -> None:
     rng = np.random.default_rng()
     moments = [(int(rng.integers(2, 4)), float(rng.uniform(0, 0.15))) for _ in range(3)]
     print(f"killed after steps and seconds {moments}")  # shown where the test fails
-    for number, (steps, seconds) in enumerate(moments):
-        process = start(tmp_path / f"corpus-{number}", tmp_path / "run_state")
-        wait_for_steps(process, steps)
+    for steps, seconds in moments:
+        training = Run(corpus_folder, tmp_path)
+        training.wait_for_steps(steps)
         time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGKILL
-    steps, digest = finish(start(tmp_path / "corpus-last", tmp_path / "run_state"))
+        training.process.kill()
+        training.rest()
+        assert training.process.exitcode == -signal.SIGKILL
+    steps, digest = Run(corpus_folder, tmp_path).finish()
     assert steps[0] > 0  # it resumed
     assert digest == whole
 
 
-def test_sigterm_saves_the_current_step(whole: str, tmp_path: Path) -> None:
-    process = start(tmp_path / "corpus", tmp_path / "run_state")
-    wait_for_steps(process, 2)
-    process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=60)[0]
-    assert process.returncode == 128 + signal.SIGTERM
-    last = max([1, *(int(line.split()[1]) for line in output.splitlines())])
-    state = RunState(tmp_path / "run_state").load_state(UNLOCKED_STATE, "f")
+def test_sigterm_saves_the_current_step(whole: str, corpus_folder: Path, tmp_path: Path) -> None:
+    training = Run(corpus_folder, tmp_path)
+    training.wait_for_steps(2)
+    training.process.terminate()
+    last = max([1, *training.rest()])
+    assert training.process.exitcode == 128 + signal.SIGTERM
+    state = RunState(tmp_path).load_state(UNLOCKED_STATE, "f")
     assert state is not None
     assert 3 * state[1]["epoch"] + state[1]["step"] == last + 1
-    steps, digest = finish(start(tmp_path / "corpus-2", tmp_path / "run_state"))
+    steps, digest = Run(corpus_folder, tmp_path).finish()
     assert steps == list(range(last + 1, STEPS))
     assert digest == whole

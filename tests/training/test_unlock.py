@@ -20,10 +20,9 @@ def learning(model: nn.Module) -> set[str]:
 
 def test_nothing_unlocked_leaves_projections_and_scale(new_clip: Callable[[], Any]) -> None:
     model = new_clip()
-    unlocked = unlock(model, 0, 0)
+    unlock(model, 0, 0)
     set_train_mode(model)
     assert learning(model) == HEADS == set(changing_entries(model))
-    assert not unlocked.image and not unlocked.text
 
 
 def test_one_block_is_the_last_stage_with_what_follows_it_and_the_last_layer(
@@ -40,7 +39,7 @@ def test_one_block_is_the_last_stage_with_what_follows_it_and_the_last_layer(
     }  # fmt: skip
 
 
-def test_minus_one_is_all_of_a_encoder(new_clip: Callable[[], Any]) -> None:
+def test_minus_one_is_all_of_an_encoder(new_clip: Callable[[], Any]) -> None:
     model = new_clip()
     unlock(model, -1, 0)
     trunk = {n for n, _ in model.named_parameters() if n.startswith("visual.trunk.")}

@@ -1,6 +1,6 @@
 """One of the processes that torchrun starts for `test_distributed`: trains, the main one saves.
 
-torchrun --nproc-per-node=2 -m tests.training.two_processes FOLDER KIND CHUNKS
+torchrun --nproc-per-node=2 -m tests.training.two_processes CORPUS_FOLDER FOLDER KIND CHUNKS
 """
 
 from __future__ import annotations
@@ -41,13 +41,15 @@ CONFIG = ONE_BLOCK.model_copy(
 )
 
 
-def train(folder: Path, kind: str, chunks: int, processes: Processes = SINGLE_PROCESS) -> Any:
-    """Train the toy corpus; everything is written under `folder`."""
-    own = Path(tempfile.mkdtemp(dir=folder))
-    corpus, config = make_corpus(own), CONFIG.model_copy(update={"encoder_accumulation": chunks})
+def train(
+    raw: Path, folder: Path, kind: str, chunks: int, processes: Processes = SINGLE_PROCESS
+) -> Any:
+    """Train the toy corpus in `raw`; everything is written under `folder`."""
+    corpus, config = make_corpus(raw), CONFIG.model_copy(update={"encoder_accumulation": chunks})
     start = None
     if kind == "pair":
-        corpus = of_pair(corpus, write_pair(own / "pair"))
+        pair = Path(tempfile.mkdtemp(dir=folder)) / "pair"
+        corpus = of_pair(corpus, write_pair(pair))
         start = identity_projections(SPACE, 2.5, None)
         config = config.model_copy(
             update={
@@ -79,9 +81,9 @@ def train(folder: Path, kind: str, chunks: int, processes: Processes = SINGLE_PR
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    raw, folder = Path(sys.argv[1]), Path(sys.argv[2])
     with process_group("cpu", CONFIG.encoder_batch_size) as processes:
-        trained = train(folder, sys.argv[2], int(sys.argv[3]), processes)
+        trained = train(raw, folder, sys.argv[3], int(sys.argv[4]), processes)
     if processes.is_main_process:
         losses = np.array([row["loss"] for row in trained.history])
         recalls = np.array([row["validation_t2i_r5"] for row in trained.history])

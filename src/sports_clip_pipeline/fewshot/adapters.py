@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -73,11 +74,10 @@ class TipAdapter(Method):
             return {(beta,): cache.head(beta) for beta in self.beta}
 
         return blend_with_zero_shot(
-            task.labelled,
+            task,
             held_out_logits(space.rows, fit_all),
             ("beta",),
             lambda setting: space.expand(fit_all(space.rows)[setting]),
-            task.pretrained.zero_shot_head(),
         )
 
 
@@ -118,11 +118,10 @@ class TipAdapterF(TipAdapter):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation chooses β, the steps, and the weights of cache and zero-shot."""
-        zero_shot = task.pretrained.zero_shot_head()
         chosen = super().fit(task).hyperparameters
         beta, cache_weight = chosen["beta"], chosen["probe_weight"]
-        scaled = RowSpace.of(task.labelled, task.pretrained.scaled(root=True))
-        space = scaled.beside_outputs(zero_shot, zero_shot(task.labelled.features))
+        space = RowSpace.of(task.labelled, task.pretrained.scaled(root=True))
+        space = space.beside_outputs(task.pretrained.zero_shot_head(), task.labelled.features)
         first = columns(0, space.width)
 
         def train_all(rows: Labelled) -> Heads:
@@ -138,11 +137,10 @@ class TipAdapterF(TipAdapter):
             return {setting: Head((first, *head.operations)) for setting, head in heads}
 
         return blend_with_zero_shot(
-            task.labelled,
+            task,
             held_out_logits(space.rows, fit_all, _MAX_HELD_OUT),
             ("beta", "steps"),
             lambda setting: space.expand(train_all(space.rows)[setting]),
-            zero_shot,
         )
 
     def train(
@@ -222,7 +220,7 @@ class ProLip(Method):
             return Head((*space.operations, first, *moved.operations[1:]))
 
         held_out = held_out_logits(space.rows, fit_all, _MAX_HELD_OUT)
-        return select_candidate(task.labelled, held_out, (), refit)
+        return select_candidate(task.labelled.target, held_out, (), refit)
 
 
 @dataclass(frozen=True)
@@ -282,19 +280,12 @@ class NotebookMlp(Method):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation chooses the number of steps."""
-        return cross_validate(
-            task.labelled,
-            lambda rows: dict(self._train(rows, task, self.steps)),
-            ("steps",),
-            lambda setting: dict(self._train(task.labelled, task, setting))[setting],
-        )
+        return cross_validate(task.labelled, partial(self._train, task), steps=self.steps)
 
-    def _train(
-        self, rows: Labelled, task: Task, steps: tuple[int, ...]
-    ) -> Iterator[tuple[Setting, Head]]:
+    def _train(self, task: Task, rows: Labelled, steps: Sequence[int]) -> Heads:
         """The head after each number of steps."""
-        embed = task.pretrained.embed()
-        width = task.pretrained.zero_shot_weights.shape[1]
+        embed, width = task.pretrained.embed(), task.pretrained.zero_shot_weights.shape[1]
+        heads = {}
         # Unit-norm embeddings have entries near 1/√P; the first layer expects them near 1.
         embeddings = torch.from_numpy(Head(embed)(rows.features) * np.float32(np.sqrt(width)))
         target = torch.from_numpy(rows.target)
@@ -312,7 +303,8 @@ class NotebookMlp(Method):
             loss.backward()
             optimizer.step()
             if step in steps:
-                yield (step,), Head((*embed, *_operations(model, np.sqrt(width))))
+                heads[(step,)] = Head((*embed, *_operations(model, np.sqrt(width))))
+        return heads
 
 
 def _batches(rows: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

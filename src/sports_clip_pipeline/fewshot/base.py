@@ -46,8 +46,7 @@ class ResultCache:
         elif key not in self._used:
             self.reused_s += self._values[key][1]
         self._used.add(key)
-        cached: Value = self._values[key][0]
-        return cached
+        return self._values[key][0]
 
 
 @dataclass(frozen=True)
@@ -183,8 +182,7 @@ def method_class(name: str) -> type[Method]:
     if name not in METHODS:
         raise ValueError(f"wanted one of {', '.join(METHODS)}, got {name!r}")
     spec = METHODS[name]
-    method: type[Method] = getattr(import_module(spec.module), spec.path.split(":")[1])
-    return method
+    return getattr(import_module(spec.module), spec.path.split(":")[1])
 
 
 def display_name(method: str, names: Mapping[str, str]) -> str:

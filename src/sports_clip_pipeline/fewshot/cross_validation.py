@@ -32,20 +32,20 @@ def assign_folds(target: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return fold
 
 
-def cross_validate(
-    labelled: Labelled,
-    fit_all: Callable[[Labelled], Heads],
-    names: Sequence[str] = (),
-    refit: Callable[[Setting], Head] | None = None,
-) -> Fit:
+def cross_validate(labelled: Labelled, fit_all: Callable[..., Heads], **grid: Sequence[Any]) -> Fit:
     """Select the candidate with the least held-out loss, and refit it on all rows.
 
     Args:
-        fit_all: all candidates, fitted on the rows it is given. names: of the hyper-parameters.
-        refit: one candidate fitted on all rows; by `fit_all`, if not given.
+        fit_all: given rows and some values of each hyper-parameter, all candidates fitted on them.
+        grid: the values of each hyper-parameter, in the order of `fit_all`'s arguments.
     """
-    one = refit or (lambda setting: fit_all(labelled)[setting])
-    return select_candidate(labelled, held_out_logits(labelled, fit_all), names, one)
+    held_out = held_out_logits(labelled, lambda rows: fit_all(rows, *grid.values()))
+    return select_candidate(
+        labelled.target,
+        held_out,
+        tuple(grid),
+        lambda setting: fit_all(labelled, *((value,) for value in setting))[setting],
+    )
 
 
 def held_out_logits(
@@ -69,7 +69,7 @@ def held_out_logits(
 
 
 def select_candidate(
-    labelled: Labelled,
+    target: np.ndarray,
     held_out: Mapping[Setting, np.ndarray],
     names: Sequence[str],
     refit: Callable[[Setting], Head],
@@ -78,16 +78,16 @@ def select_candidate(
     scores = {}
     for setting, logits in held_out.items():
         tested = ~np.isnan(logits[:, 0])
-        temperature = fit_temperature(logits[tested], labelled.target[tested])
-        loss = log_loss(logits[tested] / temperature, labelled.target[tested])
+        temperature = fit_temperature(logits[tested], target[tested])
+        loss = log_loss(logits[tested] / temperature, target[tested])
         scores[setting] = (loss, temperature)
     best = min(scores, key=lambda setting: scores[setting][0])
     settings = dict(zip(names, best, strict=True))
-    return fit_from_held_out(labelled, held_out[best], refit(best), settings, scores[best][1])
+    return fit_from_held_out(target, held_out[best], refit(best), settings, scores[best][1])
 
 
 def fit_from_held_out(
-    labelled: Labelled,
+    target: np.ndarray,
     logits: np.ndarray,
     head: Head,
     hyperparameters: dict[str, Any],
@@ -95,8 +95,7 @@ def fit_from_held_out(
 ) -> Fit:
     """A head with the scores of its held-out logits (n, C), NaN where a row was not held out."""
     tested = ~np.isnan(logits[:, 0])
-    target = labelled.target[tested]
-    scaled = logits[tested] / temperature
+    target, scaled = target[tested], logits[tested] / temperature
     probabilities = np.full(logits.shape, np.nan, dtype=np.float32)
     probabilities[tested] = softmax(scaled)
     top1 = float((scaled.argmax(axis=1) == target).mean())

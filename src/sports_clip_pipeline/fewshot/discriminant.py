@@ -73,8 +73,7 @@ class LinearClassifier:
 
     def __call__(self, rows: np.ndarray, prior_logits: np.ndarray | float = 0.0) -> np.ndarray:
         """(N, d) and (N, C) to (N, C)."""
-        logits: np.ndarray = rows @ self.weight.T + self.bias + self.prior_strength * prior_logits
-        return logits
+        return rows @ self.weight.T + self.bias + self.prior_strength * prior_logits
 
 
 def balanced(logits: np.ndarray, prior: np.ndarray, rounds: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sports_clip_pipeline.encoders.image_encoders import image_encoder
-from sports_clip_pipeline.fewshot.base import Fit, Labelled
+from sports_clip_pipeline.fewshot.base import Fit
 from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out
 from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndStudy, read_encoder
 from sports_clip_pipeline.fewshot.ensemble import choose_with_zero_shot
@@ -111,12 +111,6 @@ class EnsembleTrial:
     frozen: Head
     factors: tuple[float, float]
 
-    def logits(self, end_to_end_logits: np.ndarray, features: np.ndarray) -> np.ndarray:
-        """(N, C) from the end-to-end trial's logits (N, C) and frozen features (N, ΣD)."""
-        mixed = self.factors[0] * end_to_end_logits + self.factors[1] * self.frozen(features)
-        logits: np.ndarray = mixed.astype(np.float32)
-        return logits
-
 
 def build_ensembles(
     trials: Sequence[FittedTrial],
@@ -168,7 +162,7 @@ def build_ensemble(
     first = Head((columns(0, widths[0]), *chosen.fit.head.operations))
     second = Head((columns(widths[0], sum(widths)), *frozen.fit.head.operations))
     fit = fit_from_held_out(
-        Labelled(np.empty((len(target), 0)), target, np.empty(0), beside.shape[1]),
+        target,
         weights[0] * held_out[best] + weights[1] * beside,
         blend(first.scaled(factors[0]), second.scaled(factors[1])),
         {"pixel_method": best, "pixel_weight": weights[0], "frozen_weight": weights[1]},
@@ -207,8 +201,10 @@ class Ensembles:
     embed_audit: Mapping[str, Any]
 
     def logits(self, ensemble: EnsembleTrial, features: np.ndarray) -> np.ndarray:
-        """(N, C) on test images, of which the frozen features are (N, ΣD)."""
-        return ensemble.logits(self.predictions.evaluate(ensemble.end_to_end), features)
+        """(N, C) float32 on test images, of which the frozen features are (N, ΣD)."""
+        logits = self.predictions.evaluate(ensemble.end_to_end)
+        mixed = ensemble.factors[0] * logits + ensemble.factors[1] * ensemble.frozen(features)
+        return mixed.astype(np.float32)
 
     def predictor(self, ensemble: EnsembleTrial) -> Predictor:
         """The ensemble as a predictor of its own."""

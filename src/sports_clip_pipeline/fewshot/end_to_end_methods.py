@@ -64,17 +64,6 @@ class Start:
             encoder.load_state_dict(weights)
         return encoder
 
-    def random_encoder(self, seed: int) -> nn.Module:
-        """The encoder with random weights."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            encoder: nn.Module = timm.create_model(image_encoder(self.encoder).architecture)
-        return encoder
-
-    def linear_head(self) -> LinearHead:
-        """A new head on the encoder's pooled features."""
-        return LinearHead(self.pretrained.image_weight.shape[1], self.classes)
-
 
 class EndToEndMethod:
     """Interface and defaults: zero-shot start, smoothed cross-entropy, trained weights as they are.
@@ -122,7 +111,10 @@ class FullRandom(EndToEndMethod):
 
     def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """Random encoder, new linear head."""
-        return ImageClassifier(start.random_encoder(seed), start.linear_head())
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            encoder = timm.create_model(image_encoder(start.encoder).architecture)
+        return ImageClassifier(encoder, LinearHead(start.pretrained))
 
 
 class FullImageNet(EndToEndMethod):
@@ -135,7 +127,7 @@ class FullImageNet(EndToEndMethod):
 
     def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
         """ImageNet encoder, new linear head."""
-        return ImageClassifier(start.imagenet_encoder(), start.linear_head())
+        return ImageClassifier(start.imagenet_encoder(), LinearHead(start.pretrained))
 
 
 class LastBlocks(EndToEndMethod):

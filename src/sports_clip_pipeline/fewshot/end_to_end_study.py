@@ -7,10 +7,11 @@ import inspect
 import logging
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,9 @@ import pandas as pd
 import torch
 
 from sports_clip_pipeline.data.splits import labels_for_fraction
-from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.image_encoders import image_encoder
 from sports_clip_pipeline.encoders.text_encoders import text_encoder_spec
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.fewshot.base import Labelled
 from sports_clip_pipeline.fewshot.cross_validation import Setting, select_candidate
 from sports_clip_pipeline.fewshot.end_to_end_methods import (
     METHODS,
@@ -36,7 +35,6 @@ from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores, retain_freed_memory
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
-from sports_clip_pipeline.predictor.head import Head
 from sports_clip_pipeline.training import classification, images, trainer
 from sports_clip_pipeline.training.classification import (
     ClassificationTask,
@@ -131,11 +129,7 @@ def run_end_to_end_trials(
         METHODS[method].build(study.start, config, 0)
     torch.set_num_threads(config.threads or cores())
     retain_freed_memory()
-    steps = 0
-    for key in waiting:
-        target = study.target[study.labelled_rows(key)]
-        out = held_out_rows(target, config.held_out_share, key.seed)
-        steps += trial_steps(len(target), int(out.sum()), config)
+    steps = sum(trial_steps(study, key, config) for key in waiting)
     with state.progress_bar("end to end", steps * config.batch_size, "image") as bar:
         for key, trial in finished.items():
             yield trial or _TrialRun(key, contents[key], study, config, state, bar).run()
@@ -188,13 +182,9 @@ class _TrialRun:
             final = self._train("refit", rows, len(rows))
             candidates = self._candidates(final)
 
-        def head(setting: Setting) -> Head:
-            exported: Head = candidates[setting].head.exported()
-            return exported
-
         names = self.method.hyperparameters
-        labelled = Labelled(np.empty((len(rows), 0)), target, np.where(out, 0, -1), classes)
-        fit = select_candidate(labelled, held_out, names, head)
+        heads = {setting: model.head.exported() for setting, model in candidates.items()}
+        fit = select_candidate(target, held_out, names, heads.__getitem__)
         _LOG.info("%s: held-out top-1 %.3f, loss %.3f", key.name, fit.cv_top1, fit.cv_log_loss)
         encoder = candidates[tuple(fit.hyperparameters[name] for name in names)].encoder
         self.method.finish(encoder)
@@ -217,22 +207,14 @@ class _TrialRun:
         trained = new_trainer(self.method, study.start, labelled, self.config, key.seed, labels)
         name = f"{key.method} {key.label_fraction:g} seed {key.seed} {stage}"
         metric = f"pixels/{key.name}/{stage}_loss"
-        shown = 0
 
-        def advance(trained: Trainer) -> None:
-            nonlocal shown
-            self.bar.update((trained.steps_done - shown) * self.config.batch_size)
-            shown = trained.steps_done
-
-        def on_step(trained: Trainer, count: int, loss: torch.Tensor) -> None:
-            advance(trained)
+        def on_step(trained: Trainer, loss: torch.Tensor) -> None:
             done = trained.steps_done
             self.bar.set_postfix_str(f"{name} {done}/{trained.steps} loss {float(loss):.3f}")
             if done % 10 == 0 or done == trained.steps:
                 state.log_metrics({metric: float(loss)}, step=done)
 
-        trained.fit(state, f"{key.path}.{stage}", self.fingerprint, on_step)
-        advance(trained)
+        trained.fit(state, f"{key.path}.{stage}", self.fingerprint, on_step, bar=self.bar)
         return trained
 
     def _candidates(self, trained: Trainer) -> dict[Setting, ImageClassifier]:
@@ -255,13 +237,8 @@ def new_trainer(
     labels: int,
 ) -> Trainer:
     """A trainer of one method from its start; `labels` counts those held out too."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    compute = Compute("cuda" if torch.cuda.is_available() else "cpu", "fp32")
     few = labels < config.freeze_batch_norm_below
-    frozen = few if method.freeze_batch_norm is None else method.freeze_batch_norm
-    task = ClassificationTask(
-        method.build(start, config, seed), partial(method.loss, config=config), labelled, config,
-        seed, device, frozen,
-    )  # fmt: skip
     settings = TrainSettings(
         epochs=1,
         peak_lr=getattr(config, method.lr),
@@ -269,9 +246,11 @@ def new_trainer(
         betas=(0.9, 0.999),
         ema_decay=config.ema_decay,
         fused=True,
+        freeze_batch_norm=few if method.freeze_batch_norm is None else method.freeze_batch_norm,
         checkpoint_every_steps=config.checkpoint_every_steps,
     )
-    return Trainer(task, settings, Compute(device, "fp32"))
+    model, loss = method.build(start, config, seed), partial(method.loss, config=config)
+    return Trainer(ClassificationTask(model, loss, labelled, config, seed, settings, compute))
 
 
 def held_out_rows(target: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -285,71 +264,50 @@ def held_out_rows(target: np.ndarray, share: float, seed: int) -> np.ndarray:
     return held_out
 
 
-def trial_steps(labels: int, held_out: int, config: EndToEndConfig) -> int:
-    """Steps of a trial with so many labelled images, of its refit too."""
-    runs = [labels - held_out, *([labels] if labels < config.refit_below else [])]
-    shape = config.batch_size, config.epochs, config.min_steps
-    return sum(steps_for(count, *shape) for count in runs)
-
-
-def estimate(
-    config: EndToEndConfig,
-    labelled_counts: Mapping[float, int],
-    images_per_s: Mapping[str, float],
-    parameters: int,
-) -> pd.DataFrame:
-    """Steps, hours and disk of the plan, one row a trial, in its order.
-
-    Args:
-        labelled_counts: images by fraction. images_per_s: by method. parameters: of the encoder.
-    Returns: `method`, `fraction`, `seed`, `steps` (of a refit too), `hours`, `disk_bytes`.
-    """
-    rows = []
-    for key in plan_end_to_end_trials(config):
-        labels = labelled_counts[key.label_fraction]
-        steps = trial_steps(labels, round(labels * config.held_out_share), config)
-        hours = steps * config.batch_size / images_per_s[key.method] / 3600.0
-        rows.append((key.method, key.label_fraction, key.seed, steps, hours, parameters * _BYTES))
-    columns = ["method", "fraction", "seed", "steps", "hours", "disk_bytes"]
-    return pd.DataFrame(rows, columns=columns)
+def trial_steps(study: EndToEndStudy, key: TrialKey, config: EndToEndConfig) -> int:
+    """Steps of a trial, of its refit too."""
+    target = study.target[study.labelled_rows(key)]
+    trained_on = int((~held_out_rows(target, config.held_out_share, key.seed)).sum())
+    refit_on = [len(target)] if len(target) < config.refit_below else []
+    return sum(steps_for(count, config) for count in (trained_on, *refit_on))
 
 
 def estimate_study(
     study: EndToEndStudy, config: EndToEndConfig, timed_steps: int = 3
 ) -> pd.DataFrame:
-    """The estimate for a study, at the rate that each method reaches here in a few steps."""
-    counts = {
-        key.label_fraction: len(study.labelled_rows(key)) for key in plan_end_to_end_trials(config)
-    }
-    preprocessing = study.images.preprocessing
-    rates = {
-        method: measure_rate(method, study.start, preprocessing, config, timed_steps)
-        for method in config.methods
-    }
+    """Steps, hours and disk of the plan, at the rate that each method reaches here in a few steps.
+
+    Returns: a row for each trial of the plan, in its order: `method`, `fraction`, `seed`, `steps`
+        (of a refit too), `hours`, `disk_bytes`.
+    """
     parameters = sum(value.numel() for value in study.start.imagenet_encoder().parameters())
-    return estimate(config, counts, rates, parameters)
+    rates = {method: measure_rate(method, study, config, timed_steps) for method in config.methods}
+    rows = []
+    for key in plan_end_to_end_trials(config):
+        steps = trial_steps(study, key, config)
+        hours = steps * config.batch_size / rates[key.method] / 3600.0
+        rows.append((key.method, key.label_fraction, key.seed, steps, hours, parameters * _BYTES))
+    columns = ["method", "fraction", "seed", "steps", "hours", "disk_bytes"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def measure_rate(
-    method: str, start: Start, preprocessing: ImageTransform, config: EndToEndConfig, steps: int
-) -> float:
+def measure_rate(method: str, study: EndToEndStudy, config: EndToEndConfig, steps: int) -> float:
     """Images a second that a method trains on noise, after one step to warm up."""
     torch.set_num_threads(config.threads or cores())
     retain_freed_memory()
+    preprocessing = study.images.preprocessing
     size, count = preprocessing.size, config.batch_size
     noise = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     rows = np.arange(count)
-    labelled = LabelledImages(noise, rows, rows % start.classes, preprocessing)
+    labelled = LabelledImages(noise, rows, rows % study.start.classes, preprocessing)
     needed = config.model_copy(update={"min_steps": max(config.min_steps, steps + 1)})
-    timed = new_trainer(METHODS[method], start, labelled, needed, 0, count)
-    ended: list[float] = []
-
-    def stop(count: int, loss: torch.Tensor) -> bool:
-        ended.append(time.perf_counter())
-        return len(ended) > steps
-
-    timed.run_epoch(stop)
-    return steps * count / (ended[-1] - ended[0])
+    timed = new_trainer(METHODS[method], study.start, labelled, needed, 0, count)
+    batches = timed.task.batches(0, 0)
+    timed.train_step(next(batches))
+    begin = time.perf_counter()
+    for step in islice(batches, steps):
+        timed.train_step(step)
+    return steps * count / (time.perf_counter() - begin)
 
 
 def code_fingerprint(code: Any) -> str:

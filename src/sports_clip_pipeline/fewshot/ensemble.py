@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 from scipy.optimize import minimize
 
-from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
+from sports_clip_pipeline.fewshot.base import Fit, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import Setting, fit_from_held_out, log_loss
 from sports_clip_pipeline.fewshot.discriminant import PUBLISHED_SHRINKAGE, Gda, solve_gda
 from sports_clip_pipeline.fewshot.linear import Ridge, Strengths, logreg_path, solve_ridge
@@ -45,33 +45,31 @@ def fit_weights(logits: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
     bounds = [(0.0, 1e3)] * len(stack)
     start = np.full(len(stack), 1.0 / len(stack))
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    weights: np.ndarray = found.x / spread
-    return weights
+    return found.x / spread
 
 
 def blend_with_zero_shot(
-    labelled: Labelled,
+    task: Task,
     held_out: Mapping[Setting, np.ndarray],
     names: Sequence[str],
     refit: Callable[[Setting], Head],
-    zero_shot: Head,
 ) -> Fit:
     """The candidate that, blended with the zero-shot classifier, has the least held-out loss.
 
     Args:
-        labelled: features (n, D) pooled.
         held_out: logits (n, C) of each candidate, NaN where a row was not held out.
         names: of the hyper-parameters.
         refit: a candidate fitted on all rows, a head on pooled features.
     Returns: a fit of temperature 1, which the weights include.
     """
-    text = zero_shot(labelled.features)
-    best, (probe_weight, text_weight) = choose_with_zero_shot(text, held_out, labelled.target)
+    zero_shot, target = task.pretrained.zero_shot_head(), task.labelled.target
+    text = zero_shot(task.labelled.features)
+    best, (probe_weight, text_weight) = choose_with_zero_shot(text, held_out, target)
     head = blend(refit(best).scaled(probe_weight), zero_shot.scaled(text_weight))
     weights = {"probe_weight": probe_weight, "zero_shot_weight": text_weight}
     mixed = probe_weight * held_out[best] + text_weight * text
     hyperparameters = dict(zip(names, best, strict=True)) | weights
-    return fit_from_held_out(labelled, mixed, head, hyperparameters)
+    return fit_from_held_out(target, mixed, head, hyperparameters)
 
 
 def choose_with_zero_shot(
@@ -96,10 +94,7 @@ def blend_probe(task: Task, solve: Solve, values: Sequence[float], name: str) ->
     """A linear probe with zero-shot; cross-validation sets its hyper-parameter and both weights."""
     probes = LinearProbes.of(task)
     held_out, _ = probes.held_out(solve, values)
-    zero_shot = task.pretrained.zero_shot_head()
-    return blend_with_zero_shot(
-        task.labelled, held_out, (name,), partial(probes.refit, solve), zero_shot
-    )
+    return blend_with_zero_shot(task, held_out, (name,), partial(probes.refit, solve))
 
 
 class RidgeBlend(Ridge):
@@ -164,4 +159,4 @@ class StackedEnsemble(Method):
         names = ("logreg_weight", "ridge_weight", "gda_weight", "zero_shot_weight")
         hyperparameters |= dict(zip(names, weights.tolist(), strict=True))
         mixed = np.tensordot(weights, logits, axes=1)
-        return fit_from_held_out(labelled, mixed, head, hyperparameters)
+        return fit_from_held_out(labelled.target, mixed, head, hyperparameters)

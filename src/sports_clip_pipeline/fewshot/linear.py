@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -29,6 +30,7 @@ from sports_clip_pipeline.predictor.head import Head, Operation, affine, softmax
 
 Strengths = Annotated[Floats, between(1e-6, 1e6)]
 _TEXT_TOLERANCE = 1e-7
+_SCALINGS = ("unit", "root", "standard")
 
 
 class LogisticRegression(Method):
@@ -42,22 +44,19 @@ class LogisticRegression(Method):
 
     def fit(self, task: Task) -> Fit:
         """Fit every scaling and C on each fold."""
-        pretrained, labelled = task.pretrained, task.labelled
-        is_clip = pretrained.space == "clip"
-        scalings = ("unit", "standard") if is_clip else ("unit", "root", "standard")
+        pretrained = task.pretrained
+        scalings = ("unit", "standard") if pretrained.space == "clip" else _SCALINGS
 
-        def path(rows: Labelled, scaling: str, strengths: Sequence[float]) -> Heads:
-            space = RowSpace.of(rows, _scaling(scaling, pretrained, rows))
-            space = space.rotated(principal_axes(space.rows.features)[0])
-            heads = logreg_path(space.rows, strengths).items()
-            return {(scaling, *setting): space.expand(head) for setting, head in heads}
+        def fit_all(rows: Labelled, scalings: Sequence[str], strengths: Sequence[float]) -> Heads:
+            heads = {}
+            for scaling in scalings:
+                space = RowSpace.of(rows, _scaling(scaling, pretrained, rows))
+                space = space.rotated(principal_axes(space.rows.features)[0])
+                for setting, head in logreg_path(space.rows, strengths).items():
+                    heads[(scaling, *setting)] = space.expand(head)
+            return heads
 
-        def fit_all(rows: Labelled) -> Heads:
-            paths = [path(rows, scaling, self.c).items() for scaling in scalings]
-            return {setting: head for heads in paths for setting, head in heads}
-
-        names = ("scaling", "c")
-        return cross_validate(labelled, fit_all, names, lambda s: path(labelled, s[0], s[1:])[s])
+        return cross_validate(task.labelled, fit_all, scaling=scalings, c=self.c)
 
 
 def _scaling(name: str, pretrained: Pretrained, rows: Labelled) -> tuple[Operation, ...]:
@@ -106,10 +105,7 @@ class TextInitLogisticRegression(Method):
                 for c, found in problem.path(strengths, _TEXT_TOLERANCE)
             }
 
-        labelled = task.labelled
-        return cross_validate(
-            labelled, lambda rows: path(rows, self.c), ("c",), lambda s: path(labelled, s)[s]
-        )
+        return cross_validate(task.labelled, path, c=self.c)
 
 
 class Ridge(Method):
@@ -146,8 +142,7 @@ def solve_shifted(gram: np.ndarray, value: float, right: np.ndarray) -> np.ndarr
     whole = gram.copy(order="K")
     whole.flat[:: len(gram) + 1] += np.float32(value)
     factor = cho_factor(whole, lower=True, overwrite_a=True, check_finite=False)
-    solution: np.ndarray = cho_solve(factor, right, check_finite=False)
-    return solution
+    return cho_solve(factor, right, check_finite=False)
 
 
 class NearestMean(Method):
@@ -167,8 +162,7 @@ def class_means(rows: Labelled) -> np.ndarray:
     """(C, r) mean of each class's rows; zeros for a class without any."""
     one_hot = np.eye(rows.classes, dtype=np.float32)[rows.target]  # (n, C)
     counts = np.maximum(one_hot.sum(axis=0), 1.0)
-    means: np.ndarray = one_hot.T @ rows.features / counts[:, None]
-    return means
+    return one_hot.T @ rows.features / counts[:, None]
 
 
 class LpPlusPlus(Method):
@@ -187,18 +181,12 @@ class LpPlusPlus(Method):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation chooses the probe's penalty."""
-        probes = LinearProbes.of(task)
-        zero_shot, energy = task.pretrained.zero_shot_head(), probes.energy
-        space = probes.space.beside_outputs(zero_shot, zero_shot(task.labelled.features))
-        found = cross_validate(
-            space.rows,
-            lambda rows: self.solve(rows, energy, self.c),
-            ("c",),
-            lambda setting: self.solve(space.rows, energy, setting)[setting],
-        )
-        return space.expand_fit(found)
+        probes, zero_shot = LinearProbes.of(task), task.pretrained.zero_shot_head()
+        space = probes.space.beside_outputs(zero_shot, task.labelled.features)
+        fit_all = partial(self.solve, energy=probes.energy)
+        return space.expand_fit(cross_validate(space.rows, fit_all, c=self.c))
 
-    def solve(self, rows: Labelled, energy: np.ndarray, strengths: Sequence[float]) -> Heads:
+    def solve(self, rows: Labelled, strengths: Sequence[float], energy: np.ndarray) -> Heads:
         """A head for each inverse penalty.
 
         Args:

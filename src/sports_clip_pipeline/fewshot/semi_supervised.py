@@ -36,6 +36,8 @@ _PRIOR_COUNT = 5.0
 _BALANCE_ROUNDS = 20
 _GRAPH_POWER = 3
 _TINY = 1e-9
+# Targets of images that have no class.
+_UNLABELLED, _HELD_OUT = -1, -2
 _CONFIDENCE = "Unlabelled images weigh their top probability to this power."
 
 
@@ -73,17 +75,11 @@ class Pool:
         """Positions of the fold's images; none for None."""
         return np.flatnonzero(self.labelled.fold == (np.nan if fold is None else fold))
 
-    def without(self, fold: int | None) -> np.ndarray:
-        """(N,) bool; everything but the images of the fold."""
-        mask = np.ones(len(self.rows), dtype=bool)
-        mask[self.held_out(fold)] = False
-        return mask
-
     def target(self, fold: int | None) -> np.ndarray:
-        """(N,) int; the class of a labelled row outside the fold, −1 for all others."""
-        target = np.full(len(self.rows), -1)
+        """(N,) int; the class of a labelled row, −1 without a label, −2 for those of the fold."""
+        target = np.full(len(self.rows), _UNLABELLED)
         target[: len(self.labelled.target)] = self.labelled.target
-        target[self.held_out(fold)] = -1
+        target[self.held_out(fold)] = _HELD_OUT
         return target
 
     def prior(self, fold: int | None) -> np.ndarray:
@@ -119,8 +115,7 @@ class Teacher:
             probe = probes.space.expand(head).operations[-1]  # one affine map of the columns
             logits = weights["probe_weight"] * probe(pool.columns)
             logits += weights["zero_shot_weight"] * pool.text
-            result: np.ndarray = log_softmax(logits, axis=1)
-            return result
+            return log_softmax(logits, axis=1)
 
         return cls(fit, {fold: log_probs(head) for fold, head in heads.items()})
 
@@ -155,7 +150,7 @@ def stack_components(pool: Pool, teacher: Teacher, learn: Learn) -> Fit:
     supervised = teacher.fit.head.scaled(weights[TEACHER] + strength)
     head = blend(supervised, pool.space.head(weight, bias))
     named = {f"{name}_weight": weight for name, weight in weights.items()}
-    return fit_from_held_out(pool.labelled, mixed, head, teacher.fit.hyperparameters | named)
+    return fit_from_held_out(target, mixed, head, teacher.fit.hyperparameters | named)
 
 
 class Student(Parameters):
@@ -168,11 +163,12 @@ class Student(Parameters):
 
     def learn(self, pool: Pool, probabilities: np.ndarray, fold: int | None) -> LinearClassifier:
         """Fit on the likeliest classes (N', C) of all images but the fold's, in order."""
-        mask = pool.without(fold)
+        given = pool.target(fold)
+        index = np.flatnonzero(given != _HELD_OUT)
         weight = probabilities.max(axis=1) ** self.confidence
-        weight[pool.target(fold)[mask] >= 0] = self.label_weight
+        weight[given[index] >= 0] = self.label_weight
         target = probabilities.argmax(axis=1)
-        return weighted_logreg(pool, mask, target, weight, self.c, self.max_iterations)
+        return weighted_logreg(pool, index, target, weight, self.c, self.max_iterations)
 
 
 def weighted_logreg(
@@ -216,7 +212,8 @@ class GdaEm(LogregBlend):
         self, pool: Pool, teacher: Teacher, fold: int | None
     ) -> tuple[LinearClassifier, np.ndarray]:
         """The mixture of everything but the fold's images, and their probabilities (N', C)."""
-        mask = pool.without(fold)
+        target = pool.target(fold)
+        mask = target != _HELD_OUT
         return fit_mixture(
             pool.rows[mask],
             teacher.log_probs[fold][mask],
@@ -226,7 +223,7 @@ class GdaEm(LogregBlend):
             shrinkage=self.shrinkage,
             confidence=self.confidence,
             label_weight=self.label_weight,
-            target=pool.target(fold)[mask],
+            target=target[mask],
         )
 
 
@@ -273,7 +270,7 @@ class LabelPropagation(LogregBlend):
             spread = propagate(graph, start, self.alpha)
             shares, _ = balanced(np.log(spread + _TINY), pool.prior(fold), _BALANCE_ROUNDS)
             shares[is_labelled] = start[is_labelled]
-            return {"student": self.student.learn(pool, shares[pool.without(fold)], fold)}
+            return {"student": self.student.learn(pool, shares[target != _HELD_OUT], fold)}
 
         return stack_components(pool, teacher, learn)
 
@@ -347,21 +344,19 @@ class PseudoLabels(Method):
             probe = next(islice(self.probes(pool, None), setting[0], None))
             return pool.space.head(probe.weight, probe.bias)
 
-        return select_candidate(labelled, held_out, ("rounds", "c", "last_weight"), refit)
+        return select_candidate(labelled.target, held_out, ("rounds", "c", "last_weight"), refit)
 
     def probes(self, pool: Pool, fold: int | None) -> Iterator[LinearClassifier]:
         """The probe of the labels alone, then that of each round, without the fold's images."""
-        mask = pool.without(fold)
-        rows, target = pool.rows[mask], pool.target(fold)[mask]
-        free = target < 0
+        target = pool.target(fold)
+        free = target == _UNLABELLED
+        labels = (target >= 0).sum()
         for done in range(self.rounds + 1):
             # n labelled losses, and α n times the mean of the unlabelled ones
             alpha = self.weight * done / max(self.rounds, 1)
-            weight = np.where(free, alpha * (~free).sum() / max(free.sum(), 1), 1.0)
-            used = weight > 0.0
-            index = np.flatnonzero(mask)[used]
-            probe = weighted_logreg(
-                pool, index, target[used], weight[used], self.c, self.max_iterations
-            )
+            weight = np.where(free, alpha * labels / max(free.sum(), 1), 1.0)
+            index = np.flatnonzero((target != _HELD_OUT) & (weight > 0.0))
+            used = target[index], weight[index]
+            probe = weighted_logreg(pool, index, *used, self.c, self.max_iterations)
             yield probe
-            target[free] = probe(rows[free]).argmax(axis=1)
+            target[free] = probe(pool.rows[free]).argmax(axis=1)

@@ -165,8 +165,7 @@ def minimize_lbfgs(
         method="L-BFGS-B",
         options={"maxiter": max_iterations, "ftol": tolerance, "gtol": 1e-8},
     )
-    point: np.ndarray = found.x.reshape(start.shape) * scale
-    return point
+    return found.x.reshape(start.shape) * scale
 
 
 def softmax_error(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -178,5 +177,4 @@ def softmax_error(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """The product left @ right by torch, which is half as fast again where one side is narrow."""
-    product: np.ndarray = (torch.from_numpy(left) @ torch.from_numpy(right)).numpy()
-    return product
+    return (torch.from_numpy(left) @ torch.from_numpy(right)).numpy()

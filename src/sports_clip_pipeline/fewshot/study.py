@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -123,6 +122,7 @@ def finished_trials(
 def _fit_all(
     keys: Sequence[TrialKey], data: StudyData, config: FinetuneConfig
 ) -> Iterator[FittedTrial]:
+    """Fit in this process, or in workers that read the features from one mapped file."""
     workers = min(config.workers or cores(), len(keys))
     if workers <= 1:
         _set_up(data, config, cores(), None)
@@ -131,26 +131,17 @@ def _fit_all(
         finally:
             _WORKER.clear()
         return
+    modules = {METHODS[name].module for name in config.selected}
+    context = worker_context(["torch", __name__, *sorted(modules)])
     # This process evaluates what the workers fit; its own threads would take their cores.
-    with _executors(workers, data, config) as executors, threadpool_limits(1):
-        yield from schedule_trials(keys, _fit_trial, executors)
-
-
-@contextmanager
-def _executors(
-    workers: int, data: StudyData, config: FinetuneConfig
-) -> Iterator[list[ProcessPoolExecutor]]:
-    """Worker processes that read the features from one mapped file instead of a copy each."""
-    with TemporaryDirectory(prefix="study-") as folder:
+    with TemporaryDirectory(prefix="study-") as folder, threadpool_limits(1):
         path = Path(folder) / "features.npy"
         np.save(path, data.features, allow_pickle=False)
         others = replace(data, features=data.features[:0])
         setup = (others, config, max(1, cores() // workers), path)
-        modules = {METHODS[name].module for name in config.selected}
-        context = worker_context(["torch", __name__, *sorted(modules)])
         executors = [ProcessPoolExecutor(1, context, _set_up, setup) for _ in range(workers)]
         try:
-            yield executors
+            yield from schedule_trials(keys, _fit_trial, executors)
         finally:
             for executor in executors:
                 executor.shutdown(wait=False, cancel_futures=True)

@@ -88,9 +88,9 @@ class RowSpace:
         rows = replace(labelled, features=np.ascontiguousarray(columns))
         return cls(tuple(operations), basis, rows)
 
-    def beside_outputs(self, head: Head, outputs: np.ndarray) -> RowSpace:
-        """The same rows with a head's outputs (n, B) for them after their columns."""
-        features = np.hstack([self.rows.features, outputs])
+    def beside_outputs(self, head: Head, pooled: np.ndarray) -> RowSpace:
+        """The same rows with a head's outputs (n, B) on their pooled features after the columns."""
+        features = np.hstack([self.rows.features, head(pooled)])
         return replace(self, rows=replace(self.rows, features=features), beside=head)
 
     def rotated(self, axes: np.ndarray) -> RowSpace:
@@ -180,7 +180,8 @@ class LinearProbes:
     def select(self, solve: Solve, values: Sequence[float], name: str) -> Fit:
         """The candidate with the least held-out loss; `name` is that of the hyper-parameter."""
         held_out, _ = self.held_out(solve, values)
-        return select_candidate(self.labelled, held_out, (name,), partial(self.refit, solve))
+        refit = partial(self.refit, solve)
+        return select_candidate(self.labelled.target, held_out, (name,), refit)
 
 
 @dataclass(frozen=True)

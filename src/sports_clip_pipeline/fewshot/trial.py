@@ -99,8 +99,10 @@ def trial_predictor(
     Args: encoder_weights: of the first encoder where it was trained; empty for packaged ones.
     """
     key, fit = fitted.key, fitted.fit
-    first, *additional = encoders
-    head, alone = without_additional_encoders(fit.head, first.width)
+    (first, *additional), head = encoders, fit.head
+    begin = head.operations[0]
+    if begin.kind == "columns" and [*begin.arrays.values()] == [0, first.width]:
+        additional, head = [], Head(head.operations[1:])  # it reads the first encoder alone
     return Predictor(
         classes=tuple(classes),
         image_encoder=first.name,
@@ -117,16 +119,9 @@ def trial_predictor(
             "hyperparameters": fit.hyperparameters,
             "cv_top1": fit.cv_top1,
         },
-        additional_encoders=() if alone else tuple(additional),
+        additional_encoders=tuple(additional),
         threshold=abstention_threshold(fit.held_out, coverage),
     )
-
-
-def without_additional_encoders(head: Head, width: int) -> tuple[Head, bool]:
-    """The head on the first encoder alone, if that is all it reads, and whether it is."""
-    first = head.operations[0]
-    bounds = [int(first.arrays[name]) for name in ("start", "stop") if first.kind == "columns"]
-    return (Head(head.operations[1:]), True) if bounds == [0, width] else (head, False)
 
 
 def abstention_threshold(held_out: np.ndarray | None, coverage: float) -> float | None:

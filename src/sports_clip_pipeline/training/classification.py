@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,11 +24,12 @@ from sports_clip_pipeline.io.fingerprint import file_sha256
 from sports_clip_pipeline.pipelines.embed.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.predictor.head import Head, Operation, affine
+from sports_clip_pipeline.training.distributed import Compute
 from sports_clip_pipeline.training.images import random_resized_crops, to_pixels
-from sports_clip_pipeline.training.trainer import Step, Task
-from sports_clip_pipeline.training.unlock import set_train_mode
+from sports_clip_pipeline.training.trainer import Step, Task, TrainSettings
 
 MAX_LOGIT_SCALE = math.log(100.0)
+_BATCH = 64  # of images whose features are computed
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,28 @@ class ClassPrompts:
     """Prompts of the classes, with their text features before projection.
 
     Attributes:
-        texts: M prompts. class_index: (M,) int64 in [0, C); the class of each.
+        bank: its prompts are used: each template with each name of a class, and the sentences.
         text_encoder: its name. context_length: maximal tokens of a prompt.
         text_weight: (P, E) pretrained projection of text features.
         clip_folder: CLIP folder with the trained text encoder, if any; None for the packaged one.
     """
 
-    texts: tuple[str, ...]
-    class_index: np.ndarray
+    bank: ClassBank
     text_encoder: str
     context_length: int
     text_weight: np.ndarray
     clip_folder: Path | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """M prompts, class by class."""
+        return [text for label in self.bank.labels for text in self.bank.prompts(label)]
+
+    @property
+    def class_index(self) -> np.ndarray:
+        """(M,) int64 in [0, C); the class of each prompt."""
+        counts = [len(self.bank.prompts(label)) for label in self.bank.labels]
+        return np.repeat(np.arange(len(counts)), counts)
 
     @property
     def encoder_fingerprint(self) -> str:
@@ -61,22 +72,6 @@ class ClassPrompts:
         """(M, E) float32 pooled text features, computed when first used."""
         tokenize = TokenizeConfig(context_length=self.context_length)
         return text_features(self.text_encoder, tokenize, self.clip_folder)(self.texts)
-
-
-def prompts_of(
-    bank: ClassBank,
-    text_encoder: str,
-    context_length: int,
-    text_weight: np.ndarray,
-    clip_folder: Path | None = None,
-) -> ClassPrompts:
-    """All prompts of every class: each template with each name, and the sentences."""
-    texts = [(text, c) for c, label in enumerate(bank.labels) for text in bank.prompts(label)]
-    prompts, classes = zip(*texts, strict=True)
-    class_index = np.array(classes, dtype=np.int64)
-    return ClassPrompts(
-        prompts, class_index, text_encoder, context_length, text_weight, clip_folder
-    )
 
 
 class ImageClassifier(nn.Module):
@@ -97,26 +92,29 @@ class ImageClassifier(nn.Module):
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to pooled features (B, D)."""
         maps = self.encoder.forward_features(pixels)  # (B, K, h, w)
-        pooled: torch.Tensor = self.encoder.forward_head(maps, pre_logits=True)
-        return pooled
+        return self.encoder.forward_head(maps, pre_logits=True)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to (B, C)."""
-        logits: torch.Tensor = self.head(self.features(pixels))
-        return logits
+        return self.head(self.features(pixels))
+
+
+def exported_linear(layer: nn.Linear) -> Operation:
+    """A linear layer as an operation."""
+    return affine(layer.weight.detach().numpy(), layer.bias.detach().numpy().copy())
 
 
 class LinearHead(nn.Linear):
     """Linear layer initialised at zero: all classes are equally probable."""
 
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__(width, classes)
+    def __init__(self, pretrained: Pretrained) -> None:
+        super().__init__(pretrained.image_weight.shape[1], len(pretrained.zero_shot_weights))
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
 
     def exported(self) -> Head:
         """The head as operations on pooled features."""
-        return Head((_affine(self.weight, self.bias),))
+        return Head((exported_linear(self),))
 
 
 class ProjectionHead(nn.Module):
@@ -144,8 +142,8 @@ class ProjectionHead(nn.Module):
 
     def exported(self) -> Head:
         """The head as operations on pooled features."""
-        projection = _affine(self.projection.weight, self.projection.bias)
-        return Head((projection, Operation("l2_normalise"), _affine(self.class_weights())))
+        classes = affine(self.class_weights().detach().numpy())
+        return Head((exported_linear(self.projection), Operation("l2_normalise"), classes))
 
 
 class TextHead(ProjectionHead):
@@ -201,11 +199,7 @@ class ContrastiveHead(ProjectionHead):
 
 
 def pooled_image_features(
-    encoder: Any,
-    images: np.ndarray,
-    preprocessing: ImageTransform,
-    views: Sequence[str],
-    batch: int = 64,
+    encoder: Any, images: np.ndarray, preprocessing: ImageTransform, views: Sequence[str]
 ) -> np.ndarray:
     """Pooled features (N, D) float32 of images (N, S, S, 3) uint8 by a timm model.
 
@@ -215,8 +209,8 @@ def pooled_image_features(
     device = next(encoder.parameters()).device
     rows = []
     with torch.inference_mode():
-        for start in range(0, len(images), batch):
-            pixels = to_pixels(images[start : start + batch], preprocessing).to(device)
+        for start in range(0, len(images), _BATCH):
+            pixels = to_pixels(images[start : start + _BATCH], preprocessing).to(device)
             inputs = [pixels.flip(3) if view.endswith("_flip") else pixels for view in views]
             maps = [encoder.forward_features(view) for view in inputs]  # (B, K, h, w) each
             pooled = [encoder.forward_head(view, pre_logits=True) for view in maps]  # (B, D) each
@@ -237,8 +231,7 @@ class LabelledImages:
     preprocessing: ImageTransform
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Pixels (B, 3, H, W) float32, targets (B,) int64, and a generator for the loss."""
 
     pixels: torch.Tensor
@@ -261,15 +254,13 @@ class ClassificationTask(Task):
         labelled: LabelledImages,
         config: EndToEndConfig,
         seed: int,
-        device: str,
-        freeze_batch_norm: bool,
+        settings: TrainSettings,
+        compute: Compute,
     ) -> None:
-        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._loss, self.labelled, self.config, self.seed = loss, labelled, config, seed
-        self.device, self.freeze_batch_norm = device, freeze_batch_norm
-        self.steps_per_epoch = steps_for(
-            len(labelled.rows), config.batch_size, config.epochs, config.min_steps
-        )
+        self.settings, self.compute = settings, compute
+        self.steps_per_epoch = steps_for(len(labelled.rows), config)
         self.epoch_size = self.steps_per_epoch * config.batch_size
 
     def param_groups(self) -> list[dict[str, Any]]:
@@ -282,10 +273,6 @@ class ClassificationTask(Task):
             *({**group, "lr_scale": scale} for group in head_groups),
         ]
 
-    def set_train_mode(self) -> None:
-        """Training mode; batch norms as configured."""
-        set_train_mode(self.model, freeze_batch_norm=self.freeze_batch_norm)
-
     def batches(self, epoch: int, first: int) -> Iterator[Step]:
         """Random resized crops of shuffled images."""
         labelled, config = self.labelled, self.config
@@ -296,8 +283,8 @@ class ClassificationTask(Task):
             whole = to_pixels(labelled.images[labelled.rows[rows]], labelled.preprocessing)
             pixels = random_resized_crops(whole, config.image_size, config.crop_area, rng)
             target = torch.from_numpy(labelled.target[rows])
-            batch = Batch(pixels.to(self.device), target.to(self.device), rng)
-            yield Step(batch, config.batch_size, seed)
+            device = self.compute.device
+            yield Step(Batch(pixels.to(device), target.to(device), rng), seed)
 
     def loss(self, inputs: Batch) -> torch.Tensor:
         """Loss () of a batch."""
@@ -317,17 +304,6 @@ def rows_of_step(step: int, size: int, count: int, seed: int) -> np.ndarray:
     return rows
 
 
-def steps_for(count: int, batch_size: int, epochs: int, least: int) -> int:
-    """Steps of a run over `count` images: the epochs, but no fewer than `least`.
-
-    >>> steps_for(640, 64, 8, 50)
-    80
-    """
-    return max(least, round(epochs * count / batch_size))
-
-
-def _affine(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Operation:
-    """A linear layer as an operation."""
-    return affine(
-        weight.detach().cpu().numpy(), None if bias is None else bias.detach().cpu().numpy().copy()
-    )
+def steps_for(count: int, config: EndToEndConfig) -> int:
+    """Steps of a run over `count` images: the epochs, but no fewer than the least."""
+    return max(config.min_steps, round(config.epochs * count / config.batch_size))

@@ -28,15 +28,10 @@ from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.distributed import SINGLE_PROCESS, Compute, Processes
 from sports_clip_pipeline.training.gradient_cache import Chunk, backward_in_chunks
-from sports_clip_pipeline.training.image_text_pairs import (
-    PairedFeatures,
-    PairedImages,
-    PairEncoder,
-    Projector,
-)
+from sports_clip_pipeline.training.image_text_pairs import ImageTextPairs, PairEncoder, Projector
 from sports_clip_pipeline.training.images import draw_crops, read_images, to_pixels
 from sports_clip_pipeline.training.trainer import Step, Task, Trainer, TrainSettings
-from sports_clip_pipeline.training.unlock import set_train_mode, unlock
+from sports_clip_pipeline.training.unlock import unlock
 
 FROZEN_STATE = "pretrain/frozen"
 UNLOCKED_STATE = "pretrain/unlocked"
@@ -62,8 +57,12 @@ class ContrastiveTask(Task):
 
     unit = "pair"
 
-    def __init__(self, pairs: PairedFeatures, batch_size: int, config: PretrainConfig) -> None:
+    def __init__(
+        self, pairs: ImageTextPairs, config: PretrainConfig, batch_size: int, **settings: Any
+    ) -> None:
         self.config, self.objective = config, OBJECTIVES[config.loss]
+        shared = {"warmup_share", "evaluate_every_epochs", "keep", "patience_epochs"}
+        self.settings = TrainSettings(**config.model_dump(include=shared), **settings)
         self.captions = pairs.captions_of()
         self.steps_per_epoch = max(1, round(len(pairs.image) / batch_size))
         most = config.captions_per_image
@@ -91,9 +90,17 @@ class FrozenTask(ContrastiveTask):
     """Projections over the cached features of frozen encoders."""
 
     def __init__(
-        self, pairs: PairedFeatures, evaluate: EvaluateProjections, config: PretrainConfig
+        self, pairs: ImageTextPairs, evaluate: EvaluateProjections, config: PretrainConfig
     ) -> None:
-        super().__init__(pairs, config.batch_size, config)
+        super().__init__(
+            pairs,
+            config,
+            config.batch_size,
+            epochs=config.epochs,
+            peak_lr=config.peak_lr,
+            dropout=False,
+            checkpoint_every_epochs=config.checkpoint_every_epochs,
+        )
         torch.manual_seed(config.seed)
         self.pairs, self._evaluate = pairs, evaluate
         self.model = Projector(pairs, config)
@@ -110,7 +117,7 @@ class FrozenTask(ContrastiveTask):
                 self._augment(side, generator) for side in self.model.standardise(*features)
             )
             if number >= first:
-                yield Step((image, text, _image_index(captions)), len(text), number)
+                yield Step((image, text, _image_index(captions)), number)
 
     def loss(self, inputs: Any) -> torch.Tensor:
         """Contrastive loss of features (N, D), (M, E) and the captions' image index (M,)."""
@@ -143,55 +150,63 @@ class FrozenTask(ContrastiveTask):
 
 
 class UnlockedTask(ContrastiveTask):
-    """Projections and unlocked encoder blocks of open_clip's model, from images and tokens."""
+    """Projections and unlocked encoder blocks of open_clip's model, from images and tokens.
+
+    The history counts from `steps_before`, the steps over frozen encoders.
+    """
 
     def __init__(
         self,
         model: Any,
-        train: PairedImages,
-        validation: PairedImages,
+        train: ImageTextPairs,
+        validation: ImageTextPairs,
         evaluate: EvaluateEmbeddings,
         preprocessing: ImageTransform,
         config: PretrainConfig,
         compute: Compute,
         processes: Processes = SINGLE_PROCESS,
+        steps_before: int = 0,
     ) -> None:
-        super().__init__(train.features, config.encoder_batch_size, config)
+        super().__init__(
+            train,
+            config,
+            config.encoder_batch_size,
+            epochs=config.encoder_epochs,
+            peak_lr=config.encoder_peak_lr,
+            ema_decay=config.ema_decay,
+            fused=compute.device == "cuda",
+            dropout=config.encoder_dropout,
+            freeze_batch_norm=config.freeze_batch_norm,
+            checkpoint_every_steps=config.checkpoint_every_steps,
+            epochs_before=config.epochs,
+            steps_before=steps_before,
+        )
         self.train, self.validation, self._evaluate = train, validation, evaluate
         self.preprocessing, self.compute, self.processes = preprocessing, compute, processes
         model.visual.to(memory_format=torch.channels_last)
         self.model = model.to(compute.device)
         blocks = config.unlocked_image_blocks, config.unlocked_text_blocks
-        self.unlocked = unlock(self.model, *blocks, self.objective.biased)
-        self._encoder = PairEncoder(self.model, self.unlocked, compute)
+        unlock(self.model, *blocks, self.objective.biased)
+        self._encoder = PairEncoder(self.model, config, compute)
         self._wrapped = processes.wrap(self._encoder)
-        for part, runs in ((model.visual, self.unlocked.image), (model.text, self.unlocked.text)):
-            if compute.compiled and runs:
+        for part, count in zip((model.visual, model.text), blocks, strict=True):
+            if compute.compiled and count:
                 part.compile()
-
-    def set_train_mode(self) -> None:
-        """Training mode of the unlocked blocks; dropout and batch norms as configured."""
-        set_train_mode(self.model, self.config.encoder_dropout, self.config.freeze_batch_norm)
 
     def batches(self, epoch: int, first: int) -> Iterator[Step]:
         """Shuffled images, randomly cropped, with sampled captions."""
         rng = np.random.default_rng([self.config.seed, _STREAM, epoch])
-        order = np.array_split(rng.permutation(len(self.train)), self.steps_per_epoch)
+        order = np.array_split(rng.permutation(len(self.train.image)), self.steps_per_epoch)
         captions = [self.draw_captions(images, rng) for images in order]
         seeds = rng.integers(2**62, size=len(order))
-        pixels: Iterator[torch.Tensor | None] = repeat(None)
-        if self.unlocked.image:
-            crops = [draw_crops(len(images), rng) for images in order]
-            shards = [self.processes.shard(len(images)) for images in order]
-            read = [
-                (self.train.rows[images[shard]], [crop[n] for n in shard])
-                for images, shard, crop in zip(order, shards, crops, strict=True)
-            ]
-            pixels = self._pixels(self.train, read[first:])
+        shards = []
+        for images in order:
+            crops, shard = draw_crops(len(images), rng), self.processes.shard(len(images))
+            shards.append((images[shard], [crops[n] for n in shard]))
+        pixels = self._pixels(self.train, shards[first:])
         for number in range(first, len(order)):
             inputs = (order[number], captions[number], next(pixels))
-            seed = int(seeds[number]) + self.processes.rank
-            yield Step(inputs, sum(map(len, captions[number])), seed)
+            yield Step(inputs, int(seeds[number]) + self.processes.rank)
 
     def backward(self, inputs: Any, scaler: torch.amp.GradScaler) -> torch.Tensor:
         """Accumulate the gradients of a batch's loss, in chunks if configured.
@@ -227,20 +242,17 @@ class UnlockedTask(ContrastiveTask):
 
     def evaluate(self, model: Any) -> Metrics:
         """Metrics of the validation embeddings."""
-        embeddings = self.embed(self.validation, model)
-        return self._evaluate(*embeddings, self.validation.features.image_index)
+        return self._evaluate(*self.embed(self.validation, model), self.validation.image_index)
 
-    def embed(self, pairs: PairedImages, model: Any) -> tuple[np.ndarray, np.ndarray]:
+    def embed(self, pairs: ImageTextPairs, model: Any) -> tuple[np.ndarray, np.ndarray]:
         """Unit-norm embeddings of all images (N, P) and captions (M, P) of a split, float32."""
         model.eval()
-        encoder = PairEncoder(model, self.unlocked, self.compute)
+        encoder = PairEncoder(model, self.config, self.compute)
         images, texts = (
             np.split(np.arange(count), range(_EVALUATION_BATCH, count, _EVALUATION_BATCH))
-            for count in (len(pairs), len(pairs.features.text))
+            for count in (len(pairs.image), len(pairs.text))
         )
-        pixels: Iterator[torch.Tensor | None] = repeat(None)
-        if self.unlocked.image:
-            pixels = self._pixels(pairs, [(pairs.rows[block], None) for block in images])
+        pixels = self._pixels(pairs, [(block, None) for block in images])
         with torch.inference_mode():
             image_emb = [encoder.images(pairs, block, next(pixels)) for block in images]
             text_emb = [encoder.texts(pairs, block) for block in texts]
@@ -251,21 +263,26 @@ class UnlockedTask(ContrastiveTask):
     ) -> list[Chunk]:
         """Shard of a batch of this process, in chunks of equal size up to one image."""
         shard = self.processes.shard(len(images))
+        chunks = np.array_split(shard, min(self.config.encoder_accumulation, len(shard)))
+        texts = [np.concatenate([captions[n] for n in chunk]) for chunk in chunks]
+        blocks = repeat(None) if pixels is None else pixels.split([*map(len, chunks)])
+        inputs = zip((images[chunk] for chunk in chunks), texts, blocks, strict=False)
+        return [partial(self._embed_chunk, *chunk) for chunk in inputs]
 
-        def embed(chunk: np.ndarray) -> tuple[torch.Tensor, ...]:
-            encoder = self._wrapped if torch.is_grad_enabled() else self._encoder
-            texts = np.concatenate([captions[n] for n in chunk])
-            first, last = chunk[0] - shard[0], chunk[-1] + 1 - shard[0]
-            block = None if pixels is None else pixels[first:last]
-            embedded: tuple[torch.Tensor, ...] = encoder(self.train, images[chunk], texts, block)
-            return embedded
+    def _embed_chunk(self, *inputs: Any) -> tuple[torch.Tensor, ...]:
+        encoder = self._wrapped if torch.is_grad_enabled() else self._encoder
+        return encoder(self.train, *inputs)
 
-        count = min(self.config.encoder_accumulation, len(shard))
-        return [partial(embed, chunk) for chunk in np.array_split(shard, count)]
-
-    def _pixels(self, pairs: PairedImages, batches: list[Any]) -> Iterator[torch.Tensor]:
-        for images in read_images(pairs.store, batches, self.preprocessing):
-            yield to_pixels(images, self.preprocessing, self.compute.device)
+    def _pixels(
+        self, pairs: ImageTextPairs, batches: list[Any]
+    ) -> Iterator[torch.Tensor] | Iterator[None]:
+        """Pixels of each batch of images (B,) and their crops; None for a frozen image encoder."""
+        if self.config.unlocked_image_blocks == 0:
+            return repeat(None)
+        assert pairs.store is not None and pairs.rows is not None
+        stored = [(pairs.rows[images], crops) for images, crops in batches]
+        decoded = read_images(pairs.store, stored, self.preprocessing)
+        return (to_pixels(images, self.preprocessing, self.compute.device) for images in decoded)
 
 
 class TrainedEncoders(NamedTuple):
@@ -277,7 +294,7 @@ class TrainedEncoders(NamedTuple):
 
 
 def pretrain_projections(
-    pairs: PairedFeatures,
+    pairs: ImageTextPairs,
     evaluate: EvaluateProjections,
     config: PretrainConfig,
     run_state: RunState,
@@ -293,62 +310,28 @@ def pretrain_projections(
     if config.epochs == 0:
         start = task.model.folded()
         return start, [starting_row(start, evaluate)]
-    trainer = Trainer(task, frozen_settings(config))
-    _fit(trainer, run_state, FROZEN_STATE, state_fingerprint, "pretrain")
+    trainer = _fitted(task, run_state, FROZEN_STATE, state_fingerprint, "pretrain")
     return task.model.folded(), trainer.history
 
 
 def train_encoders(
-    task: UnlockedTask, run_state: RunState, state_fingerprint: str, steps_before: int = 0
+    task: UnlockedTask, run_state: RunState, state_fingerprint: str
 ) -> TrainedEncoders:
     """Train the unlocked blocks, resuming from the last checkpoint.
 
-    Checkpoints of another fingerprint are ignored; the history counts from `steps_before`.
+    Checkpoints of another fingerprint are ignored.
 
     Raises: KeyboardInterrupt, SystemExit: a signal came; a checkpoint is saved first.
     """
-    settings = unlocked_settings(task.config, task.compute, steps_before)
-    trainer = Trainer(task, settings, task.compute, task.processes)
-    _fit(trainer, run_state, UNLOCKED_STATE, state_fingerprint, "pretrain encoders", log_steps=True)
+    trainer = _fitted(task, run_state, UNLOCKED_STATE, state_fingerprint, "pretrain encoders")
     entries = trainer.averaged.state_dict()
     state = {name: entries[name].cpu().contiguous().numpy() for name in trainer.changing}
     # A pair of open_clip's own ends in the shared space and has no projections.
     pair = task.config.projections == "none"
-    width = int(task.train.features.image.shape[1]) if pair else 0
+    width = int(task.train.image.shape[1]) if pair else 0
     prefixes = encoder_prefixes(pair=pair)
     weights = {name: value for name, value in state.items() if name.startswith(prefixes)}
     return TrainedEncoders(projections_of(state, width), weights, trainer.history)
-
-
-def frozen_settings(config: PretrainConfig) -> TrainSettings:
-    """Trainer settings over frozen encoders."""
-    return TrainSettings(
-        epochs=config.epochs,
-        peak_lr=config.peak_lr,
-        checkpoint_every_epochs=config.checkpoint_every_epochs,
-        **_shared_settings(config),
-    )
-
-
-def unlocked_settings(
-    config: PretrainConfig, compute: Compute, steps_before: int = 0
-) -> TrainSettings:
-    """Trainer settings of unlocked encoders."""
-    return TrainSettings(
-        epochs=config.encoder_epochs,
-        peak_lr=config.encoder_peak_lr,
-        ema_decay=config.ema_decay,
-        fused=compute.device == "cuda",
-        checkpoint_every_steps=config.checkpoint_every_steps,
-        epochs_before=config.epochs,
-        steps_before=steps_before,
-        **_shared_settings(config),
-    )
-
-
-def _shared_settings(config: PretrainConfig) -> dict[str, Any]:
-    names = {"warmup_share", "evaluate_every_epochs", "keep", "patience_epochs"}
-    return config.model_dump(include=names)
 
 
 def starting_row(projections: Projections, evaluate: EvaluateProjections) -> Metrics:
@@ -362,35 +345,28 @@ def contrastive_modules() -> list[ModuleType]:
     return [import_module(f"sports_clip_pipeline.{name}") for name in _CODE]
 
 
-def _fit(
-    trainer: Trainer,
-    run_state: RunState,
-    key: str,
-    fingerprint: str,
-    description: str,
-    log_steps: bool = False,
-) -> None:
-    """Train with a progress bar, logging metrics of epochs and of every hundredth of the steps."""
-    total = trainer.settings.epochs * trainer.task.epoch_size
+def _fitted(
+    task: ContrastiveTask, run_state: RunState, key: str, fingerprint: str, description: str
+) -> Trainer:
+    """Train with a progress bar and live metrics of epochs, and of every hundredth of the steps."""
+    trainer = Trainer(task)
     every = max(1, trainer.steps // 100)
+
+    def on_step(trainer: Trainer, loss: torch.Tensor) -> None:
+        step = trainer.steps_done - 1
+        if step % every == 0:
+            bar.set_postfix_str(f"loss {float(loss):.3f}")
+            if key == UNLOCKED_STATE:
+                run_state.log_metrics({"pretrain/step_loss": float(loss)}, step=step)
+
+    def on_epoch(row: dict[str, float]) -> None:
+        metrics = {f"pretrain/{name}": value for name, value in row.items() if name != "epoch"}
+        run_state.log_metrics(metrics, step=int(row["epoch"]))
+
+    total = task.settings.epochs * task.epoch_size
     with run_state.progress_bar(description, total, "pair") as bar:
-        shown = 0
-
-        def on_step(trainer: Trainer, size: int, loss: torch.Tensor) -> None:
-            nonlocal shown
-            bar.update(trainer.examples_done - shown)
-            shown = trainer.examples_done
-            step = trainer.steps_done - 1
-            if step % every == 0:
-                bar.set_postfix_str(f"loss {float(loss):.3f}")
-                if log_steps:
-                    run_state.log_metrics({"pretrain/step_loss": float(loss)}, step=step)
-
-        def on_epoch(row: dict[str, float]) -> None:
-            metrics = {f"pretrain/{name}": value for name, value in row.items() if name != "epoch"}
-            run_state.log_metrics(metrics, step=int(row["epoch"]))
-
-        trainer.fit(run_state, key, fingerprint, on_step, on_epoch)
+        trainer.fit(run_state, key, fingerprint, on_step, on_epoch, bar)
+    return trainer
 
 
 def _image_index(captions: list[np.ndarray]) -> torch.Tensor:

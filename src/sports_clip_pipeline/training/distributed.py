@@ -68,11 +68,11 @@ def choose_compute(device: str, precision: str, compiled: str = "auto") -> Compu
             "use auto or cpu, or install CUDA wheels with `make install TORCH=cu130`",
         )
     on_cuda = has_cuda and device != "cpu"
-    if precision == "auto":
+    if precision == "auto" and on_cuda:
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "bf16" if native else "fp16"
+    elif precision == "auto":
         precision = "fp32"
-        if on_cuda:
-            native = torch.cuda.is_bf16_supported(including_emulation=False)
-            precision = "bf16" if native else "fp16"
     compiles = compiled == "on" or (compiled == "auto" and on_cuda)
     return Compute("cuda" if on_cuda else "cpu", precision, compiles)
 

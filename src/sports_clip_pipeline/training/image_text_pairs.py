@@ -29,12 +29,11 @@ from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders.features import FeatureRows
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.training.distributed import Compute
-from sports_clip_pipeline.training.unlock import Unlocked
 
 
 @dataclass(frozen=True)
-class PairedFeatures:
-    """Cached features of images and their captions, by frozen encoders.
+class ImageTextPairs:
+    """Images and captions of one split, with their cached features by frozen encoders.
 
     Attributes:
         image: (N, D) float32 pooled image features.
@@ -42,12 +41,17 @@ class PairedFeatures:
         image_index: (M,) int in [0, N); the image that caption m describes.
         views: (N, D) float32 each; features of single views of the images, whose mean is `image`;
             empty where training uses the mean.
+        store: of the corpus. rows: (N,) int64 rows of the images in the store.
+        token_ids: M arrays of int32, without padding. These three are read by unlocked encoders.
     """
 
     image: FeatureRows
     text: FeatureRows
     image_index: np.ndarray
     views: tuple[FeatureRows, ...] = ()
+    store: ImageStore | None = None
+    rows: np.ndarray | None = None
+    token_ids: Sequence[np.ndarray] = ()
 
     def captions_of(self) -> list[np.ndarray]:
         """Caption rows of each image."""
@@ -56,81 +60,41 @@ class PairedFeatures:
         return np.split(order, bounds)
 
 
-@dataclass(frozen=True)
-class PairedImages:
-    """Images and captions of one split, for unlocked encoders.
-
-    Attributes:
-        features: by the frozen encoders; used for an encoder that stays frozen.
-        store: of the corpus. rows: (N,) int64 rows of the images in the store.
-        token_ids: M arrays of int32, without padding, in the order of `features.text`.
-    """
-
-    features: PairedFeatures
-    store: ImageStore
-    rows: np.ndarray
-    token_ids: list[np.ndarray]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-def paired_features_of_split(
+def pairs_of_split(
     image: np.ndarray,
     text: np.ndarray,
     manifest: pd.DataFrame,
     captions: pd.DataFrame,
     split: str,
     views: Sequence[np.ndarray] = (),
-) -> PairedFeatures:
-    """Lazily read features of one split, its images renumbered from 0.
+    store: ImageStore | None = None,
+) -> ImageTextPairs:
+    """Pairs of one split, its images renumbered from 0; features are read lazily.
 
-    `image` and `views` are (N, D) in manifest order, `text` is (M, E) in caption order.
-
-    Raises: ValueError: the split has no image with captions.
-    """
-    rows, caption_rows = _captioned(manifest, captions, split)
-    image_index = np.searchsorted(rows, captions["image_row"].to_numpy()[caption_rows])
-    return PairedFeatures(
-        FeatureRows(image, rows),
-        FeatureRows(text, caption_rows),
-        image_index.astype(np.int64),
-        tuple(FeatureRows(view, rows) for view in views),
-    )
-
-
-def paired_images_of_split(
-    image: np.ndarray,
-    text: np.ndarray,
-    manifest: pd.DataFrame,
-    captions: pd.DataFrame,
-    split: str,
-    store: ImageStore,
-) -> PairedImages:
-    """Pairs of one split; arguments as `paired_features_of_split`, the store in manifest order.
+    `image`, `views` and `store` are in manifest order, `text` is in caption order.
 
     Raises: ValueError: the split has no image with captions, or the store another length.
     """
-    if len(store) != len(manifest):
+    if store is not None and len(store) != len(manifest):
         raise ValueError(f"{len(store)} images for {len(manifest)} manifest rows")
-    features = paired_features_of_split(image, text, manifest, captions, split)
-    rows, caption_rows = _captioned(manifest, captions, split)
-    token_ids = [np.asarray(ids, np.int32) for ids in captions["token_ids"].iloc[caption_rows]]
-    return PairedImages(features, store, rows, token_ids)
-
-
-def _captioned(
-    manifest: pd.DataFrame, captions: pd.DataFrame, split: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Manifest rows of a split's images that have captions, and the split's caption rows."""
+    image_row = captions["image_row"].to_numpy()
     caption_rows = np.flatnonzero(captions["split"].to_numpy() == split)
-    rows = np.intersect1d(
-        np.flatnonzero(manifest["split"].to_numpy() == split),
-        captions["image_row"].to_numpy()[caption_rows],
-    )
+    split_rows = np.flatnonzero(manifest["split"].to_numpy() == split)
+    rows = np.intersect1d(split_rows, image_row[caption_rows])
     if len(rows) == 0:
         raise ValueError(f"no captioned image in the split {split!r}")
-    return rows, caption_rows
+    token_ids: list[np.ndarray] = []
+    if store is not None:
+        token_ids = [np.asarray(ids, np.int32) for ids in captions["token_ids"].iloc[caption_rows]]
+    return ImageTextPairs(
+        image=FeatureRows(image, rows),
+        text=FeatureRows(text, caption_rows),
+        image_index=np.searchsorted(rows, image_row[caption_rows]).astype(np.int64),
+        views=tuple(FeatureRows(view, rows) for view in views),
+        store=store,
+        rows=rows,
+        token_ids=token_ids,
+    )
 
 
 class Projector(nn.Module):
@@ -140,7 +104,7 @@ class Projector(nn.Module):
     scale: torch.Tensor
     text_scale: torch.Tensor
 
-    def __init__(self, pairs: PairedFeatures, config: PretrainConfig) -> None:
+    def __init__(self, pairs: ImageTextPairs, config: PretrainConfig) -> None:
         super().__init__()
         image, text = np.asarray(pairs.image), np.asarray(pairs.text)
         self.register_buffer("mean", torch.from_numpy(image.mean(axis=0)))
@@ -190,37 +154,35 @@ class PairEncoder(nn.Module):
     A frozen encoder of `model` (open_clip's) is not run: its cached features are projected.
     """
 
-    def __init__(self, model: Any, unlocked: Unlocked, compute: Compute) -> None:
+    def __init__(self, model: Any, config: PretrainConfig, compute: Compute) -> None:
         super().__init__()
-        self.model, self.unlocked, self.compute = model, unlocked, compute
+        self.model, self.config, self.compute = model, config, compute
         # open_clip's own text encoders have rows of one length, and no configuration.
         self.padding = int(getattr(getattr(model.text, "config", None), "pad_token_id", 0) or 0)
 
     def forward(
-        self, pairs: PairedImages, images: np.ndarray, texts: np.ndarray, pixels: Any
+        self, pairs: ImageTextPairs, images: np.ndarray, texts: np.ndarray, pixels: Any
     ) -> tuple[torch.Tensor, ...]:
         """Image and caption embeddings, the logit scale, and the logit bias if there is one."""
         return (self.images(pairs, images, pixels), self.texts(pairs, texts), *self.scale())
 
-    def images(self, pairs: PairedImages, rows: np.ndarray, pixels: Any) -> torch.Tensor:
+    def images(self, pairs: ImageTextPairs, rows: np.ndarray, pixels: Any) -> torch.Tensor:
         """Image rows (B,), with pixels if unlocked, to unit-norm embeddings (B, P) float32."""
         with self.compute.autocast():
-            if self.unlocked.image:
+            if self.config.unlocked_image_blocks:
                 projected = self.model.visual(pixels)
             else:
-                features = self._on_device(pairs.features.image[rows])
-                projected = project_images(self.model, features)
+                projected = project_images(self.model, self._on_device(pairs.image[rows]))
         return functional.normalize(projected.float(), dim=1)
 
-    def texts(self, pairs: PairedImages, rows: np.ndarray) -> torch.Tensor:
+    def texts(self, pairs: ImageTextPairs, rows: np.ndarray) -> torch.Tensor:
         """Caption rows (B,) to unit-norm embeddings (B, P) float32."""
         with self.compute.autocast():
-            if self.unlocked.text:
+            if self.config.unlocked_text_blocks:
                 ids, _ = pad([pairs.token_ids[row] for row in rows], self.padding)
                 projected = self.model.text(self._on_device(ids))
             else:
-                features = self._on_device(pairs.features.text[rows])
-                projected = project_texts(self.model, features)
+                projected = project_texts(self.model, self._on_device(pairs.text[rows]))
         return functional.normalize(projected.float(), dim=1)
 
     def scale(self) -> tuple[torch.Tensor, ...]:

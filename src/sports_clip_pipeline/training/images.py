@@ -144,23 +144,19 @@ class DecodedImages:
         content = fingerprint(list(self.addresses), self.preprocessing)
         path = self.run_state.workspace(f"decoded/{self.name}", content) / "images.npy"
         if not path.exists():
-            partial = path.with_name("partial.npy")
-            shape = (len(self.rows), self.preprocessing.size, self.preprocessing.size, 3)
+            partial, count = path.with_name("partial.npy"), len(self.rows)
+            shape = (count, self.preprocessing.size, self.preprocessing.size, 3)
             decoded = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-            self._decode(decoded)
+            starts = range(0, count, _BLOCK)
+            batches = ((self.rows[start : start + _BLOCK], None) for start in starts)
+            blocks = read_images(self.store, batches, self.preprocessing)
+            with self.run_state.progress_bar(f"decode {self.name}", count, "image") as bar:
+                for start, block in zip(starts, blocks, strict=True):
+                    decoded[start : start + len(block)] = block
+                    bar.update(len(block))
             decoded.flush()
             partial.replace(path)
-        images: np.ndarray = np.load(path, mmap_mode="r")
-        return images
-
-    def _decode(self, decoded: np.ndarray) -> None:
-        starts = range(0, len(self.rows), _BLOCK)
-        batches = ((self.rows[start : start + _BLOCK], None) for start in starts)
-        images = read_images(self.store, batches, self.preprocessing)
-        with self.run_state.progress_bar(f"decode {self.name}", len(self.rows), "image") as bar:
-            for start, block in zip(starts, images, strict=True):
-                decoded[start : start + len(block)] = block
-                bar.update(len(block))
+        return np.load(path, mmap_mode="r")
 
 
 def images_of_split(

@@ -19,7 +19,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from sports_clip_pipeline.io.state import RunState
+from sports_clip_pipeline.io.state import ProgressBar, RunState
 from sports_clip_pipeline.training.distributed import (
     CPU,
     SINGLE_PROCESS,
@@ -27,20 +27,49 @@ from sports_clip_pipeline.training.distributed import (
     DeferredSignals,
     Processes,
 )
-from sports_clip_pipeline.training.unlock import changing_entries
+from sports_clip_pipeline.training.unlock import changing_entries, set_train_mode
 
 # Text-to-image recall@5 on the validation split: decides the best epoch and early stopping.
 METRIC = "validation_t2i_r5"
 
 Arrays = dict[str, np.ndarray]
-History = Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Hyper-parameters of a `Trainer`.
+
+    Attributes:
+        warmup_share: share of all steps in which the learning rate rises to `peak_lr`.
+        ema_decay: EMA decay; the EMA weights are evaluated and saved. 0 disables the EMA.
+        dropout, freeze_batch_norm: see `set_train_mode`.
+        checkpoint_every_steps: checkpoint interval within an epoch; 0 for none.
+        keep: `last`, or `best` for the epoch with the highest validation recall.
+        patience_epochs: early stopping after so many epochs without improvement; 0 disables it.
+        epochs_before, steps_before: offsets of the history.
+    """
+
+    epochs: int
+    peak_lr: float
+    warmup_share: float
+    betas: tuple[float, float] = (0.9, 0.98)
+    ema_decay: float = 0.0
+    fused: bool = False
+    dropout: bool = True
+    freeze_batch_norm: bool = False
+    checkpoint_every_steps: int = 0
+    checkpoint_every_epochs: int = 1
+    evaluate_every_epochs: int = 1
+    keep: str = "last"
+    patience_epochs: int = 0
+    epochs_before: int = 0
+    steps_before: int = 0
 
 
 class Step(NamedTuple):
-    """Batch of one optimizer step: the task's inputs, number of examples, seed of its dropout."""
+    """Batch of one optimizer step: the task's inputs, and the seed of its dropout."""
 
     inputs: Any
-    size: int
     seed: int
 
 
@@ -54,15 +83,15 @@ class Task:
 
     model: Any
     unit: str
+    settings: TrainSettings
     steps_per_epoch: int
     epoch_size: int
+    compute: Compute = CPU
+    processes: Processes = SINGLE_PROCESS
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of AdamW; `lr_scale` multiplies the learning rate of a group."""
         raise NotImplementedError
-
-    def set_train_mode(self) -> None:
-        """Set training mode, except for frozen modules."""
 
     def batches(self, epoch: int, first: int) -> Iterator[Step]:
         """Steps of an epoch, starting with step `first`."""
@@ -90,34 +119,6 @@ class Task:
         return {}
 
 
-@dataclass(frozen=True)
-class TrainSettings:
-    """Hyper-parameters of a `Trainer`.
-
-    Attributes:
-        warmup_share: share of all steps in which the learning rate rises to `peak_lr`.
-        ema_decay: EMA decay; the EMA weights are evaluated and saved. 0 disables the EMA.
-        checkpoint_every_steps: checkpoint interval within an epoch; 0 for none.
-        keep: `last`, or `best` for the epoch with the highest validation recall.
-        patience_epochs: early stopping after so many epochs without improvement; 0 disables it.
-        epochs_before, steps_before: offsets of the history.
-    """
-
-    epochs: int
-    peak_lr: float
-    warmup_share: float
-    betas: tuple[float, float] = (0.9, 0.98)
-    ema_decay: float = 0.0
-    fused: bool = False
-    checkpoint_every_steps: int = 0
-    checkpoint_every_epochs: int = 1
-    evaluate_every_epochs: int = 1
-    keep: str = "last"
-    patience_epochs: int = 0
-    epochs_before: int = 0
-    steps_before: int = 0
-
-
 class WarmupEma(ModelEmaV3):
     """EMA of weights and buffers with decay min(decay, (1 + t) / (10 + t)) after t steps.
 
@@ -130,36 +131,31 @@ class WarmupEma(ModelEmaV3):
         return min(self.decay, (1.0 + step) / (10.0 + step))
 
 
-# Called after each step with the trainer, the batch size and the loss on the device.
-OnStep = Callable[["Trainer", int, torch.Tensor], None]
+# Called after each step with the trainer and the loss on the device.
+OnStep = Callable[["Trainer", torch.Tensor], None]
 
 
 class Trainer:
     """Training loop with model, optimizer, EMA and history; resumes to the bit after any step.
 
     Attributes:
+        trainable: parameters by name. changing: entries of the state dict that training changes.
+        averaged: the EMA model; the trained one without an EMA.
         epoch: finished epochs. step: finished steps of the current epoch.
         history: one row per epoch. elapsed_s: time spent in steps, over all restarts.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        settings: TrainSettings,
-        compute: Compute = CPU,
-        processes: Processes = SINGLE_PROCESS,
-    ) -> None:
-        self.task, self.settings = task, settings
-        self.compute, self.processes = compute, processes
-        self.model = task.model
-        task.set_train_mode()
+    def __init__(self, task: Task) -> None:
+        self.task, self.settings, self.model = task, task.settings, task.model
+        self._set_train_mode()
         self.trainable = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self.changing = changing_entries(self.model)
-        self.optimizer = torch.optim.AdamW(
-            task.param_groups(), lr=settings.peak_lr, betas=settings.betas, fused=settings.fused
-        )
-        self.ema = WarmupEma(self.model, settings.ema_decay) if settings.ema_decay else None
-        self.scaler = compute.scaler()
+        lr, betas, fused = self.settings.peak_lr, self.settings.betas, self.settings.fused
+        self.optimizer = torch.optim.AdamW(task.param_groups(), lr=lr, betas=betas, fused=fused)
+        decay = self.settings.ema_decay
+        self.ema = WarmupEma(self.model, decay) if decay else None
+        self.averaged: Any = self.model if self.ema is None else self.ema.module
+        self.scaler = task.compute.scaler()
         self.epoch, self.step, self.elapsed_s = 0, 0, 0.0
         self.history: list[dict[str, float]] = []
         self._losses: list[torch.Tensor] = []
@@ -183,13 +179,8 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether all epochs are done or early stopping has ended the run."""
-        settings = self.settings
-        return self.epoch >= settings.epochs or stops_early(self.history, settings.patience_epochs)
-
-    @property
-    def averaged(self) -> Any:
-        """The EMA model; the trained one without an EMA."""
-        return self.model if self.ema is None else self.ema.module
+        stopped = 0 < self.settings.patience_epochs <= stalled_epochs(self.history)
+        return self.epoch >= self.settings.epochs or stopped
 
     def lr(self, step: int) -> float:
         """Scheduled learning rate of a step."""
@@ -201,7 +192,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr(self.steps_done) * group.get("lr_scale", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
-        devices = [torch.cuda.current_device()] if self.compute.device == "cuda" else []
+        devices = [torch.cuda.current_device()] if self.task.compute.device == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(step.seed)
             loss = self.task.backward(step.inputs, self.scaler)
@@ -214,38 +205,40 @@ class Trainer:
         self._losses.append(loss)
         return loss
 
-    def run_epoch(self, after: Callable[[int, torch.Tensor], bool] = lambda *_: False) -> bool:
+    def run_epoch(self, after: Callable[[torch.Tensor], bool] = lambda _: False) -> bool:
         """Run one epoch, or the rest of one; returns whether it is complete.
 
         Args:
-            after: called after each step with its size and loss; true stops the epoch.
+            after: called after each step with its loss; true stops the epoch.
         """
-        self.task.set_train_mode()
-        start = time.perf_counter()
+        self._set_train_mode()
+        examples, begin = self.examples_done, time.perf_counter()
+        start = begin
         for step in self.task.batches(self.epoch, self.step):
             loss = self.train_step(step)
             self.elapsed_s += time.perf_counter() - start
-            if after(step.size, loss) and self.step < self.task.steps_per_epoch:
+            if after(loss) and self.step < self.task.steps_per_epoch:
                 return False
             start = time.perf_counter()
+        self._end_epoch((self.examples_done - examples) / (start - begin))
         return True
 
-    def end_epoch(self, examples_per_s: float) -> None:
+    def _end_epoch(self, examples_per_s: float) -> None:
         """Append the epoch's row to the history: mean loss, learning rate, metrics if due."""
-        settings, task, model = self.settings, self.task, self.averaged
+        settings, task = self.settings, self.task
         step = self.steps_done
         self.epoch, self.step = self.epoch + 1, 0
         metrics: dict[str, float] = {}
         if self.epoch % settings.evaluate_every_epochs == 0 or self.epoch == settings.epochs:
-            metrics = task.evaluate(model) if self.processes.is_main_process else {}
-            metrics = self.processes.broadcast(metrics)
+            metrics = task.evaluate(self.averaged) if task.processes.is_main_process else {}
+            metrics = task.processes.broadcast(metrics)
         self.history.append(
             {
                 "epoch": settings.epochs_before + self.epoch,
                 "step": settings.steps_before + step,
                 "loss": float(np.mean([float(loss) for loss in self._losses])),
                 "lr": self.lr(step - 1),
-                **task.epoch_values(model),
+                **task.epoch_values(self.averaged),
                 **metrics,
                 f"{task.unit}s_per_s": examples_per_s,
             }
@@ -259,15 +252,18 @@ class Trainer:
         fingerprint: str,
         on_step: OnStep = lambda *_: None,
         on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
+        bar: ProgressBar | None = None,
     ) -> None:
         """Train to the end, resuming from the last checkpoint under this key and fingerprint.
 
+        Args:
+            bar: advanced by the examples of each step, and by those of earlier runs.
         Raises: KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; a checkpoint is saved first.
         """
-        settings = self.settings
+        settings, processes, shown = self.settings, self.task.processes, 0
 
         def save(name: str) -> None:
-            if self.processes.is_main_process:
+            if processes.is_main_process:
                 run_state.save_state(name, fingerprint, *self.state(), keep_previous=name == key)
 
         def load(name: str) -> None:
@@ -275,14 +271,22 @@ class Trainer:
             if state is not None:
                 self.restore(*state)
 
+        def advance() -> None:
+            nonlocal shown
+            if bar is not None:
+                bar.update(self.examples_done - shown)
+            shown = self.examples_done
+
         load(key)
+        advance()
         with DeferredSignals() as signals:
 
             def interrupted() -> bool:
-                return self.processes.any(bool(signals.received), self.compute.device)
+                return processes.any(bool(signals.received), self.task.compute.device)
 
-            def after(size: int, loss: torch.Tensor) -> bool:
-                on_step(self, size, loss)
+            def after(loss: torch.Tensor) -> bool:
+                advance()
+                on_step(self, loss)
                 stop, every = interrupted(), settings.checkpoint_every_steps
                 due = every and self.steps_done % every == 0
                 if self.step < self.task.steps_per_epoch and (stop or due):
@@ -290,12 +294,10 @@ class Trainer:
                 return stop
 
             while not self.finished and not interrupted():
-                examples, start = self.examples_done, time.perf_counter()
                 if not self.run_epoch(after):
                     break
-                self.end_epoch((self.examples_done - examples) / (time.perf_counter() - start))
                 on_epoch(self.history[-1])
-                if settings.keep == "best" and is_best(self.history):
+                if settings.keep == "best" and stalled_epochs(self.history) == 0:
                     save(f"{key}.best")
                 every = settings.checkpoint_every_epochs
                 if self.finished or signals.received or self.epoch % every == 0:
@@ -311,11 +313,8 @@ class Trainer:
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """Checkpoint: changed weights, EMA, AdamW's moments, GradScaler, position and history."""
-        modules = {"model": self.model}
-        if self.ema is not None:
-            modules["ema"] = self.ema.module
         entries: dict[str, torch.Tensor] = {}
-        for prefix, module in modules.items():
+        for prefix, module in self._modules():
             values = module.state_dict()
             entries |= {f"{prefix}.{name}": values[name] for name in self.changing}
         for name, parameter in self.trainable.items():
@@ -342,9 +341,8 @@ class Trainer:
                 if name.startswith(prefix)
             }
 
-        self.model.load_state_dict(under("model."), strict=False)
-        if self.ema is not None:
-            self.ema.module.load_state_dict(under("ema."), strict=False)
+        for prefix, module in self._modules():
+            module.load_state_dict(under(f"{prefix}."), strict=False)
         for name, parameter in self.trainable.items():
             self.optimizer.state[parameter] = {
                 moment: self._moment(moment, value, parameter)
@@ -353,7 +351,15 @@ class Trainer:
         self.scaler.load_state_dict(meta["scaler"])
         self.epoch, self.step = int(meta["epoch"]), int(meta["step"])
         self.elapsed_s, self.history = float(meta["elapsed_s"]), list(meta["history"])
-        self._losses = [torch.tensor(loss, device=self.compute.device) for loss in meta["losses"]]
+        device = self.task.compute.device
+        self._losses = [torch.tensor(loss, device=device) for loss in meta["losses"]]
+
+    def _modules(self) -> list[tuple[str, Any]]:
+        """The trained model, and the EMA model if there is one, with their prefix in `state`."""
+        return [("model", self.model), *([] if self.ema is None else [("ema", self.averaged)])]
+
+    def _set_train_mode(self) -> None:
+        set_train_mode(self.model, self.settings.dropout, self.settings.freeze_batch_norm)
 
     def _moment(self, name: str, value: torch.Tensor, parameter: nn.Parameter) -> torch.Tensor:
         """A moment in its parameter's memory format: another order may round differently."""
@@ -376,16 +382,8 @@ def warmup_cosine(step: int, steps: int, peak_lr: float, warmup_share: float) ->
     return peak_lr * 0.5 * (1.0 + math.cos(math.pi * share))
 
 
-def is_best(history: History) -> bool:
-    """Whether the last row is evaluated and its recall is higher than that of all before."""
-    if METRIC not in history[-1]:
-        return False
-    return all(row.get(METRIC, -1.0) < history[-1][METRIC] for row in history[:-1])
-
-
-def stops_early(history: History, patience: int) -> bool:
-    """Early stopping: no higher recall for `patience` epochs; 0 never stops."""
+def stalled_epochs(history: Sequence[Mapping[str, float]]) -> int:
+    """Epochs since the first with the highest validation recall; 0 where none has any."""
     recalls = [row.get(METRIC, -1.0) for row in history]
-    if not patience or max(recalls, default=-1.0) < 0:
-        return False
-    return len(recalls) - 1 - recalls.index(max(recalls)) >= patience
+    highest = max(recalls, default=-1.0)
+    return len(recalls) - 1 - recalls.index(highest) if highest >= 0 else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -21,15 +20,7 @@ from sports_clip_pipeline.errors import UserFacingError
 ALL = -1
 
 
-@dataclass(frozen=True)
-class Unlocked:
-    """Whether any block of the image encoder and of the text encoder is trained."""
-
-    image: bool
-    text: bool
-
-
-def unlock(model: Any, image_count: int, text_count: int, biased: bool = False) -> Unlocked:
+def unlock(model: Any, image_count: int, text_count: int, biased: bool = False) -> None:
     """Freeze a CLIP model except for its projections, logit scale and last encoder blocks.
 
     Blocks of the image encoder are timm's stages, as in open_clip's `--lock-image-unlocked-groups`
@@ -50,7 +41,6 @@ def unlock(model: Any, image_count: int, text_count: int, biased: bool = False) 
     ]
     for parameter in trainable:
         parameter.requires_grad_(True)
-    return Unlocked(image_count != 0, text_count != 0)
 
 
 def _last(
@@ -96,8 +86,6 @@ def changing_entries(model: nn.Module) -> tuple[str, ...]:
     changing = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     for prefix, module in model.named_modules():
         if module.training and isinstance(module, _BatchNorm):
-            changing |= {
-                f"{prefix}.{name}" if prefix else name
-                for name, _ in module.named_buffers(recurse=False)
-            }
+            buffers = module.named_buffers(prefix, recurse=False)
+            changing |= {name for name, _ in buffers}
     return tuple(name for name in model.state_dict() if name in changing)

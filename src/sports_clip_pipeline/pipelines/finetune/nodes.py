@@ -156,11 +156,11 @@ def select_end_to_end(
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import encode_labels
     from sports_clip_pipeline.fewshot.end_to_end_methods import Start
     from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndStudy
-    from sports_clip_pipeline.training.classification import prompts_of
+    from sports_clip_pipeline.training.classification import ClassPrompts
 
     projections = read_projections(clip_model)
     pretrained = _pretrained(projections, zero_shot_weights)
-    prompts = prompts_of(
+    prompts = ClassPrompts(
         class_bank, embed_audit["text_encoder"], tokenize.context_length, projections.text_weight,
         clip_model,
     )  # fmt: skip

@@ -170,13 +170,13 @@ def _learn_projections(
     from sports_clip_pipeline.encoders import features as feature_rows
     from sports_clip_pipeline.evaluation.metrics import validation_recalls
     from sports_clip_pipeline.io.fingerprint import fingerprint
-    from sports_clip_pipeline.training import contrastive, image_text_pairs, trainer
+    from sports_clip_pipeline.training import contrastive, image_text_pairs, trainer, unlock
 
-    train = image_text_pairs.paired_features_of_split(**corpus, split="train", views=views)
-    validation = image_text_pairs.paired_features_of_split(**corpus, split="validation")
+    train = image_text_pairs.pairs_of_split(**corpus, split="train", views=views)
+    validation = image_text_pairs.pairs_of_split(**corpus, split="validation")
     loss = OBJECTIVES[config.loss].function
     digests = [rows.digest() for rows in (train.image, train.text, *train.views)]
-    code = trainer, contrastive, image_text_pairs, feature_rows, loss
+    code = trainer, unlock, contrastive, image_text_pairs, feature_rows, loss
     content = fingerprint(config.locked_part(), *code, digests, train.image_index)
     images, texts = np.asarray(validation.image), np.asarray(validation.text)
 
@@ -211,7 +211,7 @@ def _train_encoders(
         train_encoders,
     )
     from sports_clip_pipeline.training.distributed import process_group
-    from sports_clip_pipeline.training.image_text_pairs import paired_images_of_split
+    from sports_clip_pipeline.training.image_text_pairs import pairs_of_split
 
     projections, learned, steps = start
     preprocessing = recipe["preprocessing"]
@@ -219,16 +219,15 @@ def _train_encoders(
     loss = OBJECTIVES[config.loss].function
     content = fingerprint(config, learned, encoders, compute, loss, *contrastive_modules())
     train, validation = (
-        paired_images_of_split(**corpus, split=split, store=images)
-        for split in ("train", "validation")
+        pairs_of_split(**corpus, split=split, store=images) for split in ("train", "validation")
     )
     if rank_and_world_size() and state.folder is None:
         raise ValueError("several processes share checkpoints on disk, and this state has none")
     with process_group(compute.device, config.encoder_batch_size) as processes:
         task = UnlockedTask(
             build_clip(projections, **recipe), train, validation, validation_recalls, preprocessing,
-            config, compute, processes,
+            config, compute, processes, steps,
         )  # fmt: skip
-        trained = train_encoders(task, state, content, steps)
+        trained = train_encoders(task, state, content)
     exit_unless_main_process("pretraining")
     return trained, content

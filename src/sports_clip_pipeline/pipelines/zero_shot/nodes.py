@@ -91,19 +91,19 @@ def choose_zero_shot(
         PairEmbeddings,
         choose_zero_shot_settings,
     )
-    from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
+    from sports_clip_pipeline.training.image_text_pairs import pairs_of_split
 
     projections = read_projections(clip_model)
     image_features = clip_flickr8k_features["features"]
     corpora = {split: (flickr8k_manifest, captions, split) for split in ("train", "validation")}
     pairs_of = {
-        split: paired_features_of_split(image_features, clip_caption_features["features"], *corpus)
+        split: pairs_of_split(image_features, clip_caption_features["features"], *corpus)
         for split, corpus in corpora.items()
     }
 
     def embed_pairs(split: str) -> PairEmbeddings:
         pairs, corpus = pairs_of[split], corpora[split]
-        plain = paired_features_of_split(image_features, caption_features["features"], *corpus)
+        plain = pairs_of_split(image_features, caption_features["features"], *corpus)
         images = np.asarray(pairs.image)
         return PairEmbeddings(
             projections.image_embeddings(images),
@@ -237,10 +237,10 @@ def score_retrieval(
 
     from sports_clip_pipeline.clip.folder import read_projections
     from sports_clip_pipeline.evaluation.metrics import retrieval_metrics
-    from sports_clip_pipeline.training.image_text_pairs import paired_features_of_split
+    from sports_clip_pipeline.training.image_text_pairs import pairs_of_split
 
     features = clip_flickr8k_features["features"], clip_caption_features["features"]
-    pairs = paired_features_of_split(*features, flickr8k_manifest, captions, "test")
+    pairs = pairs_of_split(*features, flickr8k_manifest, captions, "test")
     projections = read_projections(clip_model)
     metrics = retrieval_metrics(
         projections.image_embeddings(np.asarray(pairs.image)),
