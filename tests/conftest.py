@@ -1,7 +1,5 @@
 """Shared fixtures: copies of the project, and one small finished study."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

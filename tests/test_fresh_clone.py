@@ -1,7 +1,5 @@
 """The README's first command in a fresh clone of what is committed."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The notebooks run from top to bottom on a finished study."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nbformat

@@ -1,7 +1,5 @@
 """Typed parameter blocks, environments merged over base, and the generated reference."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import typing

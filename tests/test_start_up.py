@@ -1,7 +1,5 @@
 """Imports and warnings at start-up of the command line."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The static Kedro-Viz site of a finished study."""
 
-from __future__ import annotations
-
 import base64
 import json
 from pathlib import Path

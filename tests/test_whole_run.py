@@ -1,7 +1,5 @@
 """The whole DAG from two archives to a report, by the command line."""
 
-from __future__ import annotations
-
 import json
 import math
 import zipfile

@@ -1,7 +1,5 @@
 """From image captions and a few labels to a label-efficiency report, as one Kedro DAG."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

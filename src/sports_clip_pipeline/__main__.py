@@ -1,7 +1,5 @@
 """`python -m sports_clip_pipeline`: the same as `kedro run` from the project's folder."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

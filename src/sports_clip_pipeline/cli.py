@@ -4,8 +4,6 @@ An error that a user can mend ends in one last line on standard error that names
 value and the remedy, with exit status 1. `kedro run --verbose` shows the traceback as well.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 import sys

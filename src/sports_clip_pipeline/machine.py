@@ -1,7 +1,5 @@
 """CPU cores, process memory, worker processes, and rank under torchrun."""
 
-from __future__ import annotations
-
 import atexit
 import ctypes
 import gc

@@ -4,8 +4,6 @@ Every block of `conf/*/parameters_*.yml` is one `Parameters` model that stands b
 its pipeline; Kedro builds it from the type hint of a `params:` input before any node runs.
 """
 
-from __future__ import annotations
-
 import difflib
 import json
 from collections.abc import Callable

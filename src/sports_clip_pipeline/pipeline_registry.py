@@ -1,7 +1,5 @@
 """The pipelines by name; the default one is `ORDER`."""
 
-from __future__ import annotations
-
 from importlib import import_module
 
 from kedro.pipeline import Pipeline

@@ -1,7 +1,5 @@
 """The demo end to end: the real process, a real browser, the small finished study."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

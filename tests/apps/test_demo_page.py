@@ -1,7 +1,5 @@
 """The demo's HTML, its uploads, and the middleware in front of a tiny application."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """The demo's predictions against those that the study saved."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Zips, configurations and a faulty HTTP server for the tests of downloads."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import random

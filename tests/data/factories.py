@@ -1,7 +1,5 @@
 """Small corpora for tests, in all formats, with images that differ."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """An HTTP server on 127.0.0.1 with configurable faults and a log of the requested paths."""
 
-from __future__ import annotations
-
 import socket
 import threading
 import time

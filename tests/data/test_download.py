@@ -1,7 +1,5 @@
 """Downloads: retries, mirrors, checksums, atomic assembly, and a second run."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -1,7 +1,5 @@
 """Ingest of real images: a seeded subset, and damaged files of the same crawl."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import random

@@ -1,7 +1,5 @@
 """Download from Kaggle, with a fake of kagglehub and with kagglehub and a local server."""
 
-from __future__ import annotations
-
 import gc
 import os
 import random

@@ -1,7 +1,5 @@
 """Class folders, a CSV list beside the images, and the Kaggle format."""
 
-from __future__ import annotations
-
 import unicodedata
 from pathlib import Path
 

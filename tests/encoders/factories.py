@@ -1,7 +1,5 @@
 """Tiny encoders with random weights, as timm files and Hugging Face folders."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tiny networks with hand-worked explanations."""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Callable
 

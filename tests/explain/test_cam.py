@@ -1,7 +1,5 @@
 """Class activation maps and guided backpropagation: hand-worked maps, naive twins, the library."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

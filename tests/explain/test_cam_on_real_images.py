@@ -1,7 +1,5 @@
 """Maps of real images, tested by hiding parts of them."""
 
-from __future__ import annotations
-
 import io
 import os
 import zipfile

@@ -1,7 +1,5 @@
 """Gallery cards, their pictures and contact sheets."""
 
-from __future__ import annotations
-
 import io
 
 import matplotlib

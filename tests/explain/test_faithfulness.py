@@ -1,7 +1,5 @@
 """Faithfulness metrics worked by hand, imputation, and the weight-randomisation check."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

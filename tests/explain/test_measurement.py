@@ -1,7 +1,5 @@
 """Images measured on a network that looks at one patch, whose explanation is known."""
 
-from __future__ import annotations
-
 import pickle
 from dataclasses import replace
 from functools import partial

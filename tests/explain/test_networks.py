@@ -1,7 +1,5 @@
 """Networks under explanation: target layers, token grids, scores and the networks themselves."""
 
-from __future__ import annotations
-
 import math
 import pickle
 from dataclasses import replace

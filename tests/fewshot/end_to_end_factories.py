@@ -1,7 +1,5 @@
 """A toy end-to-end study: three kinds of stripes and flat fields, in colours."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Toy data for the methods and the study: classes around separate directions."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """What must hold of every few-shot method, and the cache that methods share."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

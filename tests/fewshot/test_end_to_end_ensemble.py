@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -73,7 +71,7 @@ def test_the_trained_encoder_that_helps_the_stacked_ensemble_most_is_chosen() ->
     made = combined(STACKED, poor, TRAINED)
     assert made.end_to_end is TRAINED
     assert made.fitted.key == TrialKey(END_TO_END_ENSEMBLE, 0.5, 0)
-    assert made.fitted.fit.hyperparameters["pixel_method"] == "flyp"
+    assert made.fitted.fit.hyperparameters["end_to_end_method"] == "flyp"
     assert made.fitted.elapsed_s == 4.0
     assert is_better(made, STACKED, TARGET)
 
@@ -81,7 +79,7 @@ def test_the_trained_encoder_that_helps_the_stacked_ensemble_most_is_chosen() ->
 def test_a_trained_encoder_that_adds_nothing_gets_no_weight_and_is_not_better() -> None:
     frozen = fitted(FROZEN, predicted(3, 0.5, 1))
     made = combined(frozen, fitted("flyp", predicted(-4, 0.5, 2, HELD_OUT)))
-    assert made.fitted.fit.hyperparameters["pixel_weight"] == 0.0
+    assert made.fitted.fit.hyperparameters["end_to_end_weight"] == 0.0
     assert not is_better(made, frozen, TARGET)
 
 
@@ -99,7 +97,7 @@ def test_the_head_on_both_encoders_columns_gives_the_weighted_sum() -> None:
     """Temperatures are in the factors: logits of both sides are divided by their own."""
     made = combined(STACKED, TRAINED)
     settings = made.fitted.fit.hyperparameters
-    assert made.factors == (settings["pixel_weight"] / 0.5, settings["frozen_weight"] / 4.0)
+    assert made.factors == (settings["end_to_end_weight"] / 0.5, settings["frozen_weight"] / 4.0)
     columns = np.random.default_rng(5).normal(size=(7, TRAINED_WIDTH + FROZEN_WIDTH))
     trained, frozen = np.split(columns.astype(np.float32), [TRAINED_WIDTH], axis=1)
     expected = made.factors[0] * TRAINED.fit.head(trained)

@@ -4,8 +4,6 @@ Two proofs: with shuffled labels predictions are at chance, so no path carries t
 fit; and the test images can be deleted before fitting without changing a bit of any model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Runs on a disk that cannot be written: one line with file and remedy, finished work is kept."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The nodes of end-to-end trials on a toy study."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

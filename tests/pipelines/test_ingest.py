@@ -1,7 +1,5 @@
 """The ingest and download pipelines with the project's catalog and parameters."""
 
-from __future__ import annotations
-
 import shutil
 import zipfile
 from pathlib import Path

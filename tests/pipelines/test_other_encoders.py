@@ -1,7 +1,5 @@
 """The DAG with encoders from files of timm, Hugging Face and open_clip."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A user's own class folders, from the images to the report, without a test set."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Prediction of a user's own images by a finished study."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The nodes of `pretrain` on a few generated images, with locked and unlocked encoders."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import io
 import json
 import time
@@ -14,7 +12,7 @@ from kedro.runner import SequentialRunner
 from PIL import Image
 
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig
-from sports_clip_pipeline.pipelines.report.pipeline import FIGURES, INPUTS, create_pipeline
+from sports_clip_pipeline.pipelines.report.pipeline import FIGURES, RESULTS, create_pipeline
 from sports_clip_pipeline.report.sections import StudyResults
 from tests.conftest import config_loader
 from tests.report.factories import CARD_CONFIG, NAMES, REFERENCE, make_results
@@ -35,7 +33,7 @@ def finished(tmp_path_factory):
     del results["provenance"]
     thumbnails = results.pop("thumbnails")
     for field, result in results.items():
-        catalog[INPUTS[field]] = result
+        catalog[RESULTS[field]] = result
     images = [Image.open(io.BytesIO(content)) for content in thumbnails.values()]
     catalog["sports_images"] = SimpleNamespace(get=images.__getitem__)
     catalog["sports_manifest"] = pd.DataFrame({"image": list(thumbnails)})
@@ -68,7 +66,7 @@ def test_the_pipeline_writes_page_card_metrics_figures_and_provenance(finished):
 
 
 def test_every_result_has_a_dataset_and_every_figure_is_saved():
-    assert set(INPUTS) == {one.name for one in fields(StudyResults)} - {"config", "model_card"}
+    assert set(RESULTS) == {one.name for one in fields(StudyResults)} - {"config", "model_card"}
     outputs = {name for node in create_pipeline().nodes for name in node.outputs}
     assert {f"{name}_figure" for name in FIGURES} <= outputs
 

@@ -1,7 +1,5 @@
 """Pretraining and embedding by two launchers of torchrun, as on two machines."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """What the tests of pages share: a browser to open them in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

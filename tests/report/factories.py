@@ -3,8 +3,6 @@
 Only the shapes are realistic: numbers come from closed formulas and a seeded generator.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -64,20 +62,20 @@ def make_results(
     curves = make_curves(dict(list((METHODS | MORE_METHODS).items())[:methods]))
     trials = make_trials(dict(list((METHODS | MORE_METHODS).items())[:methods]))
     return {
-        "zero_shot": make_scores(labels, 0.5) | {"top1_ci95": [0.46, 0.54]},
-        "retrieval": {
+        "zero_shot_metrics": make_scores(labels, 0.5) | {"top1_ci95": [0.46, 0.54]},
+        "retrieval_metrics": {
             "t2i": {"r1": 0.226, "r5": 0.492, "r10": 0.63},
             "i2t": {"r1": 0.31, "r5": 0.58, "r10": 0.71},
             "images": 1000,
             "captions": 5000,
         },
-        "trials": trials,
-        "curves": curves,
-        "finetuned": make_scores(labels, 0.86) | make_origin(),
-        "predictions": make_predictions(labels),
+        "finetune_trials": trials,
+        "finetune_curves": curves,
+        "finetune_metrics": make_scores(labels, 0.86) | make_origin(),
+        "test_predictions": make_predictions(labels),
         "pretrain_history": make_history(),
         **make_audits(labels),
-        "gallery": make_cards(labels, images),
+        "cam_gallery": make_cards(labels, images),
         "provenance": make_provenance(),
         "end_to_end_trials": make_trials({}),
         **make_tables(curves, labels),
@@ -229,7 +227,7 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
             "splits": {"development": 8800, "test": 2200, "unlabelled": 2760},
             "data_digest": "ab" * 32,
         },
-        "caption_audit": {"captions": 40455, "truncated": 3, "mentions": mentions},
+        "tokenize_audit": {"captions": 40455, "truncated": 3, "mentions": mentions},
         "embed_audit": {
             "image_encoder": "lite2",
             "text_encoder": "minilm",
@@ -237,7 +235,7 @@ def make_audits(labels: tuple[str, ...]) -> dict[str, Any]:
             "backends": {"image": {"chosen": "onnxruntime"}},
             "encoders": [dict(name="lite2", weights_sha256="cd" * 32, **COST)],
         },
-        "rejected": pd.DataFrame(
+        "quarantine": pd.DataFrame(
             {"corpus": ["sports"] * 10, "image": list(map(str, range(10))), "reason": reasons}
         ),
         "duplicates": pd.DataFrame(

@@ -1,7 +1,5 @@
 """Analysis tables of the made-up study, by closed formulas; each may be missing in a study."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import math
@@ -31,12 +29,12 @@ def make_tables(curves: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, Any]
         "class_gains": make_gains(labels),
         "confusion_pairs": make_pairs(labels),
         "label_issues": make_label_issues(images[:30], labels),
-        "queries": make_queries(images[-12:], labels),
+        "label_queries": make_queries(images[-12:], labels),
         "thumbnails": {image: make_jpeg(n) for n, image in enumerate(images)},
         "inference_cost": make_inference_cost(),
         "ablation": make_ablation(),
         "transduction": make_transduction(),
-        "map_verdicts": pd.DataFrame(),
+        "cam_eval_verdicts": pd.DataFrame(),
         "evaluation_log": [{"time_utc": "2026-01-31T12:00:00+00:00", "repeats": 1}] * 3,
     }
 

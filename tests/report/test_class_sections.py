@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pandas as pd
@@ -51,7 +49,9 @@ def test_two_labels_of_one_name_stay_two_rows():
 def test_the_gain_of_a_class_has_a_sign():
     scores = {"a": {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 4}}
     worse = {"a": {"precision": 0.4, "recall": 0.4, "f1": 0.4, "support": 4}}
-    study = make_small_study(zero_shot={"per_class": scores}, finetuned={"per_class": worse})
+    study = make_small_study(
+        zero_shot_metrics={"per_class": scores}, finetune_metrics={"per_class": worse}
+    )
     (row,) = sections.per_class(study).folded[0].rows
     assert row[0] == "a" and row[-1] == "−10.0"
 

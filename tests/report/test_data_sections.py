@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import io
 from importlib import metadata
 
@@ -29,7 +27,7 @@ def test_mentions_are_ordered_by_number_then_by_name():
         "chess": {"test": 2}, "wwe": {"test": 0, "train": 7}, "boxing": {"train": 2}, "golf": {}
     }  # fmt: skip
     audit = {"captions": 9, "mentions": mentions}
-    section = sections.caption_mentions(make_small_study(caption_audit=audit))
+    section = sections.caption_mentions(make_small_study(tokenize_audit=audit))
     (bars,) = section.figure.data
     assert list(bars.x) == [7, 2, 2, 0]
     assert list(bars.customdata) == ["wwe", "boxing", "chess", "golf"]
@@ -41,7 +39,7 @@ def test_mentions_are_ordered_by_number_then_by_name():
 def test_rejected_files_are_counted_by_reason_and_corpus():
     reasons = ["not_an_image", "not_an_image", "truncated"]
     rejected = pd.DataFrame({"corpus": ["s", "s", "f"], "reason": reasons})
-    (table,) = sections.rejected_files(make_small_study(rejected=rejected)).tables
+    (table,) = sections.rejected_files(make_small_study(quarantine=rejected)).tables
     assert table.rows == [("not an image", "s", "2"), ("truncated", "f", "1")]
 
 
@@ -114,6 +112,6 @@ def test_a_query_has_its_rank_and_reason():
         {"image": ["x.jpg"], "rank": [1], "reason": ["undecided between ice_hockey and wwe"],
          "predicted": ["wwe"], "probability": [0.412], "margin": [0.0]}
     )  # fmt: skip
-    (one,) = sections.active_learning(make_small_study(queries=queries)).thumbnails
+    (one,) = sections.active_learning(make_small_study(label_queries=queries)).thumbnails
     lines = ["confidence 41.2\u00a0%", "undecided between ice hockey and wwe"]
     assert one[2:4] == ("1. wwe?", lines)

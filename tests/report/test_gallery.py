@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import math
 
 import pandas as pd
@@ -138,7 +136,7 @@ def verdicts(answers: str = "") -> pd.DataFrame:
 
 
 def test_map_quality_has_a_row_for_each_method_and_notes_those_that_fall_short():
-    section = map_quality(make_small_study(map_verdicts=verdicts()))
+    section = map_quality(make_small_study(cam_eval_verdicts=verdicts()))
     assert section.tables[0].rows[0] == (
         "GradCAM", "Classifier", "ROAD, Insertion, Deletion", "yes (rank correlation up to 0.31)",
         "200",
@@ -148,9 +146,9 @@ def test_map_quality_has_a_row_for_each_method_and_notes_those_that_fall_short()
 
 
 def test_the_page_warns_where_the_maps_are_of_an_earlier_classifier():
-    current = predictions_fingerprint(make_small_study().predictions)
+    current = predictions_fingerprint(make_small_study().test_predictions)
     for answers, warned in ((current, False), ("of others", True)):
-        page = make_page(make_small_study(map_verdicts=verdicts(answers)))
+        page = make_page(make_small_study(cam_eval_verdicts=verdicts(answers)))
         assert ("Measured on an earlier classifier" in page) == warned
         assert "<code>kedro run --pipelines=cam_eval,report</code>" in page or not warned
         assert "Guided &lt;b&gt;does not beat" in page

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from sports_clip_pipeline.evaluation.evaluation_log import Evaluation, record_evaluation
@@ -48,8 +46,8 @@ def test_key_numbers_and_sentence_are_those_of_the_study():
     ("method", "number"), [("notebook_mlp", "86.0 %"), ("full_imagenet", "90.0 %")]
 )
 def test_with_all_labels_the_number_is_that_of_the_exported_method(method, number):
-    finetuned = {**make_study().finetuned, "best_method": method}
-    headline = compose_headline(make_study(finetuned=finetuned))
+    finetuned = {**make_study().finetune_metrics, "best_method": method}
+    headline = compose_headline(make_study(finetune_metrics=finetuned))
     (remark,) = [one[-1] for one in headline.numbers if one[0].startswith("Top-1 with 100")]
     assert remark == make_study().name(method)
     numbers = {plain(row[0]): plain(row[1]) for row in headline.table.rows}
@@ -58,7 +56,7 @@ def test_with_all_labels_the_number_is_that_of_the_exported_method(method, numbe
 
 def test_a_study_of_one_label_fraction_is_reported_once():
     curves = make_curves()
-    headline = compose_headline(make_small_study(curves=curves[curves["fraction"] == 1.0]))
+    headline = compose_headline(make_small_study(finetune_curves=curves[curves["fraction"] == 1.0]))
     assert "With 8,800 labelled images it is 86.0 %." in plain(headline.sentence)
     assert [plain(row[0]) for row in headline.table.rows].count("Top-1 with 100 % of labels") == 1
     assert len(headline.numbers) == 4
@@ -70,7 +68,7 @@ def test_semi_supervised_methods_are_reported_apart(monkeypatch):
     )
     methods = {"logreg": 0.0, "self_training": -0.06}
     headline = compose_headline(
-        make_small_study(curves=make_curves(methods), trials=make_trials(methods))
+        make_small_study(finetune_curves=make_curves(methods), finetune_trials=make_trials(methods))
     )
     assert "it is 65.0 % (71.0 % with the rest unlabelled)" in plain(headline.sentence)
     numbers = {plain(row[0]): plain(row[1]) for row in headline.table.rows}

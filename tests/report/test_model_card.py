@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pandas as pd
 
 from sports_clip_pipeline.report.model_card import (
@@ -17,7 +15,7 @@ def card_of(**changes) -> ModelCard:
 
 
 def finetuned(**changes) -> dict:
-    return make_results()["finetuned"] | changes
+    return make_results()["finetune_metrics"] | changes
 
 
 def text_of(card: ModelCard, title: str) -> str:
@@ -86,11 +84,11 @@ def test_compute_adds_up_the_time_of_each_trial_when_it_was_fitted():
     trials = pd.DataFrame(
         {"method": ["a", "a", "b"], "elapsed_s": [100.0, 20.4, 10.0], "reused": [True, False, True]}
     )
-    rows = dict(compute_table(make_small_study(trials=trials)).rows)
+    rows = dict(compute_table(make_small_study(finetune_trials=trials)).rows)
     reused = "3 of 2 methods, 2 of them reused from earlier runs: 2 min 10 s"
     assert rows["Trials on frozen encoders"] == reused
     assert "End-to-end trials" not in rows
-    both = make_small_study(trials=trials, end_to_end_trials=trials)
+    both = make_small_study(finetune_trials=trials, end_to_end_trials=trials)
     assert dict(compute_table(both).rows)["End-to-end trials"] == reused
 
 
@@ -109,6 +107,6 @@ def test_the_markdown_holds_every_chapter_and_every_cell():
 
 
 def test_names_from_the_data_become_no_markup_in_markdown():
-    metrics = make_results(("<b>", "a|b", "x_y_z"))["finetuned"]
+    metrics = make_results(("<b>", "a|b", "x_y_z"))["finetune_metrics"]
     text = card_markdown(card_of(finetuned=metrics))
     assert "\\<b\\>, a\\|b, x y z" in text and "<b>" not in text

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import hashlib
 import json
 import re
@@ -147,8 +145,8 @@ def test_a_page_that_grew_too_large_says_what_to_lower():
 
 def test_an_empty_gallery_and_clean_data_make_a_page_too():
     study = make_small_study()
-    clean = {"rejected": study.rejected[:0], "duplicates": study.duplicates[:0]}
-    html = make_page(make_small_study(gallery=[], **clean))
+    clean = {"quarantine": study.quarantine[:0], "duplicates": study.duplicates[:0]}
+    html = make_page(make_small_study(cam_gallery=[], **clean))
     for text in ("No image was explained", "Every file could be read.", "no duplicate images"):
         assert text in html
 

@@ -1,7 +1,5 @@
 """The pages in headless Chromium: reading, keyboard, filters, sorting, printing, accessibility."""
 
-from __future__ import annotations
-
 import plotly.graph_objects as go
 import pytest
 

@@ -1,7 +1,5 @@
 """A small captioned corpus of drawn scenes, with features of packaged encoders at 64 pixels."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Run of `train_encoders` for a process of its own, which sends each step and a digest."""
 
-from __future__ import annotations
-
 import hashlib
 from multiprocessing.connection import Connection
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Devices, precision and signals; training in two processes that torchrun starts."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Runs that are really killed: whatever the moment, the next one ends with the same weights."""
 
-from __future__ import annotations
-
 import signal
 import time
 from contextlib import suppress

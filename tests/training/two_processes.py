@@ -3,8 +3,6 @@
 torchrun --nproc-per-node=2 -m tests.training.two_processes CORPUS_FOLDER FOLDER KIND CHUNKS
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """Command line of the demo: serves the page on 127.0.0.1 until Ctrl-C."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

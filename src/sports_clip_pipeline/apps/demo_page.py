@@ -5,8 +5,6 @@ The middleware passes only files that this server stored for the client, and onl
 127.0.0.1: a page elsewhere cannot make a browser ask under another host name (DNS rebinding).
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterator
 from functools import cache

@@ -1,7 +1,5 @@
 """Reads and writes the CLIP model as an open_clip folder, loadable from anywhere."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence

@@ -5,8 +5,6 @@ All take unit-norm `image_emb` (N, D), each image of the batch once, unit-norm `
 (); they return (). They raise ValueError if image_index is not (M,).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import NamedTuple

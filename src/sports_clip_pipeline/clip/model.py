@@ -1,7 +1,5 @@
 """The CLIP model: open_clip's `CustomTextCLIP` over any image and text encoder, and its parts."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Projection heads of CLIP, and the pretrained feature spaces that few-shot methods start from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Zero-shot classification: text classifiers, CLIP + ConSE scores, open vocabulary."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Caption cleaning and tokenization; the table of captions, several per image."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Callable, Mapping, Sequence

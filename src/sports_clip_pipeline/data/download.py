@@ -3,8 +3,6 @@
 Archives are checked by checksum; a file or folder gets its name only when it is complete.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

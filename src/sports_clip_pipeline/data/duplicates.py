@@ -8,8 +8,6 @@ so the default of 8 lies in a wide gap.
 Source: imagehash.dhash; Krawetz 2013, "Kind of like that" (difference hash).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -8,8 +8,6 @@
 Source: Hodosh, Young and Hockenmaier 2013, Journal of Artificial Intelligence Research 47.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,7 +1,5 @@
 """Accepted image formats, rules for usable images, limits of archives, forms of a corpus."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field

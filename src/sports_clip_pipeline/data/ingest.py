@@ -3,8 +3,6 @@
 Images are decoded in parallel, shard by shard; finished shards are reused by the next run.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Readers of the labelled corpus: Kaggle lists, class folders, or a CSV of image and label."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 

@@ -1,7 +1,5 @@
 """Listing of a corpus before any image is opened: image names, splits, labels and captions."""
 
-from __future__ import annotations
-
 import csv
 import io
 import unicodedata

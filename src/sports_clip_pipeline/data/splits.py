@@ -1,7 +1,5 @@
 """Seeded, group-aware splits and nested label subsets."""
 
-from __future__ import annotations
-
 import math
 import zlib
 from collections.abc import Sequence

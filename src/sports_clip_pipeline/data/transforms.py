@@ -1,7 +1,5 @@
 """Decoding of untrusted images, and image preprocessing of encoders."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import warnings

@@ -4,8 +4,6 @@ The fastest backend that agrees with eager torch is measured once per machine on
 real input; the choice and the inference cost are cached beside the exported encoder.
 """
 
-from __future__ import annotations
-
 import json
 import platform
 import re

@@ -5,8 +5,6 @@ Blocks of rows go to worker processes, each with its own backend on its share of
 Under torchrun the processes share the blocks through a cache on a shared disk.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence

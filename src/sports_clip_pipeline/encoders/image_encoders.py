@@ -1,7 +1,5 @@
 """Image encoders by name (packaged or any of timm's), and their ImageNet classes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """Text encoders by name (packaged or any Hugging Face model), and their tokenizers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path

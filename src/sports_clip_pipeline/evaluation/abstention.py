@@ -1,7 +1,5 @@
 """Abstention (selective prediction): coverage, selective accuracy, rejection of OOD images."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Bootstrap confidence intervals, and paired significance tests between methods."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """Calibration: reliability bins, expected calibration error (ECE) and Brier score."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

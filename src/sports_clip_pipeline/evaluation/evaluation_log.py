@@ -4,8 +4,6 @@ Every evaluation on held-out images that leads to a change makes them a little l
 (Dwork et al. 2015). The log does not prevent it; it counts it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

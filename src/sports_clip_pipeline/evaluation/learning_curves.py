@@ -1,7 +1,5 @@
 """Learning curves: scores by label fraction, power-law fits, labels needed for an accuracy."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Classification metrics (accuracy, F1, confusion) and retrieval recall@k."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

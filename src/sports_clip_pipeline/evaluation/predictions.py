@@ -1,7 +1,5 @@
 """Test-set predictions: of all trials by method and fraction, of the predictor, as submission."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Recommendation in words: which method at which number of labels, and its inference cost."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -9,8 +9,6 @@ what cannot be explained is an error that names the image. Two methods differ:
 * ScoreCAM: masked copies go through the network in batches, without the library's progress bar.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial

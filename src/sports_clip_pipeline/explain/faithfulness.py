@@ -4,8 +4,6 @@ ROAD's noisy linear imputation solves the system of `pytorch_grad_cam.metrics.ro
 is symmetric and cached, its factorisation uses that, and the noise is seeded: half the time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache

@@ -4,8 +4,6 @@ For each image and network, each method explains the network's own prediction, a
 measured beside two baseline maps. Finished images are stored in the run state.
 """
 
-from __future__ import annotations
-
 import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence

@@ -7,8 +7,6 @@ the first norm of the last block: an encoder that uses its class token ignores t
 last block itself gives, and their gradient is zero.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

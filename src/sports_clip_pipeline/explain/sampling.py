@@ -1,7 +1,5 @@
 """Seeded sampling of predictions to explain or measure."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from itertools import chain, islice, zip_longest

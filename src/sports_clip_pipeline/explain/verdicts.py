@@ -4,8 +4,6 @@ Each method is compared with two baseline maps that use neither image nor networ
 own maps of the same network with shuffled weights.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -9,8 +9,6 @@ Source: Hacohen et al. 2022, sections 3 and 4 (20 neighbours, at most 500 cluste
 2001 (margin); Sener and Savarese 2018, algorithm 1 (k-centre).
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Adapters of CLIP features: Tip-Adapter, Tip-Adapter-F, ProLIP, and the notebook's MLP head."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

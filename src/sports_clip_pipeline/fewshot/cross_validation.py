@@ -1,7 +1,5 @@
 """k-fold cross-validation inside the labelled subset: where all hyper-parameters are chosen."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ Source: Lakshminarayanan et al. 2017 (Deep ensembles), section 2; Genest and Zid
 (logarithmic opinion pools); Wortsman et al. 2022, section 4 (ensembles in output space).
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -165,7 +163,7 @@ def build_ensemble(
         target,
         weights[0] * held_out[best] + weights[1] * beside,
         blend(first.scaled(factors[0]), second.scaled(factors[1])),
-        {"pixel_method": best, "pixel_weight": weights[0], "frozen_weight": weights[1]},
+        {"end_to_end_method": best, "end_to_end_weight": weights[0], "frozen_weight": weights[1]},
     )
     fitted = FittedTrial(
         key=replace(chosen.key, method=END_TO_END_ENSEMBLE),

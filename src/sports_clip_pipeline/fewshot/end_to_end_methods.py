@@ -3,8 +3,6 @@
 To add one, write a class and list it in `METHODS` and in `END_TO_END_METHODS`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """End-to-end trials: plan, held-out split, training, choice, refit, resume and estimate."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import logging

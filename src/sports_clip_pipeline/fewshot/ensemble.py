@@ -6,8 +6,6 @@ Source: Genest and Zidek 1986, section 3 (logarithmic opinion pools); Breiman 19
 regressions); Wang et al. 2024, section 3.3, and Wortsman et al. 2022, section 3, with zero-shot.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar

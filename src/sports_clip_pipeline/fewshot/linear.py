@@ -1,7 +1,5 @@
 """Linear few-shot methods: logistic regression, ridge, nearest mean, LP++ and CLAP."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial

@@ -3,8 +3,6 @@
 A dataset's module, and with it pandas, plotly or pyarrow, is imported on first use.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Kedro datasets of named NumPy arrays in one safetensors file, optionally memory-mapped."""
 
-from __future__ import annotations
-
 import filecmp
 import math
 import os

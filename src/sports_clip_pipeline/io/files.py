@@ -3,8 +3,6 @@
 All of them save atomically: a reader finds the old file or the new one.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Sequence

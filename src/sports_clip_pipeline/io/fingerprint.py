@@ -1,7 +1,5 @@
 """Fingerprints of configuration, code, data and the git commit."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import inspect

@@ -1,7 +1,5 @@
 """Kedro datasets of folders: archives, image stores, predictors, the gallery, run state."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import hashlib

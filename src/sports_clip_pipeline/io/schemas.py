@@ -1,7 +1,5 @@
 """Pandera schemas of the tables, which the catalog validates on save and on load."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sized
 from typing import Any

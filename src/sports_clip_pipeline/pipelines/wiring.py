@@ -5,8 +5,6 @@ dict without validation. Type checkers see the real classes here and the running
 so that starting `kedro` imports none of the heavy libraries.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from inspect import signature
 from typing import TYPE_CHECKING, Any, get_type_hints

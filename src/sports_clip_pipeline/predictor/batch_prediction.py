@@ -1,7 +1,5 @@
 """Batch prediction: classifies many images in several processes, and writes CSV tables."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections import Counter as Counts

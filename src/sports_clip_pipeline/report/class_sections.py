@@ -1,7 +1,5 @@
 """Sections on classes and confidence: F1, recall, confusion matrices, calibration."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +19,7 @@ Scores = Mapping[str, Mapping[str, float]]
 
 def changed_predictions(study: StudyResults) -> str:
     """How many test images fine-tuning corrected and how many it broke, as a sentence."""
-    rows = study.predictions
+    rows = study.test_predictions
     before = rows["zero_shot_label"] == rows["label"]
     after = rows["finetuned_label"] == rows["label"]
     return (
@@ -34,7 +32,7 @@ def changed_predictions(study: StudyResults) -> str:
 
 def per_class(study: StudyResults) -> Section:
     """F1, precision and recall of each class, zero-shot and fine-tuned."""
-    before, after = study.zero_shot["per_class"], study.finetuned["per_class"]
+    before, after = study.zero_shot_metrics["per_class"], study.finetune_metrics["per_class"]
     f1 = {label: float(scores["f1"]) for label, scores in after.items()}
     worst, best = min(f1, key=f1.__getitem__), max(f1, key=f1.__getitem__)
     rows = [
@@ -139,12 +137,12 @@ def class_gains_figure(recalls: pd.DataFrame) -> go.Figure:
 
 def confusion(study: StudyResults) -> Section:
     """Confusion matrix of the exported classifier."""
-    return _confusion("confusion", "Confusion matrix, fine-tuned", study.finetuned)
+    return _confusion("confusion", "Confusion matrix, fine-tuned", study.finetune_metrics)
 
 
 def zero_shot_confusion(study: StudyResults) -> Section:
     """Confusion matrix of zero-shot classification."""
-    return _confusion("zero_shot_confusion", "Confusion matrix, zero-shot", study.zero_shot)
+    return _confusion("zero_shot_confusion", "Confusion matrix, zero-shot", study.zero_shot_metrics)
 
 
 def _confusion(name: str, title: str, metrics: Mapping[str, Any]) -> Section:

@@ -1,7 +1,5 @@
 """Sections on CLIP: contrastive pretraining, retrieval, zero-shot ablation and transduction."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,7 +69,7 @@ def training_curve_figure(history: pd.DataFrame) -> go.Figure:
 
 def retrieval(study: StudyResults) -> Section:
     """Retrieval recall at 1, 5 and 10 in both directions."""
-    metrics = study.retrieval
+    metrics = study.retrieval_metrics
     rows = [
         (name, *(fmt.percent(metrics[key][rank]) for rank in RANKS))
         for key, name in DIRECTIONS.items()

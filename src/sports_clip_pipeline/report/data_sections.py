@@ -1,7 +1,5 @@
 """Sections on the data and the run: splits, captions, images to review, provenance."""
 
-from __future__ import annotations
-
 import io
 import platform
 from collections.abc import Iterable, Mapping
@@ -45,7 +43,7 @@ def split_sizes(ingest_audit: Mapping[str, Any]) -> dict[str, int]:
 
 def caption_mentions(study: StudyResults) -> Section:
     """How many captions mention each class by name."""
-    mentions: Mapping[str, Mapping[str, int]] = study.caption_audit["mentions"]
+    mentions: Mapping[str, Mapping[str, int]] = study.tokenize_audit["mentions"]
     totals = {label: sum(map(int, by_split.values())) for label, by_split in mentions.items()}
     never = [fmt.class_name(label) for label, captions in totals.items() if captions == 0]
     order = sorted(totals, key=lambda label: (-totals[label], label))
@@ -59,7 +57,7 @@ def caption_mentions(study: StudyResults) -> Section:
     return Section(
         "caption_mentions",
         "How often captions name each class",
-        f"Of {fmt.count(study.caption_audit['captions'])} captions. "
+        f"Of {fmt.count(study.tokenize_audit['captions'])} captions. "
         f"Never named: {', '.join(never) if never else 'none'}.",
         fig.count_bars(names, counts, "captions", fig.series_tone(0)),
         folded=(DataTable("Captions that mention each class", ("Class", *splits), rows),),
@@ -68,7 +66,7 @@ def caption_mentions(study: StudyResults) -> Section:
 
 def rejected_files(study: StudyResults) -> Section:
     """Rejected files by reason and corpus."""
-    rejected = study.rejected.assign(reason=study.rejected["reason"].str.replace("_", " "))
+    rejected = study.quarantine.assign(reason=study.quarantine["reason"].str.replace("_", " "))
     heads = {"Reason": "reason", "Corpus": "corpus"}
     empty = "Every file could be read."
     return _counts("rejected", "Rejected files", rejected, heads, "Files", empty)
@@ -203,7 +201,7 @@ def active_learning(study: StudyResults) -> Section:
             [f"confidence {fmt.percent(row['probability'])}", fmt.class_name(row["reason"])],
             row["image"],
         )
-        for row in top_ranked(study.queries, study.config.queried_images).to_dict("records")
+        for row in top_ranked(study.label_queries, study.config.queried_images).to_dict("records")
     ]
     return Section(
         "active_learning",

@@ -4,8 +4,6 @@ Figures are stored in the light colours. The page swaps each for its dark twin, 
 no colours but those of `TONES`.
 """
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Iterable, Sequence

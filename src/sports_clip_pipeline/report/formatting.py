@@ -1,7 +1,5 @@
 """Formats numbers, intervals and class names as text for readers."""
 
-from __future__ import annotations
-
 import html
 import math
 

@@ -1,7 +1,5 @@
 """Explanations: gallery of explained images with filters, and faithfulness of the maps."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -149,7 +147,7 @@ def compose_filters(exhibits: Sequence[Exhibit]) -> list[Filter]:
 
 def map_quality(study: StudyResults) -> Section:
     """Faithfulness of the explanation maps: a row a method and target."""
-    verdicts = study.map_verdicts
+    verdicts = study.cam_eval_verdicts
     columns = {
         "Method": lambda row: METHODS.get(row["method"], row["method"]),
         "Explains": lambda row: TARGETS.get(row["target"], row["target"]),
@@ -157,7 +155,7 @@ def map_quality(study: StudyResults) -> Section:
         "Depends on the weights": _depends,
         "Images": lambda row: fmt.count(row["images"]),
     }
-    outdated = (verdicts["answers"] != predictions_fingerprint(study.predictions)).any()
+    outdated = (verdicts["answers"] != predictions_fingerprint(study.test_predictions)).any()
     warning = (
         "Measured on an earlier classifier or an earlier CLIP model, not on this report’s. "
         "`kedro run --pipelines=cam_eval,report` measures again."

@@ -1,7 +1,5 @@
 """Headline of the page: the answer as a sentence, key numbers, and a table with published ones."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +95,7 @@ def _headline_points(study: StudyResults) -> dict[str, pd.Series]:
     With the fewest labels, semi-supervised methods are reported apart if only some methods are.
     With all labels it is the exported method.
     """
-    curves, trials = study.curves, study.trials
+    curves, trials = study.finetune_curves, study.finetune_trials
     every = pd.concat([table for table in (curves, study.end_to_end_curves) if not table.empty])
     exported = every[every["method"] == study.best_method]
     fewest, most = curves["fraction"].min(), curves["fraction"].max()
@@ -114,10 +112,10 @@ def _sentence(study: StudyResults, points: dict[str, pd.Series]) -> str:
     few = FEWEST if FEWEST in points else ALL
     rest = f" ({top1[WITH_REST]} with the rest unlabelled)" if WITH_REST in points else ""
     every = f", with {labels[ALL]} it is {top1[ALL]}" if few != ALL else ""
-    images = fmt.count(len(study.predictions))
+    images = fmt.count(len(study.test_predictions))
     return (
-        f"Zero-shot, without any label, top-1 accuracy over {len(study.zero_shot['classes'])} "
-        f"classes is {fmt.percent(study.zero_shot['top1'])} on {images} test images. "
+        f"Zero-shot, without any label, top-1 accuracy over {len(study.zero_shot_metrics['classes'])} "
+        f"classes is {fmt.percent(study.zero_shot_metrics['top1'])} on {images} test images. "
         f"With {labels[few]} labelled images it is {top1[few]}{rest}{every}."
     )
 
@@ -133,7 +131,7 @@ def _point_interval(point: pd.Series) -> str:
 
 
 def _key_numbers(study: StudyResults, points: dict[str, pd.Series]) -> tuple[KeyNumber, ...]:
-    zero_shot, retrieval = study.zero_shot, study.retrieval
+    zero_shot, retrieval = study.zero_shot_metrics, study.retrieval_metrics
     interval = fmt.interval(*zero_shot["top1_ci95"])
     majority = f"always the most frequent class: {fmt.percent(zero_shot['majority'])}"
     found = f"caption finds its image among {fmt.count(retrieval['images'])}"
@@ -155,7 +153,11 @@ def _key_numbers(study: StudyResults, points: dict[str, pd.Series]) -> tuple[Key
 
 def _table(study: StudyResults, points: Mapping[str, Any], notes: list[str]) -> DataTable:
     """A row for each measure, a column for each publication."""
-    zero_shot, retrieval, reference = study.zero_shot, study.retrieval, study.config.reference
+    zero_shot, retrieval, reference = (
+        study.zero_shot_metrics,
+        study.retrieval_metrics,
+        study.config.reference,
+    )
     interval = fmt.interval(*zero_shot["top1_ci95"])
     measures = [
         ("zero_shot_top1", "Zero-shot top-1", zero_shot["top1"], interval),

@@ -1,7 +1,5 @@
 """Sections on label efficiency: learning curves, labels needed, paired comparisons, cost."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -26,7 +24,7 @@ def learning_curve(study: StudyResults) -> Section:
     """Learning curves: top-1 accuracy by share of labels."""
     styles = study.styles
     text = (
-        f"Top-1 accuracy on {fmt.count(len(study.predictions))} test images. Lines are means over "
+        f"Top-1 accuracy on {fmt.count(len(study.test_predictions))} test images. Lines are means over "
         "seeds, bands 95 % intervals that include a bootstrap over images."
     )
     if set(styles.methods) > set(styles.shown):
@@ -45,7 +43,10 @@ def learning_curve(study: StudyResults) -> Section:
         fmt.INTERVAL: lambda row: fmt.interval(row["top1_low"], row["top1_high"]),
         "Macro F1": lambda row: fmt.percent(row["macro_f1_mean"]),
     }
-    kinds = {"on frozen encoders": study.curves, "trained end to end": study.end_to_end_curves}
+    kinds = {
+        "on frozen encoders": study.finetune_curves,
+        "trained end to end": study.end_to_end_curves,
+    }
     caption = "Accuracy by method and share of labels"
     tables = [
         frame_table(f"{caption}, {kind}", curves, columns)
@@ -66,12 +67,12 @@ def learning_curve_figure(study: StudyResults) -> go.Figure:
 
     End-to-end methods are points, zero-shot and chance are horizontal lines.
     """
-    curves, end_to_end, styles = study.curves, study.end_to_end_curves, study.styles
+    curves, end_to_end, styles = study.finetune_curves, study.end_to_end_curves, study.styles
     every = curves if end_to_end.empty else pd.concat([curves, end_to_end], ignore_index=True)
     traces = [*_curve_traces(curves, styles), *_end_to_end_traces(end_to_end, styles)]
     ends = [fig.zero_label_position(every), float(every["fraction"].max())]
     for name, key in (("Zero-shot", "top1"), ("Chance", "chance")):
-        share = float(study.zero_shot[key])
+        share = float(study.zero_shot_metrics[key])
         entry = {"name": name, "legendgroup": name, "line": reference_line(name), "mode": "lines"}
         traces.append(fig.scatter(ends, [share] * 2, [fmt.percent(share)] * 2, **entry))
     traces += _published(every, ends, study.config.reference)
@@ -228,7 +229,7 @@ def paired_figure(study: StudyResults) -> go.Figure:
     Points are filled where the difference is significant. No traces without comparisons of role
     `best`.
     """
-    paired, curves, styles = study.paired_comparisons, study.curves, study.styles
+    paired, curves, styles = study.paired_comparisons, study.finetune_curves, study.styles
     rows = paired[paired["role"] == "best"]
     if rows.empty:
         return go.Figure()

@@ -1,7 +1,5 @@
 """Method styles: which methods the figures draw, and the colour, symbol and name of each."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping, Sequence

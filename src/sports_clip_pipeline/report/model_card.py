@@ -3,8 +3,6 @@
 Source: Mitchell et al. 2019, section 4, whose headings it follows as far as a run can fill them.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping
@@ -47,8 +45,10 @@ def compose_model_card(study: StudyResults) -> ModelCard:
         Chapter("What it is", _description(study)),
         Chapter("Intended use", items=config.intended_use),
         Chapter("Not for", items=config.not_for),
-        Chapter("Accuracy", (_hardest_class(study.finetuned),), tables=(_accuracy_table(study),)),
-        Chapter("Probabilities and abstention", _probabilities(study.finetuned)),
+        Chapter(
+            "Accuracy", (_hardest_class(study.finetune_metrics),), tables=(_accuracy_table(study),)
+        ),
+        Chapter("Probabilities and abstention", _probabilities(study.finetune_metrics)),
         Chapter("What was not measured", items=config.limits),
         Chapter("Data", data, _corpora(study)),
         _encoders_chapter(study.embed_audit),
@@ -58,7 +58,7 @@ def compose_model_card(study: StudyResults) -> ModelCard:
 
 
 def _description(study: StudyResults) -> tuple[str, ...]:
-    metrics, origin = study.finetuned, study.finetuned["origin"]
+    metrics, origin = study.finetune_metrics, study.finetune_metrics["origin"]
     first, *rest = metrics["encoders"]
     # An encoder that the study trained comes before the frozen one of the same name.
     encoders = " + ".join([f"{first} (trained here)" if first in rest else first, *rest])
@@ -98,7 +98,11 @@ def _hardest_class(finetuned: Mapping[str, Any]) -> str:
 
 
 def _accuracy_table(study: StudyResults) -> DataTable:
-    before, after, origin = study.zero_shot, study.finetuned, study.finetuned["origin"]
+    before, after, origin = (
+        study.zero_shot_metrics,
+        study.finetune_metrics,
+        study.finetune_metrics["origin"],
+    )
     names = {"top1": "Top-1", "top5": "Top-5", "macro_f1": "Macro F1"}
     rows: list[tuple[str, ...]] = [
         (name, fmt.percent(before[key]), fmt.percent(after[key])) for key, name in names.items()
@@ -152,7 +156,7 @@ def _corpora(study: StudyResults) -> tuple[str, ...]:
         "flickr8k": CorpusFacts(name="The captioned corpus", licence=unknown),
         "sports": CorpusFacts(name="The labelled corpus", licence=unknown),
     }
-    captions = f"with {fmt.count(study.caption_audit['captions'])} captions"
+    captions = f"with {fmt.count(study.tokenize_audit['captions'])} captions"
     contents = {"flickr8k": captions, "sports": "of the classes above"}
     totals = study.ingest_audit["images"]
     return tuple(
@@ -181,7 +185,7 @@ def _encoders_chapter(audit: Mapping[str, Any]) -> Chapter:
 def compute_table(study: StudyResults) -> DataTable:
     """Compute used: time of the trials when they were fitted, of features and pretraining."""
     made, history = study.provenance, study.pretrain_history
-    facts = {"Trials on frozen encoders": _trials_time(study.trials)}
+    facts = {"Trials on frozen encoders": _trials_time(study.finetune_trials)}
     if not study.end_to_end_trials.empty:
         facts["End-to-end trials"] = _trials_time(study.end_to_end_trials)
     ms = sum(float(encoder["ms_per_image"]) for encoder in study.embed_audit["encoders"])

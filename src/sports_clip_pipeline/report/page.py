@@ -1,7 +1,5 @@
 """The report page, and single figures as pages: HTML files that make no network requests."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib
@@ -54,8 +52,8 @@ OPTIONAL_SECTIONS = {
     "confusion_pairs": class_sections.confusion_pairs,
     "reliability": class_sections.reliability,
     "label_issues": data_sections.label_issues,
-    "queries": data_sections.active_learning,
-    "map_verdicts": gallery.map_quality,
+    "label_queries": data_sections.active_learning,
+    "cam_eval_verdicts": gallery.map_quality,
     "pretrain_history": clip_sections.training_curve,
 }
 BUNDLE = "plotly-cartesian.min.js"
@@ -90,8 +88,8 @@ def make_content(study: StudyResults) -> ReportContent:
         headline=compose_headline(study),
         sections={s.name: s for s in sections if s.figure is None or s.figure.data},
         changed=class_sections.changed_predictions(study),
-        exhibits=gallery.compose_exhibits(study.gallery, study.predictions, most),
-        explained=len({card.image for card in study.gallery}),
+        exhibits=gallery.compose_exhibits(study.cam_gallery, study.test_predictions, most),
+        explained=len({card.image for card in study.cam_gallery}),
         card=compose_model_card(study),
     )
 

@@ -1,7 +1,5 @@
 """What the functions of the report's sections take and return: study results, sections, tables."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,33 +17,33 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class StudyResults:
-    """The datasets that the report reads; `pipelines.report.pipeline.INPUTS` says which is which.
+    """The datasets that the report reads, by their names in the catalog.
 
     Tables may be empty, which leaves their section out. Shares are in [0, 1], `low`
     and `high` are the ends of 95 % intervals, fraction 0 is zero-shot.
 
     Attributes:
-        curves, end_to_end_curves: `method`, `fraction`, `labels`, `seeds`, `top1_mean`,
+        finetune_curves, end_to_end_curves: `method`, `fraction`, `labels`, `seeds`, `top1_mean`,
             `top1_low`, `top1_high`, `macro_f1_mean`.
-        map_verdicts: of `cam_eval`; its `answers` is a fingerprint of the predictions.
+        cam_eval_verdicts: of `cam_eval`; its `answers` is a fingerprint of the predictions.
         evaluation_log: the logged evaluations on the test images.
     """
 
     config: ReportConfig
     model_card: ModelCardConfig
-    zero_shot: Document
-    retrieval: Document
-    trials: pd.DataFrame
-    curves: pd.DataFrame
-    finetuned: Document
-    predictions: pd.DataFrame
+    zero_shot_metrics: Document
+    retrieval_metrics: Document
+    finetune_trials: pd.DataFrame
+    finetune_curves: pd.DataFrame
+    finetune_metrics: Document
+    test_predictions: pd.DataFrame
     pretrain_history: pd.DataFrame
     ingest_audit: Document
-    caption_audit: Document
+    tokenize_audit: Document
     embed_audit: Document
-    rejected: pd.DataFrame
+    quarantine: pd.DataFrame
     duplicates: pd.DataFrame
-    gallery: Sequence[Any]
+    cam_gallery: Sequence[Any]
     provenance: Document
     end_to_end_trials: pd.DataFrame
     end_to_end_curves: pd.DataFrame
@@ -57,23 +55,25 @@ class StudyResults:
     class_gains: pd.DataFrame
     confusion_pairs: pd.DataFrame
     label_issues: pd.DataFrame
-    queries: pd.DataFrame
+    label_queries: pd.DataFrame
     thumbnails: Mapping[str, bytes]
     inference_cost: pd.DataFrame
     ablation: pd.DataFrame
     transduction: pd.DataFrame
-    map_verdicts: pd.DataFrame
+    cam_eval_verdicts: pd.DataFrame
     evaluation_log: Sequence[dict[str, Any]]
 
     @property
     def best_method(self) -> str:
         """The method of the exported predictor."""
-        return str(self.finetuned["best_method"])
+        return str(self.finetune_metrics["best_method"])
 
     @cached_property
     def styles(self) -> MethodStyles:
         """Colour, symbol and visibility of each method."""
-        return method_styles(self.curves, self.trials, self.end_to_end_curves, self.config)
+        return method_styles(
+            self.finetune_curves, self.finetune_trials, self.end_to_end_curves, self.config
+        )
 
     def name(self, method: str) -> str:
         """A method's display name."""

@@ -1,7 +1,5 @@
 """End-to-end image classification: encoder with a trainable head, and its training task."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

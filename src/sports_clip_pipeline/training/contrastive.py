@@ -5,8 +5,6 @@ encoders locked). Unlocked encoders start from these projections at a small lear
 random projections would distort their features (Kumar et al. 2022, LP-FT).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext

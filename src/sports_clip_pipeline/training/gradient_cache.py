@@ -8,8 +8,6 @@ backpropagated. The result is the gradient of one graph over the same chunks.
 Source: Gao et al. 2021 (GradCache), section 3; Cui et al. 2022, section 3.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 

@@ -1,7 +1,5 @@
 """Image-text pairs of a split, and the modules that embed them: projections, and encoders."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Sequence

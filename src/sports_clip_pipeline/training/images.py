@@ -1,7 +1,5 @@
 """Training images: decoded images on disk, RandomResizedCrop, normalised pixels."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ from the seed and the epoch, those of a step from the step's own seed, so that a
 generator state and a resumed run ends with the same bits as an uninterrupted one.
 """
 
-from __future__ import annotations
-
 import math
 import signal
 import time
@@ -19,7 +17,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from sports_clip_pipeline.io.state import ProgressBar, RunState
+from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.training.distributed import (
     CPU,
     SINGLE_PROCESS,
@@ -252,7 +250,7 @@ class Trainer:
         fingerprint: str,
         on_step: OnStep = lambda *_: None,
         on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
-        bar: ProgressBar | None = None,
+        bar: Any = None,
     ) -> None:
         """Train to the end, resuming from the last checkpoint under this key and fingerprint.
 

@@ -1,7 +1,5 @@
 """Unlocked encoders (LiT): which blocks of a CLIP model are trained, and their training mode."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

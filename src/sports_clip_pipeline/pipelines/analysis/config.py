@@ -1,7 +1,5 @@
 """Parameter block `analysis`: calibration bins, label issues, active learning."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from sports_clip_pipeline.parameters import Fractions, Parameters, Seed, Share

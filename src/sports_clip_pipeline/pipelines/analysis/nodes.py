@@ -1,7 +1,5 @@
 """Nodes of the analysis: comparisons, calibration, abstention, label issues, active learning."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sports_clip_pipeline.data.class_bank import ClassBank

@@ -1,7 +1,5 @@
 """Wiring of the analysis of the study, a part of `finetune`."""
 
-from __future__ import annotations
-
 from kedro.pipeline import Pipeline
 
 from sports_clip_pipeline.pipelines.analysis import nodes

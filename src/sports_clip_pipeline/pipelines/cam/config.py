@@ -1,7 +1,5 @@
 """Parameter block `cam`: which predictions get class activation maps, and how."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import AfterValidator, Field

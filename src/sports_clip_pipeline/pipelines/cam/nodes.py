@@ -1,7 +1,5 @@
 """Nodes of `cam` and `cam_eval`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +161,8 @@ def measure_maps(
     draw = sample_for_measurement(prediction, cam_eval.images, cam_eval.wrong_share, cam_eval.seed)
     items = plan_items(draw, sports_manifest, cam_eval)
     plan = _networks(predictor, clip_model, class_bank, cam_eval)
-    verdicts = sports_manifest["image"].isin(prediction["image"]).to_numpy()
-    fitted_on = tuple(verdicts.nonzero()[0].tolist()[:FITTED_ON])
+    predicted = sports_manifest["image"].isin(prediction["image"]).to_numpy()
+    fitted_on = tuple(predicted.nonzero()[0].tolist()[:FITTED_ON])
     work = Work(sports_images, plan.build, plan.identity(), fitted_on, cam_eval)
     return measure_images(items, work, cam_eval_state)
 

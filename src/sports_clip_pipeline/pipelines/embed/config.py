@@ -1,7 +1,5 @@
 """Parameter blocks `embed` and `tokenize`: encoders, views, backend; tokenizer."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import AfterValidator, Field

@@ -1,7 +1,5 @@
 """Nodes of `tokenize` and `embed`: captions to token ids; images and captions to features."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sports_clip_pipeline.data.class_bank import ClassBank

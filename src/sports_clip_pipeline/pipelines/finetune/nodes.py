@@ -1,7 +1,5 @@
 """Nodes of `finetune`: frozen and end-to-end trials, and the predictor that is shipped."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Wiring of `finetune`: frozen trials, then end-to-end trials."""
 
-from __future__ import annotations
-
 from kedro.pipeline import Pipeline
 
 from sports_clip_pipeline.pipelines.finetune import nodes

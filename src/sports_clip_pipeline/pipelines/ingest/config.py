@@ -1,7 +1,5 @@
 """Parameter block `ingest`: how corpora are read, checked, stored, deduplicated and split."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """Wiring of the `ingest` pipeline."""
 
-from __future__ import annotations
-
 from kedro.pipeline import Pipeline
 
 from sports_clip_pipeline.pipelines.ingest import nodes

@@ -1,7 +1,5 @@
 """Parameter block `predict`: batch prediction on images of one's own."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

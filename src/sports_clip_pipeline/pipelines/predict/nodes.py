@@ -1,7 +1,5 @@
 """Nodes of `predict`, `predict_images` and `export`."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Wiring of `predict`."""
 
-from __future__ import annotations
-
 from kedro.pipeline import Pipeline
 
 from sports_clip_pipeline.pipelines.predict import nodes

@@ -1,7 +1,5 @@
 """Parameter block `pretrain`: contrastive pretraining of projections, then of the encoders."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Nodes of `pretrain`: contrastive pretraining, the CLIP folder, features of its encoders."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Wiring of `pretrain`."""
 
-from __future__ import annotations
-
 from kedro.pipeline import Pipeline
 
 from sports_clip_pipeline.pipelines.pretrain import nodes

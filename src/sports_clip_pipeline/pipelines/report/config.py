@@ -1,7 +1,5 @@
 """Parameter blocks `report` and `model_card`: what the page says beside the numbers."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator

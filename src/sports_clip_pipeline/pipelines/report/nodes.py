@@ -1,7 +1,5 @@
 """Nodes of the `report` pipeline: metrics, provenance, model card, sections, page."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sports_clip_pipeline.pipelines.report.config import ModelCardConfig, ReportConfig

@@ -1,7 +1,5 @@
 """Wiring of the `report` pipeline."""
 
-from __future__ import annotations
-
 from kedro.pipeline import Pipeline
 
 from sports_clip_pipeline.pipelines.report import nodes
@@ -13,41 +11,15 @@ FIGURES = (
     "confusion", "zero_shot_confusion", "reliability", "training_curve", "retrieval", "data_audit",
     "caption_mentions",
 )  # fmt: skip
-# Field of `report.sections.StudyResults` -> dataset.
-INPUTS = {
-    "zero_shot": "zero_shot_metrics",
-    "retrieval": "retrieval_metrics",
-    "trials": "finetune_trials",
-    "curves": "finetune_curves",
-    "finetuned": "finetune_metrics",
-    "predictions": "test_predictions",
-    "pretrain_history": "pretrain_history",
-    "ingest_audit": "ingest_audit",
-    "caption_audit": "tokenize_audit",
-    "embed_audit": "embed_audit",
-    "rejected": "quarantine",
-    "duplicates": "duplicates",
-    "gallery": "cam_gallery",
-    "provenance": "provenance",
-    # Empty where a part of the study did not run.
-    "end_to_end_trials": "end_to_end_trials",
-    "end_to_end_curves": "end_to_end_curves",
-    "labels_needed": "labels_needed",
-    "recommendation": "recommendation",
-    "paired_comparisons": "paired_comparisons",
-    "calibration": "calibration",
-    "reliability": "reliability",
-    "class_gains": "class_gains",
-    "confusion_pairs": "confusion_pairs",
-    "label_issues": "label_issues",
-    "queries": "label_queries",
-    "thumbnails": "thumbnails",
-    "inference_cost": "inference_cost",
-    "ablation": "ablation",
-    "transduction": "transduction",
-    "map_verdicts": "cam_eval_verdicts",
-    "evaluation_log": "evaluation_log",
-}
+# The fields of `report.sections.StudyResults`; those of parts that did not run are empty.
+RESULTS = (
+    "zero_shot_metrics", "retrieval_metrics", "finetune_trials", "finetune_curves",
+    "finetune_metrics", "test_predictions", "pretrain_history", "ingest_audit", "tokenize_audit",
+    "embed_audit", "quarantine", "duplicates", "cam_gallery", "provenance", "end_to_end_trials",
+    "end_to_end_curves", "labels_needed", "recommendation", "paired_comparisons", "calibration",
+    "reliability", "class_gains", "confusion_pairs", "label_issues", "label_queries", "thumbnails",
+    "inference_cost", "ablation", "transduction", "cam_eval_verdicts", "evaluation_log",
+)  # fmt: skip
 
 
 def create_pipeline() -> Pipeline:
@@ -60,7 +32,7 @@ def create_pipeline() -> Pipeline:
         named_node(
             nodes.make_sections,
             {"content": "report_content", **{name: f"{name}_figure" for name in FIGURES}},
-            {**INPUTS, **blocks},
+            {name: name for name in RESULTS} | blocks,
         ),
         named_node(nodes.write_model_card, "model_card"),
         named_node(nodes.write_report, "report"),

@@ -1,7 +1,5 @@
 """Parameter blocks `zero_shot` and `transduction`: classification without labels."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import AfterValidator, Field

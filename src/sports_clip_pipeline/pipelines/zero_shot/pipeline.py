@@ -1,7 +1,5 @@
 """Wiring of `zero_shot`."""
 
-from __future__ import annotations
-
 from kedro.pipeline import Pipeline
 
 from sports_clip_pipeline.pipelines.wiring import named_node
