@@ -33,7 +33,7 @@ def finished(tmp_path_factory):
     del results["provenance"]
     thumbnails = results.pop("thumbnails")
     for field, result in results.items():
-        catalog[RESULTS[field]] = result
+        catalog[field] = result
     images = [Image.open(io.BytesIO(content)) for content in thumbnails.values()]
     catalog["sports_images"] = SimpleNamespace(get=images.__getitem__)
     catalog["sports_manifest"] = pd.DataFrame({"image": list(thumbnails)})

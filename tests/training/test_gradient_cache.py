@@ -77,6 +77,30 @@ def test_gradients_are_those_of_one_graph_over_the_same_chunks(loss: str) -> Non
         torch.testing.assert_close(value, expected[name], rtol=1e-10, atol=1e-12)
 
 
+def test_the_sum_of_the_chunks_losses_has_another_gradient() -> None:
+    """What plain accumulation would do: the check above can fail."""
+    pixels, tokens = torch.randn(7, 5).double(), torch.randn(11, 4).double()
+    objective, model = OBJECTIVES["info_nce"], Encoders().eval()
+    for images, texts in PARTS[:2]:
+        image_index = IMAGE_INDEX[texts] - images.start
+        objective.loss(
+            *model.chunk(pixels[images], tokens[texts]), image_index, model.scale.exp(), None
+        ).backward()
+    summed = gradients(model)
+    model.zero_grad()
+    chunks = [lambda i=i, t=t: model.chunk(pixels[i], tokens[t]) for i, t in PARTS[:2]]
+    backward_in_chunks(
+        model,
+        chunks,
+        lambda i, t: objective.loss(i, t, IMAGE_INDEX[:10], model.scale.exp(), None),
+        lambda v: v,
+        "cpu",
+    )
+    assert not torch.allclose(
+        summed["image.0.weight"], gradients(model)["image.0.weight"], rtol=0.05
+    )
+
+
 def test_running_statistics_are_updated_once() -> None:
     def made() -> nn.Sequential:
         torch.manual_seed(0)

@@ -112,10 +112,10 @@ def _sentence(study: StudyResults, points: dict[str, pd.Series]) -> str:
     few = FEWEST if FEWEST in points else ALL
     rest = f" ({top1[WITH_REST]} with the rest unlabelled)" if WITH_REST in points else ""
     every = f", with {labels[ALL]} it is {top1[ALL]}" if few != ALL else ""
-    images = fmt.count(len(study.test_predictions))
+    images, zero_shot = fmt.count(len(study.test_predictions)), study.zero_shot_metrics
     return (
-        f"Zero-shot, without any label, top-1 accuracy over {len(study.zero_shot_metrics['classes'])} "
-        f"classes is {fmt.percent(study.zero_shot_metrics['top1'])} on {images} test images. "
+        f"Zero-shot, without any label, top-1 accuracy over {len(zero_shot['classes'])} "
+        f"classes is {fmt.percent(zero_shot['top1'])} on {images} test images. "
         f"With {labels[few]} labelled images it is {top1[few]}{rest}{every}."
     )
 

@@ -24,8 +24,8 @@ def learning_curve(study: StudyResults) -> Section:
     """Learning curves: top-1 accuracy by share of labels."""
     styles = study.styles
     text = (
-        f"Top-1 accuracy on {fmt.count(len(study.test_predictions))} test images. Lines are means over "
-        "seeds, bands 95 % intervals that include a bootstrap over images."
+        f"Top-1 accuracy on {fmt.count(len(study.test_predictions))} test images. Lines are means "
+        "over seeds, bands 95 % intervals that include a bootstrap over images."
     )
     if set(styles.methods) > set(styles.shown):
         dashes = {styles.line(method)["dash"] for method in styles.methods}
