@@ -159,7 +159,7 @@ def image_preprocessing(name: str, size: int, view: str) -> ImageTransform:
     """An encoder's preprocessing at a size and view."""
     record = image_encoder(name).record()
     mean, std = tuple(record["mean"]), tuple(record["std"])
-    return ImageTransform(size, mean, std, record["interpolation"], view)
+    return ImageTransform(size, mean, std, interpolation=record["interpolation"], view=view)
 
 
 def check_image_size(name: str, size: int) -> None:

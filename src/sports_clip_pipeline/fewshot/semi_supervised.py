@@ -113,7 +113,7 @@ class Teacher:
 
         def log_probs(head: Head) -> np.ndarray:
             probe = probes.space.expand(head).operations[-1]  # one affine map of the columns
-            logits = weights["probe_weight"] * probe(pool.columns)
+            logits = weights["probe_weight"] * Head((probe,))(pool.columns)
             logits += weights["zero_shot_weight"] * pool.text
             return log_softmax(logits, axis=1)
 
