@@ -44,9 +44,9 @@ COST = pd.DataFrame(
 
 def study_of(paired=PAIRED, styles=STYLES, end_to_end=CURVES[:0], reference=()):
     return SimpleNamespace(
-        curves=CURVES,
+        finetune_curves=CURVES,
         end_to_end_curves=end_to_end,
-        zero_shot={"top1": 0.4, "chance": 0.25},
+        zero_shot_metrics={"top1": 0.4, "chance": 0.25},
         styles=styles,
         config=SimpleNamespace(reference=reference),
         paired_comparisons=paired,

@@ -34,7 +34,7 @@ def test_the_card_says_what_the_classifier_is():
 
 def test_an_encoder_trained_end_to_end_is_marked():
     encoders = ["lite2", "lite2", "lite0"]
-    text = text_of(card_of(finetuned=finetuned(encoders=encoders)), "What it is")
+    text = text_of(card_of(finetune_metrics=finetuned(encoders=encoders)), "What it is")
     assert "lite2 (trained here) + lite2 + lite0" in text
 
 
@@ -51,7 +51,7 @@ def test_a_classifier_without_a_threshold_does_not_abstain():
 
 
 def test_a_classifier_with_a_threshold_abstains_below_it():
-    card = card_of(finetuned=finetuned(threshold=0.432))
+    card = card_of(finetune_metrics=finetuned(threshold=0.432))
     text = text_of(card, "Probabilities and abstention")
     assert "abstains (“none of these”) where the highest probability is below 43.2 %" in text
 
@@ -108,5 +108,5 @@ def test_the_markdown_holds_every_chapter_and_every_cell():
 
 def test_names_from_the_data_become_no_markup_in_markdown():
     metrics = make_results(("<b>", "a|b", "x_y_z"))["finetune_metrics"]
-    text = card_markdown(card_of(finetuned=metrics))
+    text = card_markdown(card_of(finetune_metrics=metrics))
     assert "\\<b\\>, a\\|b, x y z" in text and "<b>" not in text
