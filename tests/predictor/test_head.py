@@ -150,6 +150,12 @@ def test_an_affine_head_has_its_weight_as_gradient() -> None:
     assert x.grad.tolist() == [[3.0, 4.0]]
 
 
+def test_a_module_shares_the_memory_of_the_arrays() -> None:
+    operation = affine(np.ones((2, 3), np.float32))
+    module = Head((operation,)).module
+    assert np.shares_memory(module.state_dict()["0.weight"].numpy(), operation.arrays["weight"])
+
+
 def test_parameters_are_buffers_and_move_with_the_module() -> None:
     operation = Operation("standardise", {"mean": np.zeros(2), "scale": np.ones(2)})
     module = HeadModule(Head((operation,))).double()

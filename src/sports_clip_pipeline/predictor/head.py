@@ -163,7 +163,9 @@ class _OperationModule(nn.Module):
         super().__init__()
         self.operation = operation
         for name, value in operation.arrays.items():
-            self.register_buffer(name, torch.tensor(value, dtype=torch.float32))
+            # Shared with the operation: the keys of a cache model are as large as the features.
+            shared = np.require(value, np.float32, ["C_CONTIGUOUS", "WRITEABLE"])
+            self.register_buffer(name, torch.from_numpy(shared))
         for number, branch in enumerate(operation.branches):
             self.add_module(str(number), HeadModule(branch))
 
