@@ -36,7 +36,9 @@ class Parameters(BaseModel):
         that is built alone, pydantic's ValidationError).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, defer_build=True
+    )
     block: ClassVar[str] = ""
 
     def __init_subclass__(cls, block: str = "", **kwargs: Any) -> None:

@@ -13,9 +13,15 @@ from sports_clip_pipeline.parameters import Names, Parameters, Seed, Text, choic
 class IngestConfig(Parameters, block="ingest"):
     """Readers, image rules, near-duplicate grouping and split sizes."""
 
-    labelled: LabelledForm = Field(LabelledForm(), description="Form of the labelled corpus.")
-    image_rules: ImageRules = Field(ImageRules(), description="Usable images and their storage.")
-    limits: ArchiveLimits = Field(ArchiveLimits(), description="Limits of an archive.")
+    labelled: LabelledForm = Field(
+        default_factory=LabelledForm, description="Form of the labelled corpus."
+    )
+    image_rules: ImageRules = Field(
+        default_factory=ImageRules, description="Usable images and their storage."
+    )
+    limits: ArchiveLimits = Field(
+        default_factory=ArchiveLimits, description="Limits of an archive."
+    )
     max_quarantine_share: float = Field(
         0.05, ge=0, le=1, description="The run stops when more than this share is unreadable."
     )
