@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticUndefined
 
 from sports_clip_pipeline.parameters import Parameters, as_text
 from sports_clip_pipeline.pipeline_registry import register_pipelines
+from sports_clip_pipeline.pipelines.wiring import block_arguments
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -40,8 +41,7 @@ def parameter_models() -> dict[str, type[Parameters]]:
 
     models: dict[str, type[Parameters]] = {"mlflow": TrackingConfig}
     for node in (node for pipeline in register_pipelines().values() for node in pipeline.nodes):
-        hints = get_type_hints(node.func).values()
-        models |= {m.block: m for m in hints if isinstance(m, type) and issubclass(m, Parameters)}
+        models |= {model.block: model for model in block_arguments(node.func).values()}
     return dict(sorted(models.items()))
 
 

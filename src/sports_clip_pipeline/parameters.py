@@ -36,6 +36,7 @@ class Parameters(BaseModel):
         that is built alone, pydantic's ValidationError).
     """
 
+    # Validators are built when a model is first used: `kedro` imports all of them at start-up.
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, validate_default=True, defer_build=True
     )

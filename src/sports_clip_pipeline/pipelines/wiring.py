@@ -38,11 +38,12 @@ def named_node(
     of its own name. `inputs` names them instead, argument -> dataset.
     """
     if inputs is None:
-        hints = get_type_hints(func)
-        inputs = {name: _input(name, hints[name]) for name in signature(func).parameters}
+        inputs = {name: name for name in signature(func).parameters}
+        inputs |= {name: f"params:{model.block}" for name, model in block_arguments(func).items()}
     return node(func, inputs, outputs, name=func.__name__)
 
 
-def _input(name: str, hint: Any) -> str:
-    is_block = isinstance(hint, type) and issubclass(hint, Parameters)
-    return f"params:{hint.block}" if is_block else name
+def block_arguments(func: Callable[..., Any]) -> dict[str, type[Parameters]]:
+    """The arguments of a function that are hinted as parameter blocks, and their models."""
+    hints = get_type_hints(func).items()
+    return {n: h for n, h in hints if isinstance(h, type) and issubclass(h, Parameters)}
