@@ -58,11 +58,17 @@ def worker_context(preloaded: Sequence[str]) -> BaseContext:
 
 
 @contextmanager
-def spawned_processes(
-    count: int, set_up: Callable[..., None], *arguments: Any
+def worker_processes(
+    count: int, set_up: Callable[..., None], *arguments: Any, context: BaseContext | None = None
 ) -> Iterator[ProcessPoolExecutor]:
-    """A pool of spawned processes; an error in the block cancels what they have not begun."""
-    with ProcessPoolExecutor(count, get_context("spawn"), set_up, arguments) as executor:
+    """A pool of processes; an error in the block cancels what they have not begun.
+
+    Args:
+        set_up: called with the arguments in each process first.
+        context: starts the processes, such as `worker_context`; they are spawned by default.
+    """
+    context = context or get_context("spawn")
+    with ProcessPoolExecutor(count, context, set_up, arguments) as executor:
         try:
             yield executor
         except BaseException:

@@ -244,7 +244,7 @@ def test_a_cached_export_is_reused_by_the_same_predictor_only(
         def result(self) -> None:
             pass
 
-    monkeypatch.setattr(onnx_export, "spawned_processes", Here)
+    monkeypatch.setattr(onnx_export, "worker_processes", Here)
     state = RunState(tmp_path)
     folder = cached_export(stacked_ensemble, state)
     assert cached_export(stacked_ensemble, state) == folder

@@ -31,7 +31,7 @@ from sports_clip_pipeline.data.transforms import UnusableImageError, open_uprigh
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 from sports_clip_pipeline.io.state import RunState, write_atomically
-from sports_clip_pipeline.machine import exit_with_parent, spawned_processes
+from sports_clip_pipeline.machine import exit_with_parent, worker_processes
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules, IngestConfig
 
 THUMBNAIL_SIDE = 16
@@ -151,7 +151,7 @@ def _parallel_map(processes: int, images: int) -> Iterator[Any]:
     if processes <= 1 or images <= _MAX_IMAGES_IN_PROCESS:
         yield map
         return
-    with spawned_processes(processes, exit_with_parent) as executor:
+    with worker_processes(processes, exit_with_parent) as executor:
         yield executor.map
 
 

@@ -22,7 +22,7 @@ from sports_clip_pipeline.encoders.backends import Backend, EncoderProgram, buil
 from sports_clip_pipeline.encoders.features import FeatureSpace
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.machine import barrier, exit_with_parent, own_shard, spawned_processes
+from sports_clip_pipeline.machine import barrier, exit_with_parent, own_shard, worker_processes
 
 _WORKER: dict[str, Any] = {}
 # A row of the store, and for each task whether the cache lacks it.
@@ -171,7 +171,7 @@ def _pool(
         finally:
             _WORKER.clear()
         return
-    with spawned_processes(engine.workers, set_up, *setup) as executor:
+    with worker_processes(engine.workers, set_up, *setup) as executor:
         yield executor.map
 
 

@@ -7,7 +7,7 @@ measured beside two baseline maps. Finished images are stored in the run state.
 import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.sampling import check_in_store
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.machine import cores, exit_with_parent, worker_context
+from sports_clip_pipeline.machine import cores, exit_with_parent, worker_context, worker_processes
 
 COLUMNS = ("image", "label", "answer", "right", "target", "method", "measure", "value")
 FITTED_ON = 16  # images that shuffled batch norms are fitted on
@@ -167,15 +167,11 @@ def _measure_all(items: Sequence[Item], work: Work) -> Iterator[tuple[Item, list
             torch.set_num_threads(threads)
         return
     context = worker_context(["torch", __name__])
-    setup = (work, max(1, cores() // workers))
-    with ProcessPoolExecutor(workers, context, _set_up, setup) as executor:
-        try:
-            waiting = {executor.submit(_measure, item): item for item in items}
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+    setup = work, max(1, cores() // workers)
+    with worker_processes(workers, _set_up, *setup, context=context) as executor:
+        waiting = {executor.submit(_measure, item): item for item in items}
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
 
 
 def _set_up(work: Work, threads: int) -> None:

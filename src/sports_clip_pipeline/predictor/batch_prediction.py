@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from sports_clip_pipeline.data.transforms import InputSpec, UnusableImageError, open_upright
-from sports_clip_pipeline.machine import cores, exit_with_parent, spawned_processes
+from sports_clip_pipeline.machine import cores, exit_with_parent, worker_processes
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
 NONE_OF_THESE = "none of these"
@@ -141,7 +141,7 @@ def _pool(
         yield lambda work: lambda: predict_block(work, classifier, rules)
         return
     threads = max(1, cores() // workers)
-    with spawned_processes(workers, _set_up, build, rules, threads) as executor:
+    with worker_processes(workers, _set_up, build, rules, threads) as executor:
         yield lambda work: executor.submit(_predict_block, work).result
 
 

@@ -23,7 +23,7 @@ from sports_clip_pipeline.encoders.weights import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 from sports_clip_pipeline.io.state import RunState, replacing_folder
-from sports_clip_pipeline.machine import exit_with_parent, spawned_processes
+from sports_clip_pipeline.machine import exit_with_parent, worker_processes
 from sports_clip_pipeline.predictor.batch_prediction import BuildClassifier, predict_rows
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def cached_export(predictor: Predictor, state: RunState) -> Path:
     folder = state.workspace("exported", content) / "model"
     if not (folder / RECORD).exists():
         # A process of its own releases the memory of torch's export.
-        with spawned_processes(1, exit_with_parent) as pool:
+        with worker_processes(1, exit_with_parent) as pool:
             pool.submit(export_predictor, predictor, folder).result()
     return folder
 
