@@ -12,6 +12,9 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
+MAX_LOGIT_SCALE = math.log(100.0)
+"""Largest logarithm of the logit scale, as CLIP clamps it."""
+
 
 def multi_positive_info_nce(
     image_emb: torch.Tensor,

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.clip.folder import WEIGHTS, trained_encoders
+from sports_clip_pipeline.clip.losses import MAX_LOGIT_SCALE
 from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.clip.zero_shot import text_features
 from sports_clip_pipeline.data.class_bank import ClassBank
@@ -26,7 +27,6 @@ from sports_clip_pipeline.training.distributed import Compute
 from sports_clip_pipeline.training.images import random_resized_crops, to_pixels
 from sports_clip_pipeline.training.trainer import Step, Task, TrainSettings
 
-MAX_LOGIT_SCALE = math.log(100.0)
 _BATCH = 64  # of images whose features are computed
 
 

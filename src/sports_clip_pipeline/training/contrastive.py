@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from timm.optim import param_groups_weight_decay
 
-from sports_clip_pipeline.clip.losses import OBJECTIVES
+from sports_clip_pipeline.clip.losses import MAX_LOGIT_SCALE, OBJECTIVES
 from sports_clip_pipeline.clip.model import encoder_prefixes
 from sports_clip_pipeline.clip.projections import Projections, projections_of
 from sports_clip_pipeline.data.transforms import ImageTransform
@@ -33,7 +33,6 @@ from sports_clip_pipeline.training.unlock import unlock
 
 FROZEN_STATE = "pretrain/frozen"
 UNLOCKED_STATE = "pretrain/unlocked"
-MAX_LOGIT_SCALE = math.log(100.0)
 # Unlocked epochs draw from (seed, stream, epoch), frozen ones from (seed, epoch).
 _STREAM = 1
 _EVALUATION_BATCH = 128
