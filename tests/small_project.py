@@ -18,7 +18,7 @@ FILES = {
     ".telemetry": "consent: false\n",
     "conf/local/.gitkeep": "",
     "conf/base/globals.yml": "study: sample\n",
-    "conf/base/mlflow.yml": "experiment: test\n",
+    "conf/base/parameters_tracking.yml": "tracking: {experiment: test}\n",
     "conf/base/parameters.yml": "finetune: {seeds: [0, 1], fail: false, wait: false}\n",
     "conf/base/catalog.yml": """
         finetune_state:
@@ -49,11 +49,7 @@ FILES = {
         from sports_clip_pipeline.hooks import CheckHooks
         from sports_clip_pipeline.tracking.hook import TrackingHooks
         HOOKS = (CheckHooks(), TrackingHooks())
-        CONFIG_LOADER_ARGS = {
-            "base_env": "base",
-            "default_run_env": "local",
-            "config_patterns": {"mlflow": ["mlflow*"]},
-        }
+        CONFIG_LOADER_ARGS = {"base_env": "base", "default_run_env": "local"}
         """,
     "src/small_project/pipeline_registry.py": """
         import time

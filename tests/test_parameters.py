@@ -182,7 +182,7 @@ def test_the_committed_reference_is_the_generated_one() -> None:
 
 def test_every_setting_has_a_description() -> None:
     blocks = parameter_reference.parameter_models().items()
-    assert {"analysis", "embed", "finetune", "mlflow", "pretrain", "report"} <= {*dict(blocks)}
+    assert {"analysis", "embed", "finetune", "pretrain", "report", "tracking"} <= {*dict(blocks)}
     for block, model in blocks:
         assert all(row.description for row in parameter_reference.settings_of(model, block)), block
 
@@ -195,5 +195,5 @@ def test_a_value_comes_with_its_origin() -> None:
     assert found["embed.text_encoder"] == ("minilm", "base/parameters_embed.yml")
     assert found["embed.batch_size"] == (32, "default")
     assert found["finetune.folds"] == (3, "--params")
-    assert found["mlflow.enabled"] == (True, "base/mlflow.yml")
+    assert found["tracking.enabled"] == (True, "base/parameters_tracking.yml")
     assert found["finetune.methods.ridge.alpha"][1] == "base/parameters_finetune.yml"

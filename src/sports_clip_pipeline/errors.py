@@ -21,6 +21,11 @@ class UserFacingError(Exception):
         return type(self), (self.where, self.what, self.remedy)
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error of another library, or its class."""
+    return (str(error) or type(error).__name__).splitlines()[0][:300]
+
+
 class EarlyExit(Exception):
     """A run ends before its last node without an error; its message is printed."""
 

@@ -6,7 +6,7 @@ its pipeline; Kedro builds it from the type hint of a `params:` input before any
 
 import difflib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -68,6 +68,18 @@ def as_text(value: Any) -> str:
     """A value of a parameter as JSON, a text as it is unless it is empty."""
     plain = to_jsonable_python(value, fallback=str)
     return plain if isinstance(plain, str) and plain else json.dumps(plain, ensure_ascii=False)
+
+
+def flatten(name: str, value: Any, separator: str = ".") -> dict[str, Any]:
+    """The leaves of nested mappings and pydantic models by flat name, such as `block.field`."""
+    if hasattr(value, "model_dump"):
+        value = dict(value)
+    if not isinstance(value, Mapping):
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= flatten(f"{name}{separator}{key}", inner, separator)
+    return flat
 
 
 def _user_facing(model: type[Parameters], error: ValidationError) -> UserFacingError:

@@ -18,5 +18,4 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     # An environment holds what differs from base; lists are replaced, mappings merged.
     "merge_strategy": {"parameters": "soft"},
-    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**"]},
 }

@@ -56,16 +56,16 @@ def test_tables_are_logged_as_csv_and_folders_with_their_files(start, client, tm
 
 def test_values_of_a_document_become_metrics_and_tags(start, tmp_path, all_runs):
     document = {"t2i": {"r1": 0.25, "r5": 0.5}, "top": {"k": {"one": 1}}, "digest": "abc"}
-    settings = {"metrics": {"test/t2i_": "t2i", "top1": "top.k.one"}, "tags": {"data": "digest"}}
+    settings = {"metrics": {"test/t2i": "t2i", "top1": "top.k.one"}, "tags": {"data": "digest"}}
     _save(JsonDocument(filepath=str(tmp_path / "r.json")), document, start(), settings)
     run = all_runs()["a run"]
-    assert run.data.metrics == {"test/t2i_r1": 0.25, "test/t2i_r5": 0.5, "top1": 1}
+    assert run.data.metrics == {"test/t2i/r1": 0.25, "test/t2i/r5": 0.5, "top1": 1}
     assert run.data.tags["data"] == "abc"
 
 
 def test_only_finite_numbers_become_metrics():
     document = {"a": {"b": 1, "c": [1], "d": "1", "e": None, "f": False, "g": float("nan")}}
-    assert dict(numbers(document, "p")) == {"p/a/b": 1.0}
+    assert numbers("p", document) == {"p/a/b": 1.0}
 
 
 TRIALS = pd.DataFrame(
@@ -110,7 +110,7 @@ def test_a_run_is_described_beside_the_earlier_finished_ones_of_its_study(start,
     note = client.get_run(last.run_id).data.tags["mlflow.note.content"].splitlines()
     assert note[2:] == [
         "| `pretrain.epochs` | 9 | 3 |",
-        "| zero-shot top-1 | 75.0% | 50.0% |",
-        "| top-1 with 63 labels | 60.0% | 60.0% |",
-        "| top-1 with 630 labels | 75.0% | 75.0% |",
+        "| `test/top1_63_labels` | 60.0% | 60.0% |",
+        "| `test/zero_shot_top1` | 75.0% | 50.0% |",
+        "| `test/top1_630_labels` | 75.0% | 75.0% |",
     ]

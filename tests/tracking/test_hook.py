@@ -40,7 +40,7 @@ def test_a_run_is_recorded_completely_and_silently(small):
     assert [file.path for file in artifacts] == [
         "tables/curves.csv", "tables/metrics.json", "tables/trials.csv"
     ]  # fmt: skip
-    assert "| zero-shot top-1 | 25.0% |" in parent.data.tags["mlflow.note.content"]
+    assert "| `test/zero_shot_top1` | 25.0% |" in parent.data.tags["mlflow.note.content"]
     for seed in (0, 1):
         child = runs[f"ridge 0.1 seed {seed}"]
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -84,7 +84,7 @@ def test_ctrl_c_closes_the_run_at_once(small):
         (
             "--params=finetnue.seeds=1",
             "--params=finetnue: finetnue is no parameter block; "
-            "did you mean finetune? known are finetune, raw_dir, study",
+            "did you mean finetune? known are finetune, raw_dir, study, tracking",
         ),
         ("--pipelines=finetune", MISSING),
         ("--pipeline=finetune", MISSING),
@@ -104,12 +104,11 @@ def test_a_store_that_cannot_be_opened_ends_in_one_line_before_the_work(small):
     assert code == 1
     line = err.strip().splitlines()[-1]
     assert line.startswith(f"Error: sqlite:///{small}/mlruns/mlflow.db: ")
-    assert "mlflow.yml" in line
+    assert "tracking.uri" in line
     assert not (small / "data").exists()
 
 
 def test_disabled_tracking_writes_no_store(small):
-    (small / "conf/base/mlflow.yml").write_text("enabled: false\n")
-    assert run_kedro(small, "run")[0] == 0
+    assert run_kedro(small, "run", "--params=tracking.enabled=false")[0] == 0
     assert not (small / "mlruns").exists()
     assert (small / "data/curves.csv").is_file()

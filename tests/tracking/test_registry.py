@@ -66,12 +66,14 @@ def predictor(tmp_path):
 
 
 def test_the_champion_is_served_and_predicts_like_the_predictor(start, client, predictor, tmp_path):
+    tested = pd.DataFrame({"image": ["a", "b"], "label": CLASSES[:2]})
     for top1 in (0.8, 0.7, 0.9):
-        run = start()
-        run.call(register, predictor, "sample", _tags(top1))
+        run = start(**{"git.commit": "c"})
+        metrics = {"best_method": "ridge", "origin": {}, "top1": top1}
+        run.call(register, predictor, "sample", tested, metrics)
         run.finish("FINISHED")
     assert str(client.get_model_version_by_alias("sample", "champion").version) == "3"
-    assert client.get_model_version("sample", "2").tags["champion"].startswith("no: 70.00% of 157")
+    assert client.get_model_version("sample", "2").tags["champion"].startswith("no: 70.00% of 2 ")
     model = tmp_path / "downloaded"
     model.mkdir()
     client.download_artifacts(run.run_id, "model", str(model))

@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.tracking.run import RECORD_COMMAND, flatten, log_batch
+from sports_clip_pipeline.parameters import flatten
+from sports_clip_pipeline.tracking.run import RECORD_COMMAND, log_batch
 
 ROW = {
     "method": "ridge", "fraction": 0.01, "seed": 3, "labels": 63, "top1": 0.62, "macro_f1": 0.6,
@@ -76,7 +77,7 @@ def test_every_typed_field_is_one_flat_parameter(start, all_runs):
     assert logged == {
         "finetune.fractions": "[0.01, 1.0]",
         "finetune.inner.rate": "0.5",
-        "finetune.classes": '{"judo": {"names": ["judo"]}}',
+        "finetune.classes.judo.names": '["judo"]',
         "finetune.limit": "null",
         "raw.inner.rate": "0.5",
         "raw.on": "true",

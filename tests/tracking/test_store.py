@@ -11,24 +11,24 @@ import pytest
 import yaml
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.tracking.store import TrackingConfig, open_store, read_config
+from sports_clip_pipeline.tracking.store import TrackingConfig, open_store
 from tests.conftest import ROOT
 from tests.tracking.conftest import CONFIG
 from tests.tracking.server import free_port
 
 
 def test_the_committed_file_holds_the_defaults():
-    document = yaml.safe_load((ROOT / "conf/base/mlflow.yml").read_text())
-    assert read_config(document, {}) == TrackingConfig()
+    document = yaml.safe_load((ROOT / "conf/base/parameters_tracking.yml").read_text())
+    assert TrackingConfig(**document["tracking"]) == TrackingConfig()
 
 
 @pytest.mark.parametrize(
     ("variable", "expected"),
     [("http://127.0.0.1:5001", "http://127.0.0.1:5001"), ("", "sqlite:///a.db")],
 )
-def test_the_environment_variable_overrides_the_store(variable, expected):
-    environ = {"MLFLOW_TRACKING_URI": variable}
-    assert read_config({"uri": "sqlite:///a.db"}, environ).uri == expected
+def test_the_environment_variable_overrides_the_store(monkeypatch, variable, expected):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", variable)
+    assert TrackingConfig(uri="sqlite:///a.db").uri == expected
 
 
 def test_a_password_in_the_address_is_an_error_that_does_not_repeat_it():
@@ -48,7 +48,7 @@ def test_a_password_in_the_address_is_an_error_that_does_not_repeat_it():
 )
 def test_an_invalid_value_is_an_error_that_names_its_field(field, value):
     with pytest.raises(UserFacingError, match=field):
-        read_config({field: value}, {})
+        TrackingConfig(**{field: value})
 
 
 def test_two_processes_create_the_store_at_once(script, tmp_path):
@@ -91,7 +91,7 @@ def test_a_store_that_cannot_be_opened_is_one_line(tmp_path, uri, message):
     with pytest.raises(UserFacingError, match=message) as caught:
         open_store(TrackingConfig(uri=uri), tmp_path)
     assert "\n" not in str(caught.value)
-    assert "mlflow.yml" in str(caught.value)
+    assert "tracking.uri" in str(caught.value)
 
 
 def test_a_read_only_store_is_an_error(empty_store, tmp_path_factory):

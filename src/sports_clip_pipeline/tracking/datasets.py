@@ -10,28 +10,22 @@ trials: frozen          the same of a table of trials of this plan
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import reduce
 from math import isfinite
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.runner import SequentialRunner
 
+from sports_clip_pipeline.parameters import flatten
 from sports_clip_pipeline.tracking.run import TrackedRun
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
     from mlflow import MlflowClient
-
-CURVE = "learning_curve/best_by_validation"
-HEADLINES = {
-    "test/zero_shot_top1": "zero-shot top-1",
-    "test/t2i_r5": "text to image R@5",
-    "test/i2t_r5": "image to text R@5",
-}
-"""Metrics that the runs of a study are compared by, and what they are called."""
 
 
 class RecordRunner(SequentialRunner):
@@ -56,7 +50,7 @@ def mlflow_metadata(catalog: CatalogProtocol, name: str) -> dict[str, Any]:
 def log_dataset(run: TrackedRun, metadata: Mapping[str, Any], data: Any) -> None:
     """Log a dataset that was just saved; figures also as HTML, Parquet tables as CSV."""
     for name, path in metadata.get("metrics", {}).items():
-        run.log_metrics(dict(numbers(value_at(data, path), name)))
+        run.log_metrics(numbers(name, value_at(data, path)))
     if "tags" in metadata:
         run.set_tags({name: str(value_at(data, path)) for name, path in metadata["tags"].items()})
     if "re_recorded" in run.tags and {"history", "trials"} & set(metadata):
@@ -65,7 +59,7 @@ def log_dataset(run: TrackedRun, metadata: Mapping[str, Any], data: Any) -> None
                 run.log_trial(row, metadata["trials"])
             else:
                 step = row.pop("epoch")
-                run.log_metrics(dict(numbers(row, metadata["history"])), step)
+                run.log_metrics(numbers(metadata["history"], row), step)
     if metadata.get("trials") == "frozen" and not data.empty:
         log_learning_curves(run, data)
     if "artifact" not in metadata:
@@ -88,7 +82,8 @@ def log_learning_curves(run: TrackedRun, trials: Any) -> None:
     """Accuracy by number of labels: `learning_curve/<method>`, whose step is that number.
 
     `learning_curve/best_by_validation` follows, at each fraction, the method that does best on
-    held-out labelled images; the tag `learning_curve.methods` names them.
+    held-out labelled images; the tag `learning_curve.methods` names them, and
+    `test/top1_<labels>_labels` is its accuracy as a metric for comparing runs.
     """
     from sports_clip_pipeline.evaluation.bootstrap import best_by_cross_validation
 
@@ -99,7 +94,8 @@ def log_learning_curves(run: TrackedRun, trials: Any) -> None:
         curves = {f"learning_curve/{name}": top1 for name, top1 in means.items()}
         best = best_by_cross_validation(trials, float(fraction))
         if best is not None:
-            chosen[labels], curves[CURVE] = best, means[best]
+            chosen[labels], curves["learning_curve/best_by_validation"] = best, means[best]
+            run.log_metrics({f"test/top1_{labels}_labels": means[best]})
         run.log_metrics(curves, labels)
     run.set_tags({"learning_curve.methods": json.dumps(chosen)})
 
@@ -109,50 +105,44 @@ def value_at(document: Any, path: str) -> Any:
     return reduce(lambda value, key: value[key], filter(None, path.split(".")), document)
 
 
-def numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
+def numbers(name: str, document: Any) -> dict[str, float]:
     """The numbers of a nested document by flat name; lists, texts and NaN are left out."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from numbers(inner, f"{name}{key}" if name.endswith("_") else f"{name}/{key}")
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value):
-        yield name, float(value)
+    leaves = flatten(name, document, "/").items()
+    numeric = ((key, x) for key, x in leaves if isinstance(x, Real) and not isinstance(x, bool))
+    return {key: float(x) for key, x in numeric if isfinite(x)}
 
 
-def tag_re_recorded(client: MlflowClient, run_id: str, run: TrackedRun) -> None:
-    """Tag a run that records data again with the id of the run before it, if there is one."""
-    query = "tags.study = '{study}' and tags.pipelines = '{pipelines}'".format(**run.tags)
-    found = client.search_runs([run.experiment], query, max_results=2)
-    former = [other.info.run_id for other in found if other.info.run_id != run_id]
-    run.set_tags({"re_recorded": former[0] if former else "true"})
+def last_run_id(store: tuple[MlflowClient, str], tags: Mapping[str, str]) -> str | None:
+    """The id of the last run of the study and pipelines in `tags`; None if there is none."""
+    client, experiment = store
+    query = "tags.study = '{study}' and tags.pipelines = '{pipelines}'".format(**tags)
+    found = client.search_runs([experiment], query, max_results=1)
+    return str(found[0].info.run_id) if found else None
 
 
 def describe(client: MlflowClient, run_id: str, study: str) -> None:
     """Set the run's description: Markdown of it beside the finished earlier runs of the study.
 
-    The rows of the table are the parameters that differ, and the results.
+    The rows of the table are the parameters that differ, and the metrics on test data.
     """
     this = client.get_run(run_id)
     query = f"tags.study = '{study}' and tags.pipelines LIKE '%' and status = 'FINISHED'"
     query += f" and attributes.start_time < {this.info.start_time}"
     found = client.search_runs([this.info.experiment_id], query, max_results=20)
-    runs = [this, *(run for run in found if results(client, run))][:4]
+    runs = [this, *(run for run in found if metrics_on_test_data(run))][:4]
     rows = {"": ["this run", *(f"`{run.info.run_id[:8]}`" for run in runs[1:])]}
     rows["---"] = ["---"] * len(runs)
     for name in sorted({name for run in runs for name in run.data.params}):
         values = [run.data.params.get(name) for run in runs]
         if len({*values} - {None}) > 1:
             rows[f"`{name}`"] = [(value or "–")[:40].replace("|", "\\|") for value in values]
-    reached = [results(client, run) for run in runs]
-    for name in dict.fromkeys(name for some in reached for name in some):
-        rows[name] = [f"{some[name]:.1%}" if name in some else "–" for some in reached]
+    for name in dict.fromkeys(name for run in runs for name in metrics_on_test_data(run)):
+        rows[f"`{name}`"] = [metrics_on_test_data(run).get(name, "–") for run in runs]
     lines = [f"| {name} | {' | '.join(values)} |" for name, values in rows.items()]
     client.set_tag(run_id, "mlflow.note.content", "\n".join(lines)[:5000])
 
 
-def results(client: MlflowClient, run: Any) -> dict[str, float]:
-    """The shares that a run is compared by, by their names in words."""
-    metrics = run.data.metrics
-    curve = client.get_metric_history(run.info.run_id, CURVE) if CURVE in metrics else []
-    by_labels = {point.step: point.value for point in sorted(curve, key=lambda point: point.step)}
-    shares = {words: metrics[name] for name, words in HEADLINES.items() if name in metrics}
-    return shares | {f"top-1 with {count:,} labels": top1 for count, top1 in by_labels.items()}
+def metrics_on_test_data(run: Any) -> dict[str, str]:
+    """The metrics of a run on test data as percentages; those of fewer labels come first."""
+    shares = {name: f"{x:.1%}" for name, x in run.data.metrics.items() if name.startswith("test/")}
+    return dict(sorted(shares.items(), key=lambda item: (len(item[0]), item[0])))

@@ -11,6 +11,7 @@ from sports_clip_pipeline.errors import EarlyExit
 from sports_clip_pipeline.io.fingerprint import git_state
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import gpu_names
+from sports_clip_pipeline.parameters import flatten
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -44,37 +45,36 @@ class TrackingHooks:
         """Start the parent run with its tags and parameters, in one process of a group."""
         from sports_clip_pipeline.hooks import study_of
         from sports_clip_pipeline.machine import is_main_process
-        from sports_clip_pipeline.tracking.store import open_store, read_config
+        from sports_clip_pipeline.tracking.store import TrackingConfig, open_store
 
         self._end("KILLED")
         if self._context is None or not is_main_process():
             return
         loader = self._context.config_loader
-        config = read_config(loader["mlflow"])
+        config = TrackingConfig(**loader["parameters"].get("tracking", {}))
         if not config.enabled:
             return
         from sports_clip_pipeline.tracking import datasets
-        from sports_clip_pipeline.tracking.run import TrackedRun, flatten, log_batch
+        from sports_clip_pipeline.tracking.run import TrackedRun, log_batch
 
         project, study = Path(run_params["project_path"]), str(study_of(loader))
         names = ",".join(run_params.get("pipeline_names") or ["__default__"])
         tags = {"study": study, "env": run_params.get("env") or "base", "pipelines": names}
         tags |= {"mlflow.source.name": f"kedro run --pipelines={names}", **origin_tags(project)}
-        locks = project / "mlruns" / "running"
-        name = config.run_name or f"{study} {names}"
-        run = TrackedRun(open_store(config, project), locks, name, tags)
-        self._run, self._registers = run, config.register_model
+        store, name = open_store(config, project), config.run_name or f"{study} {names}"
         if "RecordRunner" in run_params.get("runner", ""):
-            run.call(datasets.tag_re_recorded, run)
+            tags["re_recorded"] = datasets.last_run_id(store, tags) or "true"
+        run = self._run = TrackedRun(store, project / "mlruns" / "running", name, tags)
+        self._registers = config.register_model
         params: dict[str, Any] = {}
         for name in sorted(pipeline.inputs()):
             if name.startswith("params:"):
                 params |= flatten(name.removeprefix("params:"), catalog.load(name))
+        run.call(log_batch, params, {})
         for name in set(catalog.keys()) - pipeline.all_outputs():
             metadata = datasets.mlflow_metadata(catalog, name)
             if "tags" in metadata and catalog.exists(name):
                 datasets.log_dataset(run, {"tags": metadata["tags"]}, catalog.load(name))
-        run.call(log_batch, params, {})
         self._logged = {
             name: datasets.mlflow_metadata(catalog, name) for name in pipeline.all_outputs()
         }
@@ -84,7 +84,6 @@ class TrackingHooks:
         """Attach the run to every run state that the node takes."""
         for state in inputs.values():
             if self._run is not None and isinstance(state, RunState):
-                self._run.read_tags()
                 state.attach(self._run)
 
     @hook_impl
@@ -100,15 +99,14 @@ class TrackingHooks:
         """Register the predictor that the run made, describe the run, and close it."""
         if self._run is not None:
             from sports_clip_pipeline.tracking.datasets import describe
-            from sports_clip_pipeline.tracking.registry import register, version_tags
+            from sports_clip_pipeline.tracking.registry import register
 
             made = {n for n in pipeline.all_outputs() if n in catalog and catalog.exists(n)}
             study = self._run.tags["study"]
             if self._registers and made >= _TESTED:
                 folder = Path(catalog.get("predictor")._filepath)  # type: ignore[union-attr]
                 tested, metrics = map(catalog.load, ("test_predictions", "finetune_metrics"))
-                tags = version_tags(tested, metrics, self._run.tags)
-                self._run.call(register, folder, study, tags)
+                self._run.call(register, folder, study, tested, metrics)
             if made & _RESULTS:
                 self._run.call(describe, study)
         self._end("FINISHED")

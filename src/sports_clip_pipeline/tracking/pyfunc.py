@@ -41,13 +41,12 @@ class ServedPredictor(PythonModel):
         if not 0 < len(model_input) <= MAX_IMAGES:
             raise _invalid(f"wanted 1 to {MAX_IMAGES} images, got {len(model_input)}")
         images = [_decode(text, index) for index, text in enumerate(model_input)]
-        classes, predictions = self.predictor.classes, []
-        for row in self.predictor.predict_images(images):
-            shares = dict(zip(classes, map(float, row), strict=True))
-            best = classes[int(row.argmax())]
-            predictions.append(
-                {"label": best, "probability": shares[best], "probabilities": shares}
-            )
+        rows = self.predictor.predict_images(images).astype(float).tolist()
+        predictions = []
+        for shares in (dict(zip(self.predictor.classes, row, strict=True)) for row in rows):
+            best = max(shares, key=shares.__getitem__)
+            made = {"label": best, "probability": shares[best], "probabilities": shares}
+            predictions.append(made)
         return cast(list[Prediction], predictions)  # MLflow writes mappings as JSON, not models
 
 

@@ -28,9 +28,18 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def register(
-    client: MlflowClient, run_id: str, predictor: Path, name: str, tags: dict[str, str]
+    client: MlflowClient,
+    run_id: str,
+    predictor: Path,
+    name: str,
+    tested: Any,
+    metrics: Mapping[str, Any],
 ) -> None:
-    """Make a predictor's folder a version of the model `name`, and its champion if it is better."""
+    """Make a predictor's folder a version of the model `name`, and its champion if it is better.
+
+    Args:
+        tested: table with `image`, `label` of the test images. metrics: of the predictor on them.
+    """
     from mlflow.exceptions import MlflowException
 
     with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +49,8 @@ def register(
         client.create_registered_model(name)
     before = client.get_registered_model(name).aliases.get("champion")
     champion = client.get_model_version(name, before).tags if before else None
-    source = f"{client.get_run(run_id).info.artifact_uri}/model"
+    run = client.get_run(run_id)
+    source, tags = f"{run.info.artifact_uri}/model", version_tags(tested, metrics, run.data.tags)
     number = client.create_model_version(name, source, run_id, tags=tags).version
     is_better, why = compare(tags, champion)
     if is_better:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from sports_clip_pipeline.errors import first_line
 from sports_clip_pipeline.parameters import as_text
-from sports_clip_pipeline.tracking.store import connect, first_line
+from sports_clip_pipeline.tracking.store import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -88,32 +89,27 @@ class TrackedRun:
         self.call(log_batch, {}, metrics, step)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags on the run, and on the children that follow where they share them."""
-        self.tags |= tags
+        """Set tags on the run; children that follow share some of them."""
         for name, value in tags.items():
             self.call("set_tag", name, value)
 
-    def read_tags(self) -> None:
-        """In a worker, take the tags from the store: another process may have set them."""
-        if os.getpid() != self._owner:
-            self.call(lambda client, run_id: self.tags.update(client.get_run(run_id).data.tags))
-
     def log_trial(self, row: Mapping[str, Any], plan: str) -> None:
         """Log a row of the trials table of a plan (`frozen`, `end_to_end`) as a child run."""
-        params = {name: self.tags[name] for name in _CHILD_PARAMS if name in self.tags}
-        params |= {"plan": plan, **{k: row[k] for k in ("method", "fraction", "seed", "labels")}}
-        params |= json.loads(row["hyperparameters"])
+        own = {"plan": plan, **{k: row[k] for k in ("method", "fraction", "seed", "labels")}}
+        own |= json.loads(row["hyperparameters"])
         metrics = {metric: row[column] for metric, column in TRIAL_METRICS.items()}
-        tags = {name: self.tags[name] for name in _CHILD_TAGS if name in self.tags}
-        tags |= {"mlflow.parentRunId": self.run_id, "reused": str(row["reused"]).lower()}
         name = f"{row['method']} {row['fraction']:g} seed {row['seed']}"
         name = name if plan == "frozen" else f"{plan} {name}"
 
         def create_child(client: MlflowClient, run_id: str) -> None:
+            parent = client.get_run(run_id).data.tags  # a worker may have set some
+            params = {name: parent[name] for name in _CHILD_PARAMS if name in parent}
+            tags = {name: parent[name] for name in _CHILD_TAGS if name in parent}
+            tags |= {"mlflow.parentRunId": run_id, "reused": str(row["reused"]).lower()}
             child = client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
             status = "FAILED"
             try:
-                log_batch(client, child, params, metrics)
+                log_batch(client, child, params | own, metrics)
                 status = "FINISHED"
             finally:
                 client.set_terminated(child, status)
@@ -159,20 +155,6 @@ def log_batch(
     for start in range(0, max(len(texts), len(points)), 100):
         batch = slice(start, start + 100)
         client.log_batch(run_id, metrics=points[batch], params=texts[batch])
-
-
-def flatten(name: str, value: Any) -> dict[str, Any]:
-    """Typed parameters of one block as a flat mapping: `block.field` -> value.
-
-    Models are opened at every depth, raw mappings at the top. A mapping in a field is data (the
-    classes of a study, say) and stays one parameter.
-    """
-    if not hasattr(value, "model_dump") and ("." in name or not isinstance(value, Mapping)):
-        return {name: value}
-    flat: dict[str, Any] = {}
-    for key, field in dict(value).items():
-        flat |= flatten(f"{name}.{key}", field)
-    return flat
 
 
 def safe_name(name: str) -> str:

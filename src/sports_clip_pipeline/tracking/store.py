@@ -1,4 +1,4 @@
-"""MLflow settings of `conf/*/mlflow.yml`, and opening the store that they name."""
+"""Parameter block `tracking`: MLflow settings, and opening the store that they name."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import os
 import re
 import sqlite3
 import warnings
-from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from filelock import FileLock
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.errors import UserFacingError, first_line
 from sports_clip_pipeline.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -36,13 +35,18 @@ _ENVIRONMENT = {
 _LOGGER = logging.getLogger(__name__)
 
 
-class TrackingConfig(Parameters, block="mlflow"):
+def _environment_first(uri: Any) -> Any:
+    return os.environ.get("MLFLOW_TRACKING_URI") or uri
+
+
+class TrackingConfig(Parameters, block="tracking"):
     """Where and whether runs are recorded."""
 
     enabled: bool = Field(True, description="false records nothing and never imports MLflow")
-    uri: str = Field(
+    uri: Annotated[str, BeforeValidator(_environment_first)] = Field(
         "sqlite:///mlruns/mlflow.db",
-        description="sqlite:///PATH (relative to the project) or http(s)://HOST:PORT of a server",
+        description="sqlite:///PATH (relative to the project) or http(s)://HOST:PORT of a server; "
+        "MLFLOW_TRACKING_URI goes before it",
     )
     experiment: str = Field("sports_clip_pipeline", min_length=1, description="of all studies")
     run_name: str | None = Field(None, min_length=1, description="null: study and pipelines")
@@ -55,14 +59,6 @@ class TrackingConfig(Parameters, block="mlflow"):
                 "uri wants sqlite:///PATH or http(s)://HOST:PORT; a user and a password go into "
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             )
-
-
-def read_config(
-    document: Mapping[str, Any], environ: Mapping[str, str] = os.environ
-) -> TrackingConfig:
-    """The settings in a parsed `mlflow.yml`; `MLFLOW_TRACKING_URI` goes before its `uri`."""
-    uri = environ.get("MLFLOW_TRACKING_URI")
-    return TrackingConfig(**{**document, **({"uri": uri} if uri else {})})
 
 
 def open_store(config: TrackingConfig, project: Path) -> tuple[MlflowClient, str]:
@@ -85,16 +81,11 @@ def open_store(config: TrackingConfig, project: Path) -> tuple[MlflowClient, str
             client = connect(uri)
             return client, _experiment(client, config.experiment, project, database)
     except Exception as error:
-        what, remedy = first_line(error), "repair or start it, or set another uri in mlflow.yml"
+        what, remedy = first_line(error), "repair or start it, or set another tracking.uri"
         if "out-of-date" in what or "revision" in what:
             remedy = f"copy it, then `mlflow db upgrade {uri}`"
         what = f"this MLflow store cannot be opened ({what})"
         raise UserFacingError(uri, what, remedy) from error
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error, or its class."""
-    return (str(error) or type(error).__name__).splitlines()[0][:300]
 
 
 def connect(uri: str) -> MlflowClient:
