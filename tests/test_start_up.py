@@ -25,18 +25,40 @@ except SystemExit as end:
     assert not end.code, end.code
 print("LOADED", *[name for name in sys.modules if "." not in name])
 """
+CATALOG = """
+import sys
+from pathlib import Path
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+bootstrap_project(Path.cwd())
+with KedroSession.create(project_path=Path.cwd()) as session:
+    catalog = session.load_context().catalog
+    print([catalog.get(name) for name in catalog.keys()])
+print("LOADED", *[name for name in sys.modules if "." not in name])
+"""
+
+
+def _loaded(script: str, *arguments: str) -> set[str]:
+    """Top-level modules that a script in a process of its own has imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "KEDRO_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rsplit("LOADED", 1)[1].split())
 
 
 @pytest.mark.parametrize("command", [["--help"], ["registry", "list"]])
 def test_starting_kedro_imports_nothing_heavy(command: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *command], cwd=ROOT, capture_output=True, text=True,
-        env={**os.environ, "KEDRO_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    loaded = done.stdout.rsplit("LOADED", 1)[1].split()
+    loaded = _loaded(SCRIPT, *command)
     assert "kedro" in loaded
-    assert not HEAVY & set(loaded)
+    assert not HEAVY & loaded
+
+
+def test_the_catalog_imports_what_its_tables_need_and_no_encoders() -> None:
+    loaded = _loaded(CATALOG)
+    assert {"pandas", "plotly"} <= loaded
+    assert not (HEAVY & loaded) - {"numpy", "pandas", "pyarrow", "plotly", "PIL", "pandera"}
 
 
 def test_settings_silence_one_warning_of_kedro_viz_only() -> None:

@@ -1,5 +1,7 @@
 """Kedro datasets of folders: archives, image stores, predictors, the gallery, run state."""
 
+from __future__ import annotations
+
 import base64
 import dataclasses
 import hashlib
@@ -8,16 +10,18 @@ import re
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kedro.io import DatasetError
 from kedro_datasets._typing import ImagePreview
 
 from sports_clip_pipeline.data.archives import Archive, find_archive
 from sports_clip_pipeline.data.image_store import INDEX, ImageStore, publish
-from sports_clip_pipeline.explain.explainer import Card, contact_sheet
 from sports_clip_pipeline.io.files import PathDataset
 from sports_clip_pipeline.io.state import RunState, replacing_folder
+
+if TYPE_CHECKING:
+    from sports_clip_pipeline.explain.explainer import Card
 
 
 class _ReadOnly(PathDataset):
@@ -193,11 +197,15 @@ class GalleryDataset(PathDataset):
 
     def preview(self) -> ImagePreview:
         """Contact sheet of the first 16 image-map pairs, for Kedro-Viz."""
+        from sports_clip_pipeline.explain.explainer import contact_sheet
+
         images = [getattr(card, name) for card in self.load()[:16] for name in _IMAGES]
         content = contact_sheet(images, columns=8, cell_px=112) if images else b""
         return ImagePreview(base64.b64encode(content).decode("ascii"))
 
     def _read(self, entry: dict[str, Any]) -> Card:
+        from sports_clip_pipeline.explain.explainer import Card
+
         images = {}
         for name in _IMAGES:
             if not _IMAGE_NAME.fullmatch(str(entry[name])):
