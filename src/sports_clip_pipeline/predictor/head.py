@@ -42,7 +42,7 @@ OPERATIONS: Mapping[str, tuple[tuple[str, ...], Callable[..., torch.Tensor]]] = 
 }
 # Output shapes depend on their parameters: ONNX export needs those as numbers, not as tensors.
 _INTEGER = ("columns", "blocks_l2_normalise")
-_ROWS = 16_384  # of features evaluated at once
+_ROWS = 1024  # of features evaluated at once: each operation makes a copy of them
 # One kind, or {"sum": [the kinds of each branch]}.
 Kind = str | dict[str, list[list[Any]]]
 
@@ -71,12 +71,15 @@ class Head:
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """(N, D) features to (N, C) float32 logits."""
-        blocks = []
+        logits = np.empty((len(features), 0), dtype=np.float32)
         with torch.inference_mode():
             for start in range(0, max(len(features), 1), _ROWS):
                 rows = torch.tensor(features[start : start + _ROWS], dtype=torch.float32)
-                blocks.append(self.module(rows).numpy())
-        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+                block = self.module(rows).numpy()
+                if start == 0:
+                    logits = np.empty((len(features), block.shape[1]), dtype=np.float32)
+                logits[start : start + len(block)] = block
+        return logits
 
     @cached_property
     def module(self) -> HeadModule:
