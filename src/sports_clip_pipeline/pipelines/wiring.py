@@ -29,18 +29,16 @@ Arrays = dict[str, Array]
 Document = dict[str, Any]
 
 
-def named_node(
-    func: Callable[..., Any], outputs: Any, inputs: dict[str, str] | None = None
-) -> Node:
+def named_node(func: Callable[..., Any], outputs: Any, name: str = "", **datasets: str) -> Node:
     """A Kedro node with the name of its function, whose arguments are its inputs.
 
     An argument that is hinted as a parameter block takes that block; any other takes the dataset
-    of its own name. `inputs` names them instead, argument -> dataset.
+    of its own name, or the one that `datasets` names for it.
     """
-    if inputs is None:
-        inputs = {name: name for name in signature(func).parameters}
-        inputs |= {name: f"params:{model.block}" for name, model in block_arguments(func).items()}
-    return node(func, inputs, outputs, name=func.__name__)
+    arguments = signature(func).parameters.values()
+    inputs = {x.name: x.name for x in arguments if x.kind is not x.VAR_KEYWORD} | datasets
+    inputs |= {name: f"params:{model.block}" for name, model in block_arguments(func).items()}
+    return node(func, inputs, outputs, name=name or func.__name__)
 
 
 def block_arguments(func: Callable[..., Any]) -> dict[str, type[Parameters]]:

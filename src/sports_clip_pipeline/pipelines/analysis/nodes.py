@@ -86,17 +86,14 @@ def measure_abstention(
 ) -> Document:
     """Abstention on test images, and on captioned images whose captions name no class."""
     from sports_clip_pipeline.data.captions import rows_without_mention
-    from sports_clip_pipeline.evaluation.abstention import (
-        abstention_report,
-        out_of_distribution_probabilities,
-    )
+    from sports_clip_pipeline.evaluation import abstention
 
     names = {label: class_bank[label].names for label in class_bank.labels}
     rows = rows_without_mention(captions, names, "test")
-    ood_probabilities = out_of_distribution_probabilities(
+    ood_probabilities = abstention.out_of_distribution_probabilities(
         predictor, flickr8k_images, rows, clip_flickr8k_features["features"], predict_state
     )
-    return abstention_report(
+    return abstention.abstention_report(
         predictor.threshold,
         finetune.coverage,
         test_predictions["finetuned_probability"].to_numpy(),

@@ -22,21 +22,17 @@ def embed_corpora(
 
     Additional encoders embed the labelled corpus alone.
     """
+    from sports_clip_pipeline import machine
     from sports_clip_pipeline.encoders.embedder import Embedder
-    from sports_clip_pipeline.machine import (
-        exit_unless_main_process,
-        rank_and_world_size,
-        set_cuda_device,
-    )
 
-    set_cuda_device()
+    machine.set_cuda_device()
     embedder = Embedder(
-        config, feature_cache, embed_state, together=rank_and_world_size() is not None
+        config, feature_cache, embed_state, together=machine.rank_and_world_size() is not None
     )
     flickr8k = embedder.images("flickr8k", flickr8k_images, flickr8k_manifest)
     sports = embedder.images("sports", sports_images, sports_manifest, additional=True)
     texts = embedder.captions(list(captions["token_ids"]))
-    exit_unless_main_process("embedding")
+    machine.exit_unless_main_process("embedding")
     return flickr8k, sports, texts, embedder.whole_audit(sports_images)
 
 

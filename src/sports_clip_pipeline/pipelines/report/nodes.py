@@ -41,20 +41,16 @@ def describe_provenance(
 ) -> Document:
     """Commit, versions, seeds, data digest and machine of this run."""
     from sports_clip_pipeline.io.fingerprint import git_state
-    from sports_clip_pipeline.report.data_sections import (
-        describe_encoders,
-        machine,
-        package_versions,
-    )
+    from sports_clip_pipeline.report import data_sections
 
     return {
         **git_state(),
         "study": report.study,
-        "versions": package_versions(report.packages),
+        "versions": data_sections.package_versions(report.packages),
         "seeds": sorted({int(seed) for seed in finetune_trials["seed"]}),
         "data_digest": ingest_audit["data_digest"],
-        "device": machine(),
-        "encoders": describe_encoders(embed_audit),
+        "device": data_sections.machine(),
+        "encoders": data_sections.describe_encoders(embed_audit),
     }
 
 

@@ -24,7 +24,6 @@ RESULTS = (
 
 def create_pipeline() -> Pipeline:
     """Results to figures, `metrics.json`, `model_card.md` and `report.html`."""
-    blocks = {"report": "params:report", "model_card": "params:model_card"}
     return Pipeline([
         named_node(nodes.collect_thumbnails, "thumbnails"),
         named_node(nodes.gather_metrics, "metrics"),
@@ -32,7 +31,7 @@ def create_pipeline() -> Pipeline:
         named_node(
             nodes.make_sections,
             {"content": "report_content", **{name: f"{name}_figure" for name in FIGURES}},
-            {name: name for name in RESULTS} | blocks,
+            **{name: name for name in RESULTS},
         ),
         named_node(nodes.write_model_card, "model_card"),
         named_node(nodes.write_report, "report"),

@@ -201,19 +201,6 @@ def learn_without_labels(
     return heads[transduction.shipped], table
 
 
-def classify_with_unlabelled(
-    zero_shot_unlabelled_head: Any,
-    clip_sports_features: Arrays,
-    sports_manifest: Table,
-    splits: Table,
-    class_bank: ClassBank,
-) -> Table:
-    """Probabilities of every image by the head fitted on unlabelled development images."""
-    return classify_without_labels(
-        zero_shot_unlabelled_head, clip_sports_features, sports_manifest, splits, class_bank
-    )
-
-
 def score_zero_shot(
     zero_shot_predictions: Table, class_bank: ClassBank, config: ZeroShotConfig
 ) -> Document:

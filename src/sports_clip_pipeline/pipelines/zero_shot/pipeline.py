@@ -15,7 +15,10 @@ def create_pipeline() -> Pipeline:
         named_node(nodes.ablate_zero_shot, "ablation"),
         named_node(nodes.classify_without_labels, "zero_shot_predictions"),
         named_node(nodes.learn_without_labels, ["zero_shot_unlabelled_head", "transduction"]),
-        named_node(nodes.classify_with_unlabelled, "zero_shot_unlabelled_predictions"),
+        named_node(
+            nodes.classify_without_labels, "zero_shot_unlabelled_predictions",
+            "classify_with_unlabelled", zero_shot_head="zero_shot_unlabelled_head",
+        ),
         named_node(nodes.score_zero_shot, "zero_shot_metrics"),
         named_node(nodes.score_retrieval, "retrieval_metrics"),
     ], tags="zero_shot")  # fmt: skip
