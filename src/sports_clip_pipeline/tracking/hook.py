@@ -10,17 +10,15 @@ from kedro.framework.hooks import hook_impl
 from sports_clip_pipeline.errors import EarlyExit
 from sports_clip_pipeline.io.fingerprint import git_state
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.machine import gpu_names
+from sports_clip_pipeline.machine import gpu_names, is_main_process
 from sports_clip_pipeline.parameters import flatten
 
 if TYPE_CHECKING:
-    from kedro.framework.context import KedroContext
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
 
     from sports_clip_pipeline.tracking.run import TrackedRun
 
-_RESULTS = frozenset({"zero_shot_metrics", "retrieval_metrics", "finetune_trials"})
 _TESTED = frozenset({"predictor", "finetune_metrics", "test_predictions"})
 
 
@@ -28,42 +26,33 @@ class TrackingHooks:
     """Records parameters, live metrics, trials, figures, tables and the model of a run."""
 
     def __init__(self) -> None:
-        self._context: KedroContext | None = None
         self._run: TrackedRun | None = None
         self._logged: dict[str, dict[str, Any]] = {}
         self._registers = True
-
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Keep the context: its settings are read only if a run starts."""
-        self._context = context
 
     @hook_impl
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Start the parent run with its tags and parameters, in one process of a group."""
-        from sports_clip_pipeline.hooks import study_of
-        from sports_clip_pipeline.machine import is_main_process
         from sports_clip_pipeline.tracking.store import TrackingConfig, open_store
 
         self._end("KILLED")
-        if self._context is None or not is_main_process():
-            return
-        loader = self._context.config_loader
-        config = TrackingConfig(**loader["parameters"].get("tracking", {}))
-        if not config.enabled:
+        config = TrackingConfig(**catalog.load("parameters").get("tracking", {}))
+        if not config.enabled or not is_main_process():
             return
         from sports_clip_pipeline.tracking import datasets
         from sports_clip_pipeline.tracking.run import TrackedRun, log_batch
 
-        project, study = Path(run_params["project_path"]), str(study_of(loader))
+        project, study = Path(run_params["project_path"]), config.study
         names = ",".join(run_params.get("pipeline_names") or ["__default__"])
         tags = {"study": study, "env": run_params.get("env") or "base", "pipelines": names}
         tags |= {"mlflow.source.name": f"kedro run --pipelines={names}", **origin_tags(project)}
         store, name = open_store(config, project), config.run_name or f"{study} {names}"
         if "RecordRunner" in run_params.get("runner", ""):
-            tags["re_recorded"] = datasets.last_run_id(store, tags) or "true"
+            query = f"tags.study = '{study}' and tags.pipelines = '{names}'"
+            former = store[0].search_runs([store[1]], query, max_results=1)
+            tags["re_recorded"] = former[0].info.run_id if former else "true"
         run = self._run = TrackedRun(store, project / "mlruns" / "running", name, tags)
         self._registers = config.register_model
         params: dict[str, Any] = {}
@@ -71,13 +60,12 @@ class TrackingHooks:
             if name.startswith("params:"):
                 params |= flatten(name.removeprefix("params:"), catalog.load(name))
         run.call(log_batch, params, {})
-        for name in set(catalog.keys()) - pipeline.all_outputs():
+        for name in {*catalog.keys(), *pipeline.all_outputs()}:
             metadata = datasets.mlflow_metadata(catalog, name)
-            if "tags" in metadata and catalog.exists(name):
+            if name in pipeline.all_outputs():
+                self._logged[name] = metadata
+            elif "tags" in metadata and catalog.exists(name):
                 datasets.log_dataset(run, {"tags": metadata["tags"]}, catalog.load(name))
-        self._logged = {
-            name: datasets.mlflow_metadata(catalog, name) for name in pipeline.all_outputs()
-        }
 
     @hook_impl
     def before_node_run(self, inputs: dict[str, Any]) -> None:
@@ -107,8 +95,7 @@ class TrackingHooks:
                 folder = Path(catalog.get("predictor")._filepath)  # type: ignore[union-attr]
                 tested, metrics = map(catalog.load, ("test_predictions", "finetune_metrics"))
                 self._run.call(register, folder, study, tested, metrics)
-            if made & _RESULTS:
-                self._run.call(describe, study)
+            self._run.call(describe, study)
         self._end("FINISHED")
 
     @hook_impl

@@ -31,9 +31,7 @@ class ServedPredictor(PythonModel):
 
         self.predictor = load_predictor(context.artifacts["predictor"])
 
-    def predict(  # type: ignore[override]
-        self, model_input: list[str], params: Any = None
-    ) -> list[Prediction]:
+    def predict(self, model_input: list[str]) -> list[Prediction]:  # type: ignore[override]
         """One prediction an image, in their order.
 
         Raises: MlflowException: an input is not base64, or not an image.

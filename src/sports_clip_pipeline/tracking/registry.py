@@ -85,9 +85,10 @@ def compare(tags: Mapping[str, str], champion: Mapping[str, str] | None) -> tupl
         return True, f"yes: the first version, {own}"
     if champion.get("test_fingerprint") != tags["test_fingerprint"]:
         return False, f"no: {own}, but the champion was tested on others; move it by hand"
-    is_better = float(tags["top1"]) > float(champion["top1"])
-    both = f"{own}, the champion before had {float(champion['top1']):.2%} of the same"
-    return is_better, f"{'yes' if is_better else 'no'}: {both}"
+    before = float(champion["top1"])
+    is_better = float(tags["top1"]) > before
+    word = "yes" if is_better else "no"
+    return is_better, f"{word}: {own}, the champion before had {before:.2%} of the same"
 
 
 def save_model(folder: Path, predictor: Path) -> None:

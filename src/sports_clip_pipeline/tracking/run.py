@@ -18,20 +18,11 @@ from filelock import FileLock, Timeout
 
 from sports_clip_pipeline.errors import first_line
 from sports_clip_pipeline.parameters import as_text
-from sports_clip_pipeline.tracking.store import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RECORD_COMMAND = "kedro run --runner=sports_clip_pipeline.tracking.datasets.RecordRunner"
-TRIAL_METRICS = {
-    "test/top1": "top1",
-    "test/macro_f1": "macro_f1",
-    "validation/top1": "cv_top1",
-    "validation/log_loss": "cv_log_loss",
-    "elapsed_s": "elapsed_s",
-}
-"""Metrics of a trial's child run, and their columns in the trials table."""
 _CHILD_TAGS = ("study", "env", "data_digest", "process", "git.commit", "git.dirty")
 _CHILD_PARAMS = ("study", "data_digest", "backbone")
 _LOGGER = logging.getLogger(__name__)
@@ -53,10 +44,10 @@ class TrackedRun:
         """
         self.is_lost, self.tags = False, {**tags, "process": uuid.uuid4().hex}
         self._client, self.experiment = store
-        self._owner = self._pid = os.getpid()
+        self._owner = os.getpid()
         close_dead_runs(*store, locks)
         run = self._client.create_run(self.experiment, tags=self.tags, run_name=name)
-        self.run_id, self._uri = run.info.run_id, self._client.tracking_uri
+        self.run_id = run.info.run_id
         locks.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(locks / self.tags["process"])
         self._lock.acquire()
@@ -71,8 +62,6 @@ class TrackedRun:
 
         if self.is_lost:
             return
-        if self._pid != os.getpid():  # a forked worker needs a connection of its own
-            self._client, self._pid = connect(self._uri), os.getpid()
         named = getattr(type(self._client), function) if isinstance(function, str) else function
         try:
             named(self._client, self.run_id, *args, **kwargs)
@@ -81,7 +70,7 @@ class TrackedRun:
             _LOGGER.warning(
                 "%s: MLflow could not record run %s any further (%s); the run goes on; afterwards "
                 "its data are recorded again by `%s`",
-                *(self._uri, self.run_id, first_line(error), RECORD_COMMAND),
+                *(self._client.tracking_uri, self.run_id, first_line(error), RECORD_COMMAND),
             )
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -97,7 +86,9 @@ class TrackedRun:
         """Log a row of the trials table of a plan (`frozen`, `end_to_end`) as a child run."""
         own = {"plan": plan, **{k: row[k] for k in ("method", "fraction", "seed", "labels")}}
         own |= json.loads(row["hyperparameters"])
-        metrics = {metric: row[column] for metric, column in TRIAL_METRICS.items()}
+        metrics = {"elapsed_s": row["elapsed_s"]}
+        metrics |= {f"test/{name}": row[name] for name in ("top1", "macro_f1")}
+        metrics |= {f"validation/{name}": row[f"cv_{name}"] for name in ("top1", "log_loss")}
         name = f"{row['method']} {row['fraction']:g} seed {row['seed']}"
         name = name if plan == "frozen" else f"{plan} {name}"
 
@@ -150,13 +141,12 @@ def log_batch(
     from mlflow.entities import Metric, Param
 
     now_ms = int(time.time() * 1000)
-    texts = [Param(safe_name(name), as_text(value)[:6000]) for name, value in params.items()]
-    points = [Metric(safe_name(n), float(v), now_ms, int(step or 0)) for n, v in metrics.items()]
+    texts = [Param(_valid(name), as_text(value)[:6000]) for name, value in params.items()]
+    points = [Metric(_valid(n), float(v), now_ms, step or 0) for n, v in metrics.items()]
     for start in range(0, max(len(texts), len(points)), 100):
         batch = slice(start, start + 100)
         client.log_batch(run_id, metrics=points[batch], params=texts[batch])
 
 
-def safe_name(name: str) -> str:
-    """A name of a parameter or metric in the letters that MLflow takes."""
+def _valid(name: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)[:250]

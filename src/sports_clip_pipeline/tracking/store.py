@@ -16,7 +16,7 @@ from filelock import FileLock
 from pydantic import BeforeValidator, Field
 
 from sports_clip_pipeline.errors import UserFacingError, first_line
-from sports_clip_pipeline.parameters import Parameters
+from sports_clip_pipeline.parameters import Parameters, Text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,6 +42,7 @@ def _environment_first(uri: Any) -> Any:
 class TrackingConfig(Parameters, block="tracking"):
     """Where and whether runs are recorded."""
 
+    study: Text = Field("sample", description="Name of the study, a tag of its runs.")
     enabled: bool = Field(True, description="false records nothing and never imports MLflow")
     uri: Annotated[str, BeforeValidator(_environment_first)] = Field(
         "sqlite:///mlruns/mlflow.db",
