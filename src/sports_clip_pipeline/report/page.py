@@ -19,13 +19,13 @@ from sports_clip_pipeline.report import (
     class_sections,
     clip_sections,
     data_sections,
+    formatting,
     gallery,
     label_sections,
 )
 from sports_clip_pipeline.report.figures import PAPER, TONES
-from sports_clip_pipeline.report.formatting import INTERVAL
 from sports_clip_pipeline.report.headline import Headline, compose_headline
-from sports_clip_pipeline.report.model_card import ModelCard, compose_model_card, markdown_text
+from sports_clip_pipeline.report.model_card import compose_model_card, escape_markdown
 from sports_clip_pipeline.report.sections import Section, StudyResults
 
 # The sections of the page, which `report.html.j2` places.
@@ -69,6 +69,7 @@ class ReportContent:
         sections: by name; those without data are missing.
         changed: what fine-tuning changed, as a sentence.
         exhibits: the gallery. explained: how many images have explanation maps altogether.
+        card: values of the model card's template.
     """
 
     headline: Headline
@@ -76,7 +77,7 @@ class ReportContent:
     changed: str
     exhibits: tuple[gallery.Exhibit, ...]
     explained: int
-    card: ModelCard
+    card: dict[str, Any]
 
 
 def make_content(study: StudyResults) -> ReportContent:
@@ -120,7 +121,7 @@ def compose_page(content: ReportContent, config: ReportConfig) -> str:
     return page
 
 
-def card_markdown(card: ModelCard) -> str:
+def card_markdown(card: dict[str, Any]) -> str:
     """The model card as Markdown, as GitHub and model hubs show it."""
     return _template("model_card.md.j2").render(card=card)
 
@@ -185,13 +186,15 @@ def script_hash(script: str) -> str:
 
 @cache
 def _template(name: str) -> jinja2.Template:
+    """A template whose values are escaped for HTML, or for Markdown."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sports_clip_pipeline.report", "templates"),
-        autoescape=lambda name: ".html" in str(name),
+        autoescape=True,
+        finalize=escape_markdown if ".md." in name else None,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"markdown": markdown_text, "jpeg_uri": jpeg_uri}
-    environment.globals["interval_head"] = INTERVAL
+    environment.filters["jpeg_uri"] = jpeg_uri
+    environment.globals["fmt"] = formatting
     return environment.get_template(name)
