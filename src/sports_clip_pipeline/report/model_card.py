@@ -4,20 +4,16 @@ Source: Mitchell et al. 2019, section 4, whose headings it follows as far as a r
 """
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from jinja2.filters import do_mark_safe
 
 from sports_clip_pipeline.encoders.weights import weight_facts
 from sports_clip_pipeline.pipelines.report.config import CorpusFacts
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.data_sections import commit_name
 from sports_clip_pipeline.report.sections import DataTable, StudyResults
-
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|])")
 
 
 def compose_model_card(study: StudyResults) -> dict[str, Any]:
@@ -109,15 +105,3 @@ def _trials_time(trials: pd.DataFrame) -> str:
     earlier = f", {fmt.count(reused)} of them reused from earlier runs" if reused else ""
     time = fmt.duration(float(trials["elapsed_s"].sum()))
     return f"{fmt.count(len(trials))} of {trials['method'].nunique()} methods{earlier}: {time}"
-
-
-def escape_markdown(value: Any) -> Any:
-    r"""A value escaped for Markdown, on one line; what a template has rendered stays as it is.
-
-    >>> escape_markdown("a_b <i> |")
-    Markup('a\\_b \\<i\\> \\|')
-    """
-    if hasattr(value, "__html__"):
-        return value
-    text = " ".join(str(value).replace(fmt.SPACE, " ").split())
-    return do_mark_safe(_MARKDOWN.sub(r"\\\1", text))

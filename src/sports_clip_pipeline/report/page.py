@@ -10,7 +10,6 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import jinja2
 import plotly.graph_objects as go
 
 from sports_clip_pipeline.errors import UserFacingError
@@ -19,13 +18,13 @@ from sports_clip_pipeline.report import (
     class_sections,
     clip_sections,
     data_sections,
-    formatting,
     gallery,
     label_sections,
 )
 from sports_clip_pipeline.report.figures import PAPER, TONES
 from sports_clip_pipeline.report.headline import Headline, compose_headline
-from sports_clip_pipeline.report.model_card import compose_model_card, escape_markdown
+from sports_clip_pipeline.report.model_card import compose_model_card
+from sports_clip_pipeline.report.rendering import template
 from sports_clip_pipeline.report.sections import Section, StudyResults
 
 # The sections of the page, which `report.html.j2` places.
@@ -102,7 +101,7 @@ def compose_page(content: ReportContent, config: ReportConfig) -> str:
     """
     scripts = [asset(name) for name in SCRIPTS]
     figures = {name: s.figure for name, s in content.sections.items() if s.figure is not None}
-    page = _template("report.html.j2").render(
+    page = template("report.html.j2").render(
         study=config.study,
         content=content,
         filters=gallery.compose_filters(content.exhibits),
@@ -123,7 +122,7 @@ def compose_page(content: ReportContent, config: ReportConfig) -> str:
 
 def card_markdown(card: dict[str, Any]) -> str:
     """The model card as Markdown, as GitHub and model hubs show it."""
-    return _template("model_card.md.j2").render(card=card)
+    return template("model_card.md.j2").render(card=card)
 
 
 def compose_figure_page(figure: go.Figure, title: str) -> str:
@@ -137,7 +136,7 @@ def compose_figure_page(figure: go.Figure, title: str) -> str:
         title: of the browser's window.
     """
     script = asset("figure.js")
-    return _template("figure.html.j2").render(
+    return template("figure.html.j2").render(
         title=title,
         hash=script_hash(script),
         paper=PAPER[0],
@@ -173,28 +172,7 @@ def script_json(document: Any) -> str:
     return re.sub("[<>&\u2028\u2029]", lambda found: _UNSAFE[found.group()], text)
 
 
-def jpeg_uri(content: bytes) -> str:
-    """A JPEG image as a data URI."""
-    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
-
-
 def script_hash(script: str) -> str:
     """The hash by which a content security policy allows an inline script."""
     digest = hashlib.sha256(script.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
-@cache
-def _template(name: str) -> jinja2.Template:
-    """A template whose values are escaped for HTML, or for Markdown."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sports_clip_pipeline.report", "templates"),
-        autoescape=True,
-        finalize=escape_markdown if ".md." in name else None,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["jpeg_uri"] = jpeg_uri
-    environment.globals["fmt"] = formatting
-    return environment.get_template(name)
