@@ -131,21 +131,17 @@ class Section:
 
     Attributes:
         name: id on the page; the figure's dataset is `<name>_figure`.
-        tables: shown as they are. folded: shown in a `details` element with the title `fold`,
-            which is open at first if `fold_open` and left out in print if `bulky`.
+        text: where it has numbers of the study; the page's template has the other texts.
+        tables: shown as they are. folded: shown in a `details` element.
         warning, notes: shown before and after the tables.
         min_width: pixels below which the figure scrolls instead of shrinking.
     """
 
     name: str
-    title: str
     text: str = ""
     figure: go.Figure | None = None
     tables: Sequence[DataTable] = ()
     folded: Sequence[DataTable] = ()
-    fold: str = "In numbers"
-    fold_open: bool = False
-    bulky: bool = False
     thumbnails: Sequence[Thumbnail] = ()
     warning: str = ""
     notes: tuple[str, ...] = ()
