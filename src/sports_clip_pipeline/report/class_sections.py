@@ -45,7 +45,7 @@ def per_class(study: StudyResults) -> Section:
         for label in after
     ]
     heads = ("Class", "Images", *SCORES.values(), *SCORES.values(), "F1 gained")
-    groups = ("", "", *(stage for stage in STAGES for _ in SCORES), "")
+    groups = (("", 2), *((stage, len(SCORES)) for stage in STAGES), ("", 1))
     caption = "Each class, zero-shot and fine-tuned"
     return Section(
         "per_class",

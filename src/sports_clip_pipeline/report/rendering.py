@@ -29,6 +29,7 @@ def template(name: str, folder: str = "report/templates") -> jinja2.Template:
     )
     environment.filters["jpeg_uri"] = jpeg_uri
     environment.globals["fmt"] = formatting
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment.get_template(name)
 
 
