@@ -1,7 +1,7 @@
 """Sections on label efficiency: learning curves, labels needed, paired comparisons, cost."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -268,18 +268,19 @@ def _paired_hover(row: Mapping[Any, Any], styles: MethodStyles) -> str:
 def inference_cost(study: StudyResults) -> Section:
     """Accuracy by inference cost: parameters and milliseconds of each set of image encoders."""
     cost = study.inference_cost.sort_values(["ms_per_image", "parameters"])
-    columns: dict[str, Callable[[Any], str]] = {
-        "Encoders": lambda row: row["encoders"],
-        "Method": lambda row: study.name(row["method"]),
-        "Parameters": lambda row: fmt.millions(row["parameters"]),
-        "ms per image": lambda row: fmt.decimal(row["ms_per_image"]),
-    }
-
-    def top1(name: str) -> Callable[[Any], str]:
-        return lambda row: fmt.percent(row[name])
-
-    columns |= {fmt.fraction_name(f): top1(name) for f, name in _top1_columns(cost).items()}
-    table = frame_table("Top-1 by share of the labels, and inference cost", cost, columns, 2)
+    top1 = _top1_columns(cost)
+    heads = ("Encoders", "Method", "Parameters", "ms per image", *map(fmt.fraction_name, top1))
+    rows = [
+        (
+            row["encoders"],
+            study.name(row["method"]),
+            fmt.millions(row["parameters"]),
+            fmt.decimal(row["ms_per_image"]),
+            *(fmt.percent(row[name]) for name in top1.values()),
+        )
+        for row in cost.to_dict("records")
+    ]
+    table = DataTable("Top-1 by share of the labels, and inference cost", heads, rows, texts=2)
     figure = inference_cost_figure(cost, study.styles)
     return Section("inference_cost", figure=figure, folded=(table,))
 

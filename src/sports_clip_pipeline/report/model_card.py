@@ -52,21 +52,15 @@ def _accuracy_table(study: StudyResults) -> DataTable:
     return DataTable("Accuracy on the test images", heads, rows)
 
 
-def _corpora(study: StudyResults) -> tuple[str, ...]:
+def _corpora(study: StudyResults) -> dict[str, CorpusFacts]:
+    """Name and licence of each corpus, as far as the configuration records them."""
     name = study.config.study
     where = f"model_card.corpora.{name} in conf/base/parameters_report.yml can say it"
     unknown = f"Its licence is not recorded: {where}."
-    corpora = study.model_card.corpora.get(name) or {
+    return study.model_card.corpora.get(name) or {
         "flickr8k": CorpusFacts(name="The captioned corpus", licence=unknown),
         "sports": CorpusFacts(name="The labelled corpus", licence=unknown),
     }
-    captions = f"with {fmt.count(study.tokenize_audit['captions'])} captions"
-    contents = {"flickr8k": captions, "sports": "of the classes above"}
-    totals = study.ingest_audit["images"]
-    return tuple(
-        f"{corpus.name}: {fmt.count(totals[key]['total'])} images {contents[key]}. {corpus.licence}"
-        for key, corpus in corpora.items()
-    )
 
 
 def _weights(audit: Mapping[str, Any]) -> tuple[DataTable, list[str]]:
