@@ -18,6 +18,7 @@ from sports_clip_pipeline.explain.explainer import (
     model_view,
     overlay,
 )
+from sports_clip_pipeline.explain.networks import Network
 
 
 def preprocessing(view: str) -> ImageTransform:
@@ -25,9 +26,8 @@ def preprocessing(view: str) -> ImageTransform:
 
 
 def explainer(module, view: str = "centre") -> Explainer:
-    return Explainer(
-        module, module.maps, preprocessing(view), "class", ("red", "green", "none"), 64, 90
-    )
+    names = ("red", "green", "none")
+    return Explainer(Network("classifier", module, module.maps, preprocessing(view), names), 64, 90)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_an_unknown_score_is_an_error(red_not_green, wide):
 def test_guided_backpropagation_draws_in_the_shape_of_the_image(lite0, wide):
     names = tuple(map(str, range(1000)))
     view = ImageTransform(64, (0.5,) * 3, (0.5,) * 3, view="full")
-    drawer = Explainer(lite0, lite0.bn2, view, "class", names, 96, 80)
+    drawer = Explainer(Network("classifier", lite0, lite0.bn2, view, names), 96, 80)
     card = drawer.explain(wide, PREDICTION, "7", "guided")
     assert card.method == GUIDED and "fails sanity checks" in GUIDED
     assert opened(card.map_jpeg).shape == (48, 96, 3)

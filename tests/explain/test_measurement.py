@@ -52,14 +52,15 @@ class RedCorner(nn.Module):
         return self.head(self.maps(pixels).flatten(1))
 
 
+class CornerNetwork(Network):
+    head = property(lambda self: list(self.module.head.parameters()))
+    stages = property(lambda self: [list(self.module.maps.parameters())])
+
+
 def build() -> list[Network]:
     module = RedCorner().eval()
     transform = ImageTransform(SIDE, (0.0,) * 3, (1.0,) * 3)
-    stages = (tuple(module.maps.parameters()),)
-    head = (module.head.weight, module.head.bias)
-    return [
-        Network("classifier", module, module.maps, transform, ("red", "none"), 1.0, head, stages)
-    ]
+    return [CornerNetwork("classifier", module, module.maps, transform, ("red", "none"))]
 
 
 class Store:

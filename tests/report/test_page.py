@@ -15,11 +15,13 @@ from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.pipelines.report.pipeline import FIGURES
 from sports_clip_pipeline.report import page
 from sports_clip_pipeline.report.figures import layout
+from sports_clip_pipeline.report.rendering import template
 from tests.report.factories import make_page, make_small_study, make_study
 
 ASSETS = Path(report.__file__).parent / "assets"
 BUNDLE_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
 EVIL = "</script><script>alert(1)</script>"
+JSON_TEMPLATE = template("report.html.j2").environment.from_string("{{ values | tojson }}")
 # Sections that are left out where the study has no table for them.
 OPTIONAL = ("labels_needed", "paired", "inference_cost", "ablation", "transduction", "class_gains",
             "confusion_pairs", "reliability", "label_issues", "active_learning")  # fmt: skip
@@ -127,15 +129,15 @@ def test_a_label_that_would_close_a_script_stays_text():
 
 
 @pytest.mark.parametrize("text", [EVIL, "<!--", "&lt;", "\u2028\u2029", 'a"b\\c', "é – “x”"])
-def test_script_json_is_harmless_and_says_the_same(text):
-    written = page.script_json({"name": text})
+def test_json_in_a_script_is_harmless_and_says_the_same(text):
+    written = JSON_TEMPLATE.render(values={"name": text})
     assert json.loads(written) == {"name": text}
     assert not set("<>&\u2028\u2029") & set(written)
 
 
 def test_numbers_that_are_none_in_json_are_refused():
     with pytest.raises(ValueError, match="JSON"):
-        page.script_json({"loss": float("nan")})
+        JSON_TEMPLATE.render(values={"loss": float("nan")})
 
 
 def test_a_page_that_grew_too_large_says_what_to_lower():

@@ -5,14 +5,11 @@ The middleware passes only files that this server stored for the client, and onl
 127.0.0.1: a page elsewhere cannot make a browser ask under another host name (DNS rebinding).
 """
 
-import base64
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import jinja2
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
@@ -28,7 +25,8 @@ from sports_clip_pipeline.apps.demo_study import (
     parse_names,
 )
 from sports_clip_pipeline.report.figures import FONT, GRID, INK, MUTED, PAPER, SERIES
-from sports_clip_pipeline.report.formatting import class_name, count, fraction_name, percent
+from sports_clip_pipeline.report.formatting import class_name
+from sports_clip_pipeline.report.rendering import template
 
 MAX_JSON_BYTES = 64 * 1024
 _MAX_UPLOAD, _QUEUE_SIZE, _UPLOADS_KEPT_S = "20mb", 8, 900
@@ -37,37 +35,20 @@ _ASSETS = Path(__file__).parent / "assets"
 _FIELD_BORDER = ("#8b9098", "#6c747e")
 
 
-@cache
-def _template() -> Any:
+def _macros() -> Any:
     """The macros of `demo.html.j2`; whatever was typed is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_ASSETS),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "class_name": class_name,
-        "percent": percent,
-        "base64": lambda content: base64.b64encode(content).decode("ascii"),
-    }
-    return environment.get_template("demo.html.j2").module
+    return template("demo.html.j2", "apps/assets").module
 
 
 def error_html(sentence: str) -> str:
     """A sentence in the place of the predictions."""
-    return str(_template().error(sentence))
+    return str(_macros().error(sentence))
 
 
 def predictions_html(predictions: tuple[Prediction, Prediction], study: FinishedStudy) -> str:
     """Zero-shot and fine-tuned predictions, side by side where there is room."""
-    origin, classes = study.finetuned.origin, count(len(study.bank.labels))
-    labels = "labels of the study"
-    if "labels" in origin and "fraction" in origin:
-        labels = f"{count(origin['labels'])} labels ({fraction_name(origin['fraction'])})"
-    training = f"{labels}; {classes} classes of the study alone"
-    return str(_template().predictions(*predictions, training))
+    training = study.finetuned.origin, len(study.bank.labels)
+    return str(_macros().predictions(*predictions, *training))
 
 
 def build_page(study: FinishedStudy, uploads: Path) -> gr.Blocks:
@@ -97,13 +78,13 @@ def build_page(study: FinishedStudy, uploads: Path) -> gr.Blocks:
         except InvalidInput as error:
             return image, error_html(str(error))
 
-    waiting = str(_template().waiting())
+    waiting = str(_macros().waiting())
     with gr.Blocks(
         title=f"Zero-shot and fine-tuned: {study.name}",
         analytics_enabled=False,
         delete_cache=(_UPLOADS_KEPT_S, _UPLOADS_KEPT_S),
     ) as page:
-        header = _template().header(study.name, count(len(study.bank.labels)))
+        header = _macros().header(study.name, len(study.bank.labels))
         gr.HTML(str(header), elem_id="head")
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=2, min_width=300):

@@ -102,6 +102,7 @@ class FinishedStudy:
         self, image: Image.Image, predictor: Predictor, module: EncoderClassifier
     ) -> Prediction:
         from sports_clip_pipeline.explain import explainer
+        from sports_clip_pipeline.explain.networks import classifier_network
 
         probabilities = predictor.predict_proba(predictor.features([image], module=module))[0]
         order = np.argsort(-probabilities, kind="stable")
@@ -109,9 +110,8 @@ class FinishedStudy:
         name, probability = ranked[0]
         explained = explainer.Prediction("the image", name, name, probability)
         try:
-            maps = explainer.Explainer.of_predictor(
-                predictor, self.layer, _MAP_PX, _MAP_QUALITY, module
-            )
+            network = classifier_network(predictor, self.layer, module)
+            maps = explainer.Explainer(network, _MAP_PX, _MAP_QUALITY)
             card = maps.explain(image, explained, name)
         except UserFacingError as error:
             return Prediction(ranked, None, f"There is no map: {error.what}.")

@@ -45,12 +45,11 @@ def score_table(
     predictions: pd.DataFrame, labels: Sequence[str], resamples: int, seed: int
 ) -> dict[str, Any]:
     """`classification_report` of a predictions table on the test images, with `top1_ci95`."""
-    test = predictions[predictions["split"] == "test"]
-    target = encode_labels(test["label"], labels)
-    probabilities = np.stack(test["probabilities"].to_list()).astype(np.float64)
+    target = evaluation_target(predictions, labels)
+    probabilities = evaluation_probabilities(predictions).astype(np.float64)
     report = classification_report(probabilities, target, labels)
-    correct = (probabilities.argmax(axis=1) == target)[None, :]
-    return {**report, "top1_ci95": list(bootstrap_interval(correct, seed, resamples))}
+    _, *interval = _accuracy(probabilities.argmax(axis=1), target, resamples, seed)
+    return {**report, "top1_ci95": interval}
 
 
 def ablation_table(

@@ -6,23 +6,22 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib
 import numpy as np
-import torch
 from PIL import Image
-from torch import nn
 
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.explain import GUIDED as GUIDED_METHOD
 from sports_clip_pipeline.explain import METHODS
 from sports_clip_pipeline.explain.cam import class_activation_map, guided_gradients
-from sports_clip_pipeline.explain.networks import Target, find_layer
+from sports_clip_pipeline.explain.networks import CLASSIFIER, PROMPTS, Network, Target
 
 GUIDED = f"{METHODS[GUIDED_METHOD]}: fails sanity checks (Adebayo et al. 2018)"
 NO_EVIDENCE = "no place stands out"
 COLOURS = "inferno"
+QUESTIONS = {CLASSIFIER: "class", PROMPTS: "prompt"}
+"""Kind of a network -> what the questions on its cards are about."""
 
 
 @dataclass(frozen=True)
@@ -72,34 +71,15 @@ def contact_sheet(pictures: Sequence[bytes], columns: int, cell_px: int) -> byte
 
 @dataclass(frozen=True)
 class Explainer:
-    """Draws explanations of the named scores of one network, at a target layer of it.
+    """Draws explanations of the named scores of one network, at its target layer.
 
     Attributes:
-        module: pixels (1, 3, H, W) to scores (1, C). names: of the C scores.
-        kind: `class` or `prompt`, for the question on the card.
         picture_px, picture_quality: long side in pixels, and JPEG quality, of the pictures.
     """
 
-    module: nn.Module
-    layer: nn.Module
-    preprocessing: ImageTransform
-    kind: str
-    names: tuple[str, ...]
+    network: Network
     picture_px: int
     picture_quality: int
-
-    @classmethod
-    def of_predictor(
-        cls, predictor: Any, layer: str, picture_px: int, picture_quality: int, module: Any = None
-    ) -> Explainer:
-        """Explainer of a `Predictor`'s classes, at a layer of its first image encoder.
-
-        Raises: UserFacingError: the encoder has no such layer.
-        """
-        module = predictor.module() if module is None else module
-        layer_module, names = find_layer(module.encoder, layer), tuple(predictor.classes)
-        pictures = picture_px, picture_quality
-        return cls(module, layer_module, predictor.preprocessing, "class", names, *pictures)
 
     def explain(
         self,
@@ -115,19 +95,20 @@ class Explainer:
         Raises: as `class_activation_map`; ValueError: an unknown name.
         """
         target: Target
+        network, names = self.network, self.network.names
         if isinstance(subject, str):
-            target, question = self.names.index(subject), f"{self.kind}: {subject}"
+            target, question = names.index(subject), f"{QUESTIONS[network.kind]}: {subject}"
         else:
             first, second = subject
-            target = self.names.index(first), self.names.index(second)
+            target = names.index(first), names.index(second)
             question = f"contrast: {first} rather than {second}"
-        pixels = torch.from_numpy(self.preprocessing.to_array(image))[None]
-        view = model_view(self.preprocessing, image, self.picture_px)
+        pixels = network.pixels(image)[None]
+        view = model_view(network.preprocessing, image, self.picture_px)
         if method == GUIDED_METHOD:
-            gradients = guided_gradients(self.module, pixels, target, image=prediction.image)
+            gradients = guided_gradients(network.module, pixels, target, image=prediction.image)
             title, picture = GUIDED, gradient_picture(gradients).resize(view.size)
         else:
-            parts = self.module, self.layer, pixels, target
+            parts = network.module, network.layer, pixels, target
             heat = class_activation_map(*parts, image=prediction.image, method=method)
             title = METHODS[method] if heat.any() else f"{METHODS[method]}: {NO_EVIDENCE}"
             picture = overlay(view, heat)

@@ -146,7 +146,7 @@ def measure_one(item: Item, image: Any, network: Network, shuffled: Any, config:
                 if name != "scorecam":
                     correlation = faithfulness.rank_correlation(maps[name], saliency(name))
                     measured[name][CORRELATION + level] = correlation
-    predicted = network.classes[answer]
+    predicted = network.names[answer]
     prefix = [item.image, item.label, predicted, predicted == item.label, network.kind]
     return [
         [*prefix, method, measure, value]

@@ -7,9 +7,9 @@ the first norm of the last block: an encoder that uses its class token ignores t
 last block itself gives, and their gradient is zero.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,6 @@ from sports_clip_pipeline.clip.model import image_blocks, image_encoder, timm_st
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
-from sports_clip_pipeline.predictor.head import HeadModule
 from sports_clip_pipeline.predictor.predictor import predictor_fingerprint
 
 CLASSIFIER, PROMPTS = "classifier", "prompts"
@@ -138,25 +137,38 @@ def _own_grid(part: Any) -> TokenGrid | None:
 
 @dataclass(frozen=True)
 class Network:
-    """One network over all classes.
+    """One network over classes or texts.
 
     Attributes:
-        kind: `classifier` or `prompts`. layer: target layer. classes: the C labels.
+        kind: `classifier` or `prompts`. layer: target layer. names: of the C scores.
         module: pixels (B, 3, H, W) to scores (B, C); probabilities are the softmax of
-            scores / temperature.
-        head, stages: weights above the image encoder, and its own by stage, the first one first.
+            scores / temperature. Its `encoder` is the image encoder.
         batch: images of a forward pass.
     """
 
     kind: str
-    module: nn.Module
+    module: Any
     layer: nn.Module
     preprocessing: ImageTransform
-    classes: tuple[str, ...]
-    temperature: float
-    head: tuple[torch.Tensor, ...]
-    stages: tuple[tuple[torch.Tensor, ...], ...]
+    names: tuple[str, ...]
+    temperature: float = 1.0
     batch: int = 32
+
+    @property
+    def head(self) -> list[torch.Tensor]:
+        """Weights above the image encoder."""
+        if self.kind == PROMPTS:
+            projection = getattr(self.module.clip.visual, "head", nn.Module())
+            return [*projection.parameters(), self.module.text_emb]
+        buffers = self.module.head.named_buffers()
+        weights = [b for name, b in buffers if name.endswith((".weight", ".bias"))]
+        return [weight for weight in weights if weight.numel() > 1]
+
+    @property
+    def stages(self) -> list[list[nn.Parameter]]:
+        """Weights of the image encoder by stage, the first one first."""
+        model = self.module.clip if self.kind == PROMPTS else self.module.encoder
+        return timm_stages(model) if hasattr(model, "group_matcher") else image_blocks(model)
 
     def pixels(self, image: Any) -> torch.Tensor:
         """Preprocessed image (3, H, W)."""
@@ -180,6 +192,30 @@ class Network:
         return int(shapes[0][-2]), int(shapes[0][-1])
 
 
+def classifier_network(predictor: Any, layer: str, module: Any = None) -> Network:
+    """The classifier of a `Predictor`, at a layer of its first image encoder.
+
+    Args: module: of the predictor, where it is built already.
+    Raises: UserFacingError: the encoder has no such layer.
+    """
+    module = predictor.module() if module is None else module
+    target, names = find_layer(module.encoder, layer), tuple(predictor.classes)
+    return Network(
+        CLASSIFIER, module, target, predictor.preprocessing, names, predictor.temperature
+    )
+
+
+def prompt_network(clip: Any, names: Sequence[str], text_emb: np.ndarray, layer: str) -> Network:
+    """CLIP with unit-norm text embeddings (P, E) as the rows of a linear classifier.
+
+    Args: clip: a `LoadedClip`. names: of the P scores.
+    Raises: UserFacingError: the image encoder has no such layer.
+    """
+    module = TextTarget(clip.model, torch.from_numpy(text_emb))
+    target = find_layer(module.encoder, layer)
+    return Network(PROMPTS, module, target, clip.preprocessing, tuple(names))
+
+
 @dataclass(frozen=True)
 class NetworkPlan:
     """Picklable description of networks, built in each worker process.
@@ -198,8 +234,17 @@ class NetworkPlan:
 
     def build(self) -> list[Network]:
         """The networks."""
-        builders = {CLASSIFIER: self._classifier, PROMPTS: self._prompts}
-        return [builders[kind]() for kind in self.kinds]
+        networks = []
+        for kind in self.kinds:
+            if kind == CLASSIFIER:
+                network = classifier_network(self.predictor, self.layer)
+            else:
+                assert self.prompt_emb is not None
+                clip, labels = load_clip(self.clip), self.predictor.classes
+                network = prompt_network(clip, labels, self.prompt_emb, self.layer)
+            network.module.to(memory_format=torch.channels_last).eval()
+            networks.append(replace(network, batch=self.batch))
+        return networks
 
     def identity(self) -> str:
         """Fingerprint of their weights and prompts."""
@@ -207,40 +252,6 @@ class NetworkPlan:
         digests = [file_sha256(file) for file in files]
         inputs = predictor_fingerprint(self.predictor), self.prompts, self.layer, digests
         return fingerprint(self.kinds, *inputs)
-
-    def _classifier(self) -> Network:
-        """The fine-tuned classifier; layer and stages are of its first image encoder."""
-        predictor, module = self.predictor, self.predictor.module()
-        encoder, head = module.encoder, tuple(_head_weights(module.head))
-        stages = timm_stages if hasattr(encoder, "group_matcher") else image_blocks
-        return Network(
-            CLASSIFIER, module.to(memory_format=torch.channels_last).eval(),
-            find_layer(encoder, self.layer), predictor.preprocessing, tuple(predictor.classes),
-            predictor.temperature, head, tuple(map(tuple, stages(encoder))), self.batch,
-        )  # fmt: skip
-
-    def _prompts(self) -> Network:
-        """CLIP; the prompt embeddings are the rows of a linear classifier."""
-        assert self.prompt_emb is not None
-        clip = load_clip(self.clip)
-        module = TextTarget(clip.model, torch.from_numpy(self.prompt_emb))
-        projection = getattr(clip.model.visual, "head", None)
-        head = (*(projection.parameters() if projection is not None else ()), module.text_emb)
-        return Network(
-            PROMPTS, module.to(memory_format=torch.channels_last).eval(),
-            find_layer(module.encoder, self.layer), clip.preprocessing,
-            tuple(self.predictor.classes), 1.0, head, tuple(map(tuple, image_blocks(clip.model))),
-            self.batch,
-        )  # fmt: skip
-
-
-def _head_weights(head: HeadModule) -> list[torch.Tensor]:
-    """Weights and biases of a head's affine operations, including its branches'."""
-    return [
-        buffer
-        for name, buffer in head.named_buffers()
-        if name.endswith((".weight", ".bias")) and buffer.numel() > 1
-    ]
 
 
 class TextTarget(nn.Module):

@@ -45,16 +45,14 @@ def per_class(study: StudyResults) -> Section:
         for label in after
     ]
     heads = ("Class", "Images", *SCORES.values(), *SCORES.values(), "F1 gained")
-    groups = ("", "", *(stage for stage in STAGES for _ in SCORES), "")
+    groups = (("", 2), *((stage, len(SCORES)) for stage in STAGES), ("", 1))
     caption = "Each class, zero-shot and fine-tuned"
     return Section(
         "per_class",
-        "F1 by class, zero-shot and fine-tuned",
         f"After fine-tuning, {fmt.class_name(best)} has the highest F1 ({fmt.percent(f1[best])}) "
         f"and {fmt.class_name(worst)} the lowest ({fmt.percent(f1[worst])}).",
         per_class_figure(before, after),
         folded=(DataTable(caption, heads, rows, groups=groups, sortable=True),),
-        fold_open=True,
     )
 
 
@@ -96,7 +94,6 @@ def class_gains(study: StudyResults) -> Section:
     heads = ("Class", *(fmt.fraction_name(float(f)) for f in recalls.columns))
     return Section(
         "class_gains",
-        "Recall by class, from no labels to all",
         "In percent of the class’s test images, the classes that gained most on top. The largest "
         f"gain is that of {names[0]} ({most} points), the smallest that of {names[-1]} ({least}).",
         class_gains_figure(recalls),
@@ -137,25 +134,23 @@ def class_gains_figure(recalls: pd.DataFrame) -> go.Figure:
 
 def confusion(study: StudyResults) -> Section:
     """Confusion matrix of the exported classifier."""
-    return _confusion("confusion", "Confusion matrix, fine-tuned", study.finetune_metrics)
+    return _confusion("confusion", study.finetune_metrics)
 
 
 def zero_shot_confusion(study: StudyResults) -> Section:
     """Confusion matrix of zero-shot classification."""
-    return _confusion("zero_shot_confusion", "Confusion matrix, zero-shot", study.zero_shot_metrics)
+    return _confusion("zero_shot_confusion", study.zero_shot_metrics)
 
 
-def _confusion(name: str, title: str, metrics: Mapping[str, Any]) -> Section:
+def _confusion(name: str, metrics: Mapping[str, Any]) -> Section:
     classes, counts = list(map(fmt.class_name, metrics["classes"])), metrics["confusion"]
     rows = [(true, *map(fmt.count, row)) for true, row in zip(classes, counts, strict=True)]
     return Section(
         name,
-        title,
         "A row for each true class, a column for each predicted one, coloured by the share of the "
         f"row. The diagonal is correct: {fmt.percent(metrics['top1'])} of all images.",
         confusion_figure(metrics["classes"], counts),
         folded=(DataTable("Counts; rows are true classes", ("True class", *classes), rows),),
-        bulky=True,
         min_width=120 + 15 * len(classes),
     )
 
@@ -192,11 +187,8 @@ def confusion_pairs(study: StudyResults) -> Section:
         "Of all errors": lambda row: fmt.percent(row["share"]),
     }
     pairs = study.confusion_pairs.head(study.config.confused_pairs)
-    return Section(
-        "confusion_pairs",
-        "Most confused classes after fine-tuning",
-        tables=(frame_table("Confused classes", pairs, columns, texts=2),),
-    )
+    table = frame_table("Confused classes", pairs, columns, texts=2)
+    return Section("confusion_pairs", tables=(table,))
 
 
 def reliability(study: StudyResults) -> Section:
@@ -225,14 +217,12 @@ def reliability(study: StudyResults) -> Section:
         text += f" The expected calibration error of {study.name(best)} is {error}."
     return Section(
         "reliability",
-        "Calibration: accuracy by confidence",
         text,
         reliability_figure(study),
         folded=(
             frame_table("Calibration on the test images", errors, measures),
             frame_table("Reliability, bin by bin", study.reliability, bins),
         ),
-        bulky=True,
     )
 
 

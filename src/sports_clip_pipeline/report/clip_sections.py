@@ -28,7 +28,6 @@ def training_curve(study: StudyResults) -> Section:
     }
     return Section(
         "training_curve",
-        "Contrastive pretraining",
         f"{fmt.count(len(history))} epochs on the captioned images.",
         training_curve_figure(history),
         folded=(frame_table("Pretraining by epoch", history, columns),),
@@ -76,7 +75,6 @@ def retrieval(study: StudyResults) -> Section:
     ]
     return Section(
         "retrieval",
-        "Retrieval",
         f"{fmt.count(metrics['captions'])} captions against {fmt.count(metrics['images'])} "
         "captioned test images; all captions of an image count as its own.",
         retrieval_figure(metrics),
@@ -119,7 +117,6 @@ def ablation(study: StudyResults) -> Section:
     }
     return Section(
         "ablation",
-        "Ablation of zero-shot classification",
         "Top-1 on the test images; error bars are 95 % intervals. "
         f"Settings are chosen on: {', '.join(dict.fromkeys(rows['chosen_on']))}.",
         fig.interval_plot(names, [fig.Series("Zero-shot top-1", shares, lows, highs)]),
@@ -140,11 +137,5 @@ def transduction(study: StudyResults) -> Section:
         "Top-1": lambda row: fmt.percent(row["top1"]),
         fmt.INTERVAL: lambda row: fmt.interval(row["low"], row["high"]),
     }
-    caption = "Zero-shot with unlabelled images"
-    return Section(
-        "transduction",
-        "Transductive zero-shot, with unlabelled images",
-        "Zero-shot predictions adjusted jointly over many unlabelled images. Rows that use the "
-        "test images themselves see their pixels, never their labels.",
-        tables=(frame_table(caption, study.transduction, columns, texts=3),),
-    )
+    table = frame_table("Zero-shot with unlabelled images", study.transduction, columns, texts=3)
+    return Section("transduction", tables=(table,))

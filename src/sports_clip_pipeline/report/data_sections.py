@@ -22,15 +22,10 @@ LABELLED_SPLITS = ("development", "test", "unlabelled")
 def data_audit(study: StudyResults) -> Section:
     """Images in each split."""
     sizes = split_sizes(study.ingest_audit)
+    bars = fig.count_bars(list(sizes), list(sizes.values()), "images", fig.series_tone(2))
     rows = [(name, fmt.count(n)) for name, n in sizes.items()]
-    return Section(
-        "data_audit",
-        "Images in each split",
-        "Hyper-parameters are chosen on development images alone; the unlabelled split only "
-        "receives predictions.",
-        fig.count_bars(list(sizes), list(sizes.values()), "images", fig.series_tone(2)),
-        folded=(DataTable("Images", ("Split", "Images"), rows),),
-    )
+    table = DataTable("Images", ("Split", "Images"), rows)
+    return Section("data_audit", figure=bars, folded=(table,))
 
 
 def split_sizes(ingest_audit: Mapping[str, Any]) -> dict[str, int]:
@@ -56,7 +51,6 @@ def caption_mentions(study: StudyResults) -> Section:
     names, counts = [fmt.class_name(label) for label in order], [totals[label] for label in order]
     return Section(
         "caption_mentions",
-        "How often captions name each class",
         f"Of {fmt.count(study.tokenize_audit['captions'])} captions. "
         f"Never named: {', '.join(never) if never else 'none'}.",
         fig.count_bars(names, counts, "captions", fig.series_tone(0)),
@@ -80,15 +74,15 @@ def duplicates(study: StudyResults) -> Section:
 
 
 def _counts(
-    name: str, title: str, frame: pd.DataFrame, heads: Mapping[str, str], unit: str, empty: str
+    name: str, caption: str, frame: pd.DataFrame, heads: Mapping[str, str], unit: str, empty: str
 ) -> Section:
     """How often values occur together, most frequent first, then by value."""
     if frame.empty:
-        return Section(name, title, empty)
+        return Section(name, empty)
     counts = frame[list(heads.values())].astype(str).value_counts().sort_index()
     counts = counts.sort_values(ascending=False, kind="stable")
     rows = [(*values, fmt.count(n)) for values, n in zip(counts.index, counts, strict=True)]
-    return Section(name, title, tables=(DataTable(title, (*heads, unit), rows, len(heads)),))
+    return Section(name, tables=(DataTable(caption, (*heads, unit), rows, len(heads)),))
 
 
 def provenance(study: StudyResults) -> Section:
@@ -105,7 +99,7 @@ def provenance(study: StudyResults) -> Section:
     versions = list(made["versions"].items())
     run = DataTable("The run", ("What", "Value"), list(facts.items()), texts=2)
     packages = DataTable("Versions", ("Package", "Version"), versions, texts=2)
-    return Section("provenance", "", tables=(run, packages))
+    return Section("provenance", tables=(run, packages))
 
 
 def commit_name(made: Mapping[str, Any]) -> str:
@@ -183,7 +177,6 @@ def label_issues(study: StudyResults) -> Section:
     ]
     return Section(
         "label_issues",
-        "Label issues",
         "Out-of-sample classifiers predict another class for these images, the most confident "
         f"first: {len(rows)} of {len(study.label_issues)} that confident learning finds. "
         "Candidates to review, not certain errors.",
@@ -203,9 +196,4 @@ def active_learning(study: StudyResults) -> Section:
         )
         for row in top_ranked(study.label_queries, study.config.queried_images).to_dict("records")
     ]
-    return Section(
-        "active_learning",
-        "Active learning: what to label next",
-        "The unlabelled images with the highest acquisition score for the chosen classifier.",
-        thumbnails=thumbnails,
-    )
+    return Section("active_learning", thumbnails=thumbnails)

@@ -162,9 +162,6 @@ def map_quality(study: StudyResults) -> Section:
     )
     return Section(
         "map_quality",
-        "Can these maps be trusted?",
-        "Each method is compared with maps that know neither the image nor the model (a blob in "
-        "the centre, and noise), and with its own maps of the same model with shuffled weights.",
         tables=(frame_table("Faithfulness of each explanation method", verdicts, columns, 4),),
         warning=warning if outdated else "",
         notes=tuple(verdicts.loc[~verdicts["beats_baselines"].astype(bool), "sentence"]),

@@ -1,7 +1,7 @@
 """Sections on label efficiency: learning curves, labels needed, paired comparisons, cost."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -53,13 +53,7 @@ def learning_curve(study: StudyResults) -> Section:
         for kind, curves in kinds.items()
         if not curves.empty
     ]
-    return Section(
-        "learning_curve",
-        "Accuracy by share of labels",
-        text,
-        learning_curve_figure(study),
-        folded=tables,
-    )
+    return Section("learning_curve", text, learning_curve_figure(study), folded=tables)
 
 
 def learning_curve_figure(study: StudyResults) -> go.Figure:
@@ -165,12 +159,8 @@ def labels_needed(study: StudyResults) -> Section:
     every = needed.sort_values(["target", "labels", "method"])
     return Section(
         "labels_needed",
-        "Labels needed to reach an accuracy",
-        "Interpolated between the measured shares of labels, with 95 % intervals of the number of "
-        "labels. ≈ marks numbers beyond the largest share, extrapolated by a power law.",
         tables=(DataTable("Labelled images needed to reach an accuracy", heads, rows),),
         folded=(frame_table("Labels needed, every method", every, columns),),
-        fold="Every method",
     )
 
 
@@ -211,16 +201,8 @@ def paired_comparisons(study: StudyResults) -> Section:
         "p after Holm": lambda row: fmt.p_value(row["p_holm"]),
     }
     rows = paired.sort_values(["role", "fraction", "difference"])
-    return Section(
-        "paired",
-        "Paired comparison of methods",
-        "Differences on the same images and seeds to the method that cross-validation prefers at "
-        "each share of the labels. Filled points differ significantly after Holm’s correction, "
-        "with an interval that excludes zero; hollow ones do not.",
-        paired_figure(study),
-        folded=(frame_table("Paired comparisons", rows, columns, texts=2),),
-        bulky=True,
-    )
+    table = frame_table("Paired comparisons", rows, columns, texts=2)
+    return Section("paired", figure=paired_figure(study), folded=(table,))
 
 
 def paired_figure(study: StudyResults) -> go.Figure:
@@ -286,25 +268,21 @@ def _paired_hover(row: Mapping[Any, Any], styles: MethodStyles) -> str:
 def inference_cost(study: StudyResults) -> Section:
     """Accuracy by inference cost: parameters and milliseconds of each set of image encoders."""
     cost = study.inference_cost.sort_values(["ms_per_image", "parameters"])
-    columns: dict[str, Callable[[Any], str]] = {
-        "Encoders": lambda row: row["encoders"],
-        "Method": lambda row: study.name(row["method"]),
-        "Parameters": lambda row: fmt.millions(row["parameters"]),
-        "ms per image": lambda row: fmt.decimal(row["ms_per_image"]),
-    }
-
-    def top1(name: str) -> Callable[[Any], str]:
-        return lambda row: fmt.percent(row[name])
-
-    columns |= {fmt.fraction_name(f): top1(name) for f, name in _top1_columns(cost).items()}
-    return Section(
-        "inference_cost",
-        "Accuracy by inference cost",
-        "Milliseconds are for one image through the encoders on this machine; each row’s method "
-        "was chosen by cross-validation.",
-        inference_cost_figure(cost, study.styles),
-        folded=(frame_table("Top-1 by share of the labels, and inference cost", cost, columns, 2),),
-    )
+    top1 = _top1_columns(cost)
+    heads = ("Encoders", "Method", "Parameters", "ms per image", *map(fmt.fraction_name, top1))
+    rows = [
+        (
+            row["encoders"],
+            study.name(row["method"]),
+            fmt.millions(row["parameters"]),
+            fmt.decimal(row["ms_per_image"]),
+            *(fmt.percent(row[name]) for name in top1.values()),
+        )
+        for row in cost.to_dict("records")
+    ]
+    table = DataTable("Top-1 by share of the labels, and inference cost", heads, rows, texts=2)
+    figure = inference_cost_figure(cost, study.styles)
+    return Section("inference_cost", figure=figure, folded=(table,))
 
 
 def _top1_columns(cost: pd.DataFrame) -> dict[float, str]:

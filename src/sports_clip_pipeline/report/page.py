@@ -4,13 +4,11 @@ import base64
 import gzip
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
-import jinja2
 import plotly.graph_objects as go
 
 from sports_clip_pipeline.errors import UserFacingError
@@ -23,9 +21,9 @@ from sports_clip_pipeline.report import (
     label_sections,
 )
 from sports_clip_pipeline.report.figures import PAPER, TONES
-from sports_clip_pipeline.report.formatting import INTERVAL
 from sports_clip_pipeline.report.headline import Headline, compose_headline
-from sports_clip_pipeline.report.model_card import ModelCard, compose_model_card, markdown_text
+from sports_clip_pipeline.report.model_card import compose_model_card
+from sports_clip_pipeline.report.rendering import template
 from sports_clip_pipeline.report.sections import Section, StudyResults
 
 # The sections of the page, which `report.html.j2` places.
@@ -58,7 +56,6 @@ OPTIONAL_SECTIONS = {
 }
 BUNDLE = "plotly-cartesian.min.js"
 SCRIPTS = (BUNDLE, "report.js", "gallery.js", "sorting.js")  # in the order they run
-_UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,7 @@ class ReportContent:
         sections: by name; those without data are missing.
         changed: what fine-tuning changed, as a sentence.
         exhibits: the gallery. explained: how many images have explanation maps altogether.
+        card: values of the model card's template.
     """
 
     headline: Headline
@@ -76,7 +74,7 @@ class ReportContent:
     changed: str
     exhibits: tuple[gallery.Exhibit, ...]
     explained: int
-    card: ModelCard
+    card: dict[str, Any]
 
 
 def make_content(study: StudyResults) -> ReportContent:
@@ -101,12 +99,12 @@ def compose_page(content: ReportContent, config: ReportConfig) -> str:
     """
     scripts = [asset(name) for name in SCRIPTS]
     figures = {name: s.figure for name, s in content.sections.items() if s.figure is not None}
-    page = _template("report.html.j2").render(
+    page = template("report.html.j2").render(
         study=config.study,
         content=content,
         filters=gallery.compose_filters(content.exhibits),
         figures={name: figure_json(figure) for name, figure in figures.items()},
-        tones=script_json(TONES),
+        tones=TONES,
         style=asset("report.css"),
         scripts=scripts,
         hashes=[script_hash(script) for script in scripts],
@@ -120,9 +118,9 @@ def compose_page(content: ReportContent, config: ReportConfig) -> str:
     return page
 
 
-def card_markdown(card: ModelCard) -> str:
+def card_markdown(card: dict[str, Any]) -> str:
     """The model card as Markdown, as GitHub and model hubs show it."""
-    return _template("model_card.md.j2").render(card=card)
+    return template("model_card.md.j2").render(card=card)
 
 
 def compose_figure_page(figure: go.Figure, title: str) -> str:
@@ -136,7 +134,7 @@ def compose_figure_page(figure: go.Figure, title: str) -> str:
         title: of the browser's window.
     """
     script = asset("figure.js")
-    return _template("figure.html.j2").render(
+    return template("figure.html.j2").render(
         title=title,
         hash=script_hash(script),
         paper=PAPER[0],
@@ -157,41 +155,12 @@ def asset(name: str) -> str:
     return (resources.files(__package__) / "assets" / name).read_text(encoding="utf-8")
 
 
-def figure_json(figure: go.Figure) -> str:
-    """A figure as JSON that is safe inside a script element."""
-    return script_json(json.loads(figure.to_json()))
-
-
-def script_json(document: Any) -> str:
-    r"""JSON whose every character is safe inside a script element.
-
-    >>> script_json("</script>")
-    '"\\u003c/script\\u003e"'
-    """
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return re.sub("[<>&\u2028\u2029]", lambda found: _UNSAFE[found.group()], text)
-
-
-def jpeg_uri(content: bytes) -> str:
-    """A JPEG image as a data URI."""
-    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
+def figure_json(figure: go.Figure) -> Any:
+    """A figure as JSON types."""
+    return json.loads(figure.to_json())
 
 
 def script_hash(script: str) -> str:
     """The hash by which a content security policy allows an inline script."""
     digest = hashlib.sha256(script.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
-@cache
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sports_clip_pipeline.report", "templates"),
-        autoescape=lambda name: ".html" in str(name),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"markdown": markdown_text, "jpeg_uri": jpeg_uri}
-    environment.globals["interval_head"] = INTERVAL
-    return environment.get_template(name)

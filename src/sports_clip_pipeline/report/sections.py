@@ -90,7 +90,7 @@ class DataTable:
 
     Attributes:
         texts: how many of the first columns are text; the others are right-aligned numbers.
-        groups: second headers above the columns, which neighbours of the same name share.
+        groups: headers above the columns, with the number of columns each spans.
         sortable: whether the reader can sort it.
     """
 
@@ -98,19 +98,15 @@ class DataTable:
     heads: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     texts: int = 1
-    groups: Sequence[str] = ()
+    groups: Sequence[tuple[str, int]] = ()
     sortable: bool = False
-
-    @property
-    def group_spans(self) -> list[tuple[str, int]]:
-        """Group headers with the number of columns each spans."""
-        return [(name, len(list(some))) for name, some in itertools.groupby(self.groups)]
 
     @property
     def group_starts(self) -> frozenset[int]:
         """Indices of the columns at which a named group starts."""
-        pairs = itertools.pairwise(["", *self.groups])
-        return frozenset(i for i, (left, name) in enumerate(pairs) if name and name != left)
+        ends = itertools.accumulate(span for _, span in self.groups)
+        pairs = zip(ends, self.groups, strict=True)
+        return frozenset(end - span for end, (name, span) in pairs if name)
 
 
 def frame_table(
@@ -131,21 +127,17 @@ class Section:
 
     Attributes:
         name: id on the page; the figure's dataset is `<name>_figure`.
-        tables: shown as they are. folded: shown in a `details` element with the title `fold`,
-            which is open at first if `fold_open` and left out in print if `bulky`.
+        text: where it has numbers of the study; the page's template has the other texts.
+        tables: shown as they are. folded: shown in a `details` element.
         warning, notes: shown before and after the tables.
         min_width: pixels below which the figure scrolls instead of shrinking.
     """
 
     name: str
-    title: str
     text: str = ""
     figure: go.Figure | None = None
     tables: Sequence[DataTable] = ()
     folded: Sequence[DataTable] = ()
-    fold: str = "In numbers"
-    fold_open: bool = False
-    bulky: bool = False
     thumbnails: Sequence[Thumbnail] = ()
     warning: str = ""
     notes: tuple[str, ...] = ()

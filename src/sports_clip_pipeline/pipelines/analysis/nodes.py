@@ -156,7 +156,7 @@ def measure_inference_cost(
     end_to_end: EndToEndConfig,
 ) -> Table:
     """Inference cost of each method: parameters and milliseconds an image, beside its accuracy."""
-    from sports_clip_pipeline.evaluation.recommendation import inference_cost_table
+    from sports_clip_pipeline.evaluation.inference_cost import inference_cost_table
 
     if end_to_end_curves.empty:
         return inference_cost_table(finetune_curves, embed_audit["encoders"])
@@ -180,7 +180,7 @@ def recommend_method(
     report: ReportConfig,
 ) -> Document:
     """Recommended method by number of labels, in sentences."""
-    from sports_clip_pipeline.evaluation.recommendation import recommend
+    from sports_clip_pipeline.report.recommendation import recommend
 
     return {
         "sentences": recommend(

@@ -46,9 +46,10 @@ def explain_images(
 ) -> list[Any]:
     """CAM gallery: maps of classes and prompts, guided backpropagation, class contrasts."""
     from sports_clip_pipeline.explain.explainer import Explainer, Prediction
+    from sports_clip_pipeline.explain.networks import classifier_network
 
-    pictures = (cam.layer, cam.picture_px, cam.picture_quality)
-    by_class = Explainer.of_predictor(predictor, *pictures)
+    network = classifier_network(predictor, cam.layer)
+    by_class = Explainer(network, cam.picture_px, cam.picture_quality)
     by_text = _text_explainer(clip_model, cam_choice, class_bank, cam)
     rows = _rows(sports_manifest, [*cam_choice["image"], *cam_pairs["image"]])
     chosen = cam_choice[["image", "label", "predicted", "probability"]].itertuples(index=False)
@@ -110,27 +111,17 @@ def _contrasts(
 
 def _text_explainer(clip_model: Path, choice: Table, bank: ClassBank, cam: CamConfig) -> Any:
     """Explainer of CLIP scores; each prompt of any image is encoded once."""
-    import torch
-
     from sports_clip_pipeline.clip.folder import load_clip
     from sports_clip_pipeline.explain.explainer import Explainer
-    from sports_clip_pipeline.explain.networks import TextTarget, find_layer
+    from sports_clip_pipeline.explain.networks import prompt_network
 
     pairs = zip(choice["label"], choice["predicted"], strict=True)
     prompts = tuple(dict.fromkeys(text for pair in pairs for text in _prompts(cam, bank, *pair)))
     if not prompts:
         return None
     clip = load_clip(clip_model)
-    module = TextTarget(clip.model, torch.from_numpy(clip.embed_texts(prompts)))
-    return Explainer(
-        module=module,
-        layer=find_layer(module.encoder, cam.layer),
-        preprocessing=clip.preprocessing,
-        kind="prompt",
-        names=prompts,
-        picture_px=cam.picture_px,
-        picture_quality=cam.picture_quality,
-    )
+    network = prompt_network(clip, prompts, clip.embed_texts(prompts), cam.layer)
+    return Explainer(network, cam.picture_px, cam.picture_quality)
 
 
 def _prompts(cam: CamConfig, bank: ClassBank, label: str, predicted: str) -> tuple[str, ...]:

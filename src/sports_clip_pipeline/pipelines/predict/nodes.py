@@ -107,9 +107,10 @@ def _map_drawer(predictor: Any, predict: PredictConfig, cam: CamConfig) -> Any:
     """A function from image, predicted class and probability to the JPEG of its map."""
     from sports_clip_pipeline.data.transforms import open_upright
     from sports_clip_pipeline.explain.explainer import Explainer, Prediction
+    from sports_clip_pipeline.explain.networks import classifier_network
 
-    pictures = (cam.layer, cam.picture_px, cam.picture_quality)
-    explainer = Explainer.of_predictor(predictor, *pictures)
+    network = classifier_network(predictor, cam.layer)
+    explainer = Explainer(network, cam.picture_px, cam.picture_quality)
 
     def draw(source: Any, label: str, probability: float) -> bytes:
         image = open_upright(source.read(), predict.image_rules)
