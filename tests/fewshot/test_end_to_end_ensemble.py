@@ -51,7 +51,7 @@ def predicted(scale: float, noise: float, seed: int, rows: Any = slice(None)) ->
     return probabilities
 
 
-def fitted(method: str, held_out: np.ndarray | None, temperature: float = 1.0) -> FittedTrial:
+def fitted(method: str, held_out: np.ndarray, temperature: float = 1.0) -> FittedTrial:
     width = FROZEN_WIDTH if method == FROZEN else TRAINED_WIDTH
     head = Head((affine(np.random.default_rng(1).normal(size=(3, width))),))
     fit = Fit(head, temperature, {}, 0.5, 1.0, held_out)
@@ -87,7 +87,6 @@ def test_only_images_held_out_from_both_count() -> None:
     both = HELD_OUT & (TARGET != 2)
     made = combined(fitted(FROZEN, predicted(3, 1.5, 1, TARGET != 2)), TRAINED)
     held_out = made.fitted.fit.held_out
-    assert held_out is not None
     np.testing.assert_array_equal(~np.isnan(held_out[:, 0]), both)
     correct = held_out[both].argmax(axis=1) == TARGET[both]
     assert made.fitted.fit.cv_top1 == pytest.approx(correct.mean())
@@ -103,12 +102,6 @@ def test_the_head_on_both_encoders_columns_gives_the_weighted_sum() -> None:
     expected = made.factors[0] * TRAINED.fit.head(trained)
     expected += made.factors[1] * STACKED.fit.head(frozen)
     np.testing.assert_allclose(made.fitted.fit.head(columns), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_a_trial_without_held_out_predictions_is_refused() -> None:
-    with pytest.raises(ValueError, match="without held-out predictions"):
-        combined(STACKED, fitted("flyp", None))
-    assert not is_better(combined(STACKED, TRAINED), fitted(FROZEN, None), TARGET)
 
 
 COUNT = 30

@@ -149,7 +149,6 @@ def build_ensemble(
     Args:
         trials, frozen: on the same labels. target: (n,) int classes of the labelled images.
         widths: columns of the fine-tuned encoder, and of the frozen encoders together.
-    Raises: ValueError: a trial has no held-out predictions.
     """
     beside = _log_probs(frozen.fit)
     tested = ~np.isnan(beside[:, :1])
@@ -182,7 +181,7 @@ def is_better(ensemble: EnsembleTrial, chosen: FittedTrial, target: np.ndarray) 
 
     Args: chosen: over frozen features on the same labels. target: (n,) int classes of them.
     """
-    if ensemble.factors[0] == 0.0 or chosen.fit.held_out is None:
+    if ensemble.factors[0] == 0.0:
         return False
     gain = _log_probs(ensemble.fitted.fit) - _log_probs(chosen.fit)
     gain = gain[np.arange(len(target)), target]  # (n,) nats
@@ -233,6 +232,4 @@ class Ensembles:
 
 def _log_probs(fit: Fit) -> np.ndarray:
     """Held-out log-probabilities (n, C); NaN where a row was not held out."""
-    if fit.held_out is None:
-        raise ValueError("a trial without held-out predictions cannot be in an ensemble")
     return np.log(np.maximum(fit.held_out.astype(np.float64), _MIN_PROBABILITY))
