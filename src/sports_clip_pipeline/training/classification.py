@@ -19,6 +19,7 @@ from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.clip.zero_shot import text_features
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.data.transforms import ImageTransform
+from sports_clip_pipeline.encoders.image_encoders import pooled
 from sports_clip_pipeline.io.fingerprint import file_sha256
 from sports_clip_pipeline.pipelines.embed.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
@@ -89,8 +90,7 @@ class ImageClassifier(nn.Module):
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to pooled features (B, D)."""
-        maps = self.encoder.forward_features(pixels)  # (B, K, h, w)
-        return self.encoder.forward_head(maps, pre_logits=True)
+        return pooled(self.encoder, pixels)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to (B, C)."""
@@ -210,9 +210,8 @@ def pooled_image_features(
         for start in range(0, len(images), _BATCH):
             pixels = to_pixels(images[start : start + _BATCH], preprocessing).to(device)
             inputs = [pixels.flip(3) if view.endswith("_flip") else pixels for view in views]
-            maps = [encoder.forward_features(view) for view in inputs]  # (B, K, h, w) each
-            pooled = [encoder.forward_head(view, pre_logits=True) for view in maps]  # (B, D) each
-            rows.append(torch.stack(pooled).mean(dim=0).cpu().numpy())
+            features = [pooled(encoder, view) for view in inputs]  # (B, D) each
+            rows.append(torch.stack(features).mean(dim=0).cpu().numpy())
     return np.concatenate(rows)
 
 
