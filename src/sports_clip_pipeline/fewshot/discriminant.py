@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig
 
 PUBLISHED_SHRINKAGE = 1.0
+# Settings of `fit_mixture`, as the fields of methods name them.
+MIXTURE = {"iterations", "beta", "shrinkage", "confidence", "label_weight", "balance_rounds"}
 _MIN_COUNT = 1e-9
 _MIN_SPREAD = 1e-3
 
@@ -191,16 +193,8 @@ def transduce(
     strong = zero_shot.scaled(config.prior_strength)
     if method == "gda_em":
         space = PrincipalSpace.of(columns, scaled, config.pca_width)
-        found, probabilities = fit_mixture(
-            space.rows(columns),
-            text,
-            prior,
-            iterations=config.iterations,
-            beta=config.beta,
-            shrinkage=config.shrinkage,
-            confidence=config.confidence,
-            balance_rounds=config.balance_rounds,
-        )
+        settings = config.model_dump(include=MIXTURE)
+        found, probabilities = fit_mixture(space.rows(columns), text, prior, **settings)
         head = blend(space.head(found.weight, found.bias), strong)
     elif method == "soft_k_means":
         probe, probabilities = _soft_k_means(columns, text, prior, config)
