@@ -98,17 +98,14 @@ def trial_predictor(
     Args: encoder_weights: of the first encoder where it was trained; empty for packaged ones.
     """
     key, fit = fitted.key, fitted.fit
-    (first, *additional), head = encoders, fit.head
-    begin = head.operations[0]
-    if begin.kind == "columns" and [*begin.arrays.values()] == [0, first.width]:
-        additional, head = [], Head(head.operations[1:])  # it reads the first encoder alone
+    head, begin = fit.head, fit.head.operations[0]
+    if begin.kind == "columns" and [*begin.arrays.values()] == [0, encoders[0].width]:
+        encoders, head = encoders[:1], Head(head.operations[1:])  # it reads the first one alone
     return Predictor(
         classes=tuple(classes),
-        image_encoder=first.name,
-        preprocessing=first.preprocessing,
+        encoders=tuple(encoders),
         head=head,
         temperature=fit.temperature,
-        views=first.views,
         encoder_weights=dict(encoder_weights),
         origin={
             "method": key.method,
@@ -118,7 +115,6 @@ def trial_predictor(
             "hyperparameters": fit.hyperparameters,
             "cv_top1": fit.cv_top1,
         },
-        additional_encoders=tuple(additional),
         threshold=abstention_threshold(fit.held_out, coverage),
     )
 
