@@ -8,10 +8,9 @@ Source: Lakshminarayanan et al. 2017 (Deep ensembles), section 2; Genest and Zid
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -37,20 +36,39 @@ _MIN_PROBABILITY = 1e-7
 
 
 @dataclass(frozen=True)
+class EnsembleTrial:
+    """Two trials on the same labels as one.
+
+    Attributes:
+        fitted: its head reads the fine-tuned encoder's columns, then those of the frozen encoders.
+        end_to_end: the end-to-end trial in it. frozen: the head on frozen features.
+        factors: of the logits of the two.
+    """
+
+    fitted: FittedTrial
+    end_to_end: FittedTrial
+    frozen: Head
+    factors: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class EndToEndPredictions:
-    """Logits of end-to-end trials on test images; computed once, then read from the saved state.
+    """Logits of end-to-end trials and ensembles on test images, and their predictors.
+
+    The logits of a trial are computed once, then read from the saved state.
 
     Attributes:
         images: the N test images, decoded when a trial is evaluated.
-        encoder: name of the packaged encoder whose architecture the trials have.
+        views: of the packaged encoder whose architecture the trials have.
+        encoders: the frozen encoders, that one first.
         coverage: share of held-out images that predictors answer (abstention).
         trials: those evaluated.
     """
 
     images: DecodedImages
     classes: tuple[str, ...]
-    encoder: str
     views: tuple[str, ...]
+    encoders: tuple[EncoderInput, ...]
     state: RunState
     coverage: float
     trials: list[FittedTrial] = field(default_factory=list)
@@ -72,16 +90,47 @@ class EndToEndPredictions:
         saved = self.state.load_state(*self._address(trial))
         return None if saved is None else saved[0]["logits"]
 
-    def predictor(self, trial: FittedTrial) -> Predictor:
-        """A trial as a predictor, its encoder read again. Raises: KeyError: it is not saved."""
-        width = image_encoder(self.encoder).width
-        encoder = EncoderInput(self.encoder, self.images.preprocessing, self.views, width)
-        weights = read_encoder(trial, self.state)
-        return trial_predictor(trial, self.classes, [encoder], weights, self.coverage)
+    def evaluate_ensemble(self, ensemble: EnsembleTrial, features: np.ndarray) -> np.ndarray:
+        """Logits (N, C) of an ensemble; the frozen features of the test images are (N, ΣD)."""
+        logits = self.evaluate(ensemble.end_to_end)
+        mixed = ensemble.factors[0] * logits + ensemble.factors[1] * ensemble.frozen(features)
+        return mixed.astype(np.float32)
 
-    def predictors(self) -> dict[str, Callable[[], Predictor]]:
-        """By the name of its folder, what makes each trial's predictor."""
-        return {folder_name(one.key): partial(self.predictor, one) for one in self.trials}
+    def predictor(self, trial: FittedTrial, ensemble: FittedTrial | None = None) -> Predictor:
+        """A trial, or the ensemble that it is in, as a predictor; its encoder is read again.
+
+        Raises: KeyError: the encoder is not saved.
+        """
+        preprocessing, views = self.images.preprocessing, self.views
+        trained = replace(self.encoders[0], preprocessing=preprocessing, views=views)
+        encoders = [trained, *(self.encoders if ensemble else ())]
+        weights = read_encoder(trial, self.state)
+        return trial_predictor(ensemble or trial, self.classes, encoders, weights, self.coverage)
+
+    def predictors(self, ensembles: Sequence[EnsembleTrial]) -> dict[str, partial[Predictor]]:
+        """By the name of its folder, what makes the predictor of each trial and ensemble."""
+        makers = {_folder_name(one.key): partial(self.predictor, one) for one in self.trials}
+        for one in ensembles:
+            name = _folder_name(one.fitted.key)
+            makers[name] = partial(self.predictor, one.end_to_end, one.fitted)
+        return makers
+
+    def shipped(
+        self,
+        ensembles: Sequence[EnsembleTrial],
+        chosen: Mapping[float, FittedTrial],
+        data: StudyData,
+    ) -> dict[float, partial[Predictor]]:
+        """What to ship instead of the trials over frozen features, by fraction, where better."""
+        makers = {}
+        for one in ensembles:
+            key = one.fitted.key
+            other = chosen.get(key.label_fraction)
+            if other is not None and other.key.seed == key.seed:
+                target = data.target[data.labelled_rows(other.key)]
+                if is_better(one, other, target):
+                    makers[key.label_fraction] = partial(self.predictor, one.end_to_end, one.fitted)
+        return makers
 
     def _address(self, trial: FittedTrial) -> tuple[str, str]:
         images = list(self.images.addresses), self.images.preprocessing
@@ -89,25 +138,8 @@ class EndToEndPredictions:
         return f"evaluated/{trial.key.path}", content
 
 
-def folder_name(key: TrialKey) -> str:
-    """The folder of a trial's predictor."""
+def _folder_name(key: TrialKey) -> str:
     return f"{key.method}-{key.label_fraction:g}-{key.seed}"
-
-
-@dataclass(frozen=True)
-class EnsembleTrial:
-    """Two trials on the same labels as one.
-
-    Attributes:
-        fitted: its head reads the fine-tuned encoder's columns, then those of the frozen encoders.
-        end_to_end: the end-to-end trial in it. frozen: the head on frozen features.
-        factors: of the logits of the two.
-    """
-
-    fitted: FittedTrial
-    end_to_end: FittedTrial
-    frozen: Head
-    factors: tuple[float, float]
 
 
 def build_ensembles(
@@ -187,47 +219,6 @@ def is_better(ensemble: EnsembleTrial, chosen: FittedTrial, target: np.ndarray) 
     gain = gain[np.arange(len(target)), target]  # (n,) nats
     gain = gain[~np.isnan(gain)]
     return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
-
-
-@dataclass(frozen=True)
-class Ensembles:
-    """All ensembles of a study: their logits on test images, and their predictors."""
-
-    ensembles: Sequence[EnsembleTrial]
-    predictions: EndToEndPredictions
-    embed_audit: Mapping[str, Any]
-
-    def logits(self, ensemble: EnsembleTrial, features: np.ndarray) -> np.ndarray:
-        """(N, C) float32 on test images, of which the frozen features are (N, ΣD)."""
-        logits = self.predictions.evaluate(ensemble.end_to_end)
-        mixed = ensemble.factors[0] * logits + ensemble.factors[1] * ensemble.frozen(features)
-        return mixed.astype(np.float32)
-
-    def predictor(self, ensemble: EnsembleTrial) -> Predictor:
-        """The ensemble as a predictor of its own."""
-        first = self.predictions.predictor(ensemble.end_to_end)
-        frozen = [EncoderInput.from_dict(row) for row in self.embed_audit["encoders"]]
-        encoders = [*first.encoders, *frozen]
-        given = first.classes, encoders, first.encoder_weights, self.predictions.coverage
-        return trial_predictor(ensemble.fitted, *given)
-
-    def predictors(self) -> dict[str, Callable[[], Predictor]]:
-        """By the name of its folder, what makes each ensemble's predictor."""
-        return {folder_name(e.fitted.key): partial(self.predictor, e) for e in self.ensembles}
-
-    def shipped(
-        self, chosen: Mapping[float, FittedTrial], data: StudyData
-    ) -> dict[float, Callable[[], Predictor]]:
-        """What to ship instead of the trials over frozen features, by fraction, where better."""
-        makers: dict[float, Callable[[], Predictor]] = {}
-        for ensemble in self.ensembles:
-            key = ensemble.fitted.key
-            other = chosen.get(key.label_fraction)
-            if other is not None and other.key.seed == key.seed:
-                target = data.target[data.labelled_rows(other.key)]
-                if is_better(ensemble, other, target):
-                    makers[key.label_fraction] = partial(self.predictor, ensemble)
-        return makers
 
 
 def _log_probs(fit: Fit) -> np.ndarray:
