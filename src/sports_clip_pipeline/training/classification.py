@@ -182,8 +182,8 @@ class ContrastiveHead(ProjectionHead):
         shares = torch.tensor(member / member.sum(axis=0)).T.contiguous()  # (C, M)
         self.register_buffer("membership", shares, persistent=False)
 
-    def embed_prompts(self, rows: torch.Tensor) -> torch.Tensor:
-        """Prompt rows (B,) to unit-norm text embeddings (B, P)."""
+    def embed_prompts(self, rows: torch.Tensor | slice = slice(None)) -> torch.Tensor:
+        """Prompt rows (B,), or all M, to unit-norm text embeddings (B, P)."""
         return functional.normalize(self.text(self.text_features[rows]), dim=1)
 
     def scale(self) -> torch.Tensor:
@@ -192,8 +192,7 @@ class ContrastiveHead(ProjectionHead):
 
     def class_weights(self) -> torch.Tensor:
         """Scaled class weights (C, P) by the current text projection."""
-        embedded = functional.normalize(self.text(self.text_features), dim=1)  # (M, P)
-        return functional.normalize(self.membership @ embedded, dim=1) * self.scale()
+        return functional.normalize(self.membership @ self.embed_prompts(), dim=1) * self.scale()
 
 
 def pooled_image_features(
@@ -236,6 +235,7 @@ class Batch(NamedTuple):
     rng: np.random.Generator
 
 
+@dataclass(eq=False)
 class ClassificationTask(Task):
     """End-to-end classification of randomly cropped images; all steps are one epoch.
 
@@ -243,22 +243,18 @@ class ClassificationTask(Task):
     """
 
     unit = "image"
+    model: Any
+    loss_of: Callable[[ImageClassifier, Batch], torch.Tensor]
+    labelled: LabelledImages
+    config: EndToEndConfig
+    seed: int
+    settings: TrainSettings
+    compute: Compute
 
-    def __init__(
-        self,
-        model: ImageClassifier,
-        loss: Callable[[ImageClassifier, Batch], torch.Tensor],
-        labelled: LabelledImages,
-        config: EndToEndConfig,
-        seed: int,
-        settings: TrainSettings,
-        compute: Compute,
-    ) -> None:
-        self.model = model.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._loss, self.labelled, self.config, self.seed = loss, labelled, config, seed
-        self.settings, self.compute = settings, compute
-        self.steps_per_epoch = steps_for(len(labelled.rows), config)
-        self.epoch_size = self.steps_per_epoch * config.batch_size
+    def __post_init__(self) -> None:
+        self.model = self.model.to(self.compute.device, memory_format=torch.channels_last)
+        self.steps_per_epoch = steps_for(len(self.labelled.rows), self.config)
+        self.epoch_size = self.steps_per_epoch * self.config.batch_size
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Weight decay for matrices and kernels; a larger learning rate for a zero-init head."""
@@ -285,7 +281,7 @@ class ClassificationTask(Task):
 
     def loss(self, inputs: Batch) -> torch.Tensor:
         """Loss () of a batch."""
-        return self._loss(self.model, inputs)
+        return self.loss_of(self.model, inputs)
 
 
 def rows_of_step(step: int, size: int, count: int, seed: int) -> np.ndarray:
