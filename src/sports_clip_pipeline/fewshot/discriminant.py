@@ -1,10 +1,7 @@
 """Gaussian discriminant analysis (GDA): supervised, by EM, and as transductive zero-shot."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -16,10 +13,8 @@ from sports_clip_pipeline.fewshot.cross_validation import Heads, fit_temperature
 from sports_clip_pipeline.fewshot.linear import Strengths, class_means, solve_shifted
 from sports_clip_pipeline.fewshot.softmax_solver import NEVER
 from sports_clip_pipeline.fewshot.subspace import LinearProbes, PrincipalSpace, lower_gram
+from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig
 from sports_clip_pipeline.predictor.head import Head, Operation, affine, blend, softmax
-
-if TYPE_CHECKING:
-    from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig
 
 PUBLISHED_SHRINKAGE = 1.0
 # Settings of `fit_mixture`, as the fields of methods name them.

@@ -1,7 +1,5 @@
 """The label-efficiency study: method × label fraction × seed, in worker processes, resumable."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -10,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,16 +21,9 @@ from sports_clip_pipeline.fewshot.base import METHODS, Labelled, MethodSpec, Tas
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial, save_trial
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.machine import (
-    cores,
-    exit_with_parent,
-    trim_memory,
-    worker_context,
-)
+from sports_clip_pipeline.machine import cores, exit_with_parent, trim_memory, worker_context
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.predictor.head import Head
-
-if TYPE_CHECKING:
-    from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 
 Result = TypeVar("Result")
 # Trials queued for a worker, the running one included: it never waits for the next.
