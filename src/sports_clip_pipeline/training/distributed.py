@@ -17,13 +17,8 @@ from torch.distributed.nn.functional import all_gather
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from sports_clip_pipeline import machine
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.machine import (
-    cores,
-    cores_per_process,
-    rank_and_world_size,
-    set_cuda_device,
-)
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -151,7 +146,7 @@ def process_group(device: str, batch_size: int) -> Iterator[Processes]:
 
     Raises: UserFacingError: more processes than images of a step (`batch_size`).
     """
-    launch = rank_and_world_size()
+    launch = machine.rank_and_world_size()
     if launch is None:
         yield SINGLE_PROCESS
         return
@@ -161,9 +156,9 @@ def process_group(device: str, batch_size: int) -> Iterator[Processes]:
             f"started {launch[1]} processes for steps of {batch_size} images",
             "use fewer, or larger batches",
         )
-    torch.set_num_threads(cores_per_process(cores()))
+    torch.set_num_threads(machine.cores_per_process(machine.cores()))
     if device == "cuda":
-        set_cuda_device()
+        machine.set_cuda_device()
     distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
         yield Processes(*launch)

@@ -18,13 +18,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.training.distributed import (
-    CPU,
-    SINGLE_PROCESS,
-    Compute,
-    DeferredSignals,
-    Processes,
-)
+from sports_clip_pipeline.training import distributed
 from sports_clip_pipeline.training.unlock import changing_entries, set_train_mode
 
 # Text-to-image recall@5 on the validation split: decides the best epoch and early stopping.
@@ -84,8 +78,8 @@ class Task:
     settings: TrainSettings
     steps_per_epoch: int
     epoch_size: int
-    compute: Compute = CPU
-    processes: Processes = SINGLE_PROCESS
+    compute: distributed.Compute = distributed.CPU
+    processes: distributed.Processes = distributed.SINGLE_PROCESS
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of AdamW; `lr_scale` multiplies the learning rate of a group."""
@@ -277,7 +271,7 @@ class Trainer:
 
         load(key)
         advance()
-        with DeferredSignals() as signals:
+        with distributed.DeferredSignals() as signals:
 
             def interrupted() -> bool:
                 return processes.any(bool(signals.received), self.task.compute.device)
