@@ -178,7 +178,6 @@ def test_an_ensemble_is_scored_as_its_predictor_predicts(
     makers = predictions.predictors([one])
     assert list(makers) == ["full_imagenet-1-0", f"{END_TO_END_ENSEMBLE}-1-0"]
     predictor = makers[f"{END_TO_END_ENSEMBLE}-1-0"]()
-    assert predictor.has_frozen_copy
     assert [encoder.name for encoder in predictor.encoders] == ["lite0", "lite0"]
     assert [encoder.preprocessing.size for encoder in predictor.encoders] == [40, 32]
     confidence = one.fitted.fit.held_out.max(axis=1)

@@ -84,15 +84,6 @@ class Predictor:
         """That of the first encoder."""
         return self.encoders[0].preprocessing
 
-    @property
-    def has_frozen_copy(self) -> bool:
-        """Whether the first encoder is a trained copy of one of the others.
-
-        The cached features of a corpus then lack its columns.
-        """
-        first, *others = (encoder.name for encoder in self.encoders)
-        return first in others
-
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) from pooled encoder features (N, ΣD).
 
