@@ -271,10 +271,10 @@ class Trainer:
 
         load(key)
         advance()
-        with distributed.DeferredSignals() as signals:
+        with distributed.deferred_signals() as signals:
 
             def interrupted() -> bool:
-                return processes.any(bool(signals.received), self.task.compute.device)
+                return processes.any(bool(signals), self.task.compute.device)
 
             def after(loss: torch.Tensor) -> bool:
                 advance()
@@ -292,12 +292,10 @@ class Trainer:
                 if settings.keep == "best" and stalled_epochs(self.history) == 0:
                     save(f"{key}.best")
                 every = settings.checkpoint_every_epochs
-                if self.finished or signals.received or self.epoch % every == 0:
+                if self.finished or signals or self.epoch % every == 0:
                     save(key)
-            if signals.received:
-                signals.reraise()
-            if not self.finished:
-                raise SystemExit(128 + signal.SIGTERM)  # another process received the signal
+        if not self.finished:
+            raise SystemExit(128 + signal.SIGTERM)  # another process received the signal
         history = self.history
         if settings.keep == "best":
             load(f"{key}.best")
