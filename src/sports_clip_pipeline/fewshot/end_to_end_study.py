@@ -231,15 +231,14 @@ def new_trainer(
     """A trainer of one method from its start; `labels` counts those held out too."""
     compute = Compute("cuda" if torch.cuda.is_available() else "cpu", "fp32")
     few = labels < config.freeze_batch_norm_below
+    shared = {"warmup_share", "ema_decay", "checkpoint_every_steps"}
     settings = TrainSettings(
         epochs=1,
         peak_lr=getattr(config, method.lr),
-        warmup_share=config.warmup_share,
         betas=(0.9, 0.999),
-        ema_decay=config.ema_decay,
         fused=True,
         freeze_batch_norm=few if method.freeze_batch_norm is None else method.freeze_batch_norm,
-        checkpoint_every_steps=config.checkpoint_every_steps,
+        **config.model_dump(include=shared),
     )
     model, loss = method.build(start, config, seed), partial(method.loss, config=config)
     return Trainer(
