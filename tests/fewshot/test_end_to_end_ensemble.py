@@ -108,7 +108,7 @@ def test_the_head_on_both_encoders_columns_gives_the_weighted_sum() -> None:
 COUNT = 30
 LABELS = tuple(f"class {c}" for c in range(CLASSES))
 INPUT = image_preprocessing("lite0", 32, "full")
-ENCODERS = (EncoderInput("lite0", INPUT, ("full",), 1280),)
+FROZEN_INPUT = EncoderInput("lite0", INPUT, FAST.views, 1280)
 CONFIG = FinetuneConfig(
     methods={FROZEN: {"c": [30.0], "alpha": [1.0]}}, fractions=(1.0,), seeds=1, folds=3, workers=1
 )
@@ -126,7 +126,8 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     features = pooled_features(load_image_encoder("lite0"), pixels)
     data = StudyData(features, target, made.splits, pretrained())
     frozen = list(run_study(data, CONFIG, state))
-    predictions = EndToEndPredictions(made.images, LABELS, FAST.views, ENCODERS, state, 0.95)
+    encoder = replace(FROZEN_INPUT, preprocessing=made.images.preprocessing)
+    predictions = EndToEndPredictions(made.images, LABELS, encoder, (FROZEN_INPUT,), state, 0.95)
     predictions.trials.extend(run_end_to_end_trials(made, FAST, state))
     ensembles = build_ensembles(predictions.trials, made, data, CONFIG, state)
     manifest = pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(COUNT)]})

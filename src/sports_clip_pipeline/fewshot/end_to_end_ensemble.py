@@ -59,16 +59,15 @@ class EndToEndPredictions:
 
     Attributes:
         images: the N test images, decoded when a trial is evaluated.
-        views: of the packaged encoder whose architecture the trials have.
-        encoders: the frozen encoders, that one first.
+        encoder: the trials' own, by the name of the packaged one. frozen: the frozen encoders.
         coverage: share of held-out images that predictors answer (abstention).
         trials: those evaluated.
     """
 
     images: DecodedImages
     classes: tuple[str, ...]
-    views: tuple[str, ...]
-    encoders: tuple[EncoderInput, ...]
+    encoder: EncoderInput
+    frozen: tuple[EncoderInput, ...]
     state: RunState
     coverage: float
     trials: list[FittedTrial] = field(default_factory=list)
@@ -78,9 +77,8 @@ class EndToEndPredictions:
         logits = self.logits(trial)
         if logits is None:
             model = self.predictor(trial).module()
-            features = pooled_image_features(
-                model.encoder, self.images.open(), self.images.preprocessing, self.views
-            )
+            seen, views = self.encoder.preprocessing, self.encoder.views
+            features = pooled_image_features(model.encoder, self.images.open(), seen, views)
             logits = trial.fit.head(features).astype(np.float32)
             self.state.save_state(*self._address(trial), {"logits": logits})
         return logits
@@ -101,9 +99,7 @@ class EndToEndPredictions:
 
         Raises: KeyError: the encoder is not saved.
         """
-        preprocessing, views = self.images.preprocessing, self.views
-        trained = replace(self.encoders[0], preprocessing=preprocessing, views=views)
-        encoders = [trained, *(self.encoders if ensemble else ())]
+        encoders = [self.encoder, *(self.frozen if ensemble else ())]
         weights = read_encoder(trial, self.state)
         return trial_predictor(ensemble or trial, self.classes, encoders, weights, self.coverage)
 
@@ -133,8 +129,7 @@ class EndToEndPredictions:
         return makers
 
     def _address(self, trial: FittedTrial) -> tuple[str, str]:
-        images = list(self.images.addresses), self.images.preprocessing
-        content = fingerprint(trial.fingerprint, *images, list(self.views))
+        content = fingerprint(trial.fingerprint, list(self.images.addresses), self.encoder)
         return f"evaluated/{trial.key.path}", content
 
 

@@ -1,5 +1,6 @@
 """Nodes of `finetune`: frozen and end-to-end trials, and the predictor that is shipped."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -203,9 +204,10 @@ def fit_end_to_end_trials(
         "test", splits, sports_images, sports_manifest, embed_audit, config, end_to_end_state
     )
     target = evaluation_target(splits, class_bank.labels)
-    encoders = tuple(EncoderInput.from_dict(row) for row in embed_audit["encoders"])
+    frozen = tuple(EncoderInput.from_dict(row) for row in embed_audit["encoders"])
+    encoder = replace(frozen[0], preprocessing=images.preprocessing, views=config.views)
     predictions = EndToEndPredictions(
-        images, class_bank.labels, config.views, encoders, end_to_end_state, finetune.coverage
+        images, class_bank.labels, encoder, frozen, end_to_end_state, finetune.coverage
     )
     trains = finetune.plan == "end_to_end" and not finetune.dry_run
     run = run_end_to_end_trials if trains else finished_end_to_end_trials
