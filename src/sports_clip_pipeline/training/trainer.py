@@ -123,10 +123,6 @@ class WarmupEma(ModelEmaV3):
         return min(self.decay, (1.0 + step) / (10.0 + step))
 
 
-# Called after each step with the trainer and the loss on the device.
-OnStep = Callable[["Trainer", torch.Tensor], None]
-
-
 class Trainer:
     """Training loop with model, optimizer, EMA and history; resumes to the bit after any step.
 
@@ -242,13 +238,14 @@ class Trainer:
         run_state: RunState,
         key: str,
         fingerprint: str,
-        on_step: OnStep = lambda *_: None,
+        on_step: Callable[["Trainer", torch.Tensor], None] = lambda *_: None,
         on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
         bar: Any = None,
     ) -> None:
         """Train to the end, resuming from the last checkpoint under this key and fingerprint.
 
         Args:
+            on_step: called after each step with the trainer and the loss on the device.
             bar: advanced by the examples of each step, and by those of earlier runs.
         Raises: KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; a checkpoint is saved first.
         """
