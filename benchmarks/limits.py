@@ -87,7 +87,6 @@ def labels_table(study: FinishedStudy, labels: list[str]) -> list[str]:
         [TrialKey("stacked_ensemble", 1.0, 0)], data, study.config, study.state
     )
     held_out = trial.fit.held_out
-    assert held_out is not None
     images = data.splits["image"].tolist()
     doubted = set(find_issues(images, data.target, held_out, labels)["image"])
     kept = np.array([image not in doubted for image in images])

@@ -54,8 +54,8 @@ def predictor(*additional_encoders: EncoderInput) -> Predictor:
     width = 1280 * (1 + len(additional_encoders))
     weight = np.random.default_rng(0).normal(size=(2, width)).astype(np.float32)
     head = Head((Operation("affine", {"weight": weight, "bias": np.zeros(2, np.float32)}),))
-    spec = image_preprocessing("lite0", 64, "full")
-    return Predictor(CLASSES, "lite0", spec, head, 5.0, additional_encoders=additional_encoders)
+    first = EncoderInput("lite0", image_preprocessing("lite0", 64, "full"), (), 1280)
+    return Predictor(CLASSES, (first, *additional_encoders), head, 5.0)
 
 
 def test_one_encoder_is_evaluated_on_its_cached_features(store: ImageStore) -> None:

@@ -31,7 +31,7 @@ def scored(
     loss: float = 1.0,
 ) -> ScoredTrial:
     """A trial that classifies the first `correct` of four images correctly."""
-    fit = Fit(Head(()), 1.0, {"c": 3.0}, cv, loss)
+    fit = Fit(Head(()), 1.0, {"c": 3.0}, cv, loss, np.empty((0, 0)))
     key = TrialKey(method, fraction, seed)
     logits = np.array([[1.0, 0.0]] * correct + [[0.0, 1.0]] * (4 - correct))
     trial = FittedTrial(key, fit, int(10 * fraction), 0.1, False)

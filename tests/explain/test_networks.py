@@ -28,7 +28,7 @@ from sports_clip_pipeline.explain.networks import (
     token_grid,
 )
 from sports_clip_pipeline.predictor.head import Head, Operation
-from sports_clip_pipeline.predictor.predictor import Predictor
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
 PROMPTS = ("a photo of a ball.", "a photo of a field.")
 
@@ -41,7 +41,8 @@ def draw(*shape: int) -> np.ndarray:
 def plan(tmp_path_factory) -> NetworkPlan:
     transform = image_preprocessing("lite0", 64, "centre")
     own = Head((Operation("affine", {"weight": draw(2, 1280), "bias": draw(2)}),))
-    predictor = Predictor(("ball", "field"), "lite0", transform, own, temperature=2.0)
+    encoders = (EncoderInput("lite0", transform, (), 1280),)
+    predictor = Predictor(("ball", "field"), encoders, own, temperature=2.0)
     folder = tmp_path_factory.mktemp("networks") / "clip"
     projections = Projections(draw(16, 1280), draw(16), draw(16, 384), 2.0)
     write_clip_folder(folder, projections, "lite0", "minilm", transform, 32)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from sports_clip_pipeline.fewshot.base import METHODS, Fit
 from sports_clip_pipeline.fewshot.end_to_end_ensemble import (
     FROZEN,
     EndToEndPredictions,
-    Ensembles,
     EnsembleTrial,
     build_ensemble,
     build_ensembles,
@@ -29,6 +29,7 @@ from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.finetune.config import END_TO_END_ENSEMBLE, FinetuneConfig
 from sports_clip_pipeline.predictor.head import Head, affine, softmax
+from sports_clip_pipeline.predictor.predictor import EncoderInput
 from tests.fewshot.end_to_end_factories import (
     CLASSES,
     FAST,
@@ -51,7 +52,7 @@ def predicted(scale: float, noise: float, seed: int, rows: Any = slice(None)) ->
     return probabilities
 
 
-def fitted(method: str, held_out: np.ndarray | None, temperature: float = 1.0) -> FittedTrial:
+def fitted(method: str, held_out: np.ndarray, temperature: float = 1.0) -> FittedTrial:
     width = FROZEN_WIDTH if method == FROZEN else TRAINED_WIDTH
     head = Head((affine(np.random.default_rng(1).normal(size=(3, width))),))
     fit = Fit(head, temperature, {}, 0.5, 1.0, held_out)
@@ -87,7 +88,6 @@ def test_only_images_held_out_from_both_count() -> None:
     both = HELD_OUT & (TARGET != 2)
     made = combined(fitted(FROZEN, predicted(3, 1.5, 1, TARGET != 2)), TRAINED)
     held_out = made.fitted.fit.held_out
-    assert held_out is not None
     np.testing.assert_array_equal(~np.isnan(held_out[:, 0]), both)
     correct = held_out[both].argmax(axis=1) == TARGET[both]
     assert made.fitted.fit.cv_top1 == pytest.approx(correct.mean())
@@ -105,20 +105,10 @@ def test_the_head_on_both_encoders_columns_gives_the_weighted_sum() -> None:
     np.testing.assert_allclose(made.fitted.fit.head(columns), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_trial_without_held_out_predictions_is_refused() -> None:
-    with pytest.raises(ValueError, match="without held-out predictions"):
-        combined(STACKED, fitted("flyp", None))
-    assert not is_better(combined(STACKED, TRAINED), fitted(FROZEN, None), TARGET)
-
-
 COUNT = 30
 LABELS = tuple(f"class {c}" for c in range(CLASSES))
 INPUT = image_preprocessing("lite0", 32, "full")
-AUDIT = {
-    "encoders": [
-        {"name": "lite0", "width": 1280, "views": ["full"], "preprocessing": INPUT.to_dict()}
-    ]
-}
+FROZEN_INPUT = EncoderInput("lite0", INPUT, FAST.views, 1280)
 CONFIG = FinetuneConfig(
     methods={FROZEN: {"c": [30.0], "alpha": [1.0]}}, fractions=(1.0,), seeds=1, folds=3, workers=1
 )
@@ -136,14 +126,15 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     features = pooled_features(load_image_encoder("lite0"), pixels)
     data = StudyData(features, target, made.splits, pretrained())
     frozen = list(run_study(data, CONFIG, state))
-    predictions = EndToEndPredictions(made.images, LABELS, "lite0", FAST.views, state, 0.95)
+    encoder = replace(FROZEN_INPUT, preprocessing=made.images.preprocessing)
+    predictions = EndToEndPredictions(made.images, LABELS, encoder, (FROZEN_INPUT,), state, 0.95)
     predictions.trials.extend(run_end_to_end_trials(made, FAST, state))
     ensembles = build_ensembles(predictions.trials, made, data, CONFIG, state)
     manifest = pd.DataFrame({"stored_sha256": [f"{i:064x}" for i in range(COUNT)]})
     splits = data.splits.assign(split="unlabelled")
     return {
         "study": made, "data": data, "frozen": frozen, "predictions": predictions, "state": state,
-        "ensembles": Ensembles(ensembles, predictions, AUDIT), "images": stored,
+        "ensembles": ensembles, "images": stored,
         "corpus": LabelledCorpus(store, manifest, splits, {"features": features}),
     }  # fmt: skip
 
@@ -152,7 +143,7 @@ def test_test_logits_are_those_of_the_trials_predictor_and_are_computed_once(
     plans: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictions, (trial,) = plans["predictions"], plans["predictions"].trials
-    ((name, make),) = predictions.predictors().items()
+    ((name, make),) = predictions.predictors([]).items()
     assert name == "full_imagenet-1-0"
     logits = predictions.evaluate(trial)
     probabilities = make().predict_images(plans["images"])
@@ -165,7 +156,7 @@ def test_test_logits_are_those_of_the_trials_predictor_and_are_computed_once(
 def test_each_end_to_end_trial_is_combined_with_the_stacked_ensemble_of_its_labels(
     plans: dict[str, Any],
 ) -> None:
-    (one,) = plans["ensembles"].ensembles
+    (one,) = plans["ensembles"]
     assert one.fitted.key == TrialKey(END_TO_END_ENSEMBLE, 1.0, 0)
     assert one.end_to_end.key == TrialKey("full_imagenet", 1.0, 0)
     assert METHODS[FROZEN].space == "all_encoders", "its head reads every frozen encoder"
@@ -184,18 +175,16 @@ def test_without_a_stacked_ensemble_or_with_a_trained_clip_encoder_there_is_no_e
 def test_an_ensemble_is_scored_as_its_predictor_predicts(
     plans: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ensembles, data = plans["ensembles"], plans["data"]
-    (one,) = ensembles.ensembles
-    ((name, make),) = ensembles.predictors().items()
-    assert name == f"{END_TO_END_ENSEMBLE}-1-0"
-    predictor = make()
-    assert predictor.has_frozen_copy
+    (one,), data, predictions = plans["ensembles"], plans["data"], plans["predictions"]
+    makers = predictions.predictors([one])
+    assert list(makers) == ["full_imagenet-1-0", f"{END_TO_END_ENSEMBLE}-1-0"]
+    predictor = makers[f"{END_TO_END_ENSEMBLE}-1-0"]()
     assert [encoder.name for encoder in predictor.encoders] == ["lite0", "lite0"]
     assert [encoder.preprocessing.size for encoder in predictor.encoders] == [40, 32]
     confidence = one.fitted.fit.held_out.max(axis=1)
     assert predictor.threshold == np.nanmin(confidence)
     expected = predictor.predict_images(plans["images"])
-    probabilities = softmax(ensembles.logits(one, data.features))
+    probabilities = softmax(predictions.evaluate_ensemble(one, data.features))
     np.testing.assert_allclose(probabilities, expected, atol=3e-3)
 
     state = RunState()
@@ -209,14 +198,15 @@ def test_an_ensemble_is_scored_as_its_predictor_predicts(
 def test_an_ensemble_is_shipped_only_where_it_is_better_on_held_out_labels(
     plans: dict[str, Any],
 ) -> None:
-    ensembles, data, (frozen,) = plans["ensembles"], plans["data"], plans["frozen"]
+    data, (frozen,) = plans["data"], plans["frozen"]
+    shipped = partial(plans["predictions"].shipped, plans["ensembles"], data=data)
     uniform = np.full((COUNT, CLASSES), 1 / CLASSES, np.float32)
     perfect = np.eye(CLASSES, dtype=np.float32)[data.target]
     for held_out, fractions in ((perfect, set()), (uniform, {1.0})):
         chosen = replace(frozen, fit=replace(frozen.fit, held_out=held_out))
-        assert set(ensembles.shipped({1.0: chosen}, data)) == fractions
+        assert set(shipped({1.0: chosen})) == fractions
     other = replace(frozen, key=TrialKey(FROZEN, 1.0, 1))
-    assert ensembles.shipped({1.0: other}, data) == {}
+    assert shipped({1.0: other}) == {}
 
 
 def test_finished_trials_are_those_of_the_same_fingerprint(plans: dict[str, Any]) -> None:

@@ -1,5 +1,4 @@
 import math
-from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,6 @@ from sports_clip_pipeline.clip.projections import unit_norm
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot.end_to_end_methods import (
     METHODS,
-    Lora,
     LowRankLinear,
     Start,
     WiseFt,
@@ -143,25 +141,21 @@ def outputs(encoder: nn.Module) -> np.ndarray:
 
 
 def test_low_rank_updates_start_at_zero_and_train_alone() -> None:
-    encoder = tiny_vit()
-    before = outputs(encoder)
-    Lora.inject(encoder, rank=2, alpha=4.0, seed=0)
-    np.testing.assert_array_equal(outputs(encoder), before)
+    encoder = built("lora").encoder
+    np.testing.assert_array_equal(outputs(encoder), outputs(tiny_vit()))
     trained = {name for name, value in encoder.named_parameters() if value.requires_grad}
     layers = {f"blocks.{b}.attn.{layer}" for b in (0, 1) for layer in ("qkv", "proj")}
     assert trained == {f"{layer}.{part}" for layer in layers for part in ("down", "up")}
 
 
 def test_merged_layers_compute_the_same_as_updated_ones() -> None:
-    plain = tiny_vit()
-    encoder = deepcopy(plain)
-    Lora.inject(encoder, rank=2, alpha=4.0, seed=0)
+    plain, encoder = tiny_vit(), built("lora").encoder
     for module in encoder.modules():
         if isinstance(module, LowRankLinear):
             module.up.data.normal_(generator=torch.Generator().manual_seed(1))
     updated = outputs(encoder)
     assert np.abs(updated - outputs(plain)).max() > 1e-3
-    Lora().finish(encoder)
+    METHODS["lora"].finish(encoder)
     assert encoder.state_dict().keys() == plain.state_dict().keys()
     np.testing.assert_allclose(outputs(encoder), updated, atol=1e-5)
 

@@ -67,7 +67,6 @@ def test_the_candidate_that_helps_zero_shot_most_is_refitted_and_blended() -> No
     assert fit.hyperparameters["name"] == "good"
     np.testing.assert_allclose(fit.head(features), a * GOOD + b * NOISE, atol=1e-4)
     assert fit.temperature == 1.0
-    assert fit.held_out is not None
     assert np.isnan(fit.held_out[:7]).all()
     mixed = a * GOOD[7:] + b * NOISE[7:]
     np.testing.assert_allclose(fit.held_out[7:], softmax(mixed, axis=1), atol=1e-4)

@@ -2,7 +2,7 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from sports_clip_pipeline.fewshot import study
 from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.study import (
     StudyData,
-    TrialScheduler,
     describe_plan,
     estimate_plan,
     plan_trials,
@@ -190,18 +189,42 @@ def keys_of(*subsets: tuple[float, int], methods: str = "ab") -> list[TrialKey]:
     return [TrialKey(method, fraction, seed) for fraction, seed in subsets for method in methods]
 
 
+def scheduled(keys: list[TrialKey], *finishing: int) -> list[tuple[int, TrialKey]]:
+    """Worker and trial of each start; once four have begun, a trial of each of `finishing` ends."""
+    order: list[tuple[int, TrialKey]] = []
+    running: tuple[list[Future[None]], ...] = ([], [])
+    left = list(finishing)
+
+    class Worker(Executor):
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def submit(self, fit: object, key: TrialKey) -> Future[None]:  # type: ignore[override]
+            order.append((self.number, key))
+            running[self.number].append(future := Future())
+            if len(order) >= 4:
+                running[left.pop(0)].pop(0).set_result(None)
+            return future
+
+    results = schedule_trials(keys, lambda key: None, [Worker(0), Worker(1)])
+    for _ in finishing:
+        next(results)
+    return order
+
+
 def test_a_worker_stays_with_its_subset() -> None:
-    scheduler = TrialScheduler(keys_of((1.0, 0), (0.5, 0), (0.5, 1)))
-    assert [scheduler.next_for(worker) for worker in (0, 1, 1, 0, 1, 1)] == [
-        TrialKey("a", 1.0, 0), TrialKey("a", 0.5, 0), TrialKey("b", 0.5, 0),
-        TrialKey("b", 1.0, 0), TrialKey("a", 0.5, 1), TrialKey("b", 0.5, 1),
+    assert scheduled(keys_of((1.0, 0), (0.5, 0), (0.5, 1)), 1, 1, 0) == [
+        (0, TrialKey("a", 1.0, 0)), (1, TrialKey("a", 0.5, 0)),
+        (0, TrialKey("b", 1.0, 0)), (1, TrialKey("b", 0.5, 0)),
+        (1, TrialKey("a", 0.5, 1)), (1, TrialKey("b", 0.5, 1)),
     ]  # fmt: skip
-    assert scheduler.next_for(0) is None
 
 
 def test_a_worker_without_a_subset_of_its_own_takes_the_last_trial() -> None:
-    scheduler = TrialScheduler(keys_of((1.0, 0), methods="abcd"))
-    assert [scheduler.next_for(worker).method for worker in (0, 1, 0)] == ["a", "d", "b"]
+    order = scheduled(keys_of((1.0, 0), methods="abcd"), 0)
+    assert [(worker, key.method) for worker, key in order] == [
+        (0, "a"), (1, "d"), (0, "b"), (1, "c"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -18,7 +18,10 @@ ENCODERS = [
 ]
 
 
-def shipped(*operations: Operation, held_out: np.ndarray | None = None) -> Predictor:
+NEVER_HELD_OUT = np.full((3, 2), np.nan)
+
+
+def shipped(*operations: Operation, held_out: np.ndarray = NEVER_HELD_OUT) -> Predictor:
     fit = Fit(Head(operations), 2.0, {"c": 1.0}, 0.5, 1.0, held_out)
     fitted = FittedTrial(TrialKey("gda", 0.1, 3), fit, 88, 0.1, False)
     return trial_predictor(fitted, ("chess", "kabaddi"), ENCODERS, {}, 0.95)
@@ -57,8 +60,7 @@ def test_the_threshold_is_that_of_the_trials_own_held_out_predictions() -> None:
 def test_a_coverage_of_three_quarters_rejects_one_of_four_rows() -> None:
     rows = held_out(0.9, 0.6, 0.8, 0.7)
     assert abstention_threshold(rows, 0.75) == pytest.approx(0.7)
-    never_held_out = np.full((3, 2), np.nan)
-    assert abstention_threshold(np.concatenate([never_held_out, rows]), 0.75) == pytest.approx(0.7)
+    assert abstention_threshold(np.concatenate([NEVER_HELD_OUT, rows]), 0.75) == pytest.approx(0.7)
 
 
 def test_rows_of_equal_confidence_are_all_answered() -> None:
@@ -76,5 +78,4 @@ def test_the_threshold_is_the_highest_that_reaches_the_coverage(rows: int) -> No
 
 
 def test_where_nothing_was_held_out_there_is_no_threshold() -> None:
-    assert abstention_threshold(None, 0.95) is None
-    assert abstention_threshold(np.full((3, 2), np.nan), 0.95) is None
+    assert abstention_threshold(NEVER_HELD_OUT, 0.95) is None

@@ -22,7 +22,7 @@ from sports_clip_pipeline.io import (
     RawFolderDataset,
 )
 from sports_clip_pipeline.predictor.head import Head, Operation
-from sports_clip_pipeline.predictor.predictor import Predictor
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 from tests.data.factories import jpeg, unpacked, zipped
 
 
@@ -66,9 +66,8 @@ def test_image_store_round_trip(tmp_path: Path) -> None:
 def predictor(temperature: float) -> Predictor:
     weight = {"weight": np.ones((2, 1280), np.float32), "bias": np.zeros(2, np.float32)}
     head = Head((Operation("affine", weight),))
-    return Predictor(
-        ("a", "b"), "lite0", image_preprocessing("lite0", 64, "full"), head, temperature
-    )
+    encoders = (EncoderInput("lite0", image_preprocessing("lite0", 64, "full"), (), 1280),)
+    return Predictor(("a", "b"), encoders, head, temperature)
 
 
 def test_predictors_are_loaded_by_name_and_others_removed(tmp_path: Path) -> None:

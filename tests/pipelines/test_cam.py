@@ -66,7 +66,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     from sports_clip_pipeline.clip.projections import Projections
     from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
     from sports_clip_pipeline.predictor.head import Head, Operation
-    from sports_clip_pipeline.predictor.predictor import Predictor
+    from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 
     random = np.random.default_rng(0)
 
@@ -78,7 +78,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     clip = tmp_path_factory.mktemp("models") / "clip"
     projections = Projections(matrix(16, 1280), matrix(16), matrix(16, 384), 2.0)
     write_clip_folder(clip, projections, "lite0", "minilm", transform, 32)
-    return {"predictor": Predictor(LABELS, "lite0", transform, head), "clip_model": clip}
+    encoders = (EncoderInput("lite0", transform, (), 1280),)
+    return {"predictor": Predictor(LABELS, encoders, head), "clip_model": clip}
 
 
 def explain(manifest, choice, models, pairs=None, **changes):

@@ -11,6 +11,7 @@ import torch
 from sports_clip_pipeline.clip import folder
 from sports_clip_pipeline.clip.projections import Projections
 from sports_clip_pipeline.data.class_bank import ClassBank
+from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.errors import DryRun
 from sports_clip_pipeline.fewshot.study import StudyData
 from sports_clip_pipeline.io.state import RunState
@@ -30,7 +31,9 @@ BANK = ClassBank(
         {"label": f"class {c}", "names": f"thing {c}", "sentences": f"It is {c}."} for c in range(3)
     ],
 )
-AUDIT = {"image_encoder": "lite0", "text_encoder": "minilm"}
+SEEN = image_preprocessing("lite0", 40, "full").to_dict()
+ROW = {"name": "lite0", "width": 1280, "views": ["full"], "preprocessing": SEEN}
+AUDIT = {"image_encoder": "lite0", "text_encoder": "minilm", "encoders": [ROW]}
 PLAN = FAST.model_copy(update={"threads": 1, "fractions": (0.5, 1.0)})
 
 
@@ -96,7 +99,7 @@ def run(
     data = StudyData(features, study.target, study.splits, study.start.pretrained)
     test_features = {"features": np.zeros((6, 4), np.float32)}
     trials, curves, predictors, shipped = build_end_to_end_ensembles(
-        scores, study, data, {}, test_features, AUDIT, config, state
+        scores, study, data, {}, test_features, config, state
     )
     assert not shipped, "no end-to-end ensemble was fitted"
     return trials, curves, predictors

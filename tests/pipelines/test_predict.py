@@ -37,8 +37,8 @@ ARRAYS = {"features": one_hot(0, 0, 0, 1), "additional.lite0": one_hot(2, 2, 2, 
 
 def predicted(head: Head, *additional: str) -> pd.DataFrame:
     """The submission of a predictor on lite2; frozen encoders need no images."""
-    inputs = tuple(EncoderInput(name, TRANSFORM, (), 1280) for name in additional)
-    predictor = Predictor(LABELS, "lite2", TRANSFORM, head, additional_encoders=inputs)
+    inputs = tuple(EncoderInput(name, TRANSFORM, (), 1280) for name in ("lite2", *additional))
+    predictor = Predictor(LABELS, inputs, head)
     return nodes.predict_test(predictor, ARRAYS, None, None, SPLITS, ORDER, RunState())
 
 

@@ -18,7 +18,7 @@ from sports_clip_pipeline.pipelines.predict import nodes
 from sports_clip_pipeline.pipelines.predict.config import PredictConfig
 from sports_clip_pipeline.predictor.head import Head, Operation
 from sports_clip_pipeline.predictor.onnx_export import synthetic_images
-from sports_clip_pipeline.predictor.predictor import Predictor
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 from tests.conftest import Kedro, error_line
 
 SUBMISSIONS = ("submission.csv", "zero_shot_submission.csv")
@@ -120,8 +120,8 @@ def test_missing_images_or_a_missing_predictor_end_in_one_line(
 def predictor() -> Predictor:
     weight = np.random.default_rng(0).normal(size=(6, 1280)).astype(np.float32)
     head = Head((Operation("affine", {"weight": weight, "bias": np.zeros(6, np.float32)}),))
-    transform = image_preprocessing("lite0", 64, "full")
-    return Predictor(tuple("uvwxyz"), "lite0", transform, head, 4.0, threshold=0.0)
+    encoders = (EncoderInput("lite0", image_preprocessing("lite0", 64, "full"), (), 1280),)
+    return Predictor(tuple("uvwxyz"), encoders, head, 4.0, threshold=0.0)
 
 
 def test_the_node_predicts_with_eager_torch_and_writes_maps(

@@ -30,7 +30,7 @@ from sports_clip_pipeline.pipelines.embed.config import EmbedConfig, TokenizeCon
 from sports_clip_pipeline.pipelines.pretrain.config import PretrainConfig
 from sports_clip_pipeline.pipelines.pretrain.nodes import embed_with_clip, pretrain_clip
 from sports_clip_pipeline.predictor.head import Head, Operation
-from sports_clip_pipeline.predictor.predictor import Predictor, load_predictor
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor, load_predictor
 from tests.conftest import SMALL_STUDY, Kedro
 from tests.training.corpus import CONTEXT, Corpus, make_corpus
 
@@ -164,9 +164,9 @@ def test_a_predictor_holds_the_trained_encoder(
 ) -> None:
     weight = np.random.default_rng(0).normal(0, 0.1, (3, 1280)).astype(np.float32)
     head = Head((Operation("affine", {"weight": weight, "bias": np.zeros(3, np.float32)}),))
-    view = study.corpus.preprocessing
+    encoders = (EncoderInput("lite0", study.corpus.preprocessing, (), 1280),)
     trained = read_image_encoder(unlocked[0])
-    Predictor(("a", "b", "c"), "lite0", view, head, encoder_weights=trained).save(tmp_path / "p")
+    Predictor(("a", "b", "c"), encoders, head, encoder_weights=trained).save(tmp_path / "p")
     predictor = load_predictor(tmp_path / "p")
     expected = predictor.predict_proba(features[1]["features"])
     images = [study.corpus.store.get(i) for i in range(14)]

@@ -15,10 +15,12 @@ PIXELS = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 @pytest.fixture(scope="module")
 def both() -> EncoderClassifier:
-    additional = EncoderInput("lite1", image_preprocessing("lite1", 64, "full"), (), 1280)
+    encoders = (
+        EncoderInput("lite0", SEEN, (), 1280),
+        EncoderInput("lite1", image_preprocessing("lite1", 64, "full"), (), 1280),
+    )
     head = Head((affine(np.random.default_rng(0).normal(size=(3, 2560))),))
-    encoders = {"image_encoder": "lite0", "additional_encoders": (additional,)}
-    return Predictor(("a", "b", "c"), preprocessing=SEEN, head=head, **encoders).module()
+    return Predictor(("a", "b", "c"), encoders, head).module()
 
 
 def test_the_head_takes_the_first_encoders_columns_first(both: EncoderClassifier) -> None:

@@ -91,16 +91,14 @@ def stacked_ensemble(encoder: str) -> Predictor:
     views = ("full", "centre_flip")
     return Predictor(
         classes=CLASSES,
-        image_encoder=encoder,
-        preprocessing=image_preprocessing(encoder, 64, "full"),
-        head=full_head([width, width]),
-        temperature=1.7,
-        views=views,
-        encoder_weights=trained,
-        origin={"method": "test"},
-        additional_encoders=(
+        encoders=(
+            EncoderInput(encoder, image_preprocessing(encoder, 64, "full"), views, width),
             EncoderInput(encoder, image_preprocessing(encoder, 96, "full"), views, width),
         ),
+        head=full_head([width, width]),
+        temperature=1.7,
+        encoder_weights=trained,
+        origin={"method": "test"},
         threshold=0.5,
     )
 
@@ -195,10 +193,8 @@ def test_large_weights_are_stored_in_a_file_beside_the_network(
     stacked_ensemble: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_export, "_ONE_FILE_BYTES", 1000)
-    width = image_encoder(stacked_ensemble.image_encoder).width
-    small = replace(
-        stacked_ensemble, additional_encoders=(), views=("full",), head=Head((linear(width, 3),))
-    )
+    first = replace(stacked_ensemble.encoders[0], views=("full",))
+    small = replace(stacked_ensemble, encoders=(first,), head=Head((linear(first.width, 3),)))
     export_predictor(small, tmp_path / "model")
     weights = tmp_path / "model" / "model.onnx.data"
     images = pictures()
@@ -210,9 +206,8 @@ def test_large_weights_are_stored_in_a_file_beside_the_network(
 
 
 def test_an_open_clip_pair_is_refused(stacked_ensemble: Predictor, tmp_path: Path) -> None:
-    pair = replace(
-        stacked_ensemble, image_encoder="open_clip/ViT-B-32@random", additional_encoders=()
-    )
+    encoder = replace(stacked_ensemble.encoders[0], name="open_clip/ViT-B-32@random")
+    pair = replace(stacked_ensemble, encoders=(encoder,))
     with pytest.raises(UserFacingError, match="pairs has not been tried"):
         export_predictor(pair, tmp_path / "model")
     assert not (tmp_path / "model").exists()

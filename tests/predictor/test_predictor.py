@@ -30,8 +30,7 @@ def predictor() -> Predictor:
     }
     return Predictor(
         classes=("Baseball", "Chess", "Kabaddi"),
-        image_encoder="lite0",
-        preprocessing=image_preprocessing("lite0", 64, "full"),
+        encoders=(EncoderInput("lite0", image_preprocessing("lite0", 64, "full"), (), 1280),),
         head=Head((Operation("l2_normalise"), Operation("affine", arrays))),
         temperature=0.5,
         origin={"method": "test"},
@@ -87,13 +86,11 @@ def two_encoders(views: tuple[str, ...] = ("full", "centre"), size: int = 64) ->
     weight = RNG.normal(size=(3, 2560)).astype(np.float32)
     return Predictor(
         classes=("Baseball", "Chess", "Kabaddi"),
-        image_encoder="lite0",
-        preprocessing=image_preprocessing("lite0", 64, "full"),
-        head=Head((Operation("affine", {"weight": weight, "bias": np.zeros(3, np.float32)}),)),
-        views=views,
-        additional_encoders=(
+        encoders=(
+            EncoderInput("lite0", image_preprocessing("lite0", 64, "full"), views, 1280),
             EncoderInput("lite1", image_preprocessing("lite1", size, "full"), views, 1280),
         ),
+        head=Head((Operation("affine", {"weight": weight, "bias": np.zeros(3, np.float32)}),)),
     )
 
 
@@ -104,7 +101,7 @@ def test_features_are_means_over_views_concatenated_over_encoders(
     blocks = []
     for name in ("lite0", "lite1"):
         encoder = load_image_encoder(name)
-        views = [image_preprocessing(name, 64, view) for view in both.views]
+        views = [image_preprocessing(name, 64, view) for view in both.encoders[0].views]
         blocks.append(
             np.mean([pooled_features(encoder, view.normalise([view.crop(p) for p in pictures]))
                      for view in views], axis=0)
@@ -131,7 +128,7 @@ def test_a_predictor_of_several_encoders_is_loaded(tmp_path: Path) -> None:
 
 
 def test_a_row_of_the_embed_audit_is_an_encoder_input() -> None:
-    encoder = two_encoders().additional_encoders[0]
+    encoder = two_encoders().encoders[1]
     row = {**asdict(encoder), "parameters": 1, "ms_per_image": 2.0, "backend": "torch"}
     assert EncoderInput.from_dict(json.loads(json.dumps(row))) == encoder
 

@@ -14,7 +14,7 @@ import requests
 
 from sports_clip_pipeline.encoders.image_encoders import image_preprocessing
 from sports_clip_pipeline.predictor.head import Head, Operation
-from sports_clip_pipeline.predictor.predictor import Predictor, load_predictor
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor, load_predictor
 from sports_clip_pipeline.tracking.registry import compare, register, version_tags
 from tests.data.factories import encoded, random_image
 from tests.tracking.server import free_port, wait_until_answers
@@ -59,9 +59,8 @@ def predictor(tmp_path):
     arrays = {"weight": weight, "bias": np.zeros(3, np.float32)}
     head = Head((Operation("l2_normalise"), Operation("affine", arrays)))
     folder = tmp_path / "predictor"
-    Predictor(
-        CLASSES, "lite0", image_preprocessing("lite0", 64, "full"), head, temperature=0.2
-    ).save(folder)
+    encoders = (EncoderInput("lite0", image_preprocessing("lite0", 64, "full"), (), 1280),)
+    Predictor(CLASSES, encoders, head, temperature=0.2).save(folder)
     return folder
 
 

@@ -17,9 +17,9 @@ from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.training.contrastive import UNLOCKED_STATE
 from sports_clip_pipeline.training.distributed import (
     Compute,
-    DeferredSignals,
     Processes,
     choose_compute,
+    deferred_signals,
     process_group,
 )
 from tests.training.two_processes import train
@@ -145,17 +145,15 @@ def test_matrix_products_have_the_precision_and_only_fp16_scales_its_loss(
     assert compute.scaler().is_enabled() == (precision == "fp16")
 
 
-def test_sigint_is_deferred_until_it_is_reraised() -> None:
-    with pytest.raises(KeyboardInterrupt), DeferredSignals() as signals:
+def test_sigint_is_deferred_to_the_end_of_the_block() -> None:
+    with pytest.raises(KeyboardInterrupt), deferred_signals() as signals:
         signal.raise_signal(signal.SIGINT)
-        assert signals.received == signal.SIGINT
-        signals.reraise()
+        assert signals == [signal.SIGINT]
 
 
 def test_sigterm_ends_with_its_status() -> None:
-    with pytest.raises(SystemExit) as ended, DeferredSignals() as signals:
+    with pytest.raises(SystemExit) as ended, deferred_signals():
         signal.raise_signal(signal.SIGTERM)
-        signals.reraise()
     assert ended.value.code == 128 + signal.SIGTERM
 
 
@@ -163,10 +161,9 @@ def test_the_previous_handler_gets_the_signal_and_is_restored() -> None:
     received: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     try:
-        with pytest.raises(SystemExit), DeferredSignals() as signals:
+        with pytest.raises(SystemExit), deferred_signals():
             signal.raise_signal(signal.SIGTERM)
             assert not received
-            signals.reraise()
         signal.raise_signal(signal.SIGTERM)
         assert received == [signal.SIGTERM, signal.SIGTERM]
     finally:
@@ -174,6 +171,6 @@ def test_the_previous_handler_gets_the_signal_and_is_restored() -> None:
 
 
 def test_a_second_sigint_is_not_deferred() -> None:
-    with pytest.raises(KeyboardInterrupt), DeferredSignals():
+    with pytest.raises(KeyboardInterrupt), deferred_signals():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)

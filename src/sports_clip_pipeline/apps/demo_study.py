@@ -19,7 +19,7 @@ from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
-from sports_clip_pipeline.predictor.predictor import Predictor
+from sports_clip_pipeline.predictor.predictor import EncoderInput, Predictor
 from sports_clip_pipeline.report.formatting import class_name
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _check_finished(catalog: Any, project: Path, study: str, env: str | None) ->
 
 
 def _read(catalog: Any, study: str) -> FinishedStudy:
-    from sports_clip_pipeline.clip.folder import read_image_encoder, read_preprocessing
+    from sports_clip_pipeline.clip.folder import read_image_encoder
 
     bank = catalog.load("params:class_bank")
     finetuned, clip = catalog.load("predictor"), catalog.load("clip_model")
@@ -179,10 +179,8 @@ def _read(catalog: Any, study: str) -> FinishedStudy:
         raise UserFacingError(f"predictor of the study {study}", what, remedy)
     zero_shot = Predictor(
         classes=bank.labels,
-        image_encoder=audit["image_encoder"],
-        preprocessing=read_preprocessing(clip),
+        encoders=(EncoderInput.from_dict(audit["encoders"][0]),),
         head=head,
-        views=tuple(audit["views"]),
         encoder_weights=read_image_encoder(clip),
     )
     return FinishedStudy(

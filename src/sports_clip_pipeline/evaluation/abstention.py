@@ -79,7 +79,7 @@ def out_of_distribution_probabilities(
         store: of the corpus. rows: (M,) indices of images in it.
         features: (N, D) of all its images, by the first encoder.
     """
-    if not predictor.additional_encoders:
+    if len(predictor.encoders) == 1:
         return predictor.predict_proba(features[rows])
     content = fingerprint(predictor_fingerprint(predictor), file_sha256(store.path / INDEX), rows)
     cached = state.load_state("abstention", content)

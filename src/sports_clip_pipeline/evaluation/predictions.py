@@ -94,10 +94,10 @@ def predict_split(
     """
     rows = (corpus.splits["split"] == split).to_numpy()
     arrays = {name: values[rows] for name, values in corpus.features.items()}
-    if predictor.has_frozen_copy:
-        arrays |= {additional_key(predictor.image_encoder): arrays["features"]}
+    first, *additional = (encoder.name for encoder in predictor.encoders)
+    if first in additional:  # a trained copy of one of them, whose columns the corpus lacks
+        arrays |= {additional_key(first): arrays["features"]}
         arrays["features"] = _trained_encoder_features(predictor, corpus, split, state)
-    additional = [encoder.name for encoder in predictor.additional_encoders]
     return predictor.predict_proba(concat_features(arrays, additional)[0])
 
 

@@ -52,7 +52,9 @@ def query_images(
     if budget < 1:
         raise ValueError(f"wanted a budget of at least 1 image, got {budget}")
     budget = min(budget, len(images))
-    order, margin = acquisition_score(probabilities)
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]  # (M, 2)
+    best, second = np.take_along_axis(probabilities.astype(np.float64), order, axis=1).T
+    margin = best - second  # the acquisition score; the least is queried
     unlabelled, labelled = unit_norm(features), unit_norm(labelled_features)
     if len(labelled) < TYPICAL_BELOW * len(labels):
         chosen, clusters = query_typical(unlabelled, labelled, budget, seed)
@@ -73,13 +75,6 @@ def query_images(
             "margin": margin[chosen],
         }
     )
-
-
-def acquisition_score(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two most probable classes (M, 2), and the margin between them (M,); least is queried."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
-    best, second = np.take_along_axis(probabilities.astype(np.float64), order, axis=1).T
-    return order, best - second
 
 
 def query_typical(

@@ -104,7 +104,7 @@ class Fit:
     hyperparameters: dict[str, Any]
     cv_top1: float
     cv_log_loss: float
-    held_out: np.ndarray | None = None
+    held_out: np.ndarray = field(compare=False)
 
 
 class Method(Parameters):

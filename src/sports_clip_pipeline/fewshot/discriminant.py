@@ -1,10 +1,7 @@
 """Gaussian discriminant analysis (GDA): supervised, by EM, and as transductive zero-shot."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -16,12 +13,12 @@ from sports_clip_pipeline.fewshot.cross_validation import Heads, fit_temperature
 from sports_clip_pipeline.fewshot.linear import Strengths, class_means, solve_shifted
 from sports_clip_pipeline.fewshot.softmax_solver import NEVER
 from sports_clip_pipeline.fewshot.subspace import LinearProbes, PrincipalSpace, lower_gram
+from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig
 from sports_clip_pipeline.predictor.head import Head, Operation, affine, blend, softmax
 
-if TYPE_CHECKING:
-    from sports_clip_pipeline.pipelines.zero_shot.config import TransductionConfig
-
 PUBLISHED_SHRINKAGE = 1.0
+# Settings of `fit_mixture`, as the fields of methods name them.
+MIXTURE = {"iterations", "beta", "shrinkage", "confidence", "label_weight", "balance_rounds"}
 _MIN_COUNT = 1e-9
 _MIN_SPREAD = 1e-3
 
@@ -191,16 +188,8 @@ def transduce(
     strong = zero_shot.scaled(config.prior_strength)
     if method == "gda_em":
         space = PrincipalSpace.of(columns, scaled, config.pca_width)
-        found, probabilities = fit_mixture(
-            space.rows(columns),
-            text,
-            prior,
-            iterations=config.iterations,
-            beta=config.beta,
-            shrinkage=config.shrinkage,
-            confidence=config.confidence,
-            balance_rounds=config.balance_rounds,
-        )
+        settings = config.model_dump(include=MIXTURE)
+        found, probabilities = fit_mixture(space.rows(columns), text, prior, **settings)
         head = blend(space.head(found.weight, found.bias), strong)
     elif method == "soft_k_means":
         probe, probabilities = _soft_k_means(columns, text, prior, config)

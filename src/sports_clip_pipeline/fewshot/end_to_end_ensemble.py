@@ -8,10 +8,9 @@ Source: Lakshminarayanan et al. 2017 (Deep ensembles), section 2; Genest and Zid
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -37,64 +36,6 @@ _MIN_PROBABILITY = 1e-7
 
 
 @dataclass(frozen=True)
-class EndToEndPredictions:
-    """Logits of end-to-end trials on test images; computed once, then read from the saved state.
-
-    Attributes:
-        images: the N test images, decoded when a trial is evaluated.
-        encoder: name of the packaged encoder whose architecture the trials have.
-        coverage: share of held-out images that predictors answer (abstention).
-        trials: those evaluated.
-    """
-
-    images: DecodedImages
-    classes: tuple[str, ...]
-    encoder: str
-    views: tuple[str, ...]
-    state: RunState
-    coverage: float
-    trials: list[FittedTrial] = field(default_factory=list)
-
-    def evaluate(self, trial: FittedTrial) -> np.ndarray:
-        """Logits (N, C) of a trial."""
-        logits = self.logits(trial)
-        if logits is None:
-            model = self.predictor(trial).module()
-            features = pooled_image_features(
-                model.encoder, self.images.open(), self.images.preprocessing, self.views
-            )
-            logits = trial.fit.head(features).astype(np.float32)
-            self.state.save_state(*self._address(trial), {"logits": logits})
-        return logits
-
-    def logits(self, trial: FittedTrial) -> np.ndarray | None:
-        """Saved logits (N, C) of a trial, or None."""
-        saved = self.state.load_state(*self._address(trial))
-        return None if saved is None else saved[0]["logits"]
-
-    def predictor(self, trial: FittedTrial) -> Predictor:
-        """A trial as a predictor, its encoder read again. Raises: KeyError: it is not saved."""
-        width = image_encoder(self.encoder).width
-        encoder = EncoderInput(self.encoder, self.images.preprocessing, self.views, width)
-        weights = read_encoder(trial, self.state)
-        return trial_predictor(trial, self.classes, [encoder], weights, self.coverage)
-
-    def predictors(self) -> dict[str, Callable[[], Predictor]]:
-        """By the name of its folder, what makes each trial's predictor."""
-        return {folder_name(one.key): partial(self.predictor, one) for one in self.trials}
-
-    def _address(self, trial: FittedTrial) -> tuple[str, str]:
-        images = list(self.images.addresses), self.images.preprocessing
-        content = fingerprint(trial.fingerprint, *images, list(self.views))
-        return f"evaluated/{trial.key.path}", content
-
-
-def folder_name(key: TrialKey) -> str:
-    """The folder of a trial's predictor."""
-    return f"{key.method}-{key.label_fraction:g}-{key.seed}"
-
-
-@dataclass(frozen=True)
 class EnsembleTrial:
     """Two trials on the same labels as one.
 
@@ -108,6 +49,92 @@ class EnsembleTrial:
     end_to_end: FittedTrial
     frozen: Head
     factors: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class EndToEndPredictions:
+    """Logits of end-to-end trials and ensembles on test images, and their predictors.
+
+    The logits of a trial are computed once, then read from the saved state.
+
+    Attributes:
+        images: the N test images, decoded when a trial is evaluated.
+        encoder: the trials' own, by the name of the packaged one. frozen: the frozen encoders.
+        coverage: share of held-out images that predictors answer (abstention).
+        trials: those evaluated.
+    """
+
+    images: DecodedImages
+    classes: tuple[str, ...]
+    encoder: EncoderInput
+    frozen: tuple[EncoderInput, ...]
+    state: RunState
+    coverage: float
+    trials: list[FittedTrial] = field(default_factory=list)
+
+    def evaluate(self, trial: FittedTrial) -> np.ndarray:
+        """Logits (N, C) of a trial."""
+        logits = self.logits(trial)
+        if logits is None:
+            model = self.predictor(trial).module()
+            seen, views = self.encoder.preprocessing, self.encoder.views
+            features = pooled_image_features(model.encoder, self.images.open(), seen, views)
+            logits = trial.fit.head(features).astype(np.float32)
+            self.state.save_state(*self._address(trial), {"logits": logits})
+        return logits
+
+    def logits(self, trial: FittedTrial) -> np.ndarray | None:
+        """Saved logits (N, C) of a trial, or None."""
+        saved = self.state.load_state(*self._address(trial))
+        return None if saved is None else saved[0]["logits"]
+
+    def evaluate_ensemble(self, ensemble: EnsembleTrial, features: np.ndarray) -> np.ndarray:
+        """Logits (N, C) of an ensemble; the frozen features of the test images are (N, ΣD)."""
+        logits = self.evaluate(ensemble.end_to_end)
+        mixed = ensemble.factors[0] * logits + ensemble.factors[1] * ensemble.frozen(features)
+        return mixed.astype(np.float32)
+
+    def predictor(self, trial: FittedTrial, ensemble: FittedTrial | None = None) -> Predictor:
+        """A trial, or the ensemble that it is in, as a predictor; its encoder is read again.
+
+        Raises: KeyError: the encoder is not saved.
+        """
+        encoders = [self.encoder, *(self.frozen if ensemble else ())]
+        weights = read_encoder(trial, self.state)
+        return trial_predictor(ensemble or trial, self.classes, encoders, weights, self.coverage)
+
+    def predictors(self, ensembles: Sequence[EnsembleTrial]) -> dict[str, partial[Predictor]]:
+        """By the name of its folder, what makes the predictor of each trial and ensemble."""
+        makers = {_folder_name(one.key): partial(self.predictor, one) for one in self.trials}
+        for one in ensembles:
+            name = _folder_name(one.fitted.key)
+            makers[name] = partial(self.predictor, one.end_to_end, one.fitted)
+        return makers
+
+    def shipped(
+        self,
+        ensembles: Sequence[EnsembleTrial],
+        chosen: Mapping[float, FittedTrial],
+        data: StudyData,
+    ) -> dict[float, partial[Predictor]]:
+        """What to ship instead of the trials over frozen features, by fraction, where better."""
+        makers = {}
+        for one in ensembles:
+            key = one.fitted.key
+            other = chosen.get(key.label_fraction)
+            if other is not None and other.key.seed == key.seed:
+                target = data.target[data.labelled_rows(other.key)]
+                if is_better(one, other, target):
+                    makers[key.label_fraction] = partial(self.predictor, one.end_to_end, one.fitted)
+        return makers
+
+    def _address(self, trial: FittedTrial) -> tuple[str, str]:
+        content = fingerprint(trial.fingerprint, list(self.images.addresses), self.encoder)
+        return f"evaluated/{trial.key.path}", content
+
+
+def _folder_name(key: TrialKey) -> str:
+    return f"{key.method}-{key.label_fraction:g}-{key.seed}"
 
 
 def build_ensembles(
@@ -149,7 +176,6 @@ def build_ensemble(
     Args:
         trials, frozen: on the same labels. target: (n,) int classes of the labelled images.
         widths: columns of the fine-tuned encoder, and of the frozen encoders together.
-    Raises: ValueError: a trial has no held-out predictions.
     """
     beside = _log_probs(frozen.fit)
     tested = ~np.isnan(beside[:, :1])
@@ -182,7 +208,7 @@ def is_better(ensemble: EnsembleTrial, chosen: FittedTrial, target: np.ndarray) 
 
     Args: chosen: over frozen features on the same labels. target: (n,) int classes of them.
     """
-    if ensemble.factors[0] == 0.0 or chosen.fit.held_out is None:
+    if ensemble.factors[0] == 0.0:
         return False
     gain = _log_probs(ensemble.fitted.fit) - _log_probs(chosen.fit)
     gain = gain[np.arange(len(target)), target]  # (n,) nats
@@ -190,49 +216,6 @@ def is_better(ensemble: EnsembleTrial, chosen: FittedTrial, target: np.ndarray) 
     return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
-@dataclass(frozen=True)
-class Ensembles:
-    """All ensembles of a study: their logits on test images, and their predictors."""
-
-    ensembles: Sequence[EnsembleTrial]
-    predictions: EndToEndPredictions
-    embed_audit: Mapping[str, Any]
-
-    def logits(self, ensemble: EnsembleTrial, features: np.ndarray) -> np.ndarray:
-        """(N, C) float32 on test images, of which the frozen features are (N, ΣD)."""
-        logits = self.predictions.evaluate(ensemble.end_to_end)
-        mixed = ensemble.factors[0] * logits + ensemble.factors[1] * ensemble.frozen(features)
-        return mixed.astype(np.float32)
-
-    def predictor(self, ensemble: EnsembleTrial) -> Predictor:
-        """The ensemble as a predictor of its own."""
-        first = self.predictions.predictor(ensemble.end_to_end)
-        frozen = [EncoderInput.from_dict(row) for row in self.embed_audit["encoders"]]
-        encoders = [*first.encoders, *frozen]
-        given = first.classes, encoders, first.encoder_weights, self.predictions.coverage
-        return trial_predictor(ensemble.fitted, *given)
-
-    def predictors(self) -> dict[str, Callable[[], Predictor]]:
-        """By the name of its folder, what makes each ensemble's predictor."""
-        return {folder_name(e.fitted.key): partial(self.predictor, e) for e in self.ensembles}
-
-    def shipped(
-        self, chosen: Mapping[float, FittedTrial], data: StudyData
-    ) -> dict[float, Callable[[], Predictor]]:
-        """What to ship instead of the trials over frozen features, by fraction, where better."""
-        makers: dict[float, Callable[[], Predictor]] = {}
-        for ensemble in self.ensembles:
-            key = ensemble.fitted.key
-            other = chosen.get(key.label_fraction)
-            if other is not None and other.key.seed == key.seed:
-                target = data.target[data.labelled_rows(other.key)]
-                if is_better(ensemble, other, target):
-                    makers[key.label_fraction] = partial(self.predictor, ensemble)
-        return makers
-
-
 def _log_probs(fit: Fit) -> np.ndarray:
     """Held-out log-probabilities (n, C); NaN where a row was not held out."""
-    if fit.held_out is None:
-        raise ValueError("a trial without held-out predictions cannot be in an ensemble")
     return np.log(np.maximum(fit.held_out.astype(np.float64), _MIN_PROBABILITY))

@@ -264,24 +264,13 @@ class Lora(EndToEndMethod):
     settings = ("lora_rank", "lora_alpha", "lora_lr")
 
     def build(self, start: Start, config: EndToEndConfig, seed: int) -> ImageClassifier:
-        """Zero-shot start whose attention layers carry updates; only those and the head train."""
-        encoder = start.clip_encoder()
-        self.inject(encoder, config.lora_rank, config.lora_alpha, seed)
-        return ImageClassifier(encoder, TextHead(start.pretrained))
+        """Zero-shot start with updates beside `qkv` and `proj` of each attention.
 
-    def finish(self, encoder: Any) -> None:
-        """Merge every update into its layer: the encoder has its first architecture again."""
-        for name, module in list(encoder.named_modules()):
-            if isinstance(module, LowRankLinear):
-                encoder.set_submodule(name, module.merged())
-
-    @staticmethod
-    def inject(encoder: nn.Module, rank: int, alpha: float, seed: int) -> None:
-        """Freeze the encoder and put an update beside `qkv` and `proj` of each attention.
+        Only those and the head train.
 
         Raises: UserFacingError: the encoder has no attention.
         """
-        encoder.requires_grad_(False)
+        encoder = start.clip_encoder().requires_grad_(False)
         modules = encoder.named_modules()
         attentions = [module for name, module in modules if name.rpartition(".")[2] == "attn"]
         layers = [(module, layer) for module in attentions for layer in _ATTENTION_LAYERS]
@@ -292,8 +281,15 @@ class Lora(EndToEndMethod):
                 "leave lora out of end_to_end.methods, or use an encoder with attention",
             )
         for number, (module, layer) in enumerate(layers):
-            base = getattr(module, layer)
+            base, rank, alpha = getattr(module, layer), config.lora_rank, config.lora_alpha
             setattr(module, layer, LowRankLinear(base, rank, alpha, seed + number))
+        return ImageClassifier(encoder, TextHead(start.pretrained))
+
+    def finish(self, encoder: Any) -> None:
+        """Merge every update into its layer: the encoder has its first architecture again."""
+        for name, module in list(encoder.named_modules()):
+            if isinstance(module, LowRankLinear):
+                encoder.set_submodule(name, module.merged())
 
 
 METHODS: dict[str, EndToEndMethod] = {

@@ -34,13 +34,7 @@ from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores, retain_freed_memory
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
 from sports_clip_pipeline.training import classification, images, trainer
-from sports_clip_pipeline.training.classification import (
-    ClassificationTask,
-    ImageClassifier,
-    LabelledImages,
-    pooled_image_features,
-    steps_for,
-)
+from sports_clip_pipeline.training.classification import ImageClassifier, LabelledImages
 from sports_clip_pipeline.training.distributed import Compute
 from sports_clip_pipeline.training.images import DecodedImages
 from sports_clip_pipeline.training.trainer import Trainer, TrainSettings
@@ -170,7 +164,7 @@ class _TrialRun:
         candidates = self._candidates(first)
         held_out = {setting: np.full((len(rows), classes), np.nan) for setting in candidates}
         for setting, model in candidates.items():
-            features = pooled_image_features(
+            features = classification.pooled_image_features(
                 model.encoder, study.images.open()[rows[out]], study.images.preprocessing,
                 config.views,
             )  # fmt: skip
@@ -237,18 +231,19 @@ def new_trainer(
     """A trainer of one method from its start; `labels` counts those held out too."""
     compute = Compute("cuda" if torch.cuda.is_available() else "cpu", "fp32")
     few = labels < config.freeze_batch_norm_below
+    shared = {"warmup_share", "ema_decay", "checkpoint_every_steps"}
     settings = TrainSettings(
         epochs=1,
         peak_lr=getattr(config, method.lr),
-        warmup_share=config.warmup_share,
         betas=(0.9, 0.999),
-        ema_decay=config.ema_decay,
         fused=True,
         freeze_batch_norm=few if method.freeze_batch_norm is None else method.freeze_batch_norm,
-        checkpoint_every_steps=config.checkpoint_every_steps,
+        **config.model_dump(include=shared),
     )
     model, loss = method.build(start, config, seed), partial(method.loss, config=config)
-    return Trainer(ClassificationTask(model, loss, labelled, config, seed, settings, compute))
+    return Trainer(
+        classification.ClassificationTask(model, loss, labelled, config, seed, settings, compute)
+    )
 
 
 def held_out_rows(target: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -267,7 +262,7 @@ def trial_steps(study: EndToEndStudy, key: TrialKey, config: EndToEndConfig) -> 
     target = study.target[study.labelled_rows(key)]
     trained_on = int((~held_out_rows(target, config.held_out_share, key.seed)).sum())
     refit_on = [len(target)] if len(target) < config.refit_below else []
-    return sum(steps_for(count, config) for count in (trained_on, *refit_on))
+    return sum(classification.steps_for(count, config) for count in (trained_on, *refit_on))
 
 
 def estimate_study(

@@ -19,6 +19,7 @@ from sports_clip_pipeline.clip.projections import Pretrained, unit_norm
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out, select_candidate
 from sports_clip_pipeline.fewshot.discriminant import (
+    MIXTURE,
     LinearClassifier,
     balanced,
     fit_mixture,
@@ -218,12 +219,8 @@ class GdaEm(LogregBlend):
             pool.rows[mask],
             teacher.log_probs[fold][mask],
             pool.prior(fold),
-            iterations=self.iterations,
-            beta=self.beta,
-            shrinkage=self.shrinkage,
-            confidence=self.confidence,
-            label_weight=self.label_weight,
             target=target[mask],
+            **self.model_dump(include=MIXTURE),
         )
 
 

@@ -1,16 +1,14 @@
 """The label-efficiency study: method × label fraction × seed, in worker processes, resumable."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,16 +21,9 @@ from sports_clip_pipeline.fewshot.base import METHODS, Labelled, MethodSpec, Tas
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial, save_trial
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.machine import (
-    cores,
-    exit_with_parent,
-    trim_memory,
-    worker_context,
-)
+from sports_clip_pipeline.machine import cores, exit_with_parent, trim_memory, worker_context
+from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from sports_clip_pipeline.predictor.head import Head
-
-if TYPE_CHECKING:
-    from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 
 Result = TypeVar("Result")
 # Trials queued for a worker, the running one included: it never waits for the next.
@@ -212,44 +203,30 @@ def _code(spec: MethodSpec) -> list[ModuleType]:
     return [modules[name] for name in sorted(modules)]
 
 
-class TrialScheduler:
-    """The order of trials on workers: subset by subset, since its trials share a cache.
-
-    A worker stays with its subset, then takes one that is no other worker's, then any other.
-    """
-
-    def __init__(self, keys: Iterable[TrialKey]) -> None:
-        self._waiting = list(keys)
-        self._subset: dict[int, tuple[float, int]] = {}
-
-    def next_for(self, worker: int) -> TrialKey | None:
-        """The worker's next trial, or None if none is left."""
-        if not self._waiting:
-            return None
-        own = self._subset.get(worker)
-        taken = {subset for other, subset in self._subset.items() if other != worker}
-        same = [key for key in self._waiting if key.subset == own]
-        free = [key for key in self._waiting if key.subset not in taken]
-        key = (same or free or self._waiting[-1:])[0]
-        self._waiting.remove(key)
-        self._subset[worker] = key.subset
-        return key
-
-
 def schedule_trials(
     keys: Sequence[TrialKey], fit: Callable[[TrialKey], Result], workers: Sequence[Executor]
 ) -> Iterator[Result]:
     """The results of `fit` as they come, on executors of one process each.
 
+    The trials of a subset share a cache: a worker stays with its subset, then takes one that is no
+    other worker's, then any other.
+
     Raises: what `fit` raises; BrokenProcessPool: a process has died.
     """
-    scheduler = TrialScheduler(keys)
+    waiting = list(keys)
+    subsets: dict[int, tuple[float, int]] = {}
     running: dict[Future[Result], int] = {}
 
     def start(worker: int) -> None:
-        key = scheduler.next_for(worker)
-        if key is not None:
-            running[workers[worker].submit(fit, key)] = worker
+        if not waiting:
+            return
+        taken = {subset for other, subset in subsets.items() if other != worker}
+        same = [key for key in waiting if key.subset == subsets.get(worker)]
+        free = [key for key in waiting if key.subset not in taken]
+        key = (same or free or waiting[-1:])[0]
+        waiting.remove(key)
+        subsets[worker] = key.subset
+        running[workers[worker].submit(fit, key)] = worker
 
     for _ in range(_QUEUED):
         for worker in range(len(workers)):

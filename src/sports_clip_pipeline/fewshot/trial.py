@@ -60,7 +60,7 @@ class FittedTrial:
 
     def without_arrays(self) -> FittedTrial:
         """The same without head and held-out probabilities: hundreds of them fill the memory."""
-        return replace(self, fit=replace(self.fit, head=Head(()), held_out=None))
+        return replace(self, fit=replace(self.fit, head=Head(()), held_out=np.empty((0, 0))))
 
 
 def save_trial(
@@ -71,9 +71,8 @@ def save_trial(
     scores = {name: getattr(fit, name) for name in _SCORES}
     meta = json.loads(json.dumps({"operations": fit.head.describe(), **scores, **own}))
     arrays = {f"head.{name}": value for name, value in fit.head.to_arrays().items()}
-    if fit.held_out is not None:
-        arrays["held_out"] = fit.held_out
-    state.save_state(fitted.key.path, fitted.fingerprint, arrays | dict(more or {}), meta)
+    arrays |= {"held_out": fit.held_out, **(more or {})}
+    state.save_state(fitted.key.path, fitted.fingerprint, arrays, meta)
 
 
 def load_trial(key: TrialKey, fingerprint: str, state: RunState) -> FittedTrial | None:
@@ -83,7 +82,7 @@ def load_trial(key: TrialKey, fingerprint: str, state: RunState) -> FittedTrial 
         return None
     arrays, meta = saved
     head = Head.from_arrays(meta["operations"], arrays, "head.")
-    fit = Fit(head, **{name: meta[name] for name in _SCORES}, held_out=arrays.get("held_out"))
+    fit = Fit(head, **{name: meta[name] for name in _SCORES}, held_out=arrays["held_out"])
     return FittedTrial(key, fit, meta["labels"], meta["elapsed_s"], True, fingerprint)
 
 
@@ -99,17 +98,14 @@ def trial_predictor(
     Args: encoder_weights: of the first encoder where it was trained; empty for packaged ones.
     """
     key, fit = fitted.key, fitted.fit
-    (first, *additional), head = encoders, fit.head
-    begin = head.operations[0]
-    if begin.kind == "columns" and [*begin.arrays.values()] == [0, first.width]:
-        additional, head = [], Head(head.operations[1:])  # it reads the first encoder alone
+    head, begin = fit.head, fit.head.operations[0]
+    if begin.kind == "columns" and [*begin.arrays.values()] == [0, encoders[0].width]:
+        encoders, head = encoders[:1], Head(head.operations[1:])  # it reads the first one alone
     return Predictor(
         classes=tuple(classes),
-        image_encoder=first.name,
-        preprocessing=first.preprocessing,
+        encoders=tuple(encoders),
         head=head,
         temperature=fit.temperature,
-        views=first.views,
         encoder_weights=dict(encoder_weights),
         origin={
             "method": key.method,
@@ -119,12 +115,11 @@ def trial_predictor(
             "hyperparameters": fit.hyperparameters,
             "cv_top1": fit.cv_top1,
         },
-        additional_encoders=tuple(additional),
         threshold=abstention_threshold(fit.held_out, coverage),
     )
 
 
-def abstention_threshold(held_out: np.ndarray | None, coverage: float) -> float | None:
+def abstention_threshold(held_out: np.ndarray, coverage: float) -> float | None:
     """The highest confidence threshold under which at most 1 − coverage of held-out rows fall.
 
     The predictor abstains where its greatest probability is below it.
@@ -134,8 +129,6 @@ def abstention_threshold(held_out: np.ndarray | None, coverage: float) -> float 
         confidences .9, .8, .7, .6 with coverage .75 it is .7, and .6 is abstained from.
     Source: Chow 1970; El-Yaniv and Wiener 2010, section 2 (coverage of a selective classifier).
     """
-    if held_out is None:
-        return None
     confidence = held_out.max(axis=1)  # (n,)
     confidence = np.sort(confidence[~np.isnan(confidence)].astype(np.float64))
     if len(confidence) == 0:

@@ -51,14 +51,15 @@ class EncoderClassifier(nn.Module):
     def __init__(self, predictor: Predictor) -> None:
         """Build the encoders. Raises: UserFacingError: an encoder's weights are missing."""
         super().__init__()
-        first, weights = image_encoder(predictor.image_encoder), predictor.encoder_weights
-        self.encoder: Any = first.build() if weights else first.load()
+        first, *additional = predictor.encoders
+        spec, weights = image_encoder(first.name), predictor.encoder_weights
+        self.encoder: Any = spec.build() if weights else spec.load()
         if weights:
             state = {key: torch.tensor(value) for key, value in weights.items()}
             self.encoder.load_state_dict(state)
         self.additional_encoders = nn.ModuleList(
-            AdditionalEncoder(encoder.name, encoder.preprocessing, predictor.preprocessing)
-            for encoder in predictor.additional_encoders
+            AdditionalEncoder(encoder.name, encoder.preprocessing, first.preprocessing)
+            for encoder in additional
         )
         self.head = HeadModule(predictor.head)
 

@@ -62,56 +62,36 @@ class Predictor:
 
     Attributes:
         classes: labels in the order of the logits.
-        image_encoder: name of the first image encoder. preprocessing: its own.
+        encoders: in the order of their columns; the first one may be trained.
         head: pooled features (N, ΣD), concatenated over encoders, to logits (N, C).
         temperature: logits are divided by it before the softmax; > 0.
-        views: features are means over these views; empty for the preprocessing's own. `module()`
-            uses the preprocessing's view alone.
         encoder_weights: state dict of the first encoder where it was trained or is not packaged;
             else empty.
         origin: JSON-like record of how it was made (method, fraction, hyper-parameters …).
-        additional_encoders: further encoders, in the order of their columns.
         threshold: least top-1 probability that gives a class; None never abstains.
     """
 
     classes: tuple[str, ...]
-    image_encoder: str
-    preprocessing: ImageTransform
+    encoders: tuple[EncoderInput, ...]
     head: Head
     temperature: float = 1.0
-    views: tuple[str, ...] = ()
     encoder_weights: dict[str, np.ndarray] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
-    additional_encoders: tuple[EncoderInput, ...] = ()
     threshold: float | None = None
 
     @property
-    def encoders(self) -> tuple[EncoderInput, ...]:
-        """All encoders in the order of their columns."""
-        from sports_clip_pipeline.encoders.image_encoders import image_encoder
-
-        width = image_encoder(self.image_encoder).width
-        first = EncoderInput(self.image_encoder, self.preprocessing, self.views, width)
-        return (first, *self.additional_encoders)
-
-    @property
-    def has_frozen_copy(self) -> bool:
-        """Whether the first encoder is a trained copy of one of the additional encoders.
-
-        The cached features of a corpus then lack its columns.
-        """
-        return self.image_encoder in {encoder.name for encoder in self.additional_encoders}
+    def preprocessing(self) -> ImageTransform:
+        """That of the first encoder."""
+        return self.encoders[0].preprocessing
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) from pooled encoder features (N, ΣD).
 
-        Raises: ValueError: several encoders, and another number of columns than their sum.
+        Raises: ValueError: another number of columns than that of all encoders.
         """
-        if self.additional_encoders:
-            encoders = self.encoders
-            if features.shape[1] != sum(encoder.width for encoder in encoders):
-                widths = " + ".join(f"{encoder.width} of {encoder.name}" for encoder in encoders)
-                raise ValueError(f"features have {features.shape[1]} columns, wanted {widths}")
+        if features.shape[1] != sum(encoder.width for encoder in self.encoders):
+            widths = " + ".join(f"{encoder.width} of {encoder.name}" for encoder in self.encoders)
+            raise ValueError(f"features have {features.shape[1]} columns, wanted {widths}")
         return softmax(self.head(features) / self.temperature)
 
     def predict_images(self, images: Sequence[Image.Image]) -> np.ndarray:
@@ -139,7 +119,8 @@ class Predictor:
     def module(self) -> EncoderClassifier:
         """Pixels (B, 3, H, W), normalised for the first encoder, to logits (B, C), in eval mode.
 
-        All encoders get these pixels of one view, while `features` averages over views.
+        All encoders get these pixels, in the view of the first one's preprocessing, while
+        `features` averages over views.
         """
         from sports_clip_pipeline.predictor.encoder_classifier import EncoderClassifier
 
@@ -212,17 +193,15 @@ def _from_record(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Predi
     threshold = record["threshold"]
     if threshold is not None and not 0.0 <= float(threshold) <= 1.0:
         raise ValueError(f"threshold is a probability, got {threshold!r}")
-    first, *further = (EncoderInput.from_dict(row) for row in record["encoders"])
+    if not record["encoders"]:
+        raise ValueError("no encoder")
     return Predictor(
         classes=tuple(record["classes"]),
-        image_encoder=first.name,
-        preprocessing=first.preprocessing,
+        encoders=tuple(EncoderInput.from_dict(row) for row in record["encoders"]),
         head=Head.from_arrays(record["head"], part("head.")),
         temperature=record["temperature"],
-        views=first.views,
         encoder_weights=part("encoder."),
         origin=record["origin"],
-        additional_encoders=tuple(further),
         threshold=None if threshold is None else float(threshold),
     )
 

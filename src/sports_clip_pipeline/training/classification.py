@@ -19,6 +19,7 @@ from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.clip.zero_shot import text_features
 from sports_clip_pipeline.data.class_bank import ClassBank
 from sports_clip_pipeline.data.transforms import ImageTransform
+from sports_clip_pipeline.encoders.image_encoders import pooled
 from sports_clip_pipeline.io.fingerprint import file_sha256
 from sports_clip_pipeline.pipelines.embed.config import TokenizeConfig
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
@@ -89,8 +90,7 @@ class ImageClassifier(nn.Module):
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to pooled features (B, D)."""
-        maps = self.encoder.forward_features(pixels)  # (B, K, h, w)
-        return self.encoder.forward_head(maps, pre_logits=True)
+        return pooled(self.encoder, pixels)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to (B, C)."""
@@ -182,8 +182,8 @@ class ContrastiveHead(ProjectionHead):
         shares = torch.tensor(member / member.sum(axis=0)).T.contiguous()  # (C, M)
         self.register_buffer("membership", shares, persistent=False)
 
-    def embed_prompts(self, rows: torch.Tensor) -> torch.Tensor:
-        """Prompt rows (B,) to unit-norm text embeddings (B, P)."""
+    def embed_prompts(self, rows: torch.Tensor | slice = slice(None)) -> torch.Tensor:
+        """Prompt rows (B,), or all M, to unit-norm text embeddings (B, P)."""
         return functional.normalize(self.text(self.text_features[rows]), dim=1)
 
     def scale(self) -> torch.Tensor:
@@ -192,8 +192,7 @@ class ContrastiveHead(ProjectionHead):
 
     def class_weights(self) -> torch.Tensor:
         """Scaled class weights (C, P) by the current text projection."""
-        embedded = functional.normalize(self.text(self.text_features), dim=1)  # (M, P)
-        return functional.normalize(self.membership @ embedded, dim=1) * self.scale()
+        return functional.normalize(self.membership @ self.embed_prompts(), dim=1) * self.scale()
 
 
 def pooled_image_features(
@@ -210,9 +209,8 @@ def pooled_image_features(
         for start in range(0, len(images), _BATCH):
             pixels = to_pixels(images[start : start + _BATCH], preprocessing).to(device)
             inputs = [pixels.flip(3) if view.endswith("_flip") else pixels for view in views]
-            maps = [encoder.forward_features(view) for view in inputs]  # (B, K, h, w) each
-            pooled = [encoder.forward_head(view, pre_logits=True) for view in maps]  # (B, D) each
-            rows.append(torch.stack(pooled).mean(dim=0).cpu().numpy())
+            features = [pooled(encoder, view) for view in inputs]  # (B, D) each
+            rows.append(torch.stack(features).mean(dim=0).cpu().numpy())
     return np.concatenate(rows)
 
 
@@ -237,6 +235,7 @@ class Batch(NamedTuple):
     rng: np.random.Generator
 
 
+@dataclass(eq=False)
 class ClassificationTask(Task):
     """End-to-end classification of randomly cropped images; all steps are one epoch.
 
@@ -244,22 +243,18 @@ class ClassificationTask(Task):
     """
 
     unit = "image"
+    model: Any
+    loss_of: Callable[[ImageClassifier, Batch], torch.Tensor]
+    labelled: LabelledImages
+    config: EndToEndConfig
+    seed: int
+    settings: TrainSettings
+    compute: Compute
 
-    def __init__(
-        self,
-        model: ImageClassifier,
-        loss: Callable[[ImageClassifier, Batch], torch.Tensor],
-        labelled: LabelledImages,
-        config: EndToEndConfig,
-        seed: int,
-        settings: TrainSettings,
-        compute: Compute,
-    ) -> None:
-        self.model = model.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._loss, self.labelled, self.config, self.seed = loss, labelled, config, seed
-        self.settings, self.compute = settings, compute
-        self.steps_per_epoch = steps_for(len(labelled.rows), config)
-        self.epoch_size = self.steps_per_epoch * config.batch_size
+    def __post_init__(self) -> None:
+        self.model = self.model.to(self.compute.device, memory_format=torch.channels_last)
+        self.steps_per_epoch = steps_for(len(self.labelled.rows), self.config)
+        self.epoch_size = self.steps_per_epoch * self.config.batch_size
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Weight decay for matrices and kernels; a larger learning rate for a zero-init head."""
@@ -286,7 +281,7 @@ class ClassificationTask(Task):
 
     def loss(self, inputs: Batch) -> torch.Tensor:
         """Loss () of a batch."""
-        return self._loss(self.model, inputs)
+        return self.loss_of(self.model, inputs)
 
 
 def rows_of_step(step: int, size: int, count: int, seed: int) -> np.ndarray:

@@ -17,13 +17,8 @@ from torch.distributed.nn.functional import all_gather
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from sports_clip_pipeline import machine
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.machine import (
-    cores,
-    cores_per_process,
-    rank_and_world_size,
-    set_cuda_device,
-)
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -151,7 +146,7 @@ def process_group(device: str, batch_size: int) -> Iterator[Processes]:
 
     Raises: UserFacingError: more processes than images of a step (`batch_size`).
     """
-    launch = rank_and_world_size()
+    launch = machine.rank_and_world_size()
     if launch is None:
         yield SINGLE_PROCESS
         return
@@ -161,9 +156,9 @@ def process_group(device: str, batch_size: int) -> Iterator[Processes]:
             f"started {launch[1]} processes for steps of {batch_size} images",
             "use fewer, or larger batches",
         )
-    torch.set_num_threads(cores_per_process(cores()))
+    torch.set_num_threads(machine.cores_per_process(machine.cores()))
     if device == "cuda":
-        set_cuda_device()
+        machine.set_cuda_device()
     distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
         yield Processes(*launch)
@@ -171,34 +166,36 @@ def process_group(device: str, batch_size: int) -> Iterator[Processes]:
         distributed.destroy_process_group()
 
 
-class DeferredSignals:
-    """Context manager that defers SIGTERM and SIGINT; has no effect outside the main thread."""
+@contextmanager
+def deferred_signals() -> Iterator[list[int]]:
+    """Defer SIGTERM and SIGINT to the end of the block; has no effect outside the main thread.
 
-    def __init__(self) -> None:
-        self.received = 0  # number of the deferred signal
-        self._handlers: dict[int, Any] = {}
+    Yields the numbers of the deferred signals; a second signal acts at once.
 
-    def __enter__(self) -> DeferredSignals:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._handlers[number] = signal.signal(number, self._receive)
-        return self
+    Raises: KeyboardInterrupt, SystemExit (128 + signal), or what the old handler raises: after a
+        block in which a signal came.
+    """
+    received: list[int] = []
+    handlers: dict[int, Any] = {}
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._handlers.items():
+    def restore() -> None:
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-        self._handlers.clear()
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received:  # a second signal acts at once
-            self.__exit__()
+    def receive(number: int, frame: FrameType | None) -> None:
+        if received:
+            restore()
             signal.raise_signal(number)
-        self.received = number
+        received.append(number)
 
-    def reraise(self) -> None:
-        """Raises: KeyboardInterrupt, SystemExit (128 + signal), or what the old handler raises."""
-        handler = self._handlers.get(self.received)
-        self.__exit__()
-        if callable(handler):
-            signal.raise_signal(self.received)
-        raise SystemExit(128 + self.received)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            handlers[number] = signal.signal(number, receive)
+    try:
+        yield received
+    finally:
+        restore()
+    if received:
+        if callable(handlers[received[0]]):
+            signal.raise_signal(received[0])
+        raise SystemExit(128 + received[0])

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -101,14 +102,10 @@ def read_images(
         return np.asarray(view)
 
     with ThreadPoolExecutor(cores()) as pool:
-        ahead: Iterator[np.ndarray] | None = None
-        for rows, crops in batches:
-            submitted = pool.map(read, rows, crops or [None] * len(rows))
-            if ahead is not None:
-                yield np.stack(list(ahead))
-            ahead = submitted
-        if ahead is not None:
-            yield np.stack(list(ahead))
+        submitted = (pool.map(read, rows, crops or [None] * len(rows)) for rows, crops in batches)
+        # Each batch is awaited when the one after it has been submitted.
+        for batch, _ in pairwise(chain(submitted, [iter(())])):
+            yield np.stack(list(batch))
 
 
 def to_pixels(

@@ -18,13 +18,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from sports_clip_pipeline.io.state import RunState
-from sports_clip_pipeline.training.distributed import (
-    CPU,
-    SINGLE_PROCESS,
-    Compute,
-    DeferredSignals,
-    Processes,
-)
+from sports_clip_pipeline.training import distributed
 from sports_clip_pipeline.training.unlock import changing_entries, set_train_mode
 
 # Text-to-image recall@5 on the validation split: decides the best epoch and early stopping.
@@ -84,8 +78,8 @@ class Task:
     settings: TrainSettings
     steps_per_epoch: int
     epoch_size: int
-    compute: Compute = CPU
-    processes: Processes = SINGLE_PROCESS
+    compute: distributed.Compute = distributed.CPU
+    processes: distributed.Processes = distributed.SINGLE_PROCESS
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of AdamW; `lr_scale` multiplies the learning rate of a group."""
@@ -127,10 +121,6 @@ class WarmupEma(ModelEmaV3):
         """Decay after `step` steps."""
         assert step is not None
         return min(self.decay, (1.0 + step) / (10.0 + step))
-
-
-# Called after each step with the trainer and the loss on the device.
-OnStep = Callable[["Trainer", torch.Tensor], None]
 
 
 class Trainer:
@@ -248,13 +238,14 @@ class Trainer:
         run_state: RunState,
         key: str,
         fingerprint: str,
-        on_step: OnStep = lambda *_: None,
+        on_step: Callable[["Trainer", torch.Tensor], None] = lambda *_: None,
         on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
         bar: Any = None,
     ) -> None:
         """Train to the end, resuming from the last checkpoint under this key and fingerprint.
 
         Args:
+            on_step: called after each step with the trainer and the loss on the device.
             bar: advanced by the examples of each step, and by those of earlier runs.
         Raises: KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; a checkpoint is saved first.
         """
@@ -277,10 +268,10 @@ class Trainer:
 
         load(key)
         advance()
-        with DeferredSignals() as signals:
+        with distributed.deferred_signals() as signals:
 
             def interrupted() -> bool:
-                return processes.any(bool(signals.received), self.task.compute.device)
+                return processes.any(bool(signals), self.task.compute.device)
 
             def after(loss: torch.Tensor) -> bool:
                 advance()
@@ -298,12 +289,10 @@ class Trainer:
                 if settings.keep == "best" and stalled_epochs(self.history) == 0:
                     save(f"{key}.best")
                 every = settings.checkpoint_every_epochs
-                if self.finished or signals.received or self.epoch % every == 0:
+                if self.finished or signals or self.epoch % every == 0:
                     save(key)
-            if signals.received:
-                signals.reraise()
-            if not self.finished:
-                raise SystemExit(128 + signal.SIGTERM)  # another process received the signal
+        if not self.finished:
+            raise SystemExit(128 + signal.SIGTERM)  # another process received the signal
         history = self.history
         if settings.keep == "best":
             load(f"{key}.best")

@@ -6,13 +6,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sports_clip_pipeline.clip.model import (
-    image_blocks,
-    image_encoder,
-    projection_parameters,
-    text_blocks,
-    text_encoder,
-)
+from sports_clip_pipeline.clip import model as clip
 from sports_clip_pipeline.errors import UserFacingError
 
 ALL = -1
@@ -31,21 +25,21 @@ def unlock(model: Any, image_count: int, text_count: int, biased: bool = False) 
     Raises: UserFacingError: an encoder has fewer blocks.
     """
     model.requires_grad_(False)
-    image, text = (list(part(model).parameters()) for part in (image_encoder, text_encoder))
+    image, text = clip.image_encoder(model), clip.text_encoder(model)
     trainable = [
-        *_last(image_blocks(model), image, image_count, "pretrain.unlocked_image_blocks"),
-        *_last(text_blocks(model), text, text_count, "pretrain.unlocked_text_blocks"),
-        *projection_parameters(model, image_count != 0, text_count != 0, biased),
+        *_last(clip.image_blocks(model), image, image_count, "pretrain.unlocked_image_blocks"),
+        *_last(clip.text_blocks(model), text, text_count, "pretrain.unlocked_text_blocks"),
+        *clip.projection_parameters(model, image_count != 0, text_count != 0, biased),
     ]
     for parameter in trainable:
         parameter.requires_grad_(True)
 
 
 def _last(
-    blocks: Sequence[list[nn.Parameter]], whole: list[nn.Parameter], count: int, parameter: str
+    blocks: Sequence[list[nn.Parameter]], encoder: nn.Module, count: int, parameter: str
 ) -> list[nn.Parameter]:
     if count == ALL:
-        return whole
+        return list(encoder.parameters())
     if count > len(blocks):
         raise UserFacingError(
             f"parameter {parameter}",

@@ -1,5 +1,6 @@
 """Nodes of `finetune`: frozen and end-to-end trials, and the predictor that is shipped."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,15 +198,17 @@ def fit_end_to_end_trials(
         finished_end_to_end_trials,
         run_end_to_end_trials,
     )
+    from sports_clip_pipeline.predictor.predictor import EncoderInput
 
     images = _images(
         "test", splits, sports_images, sports_manifest, embed_audit, config, end_to_end_state
     )
     target = evaluation_target(splits, class_bank.labels)
+    frozen = tuple(EncoderInput.from_dict(row) for row in embed_audit["encoders"])
+    encoder = replace(frozen[0], preprocessing=images.preprocessing, views=config.views)
     predictions = EndToEndPredictions(
-        images, class_bank.labels, embed_audit["image_encoder"], config.views, end_to_end_state,
-        finetune.coverage,
-    )  # fmt: skip
+        images, class_bank.labels, encoder, frozen, end_to_end_state, finetune.coverage
+    )
     trains = finetune.plan == "end_to_end" and not finetune.dry_run
     run = run_end_to_end_trials if trains else finished_end_to_end_trials
     scores = []
@@ -226,31 +229,29 @@ def build_end_to_end_ensembles(
     study_data: Any,
     chosen_trials: Any,
     test_data: Arrays,
-    embed_audit: Document,
     finetune: FinetuneConfig,
     finetune_state: RunState,
 ) -> tuple[Table, Table, Any, Any]:
     """End-to-end trials, also in ensembles with frozen features; which of those to ship."""
     from sports_clip_pipeline.evaluation import learning_curves
-    from sports_clip_pipeline.fewshot.end_to_end_ensemble import Ensembles, build_ensembles
+    from sports_clip_pipeline.fewshot.end_to_end_ensemble import build_ensembles
 
     predictions, scores, target = end_to_end_scores
-    trials = build_ensembles(
+    ensembles = build_ensembles(
         predictions.trials, end_to_end_study, study_data, finetune, finetune_state
     )
-    ensembles = Ensembles(trials, predictions, embed_audit)
-    for trial in trials:
-        logits = ensembles.logits(trial, test_data["features"])
+    for one in ensembles:
+        logits = predictions.evaluate_ensemble(one, test_data["features"])
         scored = learning_curves.score_trial(
-            trial.fitted, logits, target, finetune.bootstrap_resamples
+            one.fitted, logits, target, finetune.bootstrap_resamples
         )
         scores = [*scores, scored]
         finetune_state.log_trial(scores[-1].row, "end_to_end")
     return (
         learning_curves.trials_table(scores),
         learning_curves.learning_curves(scores, finetune.bootstrap_resamples),
-        predictions.predictors() | ensembles.predictors(),
-        ensembles.shipped(chosen_trials, study_data),
+        predictions.predictors(ensembles),
+        predictions.shipped(ensembles, chosen_trials, study_data),
     )
 
 
