@@ -13,7 +13,7 @@ from transformers import AutoConfig
 from sports_clip_pipeline.clip.projections import NotebookHead, Projections, state_of
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
-from sports_clip_pipeline.encoders.open_clip_pairs import build_pair, load_pair, pair_spec
+from sports_clip_pipeline.encoders.open_clip_pairs import build_pair, pair_spec
 from sports_clip_pipeline.encoders.text_encoders import PooledTextEncoder, build_text_encoder
 from sports_clip_pipeline.encoders.weights import is_pair
 
@@ -187,7 +187,7 @@ def build_clip(
 ) -> nn.Module:
     """The `CustomTextCLIP` of the encoders' original weights and projections, in eval mode."""
     if is_pair(image_encoder):
-        pair: Any = load_pair(image_encoder)
+        pair: Any = pair_spec(image_encoder).load_pair()
         with torch.no_grad():
             pair.logit_scale.fill_(projections.logit_scale)
             if projections.logit_bias is not None:

@@ -38,12 +38,14 @@ class ImageEncoderSpec:
         weights: source of the weights.
         width: columns of the pooled features.
         own_size: the only input side that it supports, pixels; None for any.
+        preprocessing: `mean`, `std` and `interpolation` of its training images.
     """
 
     architecture: str
     weights: EncoderWeights
     width: int
     own_size: int | None
+    preprocessing: Mapping[str, Any]
 
     @property
     def digest(self) -> str:
@@ -75,12 +77,6 @@ class ImageEncoderSpec:
         load_every_key(model, dict(zip(own, packaged.values(), strict=True)), path)
         return model
 
-    def record(self) -> Mapping[str, Any]:
-        """`mean`, `std` and `interpolation` of its training images; timm's `pretrained_cfg`."""
-        config: Any = timm.get_pretrained_cfg(self.architecture)
-        record: dict[str, Any] = config.to_dict()
-        return record
-
     def imagenet_classifier(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Weight (1000, D) and bias (1000,) float32 of its own classifier of ImageNet's classes.
 
@@ -104,19 +100,16 @@ class ImageEncoderSpec:
     def parameter_count(self) -> int:
         """Number of weights, without its own classifier."""
         model: Any = self.build()
-        whole, classifier = (
-            sum(weight.numel() for weight in part.parameters())
-            for part in (model, model.get_classifier())
-        )
-        return whole - classifier
+        classifier = sum(weight.numel() for weight in model.get_classifier().parameters())
+        return sum(weight.numel() for weight in model.parameters()) - classifier
 
 
-IMAGE_ENCODERS = {
-    name: ImageEncoderSpec(
-        entry["architecture"], PackagedFile(**entry["file"]), entry["width"], own_size=None
-    )
-    for name, entry in PACKAGED["image"].items()
-}
+def _packaged(architecture: str, width: int, file: dict[str, str], **_: Any) -> ImageEncoderSpec:
+    training: Any = timm.get_pretrained_cfg(architecture)
+    return ImageEncoderSpec(architecture, PackagedFile(**file), width, None, training.to_dict())
+
+
+IMAGE_ENCODERS = {name: _packaged(**entry) for name, entry in PACKAGED["image"].items()}
 
 
 def pooled(encoder: Any, pixels: torch.Tensor) -> torch.Tensor:
@@ -153,9 +146,9 @@ def load_image_encoder(name: str) -> nn.Module:
 
 def image_preprocessing(name: str, size: int, view: str) -> ImageTransform:
     """An encoder's preprocessing at a size and view."""
-    record = image_encoder(name).record()
-    mean, std = tuple(record["mean"]), tuple(record["std"])
-    return ImageTransform(size, mean, std, interpolation=record["interpolation"], view=view)
+    training = image_encoder(name).preprocessing
+    mean, std = tuple(training["mean"]), tuple(training["std"])
+    return ImageTransform(size, mean, std, interpolation=training["interpolation"], view=view)
 
 
 def check_image_size(name: str, size: int) -> None:
@@ -173,7 +166,7 @@ def image_encoder(name: str) -> ImageEncoderSpec:
         # Imports open_clip, which other encoders do not need.
         from sports_clip_pipeline.encoders.open_clip_pairs import pair_spec
 
-        return pair_spec(name).image_encoder
+        return pair_spec(name)
     return IMAGE_ENCODERS[name] if name in IMAGE_ENCODERS else _by_architecture(name)
 
 
@@ -212,7 +205,7 @@ def _by_architecture(name: str) -> ImageEncoderSpec:
     else:
         raise refuse("the hub has no weights of it")
     own_size = record["input_size"][-1] if record.get("fixed_input_size") else None
-    return ImageEncoderSpec(architecture, weights, model.num_features, own_size)
+    return ImageEncoderSpec(architecture, weights, model.num_features, own_size, record)
 
 
 def _classifier_keys(model: Any) -> list[str]:

@@ -76,9 +76,9 @@ class PooledTextEncoder(nn.Module):
 def load_text_encoder(name: str) -> nn.Module:
     """The transformer of a text encoder with its weights, in eval mode. Raises: UserFacingError."""
     if is_pair(name):
-        from sports_clip_pipeline.encoders.open_clip_pairs import PairText, load_pair
+        from sports_clip_pipeline.encoders.open_clip_pairs import PairText, pair_spec
 
-        return PairText(load_pair(name)).eval()
+        return PairText(pair_spec(name).load_pair()).eval()
     spec = text_encoder_spec(name)
     model = build_text_encoder(spec.folder)
     path = spec.weights.checked()
@@ -118,7 +118,7 @@ def text_encoder_spec(name: str) -> TextEncoderSpec:
     if is_pair(name):
         from sports_clip_pipeline.encoders.open_clip_pairs import pair_spec
 
-        pair = pair_spec(name).image_encoder
+        pair = pair_spec(name)
         return TextEncoderSpec(Path(), pair.weights, pair.width, pair.digest)
     kind, _, rest = name.partition("/")
     model, _, source = rest.partition("@")
