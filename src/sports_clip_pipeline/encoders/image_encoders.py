@@ -199,7 +199,7 @@ def _by_architecture(name: str) -> ImageEncoderSpec:
         )
     weights: EncoderWeights
     if source:
-        weights = RandomWeights(architecture) if source == "random" else LocalFile(Path(source))
+        weights = RandomWeights() if source == "random" else LocalFile(Path(source))
     elif record.get("hf_hub_id"):
         weights = HubFile(record["hf_hub_id"], "model.safetensors")
     else:

@@ -181,7 +181,7 @@ def _of_table(name: str, architecture: str, source: str) -> PairSpec:
         names = ", ".join(near[:3] or ["ViT-B-32", "RN50"])
         raise _refusal(name, "is not known", f"use one of open_clip's: {names}")
     if source == "random":
-        return _spec(architecture, config, RandomWeights(json.dumps(config)))
+        return _spec(architecture, config, RandomWeights())
     if source.endswith(".safetensors"):
         return _spec(architecture, config, LocalFile(Path(source)))
     tag = open_clip.get_pretrained_cfg(architecture, source)

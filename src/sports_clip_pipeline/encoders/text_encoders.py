@@ -135,7 +135,7 @@ def text_encoder_spec(name: str) -> TextEncoderSpec:
         if not (folder / member).is_file():
             raise UserFacingError(folder / member, "is missing", "save model and tokenizer there")
     if source == "random":
-        weights = RandomWeights((folder / "config.json").read_text())
+        weights = RandomWeights()
     return _in_folder(folder, weights)
 
 

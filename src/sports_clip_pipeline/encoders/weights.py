@@ -84,19 +84,14 @@ class EncoderWeights:
     """Pretrained weights of an encoder, identified by the content of their file."""
 
     def checked(self) -> Path | None:
-        """Their verified file; None for weights without one. Raises: UserFacingError."""
+        """Their verified file; None for random weights. Raises: UserFacingError."""
         raise NotImplementedError
-
-    @property
-    def sha256(self) -> str:
-        """Of the content. Raises: UserFacingError: see `checked`."""
-        path = self.checked()
-        assert path is not None
-        return _sha256_once(path, path.stat().st_mtime_ns)
 
     def digest(self, architecture: str) -> str:
         """A digest of the weights and of a text that describes the network completely."""
-        return hashlib.sha256(f"{self.sha256} {architecture}".encode()).hexdigest()
+        path = self.checked()
+        content = _text_sha256(f"{architecture} {SEED}") if path is None else _sha256_once(path)
+        return _text_sha256(f"{content} {architecture}")
 
 
 @dataclass(frozen=True)
@@ -120,7 +115,7 @@ class PackagedFile(EncoderWeights):
     def checked(self) -> Path:
         """The path, after comparing the checksum. Raises: UserFacingError: it differs."""
         path = self.path
-        digest = _sha256_once(path, path.stat().st_mtime_ns)
+        digest = _sha256_once(path)
         if digest != self.checksum:
             what = f"sha256 is {digest[:16]}…, wanted {self.checksum[:16]}…"
             raise UserFacingError(path, what, f"reinstall the package {self.package}")
@@ -170,14 +165,7 @@ class HubFile(EncoderWeights):
 
 @dataclass(frozen=True)
 class RandomWeights(EncoderWeights):
-    """Initial weights of an architecture (described by a text) under a fixed seed."""
-
-    architecture: str
-
-    @property
-    def sha256(self) -> str:
-        """Of the architecture and the seed."""
-        return hashlib.sha256(f"{self.architecture} {SEED}".encode()).hexdigest()
+    """Initial weights under a fixed seed."""
 
     def checked(self) -> None:
         """There is no file."""
@@ -228,6 +216,14 @@ def file_name(encoder: str) -> str:
     return re.sub(r"[^\w.-]+", "-", encoder)
 
 
+def _text_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sha256_once(path: Path) -> str:
+    return _sha256_at(path, path.stat().st_mtime_ns)
+
+
 @cache
-def _sha256_once(path: Path, mtime_ns: int) -> str:
+def _sha256_at(path: Path, mtime_ns: int) -> str:
     return file_sha256(path)
