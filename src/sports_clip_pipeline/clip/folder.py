@@ -145,8 +145,8 @@ def read_preprocessing(path: str | Path) -> ImageTransform:
     record = config["preprocess_cfg"]
     return ImageTransform(
         size=record["size"][0],
-        mean=tuple(record["mean"]),
-        std=tuple(record["std"]),
+        mean=record["mean"],
+        std=record["std"],
         interpolation=record["interpolation"],
         view=config["encoders"]["view"],
     )

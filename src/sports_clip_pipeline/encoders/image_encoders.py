@@ -147,8 +147,8 @@ def load_image_encoder(name: str) -> nn.Module:
 def image_preprocessing(name: str, size: int, view: str) -> ImageTransform:
     """An encoder's preprocessing at a size and view."""
     training = image_encoder(name).preprocessing
-    mean, std = tuple(training["mean"]), tuple(training["std"])
-    return ImageTransform(size, mean, std, interpolation=training["interpolation"], view=view)
+    statistics = {name: training[name] for name in ("mean", "std", "interpolation")}
+    return ImageTransform(size=size, view=view, **statistics)
 
 
 def check_image_size(name: str, size: int) -> None:

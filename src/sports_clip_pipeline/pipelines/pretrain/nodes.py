@@ -44,7 +44,7 @@ def pretrain_clip(
     recipe = {
         "image_encoder": embed_audit["image_encoder"],
         "text_encoder": embed_audit["text_encoder"],
-        "preprocessing": ImageTransform.from_dict(embed_audit["preprocessing"]),
+        "preprocessing": ImageTransform(**embed_audit["preprocessing"]),
         "context_length": tokenize.context_length,
     }
     compute = _compute(config)
