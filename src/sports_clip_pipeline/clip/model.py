@@ -37,16 +37,14 @@ def text_encoder(model: Any) -> nn.Module:
     return encoder
 
 
-def project_images(model: Any, features: torch.Tensor) -> torch.Tensor:
-    """Pooled image features (B, D) to the shared space (B, P), before unit norm."""
-    projected: torch.Tensor = model.visual.head(features) if _has_projections(model) else features
-    return projected
+def projection_heads(model: Any) -> tuple[nn.Module, nn.Module]:
+    """From pooled image features (B, D) and text features (B, E) to the shared space (B, P).
 
-
-def project_texts(model: Any, features: torch.Tensor) -> torch.Tensor:
-    """Pooled text features (B, E) to the shared space (B, P), before unit norm."""
-    projected: torch.Tensor = model.text.proj(features) if _has_projections(model) else features
-    return projected
+    Pairs have them inside the encoders: identities.
+    """
+    if _has_projections(model):
+        return model.visual.head, model.text.proj
+    return nn.Identity(), nn.Identity()
 
 
 def projection_parameters(model: Any, image: bool, text: bool, biased: bool) -> Block:
@@ -56,7 +54,7 @@ def projection_parameters(model: Any, image: bool, text: bool, biased: bool) -> 
         image, text: whether that encoder is trained; a pair's projection is locked otherwise.
     """
     if _has_projections(model):
-        parts = [model.visual.head, model.text.proj]
+        parts = [*projection_heads(model)]
     else:
         name = "head" if hasattr(model.visual, "trunk") else "proj"
         parts = [getattr(model.visual, name, None)] if image else []
