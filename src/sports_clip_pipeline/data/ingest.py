@@ -179,13 +179,10 @@ def _assemble(
     quarantine = pd.DataFrame([*rejected, *listing.rejected], columns=_REJECTED)
     quarantine.insert(0, "corpus", listing.corpus)
     usable = [(*row, k) for k, one in enumerate(facts) for row in one["usable"]]
-    rows = pd.DataFrame(usable, columns=[*_FACTS, "shard"])
-    entries = {entry.image: entry for entry in listing.entries}
-    listed = pd.DataFrame(
-        [entries[image] for image in rows["image"]], columns=[*_LISTED, "captions"]
-    ).astype(dict.fromkeys(_LISTED, "str"))
+    listed = pd.DataFrame(listing.entries, columns=[*_LISTED, "captions"])
+    listed = listed.astype(dict.fromkeys(_LISTED, "str"))
     listed["captions"] = listed["captions"].map(list)
-    rows = pd.concat([listed, rows.drop(columns="image")], axis=1)
+    rows = listed.merge(pd.DataFrame(usable, columns=[*_FACTS, "shard"]), on="image")
     shards = tuple(one["shard"] for one in facts)
     return Scan(listing.corpus, folder, shards, rows, quarantine.astype("str"), digest)
 

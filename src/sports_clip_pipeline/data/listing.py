@@ -43,16 +43,11 @@ class RejectedFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """All images of a corpus in a fixed order, and the files rejected unopened.
-
-    Attributes:
-        test_order: names of the published test list, in its order.
-    """
+    """All images of a corpus in a fixed order, and the files rejected unopened."""
 
     corpus: str
     entries: tuple[Entry, ...]
     rejected: tuple[RejectedFile, ...] = ()
-    test_order: tuple[str, ...] = ()
 
 
 def find_file(archive: Archive, name: str) -> str | None:
