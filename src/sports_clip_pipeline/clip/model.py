@@ -54,7 +54,7 @@ def projection_parameters(model: Any, image: bool, text: bool, biased: bool) -> 
         image, text: whether that encoder is trained; a pair's projection is locked otherwise.
     """
     if _has_projections(model):
-        parts = [*projection_heads(model)]
+        parts: list[Any] = [*projection_heads(model)]
     else:
         name = "head" if hasattr(model.visual, "trunk") else "proj"
         parts = [getattr(model.visual, name, None)] if image else []
