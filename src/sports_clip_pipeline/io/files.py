@@ -8,8 +8,10 @@ import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from textwrap import shorten
 from typing import Any
 
+import numpy as np
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 from kedro_datasets.json import JSONDataset as KedroJSONDataset
@@ -19,8 +21,6 @@ from kedro_datasets.text import TextDataset
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import replacing_file, write_atomically
-
-_MAX_CELL_CHARACTERS = 80
 
 
 class PathDataset(AbstractDataset[Any, Any]):
@@ -99,19 +99,15 @@ class ParquetTable(RequiredFields, ParquetDataset):
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows for Kedro-Viz, as JSON values: lists as shortened text."""
-        head = self.load().head(nrows)
-        rows = [[_preview_cell(value) for value in row] for row in head.itertuples(index=False)]
-        return TablePreview(
-            {"index": list(range(len(head))), "columns": list(head.columns), "data": rows}
-        )
+        shown = self.load().head(nrows).map(_preview_cell)
+        return TablePreview(json.loads(shown.to_json(orient="split")))
 
 
-def _preview_cell(value: Any) -> str | float | int | None:
-    value = value.tolist() if hasattr(value, "tolist") else value
-    if value is None or isinstance(value, (str, int, float)):
+def _preview_cell(value: Any) -> Any:
+    """A list or an array as shortened text; other values unchanged."""
+    if not isinstance(value, (list, np.ndarray)):
         return value
-    text = str(value)
-    return text if len(text) <= _MAX_CELL_CHARACTERS else f"{text[:_MAX_CELL_CHARACTERS]}…"
+    return shorten(str(np.asarray(value).tolist()), 80, placeholder=" …")
 
 
 class OptionalTable(ParquetTable):
