@@ -8,7 +8,6 @@ from sports_clip_pipeline.data.listing import (
     Entry,
     Listing,
     RejectedFile,
-    base_name,
     composed,
     find_file,
     image_folder,
@@ -126,7 +125,7 @@ def _list_csv(archive: Archive, classes: Classes, form: LabelledForm) -> Listing
             "ingest.labelled.labels_file, or set ingest.labelled.form to folders"
         )
         raise UserFacingError(f"{archive.path}:{form.labels_file}", "is missing", remedy)
-    list_name = base_name(path)
+    list_name = PurePosixPath(path).name
     members = {composed(name): name for name in archive.names()}
     root = PurePosixPath(path).parent / form.images_folder
     listed = _read_list(
