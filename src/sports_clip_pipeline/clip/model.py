@@ -118,8 +118,6 @@ class TransformerText(PooledTextEncoder):
     def __init__(self, folder: Path, embed_dim: int) -> None:
         super().__init__(build_text_encoder(folder))
         self.config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
-        self.context_length = int(self.config.max_position_embeddings)
-        self.vocab_size = int(self.config.vocab_size)
         self.proj = nn.Linear(self.config.hidden_size, embed_dim, bias=False)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
