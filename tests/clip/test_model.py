@@ -7,7 +7,7 @@ import torch
 from sports_clip_pipeline.clip.model import (
     image_blocks,
     image_encoder,
-    project_images,
+    projection_heads,
     projection_parameters,
     text_blocks,
     text_encoder,
@@ -62,7 +62,8 @@ def test_projection_parameters_of_a_pair_are_its_projections_and_scale() -> None
         "logit_scale",
     }
     features = torch.randn(2, 8)
-    torch.testing.assert_close(project_images(model, features), features)
+    for head in projection_heads(model):
+        torch.testing.assert_close(head(features), features)
 
 
 def test_timm_stages_partition_the_encoder() -> None:

@@ -61,8 +61,7 @@ def test_projections_agree_with_the_notebook_head() -> None:
 def test_projections_of_a_pair_are_the_identity() -> None:
     found = identity_projections(3, 4.0, None)
     np.testing.assert_allclose(found.image_embeddings(np.array([[3.0, 0.0, 4.0]])), [[0.6, 0, 0.8]])
-    assert state_of(found, pair_width=3).keys() == {"logit_scale"}
-    again = projections_of(state_of(found, pair_width=3), pair_width=3)
+    again = projections_of({"logit_scale": np.float32(4.0)}, pair_width=3)
     np.testing.assert_array_equal(again.image_weight, np.eye(3))
 
 

@@ -174,7 +174,7 @@ def test_the_head_adds_clip_and_conse_cosines_and_the_bias(weight: float) -> Non
 def test_of_concatenated_features_the_head_uses_the_first_encoder(weight: float) -> None:
     parts, features = zero_shot_scores((6, 3)), RNG.normal(size=(7, 6)).astype(np.float32)
     stacked = np.hstack([features, RNG.normal(size=(7, 3)).astype(np.float32)])
-    alone = parts.head(weight, single=True)(features)
+    alone = replace(parts, widths=()).head(weight)(features)
     np.testing.assert_array_equal(parts.head(weight)(stacked), alone)
 
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from sports_clip_pipeline.data.class_bank import ClassBank, class_bank_yaml, main
+from sports_clip_pipeline.data.class_bank import ClassBank, class_bank_yaml
+from sports_clip_pipeline.data.class_bank import main as command
 from sports_clip_pipeline.data.splits import labels_for_fraction, make_splits
 from sports_clip_pipeline.errors import UserFacingError
 from tests.data.factories import unpacked, zipped
@@ -21,6 +22,13 @@ TENNIS = {
 def bank(**changes: object) -> ClassBank:
     block = {"templates": ["a photo of {}."], "classes": [TENNIS, {"label": "go", "names": "go"}]}
     return ClassBank(**{**block, **changes})
+
+
+def main(arguments: list[str]) -> object:
+    """The exit status of the command."""
+    with pytest.raises(SystemExit) as ended:
+        command(arguments)
+    return ended.value.code
 
 
 def read_bank(path: Path) -> ClassBank:

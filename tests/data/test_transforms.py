@@ -188,7 +188,7 @@ def test_to_array_normalises_the_pixels_of_the_input_spec(view: str) -> None:
 
 def test_input_spec_json_round_trip_and_name() -> None:
     spec = InputSpec(64)
-    assert InputSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert InputSpec(**json.loads(json.dumps(spec.to_dict()))) == spec
     assert spec.name == "full_64_bicubic"
-    with pytest.raises(ValueError, match="view is one of"):
-        InputSpec.from_dict({**spec.to_dict(), "view": "sideways"})
+    with pytest.raises(ValueError, match="wanted one of"):
+        InputSpec(**{**spec.to_dict(), "view": "sideways"})

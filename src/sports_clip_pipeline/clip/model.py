@@ -13,7 +13,7 @@ from transformers import AutoConfig
 from sports_clip_pipeline.clip.projections import NotebookHead, Projections, state_of
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
-from sports_clip_pipeline.encoders.open_clip_pairs import build_pair, load_pair, pair_spec
+from sports_clip_pipeline.encoders.open_clip_pairs import build_pair, pair_spec
 from sports_clip_pipeline.encoders.text_encoders import PooledTextEncoder, build_text_encoder
 from sports_clip_pipeline.encoders.weights import is_pair
 
@@ -37,16 +37,14 @@ def text_encoder(model: Any) -> nn.Module:
     return encoder
 
 
-def project_images(model: Any, features: torch.Tensor) -> torch.Tensor:
-    """Pooled image features (B, D) to the shared space (B, P), before unit norm."""
-    projected: torch.Tensor = model.visual.head(features) if _has_projections(model) else features
-    return projected
+def projection_heads(model: Any) -> tuple[nn.Module, nn.Module]:
+    """From pooled image features (B, D) and text features (B, E) to the shared space (B, P).
 
-
-def project_texts(model: Any, features: torch.Tensor) -> torch.Tensor:
-    """Pooled text features (B, E) to the shared space (B, P), before unit norm."""
-    projected: torch.Tensor = model.text.proj(features) if _has_projections(model) else features
-    return projected
+    Pairs have them inside the encoders: identities.
+    """
+    if _has_projections(model):
+        return model.visual.head, model.text.proj
+    return nn.Identity(), nn.Identity()
 
 
 def projection_parameters(model: Any, image: bool, text: bool, biased: bool) -> Block:
@@ -56,7 +54,7 @@ def projection_parameters(model: Any, image: bool, text: bool, biased: bool) -> 
         image, text: whether that encoder is trained; a pair's projection is locked otherwise.
     """
     if _has_projections(model):
-        parts = [model.visual.head, model.text.proj]
+        parts: list[Any] = [*projection_heads(model)]
     else:
         name = "head" if hasattr(model.visual, "trunk") else "proj"
         parts = [getattr(model.visual, name, None)] if image else []
@@ -120,8 +118,6 @@ class TransformerText(PooledTextEncoder):
     def __init__(self, folder: Path, embed_dim: int) -> None:
         super().__init__(build_text_encoder(folder))
         self.config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
-        self.context_length = int(self.config.max_position_embeddings)
-        self.vocab_size = int(self.config.vocab_size)
         self.proj = nn.Linear(self.config.hidden_size, embed_dim, bias=False)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -187,7 +183,7 @@ def build_clip(
 ) -> nn.Module:
     """The `CustomTextCLIP` of the encoders' original weights and projections, in eval mode."""
     if is_pair(image_encoder):
-        pair: Any = load_pair(image_encoder)
+        pair: Any = pair_spec(image_encoder).load_pair()
         with torch.no_grad():
             pair.logit_scale.fill_(projections.logit_scale)
             if projections.logit_bias is not None:

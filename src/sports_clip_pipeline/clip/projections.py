@@ -93,13 +93,11 @@ def identity_projections(width: int, logit_scale: float, logit_bias: float | Non
     return Projections(identity, zeros, identity, logit_scale, logit_bias)
 
 
-def state_of(projections: Projections, pair_width: int = 0) -> dict[str, np.ndarray]:
-    """The inverse of `projections_of`."""
+def state_of(projections: Projections) -> dict[str, np.ndarray]:
+    """The inverse of `projections_of`, of projections that are trained."""
     state = {"logit_scale": np.asarray(projections.logit_scale, dtype=np.float32)}
     if projections.logit_bias is not None:
         state["logit_bias"] = np.asarray(projections.logit_bias, dtype=np.float32)
-    if pair_width:
-        return state
     if projections.linear:
         state[f"{IMAGE}proj.weight"] = projections.image_weight
         state[f"{IMAGE}proj.bias"] = projections.image_bias

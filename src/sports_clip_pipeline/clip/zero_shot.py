@@ -128,18 +128,10 @@ class ZeroShotScores:
             return np.zeros((len(features), self.text_weights.shape[1]), dtype=np.float32)
         return Head(self.conse)(features)
 
-    def head(
-        self, names_weight: float = 0.0, class_bias: np.ndarray | None = None, single: bool = False
-    ) -> Head:
-        """Pooled features to logits (N, C): scale · (cos + weight · ConSE cos) + bias.
-
-        Args:
-            class_bias: (C,). single: the features are those of the CLIP model's encoder alone.
-        """
-        bias = np.zeros(len(self.weights)) if class_bias is None else class_bias
-        clip = (*self.embed, affine(self.weights * self.logit_scale, bias))
-        several = len(self.widths) > 1 and not single
-        first = (columns(0, self.widths[0]),) if several else ()
+    def head(self, names_weight: float = 0.0, class_bias: np.ndarray | None = None) -> Head:
+        """Pooled features to logits (N, C): scale · (cos + weight · ConSE cos) + bias (C,)."""
+        clip = (*self.embed, affine(self.weights * self.logit_scale, class_bias))
+        first = (columns(0, self.widths[0]),) if len(self.widths) > 1 else ()
         if names_weight == 0.0 or not self.conse:
             return Head((*first, *clip))
         scaled = self.text_weights * (self.logit_scale * names_weight)

@@ -7,14 +7,13 @@ kept in a file and not derived from the corpus in every run.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
+import click
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -113,23 +112,7 @@ class ClassBank(Parameters, block="class_bank"):
         return (*prompts, *entry.sentences)
 
 
-INGEST_FILE = "parameters_ingest.yml"
-TEMPLATES = ("a photo of {}.", "This picture shows {}.")
 USUAL_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
-_HEADER = """\
-# The classes of this study. The order is that of logits and confusion matrices.
-class_bank:
-  # Sentences with exactly one {}, where each name of a class is inserted.
-  templates:
-"""
-_CLASSES_HEADER = """\
-  # label, as the folder or the list spells it:
-  #   names: what captions would call it (in English, for the packaged text encoder); one or more,
-  #     and none that two classes share.
-  #   sentences: what its images show, in the manner of captions; may stay empty. Write them
-  #     before you look at any result.
-  classes:
-"""
 
 
 def class_bank_yaml(labels: Sequence[str]) -> str:
@@ -141,33 +124,29 @@ def class_bank_yaml(labels: Sequence[str]) -> str:
         {"label": label, "names": [" ".join(label.replace("_", " ").split())], "sentences": []}
         for label in labels
     ]
-    ClassBank.model_validate({"templates": TEMPLATES, "classes": classes})
-    return f"{_HEADER}{_yaml_list(TEMPLATES)}{_CLASSES_HEADER}{_yaml_list(classes)}"
+    listed = yaml.safe_dump(classes, allow_unicode=True, sort_keys=False)
+    header = Path(__file__).with_name("class_bank_header.yml").read_text("utf-8")
+    text = f"{header}{indent(listed, '    ')}"
+    ClassBank.model_validate(yaml.safe_load(text)["class_bank"])
+    return text
 
 
-def _yaml_list(values: Sequence[Any]) -> str:
-    return indent(yaml.safe_dump(list(values), allow_unicode=True, sort_keys=False), "    ")
+@click.command(
+    epilog="Example: python -m sports_clip_pipeline.data.class_bank data/01_raw/own/images "
+    "conf/own/parameters_class_bank.yml"
+)
+@click.argument("images", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="Overwrite an existing file.")
+def main(images: Path, out: Path, replace: bool) -> None:
+    """Write the parameter block class_bank for labelled IMAGES, a folder or a zip, to the file OUT.
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line: write the class bank of a labelled corpus. Returns: the exit status."""
-    parser = argparse.ArgumentParser(
-        "python -m sports_clip_pipeline.data.class_bank",
-        description="Write the parameter block class_bank for labelled images. Their format is "
-        f"read from the block `ingest` in {INGEST_FILE}, if that is beside the file to write.",
-        epilog="example: python -m sports_clip_pipeline.data.class_bank "
-        "data/01_raw/own/images conf/own/parameters_class_bank.yml",
-    )
-    parser.add_argument("images", type=Path, help="folder or zip of the labelled images")
-    parser.add_argument("out", type=Path, help="file to write")
-    parser.add_argument("--replace", action="store_true", help="overwrite an existing file")
-    options = parser.parse_args(arguments)
+    Their format is read from the block `ingest` in parameters_ingest.yml, if that is beside OUT.
+    """
     try:
-        print(_write_class_bank(options.images, options.out, options.replace))
+        click.echo(_write_class_bank(images, out, replace))
     except UserFacingError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        raise click.ClickException(str(error)) from error
 
 
 def _write_class_bank(images: Path, out: Path, replace: bool) -> str:
@@ -178,7 +157,7 @@ def _write_class_bank(images: Path, out: Path, replace: bool) -> str:
 
     if out.exists() and not replace:
         raise UserFacingError(out, "already exists", "add --replace to overwrite it")
-    config = _ingest_config(out.with_name(INGEST_FILE))
+    config = _ingest_config(out.with_name("parameters_ingest.yml"))
     path = images.with_suffix("") if images.suffix.casefold() == ".zip" else images
     archive = Archive.open(path).within(config.limits)
     listing = list_sports(archive, [], config.labelled)
@@ -233,4 +212,4 @@ def _summary(listing: Listing, counts: Counter[str], test_share: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -24,7 +24,7 @@ from sports_clip_pipeline.data.duplicates import (
     group_near_duplicates,
     list_duplicates,
 )
-from sports_clip_pipeline.data.image_store import ImageStore, shard_name, write_index, write_shard
+from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.data.listing import Listing, RejectedFile
 from sports_clip_pipeline.data.splits import split_captioned
 from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright, stored_bytes
@@ -90,7 +90,8 @@ def scan_corpus(archive: Archive, listing: Listing, config: IngestConfig, state:
         bar.update(len(names) - images)
         for done in parallel_map(work, [(number, chunks[number]) for number in todo]):
             bar.update(done)
-    facts = [json.loads(_facts_path(folder, k).read_bytes()) for k in range(len(chunks))]
+    paths = (_shard_and_facts(folder, number)[1] for number in range(len(chunks)))
+    facts = [json.loads(path.read_bytes()) for path in paths]
     return _assemble(archive, listing, folder, facts, digest, config)
 
 
@@ -124,19 +125,21 @@ def scan_shard(
         dhash = str(imagehash.dhash(image))
         usable.append((name, *digests, dhash, *image.size, grey.tobytes().hex(), len(jpegs)))
         jpegs.append(jpeg)
-    shard = write_shard(folder / shard_name(number), [row[0] for row in usable], jpegs)
+    shard_path, facts_path = _shard_and_facts(folder, number)
+    shard = write_shard(shard_path, [row[0] for row in usable], jpegs)
     facts = {"shard": shard, "usable": usable, "rejected": rejected}
-    write_atomically(_facts_path(folder, number), json.dumps(facts).encode())
+    write_atomically(facts_path, json.dumps(facts).encode())
     return len(names)
 
 
-def _facts_path(folder: Path, number: int) -> Path:
-    return (folder / shard_name(number)).with_suffix(".json")
+def _shard_and_facts(folder: Path, number: int) -> tuple[Path, Path]:
+    path = folder / f"shard-{number:05d}.arrow"
+    return path, path.with_suffix(".json")
 
 
 def _is_finished(folder: Path, number: int) -> bool:
     """Whether the shard and its facts are complete and undamaged."""
-    path, facts = folder / shard_name(number), _facts_path(folder, number)
+    path, facts = _shard_and_facts(folder, number)
     if not (path.is_file() and facts.is_file()):
         return False
     try:
@@ -179,13 +182,10 @@ def _assemble(
     quarantine = pd.DataFrame([*rejected, *listing.rejected], columns=_REJECTED)
     quarantine.insert(0, "corpus", listing.corpus)
     usable = [(*row, k) for k, one in enumerate(facts) for row in one["usable"]]
-    rows = pd.DataFrame(usable, columns=[*_FACTS, "shard"])
-    entries = {entry.image: entry for entry in listing.entries}
-    listed = pd.DataFrame(
-        [entries[image] for image in rows["image"]], columns=[*_LISTED, "captions"]
-    ).astype(dict.fromkeys(_LISTED, "str"))
+    listed = pd.DataFrame(listing.entries, columns=[*_LISTED, "captions"])
+    listed = listed.astype(dict.fromkeys(_LISTED, "str"))
     listed["captions"] = listed["captions"].map(list)
-    rows = pd.concat([listed, rows.drop(columns="image")], axis=1)
+    rows = listed.merge(pd.DataFrame(usable, columns=[*_FACTS, "shard"]), on="image")
     shards = tuple(one["shard"] for one in facts)
     return Scan(listing.corpus, folder, shards, rows, quarantine.astype("str"), digest)
 

@@ -8,7 +8,6 @@ from sports_clip_pipeline.data.listing import (
     Entry,
     Listing,
     RejectedFile,
-    base_name,
     composed,
     find_file,
     image_folder,
@@ -80,8 +79,7 @@ def _list_folders(archive: Archive, classes: Classes, form: LabelledForm) -> Lis
         else:
             label = _class_of(folder, f"{archive.path}:{path}", classes)
             entries.append(Entry(inside, path, "train", label))
-    order = tuple(entry.image for entry in tests)
-    return Listing("sports", (*entries, *tests), tuple(rejected), order)
+    return Listing("sports", (*entries, *tests), tuple(rejected))
 
 
 def _why_no_image(folder: str, name: str) -> str:
@@ -127,7 +125,7 @@ def _list_csv(archive: Archive, classes: Classes, form: LabelledForm) -> Listing
             "ingest.labelled.labels_file, or set ingest.labelled.form to folders"
         )
         raise UserFacingError(f"{archive.path}:{form.labels_file}", "is missing", remedy)
-    list_name = base_name(path)
+    list_name = PurePosixPath(path).name
     members = {composed(name): name for name in archive.names()}
     root = PurePosixPath(path).parent / form.images_folder
     listed = _read_list(
@@ -158,8 +156,7 @@ def _list_csv(archive: Archive, classes: Classes, form: LabelledForm) -> Listing
             raise UserFacingError(f"{archive.path}:{member}", what, "rename one of them")
         else:
             entries.append(Entry(inside, member, "test"))
-    order = tuple(entry.image for entry in entries if entry.split == "test")
-    return Listing("sports", tuple(entries), tuple(rejected), order)
+    return Listing("sports", tuple(entries), tuple(rejected))
 
 
 def _list_kaggle(archive: Archive, classes: Classes) -> Listing:
@@ -181,7 +178,7 @@ def _list_kaggle(archive: Archive, classes: Classes) -> Listing:
         for name, path in files.items()
         if name not in listed and is_image_name(name)
     ]
-    return Listing("sports", tuple(entries), tuple(rejected), tuple(tests))
+    return Listing("sports", tuple(entries), tuple(rejected))
 
 
 def _kaggle_list(

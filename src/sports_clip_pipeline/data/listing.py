@@ -43,21 +43,17 @@ class RejectedFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """All images of a corpus in a fixed order, and the files rejected unopened.
-
-    Attributes:
-        test_order: names of the published test list, in its order.
-    """
+    """All images of a corpus in a fixed order, and the files rejected unopened."""
 
     corpus: str
     entries: tuple[Entry, ...]
     rejected: tuple[RejectedFile, ...] = ()
-    test_order: tuple[str, ...] = ()
 
 
 def find_file(archive: Archive, name: str) -> str | None:
     """The least nested file with this name (case-insensitive), or None."""
-    hits = [path for path in archive.names() if base_name(path).casefold() == name.casefold()]
+    wanted = name.casefold()
+    hits = [path for path in archive.names() if PurePosixPath(path).name.casefold() == wanted]
     return min(hits, key=lambda path: (path.count("/"), path), default=None)
 
 
@@ -141,15 +137,10 @@ def image_folder(archive: Archive, candidates: Iterable[str]) -> dict[str, str]:
     folders: dict[str, dict[str, str]] = {}
     ends = tuple(f"/{candidate.casefold()}" for candidate in candidates)
     for path in archive.names():
-        folder = str(PurePosixPath(path).parent)
-        if f"/{folder.casefold()}".endswith(ends):
-            folders.setdefault(folder, {})[base_name(path)] = path
+        file = PurePosixPath(path)
+        if f"/{file.parent}".casefold().endswith(ends):
+            folders.setdefault(str(file.parent), {})[file.name] = path
     return max(folders.values(), key=len, default={})
-
-
-def base_name(path: str) -> str:
-    """The last part of a name in an archive."""
-    return path.rpartition("/")[2]
 
 
 def is_image_name(path: str) -> bool:

@@ -1,16 +1,17 @@
 """Decoding of untrusted images, and image preprocessing of encoders."""
 
-import dataclasses
 import io
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Self
+from collections.abc import Sequence
+from dataclasses import asdict, field
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from pydantic.dataclasses import dataclass
 
 from sports_clip_pipeline.data.formats import IMAGE_FORMATS
+from sports_clip_pipeline.parameters import choices
 from sports_clip_pipeline.pipelines.embed.config import VIEWS
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
 
@@ -139,18 +140,12 @@ class InputSpec:
         interpolation: `bicubic` or `bilinear`.
         view: `full` resizes the whole image to the square, `centre` resizes the short side to
             `size` and takes the centre crop; `…_flip` flips it horizontally.
+    Raises: ValueError: an unknown view or interpolation.
     """
 
     size: int
-    interpolation: str = field(default="bicubic", kw_only=True)
-    view: str = field(default="full", kw_only=True)
-
-    def __post_init__(self) -> None:
-        if self.view not in VIEWS or self.interpolation not in RESAMPLING:
-            raise ValueError(
-                f"view is one of {VIEWS} and interpolation one of {tuple(RESAMPLING)}, "
-                f"got {self.view!r} and {self.interpolation!r}"
-            )
+    interpolation: Annotated[str, choices(*RESAMPLING)] = field(default="bicubic", kw_only=True)
+    view: Annotated[str, choices(*VIEWS)] = field(default="full", kw_only=True)
 
     @property
     def name(self) -> str:
@@ -175,17 +170,8 @@ class InputSpec:
         return np.asarray(self.crop(image))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-like form; `from_dict` reads it."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`. Raises: ValueError: an unknown view or interpolation."""
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-        return cls(**fields)
+        """The arguments that make it again, JSON-like."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)

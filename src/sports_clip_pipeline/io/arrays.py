@@ -75,9 +75,6 @@ class LinkedArrays(Arrays):
             with suppress(UserFacingError), replacing_file(self._filepath) as partial:
                 partial.hardlink_to(self._source)
 
-    def _describe(self) -> dict[str, Any]:
-        return {**super()._describe(), "source": str(self._source)}
-
 
 def _map_file(path: Path) -> dict[str, np.ndarray]:
     """Read-only memory maps of a safetensors file's arrays, which are contiguous at its end."""

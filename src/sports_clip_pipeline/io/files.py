@@ -8,8 +8,10 @@ import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from textwrap import shorten
 from typing import Any
 
+import numpy as np
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 from kedro_datasets.json import JSONDataset as KedroJSONDataset
@@ -19,8 +21,6 @@ from kedro_datasets.text import TextDataset
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import replacing_file, write_atomically
-
-_MAX_CELL_CHARACTERS = 80
 
 
 class PathDataset(AbstractDataset[Any, Any]):
@@ -48,37 +48,19 @@ class PathDataset(AbstractDataset[Any, Any]):
         return (self._filepath / self._marker).exists()
 
 
-class AtomicSave:
-    """Mixin of a kedro-datasets class: `save` writes a temporary file and renames it.
+class AtomicDataset:
+    """Mixin of a kedro-datasets class: saves atomically, loads what this version has written.
 
-    Versioned datasets are not supported.
-    """
-
-    _partial: PurePosixPath | None = None
-
-    def save(self, data: Any) -> None:
-        """Save atomically. Raises: UserFacingError: the file cannot be written."""
-        try:
-            with replacing_file(Path(str(super()._get_save_path()))) as partial:  # type: ignore[misc]
-                self._partial = PurePosixPath(partial)
-                super().save(data)  # type: ignore[misc]
-        finally:
-            self._partial = None
-
-    def _get_save_path(self) -> PurePosixPath:
-        return self._partial or super()._get_save_path()  # type: ignore[misc]
-
-
-class RequiredFields(AtomicSave):
-    """Mixin of a kedro-datasets class: `load` refuses what another version of the project wrote.
+    `save` writes a temporary file and renames it. Versioned datasets are not supported.
 
     Args:
-        required: columns of the table, or top-level fields of the document.
+        required: columns of a table, or top-level fields of a document.
         made_by: the pipeline to run again if one of them is missing.
         more: arguments of the kedro-datasets class.
     """
 
     _filepath: PurePosixPath
+    _partial: PurePosixPath | None = None
 
     def __init__(self, *, required: Sequence[str] = (), made_by: str = "", **more: Any) -> None:
         super().__init__(**more)
@@ -93,25 +75,33 @@ class RequiredFields(AtomicSave):
             raise UserFacingError(self._filepath, what, remedy)
         return content
 
+    def save(self, data: Any) -> None:
+        """Save atomically. Raises: UserFacingError: the file cannot be written."""
+        try:
+            with replacing_file(Path(str(super()._get_save_path()))) as partial:  # type: ignore[misc]
+                self._partial = PurePosixPath(partial)
+                super().save(data)  # type: ignore[misc]
+        finally:
+            self._partial = None
 
-class ParquetTable(RequiredFields, ParquetDataset):
+    def _get_save_path(self) -> PurePosixPath:
+        return self._partial or super()._get_save_path()  # type: ignore[misc]
+
+
+class ParquetTable(AtomicDataset, ParquetDataset):
     """A pandas table in one Parquet file."""
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows for Kedro-Viz, as JSON values: lists as shortened text."""
-        head = self.load().head(nrows)
-        rows = [[_preview_cell(value) for value in row] for row in head.itertuples(index=False)]
-        return TablePreview(
-            {"index": list(range(len(head))), "columns": list(head.columns), "data": rows}
-        )
+        shown = self.load().head(nrows).map(_preview_cell)
+        return TablePreview(json.loads(shown.to_json(orient="split")))
 
 
-def _preview_cell(value: Any) -> str | float | int | None:
-    value = value.tolist() if hasattr(value, "tolist") else value
-    if value is None or isinstance(value, (str, int, float)):
+def _preview_cell(value: Any) -> Any:
+    """A list or an array as shortened text; other values unchanged."""
+    if not isinstance(value, (list, np.ndarray)):
         return value
-    text = str(value)
-    return text if len(text) <= _MAX_CELL_CHARACTERS else f"{text[:_MAX_CELL_CHARACTERS]}…"
+    return shorten(str(np.asarray(value).tolist()), 80, placeholder=" …")
 
 
 class OptionalTable(ParquetTable):
@@ -124,7 +114,7 @@ class OptionalTable(ParquetTable):
         return super().load() if self.exists() else pd.DataFrame()
 
 
-class CsvTable(AtomicSave, CSVDataset):
+class CsvTable(AtomicDataset, CSVDataset):
     """A pandas table in one CSV file."""
 
 
@@ -137,7 +127,7 @@ class MovedTable(CsvTable):
             shutil.move(data, partial)
 
 
-class JsonDocument(RequiredFields, KedroJSONDataset):
+class JsonDocument(AtomicDataset, KedroJSONDataset):
     """A JSON document."""
 
 
@@ -157,11 +147,11 @@ class EvaluationLogFile(JsonDocument):
         super().save(record_evaluation(self.load() if self.exists() else [], evaluation))
 
 
-class PlotlyFigure(AtomicSave, PlotlyDataset):
+class PlotlyFigure(AtomicDataset, PlotlyDataset):
     """A plotly figure as JSON, previewed by Kedro-Viz."""
 
 
-class TextPage(AtomicSave, TextDataset):
+class TextPage(AtomicDataset, TextDataset):
     """A text or HTML page."""
 
 

@@ -1,9 +1,9 @@
 """Pandera schemas of the tables, which the catalog validates on save and on load."""
 
-import itertools
 from collections.abc import Sized
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing.pandas import Series
@@ -133,32 +133,24 @@ class EvaluationPredictions(_Strict):
     @classmethod
     def top5_starts_with_the_prediction(cls, table: pd.DataFrame) -> pd.Series:
         """The first of the top 5 is the predicted class, with its probability."""
-
-        def consistent(row: Any, model: str) -> bool:
-            difference = row[f"{model}_top5_probabilities"][0] - row[f"{model}_probability"]
-            same_label = row[f"{model}_top5"][0] == row[f"{model}_label"]
-            return bool(same_label and abs(difference) < _FLOAT32_TOLERANCE)
-
-        return _check_both(table, consistent)
+        valid = pd.Series(True, index=table.index)
+        for model in ("zero_shot", "finetuned"):
+            first = table[f"{model}_top5_probabilities"].str[0]
+            difference = (first - table[f"{model}_probability"]).abs()
+            valid &= table[f"{model}_top5"].str[0] == table[f"{model}_label"]
+            valid &= difference < _FLOAT32_TOLERANCE
+        return valid
 
     @pa.dataframe_check
     @classmethod
     def top5_is_ranked(cls, table: pd.DataFrame) -> pd.Series:
         """Five different classes (or all of fewer) in descending order of probability."""
-
-        def ranked(row: Any, model: str) -> bool:
-            labels, values = row[f"{model}_top5"], row[f"{model}_top5_probabilities"]
-            length = min(5, len(row["finetuned_probabilities"]))
-            descending = all(a >= b for a, b in itertools.pairwise(values))
-            return len(labels) == len(values) == len(set(labels)) == length and descending
-
-        return _check_both(table, ranked)
-
-
-def _check_both(table: pd.DataFrame, check: Any) -> pd.Series:
-    """(N,) bool; whether `check(row, model)` holds for both models' predictions."""
-    return table.apply(
-        lambda row: check(row, "zero_shot") and check(row, "finetuned"),
-        axis=1,
-        result_type="reduce",
-    ).astype(bool)
+        length = table["finetuned_probabilities"].map(len).clip(upper=5)
+        valid = pd.Series(True, index=table.index)
+        for model in ("zero_shot", "finetuned"):
+            labels, values = table[f"{model}_top5"], table[f"{model}_top5_probabilities"]
+            valid &= (labels.map(len) == length) & (labels.map(set).map(len) == length)
+            valid &= (values.map(len) == length) & values.map(
+                lambda x: bool((np.diff(x) <= 0).all())
+            )
+        return valid

@@ -57,7 +57,7 @@ class ExportedPredictor:
         """Open a folder whose record was read; `load_exported` checks it first."""
         self.record = dict(record)
         self.classes = tuple(record["classes"])
-        self.input_specs = tuple(InputSpec.from_dict(spec) for spec in record["input_specs"])
+        self.input_specs = tuple(InputSpec(**spec) for spec in record["input_specs"])
         self.threshold: float | None = record["threshold"]
         self._session = onnx_session(folder / NETWORK, threads)
 

@@ -52,7 +52,7 @@ class EncoderInput:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EncoderInput:
         """From `asdict`'s form, or from a row of `encoders` in `embed_audit`."""
-        preprocessing = ImageTransform.from_dict(values["preprocessing"])
+        preprocessing = ImageTransform(**values["preprocessing"])
         return cls(values["name"], preprocessing, tuple(values["views"]), values["width"])
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.clip.losses import OBJECTIVES
-from sports_clip_pipeline.clip.model import project_images, project_texts
+from sports_clip_pipeline.clip.model import projection_heads
 from sports_clip_pipeline.clip.projections import (
     IMAGE,
     TEXT,
@@ -155,6 +155,7 @@ class PairEncoder(nn.Module):
     def __init__(self, model: Any, config: PretrainConfig, compute: Compute) -> None:
         super().__init__()
         self.model, self.config, self.compute = model, config, compute
+        self._heads = projection_heads(model)  # in a tuple: parameters of `model` alone
         # open_clip's own text encoders have rows of one length, and no configuration.
         self.padding = int(getattr(getattr(model.text, "config", None), "pad_token_id", 0) or 0)
 
@@ -170,7 +171,7 @@ class PairEncoder(nn.Module):
             if self.config.unlocked_image_blocks:
                 projected = self.model.visual(pixels)
             else:
-                projected = project_images(self.model, self._on_device(pairs.image[rows]))
+                projected = self._heads[0](self._on_device(pairs.image[rows]))
         return functional.normalize(projected.float(), dim=1)
 
     def texts(self, pairs: ImageTextPairs, rows: np.ndarray) -> torch.Tensor:
@@ -180,7 +181,7 @@ class PairEncoder(nn.Module):
                 ids, _ = pad([pairs.token_ids[row] for row in rows], self.padding)
                 projected = self.model.text(self._on_device(ids))
             else:
-                projected = project_texts(self.model, self._on_device(pairs.text[rows]))
+                projected = self._heads[1](self._on_device(pairs.text[rows]))
         return functional.normalize(projected.float(), dim=1)
 
     def scale(self) -> tuple[torch.Tensor, ...]:

@@ -30,7 +30,8 @@ def scan_sports(
     archive = sports_source.within(config.limits)
     class_bank.require_two()
     listing = list_sports(archive, class_bank.labels, config.labelled)
-    order = pd.DataFrame({"image": pd.Series(listing.test_order, dtype="str")})
+    tests = [entry.image for entry in listing.entries if entry.split == "test"]
+    order = pd.DataFrame({"image": pd.Series(tests, dtype="str")})
     return scan_corpus(archive, listing, config, ingest_state), order
 
 

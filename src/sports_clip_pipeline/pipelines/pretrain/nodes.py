@@ -44,7 +44,7 @@ def pretrain_clip(
     recipe = {
         "image_encoder": embed_audit["image_encoder"],
         "text_encoder": embed_audit["text_encoder"],
-        "preprocessing": ImageTransform.from_dict(embed_audit["preprocessing"]),
+        "preprocessing": ImageTransform(**embed_audit["preprocessing"]),
         "context_length": tokenize.context_length,
     }
     compute = _compute(config)
@@ -124,9 +124,9 @@ def _own_projections(recipe: dict[str, Any], config: PretrainConfig) -> Any:
         return None
     from sports_clip_pipeline.clip.losses import OBJECTIVES
     from sports_clip_pipeline.clip.projections import identity_projections
-    from sports_clip_pipeline.encoders.open_clip_pairs import load_pair
+    from sports_clip_pipeline.encoders.open_clip_pairs import pair_spec
 
-    model: Any = load_pair(pair)
+    model: Any = pair_spec(pair).load_pair()
     bias = OBJECTIVES[config.loss].starting_bias(config.encoder_batch_size)
     if model.logit_bias is not None:
         bias = float(model.logit_bias.detach())

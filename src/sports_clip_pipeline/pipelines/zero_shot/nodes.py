@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ def choose_zero_shot(
         config.hubness_shares,
     )
     scores, weight = zero_shot_scores, chosen["names_weight"]
-    background = scores.head(weight, single=True)(np.asarray(pairs_of["train"].image))
+    alone = dataclasses.replace(scores, widths=())  # features of the CLIP model's encoder
+    background = alone.head(weight)(np.asarray(pairs_of["train"].image))
     class_bias = -chosen["hubness_share"] * hubness(background)
     return scores.head(weight, class_bias), {**chosen, "class_bias": list(class_bias)}
 
