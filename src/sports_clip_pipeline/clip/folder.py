@@ -172,8 +172,7 @@ def trained_encoders(path: str | Path) -> tuple[str, ...]:
 
 
 def _config(path: str | Path) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((Path(path) / CONFIG).read_text())
-    return config
+    return json.loads((Path(path) / CONFIG).read_text())
 
 
 def _read_weights(path: str | Path, select: Callable[[str], bool]) -> dict[str, np.ndarray]:

@@ -27,14 +27,12 @@ def _has_projections(model: Any) -> bool:
 
 def image_encoder(model: Any) -> nn.Module:
     """The image encoder without the projection head."""
-    encoder: nn.Module = getattr(model.visual, "trunk", model.visual)
-    return encoder
+    return getattr(model.visual, "trunk", model.visual)
 
 
 def text_encoder(model: Any) -> nn.Module:
     """The text encoder without the projection head."""
-    encoder: nn.Module = model.text.transformer if _has_projections(model) else model.text
-    return encoder
+    return model.text.transformer if _has_projections(model) else model.text
 
 
 def projection_heads(model: Any) -> tuple[nn.Module, nn.Module]:
@@ -123,8 +121,7 @@ class TransformerText(PooledTextEncoder):
     def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """(B, T) int64 ids, padded with the model's padding id, to (B, P)."""
         real = (ids != (self.config.pad_token_id or 0)).long() if mask is None else mask
-        projected: torch.Tensor = self.proj(super().forward(ids, real))
-        return projected
+        return self.proj(super().forward(ids, real))
 
 
 def clip_config(

@@ -144,8 +144,7 @@ class NotebookHead(nn.Module):
         """(B, D) to (B, P)."""
         projected = self.projection(features)
         deeper = self.dropout(self.fc(functional.gelu(projected)))
-        normed: torch.Tensor = self.layer_norm(projected + deeper)
-        return normed
+        return self.layer_norm(projected + deeper)
 
 
 def build_head(kind: str, width: int, embed_dim: int, bias: bool) -> nn.Module:
@@ -157,8 +156,7 @@ def build_head(kind: str, width: int, embed_dim: int, bias: bool) -> nn.Module:
 
 def first_layer(head: Any) -> nn.Linear:
     """The linear layer on the features."""
-    layer: nn.Linear = head if isinstance(head, nn.Linear) else head.projection
-    return layer
+    return head if isinstance(head, nn.Linear) else head.projection
 
 
 @dataclass(frozen=True)

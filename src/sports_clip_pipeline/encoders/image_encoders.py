@@ -54,8 +54,7 @@ class ImageEncoderSpec:
 
     def build(self) -> nn.Module:
         """The model with seeded random weights, in eval mode, with timm's API."""
-        model: nn.Module = seeded(timm.create_model, self.architecture)
-        return model.eval()
+        return seeded(timm.create_model, self.architecture).eval()
 
     def load(self) -> nn.Module:
         """The model with its weights; a classifier that the file lacks keeps its random weights.
@@ -115,8 +114,7 @@ IMAGE_ENCODERS = {name: _packaged(**entry) for name, entry in PACKAGED["image"].
 def pooled(encoder: Any, pixels: torch.Tensor) -> torch.Tensor:
     """(B, 3, H, W) normalised pixels to (B, D) pooled features."""
     maps = encoder.forward_features(pixels)  # (B, K, h, w)
-    features: torch.Tensor = encoder.forward_head(maps, pre_logits=True)
-    return features
+    return encoder.forward_head(maps, pre_logits=True)
 
 
 def pooled_features(encoder: nn.Module, pixels: np.ndarray) -> np.ndarray:

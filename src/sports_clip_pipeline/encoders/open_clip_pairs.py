@@ -47,8 +47,7 @@ class PairImage(nn.Module):
 
     def forward_features(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) to (B, P)."""
-        embedded: torch.Tensor = self.visual(pixels)
-        return embedded
+        return self.visual(pixels)
 
     def forward_head(self, features: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """The identity, (B, P)."""
@@ -106,8 +105,7 @@ class PairText(nn.Module):
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(B, T) int64 ids, padded by its tokenizer, to (B, P)."""
-        embedded: torch.Tensor = self.text(ids)
-        return embedded
+        return self.text(ids)
 
 
 class PairTokenizer:
@@ -170,8 +168,7 @@ def build_pair(model_config: dict[str, Any]) -> nn.Module:
     config.pop("custom_text", None)
     if "timm_model_name" in config["vision_cfg"]:
         config["vision_cfg"]["timm_model_pretrained"] = False
-    model: nn.Module = seeded(open_clip.CustomTextCLIP, **config)
-    return model.eval()
+    return seeded(open_clip.CustomTextCLIP, **config).eval()
 
 
 def _of_table(name: str, architecture: str, source: str) -> PairSpec:
