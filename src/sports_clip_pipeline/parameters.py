@@ -74,7 +74,7 @@ def flatten(name: str, value: Any, separator: str = ".") -> dict[str, Any]:
     """The leaves of nested mappings and pydantic models by flat name, such as `block.field`."""
     if hasattr(value, "model_dump"):
         value = dict(value)
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or not value:
         return {name: value}
     flat: dict[str, Any] = {}
     for key, inner in value.items():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import yaml
 from pydantic import AfterValidator
 
-from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.errors import UserFacingError, first_line
 from sports_clip_pipeline.io.fingerprint import file_sha256
 
 if TYPE_CHECKING:
@@ -157,10 +157,9 @@ class HubFile(EncoderWeights):
         try:
             return Path(hf_hub_download(self.repository, self.member))
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-            first, *_ = str(error).splitlines() or [type(error).__name__]
             remedy = "check the name and the network, unset HF_HUB_OFFLINE, or name a local file"
             where = f"{self.repository}/{self.member} on the hub"
-            raise UserFacingError(where, first, remedy) from error
+            raise UserFacingError(where, first_line(error), remedy) from error
 
 
 @dataclass(frozen=True)

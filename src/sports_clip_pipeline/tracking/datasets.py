@@ -118,11 +118,15 @@ def describe(client: MlflowClient, run_id: str, study: str) -> None:
     The rows of the table are the parameters that differ, and the metrics on test data.
     """
     this = client.get_run(run_id)
+    if not metrics_on_test_data(this):
+        return
     query = f"tags.study = '{study}' and tags.pipelines LIKE '%' and status = 'FINISHED'"
     query += f" and attributes.start_time < {this.info.start_time}"
     found = client.search_runs([this.info.experiment_id], query, max_results=20)
     runs = [this, *(run for run in found if metrics_on_test_data(run))][:4]
-    columns = [{**run.data.params, **metrics_on_test_data(run)} for run in runs]
+    columns = [
+        {**dict(sorted(run.data.params.items())), **metrics_on_test_data(run)} for run in runs
+    ]
     rows = [["", "this run", *(f"`{run.info.run_id[:8]}`" for run in runs[1:])]]
     rows.append(["---"] * len(rows[0]))
     for name in dict.fromkeys(name for column in columns for name in column):

@@ -72,6 +72,7 @@ class TrackingHooks:
         """Attach the run to every run state that the node takes."""
         for state in inputs.values():
             if self._run is not None and isinstance(state, RunState):
+                self._run.read_tags()
                 state.attach(self._run)
 
     @hook_impl

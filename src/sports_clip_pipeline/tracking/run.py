@@ -78,29 +78,34 @@ class TrackedRun:
         self.call(log_batch, {}, metrics, step)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags on the run; children that follow share some of them."""
+        """Set tags on the run, and on the children that follow where they share them."""
+        self.tags |= tags
         for name, value in tags.items():
             self.call("set_tag", name, value)
 
+    def read_tags(self) -> None:
+        """In a worker, take the tags from the store: another process may have set them."""
+        if os.getpid() != self._owner:
+            self.call(lambda client, run_id: self.tags.update(client.get_run(run_id).data.tags))
+
     def log_trial(self, row: Mapping[str, Any], plan: str) -> None:
         """Log a row of the trials table of a plan (`frozen`, `end_to_end`) as a child run."""
-        own = {"plan": plan, **{k: row[k] for k in ("method", "fraction", "seed", "labels")}}
-        own |= json.loads(row["hyperparameters"])
+        params = {name: self.tags[name] for name in _CHILD_PARAMS if name in self.tags}
+        params |= {"plan": plan, **{k: row[k] for k in ("method", "fraction", "seed", "labels")}}
+        params |= json.loads(row["hyperparameters"])
         metrics = {"elapsed_s": row["elapsed_s"]}
         metrics |= {f"test/{name}": row[name] for name in ("top1", "macro_f1")}
         metrics |= {f"validation/{name}": row[f"cv_{name}"] for name in ("top1", "log_loss")}
+        tags = {name: self.tags[name] for name in _CHILD_TAGS if name in self.tags}
+        tags |= {"mlflow.parentRunId": self.run_id, "reused": str(row["reused"]).lower()}
         name = f"{row['method']} {row['fraction']:g} seed {row['seed']}"
         name = name if plan == "frozen" else f"{plan} {name}"
 
         def create_child(client: MlflowClient, run_id: str) -> None:
-            parent = client.get_run(run_id).data.tags  # a worker may have set some
-            params = {name: parent[name] for name in _CHILD_PARAMS if name in parent}
-            tags = {name: parent[name] for name in _CHILD_TAGS if name in parent}
-            tags |= {"mlflow.parentRunId": run_id, "reused": str(row["reused"]).lower()}
             child = client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
             status = "FAILED"
             try:
-                log_batch(client, child, params | own, metrics)
+                log_batch(client, child, params, metrics)
                 status = "FINISHED"
             finally:
                 client.set_terminated(child, status)
