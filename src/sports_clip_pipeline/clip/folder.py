@@ -24,7 +24,7 @@ from sports_clip_pipeline.clip.projections import Projections, projections_of
 from sports_clip_pipeline.data.transforms import ImageTransform
 from sports_clip_pipeline.encoders import image_encoders, text_encoders
 from sports_clip_pipeline.encoders.open_clip_pairs import CONFIG, WEIGHTS
-from sports_clip_pipeline.encoders.weights import is_pair, load_every_key
+from sports_clip_pipeline.encoders.weights import is_pair
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.state import replacing_folder
 
@@ -98,13 +98,17 @@ def load_clip(path: str | Path) -> LoadedClip:
     Raises: UserFacingError: a file of the folder is missing or does not match.
     """
     folder = Path(path).resolve()
+    remedy = "run `kedro run --pipelines=pretrain` to make it again"
     try:
         config = _config(folder)
-        model = build_empty_clip(config, folder)
-        load_every_key(model, load_file(folder / WEIGHTS), folder / WEIGHTS)
+        state = load_file(folder / WEIGHTS)
     except Exception as error:
-        remedy = "run `kedro run --pipelines=pretrain` to make it again"
         raise UserFacingError(folder, f"is no whole CLIP folder ({error})", remedy) from error
+    model = build_empty_clip(config, folder)
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    if missing or unexpected:
+        what = f"{len(missing)} weights are missing and {len(unexpected)} unexpected"
+        raise UserFacingError(folder / WEIGHTS, what, remedy)
     text = config["model_cfg"]["text_cfg"]
     if "hf_model_name" in text:
         tokenizer: Callable[..., torch.Tensor] = HFTokenizer(str(folder), text["context_length"])

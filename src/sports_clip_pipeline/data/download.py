@@ -198,18 +198,21 @@ def describe_corpus(path: Path) -> dict[str, Any]:
     return {"file": name, "url": None, "sha256": Archive(path).digest(), "bytes": size}
 
 
+def _record_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.record.json")
+
+
 def _read_record(path: Path) -> dict[str, Any] | None:
     """The record beside an archive or a folder, or None."""
     try:
-        record = json.loads(path.with_name(f"{path.name}.record.json").read_text())
+        record = json.loads(_record_path(path).read_text())
     except (FileNotFoundError, ValueError):
         return None
     return record if isinstance(record, dict) and "sha256" in record else None
 
 
 def _write_record(path: Path, record: dict[str, Any]) -> dict[str, Any]:
-    content = json.dumps(record, indent=2).encode()
-    write_atomically(path.with_name(f"{path.name}.record.json"), content)
+    write_atomically(_record_path(path), json.dumps(record, indent=2).encode())
     return record
 
 
