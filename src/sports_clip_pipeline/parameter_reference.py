@@ -94,13 +94,14 @@ def resolved(loader: Any, conf: Path) -> Iterator[tuple[Setting, Any, str]]:
 
     The origin is a file relative to the folder `conf`, `--params`, or `default`.
     """
+    document = loader["parameters"]
     sources: dict[str, Any] = {"--params": loader.runtime_params or {}}
     base, of_env, *_ = loader._read_raw_config("parameters")
     for path, content in (*of_env.items(), *base.items()):
         sources[str(Path(path).resolve().relative_to(conf.resolve()))] = content
     for block, model in parameter_models().items():
         for setting in settings_of(model, block):
-            value = _at(loader["parameters"], setting.name)
+            value = _at(document, setting.name)
             origin = next(
                 (n for n, c in sources.items() if _at(c, setting.name) is not _MISSING), ""
             )
