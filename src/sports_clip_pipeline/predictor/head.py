@@ -31,7 +31,7 @@ OPERATIONS: Mapping[str, tuple[tuple[str, ...], Callable[..., torch.Tensor]]] = 
     "power": (("exponent",), _power),
     "l2_normalise": ((), lambda x: functional.normalize(x, dim=1)),
     "blocks_l2_normalise": (("widths",), _normalise_blocks),
-    "columns": (("start", "stop"), lambda x, start, stop: x[:, start:stop]),
+    "columns": (("start", "stop"), lambda x, start, stop: x[:, start:stop].contiguous()),
     "relu": ((), functional.relu),
     "gelu": ((), functional.gelu),
     "layer_norm": ((), lambda x: functional.layer_norm(x, x.shape[1:], eps=1e-5)),
