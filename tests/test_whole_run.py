@@ -203,8 +203,8 @@ def test_the_study_is_analysed(finished_run: Path) -> None:
     assert set(table("transduction")["split"]) == {"development", "test"}
     split_of = pd.read_parquet(finished_run / SPLITS).set_index("image")["split"]
     assert set(split_of.loc[table("label_queries")["image"]]) == {"development"}
-    sentences = json.loads((reporting / "recommendation.json").read_text())["sentences"]
-    assert any("labels use" in sentence for sentence in sentences)
+    recommendation = json.loads((reporting / "recommendation.json").read_text())
+    assert any("labels use" in text for text in recommendation["paragraphs"])
     log = json.loads((reporting / "evaluation_log.json").read_text())
     assert log[0]["trials"] == len(trials_of(finished_run))
 

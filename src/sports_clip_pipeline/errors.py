@@ -1,7 +1,5 @@
 """Exceptions: errors that a user can mend, and runs that end early without an error."""
 
-from __future__ import annotations
-
 
 class UserFacingError(Exception):
     """An error that a user can mend, shown as one line without a traceback.
@@ -16,7 +14,7 @@ class UserFacingError(Exception):
         self.where, self.what, self.remedy = str(where), what, remedy
         super().__init__(" ".join(f"{where}: {what}; {remedy}".split()))
 
-    def __reduce__(self) -> tuple[type[UserFacingError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
         """Keep the three parts when the error crosses a process border."""
         return type(self), (self.where, self.what, self.remedy)
 

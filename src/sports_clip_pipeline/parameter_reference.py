@@ -1,7 +1,5 @@
 """Reference of all parameters: their descriptions, defaults, resolved values and origin."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +60,7 @@ def settings_of(model: type[Parameters], prefix: str) -> Iterator[Setting]:
                 yield from settings_of(method_class(method), f"{path}.{method}")
 
 
-def _limits(field: FieldInfo) -> str:
+def _limits(field: "FieldInfo") -> str:
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     return ", ".join(
         f"{sign} {getattr(rule, key):g}"

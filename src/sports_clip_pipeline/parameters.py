@@ -78,7 +78,7 @@ def flatten(name: str, value: Any, separator: str = ".") -> dict[str, Any]:
         return {name: value}
     flat: dict[str, Any] = {}
     for key, inner in value.items():
-        flat |= flatten(f"{name}{separator}{key}", inner, separator)
+        flat |= flatten(f"{name}{separator}{key}" if name else key, inner, separator)
     return flat
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.evaluation.inference_cost import inference_cost_table
+from sports_clip_pipeline.evaluation.learning_curves import inference_cost_table
 
 ENCODERS = [
     {"name": "lite2", "parameters": 5, "ms_per_image": 8.0},

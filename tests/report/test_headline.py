@@ -5,7 +5,6 @@ from sports_clip_pipeline.fewshot.base import METHODS, MethodSpec
 from sports_clip_pipeline.pipelines.report.config import ReportConfig
 from sports_clip_pipeline.report.headline import (
     compose_headline,
-    paragraphs,
     preferred_point,
     superscript,
 )
@@ -74,14 +73,6 @@ def test_semi_supervised_methods_are_reported_apart(monkeypatch):
     numbers = {plain(row[0]): plain(row[1]) for row in headline.table.rows}
     assert numbers["Top-1 with 1 % of labels"] == "65.0 %"
     assert numbers["Top-1 with 1 % of labels, the rest unlabelled"] == "71.0 %"
-
-
-def test_sentences_about_one_number_of_labels_are_one_paragraph():
-    sentences = ["Without A.", "With 5 B.", "It is C.", "60 % D.", "70 % E.", "With 9 F."]
-    grouped = ("Without A.", "With 5 B. It is C.", "60 % D. 70 % E.", "With 9 F.")
-    assert paragraphs(sentences) == grouped
-    assert paragraphs(["A.", "B."]) == ("A. B.",)
-    assert paragraphs([]) == ()
 
 
 def test_the_headline_counts_evaluations_on_the_test_images():

@@ -67,7 +67,8 @@ def sentences(
 ) -> list[str]:
     comparisons = paired() if comparisons is None else comparisons
     found = recommend(curves, targets, comparisons, cost, NAMES, end_to_end)
-    return [sentence.replace("\u00a0", " ") for sentence in found]
+    assert all(paragraph.strip() == paragraph for paragraph in found)
+    return "\n".join(found).replace("\u00a0", " ").splitlines()
 
 
 def test_the_recommendation_of_a_hand_made_study() -> None:

@@ -1,7 +1,5 @@
 """A finished study for the demo, read through its catalog, and its predictions for an image."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Sequence
@@ -85,7 +83,7 @@ class FinishedStudy:
         return tuple(class_name(label) for label in self.bank.labels)
 
     @cached_property
-    def _modules(self) -> tuple[EncoderClassifier, EncoderClassifier]:
+    def _modules(self) -> "tuple[EncoderClassifier, EncoderClassifier]":
         return self.zero_shot.module(), self.finetuned.module()
 
     def predict(self, image: Image.Image, names: Sequence[str]) -> tuple[Prediction, Prediction]:
@@ -99,7 +97,7 @@ class FinishedStudy:
         )
 
     def _predict(
-        self, image: Image.Image, predictor: Predictor, module: EncoderClassifier
+        self, image: Image.Image, predictor: Predictor, module: "EncoderClassifier"
     ) -> Prediction:
         from sports_clip_pipeline.explain import explainer
         from sports_clip_pipeline.explain.networks import classifier_network

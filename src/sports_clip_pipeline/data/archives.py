@@ -1,7 +1,5 @@
 """Reads untrusted archives (a zip or a folder): path traversal, links and zip bombs are refused."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import stat
@@ -10,7 +8,7 @@ import zlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.io.fingerprint import file_sha256
@@ -35,7 +33,7 @@ class Archive:
     limits: ArchiveLimits = field(default_factory=ArchiveLimits)
 
     @classmethod
-    def open(cls, path: Path) -> Archive:
+    def open(cls, path: Path) -> Self:
         """`path`.zip or the folder `path`; if both exist, the zip, and a message is logged.
 
         Raises: UserFacingError: neither exists.
@@ -48,7 +46,7 @@ class Archive:
             _log.info("both %s and the folder %s exist: the zip is read", found, path)
         return cls(found)
 
-    def within(self, limits: ArchiveLimits) -> Archive:
+    def within(self, limits: ArchiveLimits) -> Self:
         """The same archive with other limits."""
         return replace(self, limits=limits)
 
@@ -140,7 +138,7 @@ class Archive:
                 files[name] = path, path.stat().st_size
         return files
 
-    def __reduce__(self) -> tuple[type[Archive], tuple[Path, ArchiveLimits]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, ArchiveLimits]]:
         return type(self), (self.path, self.limits)
 
 

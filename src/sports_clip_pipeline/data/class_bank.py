@@ -5,8 +5,6 @@ to be edited by hand. The order of the classes is that of logits and confusion m
 kept in a file and not derived from the corpus in every run.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -183,7 +181,7 @@ def _ingest_config(path: Path) -> IngestConfig:
         raise UserFacingError(path, what, remedy) from error
 
 
-def _summary(listing: Listing, counts: Counter[str], test_share: float) -> str:
+def _summary(listing: "Listing", counts: Counter[str], test_share: float) -> str:
     """Classes, image counts and suitable label fractions. Raises: UserFacingError: too few."""
     from sports_clip_pipeline.data.splits import heldout_size, least_fraction
 

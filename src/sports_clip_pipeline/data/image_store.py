@@ -5,8 +5,6 @@ columns `image` (string) and `jpeg` (large_binary, a baseline RGB JPEG), which a
 opens. The index lists the rows dropped as duplicates; row i of the store counts the others.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import io
@@ -15,7 +13,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -85,7 +83,7 @@ class ImageStore:
         image.load()
         return image
 
-    def __reduce__(self) -> tuple[type[ImageStore], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
         return type(self), (self.path,)
 
     def __repr__(self) -> str:

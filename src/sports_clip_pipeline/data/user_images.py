@@ -1,14 +1,12 @@
 """Images to predict: a folder, one image, or a text file that lists images."""
 
-from __future__ import annotations
-
 import codecs
 import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from PIL import Image, UnidentifiedImageError
 
@@ -71,7 +69,7 @@ class ImageFiles:
     path: Path
 
     @classmethod
-    def at(cls, images: str) -> ImageFiles:
+    def at(cls, images: str) -> Self:
         """A folder, an image file (known to Pillow), or any other UTF-8 text file: a list.
 
         Raises: UserFacingError: nothing is there.

@@ -1,11 +1,9 @@
 """Embeds all corpora of a study with one image and text encoder, and with additional ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -86,7 +84,7 @@ class Embedder:
         }
 
     @cached_property
-    def additional(self) -> dict[str, Embedder]:
+    def additional(self) -> dict[str, Self]:
         """Embedders of the additional image encoders, with original weights, for images alone."""
         embedders = {}
         for name in self.config.additional_encoders:
@@ -94,7 +92,7 @@ class Embedder:
             text = name if is_pair(name) else EmbedConfig().text_encoder
             changes = {"image_encoder": name, "text_encoder": text, "additional_encoders": ()}
             config = self.config.model_copy(update=changes)
-            embedders[name] = Embedder(config, self._cache, self._state, together=self._together)
+            embedders[name] = type(self)(config, self._cache, self._state, together=self._together)
         return embedders
 
     def images(

@@ -1,7 +1,5 @@
 """Feature cache addressed by content, memory-mapped feature rows, concatenated encoders."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import mmap
@@ -27,7 +25,7 @@ class FeatureCache:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
 
-    def space(self, description: dict[str, Any]) -> FeatureSpace:
+    def space(self, description: dict[str, Any]) -> "FeatureSpace":
         """The space of a JSON-like description of everything that the features depend on."""
         text = json.dumps(description, sort_keys=True)
         folder = self.root / hashlib.sha256(text.encode()).hexdigest()[:16]

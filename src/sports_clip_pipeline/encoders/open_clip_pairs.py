@@ -5,8 +5,6 @@ open_clip's form, `…@<file.safetensors>` from a file, and `…@random` initial
 features of such encoders are their embeddings in the shared space before unit norm.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy

@@ -1,7 +1,5 @@
 """Names of encoders, and their weights: provenance, packages, files, the hub, random."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Collection, Mapping
@@ -180,8 +178,8 @@ def seeded(build: Any, *arguments: Any, **named: Any) -> Any:
 
 
 def load_every_key(
-    model: torch.nn.Module,
-    state: Mapping[str, torch.Tensor],
+    model: "torch.nn.Module",
+    state: "Mapping[str, torch.Tensor]",
     path: Path,
     optional: Collection[str] = (),
 ) -> None:

@@ -33,12 +33,6 @@ class Evaluation:
     chosen: str
     chosen_top1: float
 
-    @property
-    def content(self) -> str:
-        """32 hex digits; equal for evaluations of equal content, at any time and commit."""
-        values = {key: value for key, value in asdict(self).items() if key not in _NOT_CONTENT}
-        return fingerprint({**values, "methods": sorted(self.methods)})
-
 
 def record_evaluation(
     log: Sequence[dict[str, Any]], evaluation: Evaluation
@@ -49,17 +43,13 @@ def record_evaluation(
     Returns: JSON-like records: the fields of `Evaluation`, `content`, `repeats` (0 at first),
         `last_time_utc` and `last_commit` (of the latest repeat).
     """
-    content = evaluation.content
+    fields = {**asdict(evaluation), "methods": sorted(evaluation.methods)}
+    content = fingerprint({key: fields[key] for key in fields if key not in _NOT_CONTENT})
     last = {"last_time_utc": evaluation.time_utc, "last_commit": evaluation.commit}
     if all(record["content"] != content for record in log):
-        fields = {**asdict(evaluation), "methods": sorted(evaluation.methods)}
         return [*log, {"content": content, **fields, "repeats": 0, **last}]
-    return [
-        {**record, "repeats": record["repeats"] + 1, **last}
-        if record["content"] == content
-        else record
-        for record in log
-    ]
+    again = [record | {"repeats": record["repeats"] + 1, **last} for record in log]
+    return [new if new["content"] == content else old for old, new in zip(log, again, strict=True)]
 
 
 def summarise_evaluations(log: Sequence[dict[str, Any]]) -> str:

@@ -1,10 +1,8 @@
 """Zero-shot classification as a table, its ablation, and the choice of its hyper-parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -159,7 +157,7 @@ class PairEmbeddings:
     text_names: np.ndarray
     image_index: np.ndarray
 
-    def similarity(self, weight: float, images: PairEmbeddings | None = None) -> np.ndarray:
+    def similarity(self, weight: float, images: Self | None = None) -> np.ndarray:
         """(M, N) of every caption with every image, of its own or of others."""
         others = images or self
         clip = self.text_emb @ others.image_emb.T

@@ -1,7 +1,5 @@
 """Gallery cards (an image, a question, a saliency map) and contact sheets."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence

@@ -4,13 +4,11 @@ A method is a pydantic model whose fields are its settings (`finetune.methods.<n
 and whose `fit` returns a classifier head. A new method is one class and one line of `METHODS`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -66,9 +64,9 @@ class Labelled:
     classes: int
     cache: ResultCache = field(default_factory=ResultCache, init=False, repr=False, compare=False)
 
-    def where(self, mask: np.ndarray) -> Labelled:
+    def where(self, mask: np.ndarray) -> Self:
         """The rows under a boolean mask (n,)."""
-        return Labelled(self.features[mask], self.target[mask], self.fold[mask], self.classes)
+        return type(self)(self.features[mask], self.target[mask], self.fold[mask], self.classes)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ The teacher (logistic regression with zero-shot) gives unlabelled images log-pro
 from. What is learned from them is weighted against the teacher on held-out labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Self
 
 import numpy as np
 from pydantic import Field
@@ -58,7 +57,7 @@ class Pool:
     rows: np.ndarray
 
     @classmethod
-    def of(cls, task: Task, components: int) -> Pool:
+    def of(cls, task: Task, components: int) -> Self:
         """Labelled and unlabelled images in at most so many principal components."""
         parts = [task.labelled.features, *([] if task.unlabelled is None else [task.unlabelled])]
         operations, zero_shot = task.pretrained.scaled(root=True), task.pretrained.zero_shot_head()
@@ -102,7 +101,7 @@ class Teacher:
     log_probs: Mapping[int | None, np.ndarray]
 
     @classmethod
-    def of(cls, pool: Pool, pretrained: Pretrained, strengths: tuple[float, ...]) -> Teacher:
+    def of(cls, pool: Pool, pretrained: Pretrained, strengths: tuple[float, ...]) -> Self:
         """Logistic regression with zero-shot; cross-validation chooses among the strengths."""
         task = Task(pool.labelled, pretrained)
         probes = LinearProbes.of(task)

@@ -4,11 +4,9 @@ Columns are rescaled by their expected curvature: in principal axes, where it is
 that takes a third of scikit-learn's steps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -34,7 +32,7 @@ class SoftmaxWeights(NamedTuple):
     multiplier: np.ndarray
 
     @classmethod
-    def split(cls, point: np.ndarray) -> SoftmaxWeights:
+    def split(cls, point: np.ndarray) -> Self:
         """From (C, r + 2): weight, bias and multiplier side by side."""
         return cls(point[:, :-2].copy(), point[:, -2].copy(), point[:, -1].copy())
 

@@ -4,12 +4,11 @@ The solution of a linear probe, a discriminant or a key cache lies in the span o
 min(n, D) dimensions: with few labels the fits run in a small basis of it, at no loss.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
+from typing import Self
 
 import numpy as np
 from scipy.linalg import eigh, qr
@@ -78,7 +77,7 @@ class RowSpace:
     beside: Head | None = None
 
     @classmethod
-    def of(cls, labelled: Labelled, operations: Sequence[Operation]) -> RowSpace:
+    def of(cls, labelled: Labelled, operations: Sequence[Operation]) -> Self:
         """The space that the labelled rows span after the operations."""
         columns = Head(tuple(operations))(labelled.features)  # (n, D)
         basis = None
@@ -88,12 +87,12 @@ class RowSpace:
         rows = replace(labelled, features=np.ascontiguousarray(columns))
         return cls(tuple(operations), basis, rows)
 
-    def beside_outputs(self, head: Head, pooled: np.ndarray) -> RowSpace:
+    def beside_outputs(self, head: Head, pooled: np.ndarray) -> Self:
         """The same rows with a head's outputs (n, B) on their pooled features after the columns."""
         features = np.hstack([self.rows.features, head(pooled)])
         return replace(self, rows=replace(self.rows, features=features), beside=head)
 
-    def rotated(self, axes: np.ndarray) -> RowSpace:
+    def rotated(self, axes: np.ndarray) -> Self:
         """The same columns, with nothing beside them, in other orthonormal axes (r, r)."""
         features = self.rows.features @ axes
         basis = axes if self.basis is None else self.basis @ axes
@@ -138,7 +137,7 @@ class LinearProbes:
     scaling: str
 
     @classmethod
-    def of(cls, task: Task) -> LinearProbes:
+    def of(cls, task: Task) -> Self:
         """The axes of the labelled rows in the method's own space."""
         labelled, scaling = task.labelled, task.pretrained.space
 
@@ -193,7 +192,7 @@ class PrincipalSpace:
     axes: np.ndarray
 
     @classmethod
-    def of(cls, columns: np.ndarray, operations: Sequence[Operation], width: int) -> PrincipalSpace:
+    def of(cls, columns: np.ndarray, operations: Sequence[Operation], width: int) -> Self:
         """At most `width` axes of columns (N, D) float32; no more than D, or one for 7 rows.
 
         The last axes are cached for the next trial, which has the same images in another order;

@@ -1,10 +1,9 @@
 """A trial of the study: key, fitted classifier, saved state, and its stand-alone predictor."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -58,7 +57,7 @@ class FittedTrial:
     reused: bool
     fingerprint: str = ""
 
-    def without_arrays(self) -> FittedTrial:
+    def without_arrays(self) -> Self:
         """The same without head and held-out probabilities: hundreds of them fill the memory."""
         return replace(self, fit=replace(self.fit, head=Head(()), held_out=np.empty((0, 0))))
 

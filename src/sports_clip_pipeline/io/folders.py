@@ -1,7 +1,5 @@
 """Kedro datasets of folders: archives, image stores, predictors, the gallery, run state."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import hashlib
@@ -180,7 +178,7 @@ class GalleryDataset(PathDataset):
 
     _marker = _INDEX
 
-    def load(self) -> list[Card]:
+    def load(self) -> "list[Card]":
         """The cards. Raises: DatasetError: the folder is incomplete or damaged."""
         try:
             entries = json.loads((self._filepath / _INDEX).read_text(encoding="utf-8"))["cards"]
@@ -188,7 +186,7 @@ class GalleryDataset(PathDataset):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"{self._filepath}: cannot be read ({error})") from error
 
-    def save(self, data: list[Card]) -> None:
+    def save(self, data: "list[Card]") -> None:
         """Save all cards atomically."""
         with replacing_folder(self._filepath) as folder:
             entries = [_write_card(folder, card) for card in data]
@@ -203,7 +201,7 @@ class GalleryDataset(PathDataset):
         content = contact_sheet(images, columns=8, cell_px=112) if images else b""
         return ImagePreview(base64.b64encode(content).decode("ascii"))
 
-    def _read(self, entry: dict[str, Any]) -> Card:
+    def _read(self, entry: dict[str, Any]) -> "Card":
         from sports_clip_pipeline.explain.explainer import Card
 
         images = {}
@@ -214,7 +212,7 @@ class GalleryDataset(PathDataset):
         return Card(**{**entry, **images})
 
 
-def _write_card(folder: Path, card: Card) -> dict[str, Any]:
+def _write_card(folder: Path, card: "Card") -> dict[str, Any]:
     """Write a card's images. Returns: its index entry, with file names in place of bytes."""
     entry = dataclasses.asdict(card)
     for name in _IMAGES:

@@ -1,7 +1,5 @@
 """Resumable state of a node (checkpoints with fingerprints), and atomic writes of files."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -73,7 +71,7 @@ class RunState:
         self,
         key: str,
         fingerprint: str,
-        arrays: dict[str, np.ndarray] | None = None,
+        arrays: "dict[str, np.ndarray] | None" = None,
         meta: dict[str, Any] | None = None,
         *,
         keep_previous: bool = False,
@@ -164,7 +162,7 @@ def _read_state(path: Path, fingerprint: str) -> State | None:
         return None
 
 
-def _checksum(arrays: dict[str, np.ndarray]) -> str:
+def _checksum(arrays: "dict[str, np.ndarray]") -> str:
     digest = hashlib.sha256()
     for name in sorted(arrays):
         value = arrays[name]

@@ -1,10 +1,8 @@
 """Image encoders with one classifier head as a torch module, from pixels or from bytes."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -73,7 +71,7 @@ class EncoderClassifier(nn.Module):
         """The networks of all encoders, in the order of their columns."""
         return [self.encoder, *(other.encoder for other in self.additional_encoders)]
 
-    def with_head(self, head: Head) -> EncoderClassifier:
+    def with_head(self, head: Head) -> Self:
         """The same encoders, shared, with another head."""
         other = copy.copy(self)
         other._modules = {**self._modules, "head": HeadModule(head)}

@@ -1,11 +1,9 @@
 """Classifier heads: chains of named operations over features, evaluated by torch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -53,7 +51,7 @@ class Operation:
 
     kind: str
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    branches: tuple[Head, ...] = ()
+    branches: "tuple[Head, ...]" = ()
 
     def __post_init__(self) -> None:
         if set(_names(self.kind)) != set(self.arrays):
@@ -82,14 +80,14 @@ class Head:
         return logits
 
     @cached_property
-    def module(self) -> HeadModule:
+    def module(self) -> "HeadModule":
         """The head as a torch module."""
         return HeadModule(self)
 
-    def scaled(self, factor: float) -> Head:
+    def scaled(self, factor: float) -> Self:
         """The head with its logits multiplied by a factor."""
         scale = Operation("scale", {"factor": np.asarray(factor, dtype=np.float32)})
-        return Head((*self.operations, scale))
+        return type(self)((*self.operations, scale))
 
     def describe(self) -> list[Kind]:
         """The kinds of its operations, JSON-like."""
@@ -107,7 +105,7 @@ class Head:
     @classmethod
     def from_arrays(
         cls, kinds: Sequence[Kind], arrays: Mapping[str, np.ndarray], prefix: str = ""
-    ) -> Head:
+    ) -> Self:
         """Invert `describe` and `to_arrays`. Raises: ValueError: an operation is unknown."""
         operations = []
         for position, kind in enumerate(kinds):

@@ -4,8 +4,6 @@ An exported folder has `model.onnx` (large weights in `model.onnx.data`) and `ex
 network maps uint8 crops to calibrated probabilities.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -106,12 +104,12 @@ def load_exported(path: str | Path, threads: int = 0) -> ExportedPredictor:
         raise UserFacingError(folder / RECORD, what, _REMEDY) from error
 
 
-def can_export(predictor: Predictor) -> bool:
+def can_export(predictor: "Predictor") -> bool:
     """Whether all encoders are timm's; the export of open_clip pairs is not supported."""
     return not any(is_pair(encoder.name) for encoder in predictor.encoders)
 
 
-def export_predictor(predictor: Predictor, folder: Path) -> float:
+def export_predictor(predictor: "Predictor", folder: Path) -> float:
     """Write the folder that `load_exported` reads, atomically.
 
     Returns: the greatest difference to eager torch's probabilities on test images.
@@ -148,7 +146,7 @@ def export_predictor(predictor: Predictor, folder: Path) -> float:
     return difference
 
 
-def cached_export(predictor: Predictor, state: RunState) -> Path:
+def cached_export(predictor: "Predictor", state: RunState) -> Path:
     """The exported folder in the state's workspace, written once; see `export_predictor`."""
     from sports_clip_pipeline.predictor.predictor import predictor_fingerprint
 
@@ -162,7 +160,7 @@ def cached_export(predictor: Predictor, state: RunState) -> Path:
 
 
 def classifier_builder(
-    predictor: Predictor, state: RunState, backend: str = "auto"
+    predictor: "Predictor", state: RunState, backend: str = "auto"
 ) -> BuildClassifier:
     """What `predict_all` builds on its workers, by `predict.backend`.
 
@@ -185,7 +183,7 @@ def synthetic_images() -> list[Image.Image]:
     ]
 
 
-def _write_network(predictor: Predictor, path: Path) -> tuple[InputSpec, ...]:
+def _write_network(predictor: "Predictor", path: Path) -> tuple[InputSpec, ...]:
     """Returns: the input specs of the network's inputs."""
     import torch
 

@@ -4,14 +4,12 @@
 trained, its state dict.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from PIL import Image
@@ -50,7 +48,7 @@ class EncoderInput:
         return [replace(self.preprocessing, view=name) for name in names]
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> EncoderInput:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """From `asdict`'s form, or from a row of `encoders` in `embed_audit`."""
         preprocessing = ImageTransform(**values["preprocessing"])
         return cls(values["name"], preprocessing, tuple(values["views"]), values["width"])
@@ -103,7 +101,7 @@ class Predictor:
         return predict_rows(probabilities, self.classes, self.threshold)
 
     def features(
-        self, images: Sequence[Image.Image], module: EncoderClassifier | None = None
+        self, images: Sequence[Image.Image], module: "EncoderClassifier | None" = None
     ) -> np.ndarray:
         """Pooled features (N, ΣD) float32 of images by eager torch, means over the views.
 
@@ -116,7 +114,7 @@ class Predictor:
         rows = [np.hstack([_view_mean(*pair, block) for pair in pairs]) for block in blocks]
         return np.concatenate([empty, *rows])
 
-    def module(self) -> EncoderClassifier:
+    def module(self) -> "EncoderClassifier":
         """Pixels (B, 3, H, W), normalised for the first encoder, to logits (B, C), in eval mode.
 
         All encoders get these pixels, in the view of the first one's preprocessing, while

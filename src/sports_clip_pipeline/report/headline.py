@@ -1,12 +1,12 @@
 """Headline of the page: the answer as a sentence, key numbers, and a table with published ones."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from sports_clip_pipeline.evaluation.bootstrap import best_by_cross_validation
 from sports_clip_pipeline.evaluation.evaluation_log import summarise_evaluations
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.method_styles import uses_unlabelled
@@ -43,7 +43,7 @@ def compose_headline(study: StudyResults) -> Headline:
     return Headline(
         sentence=_sentence(study, points),
         numbers=_key_numbers(study, points),
-        advice=paragraphs(study.recommendation.get("sentences", ())),
+        advice=tuple(study.recommendation.get("paragraphs", ())),
         table=_table(study, points, notes),
         notes=tuple(f"{superscript(n)} {note}" for n, note in enumerate(notes, start=1)),
         evaluations=summarise_evaluations(log) if log else "",
@@ -55,38 +55,19 @@ def superscript(number: int) -> str:
     return str(number).translate(_SUPERSCRIPT)
 
 
-def paragraphs(sentences: Sequence[str]) -> tuple[str, ...]:
-    """Sentences of the recommendation grouped into paragraphs.
-
-    A paragraph begins with "With…", or with the first sentence that begins with a digit.
-
-    >>> paragraphs(["Without A.", "With 5 B.", "It is C.", "60 % D.", "70 % E."])
-    ('Without A.', 'With 5 B. It is C.', '60 % D. 70 % E.')
-    """
-    found: list[list[str]] = []
-    for sentence in sentences:
-        begins = sentence.startswith("With") or (
-            sentence[:1].isdigit() and not (found and found[-1][0][:1].isdigit())
-        )
-        if begins or not found:
-            found.append([])
-        found[-1].append(sentence)
-    return tuple(" ".join(parts) for parts in found)
-
-
 def preferred_point(curves: pd.DataFrame, trials: pd.DataFrame, fraction: float) -> pd.Series:
     """The point of a learning curve at a label fraction whose method cross-validation prefers.
 
-    Methods without a cross-validation score come last, in alphabetical order: the test images
-    never choose.
+    The first name where no trial has a cross-validation score: the test images never choose.
 
     Args:
         curves: `method`, `fraction`, ... trials: `method`, `fraction`, `cv_top1` (share, or NaN).
         fraction: one of `curves`.
     """
     rows = curves[curves["fraction"] == fraction].set_index("method", drop=False).sort_index()
-    scores = trials[trials["fraction"] == fraction].groupby("method")["cv_top1"].mean().dropna()
-    return rows.loc[max(rows.index, key=lambda method: scores.get(method, -math.inf))]
+    own = trials[trials["method"].isin(rows.index)]
+    best: Any = best_by_cross_validation(own, fraction) or rows.index[0]
+    return rows.loc[best]
 
 
 def _headline_points(study: StudyResults) -> dict[str, pd.Series]:
@@ -153,11 +134,8 @@ def _key_numbers(study: StudyResults, points: dict[str, pd.Series]) -> tuple[Key
 
 def _table(study: StudyResults, points: Mapping[str, Any], notes: list[str]) -> DataTable:
     """A row for each measure, a column for each publication."""
-    zero_shot, retrieval, reference = (
-        study.zero_shot_metrics,
-        study.retrieval_metrics,
-        study.config.reference,
-    )
+    zero_shot, retrieval = study.zero_shot_metrics, study.retrieval_metrics
+    reference = study.config.reference
     interval = fmt.interval(*zero_shot["top1_ci95"])
     measures = [
         ("zero_shot_top1", "Zero-shot top-1", zero_shot["top1"], interval),

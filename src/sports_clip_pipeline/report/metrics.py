@@ -3,8 +3,6 @@
 `python -m sports_clip_pipeline.report.metrics data/08_reporting/sample` prints a summary.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def compose_metrics(
-    zero_shot: Mapping[str, Any], retrieval: Mapping[str, Any], *curves: pd.DataFrame
+    zero_shot: Mapping[str, Any], retrieval: Mapping[str, Any], *curves: "pd.DataFrame"
 ) -> dict[str, Any]:
     """The fixed form: `zero_shot`, `retrieval` by direction, `finetune` by method and fraction.
 

@@ -20,7 +20,7 @@ def recommend(
     names: Mapping[str, str],
     end_to_end_curves: pd.DataFrame,
 ) -> list[str]:
-    """Sentences: which method at the fewest, a middle and the most labels, its accuracy and cost.
+    """Paragraphs: which method at the fewest, a middle and the most labels, its accuracy and cost.
 
     The method named is the one that cross-validation prefers; methods that do not differ
     significantly from it, or do better on the test images, are named as such.
@@ -55,7 +55,7 @@ def recommend(
         targets=targets.to_dict("records"),
         most=curves["labels"].max(),
     )
-    return [sentence for sentence in text.splitlines() if sentence]
+    return [part.strip("\n") for part in text.split("\n\n") if part.strip("\n")]
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:

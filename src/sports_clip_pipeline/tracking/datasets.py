@@ -7,8 +7,6 @@ history: pretrain       a table of epochs, logged live by its node, is logged ag
 trials: frozen          the same of a table of trials of this plan
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from functools import reduce
@@ -32,7 +30,7 @@ class RecordRunner(SequentialRunner):
     """Records the datasets on disk in a new MLflow run, without running any node."""
 
     def _run(
-        self, pipeline: Pipeline, catalog: Any, hook_manager: Any = None, run_id: Any = None
+        self, pipeline: "Pipeline", catalog: Any, hook_manager: Any = None, run_id: Any = None
     ) -> None:
         for name in [name for node in pipeline.nodes for name in node.outputs]:
             if mlflow_metadata(catalog, name) and catalog.exists(name):
@@ -40,7 +38,7 @@ class RecordRunner(SequentialRunner):
                 hook_manager.hook.after_dataset_saved(dataset_name=name, data=data, node=None)
 
 
-def mlflow_metadata(catalog: CatalogProtocol, name: str) -> dict[str, Any]:
+def mlflow_metadata(catalog: "CatalogProtocol", name: str) -> dict[str, Any]:
     """What a catalog entry says about MLflow, and its file as `path`; empty where nothing."""
     dataset: Any = catalog.get(name) if name in catalog else None
     metadata = (getattr(dataset, "metadata", None) or {}).get("mlflow")
@@ -51,8 +49,7 @@ def log_dataset(run: TrackedRun, metadata: Mapping[str, Any], data: Any) -> None
     """Log a dataset that was just saved; figures also as HTML, Parquet tables as CSV."""
     for name, path in metadata.get("metrics", {}).items():
         run.log_metrics(numbers(name, value_at(data, path)))
-    tags = metadata.get("tags", {}).items()
-    run.set_tags({name: str(value_at(data, path)) for name, path in tags})
+    run.set_tags({n: str(value_at(data, p)) for n, p in metadata.get("tags", {}).items()})
     if "re_recorded" in run.tags and {"history", "trials"} & set(metadata):
         for row in data.to_dict("records"):
             if "trials" in metadata:
@@ -112,7 +109,7 @@ def numbers(name: str, document: Any) -> dict[str, float]:
     return {key: float(x) for key, x in numeric if isfinite(x)}
 
 
-def describe(client: MlflowClient, run_id: str, study: str) -> None:
+def describe(client: "MlflowClient", run_id: str, study: str) -> None:
     """Set the run's description: Markdown of it beside the finished earlier runs of the study.
 
     The rows of the table are the parameters that differ, and the metrics on test data.
@@ -127,8 +124,8 @@ def describe(client: MlflowClient, run_id: str, study: str) -> None:
     columns = [
         {**dict(sorted(run.data.params.items())), **metrics_on_test_data(run)} for run in runs
     ]
-    rows = [["", "this run", *(f"`{run.info.run_id[:8]}`" for run in runs[1:])]]
-    rows.append(["---"] * len(rows[0]))
+    head = ["", "this run", *(f"`{run.info.run_id[:8]}`" for run in runs[1:])]
+    rows = [head, ["---"] * len(head)]
     for name in dict.fromkeys(name for column in columns for name in column):
         values = [column.get(name, "–")[:40].replace("|", "\\|") for column in columns]
         if name.startswith("test/") or len({*values} - {"–"}) > 1:

@@ -1,7 +1,5 @@
 """The Kedro hook that records every `kedro run` in MLflow."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +30,7 @@ class TrackingHooks:
 
     @hook_impl
     def before_pipeline_run(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+        self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "CatalogProtocol"
     ) -> None:
         """Start the parent run with its tags and parameters, in one process of a group."""
         from sports_clip_pipeline.tracking.store import TrackingConfig, open_store
@@ -55,11 +53,9 @@ class TrackingHooks:
             tags["re_recorded"] = former[0].info.run_id if former else "true"
         run = self._run = TrackedRun(store, project / "mlruns" / "running", name, tags)
         self._registers = config.register_model
-        params: dict[str, Any] = {}
-        for name in sorted(pipeline.inputs()):
-            if name.startswith("params:"):
-                params |= flatten(name.removeprefix("params:"), catalog.load(name))
-        run.call(log_batch, params, {})
+        params = [name for name in sorted(pipeline.inputs()) if name.startswith("params:")]
+        blocks = {name.removeprefix("params:"): catalog.load(name) for name in params}
+        run.call(log_batch, flatten("", blocks), {})
         for name in {*catalog.keys(), *pipeline.all_outputs()}:
             metadata = datasets.mlflow_metadata(catalog, name)
             if name in pipeline.all_outputs():
@@ -84,15 +80,14 @@ class TrackingHooks:
             log_dataset(self._run, self._logged[dataset_name], data)
 
     @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    def after_pipeline_run(self, pipeline: "Pipeline", catalog: "CatalogProtocol") -> None:
         """Register the predictor that the run made, describe the run, and close it."""
         if self._run is not None:
             from sports_clip_pipeline.tracking.datasets import describe
             from sports_clip_pipeline.tracking.registry import register
 
-            made = {n for n in pipeline.all_outputs() if n in catalog and catalog.exists(n)}
-            study = self._run.tags["study"]
-            if self._registers and made >= _TESTED:
+            study, made = self._run.tags["study"], _TESTED & pipeline.all_outputs()
+            if self._registers and made == _TESTED and all(map(catalog.exists, made)):
                 folder = Path(catalog.get("predictor")._filepath)  # type: ignore[union-attr]
                 tested, metrics = map(catalog.load, ("test_predictions", "finetune_metrics"))
                 self._run.call(register, folder, study, tested, metrics)

@@ -40,11 +40,11 @@ class ServedPredictor(PythonModel):
             raise _invalid(f"wanted 1 to {MAX_IMAGES} images, got {len(model_input)}")
         images = [_decode(text, index) for index, text in enumerate(model_input)]
         rows = self.predictor.predict_images(images).astype(float).tolist()
-        predictions = []
-        for shares in (dict(zip(self.predictor.classes, row, strict=True)) for row in rows):
-            best = max(shares, key=shares.__getitem__)
-            made = {"label": best, "probability": shares[best], "probabilities": shares}
-            predictions.append(made)
+        answers = [dict(zip(self.predictor.classes, row, strict=True)) for row in rows]
+        predictions = [
+            {"label": max(p, key=p.__getitem__), "probability": max(p.values()), "probabilities": p}
+            for p in answers
+        ]
         return cast(list[Prediction], predictions)  # MLflow writes mappings as JSON, not models
 
 

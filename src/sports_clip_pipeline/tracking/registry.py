@@ -1,11 +1,7 @@
 """MLflow model registry: a predictor as a model version, and the alias `champion`."""
 
-from __future__ import annotations
-
 import base64
-import hashlib
 import io
-import json
 import logging
 import shutil
 import tempfile
@@ -15,6 +11,8 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sports_clip_pipeline.io.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,7 +26,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def register(
-    client: MlflowClient,
+    client: "MlflowClient",
     run_id: str,
     predictor: Path,
     name: str,
@@ -66,7 +64,6 @@ def version_tags(tested: Any, metrics: Mapping[str, Any], run: Mapping[str, str]
         tested: table with `image`, `label`. metrics: of the predictor. run: tags of the run.
     """
     pairs = sorted(zip(tested["image"].astype(str), tested["label"].astype(str), strict=True))
-    images = json.dumps([run.get("data_digest", ""), pairs])
     return {
         "method": str(metrics["best_method"]),
         "fraction": str(metrics["origin"].get("fraction", "")),
@@ -74,7 +71,7 @@ def version_tags(tested: Any, metrics: Mapping[str, Any], run: Mapping[str, str]
         "git.commit": run["git.commit"],
         "top1": f"{metrics['top1']:.6f}",
         "test_images": str(len(tested)),
-        "test_fingerprint": hashlib.sha256(images.encode()).hexdigest()[:16],
+        "test_fingerprint": fingerprint(run.get("data_digest", ""), pairs)[:16],
     }
 
 
@@ -87,8 +84,8 @@ def compare(tags: Mapping[str, str], champion: Mapping[str, str] | None) -> tupl
         return False, f"no: {own}, but the champion was tested on others; move it by hand"
     before = float(champion["top1"])
     is_better = float(tags["top1"]) > before
-    word = "yes" if is_better else "no"
-    return is_better, f"{word}: {own}, the champion before had {before:.2%} of the same"
+    why = f"{own}, the champion before had {before:.2%} of the same"
+    return is_better, f"{'yes' if is_better else 'no'}: {why}"
 
 
 def save_model(folder: Path, predictor: Path) -> None:

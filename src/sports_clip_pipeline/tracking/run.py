@@ -1,12 +1,11 @@
 """The MLflow run of one `kedro run`: live metrics, tags, and trials as child runs."""
 
-from __future__ import annotations
-
 import atexit
 import json
 import logging
 import os
 import re
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -35,7 +34,7 @@ class TrackedRun:
     """
 
     def __init__(
-        self, store: tuple[MlflowClient, str], locks: Path, name: str, tags: Mapping[str, str]
+        self, store: "tuple[MlflowClient, str]", locks: Path, name: str, tags: Mapping[str, str]
     ) -> None:
         """Start the run, and set the runs of dead processes to KILLED first.
 
@@ -98,17 +97,15 @@ class TrackedRun:
         metrics |= {f"validation/{name}": row[f"cv_{name}"] for name in ("top1", "log_loss")}
         tags = {name: self.tags[name] for name in _CHILD_TAGS if name in self.tags}
         tags |= {"mlflow.parentRunId": self.run_id, "reused": str(row["reused"]).lower()}
-        name = f"{row['method']} {row['fraction']:g} seed {row['seed']}"
-        name = name if plan == "frozen" else f"{plan} {name}"
+        plan_name = "" if plan == "frozen" else f"{plan} "
+        name = f"{plan_name}{row['method']} {row['fraction']:g} seed {row['seed']}"
 
-        def create_child(client: MlflowClient, run_id: str) -> None:
+        def create_child(client: "MlflowClient", run_id: str) -> None:
             child = client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
-            status = "FAILED"
             try:
                 log_batch(client, child, params, metrics)
-                status = "FINISHED"
             finally:
-                client.set_terminated(child, status)
+                client.set_terminated(child, "FAILED" if sys.exception() else "FINISHED")
 
         self.call(create_child)
 
@@ -125,7 +122,7 @@ class TrackedRun:
             Path(self._lock.lock_file).unlink()
 
 
-def close_dead_runs(client: MlflowClient, experiment: str, locks: Path) -> None:
+def close_dead_runs(client: "MlflowClient", experiment: str, locks: Path) -> None:
     """Set runs whose process ended without closing them, and their children, to KILLED."""
     for path in locks.glob("*"):
         with suppress(Timeout), FileLock(path, timeout=0):  # the living hold theirs
@@ -136,7 +133,7 @@ def close_dead_runs(client: MlflowClient, experiment: str, locks: Path) -> None:
 
 
 def log_batch(
-    client: MlflowClient,
+    client: "MlflowClient",
     run_id: str,
     params: Mapping[str, Any],
     metrics: Mapping[str, float],

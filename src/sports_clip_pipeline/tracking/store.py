@@ -1,7 +1,5 @@
 """Parameter block `tracking`: MLflow settings, and opening the store that they name."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re
@@ -10,7 +8,7 @@ import warnings
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from filelock import FileLock
 from pydantic import BeforeValidator, Field
@@ -35,16 +33,12 @@ _ENVIRONMENT = {
 _LOGGER = logging.getLogger(__name__)
 
 
-def _environment_first(uri: Any) -> Any:
-    return os.environ.get("MLFLOW_TRACKING_URI") or uri
-
-
 class TrackingConfig(Parameters, block="tracking"):
     """Where and whether runs are recorded."""
 
     study: Text = Field("sample", description="Name of the study, a tag of its runs.")
     enabled: bool = Field(True, description="false records nothing and never imports MLflow")
-    uri: Annotated[str, BeforeValidator(_environment_first)] = Field(
+    uri: Annotated[str, BeforeValidator(lambda u: os.getenv("MLFLOW_TRACKING_URI") or u)] = Field(
         "sqlite:///mlruns/mlflow.db",
         description="sqlite:///PATH (relative to the project) or http(s)://HOST:PORT of a server; "
         "MLFLOW_TRACKING_URI goes before it",
@@ -62,7 +56,7 @@ class TrackingConfig(Parameters, block="tracking"):
             )
 
 
-def open_store(config: TrackingConfig, project: Path) -> tuple[MlflowClient, str]:
+def open_store(config: TrackingConfig, project: Path) -> "tuple[MlflowClient, str]":
     """A client and the experiment's id; database and experiment are created where missing.
 
     A relative sqlite path is taken from the project, never the working folder. A file lock lets
@@ -89,7 +83,7 @@ def open_store(config: TrackingConfig, project: Path) -> tuple[MlflowClient, str
         raise UserFacingError(uri, what, remedy) from error
 
 
-def connect(uri: str) -> MlflowClient:
+def connect(uri: str) -> "MlflowClient":
     """A client of the store, with MLflow's telemetry off, few retries and quiet loggers."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -113,11 +107,10 @@ def _check_database(database: Path) -> None:
         connection.execute("BEGIN IMMEDIATE")
 
 
-def _experiment(client: MlflowClient, name: str, project: Path, database: Path | None) -> str:
+def _experiment(client: "MlflowClient", name: str, project: Path, database: Path | None) -> str:
     root = None if database is None else (project / "mlartifacts").as_uri()
     found = client.get_experiment_by_name(name)
-    is_own = database is not None and project in database.parents
-    if found is not None and is_own and found.artifact_location != root:
+    if found and database and project in database.parents and found.artifact_location != root:
         # MLflow keeps absolute artifact paths, and a project that was moved has others.
         former = f"{name}, moved {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
         client.rename_experiment(found.experiment_id, former)

@@ -1,7 +1,5 @@
 """Devices, mixed precision, distributed data-parallel training (DDP) and deferred signals."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Iterator, Sequence

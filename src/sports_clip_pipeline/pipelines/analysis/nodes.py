@@ -156,7 +156,7 @@ def measure_inference_cost(
     end_to_end: EndToEndConfig,
 ) -> Table:
     """Inference cost of each method: parameters and milliseconds an image, beside its accuracy."""
-    from sports_clip_pipeline.evaluation.inference_cost import inference_cost_table
+    from sports_clip_pipeline.evaluation.learning_curves import inference_cost_table
 
     if end_to_end_curves.empty:
         return inference_cost_table(finetune_curves, embed_audit["encoders"])
@@ -179,11 +179,11 @@ def recommend_method(
     end_to_end_curves: Table,
     report: ReportConfig,
 ) -> Document:
-    """Recommended method by number of labels, in sentences."""
+    """Recommended method by number of labels, in words."""
     from sports_clip_pipeline.report.recommendation import recommend
 
     return {
-        "sentences": recommend(
+        "paragraphs": recommend(
             finetune_curves,
             labels_needed,
             paired_comparisons,

@@ -1,7 +1,5 @@
 """Parameter blocks `finetune` and `end_to_end`: trials on frozen encoders, and end to end."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError
@@ -55,7 +53,7 @@ class FinetuneConfig(Parameters, block="finetune"):
         """The methods to fit."""
         return self.select or tuple(self.methods)
 
-    def method(self, name: str) -> Method:
+    def method(self, name: str) -> "Method":
         """A method with its settings. Raises: ValueError: no such method, or wrong settings."""
         from sports_clip_pipeline.fewshot.base import method_class
 

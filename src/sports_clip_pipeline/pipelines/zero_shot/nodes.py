@@ -1,7 +1,5 @@
 """Nodes of `zero_shot`: zero-shot weights, classification without labels, retrieval."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any
