@@ -36,7 +36,7 @@ def ridge_top1(
     data: StudyData, config: Any, features: np.ndarray, target: np.ndarray, widths: tuple[int, ...]
 ) -> float:
     """Held-out accuracy of ridge regression on these columns."""
-    fold = assign_folds(target, config.folds, 0)
+    fold = assign_folds(target, np.arange(len(target)), config.folds, 0)
     pretrained = replace(data.pretrained, space="all_encoders", widths=widths)
     rows = Labelled(features, target, fold, len(pretrained.zero_shot_weights))
     return float(config.method("ridge").fit(Task(rows, pretrained)).cv_top1)

@@ -50,7 +50,9 @@ def labelled(rows: int, classes: int, seed: int = 0, shuffle: bool = False) -> L
     features, target = toy(rows, classes, seed)
     if shuffle:
         target = np.random.default_rng(seed + 99).permutation(target)
-    return Labelled(features, target, assign_folds(target, 3, seed), classes)
+    return Labelled(
+        features, target, assign_folds(target, np.arange(len(target)), 3, seed), classes
+    )
 
 
 def task(rows: Labelled, method: str = "logreg", seed: int = 0) -> Task:
@@ -73,6 +75,7 @@ def splits_of(target: np.ndarray) -> pd.DataFrame:
             "image": [f"{i}.jpg" for i in range(len(target))],
             "label": [f"class {c}" for c in target],
             "split": "development",
+            "group": np.arange(len(target)),
         }
     )
     for seed in range(5):

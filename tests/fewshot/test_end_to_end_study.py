@@ -250,10 +250,12 @@ def test_comments_and_docstrings_do_not_change_the_fingerprint_of_code(tmp_path:
 
 def test_each_class_holds_out_its_share_and_a_single_image_is_trained_on() -> None:
     target = np.array([0] * 20 + [1] * 4 + [2])
-    out = held_out_rows(target, 0.1, seed=0)
+    out = held_out_rows(target, np.arange(25), 0.1, seed=0)
     assert np.bincount(target[out], minlength=3).tolist() == [2, 1, 0]
-    assert (held_out_rows(target, 0.1, seed=0) == out).all()
-    assert any((held_out_rows(target, 0.1, seed=s) != out).any() for s in range(1, 5))
+    assert (held_out_rows(target, np.arange(25), 0.1, seed=0) == out).all()
+    assert any(
+        (held_out_rows(target, np.arange(25), 0.1, seed=s) != out).any() for s in range(1, 5)
+    )
 
 
 def test_an_estimate_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

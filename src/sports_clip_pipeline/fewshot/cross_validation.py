@@ -15,18 +15,26 @@ Setting = tuple[Any, ...]
 Heads = Mapping[Setting, Head]
 
 
-def assign_folds(target: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Stratified folds: within each class, rows in a seeded order are assigned round-robin.
+def assign_folds(target: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Stratified group-aware folds: each group, in a seeded order, goes to its class's emptiest.
 
-    Args: target: (n,) int.
-    Returns: (n,) int; −1 for the only row of a class, which is never held out.
+    Args: target, groups: (n,) int classes and duplicate groups.
+    Returns: (n,) int; −1 for the only group of a class, which is never held out.
     """
-    counts = np.bincount(target)
     rng = np.random.default_rng(seed)
     fold = np.full(len(target), -1)
-    for label in np.flatnonzero(counts > 1):
-        rows = rng.permutation(np.flatnonzero(target == label))
-        fold[rows] = (np.arange(len(rows)) + label) % folds
+    for label in np.unique(target):
+        of_class = target == label
+        first = (np.arange(folds) + label) % folds  # fills equally empty folds in this order
+        filled = np.bincount(fold[of_class & (fold >= 0)], minlength=folds)
+        for row in rng.permutation(np.flatnonzero(of_class)):
+            if fold[row] < 0:
+                members = groups == groups[row]
+                fold[members] = emptiest = first[filled[first].argmin()]
+                filled[emptiest] += (members & of_class).sum()
+    for label in np.unique(target):
+        if len(np.unique(fold[target == label])) == 1:
+            fold[np.isin(groups, groups[target == label])] = -1
     return fold
 
 

@@ -68,6 +68,12 @@ class EndToEndStudy:
         """(n,) int64; the images whose labels the trial may use."""
         return labels_for_fraction(self.splits, key.label_fraction, key.seed)
 
+    def held_out(self, key: TrialKey, config: EndToEndConfig) -> np.ndarray:
+        """(n,) bool; which of the labelled images the first training does not see."""
+        rows = self.labelled_rows(key)
+        groups = self.splits["group"].to_numpy()[rows]
+        return held_out_rows(self.target[rows], groups, config.held_out_share, key.seed)
+
     def fingerprint(self, key: TrialKey, config: EndToEndConfig) -> str:
         """Of a trial: its labelled images (no others), start, settings and code."""
         rows, start = self.labelled_rows(key), self.start
@@ -159,7 +165,7 @@ class _TrialRun:
         study, config, key, state = self.study, self.config, self.key, self.state
         rows = study.labelled_rows(key)
         target, classes = study.target[rows], study.start.classes
-        out = held_out_rows(target, config.held_out_share, key.seed)
+        out = study.held_out(key, config)
         first = final = self._train("held_out", rows[~out], len(rows))
         candidates = self._candidates(first)
         held_out = {setting: np.full((len(rows), classes), np.nan) for setting in candidates}
@@ -246,21 +252,27 @@ def new_trainer(
     )
 
 
-def held_out_rows(target: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Held-out split (n,) bool: a share of each class, at least one of two or more images."""
+def held_out_rows(target: np.ndarray, groups: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Group-aware hold-out (n,) bool: a share of each class, at least one group of two or more.
+
+    Args: target, groups: (n,) int classes and duplicate groups.
+    """
     rng = np.random.default_rng([seed, 1])
     held_out = np.zeros(len(target), dtype=bool)
     for label in np.unique(target):
         rows = rng.permutation(np.flatnonzero(target == label))
-        count = max(1, round(share * len(rows))) if len(rows) > 1 else 0
-        held_out[rows[:count]] = True
+        for row in rows:
+            more = held_out | (groups == groups[row])
+            is_short = held_out[rows].sum() < max(1, round(share * len(rows)))
+            if is_short and len(np.unique(target[~more])) == len(np.unique(target)):
+                held_out = more
     return held_out
 
 
 def trial_steps(study: EndToEndStudy, key: TrialKey, config: EndToEndConfig) -> int:
     """Steps of a trial, of its refit too."""
     target = study.target[study.labelled_rows(key)]
-    trained_on = int((~held_out_rows(target, config.held_out_share, key.seed)).sum())
+    trained_on = int((~study.held_out(key, config)).sum())
     refit_on = [len(target)] if len(target) < config.refit_below else []
     return sum(classification.steps_for(count, config) for count in (trained_on, *refit_on))
 

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.data.splits import labels_for_fraction
+from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot import base, cross_validation
 from sports_clip_pipeline.fewshot.base import METHODS, Labelled, MethodSpec, Task
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial, save_trial
@@ -53,7 +54,15 @@ class StudyData:
         """The trial's labelled images, with their cross-validation folds."""
         rows = self.labelled_rows(key)
         target = self.target[rows]
-        fold = cross_validation.assign_folds(target, folds, key.seed)
+        groups = self.splits["group"].to_numpy()[rows]
+        fold = cross_validation.assign_folds(target, groups, folds, key.seed)
+        if (fold < 0).all():
+            what = (
+                "labels only near-duplicates of one another in each class: no fold can be held out"
+            )
+            raise UserFacingError(
+                f"label fraction {key.label_fraction:g}", what, "use a larger one"
+            )
         everything = np.array_equal(rows, np.arange(len(self.target)))
         features = self.features if everything else self.features[rows]  # hundreds of MB
         return Labelled(features, target, fold, len(self.pretrained.zero_shot_weights))
