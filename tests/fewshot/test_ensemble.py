@@ -14,6 +14,7 @@ from sports_clip_pipeline.fewshot.ensemble import (
     RidgeBlend,
     StackedEnsemble,
     blend_with_zero_shot,
+    cross_fit,
     fit_weights,
 )
 from sports_clip_pipeline.fewshot.linear import Ridge, solve_ridge
@@ -68,9 +69,41 @@ def test_the_candidate_that_helps_zero_shot_most_is_refitted_and_blended() -> No
     np.testing.assert_allclose(fit.head(features), a * GOOD + b * NOISE, atol=1e-4)
     assert fit.temperature == 1.0
     assert np.isnan(fit.held_out[:7]).all()
-    mixed = a * GOOD[7:] + b * NOISE[7:]
-    np.testing.assert_allclose(fit.held_out[7:], softmax(mixed, axis=1), atol=1e-4)
-    assert fit.cv_log_loss == pytest.approx(log_loss(mixed, TARGET[7:]), rel=1e-5)
+    mixed, _ = cross_fit((held_out, NOISE), TARGET, given.labelled.fold)
+    np.testing.assert_allclose(fit.held_out[7:], softmax(mixed[7:], axis=1), atol=1e-4)
+    assert fit.cv_log_loss == pytest.approx(log_loss(mixed[7:], TARGET[7:]), rel=1e-5)
+
+
+@pytest.mark.parametrize("folds", [1, 4])
+def test_the_labels_of_a_fold_have_no_part_in_the_weights_that_its_score_is_made_with(
+    folds: int,
+) -> None:
+    fold = np.arange(400) % folds
+    part = fold if folds > 1 else np.arange(400) % 5
+    mixed, weights = cross_fit((GOOD, NOISE), TARGET, fold)
+    changed = np.where(part == 2, (TARGET + 1) % 3, TARGET)
+    again, others = cross_fit((GOOD, NOISE), changed, fold)
+    np.testing.assert_array_equal(mixed[part == 2], again[part == 2])
+    assert not np.array_equal(mixed[part == 1], again[part == 1])
+    assert all(np.array_equal(weights[k], others[k]) == (k == 2) for k in weights)
+    rest = part != 0
+    expected = fit_weights([GOOD[rest], NOISE[rest]], TARGET[rest])
+    np.testing.assert_allclose(weights[0], expected)
+    np.testing.assert_allclose(mixed[~rest], expected[0] * GOOD[~rest] + expected[1] * NOISE[~rest])
+
+
+def test_useless_classifiers_do_not_improve_the_score_of_an_ensemble() -> None:
+    """Fitted on the rows that they are scored on, 20 weights of noise would seem to help."""
+    rng, losses = np.random.default_rng(1), []
+    for _ in range(20):
+        target, fold = rng.integers(0, 3, 40), np.arange(40) % 5
+        noise = rng.normal(size=(20, 40, 3))
+        fitted = np.tensordot(fit_weights(noise, target), noise, axes=1)
+        losses.append(
+            (log_loss(fitted, target), log_loss(cross_fit(noise, target, fold)[0], target))
+        )
+    same_rows, cross_fitted = np.mean(losses, axis=0)
+    assert same_rows < np.log(3) - 0.1 < np.log(3) < cross_fitted
 
 
 @pytest.mark.parametrize(("blended", "plain"), [(GdaBlend, Gda), (RidgeBlend, Ridge)])

@@ -70,14 +70,18 @@ def test_a_folds_teacher_does_not_depend_on_its_labels() -> None:
     target = ROWS.target.copy()
     out = np.flatnonzero(ROWS.fold == 1)[:4]
     target[out] = (target[out] + 1) % 3
-    text, probes = TEXT.zero_shot_head()(ALL), []
-    for rows in (ROWS, replace(ROWS, target=target)):
-        teacher = Teacher.of(Pool.of(Task(rows, TEXT, 0, OTHERS), 100), TEXT, (30.0,))
-        # The weights of probe and text are fitted on all folds, the probe itself is not.
-        weights = teacher.fit.hyperparameters
-        probe = teacher.log_probs[1] - weights["zero_shot_weight"] * text
-        probes.append(log_softmax(probe / weights["probe_weight"], axis=1))
-    np.testing.assert_allclose(probes[0], probes[1], atol=1e-2)
+    one, other = (
+        Teacher.of(Pool.of(Task(rows, TEXT, 0, OTHERS), 100), TEXT, (30.0,)).log_probs
+        for rows in (ROWS, replace(ROWS, target=target))
+    )
+
+    def unexplained(fold: int) -> float:
+        """Share that another weight of the same probe, and of the text, does not account for."""
+        parts = [one[fold], other[fold], TEXT.zero_shot_head()(ALL)]
+        first, second, text = ((part - part.mean(1, keepdims=True)).ravel() for part in parts)
+        return np.linalg.lstsq(np.stack([first, text], 1), second)[1].item() / (second @ second)
+
+    assert unexplained(1) < 1e-5 < 1e-3 < unexplained(0)
 
 
 def component(prior_strength: float = 0.3) -> LinearClassifier:
@@ -247,7 +251,7 @@ def test_without_unlabelled_images_the_labels_are_learned(
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "pseudo_labels"])
 def test_a_stacked_method_is_not_worse_than_its_teacher(name: str) -> None:
     teacher, found = LogregBlend().fit(Task(noisy(40), FOUR)), fit(name, noisy(40))
-    assert found.cv_log_loss <= teacher.cv_log_loss + 1e-3
+    assert found.cv_top1 >= teacher.cv_top1 - 0.03
     assert accuracy(found) >= accuracy(teacher) - 0.02
 
 

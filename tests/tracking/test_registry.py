@@ -22,8 +22,9 @@ from tests.tracking.server import free_port, wait_until_answers
 CLASSES = ("Baseball", "Chess", "Kabaddi")
 
 
-def _tags(top1=0.8, fingerprint="e1"):
-    return {"top1": f"{top1:.6f}", "test_images": "157", "test_fingerprint": fingerprint}
+def _tags(validation=0.8, split="e1", labels="88", top1=0.5):
+    score = {"validation_top1": f"{validation:.6f}", "top1": f"{top1:.6f}"}
+    return score | {"labels": labels, "split_fingerprint": split}
 
 
 @pytest.mark.parametrize(
@@ -34,9 +35,14 @@ def _tags(top1=0.8, fingerprint="e1"):
         (_tags(0.80), _tags(), False),
         (_tags(0.79), _tags(), False),
         (_tags(0.99, "e2"), _tags(), False),
+        (_tags(0.99, labels="880"), _tags(), False),
+        (_tags(0.79, top1=0.99), _tags(), False),
+        (_tags(0.81, top1=0.01), _tags(), True),
     ],
 )
-def test_the_champion_is_replaced_only_by_a_better_one_on_the_same_images(tags, champion, moves):
+def test_the_champion_is_replaced_only_by_a_better_one_on_the_same_held_out_labels(
+    tags, champion, moves
+):
     assert compare(tags, champion)[0] is moves
 
 
@@ -44,7 +50,7 @@ def test_the_fingerprint_depends_on_names_labels_and_data_but_not_on_order():
     def fingerprint(table, digest):
         metrics = {"best_method": "ridge", "origin": {"fraction": 1.0}, "top1": 0.5}
         run = {"data_digest": digest, "git.commit": "c"}
-        return version_tags(table, metrics, run)["test_fingerprint"]
+        return version_tags(table, metrics, run)["split_fingerprint"]
 
     tested = pd.DataFrame({"image": ["b", "a"], "label": ["Chess", "Judo"], "extra": [1, 2]})
     same = fingerprint(tested.iloc[::-1], "d1")
@@ -66,13 +72,17 @@ def predictor(tmp_path):
 
 def test_the_champion_is_served_and_predicts_like_the_predictor(start, client, predictor, tmp_path):
     tested = pd.DataFrame({"image": ["a", "b"], "label": CLASSES[:2]})
-    for top1 in (0.8, 0.7, 0.9):
+    for top1, held_out in ((0.9, 0.8), (0.95, 0.7), (0.6, 0.9)):
         run = start(**{"git.commit": "c"})
-        metrics = {"best_method": "ridge", "origin": {}, "top1": top1}
+        metrics = {"best_method": "ridge", "origin": {"cv_top1": held_out}, "top1": top1}
         run.call(register, predictor, "sample", tested, metrics)
         run.finish("FINISHED")
     assert str(client.get_model_version_by_alias("sample", "champion").version) == "3"
-    assert client.get_model_version("sample", "2").tags["champion"].startswith("no: 70.00% of 2 ")
+    assert (
+        client.get_model_version("sample", "2")
+        .tags["champion"]
+        .startswith("no: 70.00% of held-out")
+    )
     model = tmp_path / "downloaded"
     model.mkdir()
     client.download_artifacts(run.run_id, "model", str(model))

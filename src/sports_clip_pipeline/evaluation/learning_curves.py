@@ -54,7 +54,9 @@ def score_trial(
     fitted: FittedTrial, logits: np.ndarray, target: np.ndarray, resamples: int
 ) -> ScoredTrial:
     """Score a trial by its logits (N, C) of the test images; `target` is (N,) int."""
-    predicted = logits.argmax(axis=1)
+    # What is stored is what every statistic reads: rounding may break a near-tie.
+    probabilities = softmax(logits / fitted.fit.temperature).astype(np.float16)
+    predicted = probabilities.argmax(axis=1)
     correct = predicted == target
     low, high = bootstrap_interval(correct[None, :], seed=fitted.key.seed, resamples=resamples)
     row = {
@@ -73,7 +75,6 @@ def score_trial(
         "elapsed_s": fitted.elapsed_s,
         "reused": fitted.reused,
     }
-    probabilities = softmax(logits / fitted.fit.temperature).astype(np.float16)
     return ScoredTrial(row, correct, probabilities, fitted.without_arrays())
 
 

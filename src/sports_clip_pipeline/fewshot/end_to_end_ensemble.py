@@ -15,10 +15,10 @@ from functools import partial
 import numpy as np
 
 from sports_clip_pipeline.encoders.image_encoders import image_encoder
-from sports_clip_pipeline.fewshot.base import Fit
+from sports_clip_pipeline.fewshot.base import Fit, Labelled
 from sports_clip_pipeline.fewshot.cross_validation import fit_from_held_out
 from sports_clip_pipeline.fewshot.end_to_end_study import EndToEndStudy, read_encoder
-from sports_clip_pipeline.fewshot.ensemble import choose_with_zero_shot
+from sports_clip_pipeline.fewshot.ensemble import choose_with_zero_shot, cross_fit
 from sports_clip_pipeline.fewshot.study import StudyData, finished_trials
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, trial_predictor
 from sports_clip_pipeline.io.fingerprint import fingerprint
@@ -160,7 +160,7 @@ def build_ensembles(
     for key in sorted(groups.keys() - fitted.keys(), key=lambda key: key.name):
         _LOG.info("%s: none with %s, which was not fitted", END_TO_END_ENSEMBLE, key.name)
     return [
-        build_ensemble(groups[key], one, data.target[data.labelled_rows(key)], widths)
+        build_ensemble(groups[key], one, data.labelled(key, config.folds), widths)
         for key, one in fitted.items()
     ]
 
@@ -168,18 +168,19 @@ def build_ensembles(
 def build_ensemble(
     trials: Sequence[FittedTrial],
     frozen: FittedTrial,
-    target: np.ndarray,
+    labelled: Labelled,
     widths: tuple[int, int],
 ) -> EnsembleTrial:
     """The fine-tuned encoder that adds most to the frozen classifier, and the two as one trial.
 
     Args:
-        trials, frozen: on the same labels. target: (n,) int classes of the labelled images.
+        trials, frozen: on the same labels. labelled: the images that have them.
         widths: columns of the fine-tuned encoder, and of the frozen encoders together.
     """
     beside = _log_probs(frozen.fit)
     tested = ~np.isnan(beside[:, :1])
     held_out = {t.key.method: np.where(tested, _log_probs(t.fit), np.nan) for t in trials}
+    target = labelled.target
     best, weights = choose_with_zero_shot(beside, held_out, target)
     chosen = next(trial for trial in trials if trial.key.method == best)
     factors = weights[0] / chosen.fit.temperature, weights[1] / frozen.fit.temperature
@@ -187,7 +188,7 @@ def build_ensemble(
     second = Head((columns(widths[0], sum(widths)), *frozen.fit.head.operations))
     fit = fit_from_held_out(
         target,
-        weights[0] * held_out[best] + weights[1] * beside,
+        cross_fit((held_out[best], beside), target, labelled.fold)[0],
         blend(first.scaled(factors[0]), second.scaled(factors[1])),
         {"end_to_end_method": best, "end_to_end_weight": weights[0], "frozen_weight": weights[1]},
     )

@@ -1,6 +1,7 @@
 """Ensembles of classifiers by weighted sums of logits: blends with zero-shot, stacked ensemble.
 
 A product of experts: the held-out log-loss is convex in the weights w ≥ 0, temperature included.
+The scores of an ensemble are cross-fitted: each fold's by weights of the other folds.
 
 Source: Genest and Zidek 1986, section 3 (logarithmic opinion pools); Breiman 1996 (stacked
 regressions); Wang et al. 2024, section 3.3, and Wortsman et al. 2022, section 3, with zero-shot.
@@ -25,7 +26,7 @@ from sports_clip_pipeline.predictor.head import Head, blend
 Name = TypeVar("Name")
 
 
-def fit_weights(logits: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
+def fit_weights(logits: Sequence[np.ndarray] | np.ndarray, target: np.ndarray) -> np.ndarray:
     """The weights (K,) ≥ 0 of the sum of logits with the least log-loss.
 
     Args: logits: K arrays (n, C), none of them constant within all rows. target: (n,) int.
@@ -44,6 +45,28 @@ def fit_weights(logits: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
     start = np.full(len(stack), 1.0 / len(stack))
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds)
     return found.x / spread
+
+
+def cross_fit(
+    logits: Sequence[np.ndarray], target: np.ndarray, fold: np.ndarray
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Weighted sums (n, C) of held-out logits, each row's by weights fitted without its fold.
+
+    Args:
+        logits: K arrays (n, C); NaN where a row was not held out, as in the result.
+        target, fold: (n,) int. Where one fold alone was held out, every fifth row is a part.
+    Returns: the sums, and the weights (K,) without each fold.
+    """
+    stack = np.stack(logits).astype(np.float64)
+    tested = ~np.isnan(stack.sum(axis=(0, 2)))
+    parts = fold if len(np.unique(fold[tested])) > 1 else np.arange(len(fold)) % 5
+    mixed, weights = np.full(stack.shape[1:], np.nan), {}
+    for part in np.unique(parts[tested]).tolist():
+        out, rest = tested & (parts == part), tested & (parts != part)
+        rest = rest if rest.any() else tested  # of a single row
+        weights[part] = fit_weights(stack[:, rest], target[rest])
+        mixed[out] = np.tensordot(weights[part], stack[:, out], axes=1)
+    return mixed, weights
 
 
 def blend_with_zero_shot(
@@ -65,7 +88,7 @@ def blend_with_zero_shot(
     best, (probe_weight, text_weight) = choose_with_zero_shot(text, held_out, target)
     head = blend(refit(best).scaled(probe_weight), zero_shot.scaled(text_weight))
     weights = {"probe_weight": probe_weight, "zero_shot_weight": text_weight}
-    mixed = probe_weight * held_out[best] + text_weight * text
+    mixed, _ = cross_fit((held_out[best], text), target, task.labelled.fold)
     hyperparameters = dict(zip(names, best, strict=True)) | weights
     return fit_from_held_out(target, mixed, head, hyperparameters)
 
@@ -156,5 +179,5 @@ class StackedEnsemble(Method):
         head = blend(*(one.scaled(weight) for one, weight in zip(heads, weights, strict=True)))
         names = ("logreg_weight", "ridge_weight", "gda_weight", "zero_shot_weight")
         hyperparameters |= dict(zip(names, weights.tolist(), strict=True))
-        mixed = np.tensordot(weights, logits, axes=1)
+        mixed, _ = cross_fit(logits, labelled.target, labelled.fold)
         return fit_from_held_out(labelled.target, mixed, head, hyperparameters)

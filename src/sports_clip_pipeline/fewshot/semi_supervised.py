@@ -7,7 +7,7 @@ from. What is learned from them is weighted against the teacher on held-out labe
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field
@@ -23,7 +23,7 @@ from sports_clip_pipeline.fewshot.discriminant import (
     balanced,
     fit_mixture,
 )
-from sports_clip_pipeline.fewshot.ensemble import LogregBlend, blend_probe, fit_weights
+from sports_clip_pipeline.fewshot.ensemble import LogregBlend, blend_probe, cross_fit, fit_weights
 from sports_clip_pipeline.fewshot.linear import logreg_path
 from sports_clip_pipeline.fewshot.softmax_solver import SoftmaxProblem
 from sports_clip_pipeline.fewshot.subspace import BLOCK, LinearProbes, PrincipalSpace
@@ -106,18 +106,21 @@ class Teacher:
         task = Task(pool.labelled, pretrained)
         probes = LinearProbes.of(task)
         fit = blend_probe(task, logreg_path, strengths, "c")
-        setting, weights = (fit.hyperparameters["c"],), fit.hyperparameters
+        setting, labelled = (fit.hyperparameters["c"],), pool.labelled
+        logits, candidates = probes.held_out(logreg_path, strengths)
+        pair = logits[setting], pool.text[: len(labelled.target)]
+        _, without = cross_fit(pair, labelled.target, labelled.fold)
+        both = [fit.hyperparameters[name] for name in ("probe_weight", "zero_shot_weight")]
+        weights: dict[Any, Any] = {None: both, **without}
         heads: dict[int | None, Head] = {None: probes.fit(logreg_path, setting)}
-        for fold, candidates in probes.held_out(logreg_path, strengths)[1].items():
-            heads[fold] = candidates[setting]
+        heads |= {fold: heads_of_fold[setting] for fold, heads_of_fold in candidates.items()}
 
-        def log_probs(head: Head) -> np.ndarray:
-            probe = probes.space.expand(head).operations[-1]  # one affine map of the columns
-            logits = weights["probe_weight"] * Head((probe,))(pool.columns)
-            logits += weights["zero_shot_weight"] * pool.text
-            return log_softmax(logits, axis=1)
+        def log_probs(fold: int | None) -> np.ndarray:
+            probe = probes.space.expand(heads[fold]).operations[-1]  # one affine map of the columns
+            logits = weights[fold][0] * Head((probe,))(pool.columns)
+            return log_softmax(logits + weights[fold][1] * pool.text, axis=1)
 
-        return cls(fit, {fold: log_probs(head) for fold, head in heads.items()})
+        return cls(fit, {fold: log_probs(fold) for fold in heads})
 
 
 Learn = Callable[[int | None], Mapping[str, LinearClassifier]]
@@ -140,7 +143,7 @@ def stack_components(pool: Pool, teacher: Teacher, learn: Learn) -> Fit:
     tested = ~np.isnan(held_out[TEACHER][:, 0])
     found = fit_weights([values[tested] for values in held_out.values()], target[tested])
     weights = dict(zip(held_out, found.tolist(), strict=True))
-    mixed = np.sum([weights[name] * held_out[name] for name in held_out], axis=0)
+    mixed, _ = cross_fit([*held_out.values()], target, pool.labelled.fold)
     # All components are linear in the same rows: one affine map beside the teacher.
     components = learn(None)
     factors = [weights[name] for name in components]

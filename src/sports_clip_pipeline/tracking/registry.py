@@ -58,32 +58,38 @@ def register(
 
 
 def version_tags(tested: Any, metrics: Mapping[str, Any], run: Mapping[str, str]) -> dict[str, str]:
-    """Tags of a model version: what it is, and how it did on which test images.
+    """Tags of a model version: what it is, its held-out and test accuracy, and on which images.
 
     Args:
         tested: table with `image`, `label`. metrics: of the predictor. run: tags of the run.
     """
     pairs = sorted(zip(tested["image"].astype(str), tested["label"].astype(str), strict=True))
+    origin, data_digest = metrics["origin"], run.get("data_digest", "")
     return {
         "method": str(metrics["best_method"]),
-        "fraction": str(metrics["origin"].get("fraction", "")),
-        "data_digest": run.get("data_digest", ""),
+        "labels": str(origin.get("labels", "")),
+        "fraction": str(origin.get("fraction", "")),
+        "data_digest": data_digest,
         "git.commit": run["git.commit"],
+        "validation_top1": f"{origin.get('cv_top1') or 0:.6f}",
         "top1": f"{metrics['top1']:.6f}",
         "test_images": str(len(tested)),
-        "test_fingerprint": fingerprint(run.get("data_digest", ""), pairs)[:16],
+        "split_fingerprint": fingerprint(data_digest, pairs)[:16],
     }
 
 
 def compare(tags: Mapping[str, str], champion: Mapping[str, str] | None) -> tuple[bool, str]:
-    """Whether a version becomes champion, and why: if it is better on the very same test images."""
-    own = f"{float(tags['top1']):.2%} of {tags['test_images']} test images"
+    """Whether a version becomes champion, and why: if it is better on the same held-out labels.
+
+    Test images have no say.
+    """
+    own = f"{float(tags['validation_top1']):.2%} of held-out labels"
     if champion is None:
         return True, f"yes: the first version, {own}"
-    if champion.get("test_fingerprint") != tags["test_fingerprint"]:
-        return False, f"no: {own}, but the champion was tested on others; move it by hand"
-    before = float(champion["top1"])
-    is_better = float(tags["top1"]) > before
+    if any(champion.get(name) != tags[name] for name in ("split_fingerprint", "labels")):
+        return False, f"no: {own}, but the champion was chosen on others; move it by hand"
+    before = float(champion["validation_top1"])
+    is_better = float(tags["validation_top1"]) > before
     why = f"{own}, the champion before had {before:.2%} of the same"
     return is_better, f"{'yes' if is_better else 'no'}: {why}"
 

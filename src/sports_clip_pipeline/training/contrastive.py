@@ -50,7 +50,11 @@ EvaluateEmbeddings = Callable[[np.ndarray, np.ndarray, np.ndarray], Metrics]
 
 
 class ContrastiveTask(Task):
-    """Base class of contrastive tasks: caption sampling, logit scale, optimizer groups."""
+    """Base class of contrastive tasks: caption sampling, logit scale, optimizer groups.
+
+    The images of an epoch are divided evenly among the fewest steps of at most `batch_size`: none
+    is left out, and no step is larger.
+    """
 
     unit = "pair"
 
@@ -61,7 +65,7 @@ class ContrastiveTask(Task):
         shared = {"warmup_share", "evaluate_every_epochs", "keep", "patience_epochs"}
         self.settings = TrainSettings(**config.model_dump(include=shared), **settings)
         self.captions = pairs.captions_of()
-        self.steps_per_epoch = max(1, round(len(pairs.image) / batch_size))
+        self.steps_per_epoch = math.ceil(len(pairs.image) / batch_size)
         most = config.captions_per_image
         self.epoch_size = sum(min(most, len(rows)) for rows in self.captions)
 
