@@ -20,7 +20,7 @@ CONFIG = ONE_BLOCK.model_copy(
         "ema_decay": 0.9,
     }
 )
-STEPS = 12
+STEPS = 16
 
 
 class SendingTracker:

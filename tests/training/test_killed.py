@@ -83,7 +83,7 @@ def test_sigterm_saves_the_current_step(whole: str, corpus_folder: Path, tmp_pat
     assert training.process.exitcode == 128 + signal.SIGTERM
     state = RunState(tmp_path).load_state(UNLOCKED_STATE, "f")
     assert state is not None
-    assert 3 * state[1]["epoch"] + state[1]["step"] == last + 1
+    assert 4 * state[1]["epoch"] + state[1]["step"] == last + 1
     steps, digest = Run(corpus_folder, tmp_path).finish()
     assert steps == list(range(last + 1, STEPS))
     assert digest == whole
