@@ -24,7 +24,9 @@ OUT_OF_DISTRIBUTION = np.array([[0.6, 0.4], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]
 
 
 def report(threshold: float | None, ood: np.ndarray = OUT_OF_DISTRIBUTION) -> dict[str, Any]:
-    return abstention_report(threshold, 0.95, CONFIDENCE, CORRECT, ood, CLASSES)
+    return abstention_report(
+        threshold, 0.95, CONFIDENCE, CORRECT, ood, CLASSES, np.arange(len(CORRECT))
+    )
 
 
 def test_coverage_selective_accuracy_and_rejection_rate_of_a_threshold() -> None:

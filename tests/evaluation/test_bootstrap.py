@@ -3,15 +3,15 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from sports_clip_pipeline.evaluation.bootstrap import (
+    Bootstrap,
     best_by_cross_validation,
-    bootstrap_interval,
     draw_counts,
     holm,
     mcnemar_p,
     paired_comparisons,
-    resampled_means,
     sign_flip_p,
 )
 from sports_clip_pipeline.fewshot.trial import TrialKey
@@ -21,57 +21,82 @@ TARGET = np.zeros(IMAGES, dtype=np.int64)
 
 
 def test_an_interval_has_no_width_if_all_is_right() -> None:
-    assert bootstrap_interval(np.ones((3, 20), bool), seed=0, resamples=200) == (1.0, 1.0)
+    assert Bootstrap(200).interval(np.ones((3, 20), bool)) == (1.0, 1.0)
+    groups = np.repeat(np.arange(8), [1, 1, 2, 2, 3, 3, 4, 4])
+    assert Bootstrap(200, groups=groups).interval(np.ones((3, 20), bool)) == (1.0, 1.0)
 
 
 def test_one_seed_approximates_the_normal_interval() -> None:
     correct = (np.arange(400) < 300)[None, :]
     half = 1.96 * np.sqrt(0.75 * 0.25 / 400)
     expected = pytest.approx((0.75 - half, 0.75 + half), abs=0.006)
-    assert bootstrap_interval(correct, seed=0) == expected
+    assert Bootstrap().interval(correct) == expected
 
 
-def test_seeds_that_differ_widen_the_interval() -> None:
-    same = np.tile(np.arange(100) < 50, (2, 1))
-    apart = np.stack([np.arange(100) < 10, np.arange(100) < 90])
-    low, high = bootstrap_interval(same, 0, 500)
-    wide_low, wide_high = bootstrap_interval(apart, 0, 500)
-    assert wide_low < low < high < wide_high
+def test_copies_in_a_group_count_as_one_image() -> None:
+    correct = np.arange(200) % 4 > 0
+    alone = Bootstrap(2000).interval(correct[None, :])
+    copied, groups = np.tile(correct, 4)[None, :], np.tile(np.arange(200), 4)
+    np.testing.assert_allclose(Bootstrap(2000, groups=groups).interval(copied), alone)
+    low, high = Bootstrap(2000).interval(copied)
+    assert high - low == pytest.approx((alone[1] - alone[0]) / 2, rel=0.1)
+
+
+def test_the_seeds_add_the_interval_of_students_t() -> None:
+    """Of seeds alone: every image of a seed is as right as any other."""
+    means = np.array([0.5, 0.6, 0.7])
+    half = 4.302653 * 0.1 / np.sqrt(3)  # t of 2 degrees of freedom
+    found = Bootstrap(20_000).interval(np.tile(means[:, None], (1, 50)))
+    assert found == pytest.approx((0.6 - half, 0.6 + half), abs=0.01)
 
 
 @pytest.mark.parametrize("shape", [(5,), (0, 5), (2, 0)])
 def test_other_shapes_are_rejected(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"correct is \(S, N\)"):
-        bootstrap_interval(np.ones(shape, bool), 0)
+    with pytest.raises(ValueError, match=r"values are \(S, N\)"):
+        Bootstrap().interval(np.ones(shape, bool))
+    with pytest.raises(ValueError, match="2 groups, 3 columns"):
+        Bootstrap(groups=np.zeros(2, int)).interval(np.ones((1, 3), bool))
 
 
-def naive_means(correct: np.ndarray, seed: int, resamples: int) -> list[float]:
-    seeds, images = correct.shape
-    image_rng, seed_rng = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
-    means = []
-    for _ in range(resamples):
-        drawn = image_rng.integers(images, size=images)
-        chosen = seed_rng.integers(seeds, size=seeds)
-        means.append(correct[chosen][:, drawn].mean())
-    return means
+def test_resampled_means_agree_with_a_naive_loop() -> None:
+    correct = np.random.default_rng(0).random((1, 41)) < 0.7
+    groups = np.repeat(np.arange(29), [1] * 20 + [2] * 6 + [3] * 3)
+    rng, means = np.random.default_rng([5, 0]), []
+    for _ in range(300):
+        drawn = [np.flatnonzero(groups == group) for group in rng.integers(29, size=29)]
+        means.append(correct[:, np.concatenate(drawn)].mean())
+    np.testing.assert_allclose(Bootstrap(300, 5, groups).means(correct), means)
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_resampled_means_agree_with_a_naive_loop(seeds: int) -> None:
-    correct = np.random.default_rng(0).random((seeds, 41)) < 0.7
-    found = resampled_means(correct, 5, 300)
-    np.testing.assert_allclose(found, naive_means(correct, 5, 300), atol=1e-7)
+@pytest.mark.parametrize("duplicates", [False, True])
+@pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.0), (3, 0.1), (5, 0.05)])
+def test_intervals_cover_the_true_accuracy_in_95_per_cent_of_studies(
+    seeds: int, spread: float, duplicates: bool
+) -> None:
+    """400 studies of a probit model: images, label subsets and their interaction are random."""
+    rng, interaction = np.random.default_rng(7), 0.6
+    sizes = np.tile([1, 1, 1, 2, 3], 40) if duplicates else np.ones(300, int)
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    truth = norm.cdf(1 / np.sqrt(1 + interaction**2 + spread**2))
+    covered = []
+    for _ in range(400):
+        images = rng.standard_normal(len(sizes))[groups]
+        subsets = spread * rng.standard_normal((seeds, 1))
+        rest = interaction * rng.standard_normal((seeds, len(groups)))
+        low, high = Bootstrap(500, 0, groups).interval(1 + images + subsets + rest > 0)
+        covered.append(low <= truth <= high)
+    assert 0.93 <= np.mean(covered) <= 0.97
 
 
 def test_the_same_images_are_drawn_for_every_trial_of_a_seed() -> None:
     first = np.random.default_rng(0).random((1, 50)) < 0.5
-    assert np.ptp(resampled_means(first, 1, 100) + resampled_means(~first, 1, 100)) < 1e-6
+    bootstrap = Bootstrap(100, 1)
+    assert np.ptp(bootstrap.means(first) + bootstrap.means(~first)) < 1e-6
 
 
 def test_draw_counts_sum_to_the_items_and_are_read_only() -> None:
     counts = draw_counts(0, 30, 20)
     assert (counts.sum(axis=1) == 30).all()
-    assert not np.array_equal(counts, draw_counts(0, 30, 20, of_seeds=True))
     with pytest.raises(ValueError, match="read-only"):
         counts[0, 0] = 1
 
@@ -124,7 +149,9 @@ def test_no_difference_has_p_one_and_no_p_is_zero() -> None:
 def test_the_best_is_chosen_by_cross_validation_and_not_on_test_images() -> None:
     trials, probabilities = study({"a": 0.9, "b": 0.8}, {"a": 200, "b": 300})
     assert best_by_cross_validation(trials, 0.1) == "a"
-    table = paired_comparisons(trials, probabilities, TARGET, predictions(first(100)), 200, 999)
+    table = paired_comparisons(
+        trials, probabilities, TARGET, predictions(first(100)), Bootstrap(200), 999
+    )
     assert table[["method", "against", "role"]].to_numpy().tolist() == [
         ["a", "zero_shot", "zero_shot"],
         ["b", "a", "best"],
@@ -149,7 +176,9 @@ def test_cross_validation_ties_go_to_the_lower_loss_and_unscored_methods_are_lef
 
 def test_one_seed_is_compared_by_mcnemars_test() -> None:
     trials, probabilities = study({"a": 0.9, "b": 0.8}, {"a": 205, "b": 201}, seeds=1)
-    table = paired_comparisons(trials, probabilities, TARGET, predictions(first(205)), 200, 999)
+    table = paired_comparisons(
+        trials, probabilities, TARGET, predictions(first(205)), Bootstrap(200), 999
+    )
     assert table["test"].tolist() == ["mcnemar"] * 3
     assert table["p_value"].tolist() == pytest.approx([1.0, 2 / 16, 2 / 16])
     assert table["p_holm"].tolist() == pytest.approx([1.0, 0.375, 0.375])
@@ -159,11 +188,13 @@ def test_one_seed_is_compared_by_mcnemars_test() -> None:
 def test_only_common_seeds_are_compared() -> None:
     trials, probabilities = study({"a": 0.9, "b": 0.8}, {"a": 200, "b": 200})
     del probabilities["b/0.1/1"]
-    table = paired_comparisons(trials, probabilities, TARGET, predictions(first(9)), 100, 99)
+    table = paired_comparisons(
+        trials, probabilities, TARGET, predictions(first(9)), Bootstrap(100), 99
+    )
     assert table["seeds"].tolist() == [2, 1, 1]
     probabilities["b/0.1/7"] = probabilities.pop("b/0.1/0")
     with pytest.raises(ValueError, match=r"b and a share no seed at fraction 0\.1"):
-        paired_comparisons(trials, probabilities, TARGET, predictions(first(9)), 100, 99)
+        paired_comparisons(trials, probabilities, TARGET, predictions(first(9)), Bootstrap(100), 99)
 
 
 def test_equal_methods_are_distinguishable_in_few_tables() -> None:
@@ -174,6 +205,6 @@ def test_equal_methods_are_distinguishable_in_few_tables() -> None:
     for _ in range(40):
         drawn = {name: predictions(rng.random(IMAGES) < 0.6) for name in sorted(probabilities)}
         zero_shot = predictions(rng.random(IMAGES) < 0.6)
-        table = paired_comparisons(trials, drawn, TARGET, zero_shot, 200, 199)
+        table = paired_comparisons(trials, drawn, TARGET, zero_shot, Bootstrap(200), 199)
         wrong += table["distinguishable"].any()
     assert wrong <= 5

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
+from sports_clip_pipeline.evaluation.bootstrap import Bootstrap
 from sports_clip_pipeline.evaluation.learning_curves import (
     ScoredTrial,
     best_trials,
@@ -35,7 +36,7 @@ def scored(
     key = TrialKey(method, fraction, seed)
     logits = np.array([[1.0, 0.0]] * correct + [[0.0, 1.0]] * (4 - correct))
     trial = FittedTrial(key, fit, int(10 * fraction), 0.1, False)
-    return score_trial(trial, logits, np.zeros(4, int), 100)
+    return score_trial(trial, logits, np.zeros(4, int), Bootstrap(100))
 
 
 def test_a_trial_is_scored_on_its_predictions() -> None:
@@ -53,7 +54,7 @@ def test_a_trial_is_scored_on_its_predictions() -> None:
 
 def test_curves_average_seeds_and_list_them() -> None:
     trials = [scored(4, seed=1), scored(2, seed=0), scored(1, fraction=0.5)]
-    curves = learning_curves(trials, 100)
+    curves = learning_curves(trials, Bootstrap(100))
     assert curves["fraction"].tolist() == [0.5, 1.0]
     assert curves["top1_mean"].tolist() == [0.25, 0.75]
     assert curves["seeds"].tolist() == [[0], [0, 1]]
@@ -156,7 +157,7 @@ def test_a_curve_that_dips_is_made_non_decreasing_as_isotonic_regression_does() 
 
 def test_the_table_names_how_each_number_was_got() -> None:
     curves, probabilities = study(a=(0.6, 0.8, 0.9), b=(0.5, 0.5, 0.5))
-    table = labels_needed(curves, probabilities, TARGET, (0.95, 0.5, 0.7, 0.99), resamples=200)
+    table = labels_needed(curves, probabilities, TARGET, (0.95, 0.5, 0.7, 0.99), Bootstrap(200))
     assert list(table.columns) == ["method", "target", "labels", "low", "high", "kind"]
     assert table["method"].tolist() == ["a"] * 4 + ["b"] * 4
     assert table["target"].tolist() == [0.5, 0.7, 0.95, 0.99] * 2
@@ -172,14 +173,14 @@ def test_the_table_names_how_each_number_was_got() -> None:
 
 def test_the_interval_is_that_of_the_labels() -> None:
     """With 1,000 images ±2.8 points on a slope of 20 points a decade is 0.14 decades."""
-    row = labels_needed(*study(a=(0.6, 0.8, 0.9)), TARGET, [0.7], resamples=2000).iloc[0]
+    row = labels_needed(*study(a=(0.6, 0.8, 0.9)), TARGET, [0.7], Bootstrap(2000)).iloc[0]
     half = 1.96 * np.sqrt(0.7 * 0.3 / IMAGES) / 0.2
     assert np.log10(row["labels"] / row["low"]) == pytest.approx(half, rel=0.2)
     assert np.log10(row["high"] / row["labels"]) == pytest.approx(half, rel=0.2)
 
 
 def test_a_flat_end_leaves_the_upper_bound_open() -> None:
-    row = labels_needed(*study(a=(0.8, 0.805, 0.81)), TARGET, [0.81], resamples=500).iloc[0]
+    row = labels_needed(*study(a=(0.8, 0.805, 0.81)), TARGET, [0.81], Bootstrap(500)).iloc[0]
     assert row["kind"] == "interpolated"
     assert np.isinf(row["high"])
     assert row["low"] < 10_000
@@ -188,7 +189,7 @@ def test_a_flat_end_leaves_the_upper_bound_open() -> None:
 def test_bad_accuracies_and_missing_trials_are_named() -> None:
     curves, probabilities = study(a=(0.6, 0.8, 0.9))
     with pytest.raises(ValueError, match=r"in \(0, 1\], got 60"):
-        labels_needed(curves, probabilities, TARGET, [60])
+        labels_needed(curves, probabilities, TARGET, [60], Bootstrap())
     del probabilities["a/0.1/0"], probabilities["a/0.1/1"]
     with pytest.raises(ValueError, match=r"no trial of a at fraction 0\.1"):
-        labels_needed(curves, probabilities, TARGET, [0.7])
+        labels_needed(curves, probabilities, TARGET, [0.7], Bootstrap())

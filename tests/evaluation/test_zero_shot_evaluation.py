@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from sports_clip_pipeline.clip.zero_shot import ZeroShotScores
+from sports_clip_pipeline.evaluation.bootstrap import Bootstrap
 from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
     PairEmbeddings,
     ablation_table,
@@ -36,7 +37,7 @@ def test_zero_shot_predictions_are_in_the_order_of_the_splits() -> None:
 
 
 def test_the_score_is_that_of_the_test_images_alone() -> None:
-    score = score_table(table(), LABELS, 200, 0)
+    score = score_table(table(), LABELS, Bootstrap(200))
     assert (score["images"], score["top1"]) == (2, 0.5)
     assert score["top1_ci95"] == [0.0, 1.0]
 
@@ -52,7 +53,7 @@ def test_the_ablation_evaluates_every_variant_on_the_same_images() -> None:
     scores = ZeroShotScores((), eye, 1.0, None, eye, (2,))
     weights = {"weights.names": eye, "weights.sentences": eye[[0, 0]], "weights.both": eye}
     choice = {"names_weight": 0.0, "class_bias": [9.0, 0.0], "hubness_share": 0.5}
-    found = ablation_table(scores, weights, choice, eye[target], target, 200, 0)
+    found = ablation_table(scores, weights, choice, eye[target], target, Bootstrap(200))
     names = ["names", "sentences", "names and sentences", "hubness corrected"]
     assert found["name"].tolist() == names
     assert found["top1"].tolist() == [1.0, 0.5, 1.0, 0.5]

@@ -8,7 +8,7 @@ import numpy as np
 
 from sports_clip_pipeline.data.image_store import INDEX, ImageStore
 from sports_clip_pipeline.data.user_images import StoredImage
-from sports_clip_pipeline.evaluation.bootstrap import bootstrap_interval
+from sports_clip_pipeline.evaluation.bootstrap import Bootstrap
 from sports_clip_pipeline.io.fingerprint import file_sha256, fingerprint
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores
@@ -29,6 +29,7 @@ def abstention_report(
     correct: np.ndarray,
     ood_probabilities: np.ndarray,
     classes: Sequence[str],
+    groups: np.ndarray,
 ) -> dict[str, Any]:
     """Effect of a confidence threshold on test images and on out-of-distribution images.
 
@@ -38,6 +39,7 @@ def abstention_report(
         confidence: (N,) probability of the predicted class, of test images.
         correct: (N,) bool; whether that class is the true one.
         ood_probabilities: (M, C) of images that show none of the classes; M may be 0.
+        groups: (N,) int, duplicate groups of the test images.
     Returns: JSON-like: `threshold`, `target_coverage`; `test`: `images`, `coverage` with `low` and
         `high`, `selective_accuracy`, `abstained_accuracy` (null where there are none);
         `out_of_distribution`: `images`, `rejection_rate` with `low` and `high` (null for M = 0),
@@ -51,7 +53,7 @@ def abstention_report(
         "threshold": threshold,
         "target_coverage": target_coverage,
         "test": {
-            **_share("coverage", covered),
+            **_share("coverage", covered, groups),
             "selective_accuracy": _mean(correct[covered]),
             "abstained_accuracy": _mean(correct[~covered]),
         },
@@ -98,10 +100,10 @@ def out_of_distribution_probabilities(
     return probabilities
 
 
-def _share(name: str, values: np.ndarray) -> dict[str, Any]:
+def _share(name: str, values: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Any]:
     if not len(values):
         return {"images": 0, name: None, "low": None, "high": None}
-    low, high = bootstrap_interval(values[None, :], seed=0)
+    low, high = Bootstrap(groups=groups).interval(values[None, :])
     return {"images": len(values), name: float(values.mean()), "low": low, "high": high}
 
 

@@ -1,11 +1,12 @@
 """Bootstrap confidence intervals, and paired significance tests between methods."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, t
 
 from sports_clip_pipeline.evaluation.predictions import group_trials
 
@@ -16,57 +17,80 @@ _TOLERANCE = 1e-3
 _COLUMNS = ("fraction", "method", "against", "role", "seeds", "top1", "against_top1")
 
 
-def bootstrap_interval(
-    correct: np.ndarray, seed: int, resamples: int = 2000, level: float = 0.95
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of accuracy over images and, where there are several, seeds.
+@dataclass(frozen=True)
+class Bootstrap:
+    """Cluster bootstrap of means over images, in duplicate groups, and over seeds.
 
-    Args:
-        correct: (S, N) bool; seed s is right on image n.
-    Returns: (low, high), shares in [0, 1]. All right gives (1.0, 1.0).
-    Source: Efron and Tibshirani 1993, chapter 13.
+    The draws depend on `seed` and the number of groups alone: means of two methods can be
+    subtracted resample by resample.
+
+    Attributes:
+        groups: (N,) int, duplicate groups of the images, which are drawn as a whole; None: each
+            image is a group.
+    Source: Field and Welsh 2007 (cluster bootstrap); Zou and Donner 2008 (MOVER: the interval of a
+        sum from those of its parts).
     """
-    tail = (1.0 - level) / 2
-    low, high = np.quantile(resampled_means(correct, seed, resamples), [tail, 1.0 - tail])
-    return float(low), float(high)
 
+    resamples: int = 2000
+    seed: int = 0
+    groups: np.ndarray | None = None
 
-def resampled_means(correct: np.ndarray, seed: int, resamples: int = 2000) -> np.ndarray:
-    """Bootstrap distribution of the mean of (S, N) values over images and seeds.
+    def interval(self, values: np.ndarray) -> tuple[float, float]:
+        """95 % interval of the mean of (S, N) shares, in [0, 1]. All ones give (1.0, 1.0)."""
+        low, high = np.quantile(self.means(values), [0.025, 0.975]).clip(0.0, 1.0)
+        return float(low), float(high)
 
-    Each resample draws images with replacement (the same for all seeds, which share the test
-    images) and seeds with replacement. The draws depend on `seed` and the shape alone: means of
-    two methods can be subtracted resample by resample.
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """Resampled means of (S, N) values, whose 95 % percentile interval is that of the mean.
 
-    Args:
-        correct: (S, N) bool or float.
-    Returns: (R,) float64.
-    Raises: ValueError: `correct` is not (S, N) with S, N >= 1.
-    """
-    if correct.ndim != 2 or 0 in correct.shape:
-        raise ValueError(f"correct is (S, N) with both at least 1, got {correct.shape}")
-    seeds, images = correct.shape
-    hits = correct.T.astype(np.float32)  # (N, S); counts of hits stay exact
-    counts = draw_counts(seed, images, resamples)  # (R, N)
-    means = np.empty((resamples, seeds))
-    for start in range(0, resamples, _RESAMPLE_BLOCK):
-        block = slice(start, start + _RESAMPLE_BLOCK)
-        means[block] = counts[block].astype(np.float32) @ hits
-    means /= images
-    if seeds == 1:
-        return means[:, 0]
-    return (means * draw_counts(seed, seeds, resamples, of_seeds=True)).sum(axis=1) / seeds
+        Each resample draws groups with replacement, the same for all seeds. With several seeds it
+        adds a normal deviation. Its variance is that of the seeds' means with S − 1 degrees of
+        freedom, over S, less what the images of S seeds contribute to it; it is scaled to the 95 %
+        quantile of Student's t, as few seeds estimate it badly.
+
+        Args:
+            values: bool or float; seed s scores `values[s, n]` on image n.
+        Returns: (R,) float64.
+        Raises: ValueError: `values` is not (S, N) with S, N >= 1, N the length of `groups`.
+        """
+        if values.ndim != 2 or 0 in values.shape:
+            raise ValueError(f"values are (S, N) with both at least 1, got {values.shape}")
+        seeds, images = values.shape
+        sums = self.group_sums(values)  # (S, G)
+        sizes = self.group_sums(np.ones((1, images)))[0]
+        counts = draw_counts(self.seed, len(sizes), self.resamples)  # (R, G)
+        means = np.empty(self.resamples)
+        for start in range(0, self.resamples, _RESAMPLE_BLOCK):
+            drawn = counts[start : start + _RESAMPLE_BLOCK].astype(np.float64)
+            means[start : start + len(drawn)] = (drawn @ sums.mean(axis=0)) / (drawn @ sizes)
+        of_seeds = values.mean(axis=1, dtype=np.float64)  # (S,)
+        if np.ptp(of_seeds) == 0:
+            return means
+        centred = sums - sums.mean(axis=0) - sizes * (of_seeds - of_seeds.mean())[:, None]
+        of_images = (centred**2).sum() / (seeds * (seeds - 1) * images**2)
+        variance = of_seeds.var(ddof=1) / seeds
+        share = max(0.0, 1.0 - of_images / variance)
+        scale = t.ppf(0.975, seeds - 1) / norm.ppf(0.975) / np.sqrt(seeds * (seeds - 1))
+        draws = np.random.default_rng([self.seed, 1]).standard_normal((self.resamples, seeds))
+        return means + np.sqrt(share) * scale * (draws @ (of_seeds - of_seeds.mean()))
+
+    def group_sums(self, values: np.ndarray) -> np.ndarray:
+        """Sums of (S, N) values over each group, (S, G) float64."""
+        if self.groups is None:
+            return values.astype(np.float64)
+        if len(self.groups) != values.shape[1]:
+            raise ValueError(f"{len(self.groups)} groups, {values.shape[1]} columns of values")
+        codes = np.unique(self.groups, return_inverse=True)[1]
+        return np.stack([np.bincount(codes, weights=row) for row in values])
 
 
 @lru_cache(maxsize=16)
-def draw_counts(seed: int, items: int, resamples: int, of_seeds: bool = False) -> np.ndarray:
+def draw_counts(seed: int, items: int, resamples: int) -> np.ndarray:
     """How often each resample draws each item, `items` draws with replacement.
 
-    Args:
-        of_seeds: draws of seeds are independent of those of images.
     Returns: (R, items) uint16, read-only; rows sum to `items`.
     """
-    rng = np.random.default_rng([seed, int(of_seeds)])
+    rng = np.random.default_rng([seed, 0])
     counts = np.empty((resamples, items), dtype=np.uint16)
     for row in counts:
         row[:] = np.bincount(rng.integers(items, size=items), minlength=items)
@@ -79,17 +103,16 @@ def paired_comparisons(
     trial_probabilities: Mapping[str, np.ndarray],
     target: np.ndarray,
     zero_shot_probabilities: np.ndarray,
-    resamples: int = 1000,
+    bootstrap: Bootstrap,
     permutations: int = 19_999,
-    seed: int = 0,
     alpha: float = 0.05,
 ) -> pd.DataFrame:
     """Paired tests of every method against the best and against zero-shot, at each fraction.
 
     The best is the one with the highest mean cross-validated accuracy; the test images have no
     say. The interval resamples images and seeds. The p-value tests whether the two are equally
-    good on such images, given these seeds: McNemar's exact test where there is one seed, else a
-    sign-flip permutation of each image's mean difference.
+    good on such images, given these seeds: McNemar's exact test where there is one seed and no
+    duplicate, else a sign-flip permutation of each duplicate group's mean difference.
 
     Args:
         trials: `method`, `fraction`, `seed`, `cv_top1` (and `cv_log_loss`, for ties).
@@ -127,9 +150,16 @@ def paired_comparisons(
                 role = ZERO_SHOT if against == ZERO_SHOT else "best"
                 top1 = float(correct.mean()), float(opponent.mean())
                 rows.append((fraction, group.method, against, role, len(correct), *top1))
-    p_values = _p_values(differences, permutations, seed)
+    sums = [bootstrap.group_sums(difference) for difference in differences]  # (S, G) each
+    exact = np.array([len(s) == 1 and s.shape[1] == len(target) for s in sums], dtype=bool)
+    p_values = np.empty(len(sums))
+    for i in np.flatnonzero(exact):
+        p_values[i] = mcnemar_p(int((sums[i] > 0).sum()), int((sums[i] < 0).sum()))
+    if not exact.all():
+        means = np.stack([sums[i].mean(axis=0) for i in np.flatnonzero(~exact)])  # (K, G)
+        p_values[~exact] = sign_flip_p(means, permutations, bootstrap.seed)
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
-    means = [resampled_means(difference, seed, resamples) for difference in differences]
+    means = [bootstrap.means(difference) for difference in differences]
     low, high = np.quantile(means, [0.025, 0.975], axis=1)
     p_holm = holm(p_values)
     return table.assign(
@@ -138,7 +168,7 @@ def paired_comparisons(
         high=high,
         p_value=p_values,
         p_holm=p_holm,
-        test=np.where(table["seeds"] == 1, "mcnemar", "sign-flip"),
+        test=np.where(exact, "mcnemar", "sign-flip"),
         distinguishable=(p_holm < alpha) & ((low > 0) | (high < 0)),
     )
 
@@ -156,18 +186,6 @@ def best_by_cross_validation(trials: pd.DataFrame, fraction: float) -> str | Non
     means = measured.assign(loss=loss).groupby("method")[["cv_top1", "loss"]].mean().reset_index()
     ranked = means.sort_values(["cv_top1", "loss", "method"], ascending=[False, True, True])
     return str(ranked["method"].iloc[0])
-
-
-def _p_values(differences: list[np.ndarray], permutations: int, seed: int) -> np.ndarray:
-    p_values = np.empty(len(differences))
-    several = [i for i, values in enumerate(differences) if len(values) > 1]
-    for i, values in enumerate(differences):
-        if len(values) == 1:
-            p_values[i] = mcnemar_p(int((values > 0).sum()), int((values < 0).sum()))
-    if several:
-        means = np.stack([differences[i].mean(axis=0) for i in several])  # (K, N)
-        p_values[several] = sign_flip_p(means, permutations, seed)
-    return p_values
 
 
 def mcnemar_p(first_only: int, second_only: int) -> float:

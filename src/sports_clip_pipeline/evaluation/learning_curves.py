@@ -8,11 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.evaluation.bootstrap import (
-    best_by_cross_validation,
-    bootstrap_interval,
-    resampled_means,
-)
+from sports_clip_pipeline.evaluation.bootstrap import Bootstrap, best_by_cross_validation
 from sports_clip_pipeline.evaluation.metrics import macro_f1
 from sports_clip_pipeline.evaluation.predictions import group_trials
 from sports_clip_pipeline.fewshot.base import METHODS
@@ -51,14 +47,14 @@ class ScoredTrial:
 
 
 def score_trial(
-    fitted: FittedTrial, logits: np.ndarray, target: np.ndarray, resamples: int
+    fitted: FittedTrial, logits: np.ndarray, target: np.ndarray, bootstrap: Bootstrap
 ) -> ScoredTrial:
     """Score a trial by its logits (N, C) of the test images; `target` is (N,) int."""
     # What is stored is what every statistic reads: rounding may break a near-tie.
     probabilities = softmax(logits / fitted.fit.temperature).astype(np.float16)
     predicted = probabilities.argmax(axis=1)
     correct = predicted == target
-    low, high = bootstrap_interval(correct[None, :], seed=fitted.key.seed, resamples=resamples)
+    low, high = bootstrap.interval(correct[None, :])
     row = {
         "method": fitted.key.method,
         "fraction": fitted.key.label_fraction,
@@ -84,7 +80,7 @@ def trials_table(scored: Iterable[ScoredTrial]) -> pd.DataFrame:
     return table.sort_values(["method", "fraction", "seed"], ignore_index=True)
 
 
-def learning_curves(scored: Sequence[ScoredTrial], resamples: int, seed: int = 0) -> pd.DataFrame:
+def learning_curves(scored: Sequence[ScoredTrial], bootstrap: Bootstrap) -> pd.DataFrame:
     """One row a method × fraction: mean over seeds, with an interval over images and seeds.
 
     Returns: `method`, `fraction`, `labels`, `seeds` (list), `top1_mean`, `top1_low`, `top1_high`,
@@ -96,7 +92,7 @@ def learning_curves(scored: Sequence[ScoredTrial], resamples: int, seed: int = 0
     rows = []
     for (method, fraction), trials in sorted(groups.items()):
         correct = np.stack([trial.correct for trial in trials])  # (S, N)
-        interval = bootstrap_interval(correct, seed, resamples)
+        interval = bootstrap.interval(correct)
         labels, f1 = (
             float(np.mean([trial.row[name] for trial in trials])) for name in ("labels", "macro_f1")
         )
@@ -160,9 +156,7 @@ def labels_needed(
     trial_probabilities: Mapping[str, np.ndarray],
     target: np.ndarray,
     accuracies: Sequence[float],
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """The number of labels at which each method's learning curve reaches each accuracy.
 
@@ -194,11 +188,11 @@ def labels_needed(
         for key in keys:
             if key not in groups:
                 raise ValueError(f"no trial of {key[0]} at fraction {key[1]:g}")
-        means = [resampled_means(groups[key].correct(target), seed, resamples) for key in keys]
+        means = [bootstrap.means(groups[key].correct(target)) for key in keys]
         resampled = np.stack(means, axis=1)  # (R, K)
         for accuracy in sorted(accuracies):
             needed = float(labels_at(labels, measured, accuracy)[0])
-            low, high = _interval(labels_at(labels, resampled, accuracy), needed, level)
+            low, high = _interval(labels_at(labels, resampled, accuracy), needed)
             kind = _kind(measured, accuracy, needed)
             rows.append((method, accuracy, _ceil(needed), _ceil(low), _ceil(high), kind))
     return pd.DataFrame(rows, columns=["method", "target", "labels", "low", "high", "kind"])
@@ -257,11 +251,10 @@ def _extrapolated(
     return np.where(reached, labels[-1] * np.exp(np.where(reached, log_growth, 0.0)), np.inf)
 
 
-def _interval(needed: np.ndarray, estimate: float, level: float) -> tuple[float, float]:
-    """Percentile interval by order statistics, as some values are infinite."""
-    tail = (1.0 - level) / 2
-    low = np.quantile(needed, tail, method="lower")
-    high = np.quantile(needed, 1.0 - tail, method="higher")
+def _interval(needed: np.ndarray, estimate: float) -> tuple[float, float]:
+    """95 % percentile interval by order statistics, as some values are infinite."""
+    low = np.quantile(needed, 0.025, method="lower")
+    high = np.quantile(needed, 0.975, method="higher")
     return min(float(low), estimate), max(float(high), estimate)
 
 

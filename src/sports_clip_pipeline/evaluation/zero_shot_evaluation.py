@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sports_clip_pipeline.clip.zero_shot import ZeroShotScores, hubness
-from sports_clip_pipeline.evaluation.bootstrap import bootstrap_interval
+from sports_clip_pipeline.evaluation.bootstrap import Bootstrap
 from sports_clip_pipeline.evaluation.metrics import (
     classification_report,
     macro_f1,
@@ -40,13 +40,13 @@ def zero_shot_table(
 
 
 def score_table(
-    predictions: pd.DataFrame, labels: Sequence[str], resamples: int, seed: int
+    predictions: pd.DataFrame, labels: Sequence[str], bootstrap: Bootstrap
 ) -> dict[str, Any]:
     """`classification_report` of a predictions table on the test images, with `top1_ci95`."""
     target = evaluation_target(predictions, labels)
     probabilities = evaluation_probabilities(predictions).astype(np.float64)
     report = classification_report(probabilities, target, labels)
-    _, *interval = _accuracy(probabilities.argmax(axis=1), target, resamples, seed)
+    _, *interval = _accuracy(probabilities.argmax(axis=1), target, bootstrap)
     return {**report, "top1_ci95": interval}
 
 
@@ -56,8 +56,7 @@ def ablation_table(
     choice: Mapping[str, Any],
     features: np.ndarray,
     target: np.ndarray,
-    resamples: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Ablation of zero-shot classification: each variant adds something to the one before.
 
@@ -87,24 +86,23 @@ def ablation_table(
     for name, changed, chosen_on, head in variants:
         predicted = head(features).argmax(axis=1)
         f1 = macro_f1(predicted, target, len(scores.weights))
-        accuracy = _accuracy(predicted, target, resamples, seed)
+        accuracy = _accuracy(predicted, target, bootstrap)
         rows.append((name, *accuracy, f1, changed, chosen_on))
     columns = ["name", "top1", "low", "high", "macro_f1", "changed", "chosen_on"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _accuracy(
-    predicted: np.ndarray, target: np.ndarray, resamples: int, seed: int
+    predicted: np.ndarray, target: np.ndarray, bootstrap: Bootstrap
 ) -> tuple[float, float, float]:
     correct = predicted == target
-    return float(correct.mean()), *bootstrap_interval(correct[None, :], seed, resamples)
+    return float(correct.mean()), *bootstrap.interval(correct[None, :])
 
 
 def transduction_table(
     predictions: Sequence[tuple[str, str, np.ndarray, str]],
     target: np.ndarray,
-    resamples: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Accuracy of transductive zero-shot methods, which use unlabelled images.
 
@@ -114,7 +112,7 @@ def transduction_table(
     Returns: `method`, `split`, `top1`, `low`, `high`, `prior`; in the order given.
     """
     rows = [
-        (method, split, *_accuracy(values.argmax(axis=1), target, resamples, seed), prior)
+        (method, split, *_accuracy(values.argmax(axis=1), target, bootstrap), prior)
         for method, split, values, prior in predictions
     ]
     return pd.DataFrame(rows, columns=["method", "split", "top1", "low", "high", "prior"])
@@ -133,6 +131,11 @@ def encode_labels(column: pd.Series, labels: Sequence[str]) -> np.ndarray:
 def evaluation_target(splits: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     """Classes of the test images, (N,) int64, in the order of the splits."""
     return encode_labels(splits.loc[splits["split"] == "test", "label"], labels)
+
+
+def evaluation_bootstrap(splits: pd.DataFrame, resamples: int, seed: int = 0) -> Bootstrap:
+    """Bootstrap of means over the test images, whose duplicate groups are column `group`."""
+    return Bootstrap(resamples, seed, splits.loc[splits["split"] == "test", "group"].to_numpy())
 
 
 def evaluation_probabilities(predictions: pd.DataFrame) -> np.ndarray:

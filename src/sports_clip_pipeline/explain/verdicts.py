@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sports_clip_pipeline.evaluation.bootstrap import resampled_means
+from sports_clip_pipeline.evaluation.bootstrap import Bootstrap
 from sports_clip_pipeline.explain import BASELINES, CORRELATION, METHODS
 from sports_clip_pipeline.io.fingerprint import fingerprint
 
@@ -56,7 +56,8 @@ def summarise_explanations(scores: pd.DataFrame, resamples: int, seed: int) -> p
 def _row(
     own: pd.Series, beside: pd.DataFrame, measure: str, resamples: int, seed: int
 ) -> tuple[Any, ...]:
-    means = resampled_means(own.to_numpy(float)[None], seed, resamples)
+    bootstrap = Bootstrap(resamples, seed)
+    means = bootstrap.means(own.to_numpy(float)[None])
     low, high = np.quantile(means, [0.025, 0.975])
     interval = (float(own.mean()), float(low), float(high))
     if own.name in BASELINES or measure not in BETTER_IS:
@@ -65,7 +66,7 @@ def _row(
     values = {name: sign * beside[name].to_numpy(float) for name in BASELINES}
     best = max(BASELINES, key=lambda name: float(values[name].mean()))
     difference = sign * float(own.mean()) - float(values[best].mean())
-    drawn = [resampled_means(baseline[None], seed, resamples) for baseline in values.values()]
+    drawn = [bootstrap.means(baseline[None]) for baseline in values.values()]
     low, high = np.quantile(sign * means - np.max(drawn, axis=0), [0.025, 0.975])
     return (*interval, best, difference, float(low), float(high), bool(low > 0))
 

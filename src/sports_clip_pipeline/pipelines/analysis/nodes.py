@@ -15,10 +15,12 @@ def count_labels_needed(
     finetune_curves: Table, trial_probabilities: Arrays, test_data: Arrays, analysis: AnalysisConfig
 ) -> Table:
     """Labels that each method needs to reach each accuracy."""
+    from sports_clip_pipeline.evaluation.bootstrap import Bootstrap
     from sports_clip_pipeline.evaluation.learning_curves import labels_needed
 
     points = finetune_curves, trial_probabilities, test_data["target"]
-    return labels_needed(*points, analysis.accuracies, analysis.resamples, analysis.seed)
+    bootstrap = Bootstrap(analysis.resamples, analysis.seed, test_data["groups"])
+    return labels_needed(*points, analysis.accuracies, bootstrap)
 
 
 def compare_methods(
@@ -29,12 +31,13 @@ def compare_methods(
     analysis: AnalysisConfig,
 ) -> Table:
     """Paired comparisons of each method with the best and with zero-shot, on the same images."""
-    from sports_clip_pipeline.evaluation.bootstrap import paired_comparisons
+    from sports_clip_pipeline.evaluation.bootstrap import Bootstrap, paired_comparisons
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_probabilities
 
     zero_shot = evaluation_probabilities(zero_shot_predictions)
     trials = finetune_trials, trial_probabilities, test_data["target"]
-    return paired_comparisons(*trials, zero_shot, analysis.resamples, seed=analysis.seed)
+    bootstrap = Bootstrap(analysis.resamples, analysis.seed, test_data["groups"])
+    return paired_comparisons(*trials, zero_shot, bootstrap)
 
 
 def measure_calibration(
@@ -77,6 +80,7 @@ def trace_classes(
 def measure_abstention(
     predictor: Any,
     test_predictions: Table,
+    test_data: Arrays,
     captions: Table,
     flickr8k_images: Any,
     clip_flickr8k_features: Arrays,
@@ -100,6 +104,7 @@ def measure_abstention(
         (test_predictions["finetuned_label"] == test_predictions["label"]).to_numpy(),
         ood_probabilities,
         predictor.classes,
+        test_data["groups"],
     )
 
 

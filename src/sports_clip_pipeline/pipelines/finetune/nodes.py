@@ -36,7 +36,7 @@ def select_development(
 
 
 def select_test(splits: Table, clip_sports_features: Arrays, class_bank: ClassBank) -> Arrays:
-    """Test data: features of all encoders (N, D) and class indices (N,)."""
+    """Test data: features of all encoders (N, D), class indices and duplicate groups (N,)."""
     from sports_clip_pipeline.encoders.features import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
 
@@ -44,6 +44,7 @@ def select_test(splits: Table, clip_sports_features: Arrays, class_bank: ClassBa
     return {
         "features": concat_features(clip_sports_features)[0][rows],
         "target": evaluation_target(splits, class_bank.labels),
+        "groups": splits["group"].to_numpy()[rows],
     }
 
 
@@ -52,22 +53,24 @@ def fit_trials(
 ) -> tuple[Table, Table, Arrays, Any]:
     """Fit every trial, evaluate it on the test split, and compute the learning curves."""
     from sports_clip_pipeline.evaluation import learning_curves
+    from sports_clip_pipeline.evaluation.bootstrap import Bootstrap
     from sports_clip_pipeline.fewshot.study import estimate_plan, run_study
     from sports_clip_pipeline.fewshot.trial import load_trial
 
     if config.dry_run and config.plan == "frozen":
         _print_plan(estimate_plan(study_data, config, finetune_state))
     features, target = test_data["features"], test_data["target"]
+    bootstrap = Bootstrap(config.bootstrap_resamples, groups=test_data["groups"])
     scored = []
     for fitted in run_study(study_data, config, finetune_state):
         logits = fitted.fit.head(features)
-        trial = learning_curves.score_trial(fitted, logits, target, config.bootstrap_resamples)
+        trial = learning_curves.score_trial(fitted, logits, target, bootstrap)
         finetune_state.log_trial(trial.row, "frozen")
         scored.append(trial)
     chosen = learning_curves.best_trials(scored)
     return (
         learning_curves.trials_table(scored),
-        learning_curves.learning_curves(scored, config.bootstrap_resamples),
+        learning_curves.learning_curves(scored, bootstrap),
         learning_curves.trial_probabilities(scored),
         {
             share: load_trial(fitted.key, fitted.fingerprint, finetune_state)
@@ -192,7 +195,10 @@ def fit_end_to_end_trials(
 
         _print_plan(estimate_study(end_to_end_study, config))
     from sports_clip_pipeline.evaluation.learning_curves import score_trial
-    from sports_clip_pipeline.evaluation.zero_shot_evaluation import evaluation_target
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
+        evaluation_target,
+        evaluation_bootstrap,
+    )
     from sports_clip_pipeline.fewshot.end_to_end_ensemble import EndToEndPredictions
     from sports_clip_pipeline.fewshot.end_to_end_study import (
         finished_end_to_end_trials,
@@ -211,6 +217,7 @@ def fit_end_to_end_trials(
     )
     trains = finetune.plan == "end_to_end" and not finetune.dry_run
     run = run_end_to_end_trials if trains else finished_end_to_end_trials
+    bootstrap = evaluation_bootstrap(splits, finetune.bootstrap_resamples)
     scores = []
     for trial in run(end_to_end_study, config, end_to_end_state):
         logits = predictions.logits(trial)
@@ -218,7 +225,7 @@ def fit_end_to_end_trials(
             logits = predictions.evaluate(trial)
         if logits is not None:
             predictions.trials.append(trial)
-            scores.append(score_trial(trial, logits, target, finetune.bootstrap_resamples))
+            scores.append(score_trial(trial, logits, target, bootstrap))
             end_to_end_state.log_trial(scores[-1].row, "end_to_end")
     return predictions, scores, target
 
@@ -234,22 +241,21 @@ def build_end_to_end_ensembles(
 ) -> tuple[Table, Table, Any, Any]:
     """End-to-end trials, also in ensembles with frozen features; which of those to ship."""
     from sports_clip_pipeline.evaluation import learning_curves
+    from sports_clip_pipeline.evaluation.bootstrap import Bootstrap
     from sports_clip_pipeline.fewshot.end_to_end_ensemble import build_ensembles
 
     predictions, scores, target = end_to_end_scores
     ensembles = build_ensembles(
         predictions.trials, end_to_end_study, study_data, finetune, finetune_state
     )
+    bootstrap = Bootstrap(finetune.bootstrap_resamples, groups=test_data["groups"])
     for one in ensembles:
         logits = predictions.evaluate_ensemble(one, test_data["features"])
-        scored = learning_curves.score_trial(
-            one.fitted, logits, target, finetune.bootstrap_resamples
-        )
-        scores = [*scores, scored]
+        scores = [*scores, learning_curves.score_trial(one.fitted, logits, target, bootstrap)]
         finetune_state.log_trial(scores[-1].row, "end_to_end")
     return (
         learning_curves.trials_table(scores),
-        learning_curves.learning_curves(scores, finetune.bootstrap_resamples),
+        learning_curves.learning_curves(scores, bootstrap),
         predictions.predictors(ensembles),
         predictions.shipped(ensembles, chosen_trials, study_data),
     )

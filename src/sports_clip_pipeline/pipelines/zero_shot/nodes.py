@@ -155,12 +155,14 @@ def ablate_zero_shot(
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         ablation_table,
         evaluation_target,
+        evaluation_bootstrap,
     )
 
     features = concat_features(clip_sports_features)[0][(splits["split"] == "test").to_numpy()]
     target = evaluation_target(splits, class_bank.labels)
     chosen = zero_shot_scores, zero_shot_weights, zero_shot_choice
-    return ablation_table(*chosen, features, target, config.bootstrap_resamples, config.seed)
+    bootstrap = evaluation_bootstrap(splits, config.bootstrap_resamples, config.seed)
+    return ablation_table(*chosen, features, target, bootstrap)
 
 
 def learn_without_labels(
@@ -180,6 +182,7 @@ def learn_without_labels(
     from sports_clip_pipeline.encoders.features import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         evaluation_target,
+        evaluation_bootstrap,
         transduction_table,
     )
     from sports_clip_pipeline.fewshot.discriminant import transduce
@@ -197,19 +200,21 @@ def learn_without_labels(
         rows.append((method, "development", head(evaluation), prior))
         rows.append((method, "test", itself, prior))
     target = evaluation_target(splits, class_bank.labels)
-    table = transduction_table(rows, target, config.bootstrap_resamples, config.seed)
-    return heads[transduction.shipped], table
+    bootstrap = evaluation_bootstrap(splits, config.bootstrap_resamples, config.seed)
+    return heads[transduction.shipped], transduction_table(rows, target, bootstrap)
 
 
 def score_zero_shot(
-    zero_shot_predictions: Table, class_bank: ClassBank, config: ZeroShotConfig
+    zero_shot_predictions: Table, splits: Table, class_bank: ClassBank, config: ZeroShotConfig
 ) -> Document:
     """Top-1, top-5, macro-F1, per class and confusion on the test split."""
-    from sports_clip_pipeline.evaluation.zero_shot_evaluation import score_table
-
-    return score_table(
-        zero_shot_predictions, class_bank.labels, config.bootstrap_resamples, config.seed
+    from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
+        score_table,
+        evaluation_bootstrap,
     )
+
+    bootstrap = evaluation_bootstrap(splits, config.bootstrap_resamples, config.seed)
+    return score_table(zero_shot_predictions, class_bank.labels, bootstrap)
 
 
 def score_retrieval(
