@@ -1,11 +1,9 @@
-import importlib.util
 import os
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot import end_to_end_study
 from sports_clip_pipeline.fewshot.end_to_end_study import (
     EndToEndStudy,
-    code_fingerprint,
     estimate_study,
     finished_end_to_end_trials,
     held_out_rows,
@@ -229,23 +226,6 @@ def test_a_trial_killed_and_terminated_resumes_to_the_same_weights(tmp_path: Pat
     assert int(lines[0]) == terminated + 1, "SIGTERM saves the very last step"
     _, weights = train(study(tmp_path / "whole", RunState()), TWELVE)
     assert lines[-2] == f"finished {float(weights['conv_head.weight'].sum())}"
-
-
-def load_module(folder: Path, text: str) -> ModuleType:
-    path = folder / f"m{len(list(folder.iterdir()))}.py"
-    path.write_text(text)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_comments_and_docstrings_do_not_change_the_fingerprint_of_code(tmp_path: Path) -> None:
-    plain = load_module(tmp_path, 'def f(x):\n    """Double."""\n    return 2 * x\n')
-    reworded = load_module(tmp_path, '"""New."""\n\n\ndef f(x):\n    # twice\n    return (2 * x)\n')
-    other = load_module(tmp_path, 'def f(x):\n    """Double."""\n    return 3 * x\n')
-    assert code_fingerprint(plain) == code_fingerprint(reworded) != code_fingerprint(other)
 
 
 def test_each_class_holds_out_its_share_and_a_single_image_is_trained_on() -> None:

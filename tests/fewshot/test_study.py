@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,6 @@ import pytest
 
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot import study
-from sports_clip_pipeline.fewshot.base import METHODS
 from sports_clip_pipeline.fewshot.study import (
     StudyData,
     describe_plan,
@@ -22,6 +22,7 @@ from sports_clip_pipeline.fewshot.study import (
     schedule_trials,
 )
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey
+from sports_clip_pipeline.io.fingerprint import code_digest
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.pipelines.finetune.config import FinetuneConfig
 from tests.fewshot.factories import FAST, changed, study_data
@@ -166,10 +167,62 @@ def test_a_study_that_was_killed_resumes_from_its_finished_trials(tmp_path: Path
     assert any(not f.reused for f in resumed)
 
 
-def test_a_trial_depends_on_the_modules_its_method_imports_and_on_no_others() -> None:
-    names = {module.__name__.rsplit(".", 1)[1] for module in study._code(METHODS["gda_blend"])}
-    assert {"ensemble", "discriminant", "subspace", "cross_validation"} <= names
-    assert not {"adapters", "semi_supervised", "study"} & names
+CODE_SCRIPT = SCRIPT.replace("SLOW", "LINEAR").replace("path, flush=True", "method, fitted.reused")
+
+
+def test_edited_code_fits_the_trials_that_depend_on_it_again_and_a_comment_does_not(
+    tmp_path: Path,
+) -> None:
+    root, copy = Path(__file__).parents[2], tmp_path / "src" / "sports_clip_pipeline"
+    shutil.copytree(root / "src" / copy.name, copy)
+    environment = {**os.environ, "PYTHONPATH": f"{copy.parent}{os.pathsep}{root}"}
+
+    def refitted() -> set[str]:
+        command = [sys.executable, "-c", CODE_SCRIPT, str(tmp_path / "state")]
+        lines = subprocess.check_output(command, text=True, cwd=tmp_path, env=environment)
+        return {line.split()[0] for line in lines.splitlines() if line.endswith("False")}
+
+    both = {"logreg", "logreg_clip_text_init"}
+    assert refitted() == both
+    for module in ("predictor/head.py", "fewshot/linear.py"):
+        path = copy / module
+        path.write_text(path.read_text() + "\n\n# A comment.\n")
+    assert refitted() == set()
+    path.write_text(path.read_text() + "\n\n_CONSTANT = 1\n")
+    assert refitted() == both
+
+
+@pytest.mark.parametrize(
+    ("edited", "changed"),
+    [
+        ("data/splits.py", {"linear", "adapters", "semi_supervised"}),
+        ("clip/projections.py", {"linear", "adapters", "semi_supervised"}),
+        ("predictor/head.py", {"linear", "adapters", "semi_supervised"}),
+        ("fewshot/softmax_solver.py", {"linear", "adapters", "semi_supervised"}),
+        ("fewshot/adapters.py", {"adapters"}),
+        ("fewshot/semi_supervised.py", {"semi_supervised"}),
+        ("report/page.py", set()),
+    ],
+)
+def test_a_constant_of_any_layer_changes_the_code_of_the_methods_above_it(
+    edited: str, changed: set[str], tmp_path: Path
+) -> None:
+    source = Path(study.__file__).parents[1]
+    package = tmp_path / source.name
+    shutil.copytree(source, package)
+
+    def digests() -> dict[str, tuple[str, str]]:
+        above = f"{source.name}.fewshot."
+        return {
+            name: (code_digest(above + "study", package), code_digest(above + name, package))
+            for name in ("linear", "adapters", "semi_supervised")
+        }
+
+    before = digests()
+    path = package / edited
+    path.write_text(path.read_text() + "\n\n_CONSTANT = 1\n")
+    after = digests()
+    assert {name for name in before if before[name] != after[name]} == changed
 
 
 def test_wrong_settings_of_a_method_are_named_when_the_configuration_is_built() -> None:

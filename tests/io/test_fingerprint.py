@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sports_clip_pipeline.io.fingerprint import fingerprint, git_state
+from sports_clip_pipeline.io.fingerprint import code_digest, fingerprint, git_state
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,32 @@ def test_any_change_gives_another_fingerprint() -> None:
         (b"a", b"b"),
         ("ab",),
         (json,),
-        (fingerprint,),
-        (Block,),
     ]
     assert len({fingerprint(*part) for part in parts}) == len(parts)
+
+
+def test_of_code_the_syntax_counts_and_that_of_what_it_imports(tmp_path: Path) -> None:
+    package = tmp_path / "p"
+    (package / "sub").mkdir(parents=True)
+    used = package / "sub" / "used.py"
+    importer = (
+        'def f(x):\n    """Double."""\n    from p.sub import used\n    return 2 * used.one(x)\n'
+    )
+    digests = []
+    for text, of_used in (
+        (importer, "one = int"),
+        ('"""New."""\n\n# twice\n' + importer.replace("Double", "Twice"), "one = int  # or float"),
+        (importer.replace("2 *", "3 *"), "one = int"),
+        (importer, "one = float"),
+        (importer, "from p import deep\none = int"),
+    ):
+        (package / "top.py").write_text(text)
+        used.write_text(of_used)
+        digests.append(code_digest("p.top", package))
+    (package / "deep.py").write_text("x = 1")
+    digests.append(code_digest("p.top", package))
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 5
 
 
 def test_parts_of_another_kind_are_refused() -> None:

@@ -5,6 +5,7 @@ Images are decoded in parallel, shard by shard; finished shards are reused by th
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sports_clip_pipeline.data import transforms
 from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.data.duplicates import (
     duplicate_actions,
@@ -77,7 +77,7 @@ def scan_corpus(archive: Archive, listing: Listing, config: IngestConfig, state:
     rules, size = config.image_rules, config.shard_images
     names = [(entry.image, entry.path) for entry in listing.entries]
     digest = archive.digest()
-    key = fingerprint(digest, names, rules, size, transforms, scan_shard, write_shard)
+    key = fingerprint(digest, names, rules, size, sys.modules[__name__])
     folder = state.workspace(listing.corpus, key)
     chunks = [names[start : start + size] for start in range(0, len(names), size)]
     todo = [number for number in range(len(chunks)) if not _is_finished(folder, number)]

@@ -159,8 +159,8 @@ def paired_comparisons(
         means = np.stack([sums[i].mean(axis=0) for i in np.flatnonzero(~exact)])  # (K, G)
         p_values[~exact] = sign_flip_p(means, permutations, bootstrap.seed)
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
-    means = [bootstrap.means(difference) for difference in differences]
-    low, high = np.quantile(means, [0.025, 0.975], axis=1)
+    resampled = [bootstrap.means(difference) for difference in differences]
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=1)
     p_holm = holm(p_values)
     return table.assign(
         difference=[float(difference.mean()) for difference in differences],

@@ -21,7 +21,6 @@ from sports_clip_pipeline.explain import (
     METHODS,
     cam,
     faithfulness,
-    networks,
 )
 from sports_clip_pipeline.explain.networks import Network
 from sports_clip_pipeline.explain.sampling import check_in_store
@@ -202,4 +201,4 @@ def _fingerprint(item: Item, work: Work) -> str:
     """Fingerprint of all inputs of an image's measures."""
     settings = work.config.model_dump(exclude=_NOT_FINGERPRINTED)
     inputs = work.identity, settings, item, work.fitted_on, METHODS
-    return fingerprint(*inputs, cam, faithfulness, networks, sys.modules[__name__])
+    return fingerprint(*inputs, sys.modules[__name__])

@@ -1,9 +1,7 @@
 """End-to-end trials: plan, held-out split, training, choice, refit, resume and estimate."""
 
-import ast
-import inspect
 import logging
-import textwrap
+import sys
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -21,19 +19,13 @@ from sports_clip_pipeline.encoders.image_encoders import image_encoder
 from sports_clip_pipeline.encoders.text_encoders import text_encoder_spec
 from sports_clip_pipeline.errors import UserFacingError
 from sports_clip_pipeline.fewshot.cross_validation import Setting, select_candidate
-from sports_clip_pipeline.fewshot.end_to_end_methods import (
-    METHODS,
-    EndToEndMethod,
-    LowRankLinear,
-    Start,
-    class_contrast,
-)
+from sports_clip_pipeline.fewshot.end_to_end_methods import METHODS, EndToEndMethod, Start
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial, save_trial
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import RunState
 from sports_clip_pipeline.machine import cores, retain_freed_memory
 from sports_clip_pipeline.pipelines.finetune.config import EndToEndConfig
-from sports_clip_pipeline.training import classification, images, trainer
+from sports_clip_pipeline.training import classification
 from sports_clip_pipeline.training.classification import ImageClassifier, LabelledImages
 from sports_clip_pipeline.training.distributed import Compute
 from sports_clip_pipeline.training.images import DecodedImages
@@ -43,10 +35,6 @@ _LOG = logging.getLogger(__name__)
 # Which trials there are, and how they are saved, changes none of them.
 _PLAN = {"methods", "fractions", "seeds", "checkpoint_every_steps", "threads"}
 _OF_METHODS = {name for method in METHODS.values() for name in method.settings}
-_SHARED_CODE = (
-    classification, images, trainer, Start, EndToEndMethod, class_contrast, LowRankLinear
-)  # fmt: skip
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 # A trial's encoder is saved twice, in its state and in its predictor's folder, as float32.
 _BYTES = 2 * 4
 
@@ -79,11 +67,11 @@ class EndToEndStudy:
         rows, start = self.labelled_rows(key), self.start
         method = METHODS[key.method]
         ignored = _PLAN | (_OF_METHODS - set(method.settings))
-        code = [code_fingerprint(code) for code in (*_SHARED_CODE, type(method))]
         return fingerprint(
             key.method, key.seed, [self.images.addresses[row] for row in rows], self.target[rows],
-            config.model_dump(exclude=ignored), code, self.images.preprocessing.to_dict(),
-            start.classes, image_encoder(start.encoder).digest,
+            pd.factorize(self.splits["group"].iloc[rows])[0], config.model_dump(exclude=ignored),
+            self.images.preprocessing.to_dict(), start.classes, image_encoder(start.encoder).digest,
+            sys.modules[__name__],
             _text_fingerprint(start, key.method) if method.uses_text else "",
         )  # fmt: skip
 
@@ -313,15 +301,6 @@ def measure_rate(method: str, study: EndToEndStudy, config: EndToEndConfig, step
     for step in islice(batches, steps):
         timed.train_step(step)
     return steps * count / (time.perf_counter() - begin)
-
-
-def code_fingerprint(code: Any) -> str:
-    """Of a module, class or function; comments, layout and docstrings do not count."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
-    for node in ast.walk(tree):
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node):
-            del node.body[0]
-    return fingerprint(ast.dump(tree))
 
 
 def _text_fingerprint(start: Start, method: str) -> str:

@@ -1,5 +1,6 @@
 """The label-efficiency study: method × label fraction × seed, in worker processes, resumable."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -7,7 +8,6 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 from sports_clip_pipeline.clip.projections import Pretrained
 from sports_clip_pipeline.data.splits import labels_for_fraction
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.fewshot import base, cross_validation
-from sports_clip_pipeline.fewshot.base import METHODS, Labelled, MethodSpec, Task
+from sports_clip_pipeline.fewshot import cross_validation
+from sports_clip_pipeline.fewshot.base import METHODS, Labelled, Task
 from sports_clip_pipeline.fewshot.trial import FittedTrial, TrialKey, load_trial, save_trial
 from sports_clip_pipeline.io.fingerprint import fingerprint
 from sports_clip_pipeline.io.state import RunState
@@ -181,35 +181,20 @@ def _fingerprints(
     keys: Sequence[TrialKey], data: StudyData, config: FinetuneConfig
 ) -> dict[TrialKey, str]:
     """Of each trial's data, settings and code; not of the plan, so that a wider one reuses it."""
-    ranks = data.splits.filter(like="rank_seed_").to_numpy()
     pretrained = data.pretrained
     zero_shot = pretrained.zero_shot_head()
     shared = fingerprint(
-        data.features, data.target, ranks, pretrained.zero_shot_weights, pretrained.image_weight,
-        pretrained.image_bias, pretrained.logit_scale, pretrained.widths, zero_shot.describe(),
+        data.features, data.target, data.splits["group"].to_numpy(), config.folds,
+        pretrained.zero_shot_weights, pretrained.image_weight, pretrained.image_bias,
+        pretrained.logit_scale, pretrained.widths, zero_shot.describe(),
         *zero_shot.to_arrays().values(), *Head(pretrained.image_body).to_arrays().values(),
-        cross_validation, base, config.folds,
+        sys.modules[__name__],
     )  # fmt: skip
     own = {
-        name: fingerprint(*_code(METHODS[name]), config.method(name))
+        name: fingerprint(import_module(METHODS[name].module), config.method(name))
         for name in {key.method for key in keys}
     }
-    return {key: fingerprint(shared, own[key.method], key) for key in keys}
-
-
-def _code(spec: MethodSpec) -> list[ModuleType]:
-    """The method's module and those of this package that it imports, however far, by name."""
-    modules: dict[str, ModuleType] = {}
-    waiting = [spec.module]
-    while waiting:
-        name = waiting.pop()
-        if name in modules or not name.startswith(f"{__package__}."):
-            continue
-        modules[name] = import_module(name)
-        for value in vars(modules[name]).values():
-            is_module = isinstance(value, ModuleType)
-            waiting.append(value.__name__ if is_module else str(getattr(value, "__module__", "")))
-    return [modules[name] for name in sorted(modules)]
+    return {key: fingerprint(shared, own[key.method], key, data.labelled_rows(key)) for key in keys}
 
 
 def schedule_trials(

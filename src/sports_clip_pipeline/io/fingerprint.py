@@ -1,14 +1,20 @@
 """Fingerprints of configuration, code, data and the git commit."""
 
+import ast
 import dataclasses
 import hashlib
-import inspect
 import json
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from sports_clip_pipeline.machine import command_output
+
+_PACKAGE = Path(__file__).parents[1]
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 
 
 def fingerprint(*parts: Any) -> str:
@@ -16,7 +22,7 @@ def fingerprint(*parts: Any) -> str:
 
     Args:
         parts: pydantic models, dataclasses, JSON-like values, bytes, NumPy arrays (by dtype, shape
-            and content), and modules or functions (by their source code).
+            and content), and modules (by `code_digest`).
     Raises: TypeError: a part of another kind.
     """
     digest = hashlib.sha256()
@@ -36,8 +42,8 @@ def file_sha256(path: Path) -> str:
 def _chunks(part: Any) -> list[bytes]:
     if isinstance(part, bytes):
         return [b"bytes", part]
-    if isinstance(part, ModuleType) or inspect.isfunction(part) or inspect.isclass(part):
-        return [b"code", inspect.getsource(part).encode()]
+    if isinstance(part, ModuleType):
+        return [b"code", code_digest(part.__name__).encode()]
     if hasattr(part, "model_dump"):  # a pydantic model
         part = {"__class__": type(part).__name__, **part.model_dump()}
     if dataclasses.is_dataclass(part):
@@ -48,6 +54,47 @@ def _chunks(part: Any) -> list[bytes]:
         return [b"json", json.dumps(part, sort_keys=True, ensure_ascii=False).encode()]
     except TypeError as error:
         raise TypeError(f"cannot fingerprint a {type(part).__name__}: {error}") from error
+
+
+def code_digest(module: str, package: Path = _PACKAGE) -> str:
+    """Hash of a module's code, of all it imports of this package, and of library versions.
+
+    Imports inside functions count, those for type checkers do not; of a file the syntax counts,
+    without docstrings, comments and layout.
+
+    Args:
+        module: its dotted name. package: folder of the package.
+    Returns: 64 hex digits.
+    """
+    digests: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = package.parent.joinpath(*name.split("."))
+        path = path.with_suffix(".py") if not path.is_dir() else path / "__init__.py"
+        if name not in digests and path.is_file():
+            digests[name], imported = _syntax(path, path.stat().st_mtime_ns)
+            waiting += [other for other in imported if other.startswith(f"{package.name}.")]
+    versions = [(library, version(library)) for library in _LIBRARIES]
+    return hashlib.sha256(repr((sorted(digests.items()), versions)).encode()).hexdigest()
+
+
+@cache
+def _syntax(path: Path, _changed_ns: int) -> tuple[str, list[str]]:
+    """A file's hash, and the names it imports: modules, or what stands in them."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
+            del node.body[0]
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body.clear()
+    imported = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imported += [f"{node.module}", *(f"{node.module}.{each.name}" for each in node.names)]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imported
 
 
 def git_state(folder: Path | None = None) -> dict[str, Any]:

@@ -9,9 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
-from importlib import import_module
 from itertools import repeat
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,12 +34,6 @@ UNLOCKED_STATE = "pretrain/unlocked"
 # Unlocked epochs draw from (seed, stream, epoch), frozen ones from (seed, epoch).
 _STREAM = 1
 _EVALUATION_BATCH = 128
-# What trained encoders depend on, for fingerprints.
-_CODE = (
-    "clip.losses", "clip.model", "clip.projections", "training.contrastive", "training.distributed",
-    "training.gradient_cache", "training.image_text_pairs", "training.images", "training.trainer",
-    "training.unlock",
-)  # fmt: skip
 
 Metrics = dict[str, float]
 EvaluateProjections = Callable[[Projections], Metrics]
@@ -339,11 +331,6 @@ def starting_row(projections: Projections, evaluate: EvaluateProjections) -> Met
     """History row of projections before the first step."""
     row = {"epoch": 0, "step": 0, "loss": math.nan, "lr": 0.0, "pairs_per_s": math.nan}
     return {**row, "logit_scale": math.exp(projections.logit_scale), **evaluate(projections)}
-
-
-def contrastive_modules() -> list[ModuleType]:
-    """Modules whose code trained encoders depend on, for fingerprints."""
-    return [import_module(f"sports_clip_pipeline.{name}") for name in _CODE]
 
 
 def _fitted(

@@ -196,8 +196,8 @@ def fit_end_to_end_trials(
         _print_plan(estimate_study(end_to_end_study, config))
     from sports_clip_pipeline.evaluation.learning_curves import score_trial
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
-        evaluation_target,
         evaluation_bootstrap,
+        evaluation_target,
     )
     from sports_clip_pipeline.fewshot.end_to_end_ensemble import EndToEndPredictions
     from sports_clip_pipeline.fewshot.end_to_end_study import (

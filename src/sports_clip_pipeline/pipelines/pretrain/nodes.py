@@ -164,23 +164,19 @@ def _learn_projections(
     """Projections over frozen encoders, the history, and the fingerprint of both."""
     import numpy as np
 
-    from sports_clip_pipeline.clip.losses import OBJECTIVES
-    from sports_clip_pipeline.encoders import features as feature_rows
-    from sports_clip_pipeline.evaluation.metrics import validation_recalls
+    from sports_clip_pipeline.evaluation import metrics
     from sports_clip_pipeline.io.fingerprint import fingerprint
-    from sports_clip_pipeline.training import contrastive, image_text_pairs, trainer, unlock
+    from sports_clip_pipeline.training import contrastive, image_text_pairs
 
     train = image_text_pairs.pairs_of_split(**corpus, split="train", views=views)
     validation = image_text_pairs.pairs_of_split(**corpus, split="validation")
-    loss = OBJECTIVES[config.loss].function
     digests = [rows.digest() for rows in (train.image, train.text, *train.views)]
-    code = trainer, unlock, contrastive, image_text_pairs, feature_rows, loss
-    content = fingerprint(config.locked_part(), *code, digests, train.image_index)
+    content = fingerprint(config.locked_part(), contrastive, metrics, digests, train.image_index)
     images, texts = np.asarray(validation.image), np.asarray(validation.text)
 
     def evaluate(model: Any) -> dict[str, float]:
         embeddings = model.image_embeddings(images), model.text_embeddings(texts)
-        return validation_recalls(*embeddings, validation.image_index)
+        return metrics.validation_recalls(*embeddings, validation.image_index)
 
     if start is not None:
         return start, [contrastive.starting_row(start, evaluate)], content
@@ -198,34 +194,28 @@ def _train_encoders(
     state: RunState,
 ) -> tuple[Any, str]:
     """The unlocked encoders, trained from the projections, and the fingerprint of that."""
-    from sports_clip_pipeline.clip.losses import OBJECTIVES
     from sports_clip_pipeline.clip.model import build_clip
-    from sports_clip_pipeline.evaluation.metrics import validation_recalls
+    from sports_clip_pipeline.evaluation import metrics
     from sports_clip_pipeline.io.fingerprint import fingerprint
     from sports_clip_pipeline.machine import exit_unless_main_process, rank_and_world_size
-    from sports_clip_pipeline.training.contrastive import (
-        UnlockedTask,
-        contrastive_modules,
-        train_encoders,
-    )
+    from sports_clip_pipeline.training import contrastive
     from sports_clip_pipeline.training.distributed import process_group
     from sports_clip_pipeline.training.image_text_pairs import pairs_of_split
 
     projections, learned, steps = start
     preprocessing = recipe["preprocessing"]
     encoders = [recipe["image_encoder"], recipe["text_encoder"], preprocessing.to_dict()]
-    loss = OBJECTIVES[config.loss].function
-    content = fingerprint(config, learned, encoders, compute, loss, *contrastive_modules())
+    content = fingerprint(config, learned, encoders, compute, contrastive, metrics)
     train, validation = (
         pairs_of_split(**corpus, split=split, store=images) for split in ("train", "validation")
     )
     if rank_and_world_size() and state.folder is None:
         raise ValueError("several processes share checkpoints on disk, and this state has none")
     with process_group(compute.device, config.encoder_batch_size) as processes:
-        task = UnlockedTask(
-            build_clip(projections, **recipe), train, validation, validation_recalls, preprocessing,
-            config, compute, processes, steps,
+        task = contrastive.UnlockedTask(
+            build_clip(projections, **recipe), train, validation, metrics.validation_recalls,
+            preprocessing, config, compute, processes, steps,
         )  # fmt: skip
-        trained = train_encoders(task, state, content)
+        trained = contrastive.train_encoders(task, state, content)
     exit_unless_main_process("pretraining")
     return trained, content

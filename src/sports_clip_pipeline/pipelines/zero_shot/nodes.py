@@ -154,8 +154,8 @@ def ablate_zero_shot(
     from sports_clip_pipeline.encoders.features import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
         ablation_table,
-        evaluation_target,
         evaluation_bootstrap,
+        evaluation_target,
     )
 
     features = concat_features(clip_sports_features)[0][(splits["split"] == "test").to_numpy()]
@@ -181,8 +181,8 @@ def learn_without_labels(
     from sports_clip_pipeline.clip.projections import normalise_features
     from sports_clip_pipeline.encoders.features import concat_features
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
-        evaluation_target,
         evaluation_bootstrap,
+        evaluation_target,
         transduction_table,
     )
     from sports_clip_pipeline.fewshot.discriminant import transduce
@@ -209,8 +209,8 @@ def score_zero_shot(
 ) -> Document:
     """Top-1, top-5, macro-F1, per class and confusion on the test split."""
     from sports_clip_pipeline.evaluation.zero_shot_evaluation import (
-        score_table,
         evaluation_bootstrap,
+        score_table,
     )
 
     bootstrap = evaluation_bootstrap(splits, config.bootstrap_resamples, config.seed)
