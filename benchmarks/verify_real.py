@@ -252,7 +252,10 @@ def curves_table(metrics: dict[str, Any]) -> str:
         "|---|" + "---|" * len(fractions),
     ]
     for method, by_fraction in points.items():
-        cells = [cell(by_fraction.get(fraction)) for fraction in fractions]
+        cells = [
+            cell(by_fraction.get(fraction)) + only_images(by_fraction.get(fraction), fraction)
+            for fraction in fractions
+        ]
         lines.append(f"| `{method}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -263,6 +266,11 @@ def cell(point: dict[str, Any] | None) -> str:
         return "–"
     low, high = point["top1_ci95"]
     return f"{100 * point['top1_mean']:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def only_images(point: dict[str, Any] | None, fraction: str) -> str:
+    """A mark where the interval cannot include the choice of the labelled images."""
+    return " †" if point and len(point["seeds"]) == 1 and float(fraction) < 1 else ""
 
 
 def cost_note(measured: Measured | None) -> str:
@@ -331,7 +339,8 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             "",
             "## Top-1 by share of the labels, per cent",
             "",
-            "Mean over seeds, with a 95 % interval over images and seeds.",
+            "Mean over seeds, with a 95 % interval over images and seeds; †: one seed, so the",
+            "interval is over images only and leaves out the choice of the labelled images.",
             "",
             "`gda_em`, `self_training` and `label_propagation` see the other development",
             "images without their labels too. Methods with three shares trained the image",

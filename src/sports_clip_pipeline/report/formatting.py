@@ -2,6 +2,8 @@
 
 import html
 import math
+from collections.abc import Mapping
+from typing import Any
 
 SPACE = "\u00a0"
 INTERVAL = "95 % interval"
@@ -23,6 +25,16 @@ def interval(low: float, high: float) -> str:
     '59.2–63.3'
     """
     return f"{100 * low:.1f}–{100 * high:.1f}"
+
+
+def point_interval(point: Mapping[Any, Any]) -> str:
+    """The interval of a point of a learning curve; it names the lack of subsets.
+
+    >>> point_interval({"top1_low": 0.6, "top1_high": 0.7, "seeds": [0], "fraction": 0.1})
+    '60.0–70.0, images only'
+    """
+    rest = ", images only" if len(point["seeds"]) == 1 and point["fraction"] < 1 else ""
+    return interval(point["top1_low"], point["top1_high"]) + rest
 
 
 def fraction_name(fraction: float) -> str:

@@ -107,10 +107,6 @@ def _point_name(point: pd.Series) -> str:
     return f"Top-1 with {fmt.fraction_name(point['fraction'])} of labels{rest}"
 
 
-def _point_interval(point: pd.Series) -> str:
-    return fmt.interval(point["top1_low"], point["top1_high"])
-
-
 def _key_numbers(study: StudyResults, points: dict[str, pd.Series]) -> tuple[KeyNumber, ...]:
     zero_shot, retrieval = study.zero_shot_metrics, study.retrieval_metrics
     interval = fmt.interval(*zero_shot["top1_ci95"])
@@ -123,7 +119,7 @@ def _key_numbers(study: StudyResults, points: dict[str, pd.Series]) -> tuple[Key
             (
                 _point_name(point),
                 fmt.percent(point["top1_mean"]),
-                _point_interval(point),
+                fmt.point_interval(point),
                 study.name(point["method"]),
             )
             for point in points.values()
@@ -142,7 +138,7 @@ def _table(study: StudyResults, points: Mapping[str, Any], notes: list[str]) -> 
         ("zero_shot_top5", "Zero-shot top-5", zero_shot["top5"], "–"),
         ("zero_shot_macro_f1", "Zero-shot macro F1", zero_shot["macro_f1"], "–"),
         *(
-            (measure, _point_name(point), point["top1_mean"], _point_interval(point))
+            (measure, _point_name(point), point["top1_mean"], fmt.point_interval(point))
             for measure, point in points.items()
         ),
         ("retrieval_r5", "Caption finds image, recall@5", retrieval["t2i"]["r5"], "–"),

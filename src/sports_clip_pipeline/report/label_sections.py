@@ -25,7 +25,8 @@ def learning_curve(study: StudyResults) -> Section:
     styles = study.styles
     text = (
         f"Top-1 accuracy on {fmt.count(len(study.test_predictions))} test images. Lines are means "
-        "over seeds, bands 95 % intervals that include a bootstrap over images."
+        "over seeds, bands 95 % intervals over images and subsets of the labels; with one subset, "
+        "of the images only."
     )
     if set(styles.methods) > set(styles.shown):
         dashes = {styles.line(method)["dash"] for method in styles.methods}
@@ -40,7 +41,7 @@ def learning_curve(study: StudyResults) -> Section:
         "Images": lambda row: fmt.count(row["labels"]),
         "Seeds": lambda row: fmt.count(len(row["seeds"])),
         "Top-1": lambda row: fmt.percent(row["top1_mean"]),
-        fmt.INTERVAL: lambda row: fmt.interval(row["top1_low"], row["top1_high"]),
+        fmt.INTERVAL: fmt.point_interval,
         "Macro F1": lambda row: fmt.percent(row["macro_f1_mean"]),
     }
     kinds = {
@@ -114,10 +115,9 @@ def _end_to_end_traces(curves: pd.DataFrame, styles: MethodStyles) -> Iterator[g
 def _curve_hover(row: Mapping[Any, Any]) -> str:
     seeds = len(row["seeds"])
     subsets = "one subset of the labels" if seeds == 1 else f"mean of {seeds} subsets of the labels"
-    spread = fmt.interval(row["top1_low"], row["top1_high"])
     return (
         f"{fmt.fraction_name(row['fraction'])} of the labels ({fmt.count(row['labels'])})<br>"
-        f"{fmt.percent(row['top1_mean'])}, {fmt.INTERVAL} {spread}<br>{subsets}"
+        f"{fmt.percent(row['top1_mean'])}, {fmt.INTERVAL} {fmt.point_interval(row)}<br>{subsets}"
     )
 
 
