@@ -245,8 +245,7 @@ class ProjectionProblem:
             lambda step: self.objective(self.origin + step),
             np.zeros(self.origin.shape),
             1.0 / np.sqrt(curvature + 2.0 * self.penalty),
-            tolerance=1e-3,
-            max_iterations=100,
+            np.full(len(energy), 2.0 * self.penalty),
         )
         return self.origin + step
 
