@@ -173,7 +173,7 @@ class LpPlusPlus(Method):
 
     c: Strengths = Field((30.0, 100.0, 300.0), description="Inverse L2 penalties of the probe.")
     prior_strength: float = Field(
-        4.0, ge=0, le=1e6, description="Penalty on the text multipliers' distance to their start."
+        1e3, ge=0, le=1e6, description="Penalty on the text multipliers' distance to their start."
     )
 
     def fit(self, task: Task) -> Fit:
@@ -214,8 +214,10 @@ class Clap(Method):
     Logits are s · cos(x, w). The loss is the mean cross-entropy plus the mean over classes of
     λ_c ‖w_c − t_c‖², with λ_c the mean zero-shot probability of the true class on class c.
 
-    Source: Silva-Rodríguez et al. 2024, section 4; the mean over classes is that of the authors'
-    code. L-BFGS replaces 300 epochs of SGD.
+    Source: Silva-Rodríguez et al. 2024, section 4. As in the authors' code, distances are averaged
+    over classes; there w and t are raw text embeddings, so that for texts of norm R the penalty is
+    λ R² in these units. Here t has unit norm: the text encoder's scale, which no cosine depends
+    on, does not set the penalty. L-BFGS replaces 300 epochs of SGD on augmented images.
     """
 
     def fit(self, task: Task) -> Fit:
@@ -245,7 +247,7 @@ def solve_clap(rows: Labelled, text: np.ndarray, scale: float, penalty: np.ndarr
         lambda prototypes: clap_objective(prototypes, rows, text, scale, penalty),
         text.astype(np.float64),
         np.ones(text.shape[1]),
-        2.0 * np.maximum(penalty, 0.01)[:, None] / len(text),
+        2.0 * np.maximum(penalty, 0.1)[:, None] / len(text),  # the loss is curved too
     )
 
 

@@ -148,7 +148,7 @@ def minimize_lbfgs(
     objective: Callable[[np.ndarray], tuple[float, np.ndarray]],
     start: np.ndarray,
     scale: np.ndarray,
-    modulus: np.ndarray,
+    modulus: np.ndarray | float,
     tolerance: float = 1e-4,
     max_iterations: int = 300,
 ) -> np.ndarray:
@@ -159,7 +159,7 @@ def minimize_lbfgs(
 
     Args:
         objective: value and gradient at a point. start: (R, K) float64. scale: (K,) > 0.
-        modulus: (K,) or (R, K) > 0, of strong convexity. Source: Boyd and Vandenberghe, (9.9).
+        modulus: > 0, of strong convexity, to broadcast. Source: Boyd and Vandenberghe, (9.9).
     """
     gap = np.inf
 
