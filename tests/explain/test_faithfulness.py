@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from pytorch_grad_cam.metrics.road import NoisyLinearImputer
+from pytorch_grad_cam.metrics.road import (
+    NoisyLinearImputer,
+    ROADLeastRelevantFirstAverage,
+    ROADMostRelevantFirstAverage,
+)
 from torch import nn
 
+from sports_clip_pipeline.explain import faithfulness
 from sports_clip_pipeline.explain.cam import class_activation_map
 from sports_clip_pipeline.explain.faithfulness import (
     HEAD,
@@ -120,6 +125,23 @@ def test_imputation_equals_the_library(share):
     for mask, filled in zip(removed, ours, strict=True):
         theirs = NoisyLinearImputer(noise=0.0)(pixels, torch.from_numpy(~mask).float())
         np.testing.assert_allclose(filled, theirs, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
+def test_road_without_noise_is_the_librarys_mean_over_its_percentiles(monkeypatch):
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    monkeypatch.setattr(faithfulness, "NOISE", 0.0)
+    heat = np.random.default_rng(0).permutation(SIDE**2).reshape(SIDE, SIDE) / np.float32(SIDE**2)
+    image = picture(SIDE, SIDE)
+    found = metrics(image, shares=(0.25, 0.5), steps=2).measure(heat)
+    for name, library in (
+        ("road_morf", ROADMostRelevantFirstAverage),
+        ("road_lerf", ROADLeastRelevantFirstAverage),
+    ):
+        change = library([75, 50])(  # it removes what lies above the percentile
+            image[None], heat[None], [lambda out: out], lambda pixels: torch.tensor(predict(pixels))
+        )
+        assert found[name] == pytest.approx(predict(image[None])[0] + change[0], abs=1e-5)
 
 
 def test_known_pixels_stay_and_noise_falls_on_the_others_alone():

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 from scipy.special import log_softmax, softmax
+from sklearn.linear_model import LogisticRegressionCV
 
-from sports_clip_pipeline.fewshot.base import Labelled
-from sports_clip_pipeline.fewshot.cross_validation import fit_temperature
+from sports_clip_pipeline.fewshot.base import Labelled, Task
+from sports_clip_pipeline.fewshot.cross_validation import assign_folds, fit_temperature, log_loss
 from sports_clip_pipeline.fewshot.linear import (
+    LogisticRegression,
     LpPlusPlus,
     NearestMean,
     Ridge,
@@ -18,9 +20,31 @@ from sports_clip_pipeline.fewshot.linear import (
 )
 from sports_clip_pipeline.fewshot.subspace import principal_axes
 from sports_clip_pipeline.predictor.head import Head
-from tests.fewshot.factories import labelled, task, toy, unit
+from tests.fewshot.factories import labelled, pretrained, task, toy, unit
 
 RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("count", [90, 360])
+def test_logistic_regression_does_not_lose_to_scikit_learns_on_the_same_rows(count: int) -> None:
+    rng = np.random.default_rng(count)
+    target = np.arange(count + 2000) % 6
+    noise = np.arange(1.0, 61.0) ** -0.5 * rng.normal(size=(len(target), 60))
+    features = np.abs(rng.normal(size=(6, 60))[target] * 0.2 + noise).astype(np.float32)
+    fold = assign_folds(target[:count], np.arange(count), 5, seed=0)
+    given = Labelled(features[:count], target[:count], fold, 6)
+    ours = LogisticRegression().fit(Task(given, pretrained(6)))
+    columns, held_out = unit(features), np.unique(fold)
+    folds = [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in held_out]
+    theirs = LogisticRegressionCV(
+        Cs=LogisticRegression().c, cv=folds, scoring="neg_log_loss", max_iter=2000,
+        l1_ratios=(0.0,), use_legacy_attributes=False,
+    ).fit(columns[:count], target[:count])  # fmt: skip
+    new, truth = slice(count, None), target[count:]
+    logits, probabilities = ours.head(features[new]), theirs.predict_log_proba(columns[new])
+    right = (logits.argmax(axis=1) == truth).mean()
+    assert right >= (probabilities.argmax(axis=1) == truth).mean() - 0.005 > 0.5
+    assert log_loss(logits / ours.temperature, truth) <= log_loss(probabilities, truth) + 0.01
 
 
 @pytest.mark.parametrize("count", [8, 40])

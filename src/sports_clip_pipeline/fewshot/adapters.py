@@ -186,7 +186,8 @@ class ProLip(Method):
     Loss: cross-entropy of s · cos(W x + b, t) plus λ ‖W − W₀‖², with λ = 1/N for N labels a class.
 
     Source: Fahes et al. 2024, "CLIP's Visual Embedding Projector is a Few-shot Cornucopia",
-    section 4. L-BFGS replaces 300 steps of Adam.
+    section 4; s is the model's own scale, 100 in the authors' code. L-BFGS replaces 300 steps of
+    Adam.
     """
 
     def fit(self, task: Task) -> Fit:
@@ -245,8 +246,7 @@ class ProjectionProblem:
             lambda step: self.objective(self.origin + step),
             np.zeros(self.origin.shape),
             1.0 / np.sqrt(curvature + 2.0 * self.penalty),
-            tolerance=1e-3,
-            max_iterations=100,
+            2.0 * self.penalty,
         )
         return self.origin + step
 

@@ -27,7 +27,6 @@ from sports_clip_pipeline.parameters import Floats, between
 from sports_clip_pipeline.predictor.head import Head, Operation, affine, softmax
 
 Strengths = Annotated[Floats, between(1e-6, 1e6)]
-_TEXT_TOLERANCE = 1e-7
 _SCALINGS = ("unit", "root", "standard")
 
 
@@ -100,7 +99,7 @@ class TextInitLogisticRegression(Method):
             )
             return {
                 (c,): Head((*embed, affine(found.weight * scale)))
-                for c, found in problem.path(strengths, _TEXT_TOLERANCE)
+                for c, found in problem.path(strengths)
             }
 
         return cross_validate(task.labelled, path, c=self.c)
@@ -174,7 +173,7 @@ class LpPlusPlus(Method):
 
     c: Strengths = Field((30.0, 100.0, 300.0), description="Inverse L2 penalties of the probe.")
     prior_strength: float = Field(
-        4.0, ge=0, le=1e6, description="Penalty on the text multipliers' distance to their start."
+        1e3, ge=0, le=1e6, description="Penalty on the text multipliers' distance to their start."
     )
 
     def fit(self, task: Task) -> Fit:
@@ -191,21 +190,21 @@ class LpPlusPlus(Method):
             rows: features (n, r + C), the zero-shot logits last.
             energy: (r,) sum of squares of the rows along each column.
         """
-        columns, text = np.split(rows.features, [len(energy)], axis=1)
-        mean = columns.mean(axis=0)
+        mean, width = rows.features.mean(axis=0), len(energy)
+        columns, text = np.split(rows.features - mean, [width], axis=1)
         problem = SoftmaxProblem(
-            columns - mean,
+            columns,
             rows.target,
             rows.classes,
             text=text,
-            multiplier_prior=1.0 / fit_temperature(text, rows.target),
+            multiplier_prior=1.0 / fit_temperature(rows.features[:, width:], rows.target),
             prior_strength=self.prior_strength,
             energy=energy,
         )
         heads = {}
         for c, found in problem.path(strengths):
             weight = np.hstack([found.weight, np.diag(found.multiplier)])  # (C, r + C)
-            heads[(c,)] = Head((affine(weight, found.bias - found.weight @ mean),))
+            heads[(c,)] = Head((affine(weight, found.bias - weight @ mean),))
         return heads
 
 
@@ -215,8 +214,10 @@ class Clap(Method):
     Logits are s · cos(x, w). The loss is the mean cross-entropy plus the mean over classes of
     λ_c ‖w_c − t_c‖², with λ_c the mean zero-shot probability of the true class on class c.
 
-    Source: Silva-Rodríguez et al. 2024, section 4; the mean over classes is that of the authors'
-    code. L-BFGS replaces 300 epochs of SGD.
+    Source: Silva-Rodríguez et al. 2024, section 4. As in the authors' code, distances are averaged
+    over classes; there w and t are raw text embeddings, so that for texts of norm R the penalty is
+    λ R² in these units. Here t has unit norm: the text encoder's scale, which no cosine depends
+    on, does not set the penalty. L-BFGS replaces 300 epochs of SGD on augmented images.
     """
 
     def fit(self, task: Task) -> Fit:
@@ -246,8 +247,7 @@ def solve_clap(rows: Labelled, text: np.ndarray, scale: float, penalty: np.ndarr
         lambda prototypes: clap_objective(prototypes, rows, text, scale, penalty),
         text.astype(np.float64),
         np.ones(text.shape[1]),
-        tolerance=1e-5,
-        max_iterations=100,
+        2.0 * np.maximum(penalty, 0.1)[:, None] / len(text),  # the loss is curved too
     )
 
 

@@ -10,13 +10,15 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 
 from sports_clip_pipeline.predictor.head import softmax
 
 # Share of a row's weight p (1 − p) that a fitted classifier leaves, for the curvature; it sets the
 # speed alone, not the result.
 _CURVATURE = 0.005
+# Relative decrease of an objective that is lost in float32.
+_ROUNDING = 1e-9
 # Bias of a class without a row: it is never predicted.
 NEVER = -1e4
 
@@ -63,17 +65,19 @@ class SoftmaxProblem:
     max_iterations: int = 300
 
     def solve(
-        self, c: float, tolerance: float = 1e-3, start: SoftmaxWeights | None = None
+        self, c: float, tolerance: float = 1e-4, start: SoftmaxWeights | None = None
     ) -> SoftmaxWeights:
-        """The minimum, to a relative decrease of the objective below `tolerance`."""
+        """The minimum, to a duality gap of at most `tolerance` of the objective."""
         if start is None:
             zeros = np.zeros((self.classes, self.rows.shape[1]))
             weight, bias = zeros if self.prior is None else self.prior, np.zeros(self.classes)
             start = SoftmaxWeights(weight, bias, bias + self.multiplier_prior)
+        curvature, prior = self._curvature(c)
         found = minimize_lbfgs(
             lambda point: self.objective(point, c),
             np.column_stack(start).astype(np.float64),
-            self._scale(c),
+            1.0 / np.sqrt(curvature + prior),
+            np.where(prior > 0.0, prior, curvature),
             tolerance,
             self.max_iterations,
         )
@@ -84,13 +88,18 @@ class SoftmaxProblem:
         return solution
 
     def path(
-        self, strengths: Sequence[float], tolerance: float = 1e-3
+        self, strengths: Sequence[float], tolerance: float = 1e-4
     ) -> Iterator[tuple[float, SoftmaxWeights]]:
-        """Each c with its minimum, in ascending order; each search starts from the one before."""
-        start = None
-        for c in sorted(strengths):
-            start = self.solve(c, tolerance, start)
-            yield c, start
+        """Each c with its minimum, ascending; two minima, extrapolated in log c, start the next."""
+        before, start, values = None, None, sorted(set(strengths))
+        for i, c in enumerate(values):
+            found = start = self.solve(c, tolerance, start)
+            yield c, found
+            if before is not None and i + 1 < len(values):
+                ahead = np.log(values[i + 1] / c) / np.log(c / values[i - 1])
+                pairs = zip(found, before, strict=True)
+                start = SoftmaxWeights(*(one + min(ahead, 1.0) * (one - two) for one, two in pairs))
+            before = found
 
     def objective(self, point: np.ndarray, c: float) -> tuple[float, np.ndarray]:
         """Value and gradient (C, r + 2) at weight, bias and multiplier side by side."""
@@ -117,11 +126,11 @@ class SoftmaxProblem:
             distance = multiplier - self.multiplier_prior
             value += 0.5 * self.prior_strength * float((distance**2).sum())
             slope = (error * self.text).sum(axis=0) + self.prior_strength * distance
-        gradient = (_product(error.T, self.rows) + apart, error.sum(axis=0), slope)
+        gradient = (_product(error.T, self.rows) + apart, error.sum(axis=0) * self.intercept, slope)
         return value, np.column_stack(gradient).astype(np.float64)
 
-    def _scale(self, c: float) -> np.ndarray:
-        """(r + 2,); one over the root of each column's expected curvature; 0 for no intercept."""
+    def _curvature(self, c: float) -> tuple[np.ndarray, np.ndarray]:
+        """(r + 2,) each; expected curvature of the loss along each column, and of the prior."""
         text = 0.0 if self.text is None else float((self.text**2).sum()) / self.classes
         energy, weight = self.energy, self.row_weight
         count = len(self.rows) if weight is None else float(weight.sum())
@@ -131,38 +140,42 @@ class SoftmaxProblem:
                 if weight is None
                 else np.einsum("nd,nd,n->d", self.rows, self.rows, weight, optimize=True)
             )
-        curvature = np.append(energy, [count, text])
-        floor = np.append(np.ones(len(energy)), [0.0, self.prior_strength])
-        scale: np.ndarray = 1.0 / np.sqrt(_CURVATURE * c * curvature + floor)
-        scale[-2] *= self.intercept
-        return scale
+        prior = np.append(np.ones(len(energy)), [0.0, self.prior_strength])
+        return _CURVATURE * c * np.append(energy, [count, text]), prior
 
 
 def minimize_lbfgs(
     objective: Callable[[np.ndarray], tuple[float, np.ndarray]],
     start: np.ndarray,
     scale: np.ndarray,
-    tolerance: float,
-    max_iterations: int,
+    modulus: np.ndarray | float,
+    tolerance: float = 1e-4,
+    max_iterations: int = 300,
 ) -> np.ndarray:
     """The minimum (R, K) by L-BFGS, searched in columns divided by a scale.
 
+    The search ends where ½ Σ gradient² / modulus, which is no less than the distance of a strongly
+    convex objective to its minimum, is at most `tolerance` of the value; or at rounding errors.
+
     Args:
-        objective: value and gradient at a point. start: (R, K) float64.
-        scale: (K,) >= 0; a column of scale 0 is 0.
+        objective: value and gradient at a point. start: (R, K) float64. scale: (K,) > 0.
+        modulus: > 0, of strong convexity, to broadcast. Source: Boyd and Vandenberghe, (9.9).
     """
+    gap = np.inf
 
     def scaled(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal gap
         value, gradient = objective(flat.reshape(start.shape) * scale)
+        gap = 0.5 * float((gradient**2 / modulus).sum())
         return value, (gradient * scale).ravel()
 
-    found = minimize(
-        scaled,
-        (start / np.where(scale > 0.0, scale, 1.0)).ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": max_iterations, "ftol": tolerance, "gtol": 1e-8},
-    )
+    def stop(intermediate_result: OptimizeResult) -> None:
+        if gap <= tolerance * intermediate_result.fun:
+            raise StopIteration
+
+    options = {"maxiter": max_iterations, "maxcor": 30, "ftol": _ROUNDING, "gtol": 0.0}
+    first = (start / scale).ravel()
+    found = minimize(scaled, first, jac=True, method="L-BFGS-B", callback=stop, options=options)
     return found.x.reshape(start.shape) * scale
 
 
