@@ -106,8 +106,8 @@ def test_the_end_to_end_ensemble_is_named_where_it_was_trained() -> None:
             ("end_to_end_ensemble", 1.0, 8832, 0.93, 0.92, 0.94),
             ("end_to_end_ensemble", 0.1, 883, 0.86, 0.85, 0.87),
         ],
-        columns=CURVES.columns,
-    )
+        columns=CURVES.columns[:-1],
+    ).assign(seeds=[[0, 1]] * 3)
     assert sentences(end_to_end=end_to_end)[-1] == (
         "With hours of end-to-end training, end_to_end_ensemble: 86.0 % (85.0–87.0) with 883 "
         "labels, 93.0 % (92.0–94.0) with 8,832 labels."
@@ -148,7 +148,7 @@ def test_the_fewest_labels_that_are_significantly_better_than_zero_shot() -> Non
 def test_many_ties_are_counted_after_the_nearest_three() -> None:
     names = ["a", "b", "c", "d", "e"]
     rows = [("gda", 0.01, 88, 0.7, 0.6, 0.8), *((n, 0.01, 88, 0.69, 0.6, 0.8) for n in names)]
-    many = pd.DataFrame(rows, columns=CURVES.columns)
+    many = pd.DataFrame(rows, columns=CURVES.columns[:-1]).assign(seeds=[[0, 1]] * 6)
     ties = pd.DataFrame([versus(0.01, "probe", "gda", -0.003, 0.5)] * 5).assign(method=names)
     ties["difference"] = [-0.01, -0.02, -0.03, -0.04, 0.01]
     assert sentences(many, comparisons=ties)[-1] == (
