@@ -67,4 +67,5 @@ def test_docs_list_the_packaged_weights(name):
 def test_other_weights_have_no_recorded_licence_and_random_ones_need_none():
     assert "not recorded" in weight_facts("timm/resnet50.tv_in1k").licence
     assert weight_facts("timm/resnet18@/data/a.safetensors").origin == "a file that the study names"
+    assert weight_facts("open_clip/ViT-B-32@openai").origin.startswith("the model's publisher")
     assert weight_facts("open_clip/ViT-B-32@random").licence == "none needed"

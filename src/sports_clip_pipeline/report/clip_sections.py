@@ -16,11 +16,13 @@ RANKS = ("r1", "r5", "r10")
 
 
 def training_curve(study: StudyResults) -> Section:
-    """Contrastive loss and validation recall by epoch."""
+    """Contrastive loss and validation recall by epoch; a sentence where nothing was trained."""
+    if not study.epochs:
+        return Section("training_curve", f"{study.clip_encoders} is used as published, untrained.")
     history = study.pretrain_history
     columns = {
         "Epoch": lambda row: fmt.count(row["epoch"]),
-        "Loss": lambda row: f"{row['loss']:.3f}",
+        "Loss": lambda row: fmt.decimal(row["loss"], 3),
         "Learning rate": lambda row: f"{row['lr']:.2e}",
         "Logit scale": lambda row: f"{row['logit_scale']:.2f}",
         "Text to image R@5": lambda row: fmt.percent(row["validation_t2i_r5"]),
@@ -28,7 +30,7 @@ def training_curve(study: StudyResults) -> Section:
     }
     return Section(
         "training_curve",
-        f"{fmt.count(len(history))} epochs on the captioned images.",
+        f"{fmt.count(study.epochs)} epochs on the captioned images.",
         training_curve_figure(history),
         folded=(frame_table("Pretraining by epoch", history, columns),),
     )

@@ -60,9 +60,9 @@ def count(number: float) -> str:
     return f"{int(number):,}" if math.isfinite(number) else "–"
 
 
-def decimal(value: float) -> str:
-    """A number with one digit; a dash for NaN."""
-    return "–" if math.isnan(value) else f"{value:.1f}"
+def decimal(value: float, digits: int = 1) -> str:
+    """A number with so many digits after the point; a dash for NaN."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def millions(parameters: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from sports_clip_pipeline.encoders.weights import weight_facts
+from sports_clip_pipeline.encoders.weights import is_pair, weight_facts
 from sports_clip_pipeline.pipelines.report.config import CorpusFacts
 from sports_clip_pipeline.report import formatting as fmt
 from sports_clip_pipeline.report.data_sections import commit_name
@@ -18,7 +18,9 @@ from sports_clip_pipeline.report.sections import DataTable, StudyResults
 
 def compose_model_card(study: StudyResults) -> dict[str, Any]:
     """The values that the template `model_card.j2` places in the text of the card."""
-    metrics, history = study.finetune_metrics, study.pretrain_history
+    metrics, stages = study.finetune_metrics, study.pretrain_history.get("encoders", ())
+    trained = ["projections"] * (not is_pair(study.embed_audit["image_encoder"]))
+    trained += ["last encoder blocks"] * ("unlocked" in set(stages))
     first, *rest = metrics["encoders"]
     # An encoder that the study trained comes before the frozen one of the same name.
     encoders = [f"{first} (trained here)" if first in rest else first, *rest]
@@ -29,8 +31,7 @@ def compose_model_card(study: StudyResults) -> dict[str, Any]:
         "encoders": " + ".join(encoders),
         "classes": list(map(fmt.class_name, metrics["classes"])),
         "hardest": min(metrics["per_class"], key=lambda name: metrics["per_class"][name]["f1"]),
-        "epochs": len(history),
-        "unlocked": "encoders" in history and (history["encoders"] == "unlocked").any(),
+        "trained": " and ".join(trained),
         "accuracy": _accuracy_table(study),
         "corpora": _corpora(study),
         "weights": weights,
@@ -87,9 +88,9 @@ def compute_table(study: StudyResults) -> DataTable:
         facts["End-to-end trials"] = _trials_time(study.end_to_end_trials)
     ms = sum(float(encoder["ms_per_image"]) for encoder in study.embed_audit["encoders"])
     facts["Features"] = f"{ms:.0f} ms of one core per image, all image encoders and views"
-    if not history.empty:
+    if study.epochs:
         rate = fmt.count(history["pairs_per_s"].median())
-        facts["Pretraining"] = f"{fmt.count(len(history))} epochs at {rate} pairs per second"
+        facts["Pretraining"] = f"{fmt.count(study.epochs)} epochs at {rate} pairs per second"
     facts |= {"Machine": str(made["device"]), "Commit": commit_name(made)}
     return DataTable("Compute used", ("What", "How much"), list(facts.items()), texts=2)
 

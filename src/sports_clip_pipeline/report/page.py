@@ -32,6 +32,7 @@ SECTIONS = (
     class_sections.per_class,
     class_sections.confusion,
     class_sections.zero_shot_confusion,
+    clip_sections.training_curve,
     clip_sections.retrieval,
     data_sections.data_audit,
     data_sections.rejected_files,
@@ -52,7 +53,6 @@ OPTIONAL_SECTIONS = {
     "label_issues": data_sections.label_issues,
     "label_queries": data_sections.active_learning,
     "cam_eval_verdicts": gallery.map_quality,
-    "pretrain_history": clip_sections.training_curve,
 }
 BUNDLE = "plotly-cartesian.min.js"
 SCRIPTS = (BUNDLE, "report.js", "gallery.js", "sorting.js")  # in the order they run

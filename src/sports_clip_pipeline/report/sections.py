@@ -64,6 +64,17 @@ class StudyResults:
     evaluation_log: Sequence[dict[str, Any]]
 
     @property
+    def epochs(self) -> int:
+        """Epochs of pretraining, without the row of an untrained start."""
+        return int((self.pretrain_history["step"] > 0).sum())
+
+    @property
+    def clip_encoders(self) -> str:
+        """The encoders of the CLIP model; a pair of open_clip's has one name, with its weights."""
+        audit = self.embed_audit
+        return " and ".join(dict.fromkeys((audit["image_encoder"], audit["text_encoder"])))
+
+    @property
     def best_method(self) -> str:
         """The method of the exported predictor."""
         return str(self.finetune_metrics["best_method"])

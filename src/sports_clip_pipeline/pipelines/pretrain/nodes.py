@@ -53,7 +53,9 @@ def pretrain_clip(
     if config.random_views:
         views = _views(flickr8k_manifest, embed_audit, feature_cache, embed)
     projections, history, content = _learn_projections(corpus, views, start, config, pretrain_state)
-    curve, weights = [pd.DataFrame(history).assign(encoders="locked")], None
+    locked = pd.DataFrame(history).assign(encoders="locked")
+    # A pair used as published is evaluated, not trained: the columns without a row.
+    curve, weights = [locked if config.epochs or config.unlocks else locked[:0]], None
     if config.unlocks:
         begin = projections, content, int(history[-1]["step"])
         trained, content = _train_encoders(
@@ -180,8 +182,7 @@ def _learn_projections(
 
     if start is not None:
         return start, [contrastive.starting_row(start, evaluate)], content
-    projections, history = contrastive.pretrain_projections(train, evaluate, config, state, content)
-    return projections, history, content
+    return *contrastive.pretrain_projections(train, evaluate, config, state, content), content
 
 
 def _train_encoders(
