@@ -2,7 +2,6 @@
 
 import html
 import math
-from collections.abc import Mapping
 from typing import Any
 
 SPACE = "\u00a0"
@@ -27,7 +26,7 @@ def interval(low: float, high: float) -> str:
     return f"{100 * low:.1f}–{100 * high:.1f}"
 
 
-def point_interval(point: Mapping[Any, Any]) -> str:
+def point_interval(point: Any) -> str:
     """The interval of a point of a learning curve; it names the lack of subsets.
 
     >>> point_interval({"top1_low": 0.6, "top1_high": 0.7, "seeds": [0], "fraction": 0.1})
