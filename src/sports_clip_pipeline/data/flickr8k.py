@@ -13,20 +13,9 @@ import io
 import re
 from collections.abc import Iterator
 
+from sports_clip_pipeline.data import listing
 from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.data.formats import IMAGE_SUFFIXES
-from sports_clip_pipeline.data.listing import (
-    Entry,
-    Listing,
-    RejectedFile,
-    find_file,
-    image_folder,
-    inner_path,
-    is_image_name,
-    missing_image,
-    read_columns,
-    read_text,
-)
 from sports_clip_pipeline.errors import UserFacingError
 
 FOLDERS = ("Images", "Flicker8k_Dataset", "Flickr8k_Dataset")
@@ -39,7 +28,7 @@ _SUFFIXES = "|".join(re.escape(suffix) for suffix in sorted(IMAGE_SUFFIXES))
 _MERGED_ROWS = re.compile(rf"\n[^,\n]+(?:{_SUFFIXES}),", re.IGNORECASE)
 
 
-def list_flickr8k(archive: Archive) -> Listing:
+def list_flickr8k(archive: Archive) -> listing.Listing:
     """List the images with their captions, and with their splits if lists are published.
 
     Images without a caption are rejected, and captions of the token file without an image (the
@@ -47,32 +36,34 @@ def list_flickr8k(archive: Archive) -> Listing:
 
     Raises: UserFacingError: the archive has neither format, or a file of it is malformed.
     """
-    images = image_folder(archive, FOLDERS)
+    images = listing.image_folder(archive, FOLDERS)
     captions = _read_captions(archive, images)
     splits = _published_splits(archive, set(captions))
     default_split = "train" if splits else ""
     entries = tuple(
-        Entry(name, images[name], splits.get(name, default_split), None, tuple(captions[name]))
+        listing.Entry(
+            name, images[name], splits.get(name, default_split), None, tuple(captions[name])
+        )
         for name in sorted(captions)
         if name in images
     )
     without_image = [
-        RejectedFile(name, "", "missing", "has captions, no image")
+        listing.RejectedFile(name, "", "missing", "has captions, no image")
         for name in captions
         if name not in images
     ]
     without_caption = [
-        RejectedFile(name, path, "no_caption", "has no caption")
+        listing.RejectedFile(name, path, "no_caption", "has no caption")
         for name, path in images.items()
-        if name not in captions and is_image_name(name)
+        if name not in captions and listing.is_image_name(name)
     ]
-    return Listing("flickr8k", entries, (*without_image, *without_caption))
+    return listing.Listing("flickr8k", entries, (*without_image, *without_caption))
 
 
 def _read_captions(archive: Archive, images: dict[str, str]) -> dict[str, list[str]]:
     """Captions of each image; every image that the CSV format names must exist."""
-    table = find_file(archive, "captions.txt") or find_file(archive, "captions.csv")
-    path = table or find_file(archive, "Flickr8k.token.txt")
+    table = listing.find_file(archive, "captions.txt") or listing.find_file(archive, "captions.csv")
+    path = table or listing.find_file(archive, "Flickr8k.token.txt")
     if not images or path is None:
         raise UserFacingError(
             archive.path,
@@ -83,9 +74,9 @@ def _read_captions(archive: Archive, images: dict[str, str]) -> dict[str, list[s
     captions: dict[str, list[str]] = {}
     read_rows = _table_rows if table else _token_rows
     for where, image, caption in read_rows(archive, path):
-        name = inner_path(image, where)
+        name = listing.inner_path(image, where)
         if table and name not in images:
-            raise missing_image(name, where)
+            raise listing.missing_image(name, where)
         captions.setdefault(name, []).append(caption.strip())
     if not captions:
         raise UserFacingError(f"{archive.path}:{path}", "holds no caption", "get it again")
@@ -94,8 +85,8 @@ def _read_captions(archive: Archive, images: dict[str, str]) -> dict[str, list[s
 
 def _table_rows(archive: Archive, path: str) -> Iterator[tuple[str, str, str]]:
     """Where each row stands, its image and caption; commas in unquoted captions are kept."""
-    rows = read_columns(archive, path, ("image", "caption"))
-    text = read_text(archive, path)
+    rows = listing.read_columns(archive, path, ("image", "caption"))
+    text = listing.read_text(archive, path)
     lines = text.splitlines()
     if [field.strip() for field in next(csv.reader(lines[:1]))] == ["image", "caption"]:
         reader = csv.reader(io.StringIO(text, newline=""))
@@ -119,14 +110,14 @@ def _token_rows(archive: Archive, path: str) -> Iterator[tuple[str, str, str]]:
 
 def _lines(archive: Archive, path: str) -> Iterator[tuple[str, str]]:
     """Where each line of a text file stands, and the line; blank ones are skipped."""
-    for number, line in enumerate(io.StringIO(read_text(archive, path), newline=None), 1):
+    for number, line in enumerate(io.StringIO(listing.read_text(archive, path), newline=None), 1):
         if line.strip():
             yield f"{archive.path}:{path} line {number}", line.rstrip("\n")
 
 
 def _published_splits(archive: Archive, captioned: set[str]) -> dict[str, str]:
     """Image -> split, from the published lists; empty if there are none."""
-    paths = {split: find_file(archive, name) for split, name in LISTS.items()}
+    paths = {split: listing.find_file(archive, name) for split, name in LISTS.items()}
     if not any(paths.values()):
         return {}
     splits: dict[str, str] = {}
@@ -136,7 +127,7 @@ def _published_splits(archive: Archive, captioned: set[str]) -> dict[str, str]:
             remedy = "put all three lists there, or none"
             raise UserFacingError(where, "is missing beside the other lists", remedy)
         for where, line in _lines(archive, path):
-            name = inner_path(line.strip(), where)
+            name = listing.inner_path(line.strip(), where)
             if name not in captioned:
                 raise UserFacingError(where, f"names {name}, which has no caption", "fix the list")
             if (other := splits.setdefault(name, split)) != split:

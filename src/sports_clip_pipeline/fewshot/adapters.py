@@ -13,15 +13,8 @@ from torch.nn import functional
 
 from sports_clip_pipeline.clip.projections import Pretrained, unit_norm
 from sports_clip_pipeline.errors import UserFacingError
+from sports_clip_pipeline.fewshot import cross_validation
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
-from sports_clip_pipeline.fewshot.cross_validation import (
-    Heads,
-    Setting,
-    cross_validate,
-    held_out_logits,
-    log_loss,
-    select_candidate,
-)
 from sports_clip_pipeline.fewshot.ensemble import blend_with_zero_shot
 from sports_clip_pipeline.fewshot.linear import Strengths
 from sports_clip_pipeline.fewshot.softmax_solver import minimize_lbfgs
@@ -67,13 +60,13 @@ class TipAdapter(Method):
         """Cross-validation chooses β and the weights of cache and zero-shot."""
         space = RowSpace.of(task.labelled, task.pretrained.scaled(root=True))
 
-        def fit_all(rows: Labelled) -> Heads:
+        def fit_all(rows: Labelled) -> cross_validation.Heads:
             cache = build_cache(rows, self.keys_per_class, task.seed)
             return {(beta,): cache.head(beta) for beta in self.beta}
 
         return blend_with_zero_shot(
             task,
-            held_out_logits(space.rows, fit_all),
+            cross_validation.held_out_logits(space.rows, fit_all),
             ("beta",),
             lambda setting: space.expand(fit_all(space.rows)[setting]),
         )
@@ -122,7 +115,7 @@ class TipAdapterF(TipAdapter):
         space = space.beside_outputs(task.pretrained.zero_shot_head(), task.labelled.features)
         first = columns(0, space.width)
 
-        def train_all(rows: Labelled) -> Heads:
+        def train_all(rows: Labelled) -> cross_validation.Heads:
             features, text = np.split(rows.features, [space.width], axis=1)
             own = replace(rows, features=features)
             cache = build_cache(own, self.keys_per_class, task.seed)
@@ -130,13 +123,13 @@ class TipAdapterF(TipAdapter):
             trained = self.train(cache, own, offset, beta, cache_weight, task.seed)
             return {(beta, steps): keys.head(beta) for steps, keys in trained.items()}
 
-        def fit_all(rows: Labelled) -> Heads:
+        def fit_all(rows: Labelled) -> cross_validation.Heads:
             heads = train_all(rows).items()
             return {setting: Head((first, *head.operations)) for setting, head in heads}
 
         return blend_with_zero_shot(
             task,
-            held_out_logits(space.rows, fit_all, _MAX_HELD_OUT),
+            cross_validation.held_out_logits(space.rows, fit_all, _MAX_HELD_OUT),
             ("beta", "steps"),
             lambda setting: space.expand(train_all(space.rows)[setting]),
         )
@@ -204,13 +197,13 @@ class ProLip(Method):
         basis, weight = space.basis, pretrained.image_weight
         origin = weight if basis is None else weight @ basis  # (P, r), of what the rows span
 
-        def fit_all(rows: Labelled) -> Heads:
+        def fit_all(rows: Labelled) -> cross_validation.Heads:
             moved = ProjectionProblem(rows, pretrained, origin).solve()
             text = affine(pretrained.zero_shot_weights * pretrained.logit_scale)
             first = affine(moved, pretrained.image_bias)
             return {(): Head((first, Operation("l2_normalise"), text))}
 
-        def refit(setting: Setting) -> Head:
+        def refit(setting: cross_validation.Setting) -> Head:
             """On pooled features; what the rows do not span stays as pretrained."""
             moved = fit_all(space.rows)[setting]
             step = moved.operations[0].arrays["weight"] - origin
@@ -218,8 +211,8 @@ class ProLip(Method):
             first = affine(whole, pretrained.image_bias)
             return Head((*space.operations, first, *moved.operations[1:]))
 
-        held_out = held_out_logits(space.rows, fit_all, _MAX_HELD_OUT)
-        return select_candidate(task.labelled.target, held_out, (), refit)
+        held_out = cross_validation.held_out_logits(space.rows, fit_all, _MAX_HELD_OUT)
+        return cross_validation.select_candidate(task.labelled.target, held_out, (), refit)
 
 
 @dataclass(frozen=True)
@@ -260,7 +253,7 @@ class ProjectionProblem:
         unit = projected / norms
         logits = unit @ text.T * kind.type(scale)  # (n, C)
         apart = weight - self.origin
-        loss = log_loss(logits, target) + self.penalty * float((apart**2).sum())
+        loss = cross_validation.log_loss(logits, target) + self.penalty * float((apart**2).sum())
         error = softmax(logits).astype(kind)
         error[np.arange(len(target)), target] -= 1.0
         slope = error @ (text * kind.type(scale / len(target)))  # (n, P), by `unit`
@@ -278,9 +271,11 @@ class NotebookMlp(Method):
 
     def fit(self, task: Task) -> Fit:
         """Cross-validation chooses the number of steps."""
-        return cross_validate(task.labelled, partial(self._train, task), steps=self.steps)
+        return cross_validation.cross_validate(
+            task.labelled, partial(self._train, task), steps=self.steps
+        )
 
-    def _train(self, task: Task, rows: Labelled, steps: Sequence[int]) -> Heads:
+    def _train(self, task: Task, rows: Labelled, steps: Sequence[int]) -> cross_validation.Heads:
         """The head after each number of steps."""
         embed, width = task.pretrained.embed(), task.pretrained.zero_shot_weights.shape[1]
         heads = {}

@@ -10,17 +10,13 @@ from pydantic import Field
 from scipy.linalg import cho_factor, cho_solve
 
 from sports_clip_pipeline.clip.projections import Pretrained, unit_norm
+from sports_clip_pipeline.fewshot import softmax_solver
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Method, Task
 from sports_clip_pipeline.fewshot.cross_validation import (
     Heads,
     cross_validate,
     fit_temperature,
     log_loss,
-)
-from sports_clip_pipeline.fewshot.softmax_solver import (
-    SoftmaxProblem,
-    minimize_lbfgs,
-    softmax_error,
 )
 from sports_clip_pipeline.fewshot.subspace import LinearProbes, RowSpace, lower_gram, principal_axes
 from sports_clip_pipeline.parameters import Floats, between
@@ -69,7 +65,7 @@ def _scaling(name: str, pretrained: Pretrained, rows: Labelled) -> tuple[Operati
 def logreg_path(rows: Labelled, strengths: Sequence[float]) -> Heads:
     """Logistic regression for each C."""
     mean = rows.features.mean(axis=0)
-    problem = SoftmaxProblem(rows.features - mean, rows.target, rows.classes)
+    problem = softmax_solver.SoftmaxProblem(rows.features - mean, rows.target, rows.classes)
     return {
         (c,): Head((affine(found.weight, found.bias - found.weight @ mean),))
         for c, found in problem.path(strengths)
@@ -94,7 +90,7 @@ class TextInitLogisticRegression(Method):
 
         def path(rows: Labelled, strengths: Sequence[float]) -> Heads:
             embeddings = Head(embed)(rows.features) * np.float32(scale)
-            problem = SoftmaxProblem(
+            problem = softmax_solver.SoftmaxProblem(
                 embeddings, rows.target, rows.classes, prior=text, intercept=False
             )
             return {
@@ -192,7 +188,7 @@ class LpPlusPlus(Method):
         """
         mean, width = rows.features.mean(axis=0), len(energy)
         columns, text = np.split(rows.features - mean, [width], axis=1)
-        problem = SoftmaxProblem(
+        problem = softmax_solver.SoftmaxProblem(
             columns,
             rows.target,
             rows.classes,
@@ -243,7 +239,7 @@ def clap_penalty(rows: Labelled, text: np.ndarray, scale: float) -> np.ndarray:
 
 def solve_clap(rows: Labelled, text: np.ndarray, scale: float, penalty: np.ndarray) -> np.ndarray:
     """Prototypes (C, P), searched from the text (C, P); features (n, P), both unit-norm."""
-    return minimize_lbfgs(
+    return softmax_solver.minimize_lbfgs(
         lambda prototypes: clap_objective(prototypes, rows, text, scale, penalty),
         text.astype(np.float64),
         np.ones(text.shape[1]),
@@ -260,7 +256,7 @@ def clap_objective(
     logits = (rows.features @ unit.T.astype(rows.features.dtype)) * scale  # (n, C)
     apart = prototypes - text
     loss = log_loss(logits, rows.target) + float((penalty * (apart**2).sum(axis=1)).mean())
-    error = softmax_error(logits, rows.target) * (scale / len(rows.target))
+    error = softmax_solver.softmax_error(logits, rows.target) * (scale / len(rows.target))
     slope = error.T.astype(rows.features.dtype) @ rows.features  # (C, P), by the unit prototypes
     along = (slope * unit).sum(axis=1, keepdims=True)
     gradient = (slope - along * unit) / norms + 2.0 * penalty[:, None] * apart / len(text)

@@ -10,17 +10,11 @@ import plotly.graph_objects as go
 from sports_clip_pipeline.pipelines.report.config import Reference
 from sports_clip_pipeline.report import figures as fig
 from sports_clip_pipeline.report import formatting as fmt
+from sports_clip_pipeline.report import sections
 from sports_clip_pipeline.report.method_styles import MethodStyles, display_name, reference_line
-from sports_clip_pipeline.report.sections import (
-    Cell,
-    DataTable,
-    Section,
-    StudyResults,
-    frame_table,
-)
 
 
-def learning_curve(study: StudyResults) -> Section:
+def learning_curve(study: sections.StudyResults) -> sections.Section:
     """Learning curves: top-1 accuracy by share of labels."""
     styles = study.styles
     text = (
@@ -50,14 +44,14 @@ def learning_curve(study: StudyResults) -> Section:
     }
     caption = "Accuracy by method and share of labels"
     tables = [
-        frame_table(f"{caption}, {kind}", curves, columns)
+        sections.frame_table(f"{caption}, {kind}", curves, columns)
         for kind, curves in kinds.items()
         if not curves.empty
     ]
-    return Section("learning_curve", text, learning_curve_figure(study), folded=tables)
+    return sections.Section("learning_curve", text, learning_curve_figure(study), folded=tables)
 
 
-def learning_curve_figure(study: StudyResults) -> go.Figure:
+def learning_curve_figure(study: sections.StudyResults) -> go.Figure:
     """Top-1 of each method over the share of labels, with its 95 % band, and published numbers.
 
     End-to-end methods are points, zero-shot and chance are horizontal lines.
@@ -138,7 +132,7 @@ def _published(
         yield fig.scatter(positions, shares, hover, **star, **name)
 
 
-def labels_needed(study: StudyResults) -> Section:
+def labels_needed(study: sections.StudyResults) -> sections.Section:
     """Labels needed to reach an accuracy: a row a highlighted method, a column an accuracy."""
     needed = study.labels_needed
     targets = sorted(set(needed["target"]))
@@ -157,14 +151,14 @@ def labels_needed(study: StudyResults) -> Section:
     }
     heads = ("Method", *map(fmt.fraction_name, targets))
     every = needed.sort_values(["target", "labels", "method"])
-    return Section(
+    return sections.Section(
         "labels_needed",
-        tables=(DataTable("Labelled images needed to reach an accuracy", heads, rows),),
-        folded=(frame_table("Labels needed, every method", every, columns),),
+        tables=(sections.DataTable("Labelled images needed to reach an accuracy", heads, rows),),
+        folded=(sections.frame_table("Labels needed, every method", every, columns),),
     )
 
 
-def needed_cell(row: Mapping[Any, Any] | None) -> Cell:
+def needed_cell(row: Mapping[Any, Any] | None) -> sections.Cell:
     """Labels needed with their interval and whether they are extrapolated or out of reach."""
     if row is None:
         return "–"
@@ -185,7 +179,7 @@ def _range(low: float, high: float) -> str:
     return f"{fmt.count(low)}{f'–{fmt.count(high)}' if math.isfinite(high) else ' or more'}"
 
 
-def paired_comparisons(study: StudyResults) -> Section:
+def paired_comparisons(study: sections.StudyResults) -> sections.Section:
     """Paired tests of each method against the best by cross-validation."""
     paired = study.paired_comparisons
     columns = {
@@ -201,11 +195,11 @@ def paired_comparisons(study: StudyResults) -> Section:
         "p after Holm": lambda row: fmt.p_value(row["p_holm"]),
     }
     rows = paired.sort_values(["role", "fraction", "difference"])
-    table = frame_table("Paired comparisons", rows, columns, texts=2)
-    return Section("paired", figure=paired_figure(study), folded=(table,))
+    table = sections.frame_table("Paired comparisons", rows, columns, texts=2)
+    return sections.Section("paired", figure=paired_figure(study), folded=(table,))
 
 
-def paired_figure(study: StudyResults) -> go.Figure:
+def paired_figure(study: sections.StudyResults) -> go.Figure:
     """Difference in points of each method to the best by cross-validation, over label fractions.
 
     Points are filled where the difference is significant. No traces without comparisons of role
@@ -265,7 +259,7 @@ def _paired_hover(row: Mapping[Any, Any], styles: MethodStyles) -> str:
     )
 
 
-def inference_cost(study: StudyResults) -> Section:
+def inference_cost(study: sections.StudyResults) -> sections.Section:
     """Accuracy by inference cost: parameters and milliseconds of each set of image encoders."""
     cost = study.inference_cost.sort_values(["ms_per_image", "parameters"])
     top1 = _top1_columns(cost)
@@ -280,9 +274,11 @@ def inference_cost(study: StudyResults) -> Section:
         )
         for row in cost.to_dict("records")
     ]
-    table = DataTable("Top-1 by share of the labels, and inference cost", heads, rows, texts=2)
+    table = sections.DataTable(
+        "Top-1 by share of the labels, and inference cost", heads, rows, texts=2
+    )
     figure = inference_cost_figure(cost, study.styles)
-    return Section("inference_cost", figure=figure, folded=(table,))
+    return sections.Section("inference_cost", figure=figure, folded=(table,))
 
 
 def _top1_columns(cost: pd.DataFrame) -> dict[float, str]:

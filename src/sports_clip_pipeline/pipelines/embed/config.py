@@ -4,12 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from sports_clip_pipeline.encoders.weights import (
-    ImageEncoder,
-    TextEncoder,
-    check_image_encoder,
-    is_pair,
-)
+from sports_clip_pipeline.encoders import weights
 from sports_clip_pipeline.parameters import Names, Parameters, Words, choices
 
 VIEWS = ("full", "centre", "full_flip", "centre_flip")
@@ -17,16 +12,16 @@ BACKENDS = ("auto", "torch", "torch_channels_last", "onnxruntime", "torch_cuda")
 
 
 def _each(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(check_image_encoder(name) for name in names))
+    return tuple(sorted(weights.check_image_encoder(name) for name in names))
 
 
 class EmbedConfig(Parameters, block="embed"):
     """Image and text encoders, input views and inference backend."""
 
-    image_encoder: ImageEncoder = Field(
+    image_encoder: weights.ImageEncoder = Field(
         "lite2", description="First image encoder, the one that is aligned with the text encoder."
     )
-    text_encoder: TextEncoder = Field("minilm", description="As `tokenize.text_encoder`.")
+    text_encoder: weights.TextEncoder = Field("minilm", description="As `tokenize.text_encoder`.")
     additional_encoders: Annotated[Words, AfterValidator(_each)] = Field(
         (), description="Further image encoders, for the labelled corpus alone."
     )
@@ -45,19 +40,19 @@ class EmbedConfig(Parameters, block="embed"):
 
     def check(self) -> None:
         """Raises: ValueError: fields that contradict each other."""
-        pair = is_pair(self.image_encoder) or is_pair(self.text_encoder)
+        pair = weights.is_pair(self.image_encoder) or weights.is_pair(self.text_encoder)
         if pair and self.image_encoder != self.text_encoder:
             raise ValueError("wanted image_encoder and text_encoder to name the same pair")
         if self.image_encoder in self.additional_encoders:
             raise ValueError("wanted additional_encoders other than image_encoder")
-        if not is_pair(self.image_encoder) and self.image_size % 32:
+        if not weights.is_pair(self.image_encoder) and self.image_size % 32:
             raise ValueError("wanted image_size to be a multiple of 32")
 
 
 class TokenizeConfig(Parameters, block="tokenize"):
     """Whose tokenizer, and how many tokens."""
 
-    text_encoder: TextEncoder = Field("minilm", description="Its own tokenizer is used.")
+    text_encoder: weights.TextEncoder = Field("minilm", description="Its own tokenizer is used.")
     context_length: int = Field(
         64, ge=8, le=512, description="Tokens a caption may have, special ones included."
     )
