@@ -58,11 +58,7 @@ def register(
 
 
 def version_tags(tested: Any, metrics: Mapping[str, Any], run: Mapping[str, str]) -> dict[str, str]:
-    """Tags of a model version: what it is, its held-out and test accuracy, and on which images.
-
-    Args:
-        tested: table with `image`, `label`. metrics: of the predictor. run: tags of the run.
-    """
+    """Tags of a model version: what it is, its held-out and test accuracy, and on which images."""
     pairs = sorted(zip(tested["image"].astype(str), tested["label"].astype(str), strict=True))
     origin, data_digest = metrics["origin"], run.get("data_digest", "")
     return {
@@ -79,10 +75,7 @@ def version_tags(tested: Any, metrics: Mapping[str, Any], run: Mapping[str, str]
 
 
 def compare(tags: Mapping[str, str], champion: Mapping[str, str] | None) -> tuple[bool, str]:
-    """Whether a version becomes champion, and why: if it is better on the same held-out labels.
-
-    Test images have no say.
-    """
+    """Whether a version becomes champion, and why: by the same held-out labels alone."""
     own = f"{float(tags['validation_top1']):.2%} of held-out labels"
     if champion is None:
         return True, f"yes: the first version, {own}"
