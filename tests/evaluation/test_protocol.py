@@ -37,11 +37,9 @@ LABELS = [f"class {c}" for c in range(CLASSES)]
 BANK = ClassBank(
     templates="{}", classes=[{"label": x, "names": x, "sentences": f"{x}."} for x in LABELS]
 )
-# Quick settings. LP++ goes from one C to the next in few steps; rounding decides in how many.
 CONFIG = FinetuneConfig(
     methods={
         "notebook_mlp": {"steps": [30]},
-        "lp_plus_plus": {"c": [3.0]}, "lp_plus_plus_clip": {"c": [3.0]},
         "tip_adapter_f": {"steps": [10]}, "tip_adapter_f_clip": {"steps": [10]},
     },
     select=tuple(METHODS), fractions=(0.5,), seeds=1, folds=3, workers=1,
