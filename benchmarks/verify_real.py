@@ -32,6 +32,7 @@ REPORTING = PROJECT / "data/08_reporting/real"
 MEASURED = REPORTING / "verification.json"
 RESULTS = PROJECT / "docs/results.md"
 FACTORS = PROJECT / "docs/pretraining-factors.md"
+CHOICE = PROJECT / "docs/nested-choice.md"
 CHANGED = "finetune.methods.notebook_mlp.lr=0.002"
 SAMPLE_EVERY_S = 0.5
 LABEL_FREE = "gda_em"
@@ -323,7 +324,9 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
                 {"name": "variant", "changed": "what changed", "chosen_on": "chosen on"},
             ),
             "",
-            *factors(),
+            *included(FACTORS),
+            "## With unlabelled images",
+            "",
             "Transductive: with the development or the test images, without their labels:",
             "",
             share_table(
@@ -349,6 +352,7 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             "",
             curves_table(metrics),
             "",
+            *included(CHOICE),
             "## Labels needed to reach an accuracy",
             "",
             "Interpolated on the logarithm of the labels, with a 95 % interval; `–`: out of reach.",
@@ -365,11 +369,12 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
     )
 
 
-def factors() -> list[str]:
-    """The page of `zero_shot_factors.py` on pretraining's settings, with its title."""
-    title, _, rest = FACTORS.read_text().partition("\n\n")
-    rest = rest.replace("; do not edit.", ".")
-    return [f"#{title}", "", rest.rstrip("\n"), "", "## With unlabelled images", ""]
+def included(page: Path) -> list[str]:
+    """Lines of a page that another benchmark wrote, with its title one level down."""
+    if not page.is_file():
+        return []
+    title, _, rest = page.read_text().partition("\n\n")
+    return [f"#{title}", "", rest.replace("; do not edit.", ".").rstrip("\n"), ""]
 
 
 def read_measured() -> Measured | None:

@@ -42,8 +42,7 @@ class FaithfulnessMetrics:
     ) -> None:
         self._pixels, self._predict, self._seed = pixels, predict, seed
         self._shares, self._steps = shares, steps
-        # The σ of RISE, 5 pixels at 224, in proportion for other sizes. RISE's code cuts the kernel
-        # to 11 pixels and pads with zeros: nearly a box, and dark edges; here 2 σ and reflection.
+        # RISE's σ, 5 pixels at 224, to scale; its code cuts the kernel at 1 σ and pads with zeros.
         sigma = 5.0 * pixels.shape[-1] / 224
         reach = min(max(1, round(2 * sigma)), min(pixels.shape[-2:]) - 1)
         self.blurred = gaussian_blur(pixels, [2 * reach + 1] * 2, [sigma] * 2)

@@ -179,8 +179,7 @@ class ProLip(Method):
     Loss: cross-entropy of s · cos(W x + b, t) plus λ ‖W − W₀‖², with λ = 1/N for N labels a class.
 
     Source: Fahes et al. 2024, "CLIP's Visual Embedding Projector is a Few-shot Cornucopia",
-    section 4; s is the model's own scale, 100 in the authors' code. L-BFGS replaces 300 steps of
-    Adam.
+    section 4, where s is 100. L-BFGS replaces 300 steps of Adam.
     """
 
     def fit(self, task: Task) -> Fit:

@@ -256,10 +256,8 @@ class LowRankLinear(nn.Module):
 class Lora(EndToEndMethod):
     """LoRA: low-rank updates of the encoder's attention; its own weights stay frozen.
 
-    Source: Hu et al. 2022, section 4.1, for the scale α / r; Zanella and Ben Ayed 2024 (CLIP-LoRA)
-    for few labels. CLIP-LoRA's code scales by α / √r, has a dropout of 0.25 before the update, and
-    updates query, key and value of both encoders; here the texts, and the zero-shot weights with
-    them, stay as pretrained, and one update serves the joint `qkv`.
+    Source: Hu et al. 2022, section 4.1 (scale α / r); Zanella and Ben Ayed 2024 (CLIP-LoRA), whose
+    code scales by α / √r, has a dropout, and updates the text encoder too, which stays here.
     """
 
     lr = "lora_lr"

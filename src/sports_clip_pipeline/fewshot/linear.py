@@ -210,10 +210,9 @@ class Clap(Method):
     Logits are s · cos(x, w). The loss is the mean cross-entropy plus the mean over classes of
     λ_c ‖w_c − t_c‖², with λ_c the mean zero-shot probability of the true class on class c.
 
-    Source: Silva-Rodríguez et al. 2024, section 4. As in the authors' code, distances are averaged
-    over classes; there w and t are raw text embeddings, so that for texts of norm R the penalty is
-    λ R² in these units. Here t has unit norm: the text encoder's scale, which no cosine depends
-    on, does not set the penalty. L-BFGS replaces 300 epochs of SGD on augmented images.
+    Source: Silva-Rodríguez et al. 2024, section 4; the mean over classes is of the authors' code,
+    where w and t are raw text embeddings: of norm R, their penalty is λ R² in units of here. With
+    unit norm it does not depend on the text encoder's scale. L-BFGS replaces 300 epochs of SGD.
     """
 
     def fit(self, task: Task) -> Fit:

@@ -17,8 +17,6 @@ from sports_clip_pipeline.predictor.head import softmax
 # Share of a row's weight p (1 − p) that a fitted classifier leaves, for the curvature; it sets the
 # speed alone, not the result.
 _CURVATURE = 0.005
-# Relative decrease of an objective that is lost in float32.
-_ROUNDING = 1e-9
 # Bias of a class without a row: it is never predicted.
 NEVER = -1e4
 
@@ -91,15 +89,15 @@ class SoftmaxProblem:
         self, strengths: Sequence[float], tolerance: float = 1e-4
     ) -> Iterator[tuple[float, SoftmaxWeights]]:
         """Each c with its minimum, ascending; two minima, extrapolated in log c, start the next."""
-        before, start, values = None, None, sorted(set(strengths))
-        for i, c in enumerate(values):
-            found = start = self.solve(c, tolerance, start)
-            yield c, found
-            if before is not None and i + 1 < len(values):
-                ahead = np.log(values[i + 1] / c) / np.log(c / values[i - 1])
-                pairs = zip(found, before, strict=True)
-                start = SoftmaxWeights(*(one + min(ahead, 1.0) * (one - two) for one, two in pairs))
-            before = found
+        found: list[SoftmaxWeights] = []
+        for c in (values := sorted(set(strengths))):
+            start = found[-1] if found else None
+            if len(found) > 1:
+                first, second = np.diff(np.log(values[len(found) - 2 : len(found) + 1]))
+                pairs = zip(*found[-2:], strict=True)
+                start = SoftmaxWeights(*(b + min(second / first, 1.0) * (b - a) for a, b in pairs))
+            found.append(self.solve(c, tolerance, start))
+            yield c, found[-1]
 
     def objective(self, point: np.ndarray, c: float) -> tuple[float, np.ndarray]:
         """Value and gradient (C, r + 2) at weight, bias and multiplier side by side."""
@@ -155,7 +153,7 @@ def minimize_lbfgs(
     """The minimum (R, K) by L-BFGS, searched in columns divided by a scale.
 
     The search ends where ½ Σ gradient² / modulus, which is no less than the distance of a strongly
-    convex objective to its minimum, is at most `tolerance` of the value; or at rounding errors.
+    convex objective to its minimum, is at most `tolerance` of the value; or at float32's rounding.
 
     Args:
         objective: value and gradient at a point. start: (R, K) float64. scale: (K,) > 0.
@@ -173,7 +171,7 @@ def minimize_lbfgs(
         if gap <= tolerance * intermediate_result.fun:
             raise StopIteration
 
-    options = {"maxiter": max_iterations, "maxcor": 30, "ftol": _ROUNDING, "gtol": 0.0}
+    options = {"maxiter": max_iterations, "maxcor": 30, "ftol": 1e-9, "gtol": 0.0}
     first = (start / scale).ravel()
     found = minimize(scaled, first, jac=True, method="L-BFGS-B", callback=stop, options=options)
     return found.x.reshape(start.shape) * scale
