@@ -21,7 +21,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from sports_clip_pipeline.data.archives import Archive
-from sports_clip_pipeline.data.near_duplicates import Appearance, near_duplicate_pairs
+from sports_clip_pipeline.data.near_duplicates import appearance_of, near_duplicate_pairs
 from sports_clip_pipeline.data.transforms import open_upright
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules, IngestConfig
 
@@ -97,16 +97,16 @@ BEYOND = (heavy_crop, cropped_mirror)
 
 def transformed(
     transformation: Callable[..., Image.Image], image: Image.Image, seed: int
-) -> Appearance:
+) -> np.ndarray:
     rng = np.random.default_rng([seed, len(transformation.__name__)])
-    return Appearance.of(jpeg(transformation(image, rng), rng, 85))
+    return appearance_of(jpeg(transformation(image, rng), rng, 85))
 
 
 def found_pairs(
-    originals: Sequence[Appearance], copies: Sequence[Appearance]
+    originals: Sequence[np.ndarray], copies: Sequence[np.ndarray]
 ) -> tuple[float, int, int]:
     """Recall, and how many pairs are found and false; copy i is of original i."""
-    pairs = near_duplicate_pairs([*originals, *copies], *LIMITS, CONFIG.processes)
+    pairs = near_duplicate_pairs(np.array([*originals, *copies]), *LIMITS, CONFIG.processes)
     is_true = pairs[:, 1] - pairs[:, 0] == len(originals)
     return is_true.sum() / len(copies), len(pairs), int((~is_true).sum())
 
@@ -116,7 +116,7 @@ def measure(raw_dir: Path, count: int) -> None:
     table = pd.read_csv(io.BytesIO(archive.read("train_labels.csv")))
     names = table[table["sports"].isin(CLASSES)]["image"].sample(count, random_state=0)
     images = [open_upright(archive.read(f"train/train/{name}"), ImageRules()) for name in names]
-    originals = [Appearance.of(image) for image in images]
+    originals = [appearance_of(image) for image in images]
     recalls, pairs, false = [], 0, 0
     for transformation in (*WANTED, *BEYOND):
         copies = [transformed(transformation, image, seed) for seed, image in enumerate(images)]
@@ -129,9 +129,9 @@ def measure(raw_dir: Path, count: int) -> None:
     print(f"precision {1 - false / pairs:.1%}")
 
 
-def describe(task: tuple[Path, str]) -> Appearance:
+def describe(task: tuple[Path, str]) -> np.ndarray:
     archive, name = task
-    return Appearance.of(open_upright(Archive.open(archive).read(name), ImageRules()))
+    return appearance_of(open_upright(Archive.open(archive).read(name), ImageRules()))
 
 
 def time_whole(raw_dir: Path) -> None:
@@ -144,12 +144,12 @@ def time_whole(raw_dir: Path) -> None:
     images = [open_upright(Archive.open(a).read(name), ImageRules()) for a, name in tasks[:500]]
     start = time.process_time()
     for image in images:
-        Appearance.of(image)
+        appearance_of(image)
     each_ms = (time.process_time() - start) / len(images) * 1e3
     with Pool(CONFIG.processes) as pool:
         appearances = pool.map(describe, tasks, chunksize=64)
     wall, cpu = time.perf_counter(), time.process_time()
-    pairs = near_duplicate_pairs(appearances, *LIMITS, CONFIG.processes)
+    pairs = near_duplicate_pairs(np.array(appearances), *LIMITS, CONFIG.processes)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(

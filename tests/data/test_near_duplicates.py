@@ -11,11 +11,10 @@ from PIL import Image
 
 from benchmarks.near_duplicates import LIMITS, WANTED, found_pairs, transformed
 from sports_clip_pipeline.data.near_duplicates import (
-    Appearance,
+    APPEARANCE,
     _shared_words,
+    appearance_of,
     near_duplicate_pairs,
-    pack,
-    unpack,
 )
 from sports_clip_pipeline.data.transforms import open_upright
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules
@@ -33,8 +32,8 @@ def scenes() -> list[Image.Image]:
 
 
 @pytest.fixture(scope="module")
-def originals(scenes: list[Image.Image]) -> list[Appearance]:
-    return [Appearance.of(scene) for scene in scenes]
+def originals(scenes: list[Image.Image]) -> list[np.ndarray]:
+    return [appearance_of(scene) for scene in scenes]
 
 
 @pytest.mark.parametrize("transformation", WANTED)
@@ -48,27 +47,25 @@ def test_copies_of_drawn_scenes_are_found_and_other_scenes_are_not(
 
 
 def test_pairs_do_not_depend_on_threads(scenes, originals) -> None:
-    images = [*originals, *(transformed(WANTED[0], scene, 1) for scene in scenes)]
+    images = np.array([*originals, *(transformed(WANTED[0], scene, 1) for scene in scenes)])
     alone, both = (near_duplicate_pairs(images, *LIMITS, threads) for threads in (1, 3))
     assert len(alone) >= 16
     assert alone.tolist() == both.tolist()
 
 
-def test_packed_appearances_are_the_same(originals) -> None:
-    blank = Appearance.of(Image.new("RGB", (90, 40), "white"))
-    images = [*originals[:2], blank, originals[2]]
-    for before, after in zip(images, unpack(pack(images)), strict=True):
-        assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
-    assert len(blank.points) == 0
-    assert near_duplicate_pairs([blank, blank], *LIMITS).tolist() == []
+def test_images_without_keypoints_or_contrast_are_no_near_duplicates() -> None:
+    blank = appearance_of(Image.new("RGB", (90, 40), "white"))
+    assert (blank["count"], *blank["size"]) == (0, 224, 100)
+    assert near_duplicate_pairs(np.array([blank, blank]), *LIMITS).tolist() == []
+    assert near_duplicate_pairs(np.empty(0, APPEARANCE), *LIMITS).tolist() == []
 
 
 def test_shared_words_are_those_of_a_naive_count() -> None:
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 2, (40, 30, 32), dtype=np.uint8)
     rows[:, :, ::2] = rng.integers(0, 30, (40, 30, 16))
-    blank = np.zeros((64, 64), np.uint8)
-    images = [Appearance(blank, np.zeros((30, 2), np.uint8), r, blank[0, :2]) for r in rows]
+    images = np.zeros(40, APPEARANCE)
+    images["descriptors"][:, :30], images["count"] = rows, 30
     having: dict[tuple[int, bytes], set[int]] = {}
     for number, one in enumerate(rows):
         for row in one:
@@ -93,7 +90,7 @@ def real_images(names: list[str]) -> list[Image.Image]:
 @pytest.mark.real
 def test_known_copies_across_the_real_splits_are_found() -> None:
     images = real_images([name for pair in csv.reader(io.StringIO(KNOWN)) for name in pair])
-    pairs = near_duplicate_pairs([Appearance.of(image) for image in images], *LIMITS)
+    pairs = near_duplicate_pairs(np.array([appearance_of(image) for image in images]), *LIMITS)
     assert pairs.tolist() == [[k, k + 1] for k in range(0, len(images), 2)]
 
 
@@ -104,7 +101,7 @@ def test_copies_of_real_images_are_found_and_others_are_not(transformation) -> N
     names = [name for name, label in rows if label == "swimming"]
     images = real_images(Random(0).sample(names, 60))
     copies = [transformed(transformation, image, seed) for seed, image in enumerate(images)]
-    recall, found, false = found_pairs([Appearance.of(image) for image in images], copies)
+    recall, found, false = found_pairs([appearance_of(image) for image in images], copies)
     assert recall >= 0.9
     assert false <= 0.05 * found
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from sports_clip_pipeline.data.near_duplicates import Appearance, near_duplicate_pairs
+from sports_clip_pipeline.data.near_duplicates import appearance_of, near_duplicate_pairs
 from sports_clip_sample import rendering
 from sports_clip_sample.canvas import NEAR, look
 from sports_clip_sample.scenes import DAILY, SPORTS, imagine
@@ -32,7 +32,7 @@ def test_different_scenes_are_no_near_duplicates() -> None:
     rngs = [Random(number) for number in range(60)]
     scenes = [imagine(SPORTS[number % 8], rng) for number, rng in enumerate(rngs)]
     drawn = [rendering.render(*pair) for pair in zip(scenes, rngs, strict=True)]
-    pairs = near_duplicate_pairs([Appearance.of(image) for image in drawn], 30, 0.7, 0.95)
+    pairs = near_duplicate_pairs(np.array([appearance_of(image) for image in drawn]), 30, 0.7, 0.95)
     assert pairs.tolist() == []
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file, save
 
 from sports_clip_pipeline.data import transforms
 from sports_clip_pipeline.data.archives import Archive
@@ -26,10 +25,9 @@ from sports_clip_pipeline.data.duplicates import (
 from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.data.listing import Listing, RejectedFile
 from sports_clip_pipeline.data.near_duplicates import (
-    Appearance,
+    APPEARANCE,
+    appearance_of,
     near_duplicate_pairs,
-    pack,
-    unpack,
 )
 from sports_clip_pipeline.data.splits import split_captioned
 from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright, stored_bytes
@@ -81,7 +79,9 @@ def scan_corpus(archive: Archive, listing: Listing, config: IngestConfig, state:
     rules, size = config.image_rules, config.shard_images
     names = [(entry.image, entry.path) for entry in listing.entries]
     digest = archive.digest()
-    key = fingerprint(digest, names, rules, size, transforms, scan_shard, write_shard, Appearance)
+    key = fingerprint(
+        digest, names, rules, size, transforms, scan_shard, write_shard, appearance_of
+    )
     folder = state.workspace(listing.corpus, key)
     chunks = [names[start : start + size] for start in range(0, len(names), size)]
     todo = [number for number in range(len(chunks)) if not _is_finished(folder, number)]
@@ -112,7 +112,7 @@ def scan_shard(
     number, names = task
     usable: list[tuple[Any, ...]] = []
     jpegs: list[bytes] = []
-    appearances: list[Appearance] = []
+    appearances: list[np.ndarray] = []
     rejected: list[tuple[str, ...]] = []
     for name, path in names:
         try:
@@ -128,10 +128,10 @@ def scan_shard(
         digests = (hashlib.sha256(data).hexdigest() for data in (content, jpeg))
         usable.append((name, *digests, *image.size, len(jpegs)))
         jpegs.append(jpeg)
-        appearances.append(Appearance.of(image))
+        appearances.append(appearance_of(image))
     shard_path, facts_path = _shard_and_facts(folder, number)
     shard = write_shard(shard_path, [row[0] for row in usable], jpegs)
-    packed = save(pack(appearances)) if appearances else b""
+    packed = np.array(appearances, APPEARANCE).tobytes()
     write_atomically(_appearances(folder, number), packed)
     digest = hashlib.sha256(packed).hexdigest()
     facts = {"shard": shard, "appearances": digest, "usable": usable, "rejected": rejected}
@@ -145,7 +145,7 @@ def _shard_and_facts(folder: Path, number: int) -> tuple[Path, Path]:
 
 
 def _appearances(folder: Path, number: int) -> Path:
-    return folder / f"shard-{number:05d}.safetensors"
+    return folder / f"shard-{number:05d}.appearances"
 
 
 def _is_finished(folder: Path, number: int) -> bool:
@@ -203,17 +203,15 @@ def _assemble(
 
 def _groups(scans: Sequence[Scan], images: pd.DataFrame, config: IngestConfig) -> np.ndarray:
     """(N,) duplicate group of each image; images of the same bytes are compared as one."""
-    unique, first, content = np.unique(
-        images["sha256"].to_numpy(dtype=str), return_index=True, return_inverse=True
-    )
-    del unique  # they are compared in the order of their digests, whatever that of the images
-    files = {
-        (scan.corpus, number): unpack(load_file(_appearances(scan.folder, number)))
-        for scan in scans
-        for number in scan.rows["shard"].unique()
-    }
-    places = images.loc[first, ["corpus", "shard", "row"]].itertuples(index=False)
-    appearances = [files[corpus, shard][row] for corpus, shard, row in places]
+    digests = images["sha256"].to_numpy(dtype=str)
+    _, first, content = np.unique(digests, return_index=True, return_inverse=True)
+    # They are compared in the order of their digests, whatever that of the images.
+    places = images.loc[first, ["corpus", "shard", "row"]].reset_index(drop=True)
+    appearances = np.empty(len(first), APPEARANCE)
+    for scan in scans:
+        for shard, at in places[places["corpus"] == scan.corpus].groupby("shard")["row"]:
+            file = np.fromfile(_appearances(scan.folder, int(str(shard))), APPEARANCE)
+            appearances[at.index] = file[at]
     limits = config.near_inliers, config.near_correlation, config.near_whole_correlation
     pairs = near_duplicate_pairs(appearances, *limits, config.processes)
     return group_duplicates(content.tolist(), pairs)

@@ -14,9 +14,8 @@ Source: Rublee et al. 2011 (ORB); Fischler & Bolles 1981 (RANSAC); Indyk & Motwa
 sampling); Zauner 2010 (perceptual hashes).
 """
 
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +25,6 @@ from scipy.sparse import csr_array
 THUMBNAIL_SIDE = 64
 _LONG_SIDE = 224  # of the image in which keypoints are found, so that coordinates fit uint8
 _KEYPOINTS = 500
-_WORDS = 8  # 32-bit words of a descriptor of 256 bits
 _MAX_IMAGES_OF_WORD = 32
 _MIN_SHARED = (
     2.02  # sum of 1 / (images that have the word - 1): two words of no third image, or more
@@ -47,58 +45,37 @@ _FY, _FX = np.nonzero(np.add.outer(np.arange(_FREQUENCIES), np.arange(_FREQUENCI
 _FY, _FX = _FY[1:], _FX[1:]  # without the mean
 
 
-class Appearance(NamedTuple):
-    """What is compared of an image.
-
-    Attributes:
-        thumbnail: (64, 64) uint8 grey.
-        points: (K, 2) uint8; x and y of ORB keypoints (K <= 500), the long side scaled to 224.
-        descriptors: (K, 32) uint8.
-        size: (2,) uint8; width and height in the pixels of `points`.
-    """
-
-    thumbnail: np.ndarray
-    points: np.ndarray
-    descriptors: np.ndarray
-    size: np.ndarray
-
-    @classmethod
-    def of(cls, image: Image.Image) -> Self:
-        """The appearance of an upright image of any size."""
-        cv2.setNumThreads(1)  # images are described in parallel already
-        scale = _LONG_SIDE / max(image.size)
-        size = [max(THUMBNAIL_SIDE // 2, round(side * scale)) for side in image.size]
-        resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        grey = cv2.resize(np.asarray(image.convert("L")), size, interpolation=resampling)
-        detector = cv2.ORB.create(_KEYPOINTS, 1.2, 8, edgeThreshold=15, fastThreshold=10)
-        found, descriptors = detector.detectAndCompute(grey, None)
-        points = np.array([point.pt for point in found[:_KEYPOINTS]]).reshape(-1, 2)
-        rows = np.empty((0, 32), np.uint8) if descriptors is None else descriptors[:_KEYPOINTS]
-        thumbnail = cv2.resize(grey, (THUMBNAIL_SIDE,) * 2, interpolation=cv2.INTER_AREA)
-        return cls(thumbnail, np.rint(points).astype(np.uint8), rows, np.array(size, np.uint8))
+APPEARANCE = np.dtype([
+    ("thumbnail", np.uint8, (THUMBNAIL_SIDE, THUMBNAIL_SIDE)),  # grey
+    ("size", np.uint8, 2),  # width and height, the long side scaled to 224 pixels
+    ("count", np.int16),  # K <= 500 keypoints
+    ("points", np.uint8, (_KEYPOINTS, 2)),  # their x and y in `size`
+    ("descriptors", np.uint8, (_KEYPOINTS, 32)),  # of ORB
+])  # fmt: skip
+"""What is compared of an image."""
 
 
-def pack(appearances: Sequence[Appearance]) -> dict[str, np.ndarray]:
-    """Arrays of one or more images, for one file; `unpack` returns the images."""
-    thumbnails, points, descriptors, sizes = zip(*appearances, strict=True)
-    return {
-        "thumbnails": np.stack(thumbnails),
-        "points": np.concatenate(points),
-        "descriptors": np.concatenate(descriptors),
-        "sizes": np.stack(sizes),
-        "ends": np.cumsum([len(each) for each in points]),
-    }
-
-
-def unpack(arrays: dict[str, np.ndarray]) -> list[Appearance]:
-    """The images of `pack`, as views."""
-    ends = arrays["ends"][:-1]
-    columns = (np.split(arrays[name], ends) for name in ("points", "descriptors"))
-    return list(map(Appearance, arrays["thumbnails"], *columns, arrays["sizes"]))
+def appearance_of(image: Image.Image) -> np.ndarray:
+    """() of `APPEARANCE`, of an upright image of any size."""
+    cv2.setNumThreads(1)  # images are described in parallel already
+    found = np.zeros((), APPEARANCE)
+    scale = _LONG_SIDE / max(image.size)
+    size = [max(THUMBNAIL_SIDE // 2, round(side * scale)) for side in image.size]
+    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    grey = cv2.resize(np.asarray(image.convert("L")), size, interpolation=resampling)
+    found["size"] = size
+    found["thumbnail"] = cv2.resize(grey, (THUMBNAIL_SIDE,) * 2, interpolation=cv2.INTER_AREA)
+    detector = cv2.ORB.create(_KEYPOINTS, 1.2, 8, edgeThreshold=15, fastThreshold=10)
+    points, descriptors = detector.detectAndCompute(grey, None)
+    found["count"] = count = min(len(points), _KEYPOINTS)
+    if count:
+        found["points"][:count] = np.rint([point.pt for point in points[:count]])
+        found["descriptors"][:count] = descriptors[:count]
+    return found
 
 
 def near_duplicate_pairs(
-    images: Sequence[Appearance],
+    images: np.ndarray,
     inliers: int,
     correlation: float,
     whole_correlation: float,
@@ -107,12 +84,12 @@ def near_duplicate_pairs(
     """(K, 2) int64 pairs i < j of near duplicates, sorted.
 
     Args:
-        images: N different images, in an order that depends on their content alone.
+        images: (N,) of `APPEARANCE`, in an order that depends on their content alone.
         inliers: least number of keypoints that the affine map explains.
         correlation: least correlation of the pixels in the inliers' convex hull.
         whole_correlation: least correlation of whole high-pass thumbnails.
     """
-    details = [_details(one.thumbnail) for one in images]
+    details = [_details(thumbnail) for thumbnail in images["thumbnail"]]
 
     def are_equal(pair: tuple[int, int, bool]) -> bool:
         i, j, mirrored = pair
@@ -120,27 +97,24 @@ def near_duplicate_pairs(
         return _correlation(details[i], other) >= whole_correlation
 
     def overlap(pair: tuple[int, int]) -> bool:
-        i, j = pair
-        rows = _matches(images[i].descriptors, images[j].descriptors)
-        if len(rows[0]) < inliers:
-            return False
-        limits = max(inliers, _MIN_INLIER_SHARE * len(rows[0])), correlation
-        left, right = ((images[k], details[k], at) for k, at in zip(pair, rows, strict=True))
-        return _overlap(left, right, *limits) or _overlap(right, left, *limits)
+        matched = _matches(*(images[k]["descriptors"][: images[k]["count"]] for k in pair))
+        limits = max(inliers, _MIN_INLIER_SHARE * len(matched[0])), correlation
+        left, right = ((images[k], details[k], at) for k, at in zip(pair, matched, strict=True))
+        return len(matched[0]) >= inliers and (
+            _overlap(left, right, *limits) or _overlap(right, left, *limits)
+        )
 
-    whole = _similar_layouts(images)
+    layouts, words = _similar_layouts(images), _shared_words(images)
     with ThreadPoolExecutor(threads) as executor:  # OpenCV and NumPy release the interpreter lock
-        equal = list(executor.map(are_equal, whole))
-        found = {pair[:2] for pair, is_equal in zip(whole, equal, strict=True) if is_equal}
-        partial = [pair for pair in _shared_words(images) if pair not in found]
-        overlaps = list(executor.map(overlap, partial))
-    found |= {pair for pair, does in zip(partial, overlaps, strict=True) if does}
+        equal, overlapping = executor.map(are_equal, layouts), executor.map(overlap, words)
+        found = {pair[:2] for pair, is_equal in zip(layouts, equal, strict=True) if is_equal}
+        found |= {pair for pair, does in zip(words, overlapping, strict=True) if does}
     return np.array(sorted(found), np.int64).reshape(-1, 2)
 
 
-def _similar_layouts(images: Sequence[Appearance]) -> list[tuple[int, int, bool]]:
+def _similar_layouts(images: np.ndarray) -> list[tuple[int, int, bool]]:
     """Pairs i < j whose cosine transforms are similar, and whether the second is mirrored."""
-    transforms = [_transform(one.thumbnail) for one in images]
+    transforms = [_transform(thumbnail) for thumbnail in images["thumbnail"]]
     vectors = np.array(transforms, np.float32).reshape(len(images), len(_FX))
     flipped = vectors * np.where(_FX % 2, -1, 1).astype(np.float32)
     pairs = []
@@ -161,14 +135,14 @@ def _transform(thumbnail: np.ndarray) -> np.ndarray:
     return np.rint(values * (_SCALE / max(float(np.linalg.norm(values)), 1.0)))
 
 
-def _shared_words(images: Sequence[Appearance]) -> Iterator[tuple[int, int]]:
+def _shared_words(images: np.ndarray) -> list[tuple[int, int]]:
     """Pairs i < j that share rare words, a word being 32 bits of a descriptor at their place."""
-    owner = np.repeat(np.arange(len(images), dtype=np.uint64), [len(a.points) for a in images])
+    valid = np.arange(_KEYPOINTS) < images["count"][:, None]
+    owner = np.nonzero(valid)[0].astype(np.uint64)
     owners, sizes = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
-    for place in range(_WORDS):
-        at = slice(4 * place, 4 * place + 4)
-        parts = [np.ascontiguousarray(one.descriptors[:, at]) for one in images]
-        words = np.concatenate([np.empty((0, 4), np.uint8), *parts]).view("<u4")[:, 0]
+    for place in range(0, 32, 4):
+        part = np.ascontiguousarray(images["descriptors"][:, :, place : place + 4])
+        words = part.view("<u4")[:, :, 0][valid]
         keys = np.sort(words.astype(np.uint64) << np.uint64(32) | owner)
         keys = keys[np.diff(keys, prepend=~keys[:1]) != 0]
         words, having = keys >> np.uint64(32), keys.astype(np.uint32).astype(np.int32)
@@ -181,13 +155,15 @@ def _shared_words(images: Sequence[Appearance]) -> Iterator[tuple[int, int]]:
     weight = np.repeat(np.sqrt(1 / (size - np.float32(1))), size)
     starts = np.concatenate([[0], np.cumsum(size)]).astype(np.int32)
     by_word = csr_array((weight, having, starts), shape=(len(size), len(images)))
+    pairs: list[tuple[int, int]] = []
     for start in range(0, len(images), 1024):
         shared = (by_word[:, start : start + 1024].T.tocsr() @ by_word).tocoo()
         near = (shared.data >= _MIN_SHARED) & (shared.row + start < shared.col)
-        yield from zip((shared.row[near] + start).tolist(), shared.col[near].tolist(), strict=True)
+        pairs += zip((shared.row[near] + start).tolist(), shared.col[near].tolist(), strict=True)
+    return pairs
 
 
-_Side = tuple[Appearance, np.ndarray, np.ndarray]
+_Side = tuple[Any, np.ndarray, np.ndarray]
 
 
 def _overlap(source: _Side, target: _Side, inliers: float, correlation: float) -> bool:
@@ -197,15 +173,18 @@ def _overlap(source: _Side, target: _Side, inliers: float, correlation: float) -
         source, target: appearance, `_details` and matched rows of either image.
     """
     (first, first_details, left), (second, second_details, right) = source, target
-    points = first.points[left].astype(np.float32), second.points[right].astype(np.float32)
-    affine, mask = cv2.estimateAffine2D(*points, ransacReprojThreshold=4, maxIters=1000)
+    before, after = (THUMBNAIL_SIDE / one["size"] for one in (first, second))
+    start, end = (
+        first["points"][left].astype(np.float32),
+        second["points"][right].astype(np.float32),
+    )
+    affine, mask = cv2.estimateAffine2D(start, end, ransacReprojThreshold=4, maxIters=1000)
     if affine is None or mask.sum() < inliers:
         return False
     rotation = np.abs(affine[[0, 1], [1, 0]]).sum() / np.abs(affine[[0, 1], [0, 1]]).sum()
-    before, after = THUMBNAIL_SIDE / first.size, THUMBNAIL_SIDE / second.size
     affine *= after[:, None] / [*before, 1]  # from thumbnail to thumbnail
-    hull = cv2.convexHull((points[0] * before)[mask[:, 0] > 0].astype(np.float32))
-    inside: Any = np.zeros_like(first.thumbnail)
+    hull = cv2.convexHull((start * before)[mask[:, 0] > 0].astype(np.float32))
+    inside: Any = np.zeros_like(first["thumbnail"])
     cv2.fillConvexPoly(inside, np.rint(hull).astype(np.int32), 1)
     share = inside.sum() / inside.size
     shares = sorted((share, share * abs(float(np.linalg.det(affine[:, :2])))))
@@ -218,8 +197,6 @@ def _overlap(source: _Side, target: _Side, inliers: float, correlation: float) -
 
 def _matches(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows of descriptors that are each other's nearest, at most `_MAX_DISTANCE` bits apart."""
-    if not (len(first) and len(second)):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
     places = zip(first.view("<u8").T, second.view("<u8").T, strict=True)
     bits = sum(np.bitwise_count(one[:, None] ^ other) for one, other in places)  # (K, L) uint8
     nearest, rows = bits.argmin(axis=1), np.arange(len(first))
