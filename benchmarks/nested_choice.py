@@ -72,8 +72,8 @@ def main() -> int:
     lines = [
         "# Choice of the method with cross-fitted weights",
         "",
-        "Written by `python benchmarks/nested_choice.py`; do not edit. *Before*: the held-out accuracy",
-        "of an ensemble with weights fitted to the rows that it is measured on. *Now*: with weights",
+        "Written by `python benchmarks/nested_choice.py`; do not edit. *Before*: held-out accuracy",
+        "of an ensemble with weights fitted to the rows it is measured on. *Now*: with weights",
         "fitted to the other folds. *Optimism*: before less now, mean over ensembles and subsets.",
         "Top-1 on the test images of the chosen method, per cent; nothing was chosen by it.",
         "",

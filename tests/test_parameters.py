@@ -55,7 +55,7 @@ INVALID: list[tuple[type[Parameters], dict[str, Any], str]] = [
     (EndToEndConfig, {"ema_decay": 1.0}, "end_to_end.ema_decay"),
     (AnalysisConfig, {"accuracies": [0.0]}, "analysis.accuracies"),
     (FinetuneConfig, {"coverage": 1.5}, "finetune.coverage"),
-    (IngestConfig, {"near_bits": 5}, "ingest.near_bits"),
+    (IngestConfig, {"near_inliers": 5}, "ingest.near_inliers"),
     (IngestConfig, {"labelled": {"form": "tree"}}, "ingest.labelled.form"),
     (IngestConfig, {"labelled": {"images_folder": "../up"}}, "ingest.labelled.images_folder"),
     (IngestConfig, {"labelled": {"labels_file": "a/b.csv"}}, "a name without folders"),
@@ -104,7 +104,7 @@ def test_fields_that_an_environment_leaves_out_have_the_value_of_base(env: str) 
             assert base[block].keys() <= other[block].keys()
     assert other["analysis"] == base["analysis"]
     assert other["pretrain"]["embed_dim"] == base["pretrain"]["embed_dim"]
-    assert other["ingest"]["near_bits"] == base["ingest"]["near_bits"]
+    assert other["ingest"]["near_inliers"] == base["ingest"]["near_inliers"]
     assert len(loaded("real")["class_bank"]["classes"]) == 22, "lists are replaced"
 
 

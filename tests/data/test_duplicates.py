@@ -1,70 +1,18 @@
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from sports_clip_pipeline.data.duplicates import (
-    _near_pairs,
     duplicate_actions,
-    group_near_duplicates,
+    group_duplicates,
     list_duplicates,
 )
 
-GREY = np.full((1, 256), 100, np.uint8)
-
-
-def hexed(*values: int) -> list[str]:
-    return [f"{value:016x}" for value in values]
-
-
-def test_equal_hashes_are_duplicates_whatever_the_thumbnails() -> None:
-    thumbnails = np.concatenate([GREY, GREY + 100, GREY])
-    assert group_near_duplicates(hexed(7, 7, 1 << 40), thumbnails, 2, 8.0).tolist() == [0, 0, 1]
-
-
-def test_near_hashes_are_duplicates_only_if_thumbnails_are_similar() -> None:
-    thumbnails = np.concatenate([GREY, GREY + 8, GREY + 9])
-    hashes = hexed(0, 0b11, 0b11 << 60)
-    assert group_near_duplicates(hashes, thumbnails, 2, 8.0).tolist() == [0, 0, 1]
-    assert group_near_duplicates(hashes, thumbnails, 2, 9.0).tolist() == [0, 0, 0]
-    assert group_near_duplicates(hashes, thumbnails, 1, 9.0).tolist() == [0, 1, 2]
-    assert group_near_duplicates(hashes, thumbnails, 0, 9.0).tolist() == [0, 1, 2]
-
 
 def test_groups_are_connected_components_numbered_by_first_member() -> None:
-    hashes = hexed(0xFF00, 0b1111, 0b11, 0, 0xFF00)
-    groups = group_near_duplicates(hashes, np.repeat(GREY, 5, axis=0), 2, 8.0)
-    assert groups.tolist() == [0, 1, 1, 1, 0]
-    assert group_near_duplicates([], np.empty((0, 256), np.uint8), 2, 8.0).tolist() == []
-
-
-@pytest.mark.parametrize("bits", [1, 2, 3, 4])
-def test_banded_search_equals_naive_search(bits: int) -> None:
-    rng = np.random.default_rng(bits)
-    base = rng.integers(0, 2**63, 60, dtype=np.uint64)
-    flips = np.uint64(1) << rng.integers(0, 64, (60, 5), dtype=np.uint64)
-    values = np.unique(
-        np.concatenate(
-            [base, *(base ^ np.bitwise_xor.reduce(flips[:, :k], axis=1) for k in range(1, 6))]
-        )
-    )
-    naive = {
-        (i, j)
-        for i in range(len(values))
-        for j in range(i + 1, len(values))
-        if int(values[i] ^ values[j]).bit_count() <= bits
-    }
-    assert naive
-    assert set(map(tuple, _near_pairs(values, bits).tolist())) == naive
-
-
-def test_search_is_fast_if_most_bits_are_equal() -> None:
-    rng = np.random.default_rng(0)
-    values = np.unique(rng.integers(0, 2**24, 22_000, dtype=np.uint64) << np.uint64(20))
-    start = time.perf_counter()
-    _near_pairs(values, 2)
-    assert time.perf_counter() - start < 10
+    pairs = np.array([[0, 1], [1, 3]])
+    assert group_duplicates([4, 0, 1, 3, 4, 2], pairs).tolist() == [0, 1, 1, 1, 0, 2]
+    assert group_duplicates([], np.empty((0, 2), np.int64)).tolist() == []
 
 
 def images(*rows: tuple[str, str, str | None, int]) -> pd.DataFrame:

@@ -1,10 +1,6 @@
 import hashlib
-import io
-import json
 from pathlib import Path
 
-import imagehash
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -17,7 +13,6 @@ from sports_clip_pipeline.data.ingest import (
     manifest_of,
     resolve_duplicates,
     scan_corpus,
-    thumbnails,
 )
 from sports_clip_pipeline.data.labelled import list_sports
 from sports_clip_pipeline.data.listing import Entry, Listing, RejectedFile
@@ -51,11 +46,9 @@ def test_facts_of_an_image(tmp_path: Path) -> None:
     turned[0x0112] = 6
     content = encoded(random_image(9, 64, 48), exif=turned)
     row = scan(tmp_path, {**FILES, "4.jpg": content}).rows.iloc[4]
-    upright = Image.open(io.BytesIO(content)).transpose(Image.Transpose.ROTATE_270)
     assert (row["image"], row["path"], row["label"]) == ("i/4.jpg", "4.jpg", "chess")
     assert (row["width"], row["height"]) == (48, 64)
     assert row["sha256"] == hashlib.sha256(content).hexdigest() != row["stored_sha256"]
-    assert row["dhash"] == str(imagehash.dhash(upright))
     assert (row["shard"], row["row"]) == (1, 1)
 
 
@@ -128,17 +121,6 @@ def test_missing_images_count_against_the_limit(tmp_path: Path) -> None:
     listing = Listing("flickr8k", (), (missing,))
     with pytest.raises(UserFacingError, match=r"1 of 1 images cannot be used.*x\.jpg: missing"):
         scan_corpus(zipped(tmp_path / "s", FILES), listing, SCAN_CONFIG, RunState())
-
-
-def test_thumbnails_are_16_by_16_grey_means_and_facts_are_json(tmp_path: Path) -> None:
-    flat = encoded(Image.new("RGB", (64, 48), (90, 90, 90)), quality=95)
-    found = scan(tmp_path, {**FILES, "0.jpg": flat})
-    grey = thumbnails(found.rows)
-    assert grey.shape == (8, 256)
-    assert grey.dtype == np.uint8
-    assert np.abs(grey[0].astype(int) - 90).max() <= 1
-    facts = json.loads((found.folder / "shard-00002.json").read_text())
-    assert [row[0] for row in facts["usable"]] == ["i/6.jpg", "i/7.jpg"]
 
 
 LABELS = ("chess", "tennis")

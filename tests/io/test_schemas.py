@@ -15,7 +15,6 @@ def manifest(**changes: object) -> pd.DataFrame:
         "path": "train/a.jpg",
         "sha256": SHA,
         "stored_sha256": SHA,
-        "dhash": "0" * 16,
         "width": 3,
         "height": 2,
         "split": "train",

@@ -1,11 +1,11 @@
 import io
 from random import Random
 
-import imagehash
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from sports_clip_pipeline.data.near_duplicates import appearance_of, near_duplicate_pairs
 from sports_clip_sample import rendering
 from sports_clip_sample.canvas import NEAR, look
 from sports_clip_sample.scenes import DAILY, SPORTS, imagine
@@ -29,11 +29,11 @@ def test_every_view_of_every_sport_is_rendered(view: str) -> None:
 
 
 def test_different_scenes_are_no_near_duplicates() -> None:
-    hashes = []
-    for number in range(60):
-        rng = Random(number)
-        hashes.append(imagehash.dhash(rendering.render(imagine(SPORTS[number % 8], rng), rng)))
-    assert min(a - b for i, a in enumerate(hashes) for b in hashes[:i]) > 2
+    rngs = [Random(number) for number in range(60)]
+    scenes = [imagine(SPORTS[number % 8], rng) for number, rng in enumerate(rngs)]
+    drawn = [rendering.render(*pair) for pair in zip(scenes, rngs, strict=True)]
+    pairs = near_duplicate_pairs(np.array([appearance_of(image) for image in drawn]), 30, 0.7, 0.95)
+    assert pairs.tolist() == []
 
 
 def test_a_rotated_file_has_the_same_upright_image() -> None:

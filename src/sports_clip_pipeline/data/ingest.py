@@ -6,26 +6,29 @@ Images are decoded in parallel, shard by shard; finished shards are reused by th
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import imagehash
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from sports_clip_pipeline.data.archives import Archive
 from sports_clip_pipeline.data.duplicates import (
     duplicate_actions,
-    group_near_duplicates,
+    group_duplicates,
     list_duplicates,
 )
 from sports_clip_pipeline.data.image_store import ImageStore, write_index, write_shard
 from sports_clip_pipeline.data.listing import Listing, RejectedFile
+from sports_clip_pipeline.data.near_duplicates import (
+    APPEARANCE,
+    appearance_of,
+    near_duplicate_pairs,
+)
 from sports_clip_pipeline.data.splits import split_captioned
 from sports_clip_pipeline.data.transforms import UnusableImageError, open_upright, stored_bytes
 from sports_clip_pipeline.errors import UserFacingError
@@ -34,12 +37,11 @@ from sports_clip_pipeline.io.state import RunState, write_atomically
 from sports_clip_pipeline.machine import exit_with_parent, worker_processes
 from sports_clip_pipeline.pipelines.ingest.config import ImageRules, IngestConfig
 
-THUMBNAIL_SIDE = 16
 _MAX_IMAGES_IN_PROCESS = 300
 _REJECTED = ["image", "path", "reason", "detail"]
 _LISTED = ["image", "path", "split", "label"]
-_FACTS = ["image", "sha256", "stored_sha256", "dhash", "width", "height", "thumbnail", "row"]
-_MANIFEST = ["image", "path", "sha256", "stored_sha256", "dhash", "width", "height"]
+_FACTS = ["image", "sha256", "stored_sha256", "width", "height", "row"]
+_MANIFEST = ["image", "path", "sha256", "stored_sha256", "width", "height"]
 _MANIFEST += ["split", "label", "captions", "group"]
 
 
@@ -52,8 +54,8 @@ class Scan:
         folder: workspace with the shards.
         shards: the shards' index entries.
         rows: one row per usable image, in the order of the listing: `image`, `path`, `split`,
-            `label`, `captions`, `sha256`, `stored_sha256`, `dhash`, `width`, `height`,
-            `thumbnail` (hex of 16 × 16 grey bytes), `shard`, `row` (in the shard).
+            `label`, `captions`, `sha256`, `stored_sha256`, `width`, `height`, `shard`,
+            `row` (in the shard).
         quarantine: `corpus`, `image`, `path`, `reason`, `detail`.
         digest: of the archive.
     """
@@ -100,14 +102,15 @@ def scan_shard(
 ) -> int:
     """Decode the images `(image, path)` of a shard, write the usable ones and their facts.
 
-    The facts are JSON: `shard`, its index entry; `usable`, rows of `_FACTS`; `rejected`, rows of
-    `_REJECTED`.
+    The facts are JSON: `shard`, its index entry; `appearances`, the sha256 of the file with what is
+    compared of its images; `usable`, rows of `_FACTS`; `rejected`, rows of `_REJECTED`.
 
     Returns: the number of images.
     """
     number, names = task
     usable: list[tuple[Any, ...]] = []
     jpegs: list[bytes] = []
+    appearances: list[np.ndarray] = []
     rejected: list[tuple[str, ...]] = []
     for name, path in names:
         try:
@@ -120,14 +123,16 @@ def scan_shard(
             rejected.append((name, path, error.reason, error.detail))
             continue
         jpeg = stored_bytes(content, image, rules)
-        grey = image.convert("L").resize((THUMBNAIL_SIDE,) * 2, Image.Resampling.BOX)
         digests = (hashlib.sha256(data).hexdigest() for data in (content, jpeg))
-        dhash = str(imagehash.dhash(image))
-        usable.append((name, *digests, dhash, *image.size, grey.tobytes().hex(), len(jpegs)))
+        usable.append((name, *digests, *image.size, len(jpegs)))
         jpegs.append(jpeg)
+        appearances.append(appearance_of(image))
     shard_path, facts_path = _shard_and_facts(folder, number)
     shard = write_shard(shard_path, [row[0] for row in usable], jpegs)
-    facts = {"shard": shard, "usable": usable, "rejected": rejected}
+    packed = np.array(appearances, APPEARANCE).tobytes()
+    write_atomically(_appearances(folder, number), packed)
+    digest = hashlib.sha256(packed).hexdigest()
+    facts = {"shard": shard, "appearances": digest, "usable": usable, "rejected": rejected}
     write_atomically(facts_path, json.dumps(facts).encode())
     return len(names)
 
@@ -137,14 +142,18 @@ def _shard_and_facts(folder: Path, number: int) -> tuple[Path, Path]:
     return path, path.with_suffix(".json")
 
 
+def _appearances(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05d}.appearances"
+
+
 def _is_finished(folder: Path, number: int) -> bool:
     """Whether the shard and its facts are complete and undamaged."""
     path, facts = _shard_and_facts(folder, number)
-    if not (path.is_file() and facts.is_file()):
-        return False
     try:
-        return bool(json.loads(facts.read_bytes())["shard"]["sha256"] == file_sha256(path))
-    except (ValueError, KeyError, TypeError):
+        known = json.loads(facts.read_bytes())
+        digests = known["shard"]["sha256"], known["appearances"]
+        return digests == (file_sha256(path), file_sha256(_appearances(folder, number)))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
 
 
@@ -190,10 +199,20 @@ def _assemble(
     return Scan(listing.corpus, folder, shards, rows, quarantine.astype("str"), digest)
 
 
-def thumbnails(rows: pd.DataFrame) -> np.ndarray:
-    """(N, 256) uint8 from the column `thumbnail`."""
-    joined = np.frombuffer(bytes.fromhex("".join(rows["thumbnail"])), np.uint8)
-    return joined.reshape(len(rows), THUMBNAIL_SIDE**2)
+def _groups(scans: Sequence[Scan], images: pd.DataFrame, config: IngestConfig) -> np.ndarray:
+    """(N,) duplicate group of each image; images of the same bytes are compared as one."""
+    digests = images["sha256"].to_numpy(dtype=str)
+    _, first, content = np.unique(digests, return_index=True, return_inverse=True)
+    # They are compared in the order of their digests, whatever that of the images.
+    places = images.loc[first, ["corpus", "shard", "row"]].reset_index(drop=True)
+    appearances = np.empty(len(first), APPEARANCE)
+    for scan in scans:
+        for shard, at in places[places["corpus"] == scan.corpus].groupby("shard")["row"]:
+            file = np.fromfile(_appearances(scan.folder, int(str(shard))), APPEARANCE)
+            appearances[at.index] = file[at]
+    limits = config.near_inliers, config.near_correlation, config.near_whole_correlation
+    pairs = near_duplicate_pairs(appearances, *limits, config.processes)
+    return group_duplicates(content.tolist(), pairs)
 
 
 def resolve_duplicates(
@@ -208,9 +227,7 @@ def resolve_duplicates(
     """
     scans = (flickr8k, sports)
     images = pd.concat([scan.rows.assign(corpus=scan.corpus) for scan in scans], ignore_index=True)
-    images["group"] = group_near_duplicates(
-        list(images["dhash"]), thumbnails(images), config.near_bits, config.near_grey_levels
-    )
+    images["group"] = _groups(scans, images, config)
     unsplit = images["split"] == ""
     if unsplit.any():
         corpora = images.groupby("group")["corpus"].transform("nunique")

@@ -29,7 +29,6 @@ class Manifest(_Strict):
     path: Series[str] = pa.Field(str_length={"min_value": 1})
     sha256: Series[str] = pa.Field(str_matches=_SHA256)
     stored_sha256: Series[str] = pa.Field(str_matches=_SHA256)
-    dhash: Series[str] = pa.Field(str_matches=r"^[0-9a-f]{16}$")
     width: Series[int] = pa.Field(gt=0)
     height: Series[int] = pa.Field(gt=0)
     split: Series[str] = pa.Field(isin=_SPLITS)

@@ -29,11 +29,14 @@ class IngestConfig(Parameters, block="ingest"):
         512, ge=1, le=65_536, description="Images a shard of the store; the unit of resumption."
     )
     workers: int = Field(0, ge=0, le=256, description="Decoding processes; 0: one for each core.")
-    near_bits: int = Field(
-        2, ge=0, le=4, description="Near duplicates: largest Hamming distance of difference hashes."
+    near_inliers: int = Field(
+        30, ge=10, le=500, description="Near duplicates: least keypoints that one map explains."
     )
-    near_grey_levels: float = Field(
-        8.0, ge=0, le=255, description="Near duplicates: largest mean difference of thumbnails."
+    near_correlation: float = Field(
+        0.7, ge=0, le=1, description="Near duplicates: least correlation of the pixels around them."
+    )
+    near_whole_correlation: float = Field(
+        0.95, ge=0, le=1, description="Whole near duplicates: least correlation of thumbnails."
     )
     validation_images: int = Field(
         1000, ge=1, le=10_000_000, description="Flickr8k validation images if no list is published."
