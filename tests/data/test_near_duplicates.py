@@ -53,10 +53,11 @@ def test_pairs_do_not_depend_on_threads(scenes, originals) -> None:
     assert alone.tolist() == both.tolist()
 
 
-def test_images_without_keypoints_or_contrast_are_no_near_duplicates() -> None:
-    blank = appearance_of(Image.new("RGB", (90, 40), "white"))
-    assert (blank["count"], *blank["size"]) == (0, 224, 100)
-    assert near_duplicate_pairs(np.array([blank, blank]), *LIMITS).tolist() == []
+def test_images_without_content_are_near_duplicates_if_equally_grey() -> None:
+    colours = ("white", "black", (7, 7, 7), (250, 250, 250))
+    plain = np.array([appearance_of(Image.new("RGB", (90, 40), colour)) for colour in colours])
+    assert (plain[0]["count"], *plain[0]["size"]) == (0, 224, 100)
+    assert near_duplicate_pairs(plain, *LIMITS).tolist() == [[0, 3], [1, 2]]
     assert near_duplicate_pairs(np.empty(0, APPEARANCE), *LIMITS).tolist() == []
 
 

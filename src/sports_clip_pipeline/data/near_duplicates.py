@@ -1,6 +1,6 @@
 """Near-duplicate pairs: cropped, toned, overlaid, stretched, mirrored or re-encoded copies.
 
-Two images are near duplicates if one of two tests holds:
+Two images are near duplicates if both are of one plain grey, or if one of two tests holds:
 
 * Keypoints: an affine map found by RANSAC explains at least half of the matched ORB descriptors,
   without rotation or shear, and the pixels around them agree. Candidates are pairs that share rare
@@ -15,6 +15,7 @@ sampling); Zauner 2010 (perceptual hashes).
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -33,6 +34,7 @@ _MAX_DISTANCE = 64  # bits between matched descriptors
 _MIN_INLIER_SHARE = 0.5
 _MAX_ROTATION = 0.1
 _MIN_SHARES = 0.05, 0.14  # of the images' areas that the inliers' hull covers: smaller, larger
+_PLAIN = 8  # grey levels: the range of an image without content, and between two such images
 _FREQUENCIES = 10  # of the cosine transform, in each direction
 _MIN_COSINE = 0.8
 _SCALE = 127  # of unit vectors before rounding: exact products in float32, whatever their order
@@ -109,6 +111,10 @@ def near_duplicate_pairs(
         equal, overlapping = executor.map(are_equal, layouts), executor.map(overlap, words)
         found = {pair[:2] for pair, is_equal in zip(layouts, equal, strict=True) if is_equal}
         found |= {pair for pair, does in zip(words, overlapping, strict=True) if does}
+    means = images["thumbnail"].mean(axis=(1, 2))
+    plain = [k for k in np.argsort(means) if np.ptp(images["thumbnail"][k]) <= _PLAIN]
+    near = [pair for pair in pairwise(plain) if np.ptp(means[list(pair)]) <= _PLAIN]
+    found |= {(min(pair), max(pair)) for pair in near}
     return np.array(sorted(found), np.int64).reshape(-1, 2)
 
 
