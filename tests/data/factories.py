@@ -14,7 +14,7 @@ Files = dict[str, bytes]
 
 
 def random_image(seed: int, width: int = 64, height: int = 48) -> Image.Image:
-    """A smooth random image; those of two seeds differ in many bits of the difference hash."""
+    """A smooth random image; those of two seeds are no near duplicates."""
     blocks = np.random.default_rng(seed).integers(0, 256, (9, 10, 3), dtype=np.uint8)
     return Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC)
 
