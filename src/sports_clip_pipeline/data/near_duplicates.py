@@ -91,17 +91,16 @@ def near_duplicate_pairs(
         correlation: least correlation of the pixels in the inliers' convex hull.
         whole_correlation: least correlation of whole high-pass thumbnails.
     """
-    details = [_details(thumbnail) for thumbnail in images["thumbnail"]]
 
     def are_equal(pair: tuple[int, int, bool]) -> bool:
         i, j, mirrored = pair
-        other = details[j][:, ::-1] if mirrored else details[j]
-        return _correlation(details[i], other) >= whole_correlation
+        first, second = (_details(images[k]["thumbnail"]) for k in (i, j))
+        return _correlation(first, second[:, ::-1] if mirrored else second) >= whole_correlation
 
     def overlap(pair: tuple[int, int]) -> bool:
         matched = _matches(*(images[k]["descriptors"][: images[k]["count"]] for k in pair))
         limits = max(inliers, _MIN_INLIER_SHARE * len(matched[0])), correlation
-        left, right = ((images[k], details[k], at) for k, at in zip(pair, matched, strict=True))
+        left, right = ((images[k], at) for k, at in zip(pair, matched, strict=True))
         return len(matched[0]) >= inliers and (
             _overlap(left, right, *limits) or _overlap(right, left, *limits)
         )
@@ -157,28 +156,28 @@ def _shared_words(images: np.ndarray) -> list[tuple[int, int]]:
         owners.append(having[np.repeat(is_rare, size)])
         sizes.append(size[is_rare].astype(np.int32))
     having, size = np.concatenate(owners), np.concatenate(sizes)
-    del owners, keys, words
+    del owners, owner, valid, part, keys, words
     weight = np.repeat(np.sqrt(1 / (size - np.float32(1))), size)
     starts = np.concatenate([[0], np.cumsum(size)]).astype(np.int32)
     by_word = csr_array((weight, having, starts), shape=(len(size), len(images)))
     pairs: list[tuple[int, int]] = []
-    for start in range(0, len(images), 1024):
-        shared = (by_word[:, start : start + 1024].T.tocsr() @ by_word).tocoo()
+    for start in range(0, len(images), 512):
+        shared = (by_word[:, start : start + 512].T.tocsr() @ by_word).tocoo()
         near = (shared.data >= _MIN_SHARED) & (shared.row + start < shared.col)
         pairs += zip((shared.row[near] + start).tolist(), shared.col[near].tolist(), strict=True)
     return pairs
 
 
-_Side = tuple[Any, np.ndarray, np.ndarray]
+_Side = tuple[Any, np.ndarray]
 
 
 def _overlap(source: _Side, target: _Side, inliers: float, correlation: float) -> bool:
     """Whether an affine map takes a part of one image to the same pixels of the other.
 
     Args:
-        source, target: appearance, `_details` and matched rows of either image.
+        source, target: appearance and matched rows of either image.
     """
-    (first, first_details, left), (second, second_details, right) = source, target
+    (first, left), (second, right) = source, target
     before, after = (THUMBNAIL_SIDE / one["size"] for one in (first, second))
     start, end = (
         first["points"][left].astype(np.float32),
@@ -197,8 +196,9 @@ def _overlap(source: _Side, target: _Side, inliers: float, correlation: float) -
     if rotation > _MAX_ROTATION or any(a < b for a, b in zip(shares, _MIN_SHARES, strict=True)):
         return False
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(second_details, affine, inside.shape, flags=flags)
-    return _correlation(first_details[inside > 0], warped[inside > 0]) >= correlation
+    warped = cv2.warpAffine(_details(second["thumbnail"]), affine, inside.shape, flags=flags)
+    details = _details(first["thumbnail"])
+    return _correlation(details[inside > 0], warped[inside > 0]) >= correlation
 
 
 def _matches(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
