@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from sports_clip_pipeline import load_predictor
+from sports_clip_pipeline.fewshot.cross_validation import assign_folds
+from sports_clip_pipeline.fewshot.end_to_end_study import held_out_rows
 from tests.conftest import SMALL_STUDY, Kedro, error_line
 
 pytestmark = pytest.mark.slow
@@ -72,6 +74,19 @@ def test_a_submission_has_one_row_for_each_listed_image_in_order(
     table = pd.read_csv(path, dtype=str)
     assert table["image"].tolist() == listed_images(finished_run)
     assert set(table["sports"]) <= set(class_labels(finished_run))
+
+
+def test_planted_duplicates_share_a_fold_and_a_side_of_the_hold_out(finished_run: Path) -> None:
+    splits = pd.read_parquet(finished_run / SPLITS)
+    development = splits[splits["split"] == "development"]
+    assert development["group"].duplicated().any(), "the sample plants duplicates"
+    target, groups = (pd.factorize(development[name])[0] for name in ("label", "group"))
+    for seed in range(3):
+        fold = assign_folds(target, groups, 5, seed)
+        held_out = held_out_rows(target, groups, 0.1, seed)
+        assert held_out.any()
+        for sides in (fold, held_out):
+            assert (pd.Series(sides).groupby(groups).nunique() == 1).all()
 
 
 def test_test_predictions_hold_both_classifiers_for_each_test_image(finished_run: Path) -> None:

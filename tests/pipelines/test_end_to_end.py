@@ -97,7 +97,7 @@ def run(
     )  # fmt: skip
     features = np.zeros((18, 4), np.float32)
     data = StudyData(features, study.target, study.splits, study.start.pretrained)
-    test_features = {"features": np.zeros((6, 4), np.float32)}
+    test_features = {"features": np.zeros((6, 4), np.float32), "groups": np.arange(6)}
     trials, curves, predictors, shipped = build_end_to_end_ensembles(
         scores, study, data, {}, test_features, config, state
     )
