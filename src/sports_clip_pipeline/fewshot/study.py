@@ -104,6 +104,7 @@ def run_study(data: StudyData, config: FinetuneConfig, state: RunState) -> Itera
             key = fitted.key
             named = replace(fitted, fingerprint=fingerprints[key])
             save_trial(named, state)
+            trim_memory()  # what the workers sent
             bar.update(1)
             bar.set_postfix_str(f"{key.method} {key.label_fraction:g}")
             yield named
