@@ -1,6 +1,6 @@
 """How often cross-fitting changes the choice of the method, and what that costs.
 
-    python benchmarks/nested_choice.py [--env real]
+    python benchmarks/nested_choice.py [--env real] [--seeds 5] [--fractions 0.01+0.1]
 
 An ensemble's weights, fitted to all held-out rows, are scored on the rows that they were fitted
 to; cross-fitted weights are not. Both scores of every ensemble of a finished study are compared by
@@ -52,9 +52,15 @@ def choices(trials: pd.DataFrame, in_sample: pd.DataFrame) -> pd.DataFrame:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--env", default="real")
-    study = study_of(parser.parse_args().env)
+    parser.add_argument("--seeds", type=int, help="the first ones of the study; all by default")
+    parser.add_argument("--fractions", help="0.01+0.1; all of the study by default")
+    given = parser.parse_args()
+    study = study_of(given.env)
     names = [name for name in study.config.selected if METHODS[name].module in OF_ENSEMBLES]
-    config = study.config.model_copy(update={"select": tuple(names), "workers": 1})
+    changes = {"select": tuple(names), "workers": 1, "seeds": given.seeds or study.config.seeds}
+    fractions = given.fractions.split("+") if given.fractions else study.config.fractions
+    changes |= {"fractions": tuple(map(float, fractions))}
+    config = study.config.model_copy(update=changes)
     patches = [
         patch.object(module, "cross_fit", fit_on_all) for module in (ensemble, semi_supervised)
     ]
@@ -66,7 +72,8 @@ def main() -> int:
             rows.append((key.method, key.label_fraction, key.seed, *scores))
     columns = ["method", "fraction", "seed", "cv_top1", "cv_log_loss"]
     in_sample = pd.DataFrame(rows, columns=columns)
-    table = choices(study.trials, in_sample)
+    subsets = in_sample[["fraction", "seed"]].drop_duplicates()
+    table = choices(study.trials.merge(subsets), in_sample)
     both = in_sample.merge(study.trials, on=columns[:3], suffixes=("", "_nested"))
     both["optimism"] = both["cv_top1"] - both["cv_top1_nested"]
     lines = [

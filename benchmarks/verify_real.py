@@ -32,7 +32,7 @@ REPORTING = PROJECT / "data/08_reporting/real"
 MEASURED = REPORTING / "verification.json"
 RESULTS = PROJECT / "docs/results.md"
 FACTORS = PROJECT / "docs/pretraining-factors.md"
-CHOICE = PROJECT / "docs/nested-choice.md"
+CHOICE, CHANGES = PROJECT / "docs/nested-choice.md", PROJECT / "docs/protocol-changes.md"
 CHANGED = "finetune.methods.notebook_mlp.lr=0.002"
 SAMPLE_EVERY_S = 0.5
 LABEL_FREE = "gda_em"
@@ -353,6 +353,7 @@ def results_page(metrics: dict[str, Any], checks: list[Check], measured: Measure
             curves_table(metrics),
             "",
             *included(CHOICE),
+            *included(CHANGES),
             "## Labels needed to reach an accuracy",
             "",
             "Interpolated on the logarithm of the labels, with a 95 % interval; `–`: out of reach.",
