@@ -21,7 +21,15 @@ from torch import nn
 from torch.nn import functional
 
 from sports_clip_pipeline.errors import UserFacingError
-from sports_clip_pipeline.explain import GUIDED, networks
+from sports_clip_pipeline.explain import GUIDED
+from sports_clip_pipeline.explain.networks import (
+    Target,
+    frozen,
+    layer_map,
+    pick_score,
+    token_grid,
+    unexplainable,
+)
 
 SCORE_BATCH = 32
 
@@ -30,7 +38,7 @@ def class_activation_map(
     module: nn.Module,
     layer: nn.Module,
     pixels: torch.Tensor,
-    target: networks.Target,
+    target: Target,
     *,
     image: str,
     method: str = "gradcam",
@@ -63,8 +71,8 @@ def class_activation_map(
         gradient = guided_gradients(module, pixels, target, image=image, strict=strict)
         heat = np.abs(gradient).sum(axis=2)
     else:
-        with networks.frozen(module), _library_cam(module, layer, image, method, strict) as cam:
-            score = partial(networks.pick_score, target=target, image=image)
+        with frozen(module), _library_cam(module, layer, image, method, strict) as cam:
+            score = partial(pick_score, target=target, image=image)
             heat = cam(pixels.detach(), [partial(score, needs_gradient=cam.uses_gradients)])[0]
             score(cam.outputs[0].detach(), needs_gradient=False)
     # The library divides by the maximum plus 1e-7, and interpolation may miss the peak.
@@ -72,12 +80,7 @@ def class_activation_map(
 
 
 def guided_gradients(
-    module: nn.Module,
-    pixels: torch.Tensor,
-    target: networks.Target,
-    *,
-    image: str,
-    strict: bool = True,
+    module: nn.Module, pixels: torch.Tensor, target: Target, *, image: str, strict: bool = True
 ) -> np.ndarray:
     """Guided backpropagation: pixel gradient through ReLUs that pass positive gradients only.
 
@@ -95,18 +98,18 @@ def guided_gradients(
             f"{type(module).__name__} has no ReLU or ReLU6 to guide",
             "set cam.guided to false for this encoder, leave guided out of cam_eval.methods",
         )
-    with networks.frozen(module), ExitStack() as hooks:
+    with frozen(module), ExitStack() as hooks:
         for part in activations:
             hooks.enter_context(part.register_forward_hook(_drop_negative_gradients))
         device = next((weight.device for weight in module.parameters()), pixels.device)
         leaf = pixels.detach().to(device, copy=True).requires_grad_()
-        score = networks.pick_score(module(leaf)[0], target, image)
+        score = pick_score(module(leaf)[0], target, image)
         (gradient,) = torch.autograd.grad(score, leaf)  # (1, 3, H, W)
     values = gradient[0].cpu().numpy().transpose(1, 2, 0)  # (H, W, 3)
     if not np.isfinite(values).all():
-        raise networks.unexplainable(image, "the guided gradient is not finite")
+        raise unexplainable(image, "the guided gradient is not finite")
     if strict and not values.any():
-        raise networks.unexplainable(image, "the guided gradient is zero everywhere")
+        raise unexplainable(image, "the guided gradient is zero everywhere")
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
@@ -179,24 +182,24 @@ def _library_cam(
     module: nn.Module, layer: nn.Module, image: str, method: str, strict: bool
 ) -> Iterator[Any]:
     """The library's object for a method and a layer; hooks, graph and tensors are released."""
-    grid = networks.token_grid(module, layer)
+    grid = token_grid(module, layer)
 
     def check_gradient(gradient: torch.Tensor) -> None:
-        on_map = networks.layer_map(gradient, grid)
+        on_map = layer_map(gradient, grid)
         assert on_map is not None
         if not on_map.isfinite().all():
-            raise networks.unexplainable(image, "the gradient at the layer is not finite")
+            raise unexplainable(image, "the gradient at the layer is not finite")
         if strict and not on_map.any():
-            raise networks.unexplainable(image, "the gradient is zero everywhere")
+            raise unexplainable(image, "the gradient is zero everywhere")
 
     def start_graph(_: nn.Module, __: Any, output: Any) -> torch.Tensor:
         """Start autograd here: the layers below need neither memory nor a backward pass."""
-        activations = networks.layer_map(output, grid)
+        activations = layer_map(output, grid)
         if activations is None:
             shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
-            raise networks.unexplainable(image, f"the layer gives {shape}, not a map (1, K, h, w)")
+            raise unexplainable(image, f"the layer gives {shape}, not a map (1, K, h, w)")
         if not activations.isfinite().all():
-            raise networks.unexplainable(image, "the layer's map is not finite")
+            raise unexplainable(image, "the layer's map is not finite")
         start: torch.Tensor = output.detach().requires_grad_(torch.is_grad_enabled())
         if start.requires_grad:
             start.register_hook(check_gradient)
@@ -208,11 +211,11 @@ def _library_cam(
 
     def check_passed(*_: Any) -> None:
         if not cam.activations_and_grads.activations:
-            raise networks.unexplainable(image, "it does not pass the chosen layer")
+            raise unexplainable(image, "it does not pass the chosen layer")
 
     with ExitStack() as stack:
         stack.enter_context(layer.register_forward_hook(start_graph))
-        cam = _METHODS[method](module, [layer], partial(networks.layer_map, grid=grid))
+        cam = _METHODS[method](module, [layer], partial(layer_map, grid=grid))
         stack.callback(cam.activations_and_grads.release)
         stack.enter_context(layer.register_forward_hook(copy_output))
         stack.enter_context(module.register_forward_hook(check_passed))

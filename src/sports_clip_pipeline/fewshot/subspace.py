@@ -14,8 +14,13 @@ import numpy as np
 from scipy.linalg import eigh, qr
 from scipy.linalg.blas import ssyrk
 
-from sports_clip_pipeline.fewshot import cross_validation
 from sports_clip_pipeline.fewshot.base import Fit, Labelled, Task
+from sports_clip_pipeline.fewshot.cross_validation import (
+    Heads,
+    Setting,
+    held_out_logits,
+    select_candidate,
+)
 from sports_clip_pipeline.predictor.head import Head, Operation, add, affine
 
 BLOCK = 1024
@@ -24,7 +29,7 @@ ROWS_PER_AXIS = 7
 # Mean and axes of the last rows, by their content and the width.
 _LAST: dict[tuple[bytes, int], tuple[np.ndarray, np.ndarray]] = {}
 # Fits a head on the rows for each value of a hyper-parameter, by the tuple of the value.
-Solve = Callable[[Labelled, Sequence[float]], cross_validation.Heads]
+Solve = Callable[[Labelled, Sequence[float]], Heads]
 
 
 def lower_gram(
@@ -145,31 +150,29 @@ class LinearProbes:
 
     def held_out(
         self, solve: Solve, values: Sequence[float]
-    ) -> tuple[dict[cross_validation.Setting, np.ndarray], dict[int, cross_validation.Heads]]:
+    ) -> tuple[dict[Setting, np.ndarray], dict[int, Heads]]:
         """Held-out logits (n, C) of every candidate, and the heads fitted without each fold."""
         folds = set(self.labelled.fold[self.labelled.fold >= 0].tolist())
 
-        def compute() -> tuple[
-            dict[cross_validation.Setting, np.ndarray], dict[int, cross_validation.Heads]
-        ]:
-            without: dict[int, cross_validation.Heads] = {}
+        def compute() -> tuple[dict[Setting, np.ndarray], dict[int, Heads]]:
+            without: dict[int, Heads] = {}
 
-            def fit_all(rows: Labelled) -> cross_validation.Heads:
+            def fit_all(rows: Labelled) -> Heads:
                 (fold,) = folds - set(rows.fold.tolist())
                 without[fold] = solve(rows, values)
                 return without[fold]
 
-            return cross_validation.held_out_logits(self.space.rows, fit_all), without
+            return held_out_logits(self.space.rows, fit_all), without
 
         key = ("held out", self.scaling, solve, tuple(values))
         return self.labelled.cache.get(key, compute)
 
-    def fit(self, solve: Solve, setting: cross_validation.Setting) -> Head:
+    def fit(self, solve: Solve, setting: Setting) -> Head:
         """One candidate on all rows, a head on the rows of `space`."""
         key = ("fitted", self.scaling, solve, setting)
         return self.labelled.cache.get(key, lambda: solve(self.space.rows, setting)[setting])
 
-    def refit(self, solve: Solve, setting: cross_validation.Setting) -> Head:
+    def refit(self, solve: Solve, setting: Setting) -> Head:
         """One candidate on all rows, a head on pooled features."""
         return self.space.expand(self.fit(solve, setting))
 
@@ -177,7 +180,7 @@ class LinearProbes:
         """The candidate with the least held-out loss; `name` is that of the hyper-parameter."""
         held_out, _ = self.held_out(solve, values)
         refit = partial(self.refit, solve)
-        return cross_validation.select_candidate(self.labelled.target, held_out, (name,), refit)
+        return select_candidate(self.labelled.target, held_out, (name,), refit)
 
 
 @dataclass(frozen=True)

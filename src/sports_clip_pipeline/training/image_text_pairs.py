@@ -12,9 +12,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sports_clip_pipeline.clip import projections
 from sports_clip_pipeline.clip.losses import OBJECTIVES
 from sports_clip_pipeline.clip.model import projection_heads
+from sports_clip_pipeline.clip.projections import (
+    IMAGE,
+    TEXT,
+    Projections,
+    build_head,
+    first_layer,
+    projections_of,
+)
 from sports_clip_pipeline.data.captions import pad
 from sports_clip_pipeline.data.image_store import ImageStore
 from sports_clip_pipeline.encoders.features import FeatureRows
@@ -105,8 +112,8 @@ class Projector(nn.Module):
         self.register_buffer("text_scale", torch.tensor(float(np.sqrt((text**2).mean()))))
         kind, space = config.projections, config.embed_dim
         # Eval mode: feature dropout has its own generator, the heads' own waits for the encoders.
-        self.image = projections.build_head(kind, pairs.image.shape[1], space, bias=True).eval()
-        self.text = projections.build_head(kind, pairs.text.shape[1], space, bias=False).eval()
+        self.image = build_head(kind, pairs.image.shape[1], space, bias=True).eval()
+        self.text = build_head(kind, pairs.text.shape[1], space, bias=False).eval()
         self.logit_scale = nn.Parameter(torch.tensor(-math.log(config.initial_temperature)))
         images = min(config.batch_size, len(pairs.image))
         bias = OBJECTIVES[config.loss].starting_bias(images)
@@ -122,25 +129,21 @@ class Projector(nn.Module):
         image_emb = functional.normalize(self.image(image), dim=1)
         return image_emb, functional.normalize(self.text(text), dim=1)
 
-    def folded(self) -> projections.Projections:
+    def folded(self) -> Projections:
         """Equivalent projections of raw features: the standardisation is part of the weights."""
         image, text = copy.deepcopy(self.image), copy.deepcopy(self.text)
         with torch.no_grad():
-            first = projections.first_layer(image)
+            first = first_layer(image)
             first.weight.div_(self.scale)  # (P, D)
             first.bias.sub_(first.weight @ self.mean)
-            projections.first_layer(text).weight.div_(self.text_scale)
+            first_layer(text).weight.div_(self.text_scale)
         inner = "proj." if isinstance(image, nn.Linear) else ""
-        state = {
-            f"{projections.IMAGE}{inner}{name}": value for name, value in image.state_dict().items()
-        }
-        state |= {f"{projections.TEXT}{name}": value for name, value in text.state_dict().items()}
+        state = {f"{IMAGE}{inner}{name}": value for name, value in image.state_dict().items()}
+        state |= {f"{TEXT}{name}": value for name, value in text.state_dict().items()}
         state["logit_scale"] = self.logit_scale
         if self.logit_bias is not None:
             state["logit_bias"] = self.logit_bias
-        return projections.projections_of(
-            {name: value.detach().numpy() for name, value in state.items()}
-        )
+        return projections_of({name: value.detach().numpy() for name, value in state.items()})
 
 
 class PairEncoder(nn.Module):
